@@ -1,0 +1,28 @@
+"""The network and clock under toxcore, for the other compiled pieces (they may not be linked twice)."""
+
+from libc.stdint cimport uint32_t
+
+
+cdef extern from "hooks.h":
+    ctypedef struct netio_owner:
+        pass
+    ctypedef struct netio_socket:
+        int fd
+        bint datagram
+
+
+# One owner per Tox handle. Between enter and leave, sockets that libtoxcore makes are the
+# owner's, its clock is the owner's, and its datagrams are gathered; leave sends what is gathered.
+cdef netio_owner *owner_new() noexcept nogil
+cdef void owner_free(netio_owner *owner) noexcept nogil
+cdef netio_owner *enter(netio_owner *owner) noexcept nogil
+cdef void leave(netio_owner *owner, netio_owner *previous) noexcept nogil
+cdef void flush(netio_owner *owner) noexcept nogil
+# the kernel takes no more for now: stop producing, wait until the socket is writable, then flush
+cdef bint congested(netio_owner *owner) noexcept nogil
+# datagrams were received but not yet handed out (bounded turns): iterate again soon
+cdef bint receive_pending(netio_owner *owner) noexcept nogil
+cdef void set_clock_rate(netio_owner *owner, double rate) noexcept nogil
+# changes whenever the list of sockets does
+cdef uint32_t sockets_version(netio_owner *owner) noexcept nogil
+cdef size_t sockets(netio_owner *owner, netio_socket *out, size_t room) noexcept nogil

@@ -1,0 +1,1 @@
+"""TCP forwarding: listener -> stream -> road -> peer -> target, and back."""

@@ -1,0 +1,1 @@
+"""Fakes held to the same contract tests as the real thing."""

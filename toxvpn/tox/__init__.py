@@ -1,0 +1,1 @@
+"""The node: one toxcore handle, its loop, its identity, its peers."""
