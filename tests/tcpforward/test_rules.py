@@ -1,0 +1,135 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from toxvpn.errors import ConfigError
+from toxvpn.tcpforward.rules import EVERYTHING, load_rules, parse_rules
+from toxvpn.tcpforward.spec import join_host_port
+
+FILE = """\
+# what friends may use
+localhost:22
+\t*.lab.example:443   # the lab
+
+Printer.@631
+192.168.1.10:80
+10.0.0.0/8:0
+[::1]:80
+[fd00::/8]:*
+"""
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "allowed"),
+    [
+        ("localhost", 22, True),
+        ("LocalHost.", 22, True),
+        ("localhost", 23, False),
+        ("localhost.evil.example", 22, False),
+        ("127.0.0.1", 22, False),
+        ("a.lab.example", 443, True),
+        ("a.b.lab.example", 443, True),
+        ("lab.example", 443, False),
+        ("alab.example", 443, False),
+        ("a.lab.example\n", 443, False),
+        ("printer", 631, True),
+        ("192.168.1.10", 80, True),
+        ("::ffff:192.168.1.10", 80, True),
+        ("192.168.1.11", 80, False),
+        ("10.255.0.1", 1, True),
+        ("11.0.0.1", 1, False),
+        ("10.0.0.1.evil.example", 1, False),
+        ("0:0::1", 80, True),
+        ("::1", 81, False),
+        ("fdff::1", 65535, True),
+        ("fe00::1", 65535, False),
+    ],
+)
+def test_allows(host: str, port: int, allowed: bool) -> None:
+    assert parse_rules(FILE, "rules").allows(host, port) is allowed
+
+
+def test_no_file_allows_everything_and_an_empty_one_nothing(tmp_path: Path) -> None:
+    empty = tmp_path / "rules"
+    empty.write_text("# nothing\n\n")
+    assert EVERYTHING.allows("anything", 1)
+    assert not load_rules(empty).allows("anything", 1)
+
+
+def test_a_star_is_any_host() -> None:
+    rules = parse_rules("*:80", "rules")
+    assert rules.allows("name", 80)
+    assert rules.allows("127.0.0.1", 80)
+    assert rules.allows("::1", 80)
+    assert not rules.allows("name", 81)
+
+
+def test_all_of_ipv6_does_not_hold_ipv4_in_disguise() -> None:
+    assert not parse_rules("[::/0]:0", "rules").allows("::ffff:127.0.0.1", 80)
+
+
+def test_an_address_of_one_link_is_matched_by_its_network() -> None:
+    assert parse_rules("[fe80::/10]:80", "rules").allows("fe80::1%eth0", 80)
+
+
+def test_names_addresses_only_for_ports_with_such_rules() -> None:
+    rules = parse_rules("localhost:22\n127.0.0.1:80", "rules")
+    assert rules.names_addresses(80)
+    assert not rules.names_addresses(22)
+    assert not EVERYTHING.names_addresses(22)
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("localhost", "the port is missing"),
+        ("localhost:", "the port is missing"),
+        ("localhost:ssh", "not a number"),
+        ("localhost:65536", "not in 1..65535"),
+        (":22", "no usable host name"),
+        ("local host:22", "no usable host name"),
+        ("::1:22", "without brackets"),
+        ("[::1:22", "without its ']'"),
+        ("[127.0.0.1]:22", "127.0.0.1"),
+        ("[fe80::1%eth0/64]:22", "fe80::1%eth0"),
+        ("10.0.0.1/8:22", "host bits set"),
+        ("10.0.0.256:22", "10.0.0.256"),
+        ("10.0.*:22", "10.0.0.0/8"),
+        ("[::ffff:10.0.0.1]:22", "IPv4"),
+    ],
+)
+def test_a_bad_line_is_named_by_its_number(line: str, why: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        parse_rules(f"localhost:22\n\n{line}\n", "/etc/rules")
+    message = str(error.value)
+    assert message.startswith(f"/etc/rules:3: {line!r}: ")
+    assert why in message
+    assert len(message.splitlines()) == 1
+
+
+def test_an_unreadable_file_is_a_config_error(tmp_path: Path) -> None:
+    binary = tmp_path / "rules"
+    binary.write_bytes(b"\xff\xfe")
+    for path in (binary, tmp_path / "none", tmp_path):
+        with pytest.raises(ConfigError, match=str(path)):
+            load_rules(path)
+
+
+@given(st.text(st.sampled_from("[]:@*09a.\n/ #%") | st.characters()), st.text(), st.integers(0, 65535))
+def test_any_text_gives_rules_or_a_config_error(text: str, host: str, port: int) -> None:
+    try:
+        rules = parse_rules(text, "rules")
+    except ConfigError as error:
+        assert len(str(error).splitlines()) == 1
+    else:
+        rules.allows(host, port)
+
+
+@given(st.ip_addresses(), st.ip_addresses(), st.integers(1, 65535))
+def test_an_address_rule_allows_that_address_alone(address: object, other: object, port: int) -> None:
+    assume(not str(address).startswith("::ffff:"))
+    rules = parse_rules(join_host_port(str(address), port), "rules")
+    assert rules.allows(str(address), port)
+    assert rules.allows(str(other), port) is (address == other)

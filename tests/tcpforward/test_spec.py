@@ -1,0 +1,111 @@
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from toxvpn.errors import UsageError
+from toxvpn.tcpforward.spec import (
+    EVERYWHERE,
+    LOOPBACK,
+    Forward,
+    Listen,
+    Target,
+    join_host_port,
+    parse_forward,
+    parse_listen,
+    parse_target,
+)
+
+PORTS = st.integers(1, 65535)
+NAMES = st.text(
+    st.characters(codec="utf-8", categories=["L", "N"], include_characters="-._%"), min_size=1, max_size=63
+)
+HOSTS = NAMES | st.ip_addresses().map(str)
+
+
+@pytest.mark.parametrize(
+    ("text", "listen", "target"),
+    [
+        ("8080:web:80", Listen(LOOPBACK, 8080), Target("web", 80)),
+        ("8080@web@80", Listen(LOOPBACK, 8080), Target("web", 80)),
+        ("localhost:8080:web:80", Listen(LOOPBACK, 8080), Target("web", 80)),
+        (":8080:web:80", Listen(EVERYWHERE, 8080), Target("web", 80)),
+        ("*:8080:web:80", Listen(EVERYWHERE, 8080), Target("web", 80)),
+        ("10.0.0.1:8080:web:80", Listen(("10.0.0.1",), 8080), Target("web", 80)),
+        ("[fd00::1]:8080:[::1]:80", Listen(("fd00::1",), 8080), Target("::1", 80)),
+        ("[fd00::1]@8080@[fe80::1%eth0]@80", Listen(("fd00::1",), 8080), Target("fe80::1%eth0", 80)),
+    ],
+)
+def test_forward(text: str, listen: Listen, target: Target) -> None:
+    assert parse_forward(text) == Forward(listen, target)
+
+
+def test_listen() -> None:
+    assert parse_listen("1080") == Listen(LOOPBACK, 1080)
+    assert parse_listen("[::1]:1080") == Listen(("::1",), 1080)
+    assert str(parse_listen("1080")) == "127.0.0.1:1080, [::1]:1080"
+
+
+@given(HOSTS, PORTS)
+def test_what_a_target_prints_is_read_back(host: str, port: int) -> None:
+    target = Target(host, port)
+    assert parse_target(str(target)) == target
+
+
+@given(HOSTS, PORTS, HOSTS, PORTS)
+def test_forward_of_any_host_and_port(bind: str, port: int, host: str, hostport: int) -> None:
+    forward = parse_forward(f"{join_host_port(bind, port)}:{join_host_port(host, hostport)}")
+    assert forward.listen.port == port
+    assert forward.target == Target(host, hostport)
+    assert bind in forward.listen.hosts or bind == "localhost"
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "parts are missing"),
+        ("80", "parts are missing"),
+        ("8080:web", "parts are missing"),
+        ("8080:web:", "the port is missing"),
+        ("8080::80", "the host is missing"),
+        ("8080:[]:80", "no IPv6 address"),
+        ("8080:[web]:80", "no IPv6 address"),
+        ("8080:::1:80", "too many parts"),
+        ("a:b:8080:web:80", "too many parts"),
+        ("0:web:80", "not in 1..65535"),
+        ("8080:web:65536", "not in 1..65535"),
+        ("8080:web:99999999999999999999", "not in 1..65535"),
+        ("8080:web:http", "not a number"),
+        ("8080:web:-1", "not a number"),
+        ("8080:web:８０", "not a number"),
+        ("8080:[::1:80", "without its ']'"),
+        ("8080:::1]:80", "']' that does not end"),
+        ("8080:[::1]x:80", "']' that does not end"),
+        ("8080:x[::1]:80", "'[' that does not begin"),
+        ("8080:[[::1]]:80", "'[' that does not begin"),
+        ("8080:we b:80", "spaces or control"),
+        ("8080:we\0b:80", "spaces or control"),
+        ("8080:we\nb:80", "spaces or control"),
+        (f"8080:{'x' * 256}:80", "more than 255 bytes"),
+        (f"8080:{'ä' * 128}:80", "more than 255 bytes"),
+        ("8080:\udcff:80", "more than 255 bytes, or spaces"),
+    ],
+)
+def test_a_bad_forward_is_named_with_the_expected_form(text: str, why: str) -> None:
+    with pytest.raises(UsageError) as error:
+        parse_forward(text)
+    message = str(error.value)
+    assert message.startswith(repr(text))
+    assert why in message
+    assert "[bind:]port:host:hostport" in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("parse", [parse_forward, parse_target, parse_listen])
+@given(text=st.text(st.sampled_from("[]:@*09a.\0 ") | st.characters()))
+def test_any_text_gives_a_value_or_a_usage_error(parse: Callable[[str], object], text: str) -> None:
+    try:
+        parse(text)
+    except UsageError as error:
+        assert len(str(error).splitlines()) == 1

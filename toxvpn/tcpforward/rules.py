@@ -1,0 +1,136 @@
+"""Which targets the serving side may connect to: the file of `-f`, as tuntox reads it, and a little more.
+
+One rule a line; what no rule allows is refused:
+
+    # comment
+    localhost:22              this name, to whatever it resolves (letters in any case)
+    *.lab.example:443         names by pattern: `*` stands for any letters, dots too
+    192.168.1.10:80           this address, also when asked for by a name that resolves to it
+    192.168.1.0/24:80         a network (not in tuntox)
+    [fd00::1]:80  [fd00::/8]:80
+    *:80                      any host
+    localhost:0               any port (`*` too)
+
+Without a file everything is allowed; with an empty one nothing is. `target.py` asks `allows` with
+the host as requested, and, when no rule is for that name, with each address it resolves to: a name
+never leads around the rules for addresses, and a rule for a name allows that name alone.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from toxvpn.errors import ConfigError
+from toxvpn.tcpforward.spec import host_is_sane, parse_port, split_fields
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+ANY_PORT = 0
+_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
+_EXPECTED = "expected host:port, e.g. localhost:22, 10.0.0.0/8:0 or [::1]:80"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """`matches` takes the host as `canonical` gives it; `port` 0 is any port."""
+
+    matches: Callable[[Address | str], bool]
+    port: int
+    of_addresses: bool
+
+    def is_for(self, port: int) -> bool:
+        return self.port in (ANY_PORT, port)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The rules in force; None means that there is no file and everything is allowed."""
+
+    rules: tuple[Rule, ...] | None = None
+
+    def allows(self, host: str, port: int) -> bool:
+        """Whether a rule is for this host exactly as given, a name or an address."""
+        if self.rules is None:
+            return True
+        name = canonical(host)
+        return any(rule.is_for(port) and rule.matches(name) for rule in self.rules)
+
+    def names_addresses(self, port: int) -> bool:
+        """Whether resolving a refused name can still lead to an allowed address."""
+        return self.rules is not None and any(rule.of_addresses and rule.is_for(port) for rule in self.rules)
+
+
+EVERYTHING = Rules()
+
+
+def load_rules(path: Path) -> Rules:
+    """Raises ConfigError: the file cannot be read, or a line of it."""
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: the rules file cannot be read: {error}") from error
+    return parse_rules(text, str(path))
+
+
+def parse_rules(text: str, source: str) -> Rules:
+    """`source` names the text in errors. Raises ConfigError with the number of the bad line."""
+    rules = []
+    for number, line in enumerate(text.split("\n"), 1):
+        line = line.partition("#")[0].strip()
+        if not line:
+            continue
+        try:
+            rules.append(_rule(line))
+        except ValueError as error:
+            raise ConfigError(f"{source}:{number}: {line!r}: {error}; {_EXPECTED}") from None
+    return Rules(tuple(rules))
+
+
+def canonical(host: str) -> Address | str:
+    """An address for its text, IPv4 for IPv4-mapped IPv6; else the name in small letters, no final dot."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host.lower().removesuffix(".")
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _rule(line: str) -> Rule:
+    fields = split_fields(line)
+    if len(fields) != 2:
+        raise ValueError("an IPv6 address without brackets" if len(fields) > 2 else "the port is missing")
+    host, port = fields
+    number = ANY_PORT if port in ("0", "*") else parse_port(port)
+    if host.startswith("["):
+        return _network_rule(_ipv6_network(host[1:-1]), number)
+    if re.fullmatch(r"[0-9./]+", host):
+        return _network_rule(ipaddress.IPv4Network(host), number)
+    if not host_is_sane(host):
+        raise ValueError("no usable host name")
+    if host == "*":
+        return Rule(lambda name: True, number, of_addresses=False)
+    if re.fullmatch(r"[0-9.*]+", host):
+        raise ValueError("write part of the addresses as a network, e.g. 10.0.0.0/8")
+    return _name_rule(host, number)
+
+
+def _ipv6_network(text: str) -> ipaddress.IPv6Network:
+    network = ipaddress.IPv6Network(text)
+    if network.subnet_of(_MAPPED):
+        raise ValueError("write it as an IPv4 address")
+    return network
+
+
+def _network_rule(network: Network, port: int) -> Rule:
+    return Rule(lambda name: not isinstance(name, str) and name in network, port, of_addresses=True)
+
+
+def _name_rule(pattern: str, port: int) -> Rule:
+    regex = ".*".join(re.escape(part) for part in pattern.lower().removesuffix(".").split("*"))
+    compiled = re.compile(regex, re.DOTALL)
+    return Rule(
+        lambda name: isinstance(name, str) and bool(compiled.fullmatch(name)), port, of_addresses=False
+    )

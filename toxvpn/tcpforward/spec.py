@@ -1,0 +1,171 @@
+"""Forward specifications as typed by a person: text in, frozen values out.
+
+    -L [bind:]port:host:hostport     Forward
+    -P/-W host:port                  Target
+    -D [bind:]port                   Listen
+
+IPv6 addresses stand in brackets; `@` may stand for `:` anywhere outside brackets, as in tuntox.
+`listen.py` opens what a Listen says; a Target travels to the serving side, which resolves it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import AddressValueError, IPv6Address
+from typing import TypeVar
+
+from toxvpn.errors import UsageError
+
+T = TypeVar("T")
+
+LOOPBACK = ("127.0.0.1", "::1")
+EVERYWHERE = ("0.0.0.0", "::")
+MAX_HOST_BYTES = 255  # a DNS name (RFC 1035 §2.3.4), and what SOCKS5 can carry (RFC 1928 §5)
+
+_FORWARD_FORM = "[bind:]port:host:hostport, IPv6 addresses in brackets, e.g. 8080:[::1]:80"
+_TARGET_FORM = "host:port, an IPv6 address in brackets, e.g. [::1]:22"
+_LISTEN_FORM = "[bind:]port, an IPv6 address in brackets, e.g. [::1]:1080"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a stream leads to, as the serving side is to understand it."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return join_host_port(self.host, self.port)
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where to accept connections: `hosts` are addresses or local names, all with the one port."""
+
+    hosts: tuple[str, ...]
+    port: int
+
+    def __str__(self) -> str:
+        return ", ".join(join_host_port(host, self.port) for host in self.hosts)
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """One `-L`."""
+
+    listen: Listen
+    target: Target
+
+    def __str__(self) -> str:
+        return f"{self.listen} -> {self.target}"
+
+
+def parse_forward(text: str) -> Forward:
+    """`[bind:]port:host:hostport`. Raises UsageError."""
+    return _parse(text, _FORWARD_FORM, _forward)
+
+
+def parse_target(text: str) -> Target:
+    """`host:port`. Raises UsageError."""
+    return _parse(text, _TARGET_FORM, _target)
+
+
+def parse_listen(text: str) -> Listen:
+    """`[bind:]port`; no bind: loopback; an empty one or `*`: all interfaces (as ssh). Raises UsageError."""
+    return _parse(text, _LISTEN_FORM, _listen)
+
+
+def join_host_port(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def split_fields(text: str) -> list[str]:
+    """Cut at each `:` or `@` outside brackets; `[::1]:22` gives `[::1]` and `22`. Raises ValueError."""
+    fields, start, inside = [], 0, False
+    for place, letter in enumerate(text):
+        if letter == "[":
+            if inside or place != start:
+                raise ValueError("a '[' that does not begin an address")
+            inside = True
+        elif letter == "]":
+            if not inside or text[place + 1 : place + 2] not in ("", ":", "@"):
+                raise ValueError("a ']' that does not end an address")
+            inside = False
+        elif letter in ":@" and not inside:
+            fields.append(text[start:place])
+            start = place + 1
+    if inside:
+        raise ValueError("a '[' without its ']'")
+    return [*fields, text[start:]]
+
+
+def parse_host(field: str) -> str:
+    """A host name or address, taken out of its brackets. Raises ValueError."""
+    if not field:
+        raise ValueError("the host is missing")
+    if field.startswith("["):
+        field = field[1:-1]
+        try:
+            IPv6Address(field)
+        except AddressValueError:
+            raise ValueError(f"{field!r} is no IPv6 address") from None
+    if not host_is_sane(field):
+        raise ValueError(
+            f"the host has more than {MAX_HOST_BYTES} bytes, or spaces or control characters in it"
+        )
+    return field
+
+
+def host_is_sane(host: str) -> bool:
+    """Whether it can be handed to a resolver: 1..255 bytes, no NUL, space or control character."""
+    try:
+        size = len(host.encode())
+    except UnicodeEncodeError:
+        return False
+    return 0 < size <= MAX_HOST_BYTES and host.isprintable() and " " not in host
+
+
+def parse_port(field: str) -> int:
+    """A port in 1..65535. Raises ValueError."""
+    if not field:
+        raise ValueError("the port is missing")
+    if not (field.isascii() and field.isdigit()):
+        raise ValueError(f"the port {field!r} is not a number")
+    port = int(field) if len(field) < 10 else 0
+    if not 0 < port < 65536:
+        raise ValueError(f"the port {field} is not in 1..65535")
+    return port
+
+
+def _parse(text: str, form: str, build: Callable[[list[str]], T]) -> T:
+    try:
+        return build(split_fields(text))
+    except ValueError as error:
+        raise UsageError(f"{text!r}: {error}; expected {form}") from None
+
+
+def _forward(fields: list[str]) -> Forward:
+    _expect(fields, 3, 4)
+    return Forward(_listen(fields[:-2]), _target(fields[-2:]))
+
+
+def _target(fields: list[str]) -> Target:
+    _expect(fields, 2, 2)
+    return Target(parse_host(fields[0]), parse_port(fields[1]))
+
+
+def _listen(fields: list[str]) -> Listen:
+    _expect(fields, 1, 2)
+    port = parse_port(fields[-1])
+    if len(fields) == 1:
+        return Listen(LOOPBACK, port)
+    if fields[0] in ("", "*"):
+        return Listen(EVERYWHERE, port)
+    host = parse_host(fields[0])
+    return Listen(LOOPBACK if host == "localhost" else (host,), port)
+
+
+def _expect(fields: list[str], least: int, most: int) -> None:
+    if len(fields) < least:
+        raise ValueError("parts are missing")
+    if len(fields) > most:
+        raise ValueError("too many parts")
