@@ -1,0 +1,113 @@
+"""Tox addresses as text: what a person pastes enters, keys leave, or one line saying what is wrong.
+
+Layout of a Tox ID (Tox specification, "Tox ID"; tox.h TOX_ADDRESS_SIZE), written as 76 hex digits:
+
+- 32 bytes  public key
+-  4 bytes  nospam
+-  2 bytes  checksum: XOR of the 36 bytes before, the even-numbered into the first, the odd into the second
+"""
+
+from dataclasses import dataclass
+
+from toxvpn.errors import UsageError
+
+PUBLIC_KEY_BYTES = 32
+NOSPAM_BYTES = 4
+ADDRESS_BYTES = 38
+PUBLIC_KEY_DIGITS = 2 * PUBLIC_KEY_BYTES
+ADDRESS_DIGITS = 2 * ADDRESS_BYTES
+_HEX_DIGITS = frozenset("0123456789abcdefABCDEF")
+_URI_PREFIX = "tox:"
+
+
+@dataclass(frozen=True, slots=True)
+class ToxId:
+    """A Tox address; `str()` is its 76 upper-case digits, `bytes()` the 38 bytes that tox.h takes."""
+
+    public_key: bytes
+    nospam: bytes
+
+    @property
+    def checksum(self) -> bytes:
+        return checksum(self.public_key + self.nospam)
+
+    def __bytes__(self) -> bytes:
+        return self.public_key + self.nospam + self.checksum
+
+    def __str__(self) -> str:
+        return bytes(self).hex().upper()
+
+
+def checksum(preceding: bytes) -> bytes:
+    """The two checksum bytes of the 36 bytes before them."""
+    even = odd = 0
+    for index, value in enumerate(preceding):
+        if index % 2:
+            odd ^= value
+        else:
+            even ^= value
+    return bytes((even, odd))
+
+
+def parse_tox_id(text: str) -> ToxId:
+    """The Tox ID in `text`: any letter case, surrounding white space and a `tox:` prefix are fine.
+
+    Raises UsageError with one line that says what is wrong with it.
+    """
+    digits = _digits(text)
+    if len(digits) == PUBLIC_KEY_DIGITS:
+        raise UsageError(
+            f"{_shortened(digits)} is a public key; the Tox ID has {ADDRESS_DIGITS} digits: "
+            "ask the peer for `toxvpn id`"
+        )
+    if len(digits) != ADDRESS_DIGITS:
+        raise UsageError(
+            f"{_shortened(digits)} is no Tox ID: it has {len(digits)} digits, a Tox ID has {ADDRESS_DIGITS}: "
+            "copy all of what `toxvpn id` prints"
+        )
+    raw = bytes.fromhex(digits)
+    tox_id = ToxId(raw[:PUBLIC_KEY_BYTES], raw[PUBLIC_KEY_BYTES : PUBLIC_KEY_BYTES + NOSPAM_BYTES])
+    if bytes(tox_id) != raw:
+        raise UsageError(
+            f"the checksum of Tox ID {_shortened(digits)} does not match: one digit is wrong or missing; "
+            "copy it again"
+        )
+    return tox_id
+
+
+def parse_public_key_or_id(text: str) -> bytes:
+    """The 32-byte public key meant by `text`, which may be the key's 64 digits or a whole Tox ID.
+
+    For places that only need to know who is meant (allow lists, `peer remove`); adding a friend
+    needs the whole Tox ID. Raises UsageError as `parse_tox_id` does.
+    """
+    digits = _digits(text)
+    if len(digits) == PUBLIC_KEY_DIGITS:
+        return bytes.fromhex(digits)
+    if len(digits) != ADDRESS_DIGITS:
+        raise UsageError(
+            f"{_shortened(digits)} is neither a Tox ID ({ADDRESS_DIGITS} digits) nor a public key "
+            f"({PUBLIC_KEY_DIGITS} digits): it has {len(digits)} digits"
+        )
+    return parse_tox_id(digits).public_key
+
+
+def _digits(text: str) -> str:
+    """The hex digits of `text` without white space around them and without the URI prefix."""
+    digits = text.strip()
+    if digits[: len(_URI_PREFIX)].lower() == _URI_PREFIX:
+        digits = digits[len(_URI_PREFIX) :].strip()
+    if not digits:
+        raise UsageError(f"a Tox ID is missing: it has {ADDRESS_DIGITS} digits, see `toxvpn id`")
+    for position, character in enumerate(digits, 1):
+        if character not in _HEX_DIGITS:
+            raise UsageError(
+                f"{_shortened(digits)} is no Tox ID: character {position} is {character!r}, "
+                "only the digits 0-9 and A-F can occur"
+            )
+    return digits
+
+
+def _shortened(text: str) -> str:
+    """Enough of a long text to recognise it, quoted so that control characters are harmless."""
+    return repr(text if len(text) <= 20 else f"{text[:16]}...")
