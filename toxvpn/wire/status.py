@@ -1,0 +1,214 @@
+"""Status messages: what a friend says about itself enters as any bytes, leaves validated, and back.
+
+Source: docs/wire-format.md §2 and §3. One JSON object of at most 1007 bytes, which the C++ toxvpn reads too:
+
+    {"mode":"tun","ownip":"100.64.0.2","toxvpn":{"v":1,"ip6":...,"mtu":...,"fast":...,"routes":[...],"name":...}}
+
+- `mode` and `ownip`: what the C++ program writes and reads; both left out by a node without an IPv4 address.
+- `toxvpn`: only ours write it. `v` is required, the rest may be missing; unknown keys are ignored.
+
+A value that fails validation makes the friend a plain peer, with a problem for the log. Nothing in
+a status message grants anything: what a friend may use is decided by local policy.
+"""
+
+import json
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+from typing import Any
+
+from toxvpn.errors import ConfigError
+
+MAX_STATUS_BYTES = 1007  # tox.h TOX_MAX_STATUS_MESSAGE_LENGTH
+PROTOCOL_VERSION = 1
+MAX_NAME_CHARACTERS = 64
+MIN_MTU, MAX_MTU = 576, 65535  # smaller than every IPv4 host must accept, or larger than IP can be: nonsense
+
+
+@dataclass(frozen=True, slots=True)
+class ToxvpnStatus:
+    """What only a toxvpn of ours says."""
+
+    ip6: IPv6Address | None = None
+    mtu: int | None = None  # largest inner packet accepted, in bytes
+    fast: bool = False  # serves forwards over the fast path
+    routes: tuple[IPv4Network | IPv6Network, ...] = ()
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A friend as its status message describes it; without `toxvpn` it is a plain peer.
+
+    `problem` is one line for the log when something in the message had to be disregarded.
+    """
+
+    ip4: IPv4Address | None = None
+    toxvpn: ToxvpnStatus | None = None
+    problem: str | None = None
+
+    @property
+    def speaks_toxvpn(self) -> bool:
+        return self.toxvpn is not None
+
+
+class _InvalidError(Exception):
+    """A value failed validation; `str()` says which and why."""
+
+
+def encode(status: Status) -> bytes:
+    """The status message to set, at most 1007 bytes.
+
+    Raises ConfigError when it would be longer.
+    """
+    message: dict[str, Any] = {}
+    if status.ip4 is not None:
+        message |= {"mode": "tun", "ownip": str(status.ip4)}
+    if status.toxvpn is not None:
+        message["toxvpn"] = _encode_ours(status.toxvpn)
+    encoded = json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode() if message else b""
+    if len(encoded) > MAX_STATUS_BYTES:
+        raise ConfigError(
+            f"what this node says about itself takes {len(encoded)} bytes, a Tox status message holds "
+            f"{MAX_STATUS_BYTES}: offer fewer routes"
+        )
+    return encoded
+
+
+def decode(message: bytes) -> Status:
+    """What the friend's status message (any bytes) says; never raises."""
+    text = message.lstrip()
+    if not text.startswith(b"{"):
+        return Status()  # empty, or a person's words: a plain tuntox peer
+    try:
+        fields = _load(message)
+        ip4 = _ip4(fields.get("ownip")) if fields.get("mode") == "tun" else None
+        ours = fields.get("toxvpn")
+    except _InvalidError as invalid:
+        return Status(problem=f"status message disregarded: {invalid}")
+    try:
+        return Status(ip4, None if ours is None else _decode_ours(ours))
+    except _InvalidError as invalid:
+        return Status(ip4, problem=f"treated as a peer that does not speak toxvpn: {invalid}")
+
+
+def _encode_ours(ours: ToxvpnStatus) -> dict[str, Any]:
+    fields: dict[str, Any] = {"v": PROTOCOL_VERSION}
+    if ours.ip6 is not None:
+        fields["ip6"] = str(ours.ip6)
+    if ours.mtu is not None:
+        fields["mtu"] = ours.mtu
+    fields["fast"] = ours.fast
+    if ours.routes:
+        fields["routes"] = [str(route) for route in ours.routes]
+    if ours.name:
+        fields["name"] = ours.name
+    return fields
+
+
+def _load(message: bytes) -> dict[str, Any]:
+    if len(message) > MAX_STATUS_BYTES:
+        raise _InvalidError(f"{len(message)} bytes are too many")
+    try:
+        return json.loads(  # type: ignore[no-any-return]  # it starts with {, so it is an object
+            message.decode("utf-8"), object_pairs_hook=_without_duplicates, parse_constant=_no_constant
+        )
+    except RecursionError:
+        raise _InvalidError("nested too deeply") from None
+    except ValueError:  # JSONDecodeError and UnicodeDecodeError are among them
+        raise _InvalidError("not valid JSON in UTF-8") from None
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise _InvalidError("a key occurs twice")
+    return fields
+
+
+def _no_constant(name: str) -> None:
+    raise _InvalidError(f"{name} is not JSON")
+
+
+def _decode_ours(fields: Any) -> ToxvpnStatus:
+    if not isinstance(fields, dict):
+        raise _InvalidError("its toxvpn entry is not an object")
+    version = fields.get("v")
+    if type(version) is not int:
+        raise _InvalidError("it names no protocol version")
+    if version != PROTOCOL_VERSION:
+        raise _InvalidError(f"it speaks another protocol version than {PROTOCOL_VERSION}")
+    return ToxvpnStatus(
+        ip6=_ip6(fields.get("ip6")),
+        mtu=_mtu(fields.get("mtu")),
+        fast=_flag("fast", fields.get("fast", False)),
+        routes=_routes(fields.get("routes", [])),
+        name=_name(fields.get("name", "")),
+    )
+
+
+def _ip4(value: Any) -> IPv4Address | None:
+    if value is None:
+        return None
+    try:
+        address = IPv4Address(_text("ownip", value))
+    except ValueError:
+        raise _InvalidError("its ownip is no IPv4 address") from None
+    if address.is_unspecified or address.is_loopback or address.is_multicast or address.is_reserved:
+        raise _InvalidError(f"its ownip {address} is no host's address")
+    return address
+
+
+def _ip6(value: Any) -> IPv6Address | None:
+    if value is None:
+        return None
+    try:
+        address = IPv6Address(_text("ip6", value))
+    except ValueError:
+        raise _InvalidError("its ip6 is no IPv6 address") from None
+    if address.scope_id or address.is_unspecified or address.is_loopback or address.is_multicast:
+        raise _InvalidError("its ip6 is no host's address")
+    return address
+
+
+def _mtu(value: Any) -> int | None:
+    if value is None:
+        return None
+    if type(value) is not int or not MIN_MTU <= value <= MAX_MTU:
+        raise _InvalidError(f"its mtu is no number from {MIN_MTU} to {MAX_MTU}")
+    return value
+
+
+def _routes(value: Any) -> tuple[IPv4Network | IPv6Network, ...]:
+    if not isinstance(value, list):
+        raise _InvalidError("its routes are not a list")
+    return tuple(dict.fromkeys(_route(route) for route in value))
+
+
+def _route(value: Any) -> IPv4Network | IPv6Network:
+    try:
+        route = ip_network(_text("route", value))
+    except ValueError:
+        raise _InvalidError("one of its routes is no network such as 192.0.2.0/24") from None
+    if isinstance(route, IPv6Network) and route.network_address.scope_id:
+        raise _InvalidError("one of its routes names an interface")
+    return route
+
+
+def _name(value: Any) -> str:
+    name = _text("name", value)
+    if len(name) > MAX_NAME_CHARACTERS or not name.isprintable():
+        raise _InvalidError(f"its name is longer than {MAX_NAME_CHARACTERS} characters or not printable")
+    return name
+
+
+def _flag(key: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _InvalidError(f"its {key} is neither true nor false")
+    return value
+
+
+def _text(key: str, value: Any) -> str:
+    """ipaddress takes numbers too, which would turn `1` into 0.0.0.1."""
+    if not isinstance(value, str):
+        raise _InvalidError(f"its {key} is not text")
+    return value
