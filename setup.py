@@ -64,7 +64,7 @@ def extensions() -> list[Extension]:
 
     return cythonize(
         [
-            extension("netio", "importpatch.c", "batching.c", "hooks.c"),
+            extension("netio", "importpatch.c", "hooks.c", "sendbatch.c", "recvbatch.c", "pagelock.c"),
             extension("toxcore", libraries=["toxcore"]),
             extension("datapath"),
         ],

@@ -1,0 +1,310 @@
+/* libtoxcore's view of the world between enter and leave: sockets it makes become the owner's, its
+   monotonic clock is the owner's, its datagrams are gathered until leave. Outside, or on descriptors
+   that are not known here, every hook is the plain call. Nothing here touches Python, and nothing on
+   the way of a packet allocates memory. */
+#define _GNU_SOURCE
+#include "hooks.h"
+#include "importpatch.h"
+#include "kernel.h"
+#include "pagelock.h"
+#include "recvbatch.h"
+#include "sendbatch.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum {
+    DESCRIPTORS = 65536, /* descriptors above this stay plain; the kernel gives the lowest free one */
+    TURN = 512,          /* datagrams received per turn: about 2 ms of work, then others get theirs */
+};
+
+struct entry {
+    netio_owner *owner;
+    struct entry *next;
+    int fd;
+    bool datagram;
+    struct sendbatch *out; /* NULL: plain */
+    struct recvbatch *in;  /* NULL: plain */
+};
+
+struct netio_owner {
+    struct entry *entries;
+    uint32_t version;
+    bool batching;
+    bool turn_cut;
+    unsigned turn;
+    double rate;
+    int64_t real_ns, own_ns; /* the moment of the last change of rate, on both clocks */
+};
+
+struct netio_kernel netio_kernel = {sendmsg, recvmsg, clock_gettime};
+struct netio_counters netio_counters;
+
+static _Thread_local netio_owner *current;
+static struct entry *by_fd[DESCRIPTORS];
+static bool batch_installed;
+
+/* -- the owner ---------------------------------------------------------------------------------- */
+
+static int64_t real_now_ns(void)
+{
+    struct timespec now;
+    netio_kernel.clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
+static int64_t own_ns(const netio_owner *owner, int64_t real_ns)
+{
+    int64_t elapsed = real_ns - owner->real_ns;
+    return owner->own_ns + (owner->rate == 1.0 ? elapsed : (int64_t)((double)elapsed * owner->rate));
+}
+
+netio_owner *netio_owner_new(void)
+{
+    netio_owner *owner = calloc(1, sizeof *owner);
+    if (owner) {
+        owner->batching = batch_installed;
+        owner->rate = 1.0;
+        owner->real_ns = owner->own_ns = real_now_ns();
+    }
+    return owner;
+}
+
+static struct entry *find(int fd)
+{
+    return fd >= 0 && fd < DESCRIPTORS ? by_fd[fd] : NULL;
+}
+
+static void forget(struct entry *entry)
+{
+    struct entry **link = &entry->owner->entries;
+    while (*link != entry)
+        link = &(*link)->next;
+    *link = entry->next;
+    entry->owner->version++;
+    by_fd[entry->fd] = NULL;
+    if (entry->out)
+        sendbatch_free(entry->out);
+    if (entry->in)
+        recvbatch_free(entry->in);
+    free(entry);
+}
+
+void netio_owner_free(netio_owner *owner)
+{
+    if (!owner)
+        return;
+    if (current == owner)
+        current = NULL;
+    while (owner->entries)
+        forget(owner->entries);
+    free(owner);
+}
+
+netio_owner *netio_enter(netio_owner *owner)
+{
+    netio_owner *previous = current;
+    if (owner && owner != previous) {
+        owner->turn = 0;
+        owner->turn_cut = false;
+    }
+    current = owner;
+    return previous;
+}
+
+void netio_leave(netio_owner *owner, netio_owner *previous)
+{
+    if (previous != owner) /* an inner leave: the outer one flushes */
+        netio_flush(owner);
+    current = previous;
+}
+
+void netio_flush(netio_owner *owner)
+{
+    for (struct entry *entry = owner ? owner->entries : NULL; entry; entry = entry->next)
+        if (entry->out)
+            sendbatch_flush(entry->out);
+}
+
+bool netio_congested(const netio_owner *owner)
+{
+    for (const struct entry *entry = owner->entries; entry; entry = entry->next)
+        if (entry->out && sendbatch_blocked(entry->out))
+            return true;
+    return false;
+}
+
+bool netio_receive_pending(const netio_owner *owner)
+{
+    if (owner->turn_cut)
+        return true;
+    for (const struct entry *entry = owner->entries; entry; entry = entry->next)
+        if (entry->in && recvbatch_left(entry->in))
+            return true;
+    return false;
+}
+
+void netio_set_batching(netio_owner *owner, bool batching)
+{
+    owner->batching = batching;
+}
+
+void netio_set_clock_rate(netio_owner *owner, double rate)
+{
+    if (!(rate > 0))
+        return;
+    int64_t now = real_now_ns();
+    owner->own_ns = own_ns(owner, now);
+    owner->real_ns = now;
+    owner->rate = rate;
+}
+
+uint32_t netio_sockets_version(const netio_owner *owner)
+{
+    return owner->version;
+}
+
+size_t netio_sockets(const netio_owner *owner, netio_socket *out, size_t room)
+{
+    size_t count = 0;
+    for (const struct entry *entry = owner->entries; entry && count < room; entry = entry->next)
+        out[count++] = (netio_socket){entry->fd, entry->datagram};
+    return count;
+}
+
+/* -- sockets ------------------------------------------------------------------------------------ */
+
+static void adopt(int fd, bool datagram)
+{
+    netio_owner *owner = current;
+    if (!owner || fd < 0 || fd >= DESCRIPTORS)
+        return;
+    if (by_fd[fd]) /* closed behind our back */
+        forget(by_fd[fd]);
+    struct entry *entry = calloc(1, sizeof *entry);
+    if (!entry)
+        return;
+    entry->owner = owner;
+    entry->fd = fd;
+    entry->datagram = datagram;
+    if (datagram && owner->batching) {
+        entry->out = sendbatch_new(fd);
+        entry->in = recvbatch_new(fd);
+    }
+    entry->next = owner->entries;
+    owner->entries = entry;
+    owner->version++;
+    by_fd[fd] = entry;
+}
+
+int netio_hook_socket(int domain, int type, int protocol)
+{
+    int fd = socket(domain, type, protocol);
+    bool internet = domain == AF_INET || domain == AF_INET6;
+    adopt(fd, internet && (type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) == SOCK_DGRAM);
+    return fd;
+}
+
+int netio_hook_accept(int fd, struct sockaddr *from, socklen_t *from_length)
+{
+    int accepted = accept(fd, from, from_length);
+    adopt(accepted, false);
+    return accepted;
+}
+
+int netio_hook_close(int fd)
+{
+    struct entry *entry = find(fd);
+    if (entry) {
+        if (entry->out)
+            sendbatch_flush(entry->out);
+        forget(entry);
+    }
+    return close(fd);
+}
+
+/* -- datagrams ---------------------------------------------------------------------------------- */
+
+ssize_t netio_hook_sendto(int fd, const void *data, size_t length, int flags, const struct sockaddr *to,
+                          socklen_t to_length)
+{
+    struct entry *entry = find(fd);
+    if (!entry || !entry->out)
+        return sendto(fd, data, length, flags, to, to_length);
+    ssize_t sent = sendbatch_put(entry->out, data, length, flags, to, to_length);
+    if (sent >= 0 && entry->owner != current) /* nobody will end the turn */
+        sendbatch_flush(entry->out);
+    return sent;
+}
+
+/* Whether the current turn has received enough; asked only when nothing received is left over. */
+static bool turn_over(netio_owner *owner)
+{
+    if (owner->turn < TURN)
+        return false;
+    netio_counters.turns_cut += !owner->turn_cut;
+    owner->turn_cut = true;
+    return true;
+}
+
+ssize_t netio_hook_recvfrom(int fd, void *out, size_t room, int flags, struct sockaddr *from,
+                            socklen_t *from_length)
+{
+    struct entry *entry = find(fd);
+    if (!entry || !entry->datagram || !entry->owner->batching || (flags & ~MSG_DONTWAIT))
+        return recvfrom(fd, out, room, flags, from, from_length);
+    bool left = entry->in && recvbatch_left(entry->in);
+    if (!left && entry->owner == current && turn_over(current)) {
+        errno = EAGAIN;
+        return -1;
+    }
+    if (!entry->in)
+        netio_counters.receive_calls++;
+    ssize_t length = entry->in ? recvbatch_take(entry->in, out, room, flags, from, from_length)
+                               : recvfrom(fd, out, room, flags, from, from_length);
+    if (length >= 0) {
+        netio_counters.received++;
+        entry->owner->turn++;
+    }
+    return length;
+}
+
+/* -- clock -------------------------------------------------------------------------------------- */
+
+int netio_hook_clock_gettime(clockid_t clock, struct timespec *out)
+{
+    if (clock != CLOCK_MONOTONIC || !current)
+        return netio_kernel.clock_gettime(clock, out);
+    int64_t now = own_ns(current, real_now_ns());
+    out->tv_sec = now / 1000000000;
+    out->tv_nsec = now % 1000000000;
+    return 0;
+}
+
+/* -- putting them in place ---------------------------------------------------------------------- */
+
+const char *netio_install(enum netio_part part, const void *address)
+{
+    static const struct import sockets[] = {
+        {"socket", netio_hook_socket}, {"accept", netio_hook_accept}, {"close", netio_hook_close}};
+    static const struct import batch[] = {
+        {"sendto", netio_hook_sendto}, {"recvfrom", netio_hook_recvfrom}};
+    static const struct import clock[] = {{"clock_gettime", netio_hook_clock_gettime}};
+    const char *why = NULL;
+
+    switch (part) {
+    case NETIO_SOCKETS:
+        return importpatch_apply(address, sockets, 3);
+    case NETIO_BATCH:
+        why = importpatch_apply(address, batch, 2);
+        batch_installed = !why;
+        return why;
+    case NETIO_CLOCK:
+        return importpatch_apply(address, clock, 1);
+    case NETIO_PAGE_LOCK:
+        return pagelock_install(address);
+    }
+    return "no such part";
+}

@@ -1,0 +1,47 @@
+/* What libtoxcore calls instead of the C library's functions, and whose behalf that is on.
+   Neighbours: importpatch.c puts the hooks in place, sendbatch.c and recvbatch.c batch datagrams,
+   pagelock.c decides about memory. netio.pxd documents the owner's functions. */
+#ifndef TOXVPN_HOOKS_H
+#define TOXVPN_HOOKS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <time.h>
+
+typedef struct netio_owner netio_owner;
+
+typedef struct {
+    int fd;
+    bool datagram;
+} netio_socket;
+
+enum netio_part { NETIO_SOCKETS, NETIO_BATCH, NETIO_CLOCK, NETIO_PAGE_LOCK };
+
+/* Replaces one part of the libtoxcore that contains `address`; NULL, or why not. */
+const char *netio_install(enum netio_part part, const void *address);
+
+netio_owner *netio_owner_new(void);
+void netio_owner_free(netio_owner *owner);
+netio_owner *netio_enter(netio_owner *owner);
+void netio_leave(netio_owner *owner, netio_owner *previous);
+void netio_flush(netio_owner *owner);
+bool netio_congested(const netio_owner *owner);
+bool netio_receive_pending(const netio_owner *owner);
+void netio_set_batching(netio_owner *owner, bool batching);
+void netio_set_clock_rate(netio_owner *owner, double rate);
+uint32_t netio_sockets_version(const netio_owner *owner);
+size_t netio_sockets(const netio_owner *owner, netio_socket *out, size_t room);
+
+/* The hooks themselves: as the functions they stand for. */
+int netio_hook_socket(int domain, int type, int protocol);
+int netio_hook_accept(int fd, struct sockaddr *from, socklen_t *from_length);
+int netio_hook_close(int fd);
+ssize_t netio_hook_sendto(int fd, const void *data, size_t length, int flags, const struct sockaddr *to,
+                          socklen_t to_length);
+ssize_t netio_hook_recvfrom(int fd, void *out, size_t room, int flags, struct sockaddr *from,
+                            socklen_t *from_length);
+int netio_hook_clock_gettime(clockid_t clock, struct timespec *out);
+
+#endif

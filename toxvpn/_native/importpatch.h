@@ -1,0 +1,16 @@
+/* Points a loaded library's imports at functions of ours. Neighbours: hooks.c has the functions. */
+#ifndef TOXVPN_IMPORTPATCH_H
+#define TOXVPN_IMPORTPATCH_H
+
+#include <stddef.h>
+
+struct import {
+    const char *name;
+    void *replacement;
+};
+
+/* Replaces these imports of the library that contains `address`: all of them or none.
+   Returns NULL when they are in force, else why not (a constant string). */
+const char *importpatch_apply(const void *address, const struct import *imports, size_t count);
+
+#endif

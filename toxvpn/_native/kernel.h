@@ -1,0 +1,36 @@
+/* What netio asks of the kernel, as pointers so that a test can stand in for it, and what it counts. */
+#ifndef TOXVPN_KERNEL_H
+#define TOXVPN_KERNEL_H
+
+#include <stdint.h>
+#include <sys/socket.h>
+#include <time.h>
+
+struct netio_kernel {
+    ssize_t (*sendmsg)(int, const struct msghdr *, int);
+    ssize_t (*recvmsg)(int, struct msghdr *, int);
+    int (*clock_gettime)(clockid_t, struct timespec *);
+};
+
+/* Of the whole process, since it started. Drops are datagrams that had been accepted for sending. */
+struct netio_counters {
+    uint64_t sent;                /* datagrams the kernel took */
+    uint64_t send_calls;
+    uint64_t segmented;           /* calls that carried several datagrams */
+    uint64_t segmented_refused;   /* such calls refused; their datagrams went one by one */
+    uint64_t deferred;            /* datagrams that waited for room in the kernel */
+    uint64_t refused;             /* sendto calls answered EAGAIN: the wait was full */
+    uint64_t dropped_unreachable;
+    uint64_t dropped_denied;
+    uint64_t dropped_too_long;
+    uint64_t dropped_other;
+    uint64_t received;            /* datagrams handed to libtoxcore */
+    uint64_t receive_calls;
+    uint64_t truncated;           /* receptions longer than the buffer (never seen) */
+    uint64_t turns_cut;           /* receptions ended early so that others get their turn */
+};
+
+extern struct netio_kernel netio_kernel;
+extern struct netio_counters netio_counters;
+
+#endif

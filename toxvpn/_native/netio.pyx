@@ -1,0 +1,319 @@
+"""The network, the clock and the page locks under libtoxcore, replaced where the library allows.
+
+What enters: the calls that libtoxcore makes to the C library and to libsodium. `install` points the
+library's own import entries at functions of ours, in four parts, each in force or not by itself:
+
+- sockets: we know exactly which sockets are libtoxcore's (socket, accept, close)
+- batch: many UDP datagrams per system call, both ways (sendto, recvfrom); needs `sockets`
+- clock: a handle's clock may run faster for a while (clock_gettime)
+- page_lock: keys stay locked in memory, the scratch of each packet is only wiped (sodium_mlock,
+  sodium_munlock)
+
+A part that is not in force leaves libtoxcore as it comes. The environment can ask for that:
+TOXVPN_SOCKETS=off (no batch either), TOXVPN_UDP_BATCH=off, TOXVPN_CLOCK=off (its rate is always 1),
+TOXVPN_PAGE_LOCK=strict (every scratch buffer locked, about half the speed).
+
+Neighbours: toxcore.pyx, which enters and leaves an owner around each call into libtoxcore; in C
+hooks.c, sendbatch.c, recvbatch.c, pagelock.c, importpatch.c. `Hooked` below is the tests' door.
+"""
+
+import os
+from typing import NamedTuple
+
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.errno cimport errno
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
+
+
+cdef extern from "<sys/types.h>" nogil:
+    ctypedef Py_ssize_t ssize_t
+
+cdef extern from "<sys/prctl.h>" nogil:
+    int PR_SET_DUMPABLE
+    int prctl(int option, unsigned long value, unsigned long, unsigned long, unsigned long)
+
+cdef extern from "<sys/socket.h>" nogil:
+    ctypedef unsigned int socklen_t
+    struct sockaddr:
+        pass
+    struct sockaddr_storage:
+        pass
+    struct msghdr:
+        size_t msg_controllen
+
+cdef extern from "<time.h>" nogil:
+    ctypedef int clockid_t
+    int CLOCK_MONOTONIC
+    struct timespec:
+        long tv_sec
+        long tv_nsec
+
+cdef extern from "kernel.h":
+    struct kernel_calls "netio_kernel":
+        ssize_t (*sendmsg)(int, const msghdr *, int) noexcept nogil
+        int (*clock_gettime)(clockid_t, timespec *) noexcept nogil
+    struct counted "netio_counters":
+        uint64_t sent, send_calls, segmented, segmented_refused, deferred, refused
+        uint64_t dropped_unreachable, dropped_denied, dropped_too_long, dropped_other
+        uint64_t received, receive_calls, truncated, turns_cut
+    kernel_calls _kernel "netio_kernel"
+    counted _counters "netio_counters"
+
+cdef extern from "hooks.h" nogil:
+    enum netio_part:
+        NETIO_SOCKETS
+        NETIO_BATCH
+        NETIO_CLOCK
+        NETIO_PAGE_LOCK
+    const char *netio_install(netio_part part, const void *address)
+    netio_owner *netio_owner_new()
+    void netio_owner_free(netio_owner *owner)
+    netio_owner *netio_enter(netio_owner *owner)
+    void netio_leave(netio_owner *owner, netio_owner *previous)
+    void netio_flush(netio_owner *owner)
+    bint netio_congested(const netio_owner *owner)
+    bint netio_receive_pending(const netio_owner *owner)
+    void netio_set_batching(netio_owner *owner, bint batching)
+    void netio_set_clock_rate(netio_owner *owner, double rate)
+    uint32_t netio_sockets_version(const netio_owner *owner)
+    size_t netio_sockets(const netio_owner *owner, netio_socket *out, size_t room)
+    int netio_hook_socket(int domain, int type, int protocol)
+    int netio_hook_accept(int fd, sockaddr *source, socklen_t *source_length)
+    int netio_hook_close(int fd)
+    ssize_t netio_hook_sendto(int fd, const void *data, size_t length, int flags,
+                              const sockaddr *to, socklen_t to_length)
+    ssize_t netio_hook_recvfrom(int fd, void *out, size_t room, int flags, sockaddr *source,
+                                socklen_t *source_length)
+    int netio_hook_clock_gettime(clockid_t clock, timespec *out)
+
+
+# -- for the other compiled modules: see netio.pxd ---------------------------------------------------
+
+cdef netio_owner *owner_new() noexcept nogil:
+    return netio_owner_new()
+
+
+cdef void owner_free(netio_owner *owner) noexcept nogil:
+    netio_owner_free(owner)
+
+
+cdef netio_owner *enter(netio_owner *owner) noexcept nogil:
+    return netio_enter(owner)
+
+
+cdef void leave(netio_owner *owner, netio_owner *previous) noexcept nogil:
+    netio_leave(owner, previous)
+
+
+cdef void flush(netio_owner *owner) noexcept nogil:
+    netio_flush(owner)
+
+
+cdef bint congested(netio_owner *owner) noexcept nogil:
+    return netio_congested(owner)
+
+
+cdef bint receive_pending(netio_owner *owner) noexcept nogil:
+    return netio_receive_pending(owner)
+
+
+cdef void set_clock_rate(netio_owner *owner, double rate) noexcept nogil:
+    netio_set_clock_rate(owner, rate)
+
+
+cdef uint32_t sockets_version(netio_owner *owner) noexcept nogil:
+    return netio_sockets_version(owner)
+
+
+cdef size_t sockets(netio_owner *owner, netio_socket *out, size_t room) noexcept nogil:
+    return netio_sockets(owner, out, room)
+
+
+# -- putting the hooks in place ----------------------------------------------------------------------
+
+class Part(NamedTuple):
+    """Whether a part of libtoxcore's surroundings is ours, and if not, why."""
+
+    in_force: bool
+    reason: str
+
+
+class Parts(NamedTuple):
+    sockets: Part
+    batch: Part
+    clock: Part
+    page_lock: Part
+
+
+_NOT_YET = Part(False, "libtoxcore is not loaded yet")
+_parts = Parts(_NOT_YET, _NOT_YET, _NOT_YET, _NOT_YET)
+
+
+cdef object _install(netio_part part, uintptr_t address, str switch, str plain):
+    if os.environ.get(switch) == plain:
+        return Part(False, f"{switch}={plain}")
+    cdef const char *why = netio_install(part, <const void *>address)
+    return Part(True, "") if why == NULL else Part(False, why.decode())
+
+
+def install(address: int) -> Parts:
+    """Puts the hooks into the loaded libtoxcore that contains `address`, the address of any function of it.
+
+    To be called before the first handle is made. Done once per process: later calls only return what is
+    in force.
+    """
+    global _parts
+    if _parts.sockets is not _NOT_YET:
+        return _parts
+    sockets = _install(NETIO_SOCKETS, address, "TOXVPN_SOCKETS", "off")
+    if sockets.in_force:
+        batch = _install(NETIO_BATCH, address, "TOXVPN_UDP_BATCH", "off")
+    else:
+        batch = Part(False, f"needs the sockets ({sockets.reason})")
+    clock = _install(NETIO_CLOCK, address, "TOXVPN_CLOCK", "off")
+    page_lock = _install(NETIO_PAGE_LOCK, address, "TOXVPN_PAGE_LOCK", "strict")
+    _parts = Parts(sockets, batch, clock, page_lock)
+    return _parts
+
+
+def parts() -> Parts:
+    """Which parts are in force, for `toxvpn -V`."""
+    return _parts
+
+
+def counters() -> dict[str, int]:
+    """What the batching did since the process started; kernel.h explains each."""
+    return dict(_counters)
+
+
+def harden() -> None:
+    """Makes the process undumpable: no core file, and no other process of the user may read its memory.
+
+    For the program, once it has started and holds secrets (prctl(2), PR_SET_DUMPABLE): packet scratch is
+    not locked in memory, so it must not reach the disk by way of a core dump. A side effect is that
+    /proc/self then belongs to root; a user namespace has to be set up before, or in another process.
+    """
+    if prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+        raise OSError(errno, os.strerror(errno))
+
+
+# -- the tests' door ---------------------------------------------------------------------------------
+
+cdef int64_t _test_time_ns = 0
+cdef int _test_errors[64]
+cdef int _test_error_count = 0
+cdef int _test_error_next = 0
+cdef kernel_calls _real = _kernel
+
+
+cdef int _test_clock(clockid_t clock, timespec *out) noexcept nogil:
+    out.tv_sec = _test_time_ns // 1000000000
+    out.tv_nsec = _test_time_ns % 1000000000
+    return 0
+
+
+cdef ssize_t _test_sendmsg(int fd, const msghdr *message, int flags) noexcept nogil:
+    """Fails as told, call by call (0: does not fail), then works again."""
+    global _test_error_next
+    cdef int error = 0
+    if _test_error_next < _test_error_count:
+        error = _test_errors[_test_error_next]
+        _test_error_next += 1
+    if error:
+        (&errno)[0] = error
+        return -1
+    return _real.sendmsg(fd, message, flags)
+
+
+def real_time_is(ns: int | None) -> None:
+    """The hooks' source of time: this many nanoseconds, or the kernel's again."""
+    global _test_time_ns
+    _kernel.clock_gettime = _real.clock_gettime if ns is None else _test_clock
+    _test_time_ns = ns or 0
+
+
+def sends_fail(errors: list[int]) -> None:
+    """The coming sendmsg calls of the hooks fail with these errno values, 0 meaning success."""
+    global _test_error_count, _test_error_next
+    for index, error in enumerate(errors):
+        _test_errors[index] = error
+    _test_error_next = 0
+    _test_error_count = len(errors)
+    _kernel.sendmsg = _test_sendmsg if errors else _real.sendmsg
+
+
+cdef ssize_t _checked(ssize_t result) except -1:
+    if result < 0:
+        raise OSError(errno, os.strerror(errno))
+    return result
+
+
+cdef class Hooked:
+    """An owner of its own and the hooks on ordinary descriptors; addresses are raw struct sockaddr bytes."""
+
+    cdef netio_owner *_owner
+    cdef netio_owner *_previous
+
+    def __cinit__(self, batching: bool = True) -> None:
+        self._owner = netio_owner_new()
+        if self._owner == NULL:
+            raise MemoryError
+        netio_set_batching(self._owner, batching)
+
+    def __dealloc__(self) -> None:
+        netio_owner_free(self._owner)
+
+    def __enter__(self) -> Hooked:
+        self._previous = netio_enter(self._owner)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        netio_leave(self._owner, self._previous)
+
+    def socket(self, family: int, kind: int, protocol: int = 0) -> int:
+        return _checked(netio_hook_socket(family, kind, protocol))
+
+    def accept(self, fd: int) -> int:
+        return _checked(netio_hook_accept(fd, NULL, NULL))
+
+    def close(self, fd: int) -> None:
+        _checked(netio_hook_close(fd))
+
+    def sendto(self, fd: int, data: bytes, to: bytes, flags: int = 0) -> int:
+        cdef const uint8_t *bytes_out = data
+        cdef const uint8_t *address = to
+        return _checked(netio_hook_sendto(fd, bytes_out, len(data), flags, <const sockaddr *>address, len(to)))
+
+    def recvfrom(self, fd: int, room: int = 65536, flags: int = 0) -> tuple[bytes, bytes]:
+        cdef sockaddr_storage source
+        cdef socklen_t source_length = sizeof(source)
+        data = bytearray(room)
+        cdef uint8_t[::1] view = data if room else bytearray(1)
+        cdef ssize_t length = _checked(netio_hook_recvfrom(
+            fd, &view[0], room, flags, <sockaddr *>&source, &source_length))
+        return bytes(data[:length]), PyBytes_FromStringAndSize(<const char *>&source, source_length)
+
+    def clock_ns(self, clock: int = CLOCK_MONOTONIC) -> int:
+        cdef timespec now
+        _checked(netio_hook_clock_gettime(clock, &now))
+        return now.tv_sec * 1000000000 + now.tv_nsec
+
+    def set_clock_rate(self, rate: float) -> None:
+        netio_set_clock_rate(self._owner, rate)
+
+    def flush(self) -> None:
+        netio_flush(self._owner)
+
+    def congested(self) -> bool:
+        return netio_congested(self._owner)
+
+    def receive_pending(self) -> bool:
+        return netio_receive_pending(self._owner)
+
+    def sockets_version(self) -> int:
+        return netio_sockets_version(self._owner)
+
+    def sockets(self) -> list[tuple[int, bool]]:
+        cdef netio_socket found[64]
+        cdef size_t count = netio_sockets(self._owner, found, 64)
+        return [(found[i].fd, found[i].datagram) for i in range(count)]

@@ -1,0 +1,20 @@
+/* Hands out a UDP socket's incoming datagrams, received many per system call. Neighbour: hooks.c. */
+#ifndef TOXVPN_RECVBATCH_H
+#define TOXVPN_RECVBATCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/socket.h>
+
+struct recvbatch;
+
+/* Switches UDP_GRO on; NULL when the kernel has none, or no memory is left: receive plainly then. */
+struct recvbatch *recvbatch_new(int fd);
+void recvbatch_free(struct recvbatch *batch);
+/* As recvfrom(2) without flags, or with MSG_DONTWAIT. */
+ssize_t recvbatch_take(struct recvbatch *batch, void *out, size_t room, int flags, struct sockaddr *from,
+                       socklen_t *from_length);
+/* Received and not handed out yet. */
+bool recvbatch_left(const struct recvbatch *batch);
+
+#endif

@@ -1,0 +1,21 @@
+/* Gathers a UDP socket's outgoing datagrams into few system calls. Neighbour: hooks.c. */
+#ifndef TOXVPN_SENDBATCH_H
+#define TOXVPN_SENDBATCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/socket.h>
+
+struct sendbatch;
+
+/* NULL when the kernel has no UDP_SEGMENT, or no memory is left: send plainly then. */
+struct sendbatch *sendbatch_new(int fd);
+void sendbatch_free(struct sendbatch *batch);
+/* As sendto(2); success also means "kept for the next flush". EAGAIN when the wait is full. */
+ssize_t sendbatch_put(struct sendbatch *batch, const void *data, size_t length, int flags,
+                      const struct sockaddr *to, socklen_t to_length);
+void sendbatch_flush(struct sendbatch *batch);
+/* The kernel took no more at the last try; something is waiting. */
+bool sendbatch_blocked(const struct sendbatch *batch);
+
+#endif
