@@ -1,0 +1,229 @@
+"""The serving side's way out: host and port in, a connected socket or a reason out.
+
+The name is resolved here, on the server. Its addresses, as far as the rules allow them, are tried
+one after another, the next one as soon as one fails or has kept us waiting (RFC 8305, "happy
+eyeballs"), the first to connect wins. `relay.py` takes the socket over. By hand, not with
+`aiohappyeyeballs`, because an error must keep its errno: the other side is told the reason.
+"""
+
+import asyncio
+import errno
+import logging
+import os
+import socket
+import threading
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+from toxvpn.errors import ToxvpnError
+from toxvpn.tcpforward.rules import Rules
+from toxvpn.tcpforward.spec import host_is_sane, join_host_port
+from toxvpn.wire.socks5 import ReplyCode
+
+log = logging.getLogger("toxvpn.tcpforward")
+
+TIMEOUT_S = 10.0  # looking up and connecting together; a tuntox client waits 15 s
+NEXT_ADDRESS_S = 0.25  # RFC 8305 §5, "Connection Attempt Delay"
+MAX_ADDRESSES = 16
+MAX_LOOKUPS = 64  # threads at work in resolvers at once: they cannot be cancelled, only be left behind
+
+_lookups = threading.BoundedSemaphore(MAX_LOOKUPS)
+
+# What went wrong, in the words of RFC 1928 §6; anything else is a general failure.
+CODES = {
+    errno.EACCES: ReplyCode.NOT_ALLOWED,  # a firewall on our own machine
+    errno.EPERM: ReplyCode.NOT_ALLOWED,
+    errno.ENETUNREACH: ReplyCode.NETWORK_UNREACHABLE,
+    errno.ENETDOWN: ReplyCode.NETWORK_UNREACHABLE,
+    errno.EAFNOSUPPORT: ReplyCode.NETWORK_UNREACHABLE,  # no IPv6 here
+    errno.EADDRNOTAVAIL: ReplyCode.NETWORK_UNREACHABLE,
+    errno.EHOSTUNREACH: ReplyCode.HOST_UNREACHABLE,
+    errno.EHOSTDOWN: ReplyCode.HOST_UNREACHABLE,
+    errno.ECONNREFUSED: ReplyCode.CONNECTION_REFUSED,
+    errno.ECONNRESET: ReplyCode.CONNECTION_REFUSED,
+    errno.ETIMEDOUT: ReplyCode.TIMED_OUT,
+}
+# Of several addresses' reasons the one that came closest to the target tells most.
+_TELLING = (
+    ReplyCode.CONNECTION_REFUSED,
+    ReplyCode.TIMED_OUT,
+    ReplyCode.HOST_UNREACHABLE,
+    ReplyCode.NOT_ALLOWED,
+    ReplyCode.NETWORK_UNREACHABLE,
+    ReplyCode.GENERAL_FAILURE,
+)
+
+
+class TargetRefusedError(ToxvpnError):
+    """No connection: `code` for the other side, `str()` for the log."""
+
+    def __init__(self, code: ReplyCode, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class _Address:
+    family: int
+    sockaddr: tuple[Any, ...]
+
+    def __str__(self) -> str:
+        return join_host_port(self.sockaddr[0], self.sockaddr[1])
+
+
+async def connect_target(
+    host_untrusted: str, port: int, rules: Rules, *, timeout_s: float = TIMEOUT_S
+) -> socket.socket:
+    """A connected, non-blocking socket with TCP_NODELAY. Raises TargetRefusedError within `timeout_s`."""
+    wanted = join_host_port(host_untrusted, port)
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await _connect(host_untrusted, port, rules)
+    except TimeoutError:
+        raise TargetRefusedError(ReplyCode.TIMED_OUT, f"{wanted}: no answer in {timeout_s:g} s") from None
+
+
+async def _connect(host: str, port: int, rules: Rules) -> socket.socket:
+    wanted = join_host_port(host, port)
+    if not host_is_sane(host):
+        raise TargetRefusedError(ReplyCode.HOST_UNREACHABLE, f"{host!r} is no host name")
+    by_name = rules.allows(host, port)
+    if not by_name and not rules.names_addresses(port):
+        raise TargetRefusedError(ReplyCode.NOT_ALLOWED, f"{wanted}: no rule allows it")
+    try:
+        addresses = await _resolve(host, port)
+    except OSError as error:
+        # to those who may not ask for the name: not a word whether it exists
+        code = ReplyCode.HOST_UNREACHABLE if by_name else ReplyCode.NOT_ALLOWED
+        raise TargetRefusedError(code, f"{wanted}: {error.strerror or error}") from None
+    allowed = [address for address in addresses if by_name or rules.allows(address.sockaddr[0], port)]
+    if not allowed:
+        raise TargetRefusedError(ReplyCode.NOT_ALLOWED, f"{wanted}: no rule allows it or any address of it")
+    return await _first_to_connect(allowed[:MAX_ADDRESSES])
+
+
+async def _resolve(host: str, port: int) -> list[_Address]:
+    """In the system's order of preference (RFC 6724), families interleaved. Raises OSError."""
+    found: list[Any]
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except OSError:
+        found = await _look_up(host, port)
+    except UnicodeError:  # what the idna codec makes of a label that is empty or too long
+        raise OSError(errno.EINVAL, "no host name") from None
+    # a zone is in the tuple as a number too; with its name in the text asyncio would resolve it again
+    addresses = [_Address(info[0], (str(info[4][0]).partition("%")[0], *info[4][1:])) for info in found]
+    return _interleaved(list(dict.fromkeys(addresses)))
+
+
+async def _look_up(host: str, port: int) -> list[Any]:
+    """`getaddrinfo` in a daemon thread of its own.
+
+    In asyncio's pool a few names with dead servers would hold up everybody else's, and the exit.
+    """
+    if not _lookups.acquire(blocking=False):
+        raise OSError(errno.EAGAIN, f"{MAX_LOOKUPS} names are being looked up already")
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[list[Any]] = loop.create_future()
+
+    def settle(found: list[Any] | None, error: OSError | None) -> None:
+        if answer.done():
+            return
+        if error:
+            answer.set_exception(error)
+        else:
+            answer.set_result(found or [])
+
+    def work() -> None:
+        found, failure = None, None
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            failure = error
+        finally:
+            _lookups.release()
+        try:
+            loop.call_soon_threadsafe(settle, found, failure)
+        except RuntimeError:  # the loop has been closed meanwhile
+            log.debug("an answer for %r came too late", host)
+
+    threading.Thread(target=work, name="look-up", daemon=True).start()
+    return await answer
+
+
+def _interleaved(addresses: list[_Address]) -> list[_Address]:
+    """The other family second, so that one broken family costs one delay (RFC 8305 §4)."""
+    if not addresses:
+        return []
+    first = [address for address in addresses if address.family == addresses[0].family]
+    second = [address for address in addresses if address.family != addresses[0].family]
+    return first[:1] + second[:1] + first[1:] + second[1:]
+
+
+async def _first_to_connect(addresses: list[_Address]) -> socket.socket:
+    """Raises TargetRefusedError with the most telling reason when every address has failed."""
+    waiting = deque(addresses)
+    attempts: set[asyncio.Task[socket.socket]] = set()
+    refusals: list[TargetRefusedError] = []
+    connected: list[socket.socket] = []
+    try:
+        while not connected and (waiting or attempts):
+            if waiting:
+                attempts.add(asyncio.create_task(_attempt(waiting.popleft())))
+            done, attempts = await asyncio.wait(
+                attempts,
+                timeout=NEXT_ADDRESS_S if waiting else None,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            _sort_out(done, connected, refusals)
+        if not connected:
+            raise min(refusals, key=lambda refusal: _TELLING.index(refusal.code))
+        return connected.pop(0)
+    finally:
+        for attempt in attempts:
+            attempt.add_done_callback(_close_result)
+            attempt.cancel()
+        for late in connected:
+            late.close()
+
+
+async def _attempt(address: _Address) -> socket.socket:
+    """Raises TargetRefusedError."""
+    try:
+        sock = socket.socket(address.family, socket.SOCK_STREAM)
+    except OSError as error:
+        raise _refusal(address, error) from None
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await asyncio.get_running_loop().sock_connect(sock, address.sockaddr)
+    except OSError as error:
+        sock.close()
+        raise _refusal(address, error) from None
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _refusal(address: _Address, error: OSError) -> TargetRefusedError:
+    code = CODES.get(error.errno or 0, ReplyCode.GENERAL_FAILURE)
+    return TargetRefusedError(code, f"{address}: {os.strerror(error.errno or 0)}")
+
+
+def _sort_out(
+    done: set[asyncio.Task[socket.socket]],
+    connected: list[socket.socket],
+    refusals: list[TargetRefusedError],
+) -> None:
+    for attempt in done:
+        try:
+            connected.append(attempt.result())
+        except TargetRefusedError as refusal:
+            refusals.append(refusal)
+
+
+def _close_result(attempt: asyncio.Task[socket.socket]) -> None:
+    if not attempt.cancelled() and not attempt.exception():
+        attempt.result().close()
