@@ -1,0 +1,133 @@
+import os
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from toxvpn.errors import ConfigError, NoPermissionError, ToxvpnError
+from toxvpn.tox.files import explain, read_private, write_atomic
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_what_is_written_is_private_and_reads_back(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        write_atomic(tmp_path / "f", b"one")
+        write_atomic(tmp_path / "f", b"two")
+    finally:
+        os.umask(before)
+    assert read_private(tmp_path / "f") == b"two"
+    assert mode(tmp_path / "f") == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == ["f"]
+
+
+def test_no_umask_closes_the_file_to_its_owner(tmp_path: Path) -> None:
+    before = os.umask(0o777)
+    try:
+        write_atomic(tmp_path / "f", b"x")
+    finally:
+        os.umask(before)
+    assert mode(tmp_path / "f") == 0o600
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "f").symlink_to(tmp_path / "elsewhere" / "real")
+    write_atomic(tmp_path / "f", b"x")
+    assert (tmp_path / "f").is_symlink()
+    assert (tmp_path / "elsewhere" / "real").read_bytes() == b"x"
+
+
+@pytest.mark.parametrize("step", ["os.fsync", "pathlib.Path.replace"])
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    write_atomic(tmp_path / "f", b"old")
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(step, fail)
+    with pytest.raises(ToxvpnError, match=r"cannot write .*No space left"):
+        write_atomic(tmp_path / "f", b"new")
+    assert (tmp_path / "f").read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["f"]
+
+
+KILLED_WRITER = """
+import os, sys
+from pathlib import Path
+from toxvpn.tox.files import write_atomic
+path = Path(sys.argv[1])
+print("ready", flush=True)
+for number in range(10_000):
+    write_atomic(path, bytes([number % 256]) * 50_000)
+"""
+
+
+def test_a_killed_writer_leaves_a_whole_file(tmp_path: Path) -> None:
+    write_atomic(tmp_path / "f", b"\0" * 50_000)
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED_WRITER, tmp_path / "f"], stdout=subprocess.PIPE
+    ) as writer:
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        for _ in range(20):
+            assert_whole(tmp_path / "f")
+        writer.send_signal(signal.SIGKILL)
+        writer.wait(10)
+    assert_whole(tmp_path / "f")
+    write_atomic(tmp_path / "f", b"after")  # what the killed one left is no obstacle
+    assert [path.name for path in tmp_path.iterdir()] == ["f"]
+
+
+def assert_whole(path: Path) -> None:
+    content = path.read_bytes()
+    assert len(content) == 50_000
+    assert len(set(content)) == 1
+
+
+def test_a_planted_temporary_file_is_not_written_through(tmp_path: Path) -> None:
+    (tmp_path / "victim").write_bytes(b"mine")
+    (tmp_path / ".f.new").symlink_to(tmp_path / "victim")
+    write_atomic(tmp_path / "f", b"x")
+    assert (tmp_path / "victim").read_bytes() == b"mine"
+
+
+def test_a_file_open_to_others_is_tightened_and_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "f"
+    path.write_bytes(b"x")
+    path.chmod(0o644)
+    assert read_private(path) == b"x"
+    assert mode(path) == 0o600
+    assert "mode 644" in caplog.text
+    caplog.clear()
+    read_private(path)
+    assert not caplog.text
+
+
+def test_an_absent_file_is_none(tmp_path: Path) -> None:
+    assert read_private(tmp_path / "f") is None
+
+
+def test_a_directory_in_its_place_is_an_error_with_advice(tmp_path: Path) -> None:
+    (tmp_path / "f").mkdir()
+    with pytest.raises(ConfigError, match="move it away"):
+        read_private(tmp_path / "f")
+
+
+def test_permission_errors_name_the_owner(tmp_path: Path) -> None:
+    error = explain(PermissionError(13, "Permission denied"), Path("/etc/shadow"), "read")
+    assert isinstance(error, NoPermissionError)
+    advice = (
+        "make /etc/shadow writable" if os.geteuid() == 0 else "/etc/shadow belongs to root: run as that user"
+    )
+    assert str(error).startswith(f"cannot read /etc/shadow: Permission denied; {advice}, or choose")

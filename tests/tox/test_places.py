@@ -1,0 +1,114 @@
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from toxvpn.errors import ConfigError, NoPermissionError, ToxvpnError
+from toxvpn.tox.places import find_places, make
+
+XDG = {
+    "config": "XDG_CONFIG_HOME",
+    "data": "XDG_DATA_HOME",
+    "state": "XDG_STATE_HOME",
+    "runtime": "XDG_RUNTIME_DIR",
+}
+
+
+@pytest.fixture
+def no_xdg(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    for name in XDG.values():
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_a_given_directory_overrides_everything(tmp_path: Path) -> None:
+    found = find_places(tmp_path, service=True)
+    assert {found.config, found.data, found.state, found.runtime} == {tmp_path}
+
+
+def test_a_relative_directory_survives_a_change_of_directory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert find_places(Path("here")).data == tmp_path / "here"
+
+
+def test_the_service_has_its_places() -> None:
+    found = find_places(service=True)
+    assert (str(found.config), str(found.data), str(found.runtime)) == (
+        "/etc/toxvpn",
+        "/var/lib/toxvpn",
+        "/run/toxvpn",
+    )
+
+
+@pytest.mark.parametrize(("uid", "data"), [(0, "/var/lib/toxvpn"), (1000, "{home}/.local/share/toxvpn")])
+def test_root_is_the_service_and_others_are_not(
+    no_xdg: Path, monkeypatch: pytest.MonkeyPatch, uid: int, data: str
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    assert str(find_places().data) == data.format(home=no_xdg)
+
+
+def test_the_xdg_variables_are_followed(no_xdg: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for place, name in XDG.items():
+        (no_xdg / place).mkdir(0o700)
+        monkeypatch.setenv(name, str(no_xdg / place))
+    found = find_places(service=False)
+    for place in XDG:
+        assert getattr(found, place) == no_xdg / place / "toxvpn"
+
+
+@pytest.mark.parametrize("value", [None, "relative", "/nonexistent/run"])
+def test_without_a_usable_runtime_directory_the_state_directory_serves(
+    no_xdg: Path, monkeypatch: pytest.MonkeyPatch, value: str | None
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 4242)  # has no /run/user
+    if value is not None:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", value)
+    assert find_places(service=False).runtime == no_xdg / ".local/state/toxvpn/run/toxvpn"
+
+
+def test_directories_are_private_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        make(tmp_path / "a" / "b")
+    finally:
+        os.umask(before)
+    for made in (tmp_path / "a", tmp_path / "a" / "b"):
+        assert stat.S_IMODE(made.stat().st_mode) == 0o700
+
+
+def test_making_twice_is_harmless_and_leaves_the_mode_alone(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    assert make(tmp_path) == tmp_path
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
+
+
+def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    for path in (tmp_path / "taken", tmp_path / "taken" / "below"):
+        with pytest.raises(ConfigError, match=r"taken.*Not a directory"):
+            make(path)
+
+
+def test_a_directory_that_cannot_be_made_says_what_to_do() -> None:
+    with pytest.raises(ToxvpnError, match="cannot use /proc/toxvpn"):
+        make(Path("/proc/toxvpn"))
+
+
+def test_another_users_directory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if os.geteuid() == 0:
+        os.chown(tmp_path, 4243, 4243)
+    monkeypatch.setattr(os, "geteuid", lambda: 4242)
+    with pytest.raises(NoPermissionError, match="-C DIR"):
+        make(tmp_path)
+
+
+def test_root_may_use_anybodys_directory(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root")
+    os.chown(tmp_path, 4243, 4243)
+    make(tmp_path)

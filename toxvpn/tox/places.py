@@ -1,0 +1,94 @@
+"""Where files live: the service's directories, the user's (XDG), or the one given with -C.
+
+In: the -C argument and who we are. Out: four directories, made 0700 when they are first needed.
+Neighbours: identity.py and friends.py keep their files in `data`, the control socket is in `runtime`.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import NoPermissionError
+from .files import explain, user_name
+
+PRIVATE_DIRECTORY_MODE = 0o700
+SERVICE_CONFIG = Path("/etc/toxvpn")
+SERVICE_DATA = Path("/var/lib/toxvpn")
+SERVICE_RUNTIME = Path("/run/toxvpn")
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """None of these needs to exist yet: `make` does that."""
+
+    config: Path  # what a person writes: config.toml, rules
+    data: Path  # who we are: tox_save, friends.json
+    state: Path  # what can be made again: caches
+    runtime: Path  # gone after a reboot: sockets, journals
+
+
+def find_places(directory: Path | None = None, *, service: bool | None = None) -> Places:
+    """With `directory` everything is in it; else root gets the service's places, others the XDG ones."""
+    if directory is not None:
+        directory = directory.absolute()  # a daemon changes its working directory
+        return Places(directory, directory, directory, directory)
+    if service is None:
+        service = os.geteuid() == 0
+    if service:
+        return Places(SERVICE_CONFIG, SERVICE_DATA, SERVICE_DATA, SERVICE_RUNTIME)
+    return user_places()
+
+
+def user_places() -> Places:
+    from platformdirs import user_config_path, user_data_path, user_state_path  # not on a client's way
+
+    state = user_state_path("toxvpn", appauthor=False)
+    return Places(
+        config=user_config_path("toxvpn", appauthor=False),
+        data=user_data_path("toxvpn", appauthor=False),
+        state=state,
+        runtime=user_runtime_base(state) / "toxvpn",
+    )
+
+
+def user_runtime_base(state: Path) -> Path:
+    """XDG_RUNTIME_DIR, or what logind would have put there (su and cron do not say), or below `state`.
+
+    Never /tmp: there the name could be taken by another user first.
+    """
+    usual = Path(f"/run/user/{os.geteuid()}")
+    for candidate in (os.environ.get("XDG_RUNTIME_DIR", ""), str(usual)):
+        if candidate.startswith("/") and os.access(candidate, os.W_OK | os.X_OK):
+            return Path(candidate)
+    return state / "run"
+
+
+def make_missing(directory: Path) -> None:
+    # mkdir(parents=True) would leave the mode of the parents to the umask
+    if not directory.parent.exists():
+        make_missing(directory.parent)
+    directory.mkdir(PRIVATE_DIRECTORY_MODE, exist_ok=True)
+
+
+def make(directory: Path) -> Path:
+    """Makes the directory, 0700, with missing parents; returns it.
+
+    Raises NoPermissionError when it cannot be made, is not writable, or is another user's, and
+    ConfigError when something else is in its place.
+    """
+    try:
+        make_missing(directory)
+        found = directory.stat()
+        if not os.access(directory, os.W_OK | os.X_OK):
+            raise PermissionError(13, "Permission denied")
+    except FileExistsError as error:
+        raise explain(NotADirectoryError(20, "Not a directory"), directory, "use") from error
+    except OSError as error:
+        raise explain(error, directory, "use") from error
+    me = os.geteuid()
+    if me != 0 and found.st_uid not in (me, 0):
+        raise NoPermissionError(
+            f"cannot use {directory}: it belongs to {user_name(found.st_uid)}, who could read what is kept "
+            "there; choose a directory of your own with -C DIR"
+        )
+    return directory
