@@ -26,9 +26,12 @@ async def test_a_failure_is_silent_and_can_be_asked_again(monkeypatch: pytest.Mo
 
     started: list[threading.Thread] = []
     real_start = threading.Thread.start
-    monkeypatch.setattr(
-        threading.Thread, "start", lambda thread: (started.append(thread), real_start(thread))
-    )
+
+    def start(thread: threading.Thread) -> None:
+        started.append(thread)
+        real_start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
     monkeypatch.setattr(socket, "getaddrinfo", fail)
     names = Names(asyncio.get_running_loop())
     for _ in range(2):

@@ -1,0 +1,239 @@
+"""Who is authorised and why: a record beside the savedata, which itself knows only keys.
+
+In: grants as they are made, today's configuration. Out: which keys today's configuration no longer
+covers, so that the daemon removes those friends at its start. A friend that proved a secret in an
+earlier run stays while that secret is still the one in force: a server can be restarted under
+running clients. The secret is not in the record, only a salted scrypt digest of it.
+Neighbours: files.py writes friends.json; the daemon asks and tells.
+"""
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from .files import explain, read_private, write_atomic
+
+log = logging.getLogger("toxvpn.friends")
+
+FRIENDS_NAME = "friends.json"
+SCHEMA = 1
+SALT_BYTES = 16
+# 16 MiB and about 40 ms for each guess at a stolen record; paid once per start
+SCRYPT_N = 1 << 14
+SCRYPT_R = 8
+SCRYPT_P = 1
+
+DAY_S = 86400.0
+UNSEEN_S = 14 * DAY_S
+"""Clients without -C have a new key on each run; those not seen for this long will not come back."""
+MOST_PASSING = 128
+"""Friends that came by a secret or the open door, at most: toxcore keeps looking for each of them."""
+
+
+class Grant(StrEnum):
+    """What a friend's right to be here rests on."""
+
+    SECRET = "secret"
+    OPEN = "open"
+    WHITELIST = "whitelist"
+    PEER = "peer"
+    INVITE = "invite"
+    ACCEPT = "accept"
+
+
+PASSING = frozenset({Grant.SECRET, Grant.OPEN})
+CONFIGURED = frozenset({Grant.WHITELIST, Grant.PEER})
+
+
+def rank(grant: Grant) -> int:
+    """Passing grants are the weakest; one made by a person outlives the configuration."""
+    return 0 if grant in PASSING else 1 if grant in CONFIGURED else 2
+
+
+@dataclass(frozen=True, slots=True)
+class Friend:
+    """Times in seconds since the epoch; `secret_digest` only with Grant.SECRET."""
+
+    by: Grant
+    since: float
+    last_online: float
+    secret_digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """Whom today's configuration lets in: 32-byte keys from -i and --peer, a secret, or everybody.
+
+    With a whitelist and a secret both are asked for, as tuntox does.
+    """
+
+    whitelist: frozenset[bytes] = frozenset()
+    peers: frozenset[bytes] = frozenset()
+    secret: bytes | None = None
+    open: bool = False
+
+
+@dataclass(slots=True)
+class FriendBook:
+    """Pure logic: 32-byte public keys to grants. The clock is the caller's."""
+
+    salt: bytes = field(default_factory=lambda: os.urandom(SALT_BYTES))
+    friends: dict[bytes, Friend] = field(default_factory=dict)
+    _digests: dict[bytes, str] = field(default_factory=dict, repr=False, compare=False)
+
+    def __contains__(self, public_key: bytes) -> bool:
+        return public_key in self.friends
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(list(self.friends))
+
+    def digest(self, secret: bytes) -> str:
+        """What the record keeps of a secret (RFC 7914). Slow on purpose the first time."""
+        if secret not in self._digests:
+            raw = hashlib.scrypt(secret, salt=self.salt, n=SCRYPT_N, r=SCRYPT_R, p=SCRYPT_P, dklen=32)
+            self._digests[secret] = raw.hex()
+        return self._digests[secret]
+
+    def settle(self, authority: Authority, now: float) -> set[bytes]:
+        """Drops whom `authority` no longer covers and whom nobody has seen for long; returns them.
+
+        Configured peers, and whitelisted keys that need no secret, are entered if they are new.
+        """
+        for public_key in authority.whitelist if authority.secret is None else ():
+            self.authorise(public_key, Grant.WHITELIST, now)
+        for public_key in authority.peers:
+            self.authorise(public_key, Grant.PEER, now)
+        gone = {key for key, friend in self.friends.items() if not self._covered(key, friend, authority, now)}
+        for public_key in gone:
+            del self.friends[public_key]
+        return gone
+
+    def _covered(self, public_key: bytes, friend: Friend, authority: Authority, now: float) -> bool:
+        if friend.by in PASSING and now - friend.last_online > UNSEEN_S:
+            return False
+        match friend.by:
+            case Grant.SECRET:
+                return self._proved(public_key, friend, authority)
+            case Grant.OPEN:
+                return authority.open
+            case Grant.WHITELIST:
+                return public_key in authority.whitelist and authority.secret is None
+            case Grant.PEER:
+                return public_key in authority.peers
+            case Grant.INVITE | Grant.ACCEPT:
+                return True  # until `peer remove`
+
+    def _proved(self, public_key: bytes, friend: Friend, authority: Authority) -> bool:
+        if authority.secret is None or (authority.whitelist and public_key not in authority.whitelist):
+            return False
+        return friend.secret_digest == self.digest(authority.secret)
+
+    def authorise(
+        self,
+        public_key: bytes,
+        by: Grant,
+        now: float,
+        *,
+        secret: bytes | None = None,
+        online: Collection[bytes] = (),
+    ) -> list[bytes]:
+        """Enters a grant; returns the passing friends that had to make room, never one in `online`.
+
+        A stronger grant is not replaced by a weaker one.
+        """
+        known = self.friends.get(public_key)
+        if known is not None and rank(known.by) > rank(by):
+            self.seen(public_key, now)
+            return []
+        since = known.since if known is not None and known.by is by else now
+        digest = self.digest(secret) if by is Grant.SECRET and secret is not None else ""
+        self.friends[public_key] = Friend(by, since, now, digest)
+        return self._make_room({public_key, *online}) if by in PASSING else []
+
+    def _make_room(self, keep: set[bytes]) -> list[bytes]:
+        passing = [key for key, friend in self.friends.items() if friend.by in PASSING]
+        excess = len(passing) - MOST_PASSING
+        if excess <= 0:
+            return []
+        stale = sorted(
+            (key for key in passing if key not in keep), key=lambda key: self.friends[key].last_online
+        )
+        for public_key in stale[:excess]:
+            del self.friends[public_key]
+        return stale[:excess]
+
+    def seen(self, public_key: bytes, now: float) -> None:
+        """The friend is, or was just now, online."""
+        friend = self.friends.get(public_key)
+        if friend is not None:
+            self.friends[public_key] = replace(friend, last_online=now)
+
+    def forget(self, public_key: bytes) -> bool:
+        """Takes the grant away; False if there was none."""
+        return self.friends.pop(public_key, None) is not None
+
+
+def load(directory: Path) -> FriendBook:
+    """The record kept in the directory; a damaged one is set aside as .bad and nobody is authorised by it.
+
+    Raises NoPermissionError or ToxvpnError when the file is there and cannot be read.
+    """
+    path = directory / FRIENDS_NAME
+    data = read_private(path)
+    if data is None:
+        return FriendBook()
+    try:
+        return decode(data)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        aside = path.with_name(f"{FRIENDS_NAME}.bad")
+        set_aside(path, aside)
+        log.warning("%s is damaged (%s); kept as %s, friends must prove themselves again", path, error, aside)
+        return FriendBook()
+
+
+def set_aside(path: Path, aside: Path) -> None:
+    try:
+        path.replace(aside)
+    except OSError as error:
+        raise explain(error, aside, "write") from error
+
+
+def save(directory: Path, book: FriendBook) -> None:
+    """Writes the record, whole and 0600. Raises ToxvpnError."""
+    write_atomic(directory / FRIENDS_NAME, encode(book))
+
+
+def encode(book: FriendBook) -> bytes:
+    friends = {key.hex().upper(): entry(friend) for key, friend in sorted(book.friends.items())}
+    document = {"schema": SCHEMA, "salt": book.salt.hex(), "friends": friends}
+    return json.dumps(document, indent=1).encode() + b"\n"
+
+
+def entry(friend: Friend) -> dict[str, Any]:
+    known = {"by": friend.by.value, "since": round(friend.since), "last_online": round(friend.last_online)}
+    return known | ({"secret_digest": friend.secret_digest} if friend.secret_digest else {})
+
+
+def decode(data: bytes) -> FriendBook:
+    """Raises ValueError, KeyError, TypeError or AttributeError when it is not such a record."""
+    document = json.loads(data)
+    if document["schema"] != SCHEMA:
+        raise ValueError(f"schema {document['schema']!r} is not {SCHEMA}")
+    book = FriendBook(salt=bytes.fromhex(document["salt"]))
+    for key, raw in document["friends"].items():
+        public_key = bytes.fromhex(key)
+        if len(public_key) != 32 or len(book.salt) != SALT_BYTES:
+            raise ValueError("a key or the salt has the wrong length")
+        book.friends[public_key] = Friend(
+            by=Grant(raw["by"]),
+            since=float(raw["since"]),
+            last_online=float(raw["last_online"]),
+            secret_digest=str(raw.get("secret_digest", "")),
+        )
+    return book

@@ -1,0 +1,66 @@
+"""The shared secret on disk: read from a file the user names, or made once and kept with the identity.
+
+In: paths. Out: the secret's bytes, fit for a friend request. Neighbours: wire/secret.py says what a
+request can carry; the command line and the daemon ask here.
+"""
+
+import base64
+import os
+import stat
+from pathlib import Path
+
+from ..errors import ConfigError, UsageError
+from ..wire.secret import MAX_MESSAGE_BYTES, check_usable
+from .files import OTHERS_MASK, explain, read_private, write_atomic
+
+SECRET_NAME = "secret"
+KEPT_SECRET_BYTES = 20
+"""160 bits: 32 characters of base32, safe in any shell and easy to read out."""
+
+
+def read_secret_file(path: Path) -> bytes:
+    """The content of the file without its last line end.
+
+    A file that others can read is refused; a pipe (`<(pass show x)`) is fine, and so is a systemd
+    credential, whose group bits are the mask of an access list.
+    Raises ConfigError or NoPermissionError.
+    """
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            if stat.S_ISREG(mode) and mode & OTHERS_MASK and not is_credential(path):
+                raise ConfigError(f"{path} can be read by other users of this machine: chmod 600 {path}")
+            data = file.read(2 * MAX_MESSAGE_BYTES)
+    except FileNotFoundError:
+        raise ConfigError(f"there is no secret file {path}") from None
+    except OSError as error:
+        raise explain(error, path, "read") from error
+    return usable(data.removesuffix(b"\n").removesuffix(b"\r"), path)
+
+
+def is_credential(path: Path) -> bool:
+    """Whether the service manager put it there for us alone (systemd.exec, Credentials)."""
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    return bool(directory) and path.is_relative_to(directory or "")
+
+
+def kept_secret(directory: Path) -> tuple[bytes, bool]:
+    """The secret kept in the directory, and whether it has just been made. The directory must exist.
+
+    Raises ConfigError, NoPermissionError or ToxvpnError.
+    """
+    path = directory / SECRET_NAME
+    data = read_private(path)
+    if data is not None:
+        return usable(data.strip(), path), False
+    secret = base64.b32encode(os.urandom(KEPT_SECRET_BYTES)).lower()
+    write_atomic(path, secret + b"\n")
+    return secret, True
+
+
+def usable(secret: bytes, path: Path) -> bytes:
+    try:
+        check_usable(secret)
+    except UsageError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    return secret
