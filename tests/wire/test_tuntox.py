@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toxvpn.wire import tuntox
-from toxvpn.wire.tuntox import Denial, DenyReason, DropReason, Frame, FrameType, TunnelRequest, Version
+from toxvpn.wire.socks5 import ReplyCode
+from toxvpn.wire.tuntox import Denial, DropReason, Frame, FrameType, TunnelRequest, Version
 
 V1, V2 = Version.V1, Version.V2
 
@@ -31,7 +32,7 @@ GOLDEN = [
     ),
     (
         "a26b 0604 0016 0007 0a0b0c0d 05 6e6f",
-        tuntox.deny(V2, 0x0A0B0C0D, 22, DenyReason.CONNECTION_REFUSED, "no"),
+        tuntox.deny(V2, 0x0A0B0C0D, 22, ReplyCode.CONNECTION_REFUSED, "no"),
         Frame(V2, FrameType.DENYTUNNEL, 22, b"\x0a\x0b\x0c\x0d\x05no"),
     ),
     (
@@ -126,13 +127,13 @@ def test_acks_of_both_versions_are_read() -> None:
 @pytest.mark.parametrize(
     ("payload", "denial"),
     [
-        (b"\0\0\0\7\2", Denial(7, DenyReason.NOT_ALLOWED, "")),
-        (b"\0\0\0\7\5no sshd", Denial(7, DenyReason.CONNECTION_REFUSED, "no sshd")),
-        (b"\0\0\0\7\xff", Denial(7, DenyReason.GENERAL_FAILURE, "")),
-        (b"\0\0\0\7\0", Denial(7, DenyReason.GENERAL_FAILURE, "")),
+        (b"\0\0\0\7\2", Denial(7, ReplyCode.NOT_ALLOWED, "")),
+        (b"\0\0\0\7\5no sshd", Denial(7, ReplyCode.CONNECTION_REFUSED, "no sshd")),
+        (b"\0\0\0\7\xff", Denial(7, ReplyCode.GENERAL_FAILURE, "")),
+        (b"\0\0\0\7\0", Denial(7, ReplyCode.GENERAL_FAILURE, "")),
         (
             b"\0\0\0\7\4\x1b[2J\r\nhi\xff",
-            Denial(7, DenyReason.HOST_UNREACHABLE, "[2Jhi\N{REPLACEMENT CHARACTER}"),
+            Denial(7, ReplyCode.HOST_UNREACHABLE, "[2Jhi\N{REPLACEMENT CHARACTER}"),
         ),
     ],
 )
@@ -141,12 +142,29 @@ def test_denials_are_read_and_their_text_made_harmless(payload: bytes, denial: D
 
 
 def test_a_long_text_is_cut_between_characters() -> None:
-    packet = tuntox.deny(V2, 1, 22, DenyReason.GENERAL_FAILURE, "x" + 300 * "\N{EURO SIGN}")
+    packet = tuntox.deny(V2, 1, 22, ReplyCode.GENERAL_FAILURE, "x" + 300 * "\N{EURO SIGN}")
     frame = tuntox.decode(packet)
     assert isinstance(frame, Frame)
     denial = tuntox.read_denial(frame)
     assert isinstance(denial, Denial)
     assert denial.text == "x" + 66 * "\N{EURO SIGN}"
+
+
+@pytest.mark.parametrize(
+    ("host", "encoded"),
+    [
+        ("localhost", b"localhost"),
+        ("::1", b"::1"),
+        ("bücher.example", b"xn--bcher-kva.example"),
+        ("", None),
+        ("a b", None),
+        ("x" * 256, None),
+        ("ü" * 300, None),
+        ("\ud800", None),
+    ],
+)
+def test_hosts_are_made_fit_for_a_request(host: str, encoded: bytes | None) -> None:
+    assert tuntox.encode_host(host) == encoded
 
 
 @given(versions, u32, hosts, u16)
@@ -157,9 +175,9 @@ def test_requests_survive_the_round_trip(version: Version, forward_id: int, host
     assert tuntox.read_request(frame) == expected
 
 
-@given(versions, u32, u16, st.sampled_from(DenyReason), st.text("abcdef é€", max_size=60))
+@given(versions, u32, u16, st.sampled_from(list(ReplyCode)[1:]), st.text("abcdef é€", max_size=60))
 def test_denials_survive_the_round_trip(
-    version: Version, forward_id: int, port: int, reason: DenyReason, text: str
+    version: Version, forward_id: int, port: int, reason: ReplyCode, text: str
 ) -> None:
     frame = tuntox.decode(tuntox.deny(version, forward_id, port, reason, text))
     assert isinstance(frame, Frame)

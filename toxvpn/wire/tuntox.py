@@ -17,6 +17,8 @@ import enum
 import struct
 from typing import NamedTuple
 
+from toxvpn.wire.socks5 import ReplyCode
+
 PACKET_ID = 0xA2  # lossless
 MAX_PACKET_BYTES = 1373
 HEADER_BYTES = 8
@@ -49,17 +51,6 @@ class FrameType(enum.IntEnum):
     ACKTUNNEL = 0x0610
 
 
-class DenyReason(enum.IntEnum):
-    """Why a tunnel did not open: the reply codes of SOCKS5 (RFC 1928 §6)."""
-
-    GENERAL_FAILURE = 1
-    NOT_ALLOWED = 2
-    NETWORK_UNREACHABLE = 3
-    HOST_UNREACHABLE = 4
-    CONNECTION_REFUSED = 5
-    TIMED_OUT = 6
-
-
 class DropReason(enum.Enum):
     """Why a packet, or an action it asked for, was dropped; the value names a counter."""
 
@@ -79,6 +70,7 @@ class DropReason(enum.Enum):
     DATA_AFTER_END = "data after the end of the stream"
     CREDIT_EXCEEDED = "more data than was granted"
     TOO_MANY_TUNNELS = "too many tunnels"
+    BUFFER_FULL = "local side too slow for a peer without flow control"
     FLOOD = "too many unanswered packets"
     OFFLINE = "friend not connected"
 
@@ -98,13 +90,13 @@ class TunnelRequest(NamedTuple):
 
 class Denial(NamedTuple):
     forward_id: int
-    reason: DenyReason
+    reason: ReplyCode
     text: str  # printable, may be empty
 
 
 _VERSIONS = {int(version): version for version in Version}
 _TYPES = {int(frame_type): frame_type for frame_type in FrameType}
-_REASONS = {int(reason): reason for reason in DenyReason}
+_REASONS = {int(code): code for code in ReplyCode if code is not ReplyCode.SUCCEEDED}
 
 
 def decode(packet: bytes) -> Frame | DropReason:
@@ -150,7 +142,7 @@ def read_denial(frame: Frame) -> Denial | DropReason:
     forward_id, code = _DENIAL.unpack_from(frame.payload)
     text = frame.payload[_DENIAL.size :][:_MAX_TEXT_BYTES].decode("utf-8", "replace")
     printable = "".join(character for character in text if character.isprintable())
-    return Denial(forward_id, _REASONS.get(code, DenyReason.GENERAL_FAILURE), printable)
+    return Denial(forward_id, _REASONS.get(code, ReplyCode.GENERAL_FAILURE), printable)
 
 
 def read_credit(frame: Frame) -> int | DropReason:
@@ -161,6 +153,15 @@ def read_credit(frame: Frame) -> int | DropReason:
 def is_valid_host(host: bytes) -> bool:
     """Whether a request can carry this host: 1 to 255 visible ASCII bytes (names in IDNA form, addresses)."""
     return 0 < len(host) <= MAX_HOST_BYTES and all(0x21 <= byte <= 0x7E for byte in host)
+
+
+def encode_host(host: str) -> bytes | None:
+    """How a request carries `host` (non-ASCII names in IDNA form); None if it cannot."""
+    try:
+        encoded = host.encode("ascii" if host.isascii() else "idna")
+    except UnicodeError:
+        return None
+    return encoded if is_valid_host(encoded) else None
 
 
 def ping(version: Version, payload: bytes) -> bytes:
@@ -184,7 +185,7 @@ def ack(version: Version, tunnel_id: int, forward_id: int | None) -> bytes:
     return _encode(version, FrameType.ACKTUNNEL, tunnel_id, payload)
 
 
-def deny(version: Version, forward_id: int | None, port: int, reason: DenyReason, text: str) -> bytes:
+def deny(version: Version, forward_id: int | None, port: int, reason: ReplyCode, text: str) -> bytes:
     """Refuses a tunnel to a toxvpn peer; `text` is cut to 200 bytes of UTF-8."""
     cut = text.encode("utf-8", "replace")[:_MAX_TEXT_BYTES].decode("utf-8", "ignore").encode()
     return _encode(version, FrameType.DENYTUNNEL, port, _DENIAL.pack(forward_id or 0, reason) + cut)
