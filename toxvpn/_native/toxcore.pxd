@@ -1,20 +1,37 @@
 """What the compiled packet path needs of a Tox handle."""
 
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t
+
+from .capi cimport CTox, CToxOptions
+from .netio cimport netio_owner
 
 # context, friend number, the custom packet with its ID byte, its length
 ctypedef void (*lossy_sink)(void *, uint32_t, const uint8_t *, size_t) noexcept
 
 
 cdef class Tox:
-    cdef void *_tox                  # struct Tox *, NULL once closed
-    cdef void *_owner                # netio_owner *
-    cdef void *_previous             # netio_owner * that was current before ours
+    cdef CTox *_tox                  # NULL once closed
+    cdef netio_owner *_owner
+    cdef netio_owner *_previous      # who was current before the open batch
+    cdef int _depth                  # open begin() calls
+    cdef bint _gathering             # a lossy batch is open
+    cdef bint _iterating
+    cdef bint _close_asked           # close() came from inside a callback
     cdef lossy_sink _sinks[256]
     cdef void *_sink_contexts[256]
-    cdef object _handler
     cdef object _first_error
-    cdef bint _iterating
+    cdef object _log
+    cdef public object handler
+
+    cdef _create(self, CToxOptions *c_options, options, savedata)
+    cdef _set_callbacks(self)
+    cdef _kill(self)
+    cdef _reach(self, str host, uint16_t port, bytes public_key, bint relay)
+    cdef keep(self, failure)
+
+    cdef void begin(self) noexcept
+    cdef void end(self) noexcept
+    cdef int alive(self) except -1
 
     # A SendResult value. Gathers: the caller ends its batch with flush_lossy().
     cdef int send_lossy_raw(self, uint32_t friend_number, const uint8_t *data, size_t length) noexcept

@@ -1,0 +1,314 @@
+"""The binding on the real library, and the fake under the same contract.
+
+No network but loopback, two handles in one process.
+"""
+
+import gc
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from typing import cast
+
+import pytest
+
+from toxvpn._native.options import Options
+from toxvpn._native.results import Connection, PortError, SavedataError, SendResult, ToxError
+from toxvpn._native.toxcore import Tox, version
+from toxvpn.errors import ClosedError, UsageError
+from toxvpn.testing.fake_tox import FakeNetwork, FakeTox
+
+LOCAL = Options(ipv6=False, local_discovery=False)
+
+
+class Recorder:
+    """Keeps what it hears; raises `fail` where it is set."""
+
+    def __init__(self) -> None:
+        self.connections: list[Connection] = []
+        self.requests: list[tuple[bytes, bytes]] = []
+        self.statuses: list[bytes] = []
+        self.friends: list[Connection] = []
+        self.lossy: list[bytes] = []
+        self.lossless: list[bytes] = []
+        self.fail: Exception | None = None
+
+    def on_self_connection(self, connection: Connection) -> None:
+        self.connections.append(connection)
+
+    def on_friend_request(self, public_key: bytes, message: bytes) -> None:
+        self.requests.append((public_key, message))
+
+    def on_friend_name(self, number: int, name: bytes) -> None: ...
+
+    def on_friend_status_message(self, number: int, text: bytes) -> None:
+        self.statuses.append(text)
+
+    def on_friend_connection(self, number: int, connection: Connection) -> None:
+        self.friends.append(connection)
+
+    def on_lossy(self, number: int, packet: bytes) -> None:
+        self.lossy.append(packet)
+
+    def on_lossless(self, number: int, packet: bytes) -> None:
+        self.lossless.append(packet)
+        if self.fail is not None:
+            raise self.fail
+
+
+Make = Callable[[Recorder], Tox]
+
+
+def real(handler: Recorder) -> Tox:
+    return Tox(LOCAL, handler=handler)
+
+
+def fakes() -> Make:
+    network = FakeNetwork()
+    return lambda handler: cast(Tox, FakeTox(network, handler=handler))
+
+
+class Pair:
+    """Two handles, friends of each other, the second one knowing the first as bootstrap node."""
+
+    def __init__(self, make: Make = real) -> None:
+        self.heard = (Recorder(), Recorder())
+        self.ends = (make(self.heard[0]), make(self.heard[1]))
+        first, second = self.ends
+        second.bootstrap("127.0.0.1", first.udp_port, first.dht_id)
+        self.numbers = (
+            first.friend_add_norequest(second.public_key),
+            second.friend_add_norequest(first.public_key),
+        )
+        first.status_message = b"first"
+        for end in self.ends:
+            end.set_clock_rate(4)
+
+    def turn_until(self, done: object, deadline_s: float = 40) -> None:
+        ends_s = time.monotonic() + deadline_s
+        while not done():  # type: ignore[operator]
+            assert time.monotonic() < ends_s, "not reached in time"
+            for end in self.ends:
+                end.iterate()
+            time.sleep(0.002)  # toxcore's own pace; nothing is awaited by it
+
+    def close(self) -> None:
+        for end in self.ends:
+            end.close()
+
+
+@pytest.fixture(scope="module", params=["real", "fake"])
+def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
+    made = Pair(real if request.param == "real" else fakes())
+    made.turn_until(lambda: all(Connection.UDP in heard.friends for heard in made.heard))
+    yield made
+    made.close()
+
+
+def test_version_is_of_the_supported_line() -> None:
+    assert version().startswith("0.2.")
+
+
+def test_identity_survives_in_savedata() -> None:
+    one = Tox(Options(udp=False))
+    one.nospam = 0x01020304
+    save, address = one.savedata(), one.address
+    one.close()
+    two = Tox(Options(udp=False), savedata=save)
+    assert two.address == address
+    assert two.public_key == address[:32]
+    assert two.nospam == 0x01020304
+    two.close()
+
+
+@pytest.mark.parametrize("bad", [b"", b"x" * 40, b"toxEsave" + bytes(200)])
+def test_bad_savedata_is_refused(bad: bytes) -> None:
+    with pytest.raises(SavedataError):
+        Tox(Options(udp=False), savedata=bad)
+
+
+def test_port_in_use_is_told() -> None:
+    one = Tox(LOCAL)
+    with pytest.raises(PortError):
+        Tox(Options(ipv6=False, local_discovery=False, udp_ports=(one.udp_port, one.udp_port)))
+    one.close()
+
+
+def test_every_call_after_close_raises() -> None:
+    tox = Tox(Options(udp=False))
+    tox.close()
+    tox.close()
+    for call in (tox.iterate, tox.savedata, tox.friend_list, tox.iteration_interval_ms, tox.cork):
+        with pytest.raises(ClosedError):
+            call()
+    with pytest.raises(ClosedError):
+        tox.send_lossy(0, b"\xc8x")
+
+
+def test_own_sockets_are_listed() -> None:
+    tox = Tox(LOCAL)
+    before = tox.sockets_version
+    assert [datagram for _, datagram in tox.sockets()] == [True]
+    tox.close()
+    assert tox.sockets() == []
+    assert tox.sockets_version != before
+
+
+def test_friends() -> None:
+    tox = Tox(Options(udp=False))
+    other = Tox(Options(udp=False))
+    number = tox.friend_add(other.address, b"secret\0")
+    assert tox.friend_list() == [number]
+    assert tox.friend_by_public_key(other.public_key) == number
+    assert tox.friend_public_key(number) == other.public_key
+    assert tox.friend_connection(number) is Connection.NONE
+    with pytest.raises(ToxError) as known:
+        tox.friend_add(other.address, b"again")
+    assert known.value.code == "FRIEND_ADD_ALREADY_SENT"
+    assert tox.friend_delete(number)
+    assert not tox.friend_delete(number)
+    assert tox.friend_by_public_key(other.public_key) is None
+    assert tox.friend_public_key(7) is None
+    with pytest.raises(UsageError, match="own"):
+        tox.friend_add(tox.address, b"hi")
+    with pytest.raises(UsageError, match="checksum"):
+        tox.friend_add(other.address[:-1] + bytes([other.address[-1] ^ 1]), b"hi")
+    with pytest.raises(UsageError, match="38 bytes"):
+        tox.friend_add(b"short", b"hi")
+    for end in (tox, other):
+        end.close()
+
+
+def test_name_and_status_message() -> None:
+    tox = Tox(Options(udp=False))
+    assert tox.name == b"" and tox.status_message == b""
+    tox.name = b"box"
+    tox.status_message = b'{"toxvpn":{}}'
+    assert (tox.name, tox.status_message) == (b"box", b'{"toxvpn":{}}')
+    with pytest.raises(ToxError):
+        tox.status_message = b"x" * 1008
+    tox.close()
+
+
+def test_handle_dropped_without_close_leaves_no_socket() -> None:
+    tox = Tox(LOCAL)
+    tox.handler = Recorder()
+    gone = weakref.ref(tox.handler)
+    port = tox.udp_port
+    del tox
+    gc.collect()
+    assert gone() is None
+    again = Tox(Options(ipv6=False, local_discovery=False, udp_ports=(port, port)))
+    again.close()
+
+
+def test_bad_bootstrap_address() -> None:
+    tox = Tox(LOCAL)
+    with pytest.raises(ToxError):
+        tox.bootstrap("127.0.0.1", 0, bytes(32))
+    with pytest.raises(UsageError):
+        tox.bootstrap("127.0.0.1", 1, b"short")
+    tox.close()
+
+
+def test_status_message_arrives_on_connect(pair: Pair) -> None:
+    pair.turn_until(lambda: b"first" in pair.heard[1].statuses)
+    # one without a status message is told of as well: "does it speak toxvpn?" has an answer
+    pair.turn_until(lambda: b"" in pair.heard[0].statuses)
+
+
+@pytest.mark.parametrize("size", [1, 2, 1372, 1373])
+def test_packets_arrive_whole(pair: Pair, size: int) -> None:
+    lossless, lossy = b"\xa2" + b"l" * (size - 1), b"\xc8" + b"y" * (size - 1)
+    assert pair.ends[0].send_lossless(pair.numbers[0], lossless) is SendResult.SENT
+    assert pair.ends[0].send_lossy(pair.numbers[0], lossy) is SendResult.SENT
+    pair.turn_until(lambda: lossless in pair.heard[1].lossless and lossy in pair.heard[1].lossy)
+
+
+def test_corked_packets_keep_their_order(pair: Pair) -> None:
+    packets = [bytes([201, i]) + bytes(i * 5) for i in range(100)]
+    pair.heard[1].lossy.clear()
+    pair.ends[0].cork()
+    for packet in packets:
+        assert pair.ends[0].send_lossy(pair.numbers[0], packet) is SendResult.SENT
+    pair.ends[0].uncork()
+    pair.turn_until(lambda: len(pair.heard[1].lossy) >= len(packets))
+    assert pair.heard[1].lossy == packets
+
+
+def test_send_results(pair: Pair) -> None:
+    tox, number = pair.ends[0], pair.numbers[0]
+    assert tox.send_lossless(number, b"\xa2" * 1374) is SendResult.INVALID
+    assert tox.send_lossless(number, b"") is SendResult.INVALID
+    assert tox.send_lossy(number, b"\x01") is SendResult.INVALID
+    assert tox.send_lossy(77, b"\xc8") is SendResult.NOT_FOUND
+    stranger = tox.friend_add_norequest(bytes(31) + b"\x09")
+    assert tox.send_lossy(stranger, b"\xc8") is SendResult.OFFLINE
+    tox.friend_delete(stranger)
+
+
+def test_lossless_queue_fills_and_drains(pair: Pair) -> None:
+    tox, number = pair.ends[0], pair.numbers[0]
+    packets: list[bytes] = []
+    results: list[SendResult] = []
+    pair.heard[1].lossless.clear()
+    while len(packets) < 100_000:
+        packet = b"\xa2" + len(packets).to_bytes(4) + bytes(1300)
+        results.append(tox.send_lossless(number, packet))
+        if results[-1] is not SendResult.SENT:
+            break
+        packets.append(packet)
+    assert results[-1] is SendResult.QUEUE_FULL
+    # all that was taken arrives, in order
+    pair.turn_until(lambda: len(pair.heard[1].lossless) == len(packets), 120)
+    assert pair.heard[1].lossless == packets
+
+
+def test_first_callback_error_is_raised_after_the_turn(pair: Pair) -> None:
+    def sent(packet: bytes) -> Callable[[], bool]:
+        return lambda: pair.ends[0].send_lossless(pair.numbers[0], packet) is SendResult.SENT
+
+    pair.turn_until(sent(b"\xa2before"))  # the queue may still be draining
+    pair.turn_until(lambda: b"\xa2before" in pair.heard[1].lossless)
+    pair.heard[1].fail = RuntimeError("first")
+    pair.turn_until(sent(b"\xa2one"))
+    with pytest.raises(RuntimeError, match="first"):
+        pair.turn_until(lambda: False, 10)
+    pair.heard[1].fail = None
+    pair.turn_until(sent(b"\xa2two"))
+    pair.turn_until(lambda: b"\xa2two" in pair.heard[1].lossless)
+
+
+@pytest.mark.parametrize("kind", ["real", "fake"])
+def test_close_inside_a_callback_is_safe(kind: str) -> None:
+    made = Pair(real if kind == "real" else fakes())
+
+    class Closer(Recorder):
+        def on_lossless(self, number: int, packet: bytes) -> None:
+            made.ends[1].close()
+
+    made.turn_until(lambda: all(Connection.UDP in heard.friends for heard in made.heard))
+    made.ends[1].handler = Closer()
+    made.ends[0].send_lossless(made.numbers[0], b"\xa2close")
+    with pytest.raises(ClosedError):
+        made.turn_until(lambda: False, 10)
+    made.close()
+
+
+@pytest.mark.parametrize("kind", ["real", "fake"])
+def test_friend_request_carries_its_message(kind: str) -> None:
+    make = real if kind == "real" else fakes()
+    heard = Recorder()
+    server, client = make(heard), make(Recorder())
+    for end in (server, client):
+        end.set_clock_rate(4)
+    client.bootstrap("127.0.0.1", server.udp_port, server.dht_id)
+    client.friend_add(server.address, b"secret\0")
+    ends_s = time.monotonic() + 40
+    while not heard.requests:
+        assert time.monotonic() < ends_s
+        server.iterate()
+        client.iterate()
+        time.sleep(0.002)
+    assert heard.requests[0] == (client.public_key, b"secret\0")
+    for end in (server, client):
+        end.close()

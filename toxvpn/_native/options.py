@@ -1,0 +1,26 @@
+"""How a Tox handle is to be made (`Tox_Options` of tox.h)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+LogCallback = Callable[[int, str, str], None]
+"""Level 0 (trace) to 4 (error), `file:line`, text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`udp_ports` is the range (first, last) tried in turn; 0, 0 is toxcore's own 33445 to 33545.
+
+    `tcp_port` other than 0 makes this node a TCP relay on that port. With a proxy, UDP is off.
+    """
+
+    ipv6: bool = True
+    udp: bool = True
+    local_discovery: bool = True
+    udp_ports: tuple[int, int] = (0, 0)
+    tcp_port: int = 0
+    proxy_type: Literal["socks5", "http"] = "socks5"
+    proxy_host: str | None = None
+    proxy_port: int = 0
+    log: LogCallback | None = None

@@ -1,0 +1,85 @@
+"""What toxcore's calls come to: result enums, and each error code mapped once to an exception.
+
+The binding raises through these tables; nobody else sees a C code.
+"""
+
+from enum import IntEnum
+
+from ..errors import ConfigError, ToxvpnError, UsageError
+
+
+class Connection(IntEnum):
+    """`Tox_Connection` of tox.h: how we, or a friend, are reached."""
+
+    NONE = 0
+    TCP = 1
+    UDP = 2
+
+    @property
+    def path(self) -> str:
+        """The word that status, logs and metrics use."""
+        return ("none", "tcp-relay", "udp")[self]
+
+
+class SendResult(IntEnum):
+    """What became of a custom packet (`Tox_Err_Friend_Custom_Packet`)."""
+
+    SENT = 0
+    OFFLINE = 1
+    QUEUE_FULL = 2
+    NOT_FOUND = 3
+    INVALID = 4
+
+
+class ToxError(ToxvpnError):
+    """libtoxcore refused a call; `code` is the enum's name without TOX_ERR_."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class SavedataError(ConfigError):
+    """The bytes are no savedata that libtoxcore can load; `code` as in ToxError."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class PortError(ToxvpnError):
+    """No port of the asked range could be bound."""
+
+
+MESSAGES = {
+    "NEW_MALLOC": "libtoxcore could not start: out of memory or of file descriptors",
+    "NEW_PORT_ALLOC": "libtoxcore could bind no port: the one asked for is in use; choose another with -u or -t",
+    "NEW_PROXY_BAD_TYPE": "the proxy must be socks5:// or http://",
+    "NEW_PROXY_BAD_HOST": "the proxy's host name is not valid",
+    "NEW_PROXY_BAD_PORT": "the proxy's port is not valid",
+    "NEW_PROXY_NOT_FOUND": "the proxy's host name could not be resolved",
+    "NEW_LOAD_ENCRYPTED": "the savedata is encrypted; toxvpn needs it without a password",
+    "NEW_LOAD_BAD_FORMAT": "the savedata is damaged or no Tox savedata",
+    "BOOTSTRAP_BAD_HOST": "the bootstrap node's address could not be resolved",
+    "BOOTSTRAP_BAD_PORT": "the bootstrap node's port is not valid",
+    "FRIEND_ADD_TOO_LONG": "the secret is too long for a friend request",
+    "FRIEND_ADD_NO_MESSAGE": "a friend request needs a message",
+    "FRIEND_ADD_OWN_KEY": "that Tox ID is this machine's own",
+    "FRIEND_ADD_ALREADY_SENT": "that peer is already known",
+    "FRIEND_ADD_BAD_CHECKSUM": "the Tox ID's checksum is wrong: a digit was mistyped or lost",
+    "FRIEND_ADD_SET_NEW_NOSPAM": "that peer is already known, by another Tox ID of its",
+    "FRIEND_ADD_MALLOC": "libtoxcore is out of memory",
+    "SET_INFO_TOO_LONG": "the name or status message is too long",
+}
+
+
+def error(code: str) -> ToxvpnError:
+    """The exception for a code such as `NEW_PORT_ALLOC`."""
+    message = MESSAGES.get(code, f"libtoxcore failed: {code}")
+    if code.startswith("NEW_LOAD_"):
+        return SavedataError(code, message)
+    if code == "NEW_PORT_ALLOC":
+        return PortError(message)
+    if code in {"FRIEND_ADD_OWN_KEY", "FRIEND_ADD_BAD_CHECKSUM", "FRIEND_ADD_TOO_LONG"}:
+        return UsageError(message)
+    return ToxError(code, message)

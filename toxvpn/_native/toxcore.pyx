@@ -1,0 +1,535 @@
+"""The libtoxcore binding: one Tox handle, its calls, its callbacks.
+
+Callbacks cannot raise into C: the first exception of an iteration is kept and raised when
+tox_iterate has returned. Every call runs between begin() and end(), so that libtoxcore's
+sockets, clock and datagrams are those of this handle (netio). Not thread-safe, as toxcore.
+"""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uintptr_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memset
+
+from . cimport netio
+from .capi cimport *
+from .netio cimport netio_owner, netio_socket
+
+from ..errors import ClosedError, UsageError
+from . import netio as _netio
+from .options import Options
+from .results import Connection, SendResult, error as _error
+
+cdef enum:
+    MAX_SOCKETS = 1024
+
+
+def version() -> str:
+    """The loaded library's version, e.g. `0.2.18` (tox_version_major and so on)."""
+    return f"{tox_version_major()}.{tox_version_minor()}.{tox_version_patch()}"
+
+
+# where libtoxcore's code is, so that netio patches that very object and no other
+_netio.install(<uintptr_t><void *>&tox_version_major)
+
+cdef dict _NEW_CODES = {
+    TOX_ERR_NEW_MALLOC: "NEW_MALLOC",
+    TOX_ERR_NEW_PORT_ALLOC: "NEW_PORT_ALLOC",
+    TOX_ERR_NEW_PROXY_BAD_TYPE: "NEW_PROXY_BAD_TYPE",
+    TOX_ERR_NEW_PROXY_BAD_HOST: "NEW_PROXY_BAD_HOST",
+    TOX_ERR_NEW_PROXY_BAD_PORT: "NEW_PROXY_BAD_PORT",
+    TOX_ERR_NEW_PROXY_NOT_FOUND: "NEW_PROXY_NOT_FOUND",
+    TOX_ERR_NEW_LOAD_ENCRYPTED: "NEW_LOAD_ENCRYPTED",
+    TOX_ERR_NEW_LOAD_BAD_FORMAT: "NEW_LOAD_BAD_FORMAT",
+}
+cdef dict _BOOTSTRAP_CODES = {
+    TOX_ERR_BOOTSTRAP_BAD_HOST: "BOOTSTRAP_BAD_HOST",
+    TOX_ERR_BOOTSTRAP_BAD_PORT: "BOOTSTRAP_BAD_PORT",
+}
+cdef dict _ADD_CODES = {
+    TOX_ERR_FRIEND_ADD_TOO_LONG: "FRIEND_ADD_TOO_LONG",
+    TOX_ERR_FRIEND_ADD_NO_MESSAGE: "FRIEND_ADD_NO_MESSAGE",
+    TOX_ERR_FRIEND_ADD_OWN_KEY: "FRIEND_ADD_OWN_KEY",
+    TOX_ERR_FRIEND_ADD_ALREADY_SENT: "FRIEND_ADD_ALREADY_SENT",
+    TOX_ERR_FRIEND_ADD_BAD_CHECKSUM: "FRIEND_ADD_BAD_CHECKSUM",
+    TOX_ERR_FRIEND_ADD_SET_NEW_NOSPAM: "FRIEND_ADD_SET_NEW_NOSPAM",
+    TOX_ERR_FRIEND_ADD_MALLOC: "FRIEND_ADD_MALLOC",
+}
+cdef int SENT = SendResult.SENT
+cdef int OFFLINE = SendResult.OFFLINE
+cdef int QUEUE_FULL = SendResult.QUEUE_FULL
+cdef int NOT_FOUND = SendResult.NOT_FOUND
+cdef int INVALID = SendResult.INVALID
+
+
+cdef int _send_result(bint sent, int code) noexcept:
+    if sent:
+        return SENT
+    if code == TOX_ERR_FRIEND_CUSTOM_PACKET_SENDQ:
+        return QUEUE_FULL
+    if code == TOX_ERR_FRIEND_CUSTOM_PACKET_FRIEND_NOT_CONNECTED:
+        return OFFLINE
+    if code == TOX_ERR_FRIEND_CUSTOM_PACKET_FRIEND_NOT_FOUND:
+        return NOT_FOUND
+    return INVALID
+
+
+cdef class Tox:
+    def __cinit__(self):
+        memset(self._sinks, 0, sizeof(self._sinks))
+        memset(self._sink_contexts, 0, sizeof(self._sink_contexts))
+
+    def __init__(self, options, savedata=None, handler=None):
+        self.handler = handler
+        self._log = options.log
+        self._owner = netio.owner_new()
+        cdef CToxOptions *c_options = tox_options_new(NULL)
+        if self._owner == NULL or c_options == NULL:
+            tox_options_free(c_options)
+            raise MemoryError
+        try:
+            self._create(c_options, options, savedata)
+        finally:
+            tox_options_free(c_options)
+        self._set_callbacks()
+
+    cdef _create(self, CToxOptions *c_options, options, savedata):
+        cdef Tox_Err_New code = <Tox_Err_New>0
+        cdef bytes kept_save = savedata
+        cdef bytes proxy_host = options.proxy_host.encode() if options.proxy_host else None
+        tox_options_set_ipv6_enabled(c_options, options.ipv6)
+        tox_options_set_udp_enabled(c_options, options.udp)
+        tox_options_set_local_discovery_enabled(c_options, options.local_discovery)
+        tox_options_set_start_port(c_options, options.udp_ports[0])
+        tox_options_set_end_port(c_options, options.udp_ports[1])
+        tox_options_set_tcp_port(c_options, options.tcp_port)
+        if proxy_host is not None:
+            tox_options_set_proxy_type(
+                c_options,
+                TOX_PROXY_TYPE_HTTP if options.proxy_type == "http" else TOX_PROXY_TYPE_SOCKS5)
+            tox_options_set_proxy_host(c_options, proxy_host)
+            tox_options_set_proxy_port(c_options, options.proxy_port)
+        if kept_save is not None:
+            tox_options_set_savedata_type(c_options, TOX_SAVEDATA_TYPE_TOX_SAVE)
+            tox_options_set_savedata_data(c_options, kept_save, len(kept_save))
+            tox_options_set_savedata_length(c_options, len(kept_save))
+        if self._log is not None:
+            tox_options_set_log_callback(c_options, <void *>_on_log)
+            tox_options_set_log_user_data(c_options, <void *>self)
+        self.begin()
+        self._tox = tox_new(c_options, &code)
+        if self._tox != NULL and code != TOX_ERR_NEW_OK:  # a half-loaded savedata
+            tox_kill(self._tox)
+            self._tox = NULL
+        self.end()
+        if self._tox == NULL:
+            raise _error(_NEW_CODES.get(code, f"NEW_{code}"))
+
+    cdef _set_callbacks(self):
+        tox_callback_self_connection_status(self._tox, <void *>_on_self_connection)
+        tox_callback_friend_request(self._tox, <void *>_on_friend_request)
+        tox_callback_friend_name(self._tox, <void *>_on_friend_name)
+        tox_callback_friend_status_message(self._tox, <void *>_on_friend_status_message)
+        tox_callback_friend_connection_status(self._tox, <void *>_on_friend_connection)
+        tox_callback_friend_lossy_packet(self._tox, <void *>_on_lossy)
+        tox_callback_friend_lossless_packet(self._tox, <void *>_on_lossless)
+
+    # -- whose sockets, clock and batch: netio -------------------------------------------------
+
+    cdef void begin(self) noexcept:
+        if self._depth == 0:
+            self._previous = netio.enter(self._owner)
+        self._depth += 1
+
+    cdef void end(self) noexcept:
+        self._depth -= 1
+        if self._depth == 0:
+            netio.leave(self._owner, self._previous)
+
+    cdef int alive(self) except -1:
+        if self._tox == NULL:
+            raise ClosedError("the Tox handle is closed")
+        return 0
+
+    def cork(self):
+        """Gathers what the following calls send, until `uncork`; pairs nest."""
+        self.alive()
+        self.begin()
+
+    def uncork(self):
+        self.end()
+
+    @property
+    def congested(self):
+        return netio.congested(self._owner)
+
+    @property
+    def receive_pending(self):
+        return netio.receive_pending(self._owner)
+
+    def set_clock_rate(self, double rate):
+        self.alive()
+        netio.set_clock_rate(self._owner, rate)
+
+    @property
+    def sockets_version(self):
+        return netio.sockets_version(self._owner)
+
+    def sockets(self):
+        cdef netio_socket found[MAX_SOCKETS]
+        cdef size_t count = netio.sockets(self._owner, found, MAX_SOCKETS)
+        return [(found[i].fd, bool(found[i].datagram)) for i in range(count)]
+
+    # -- life ----------------------------------------------------------------------------------
+
+    def close(self):
+        """Leaves the network and frees the handle (tox_kill); from a callback, after it. Idempotent."""
+        if self._iterating:
+            self._close_asked = True
+            return
+        self._kill()
+
+    cdef _kill(self):
+        if self._gathering:
+            self.flush_lossy()
+        if self._tox != NULL:
+            self.begin()
+            tox_kill(self._tox)
+            self._tox = NULL
+            self.end()
+
+    def __dealloc__(self):
+        cdef netio_owner *previous
+        if self._tox != NULL:
+            previous = netio.enter(self._owner)
+            tox_kill(self._tox)
+            netio.leave(self._owner, previous)
+        if self._owner != NULL:
+            netio.owner_free(self._owner)
+
+    def iterate(self):
+        self.alive()
+        if self._iterating:
+            raise ClosedError("iterate() called from inside a callback")
+        self._iterating = True
+        self.begin()
+        tox_iterate(self._tox, <void *>self)
+        self.end()
+        self._iterating = False
+        if self._close_asked:
+            self._kill()
+        if self._first_error is not None:
+            failure, self._first_error = self._first_error, None
+            raise failure
+
+    def iteration_interval_ms(self):
+        self.alive()
+        return tox_iteration_interval(self._tox)
+
+    cdef keep(self, failure):
+        if self._first_error is None:
+            self._first_error = failure
+
+    # -- ourselves -----------------------------------------------------------------------------
+
+    def savedata(self):
+        self.alive()
+        cdef size_t size = tox_get_savedata_size(self._tox)
+        cdef uint8_t *buffer = <uint8_t *>malloc(size)
+        if buffer == NULL:
+            raise MemoryError
+        try:
+            tox_get_savedata(self._tox, buffer)
+            return buffer[:size]
+        finally:
+            memset(buffer, 0, size)
+            free(buffer)
+
+    @property
+    def address(self):
+        cdef uint8_t buffer[TOX_ADDRESS_SIZE]
+        self.alive()
+        tox_self_get_address(self._tox, buffer)
+        return buffer[:TOX_ADDRESS_SIZE]
+
+    @property
+    def public_key(self):
+        cdef uint8_t buffer[TOX_PUBLIC_KEY_SIZE]
+        self.alive()
+        tox_self_get_public_key(self._tox, buffer)
+        return buffer[:TOX_PUBLIC_KEY_SIZE]
+
+    @property
+    def dht_id(self):
+        cdef uint8_t buffer[TOX_PUBLIC_KEY_SIZE]
+        self.alive()
+        tox_self_get_dht_id(self._tox, buffer)
+        return buffer[:TOX_PUBLIC_KEY_SIZE]
+
+    @property
+    def nospam(self):
+        self.alive()
+        return tox_self_get_nospam(self._tox)
+
+    @nospam.setter
+    def nospam(self, uint32_t value):
+        self.alive()
+        tox_self_set_nospam(self._tox, value)
+
+    @property
+    def udp_port(self):
+        self.alive()
+        return tox_self_get_udp_port(self._tox, NULL)
+
+    @property
+    def tcp_port(self):
+        self.alive()
+        return tox_self_get_tcp_port(self._tox, NULL)
+
+    @property
+    def connection(self):
+        self.alive()
+        return Connection(tox_self_get_connection_status(self._tox))
+
+    @property
+    def name(self):
+        self.alive()
+        cdef size_t size = tox_self_get_name_size(self._tox)
+        cdef bytearray buffer = bytearray(size)
+        if size:
+            tox_self_get_name(self._tox, buffer)
+        return bytes(buffer)
+
+    @name.setter
+    def name(self, bytes value):
+        self.alive()
+        self.begin()
+        cdef bint done = tox_self_set_name(self._tox, value, len(value), NULL)
+        self.end()
+        if not done:
+            raise _error("SET_INFO_TOO_LONG")
+
+    @property
+    def status_message(self):
+        self.alive()
+        cdef size_t size = tox_self_get_status_message_size(self._tox)
+        cdef bytearray buffer = bytearray(size)
+        if size:
+            tox_self_get_status_message(self._tox, buffer)
+        return bytes(buffer)
+
+    @status_message.setter
+    def status_message(self, bytes value):
+        self.alive()
+        self.begin()
+        cdef bint done = tox_self_set_status_message(self._tox, value, len(value), NULL)
+        self.end()
+        if not done:
+            raise _error("SET_INFO_TOO_LONG")
+
+    # -- the network ---------------------------------------------------------------------------
+
+    def bootstrap(self, str host, uint16_t port, bytes public_key):
+        self._reach(host, port, public_key, False)
+
+    def add_tcp_relay(self, str host, uint16_t port, bytes public_key):
+        self._reach(host, port, public_key, True)
+
+    cdef _reach(self, str host, uint16_t port, bytes public_key, bint relay):
+        cdef Tox_Err_Bootstrap code = <Tox_Err_Bootstrap>0
+        cdef bytes c_host = host.encode()
+        self.alive()
+        _sized(public_key, TOX_PUBLIC_KEY_SIZE)
+        self.begin()
+        if relay:
+            tox_add_tcp_relay(self._tox, c_host, port, public_key, &code)
+        else:
+            tox_bootstrap(self._tox, c_host, port, public_key, &code)
+        self.end()
+        if code != TOX_ERR_BOOTSTRAP_OK:
+            raise _error(_BOOTSTRAP_CODES.get(code, f"BOOTSTRAP_{code}"))
+
+    # -- friends -------------------------------------------------------------------------------
+
+    def friend_add(self, bytes address, bytes message):
+        cdef Tox_Err_Friend_Add code = <Tox_Err_Friend_Add>0
+        self.alive()
+        _sized(address, TOX_ADDRESS_SIZE)
+        self.begin()
+        cdef uint32_t number = tox_friend_add(self._tox, address, message, len(message), &code)
+        self.end()
+        if code != TOX_ERR_FRIEND_ADD_OK:
+            raise _error(_ADD_CODES.get(code, f"FRIEND_ADD_{code}"))
+        return number
+
+    def friend_add_norequest(self, bytes public_key):
+        cdef Tox_Err_Friend_Add code = <Tox_Err_Friend_Add>0
+        self.alive()
+        _sized(public_key, TOX_PUBLIC_KEY_SIZE)
+        self.begin()
+        cdef uint32_t number = tox_friend_add_norequest(self._tox, public_key, &code)
+        self.end()
+        if code != TOX_ERR_FRIEND_ADD_OK:
+            raise _error(_ADD_CODES.get(code, f"FRIEND_ADD_{code}"))
+        return number
+
+    def friend_delete(self, uint32_t number):
+        self.alive()
+        self.begin()
+        cdef bint done = tox_friend_delete(self._tox, number, NULL)
+        self.end()
+        return done
+
+    def friend_list(self):
+        self.alive()
+        cdef size_t count = tox_self_get_friend_list_size(self._tox)
+        if count == 0:
+            return []
+        cdef uint32_t *numbers = <uint32_t *>malloc(count * sizeof(uint32_t))
+        if numbers == NULL:
+            raise MemoryError
+        try:
+            tox_self_get_friend_list(self._tox, numbers)
+            return [numbers[i] for i in range(count)]
+        finally:
+            free(numbers)
+
+    def friend_by_public_key(self, bytes public_key):
+        cdef Tox_Err_Friend_By_Public_Key code = <Tox_Err_Friend_By_Public_Key>0
+        self.alive()
+        _sized(public_key, TOX_PUBLIC_KEY_SIZE)
+        cdef uint32_t number = tox_friend_by_public_key(self._tox, public_key, &code)
+        return None if code else number
+
+    def friend_public_key(self, uint32_t number):
+        cdef uint8_t buffer[TOX_PUBLIC_KEY_SIZE]
+        self.alive()
+        if not tox_friend_get_public_key(self._tox, number, buffer, NULL):
+            return None
+        return buffer[:TOX_PUBLIC_KEY_SIZE]
+
+    def friend_connection(self, uint32_t number):
+        cdef Tox_Err_Friend_Query code = <Tox_Err_Friend_Query>0
+        self.alive()
+        cdef int connection = tox_friend_get_connection_status(self._tox, number, &code)
+        return Connection.NONE if code else Connection(connection)
+
+    # -- custom packets ------------------------------------------------------------------------
+
+    def send_lossless(self, uint32_t number, const uint8_t[::1] data):
+        cdef Tox_Err_Friend_Custom_Packet code = <Tox_Err_Friend_Custom_Packet>0
+        self.alive()
+        if data.shape[0] == 0:
+            return SendResult.INVALID
+        self.begin()
+        cdef bint sent = tox_friend_send_lossless_packet(self._tox, number, &data[0], data.shape[0], &code)
+        self.end()
+        return SendResult(_send_result(sent, code))
+
+    def send_lossy(self, uint32_t number, const uint8_t[::1] data):
+        cdef Tox_Err_Friend_Custom_Packet code = <Tox_Err_Friend_Custom_Packet>0
+        self.alive()
+        if data.shape[0] == 0:
+            return SendResult.INVALID
+        self.begin()
+        cdef bint sent = tox_friend_send_lossy_packet(self._tox, number, &data[0], data.shape[0], &code)
+        self.end()
+        return SendResult(_send_result(sent, code))
+
+    cdef int send_lossy_raw(self, uint32_t friend_number, const uint8_t *data, size_t length) noexcept:
+        cdef Tox_Err_Friend_Custom_Packet code = <Tox_Err_Friend_Custom_Packet>0
+        if self._tox == NULL:
+            return OFFLINE
+        if not self._gathering:
+            self._gathering = True
+            self.begin()
+        cdef bint sent = tox_friend_send_lossy_packet(self._tox, friend_number, data, length, &code)
+        return _send_result(sent, code)
+
+    cdef void flush_lossy(self) noexcept:
+        if self._gathering:
+            self._gathering = False
+            self.end()
+
+    cdef bint is_congested(self) noexcept:
+        return netio.congested(self._owner)
+
+    cdef void set_lossy_sink(self, uint8_t packet_id, lossy_sink sink, void *context) noexcept:
+        self._sinks[packet_id] = sink
+        self._sink_contexts[packet_id] = context
+
+
+cdef _sized(bytes value, size_t size):
+    if len(value) != size:
+        raise UsageError(f"expected {size} bytes, got {len(value)}")
+
+
+# -- callbacks: C calls in, nothing is raised back ---------------------------------------------
+
+cdef void _on_log(CTox *tox, int level, const char *file, uint32_t line, const char *function,
+                  const char *message, void *context) noexcept:
+    cdef Tox self = <Tox>context
+    try:
+        self._log(level, f"{file.decode(errors='replace')}:{line}", message.decode(errors="replace"))
+    except BaseException as failure:
+        self.keep(failure)
+
+
+cdef void _on_self_connection(CTox *tox, int connection, void *context) noexcept:
+    cdef Tox self = <Tox>context
+    try:
+        self.handler.on_self_connection(Connection(connection))
+    except BaseException as failure:
+        self.keep(failure)
+
+
+cdef void _on_friend_request(CTox *tox, const uint8_t *public_key, const uint8_t *message, size_t length,
+                             void *context) noexcept:
+    cdef Tox self = <Tox>context
+    try:
+        self.handler.on_friend_request(public_key[:TOX_PUBLIC_KEY_SIZE], message[:length])
+    except BaseException as failure:
+        self.keep(failure)
+
+
+cdef void _on_friend_name(CTox *tox, uint32_t number, const uint8_t *name, size_t length,
+                          void *context) noexcept:
+    cdef Tox self = <Tox>context
+    try:
+        self.handler.on_friend_name(number, name[:length])
+    except BaseException as failure:
+        self.keep(failure)
+
+
+cdef void _on_friend_status_message(CTox *tox, uint32_t number, const uint8_t *text, size_t length,
+                                    void *context) noexcept:
+    cdef Tox self = <Tox>context
+    try:
+        self.handler.on_friend_status_message(number, text[:length])
+    except BaseException as failure:
+        self.keep(failure)
+
+
+cdef void _on_friend_connection(CTox *tox, uint32_t number, int connection, void *context) noexcept:
+    cdef Tox self = <Tox>context
+    try:
+        self.handler.on_friend_connection(number, Connection(connection))
+    except BaseException as failure:
+        self.keep(failure)
+
+
+cdef void _on_lossy(CTox *tox, uint32_t number, const uint8_t *data, size_t length, void *context) noexcept:
+    cdef Tox self = <Tox>context
+    if length and self._sinks[data[0]] != NULL:
+        self._sinks[data[0]](self._sink_contexts[data[0]], number, data, length)
+        return
+    try:
+        self.handler.on_lossy(number, data[:length])
+    except BaseException as failure:
+        self.keep(failure)
+
+
+cdef void _on_lossless(CTox *tox, uint32_t number, const uint8_t *data, size_t length, void *context) noexcept:
+    cdef Tox self = <Tox>context
+    try:
+        self.handler.on_lossless(number, data[:length])
+    except BaseException as failure:
+        self.keep(failure)

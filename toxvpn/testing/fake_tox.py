@@ -1,0 +1,295 @@
+"""A Tox network in memory: handles that answer as `_native.toxcore.Tox` does, without sockets between.
+
+Held to the same contract as the real binding (tests/_native/test_toxcore.py). A handle is woken
+through a socket of its own, as the real one, so that a Node runs on it unchanged.
+"""
+
+import contextlib
+import secrets
+import socket
+from collections import deque
+from collections.abc import Callable
+
+from .._native.handler import Handler
+from .._native.options import Options
+from .._native.results import Connection, SavedataError, SendResult, error
+from ..errors import ClosedError, UsageError
+from ..wire.toxid import checksum
+
+MAX_PACKET_BYTES = 1373
+QUEUE_PACKETS = 4096
+"""How many lossless packets a friend's queue takes (net_crypto's is 32768)."""
+SAVE_HEADER = b"fake"
+
+
+class FakeNetwork:
+    """Who is there. `online` False cuts everybody off, as a lost uplink would."""
+
+    def __init__(self) -> None:
+        self.members: dict[bytes, FakeTox] = {}
+        self.online = True
+
+    def set_online(self, online: bool) -> None:
+        self.online = online
+        for member in self.members.values():
+            member.wake()
+
+
+class FakeTox:
+    """See `toxcore.pyi` for what each method means."""
+
+    def __init__(
+        self,
+        network: FakeNetwork,
+        options: Options | None = None,
+        savedata: bytes | None = None,
+        handler: Handler | None = None,
+    ) -> None:
+        self.handler = handler
+        self.network = network
+        self._status_message = b""
+        self.name = b""
+        self.connection = Connection.NONE
+        self.clock_rate = 1.0
+        self.congested = False
+        self.receive_pending = False
+        self.queue_packets = QUEUE_PACKETS
+        self.bootstrapped: list[tuple[str, int, bytes]] = []
+        if savedata is None:
+            savedata = SAVE_HEADER + secrets.token_bytes(36)
+        if len(savedata) < 40 or not savedata.startswith(SAVE_HEADER):
+            raise SavedataError("NEW_LOAD_BAD_FORMAT", "the savedata is damaged or no Tox savedata")
+        self._key_and_nospam = savedata[4:40]
+        self._friends: dict[int, bytes] = {}
+        self._links: dict[int, Connection] = {}
+        self._requests: dict[bytes, bytes] = {}
+        self._calls: deque[Callable[[Handler], None]] = deque()
+        self._wake_read, self._wake_write = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        for end in (self._wake_read, self._wake_write):
+            end.setblocking(False)
+        self.closed = False
+        for start in range(40, len(savedata), 32):
+            self.friend_add_norequest(savedata[start : start + 32])
+        network.members[self.public_key] = self
+
+    # -- life
+
+    def wake(self) -> None:
+        with contextlib.suppress(OSError):
+            self._wake_write.send(b"w")
+
+    def _alive(self) -> None:
+        if self.closed:
+            raise ClosedError("the Tox handle is closed")
+
+    def close(self) -> None:
+        if self.closed:
+            return
+        self.network.members.pop(self.public_key, None)
+        self.closed = True
+        self._wake_read.close()
+        self._wake_write.close()
+        for member in self.network.members.values():
+            member.wake()
+
+    def iterate(self) -> None:
+        self._alive()
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self._wake_read.recv(64)
+        self._settle()
+        failure: BaseException | None = None
+        while self._calls and not self.closed:
+            call = self._calls.popleft()
+            try:
+                if self.handler is not None:
+                    call(self.handler)
+            except BaseException as caught:
+                failure = failure or caught
+        if failure is not None:
+            raise failure
+
+    def iteration_interval_ms(self) -> int:
+        self._alive()
+        return 50
+
+    def cork(self) -> None:
+        self._alive()
+
+    def uncork(self) -> None: ...
+
+    def set_clock_rate(self, rate: float) -> None:
+        self.clock_rate = rate
+
+    @property
+    def sockets_version(self) -> int:
+        return int(self.closed)
+
+    def sockets(self) -> list[tuple[int, bool]]:
+        return [] if self.closed else [(self._wake_read.fileno(), True)]
+
+    # -- ourselves
+
+    def savedata(self) -> bytes:
+        self._alive()
+        return SAVE_HEADER + self._key_and_nospam + b"".join(self._friends.values())
+
+    @property
+    def address(self) -> bytes:
+        self._alive()
+        return self._key_and_nospam + checksum(self._key_and_nospam)
+
+    @property
+    def public_key(self) -> bytes:
+        return self._key_and_nospam[:32]
+
+    @property
+    def status_message(self) -> bytes:
+        return self._status_message
+
+    @status_message.setter
+    def status_message(self, value: bytes) -> None:
+        if len(value) > 1007:
+            raise error("SET_INFO_TOO_LONG")
+        self._status_message = value
+        for number, link in self._links.items():
+            far = self.network.members.get(self._friends.get(number, b""))
+            back = far.friend_by_public_key(self.public_key) if far is not None else None
+            if far is not None and back is not None and link is not Connection.NONE:
+                far.hear(_status_call(back, value))
+
+    @property
+    def dht_id(self) -> bytes:
+        return bytes(32)
+
+    @property
+    def nospam(self) -> int:
+        return int.from_bytes(self._key_and_nospam[32:])
+
+    @nospam.setter
+    def nospam(self, value: int) -> None:
+        self._key_and_nospam = self.public_key + value.to_bytes(4)
+
+    @property
+    def udp_port(self) -> int:
+        return 33445
+
+    @property
+    def tcp_port(self) -> int:
+        return 0
+
+    def bootstrap(self, host: str, port: int, public_key: bytes) -> None:
+        self.bootstrapped.append((host, port, public_key))
+
+    def add_tcp_relay(self, host: str, port: int, public_key: bytes) -> None:
+        self.bootstrapped.append((host, port, public_key))
+
+    # -- friends
+
+    def friend_add(self, address: bytes, message: bytes) -> int:
+        if len(address) != 38:
+            raise UsageError(f"expected 38 bytes, got {len(address)}")
+        if checksum(address[:36]) != address[36:]:
+            raise error("FRIEND_ADD_BAD_CHECKSUM")
+        number = self.friend_add_norequest(address[:32])
+        self._requests[address[:32]] = message
+        if (far := self.network.members.get(address[:32])) is not None and far.address == address:
+            self._deliver_request(far, message)
+        return number
+
+    def _deliver_request(self, far: "FakeTox", message: bytes) -> None:
+        key = self.public_key
+        if self.network.online and far.friend_by_public_key(key) is None:
+            far.hear(lambda handler: handler.on_friend_request(key, message))
+
+    def friend_add_norequest(self, public_key: bytes) -> int:
+        self._alive()
+        if public_key == self.public_key:
+            raise error("FRIEND_ADD_OWN_KEY")
+        if public_key in self._friends.values():
+            raise error("FRIEND_ADD_ALREADY_SENT")
+        number = next(number for number in range(1 << 16) if number not in self._friends)
+        self._friends[number] = public_key
+        self.wake()
+        if (far := self.network.members.get(public_key)) is not None:
+            far.wake()
+        return number
+
+    def friend_delete(self, number: int) -> bool:
+        self._alive()
+        key = self._friends.pop(number, None)
+        self._links.pop(number, None)
+        if key is not None and (far := self.network.members.get(key)) is not None:
+            far.wake()
+        return key is not None
+
+    def friend_list(self) -> list[int]:
+        self._alive()
+        return list(self._friends)
+
+    def friend_by_public_key(self, public_key: bytes) -> int | None:
+        return next((number for number, key in self._friends.items() if key == public_key), None)
+
+    def friend_public_key(self, number: int) -> bytes | None:
+        return self._friends.get(number)
+
+    def friend_connection(self, number: int) -> Connection:
+        return self._links.get(number, Connection.NONE)
+
+    # -- packets
+
+    def send_lossless(self, number: int, data: bytes | bytearray | memoryview) -> SendResult:
+        return self._send(number, bytes(data), range(160, 192), "on_lossless")
+
+    def send_lossy(self, number: int, data: bytes | bytearray | memoryview) -> SendResult:
+        return self._send(number, bytes(data), range(192, 255), "on_lossy")
+
+    def _send(self, number: int, packet: bytes, ids: range, hears: str) -> SendResult:
+        self._alive()
+        if number not in self._friends:
+            return SendResult.NOT_FOUND
+        if not 0 < len(packet) <= MAX_PACKET_BYTES or packet[0] not in ids:
+            return SendResult.INVALID
+        far = self.network.members.get(self._friends[number])
+        back = far.friend_by_public_key(self.public_key) if far is not None else None
+        if far is None or back is None or self.friend_connection(number) is Connection.NONE:
+            return SendResult.OFFLINE
+        if hears == "on_lossless" and far.waiting >= self.queue_packets:
+            return SendResult.QUEUE_FULL
+        far.hear(lambda handler: getattr(handler, hears)(back, packet))
+        return SendResult.SENT
+
+    # -- what the network does to us
+
+    @property
+    def waiting(self) -> int:
+        return len(self._calls)
+
+    def hear(self, call: Callable[[Handler], None]) -> None:
+        self._calls.append(call)
+        self.wake()
+
+    def _settle(self) -> None:
+        """Brings our and our friends' connection states up to date."""
+        wanted = Connection.UDP if self.network.online else Connection.NONE
+        if wanted is not self.connection:
+            self.connection = wanted
+            self._calls.append(lambda handler: handler.on_self_connection(wanted))
+        for number, key in self._friends.items():
+            far = self.network.members.get(key)
+            mutual = far is not None and far.friend_by_public_key(self.public_key) is not None
+            link = wanted if mutual else Connection.NONE
+            if link is not self._links.get(number, Connection.NONE):
+                self._links[number] = link
+                self._tell(number, link, far)
+
+    def _tell(self, number: int, link: Connection, far: "FakeTox | None") -> None:
+        self._calls.append(lambda handler: handler.on_friend_connection(number, link))
+        if far is not None and link is not Connection.NONE:
+            text = far.status_message
+            self._calls.append(lambda handler: handler.on_friend_status_message(number, text))
+            far.wake()
+
+
+def _status_call(number: int, text: bytes) -> Callable[[Handler], None]:
+    return lambda handler: handler.on_friend_status_message(number, text)
