@@ -1,0 +1,20 @@
+"""For all tests: on CI nothing may be skipped."""
+
+import os
+
+import pytest
+
+ON_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
+_skipped: list[str] = []
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.skipped and not hasattr(report, "wasxfail"):
+        _skipped.append(f"{report.nodeid}: {report.longrepr}")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if ON_CI and _skipped and session.exitstatus == 0:
+        print("\nskipped on CI, where nothing may be:", *_skipped, sep="\n  ")
+        session.exitstatus = 1

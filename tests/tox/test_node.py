@@ -1,0 +1,133 @@
+"""The node on a Tox network in memory; what crosses a real one is in tests/netns."""
+
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from toxvpn._native.results import Connection, SendResult
+from toxvpn.testing.fake_nodes import Network, until
+from toxvpn.tox.events import Event, FriendRequest, PeerConnection, PeerStatus, SelfConnection
+from toxvpn.tox.node import Node
+
+
+@pytest.fixture
+async def network() -> AsyncIterator[Network]:
+    made = Network()
+    yield made
+    made.close()
+
+
+def recorded(node: Node) -> list[Event]:
+    events: list[Event] = []
+    node.subscribe(events.append)
+    return events
+
+
+def seen(events: list[Event], kind: type) -> Callable[[], bool]:
+    return lambda: any(isinstance(event, kind) for event in events)
+
+
+async def test_request_accept_connect_and_talk(network: Network) -> None:
+    server, client = network.node(), network.node()
+    server.tox.status_message = b"of the server"
+    server_events, client_events = recorded(server), recorded(client)
+    peer = client.reach(server.tox.address, b"secret\0")
+    await until(seen(server_events, FriendRequest))
+    request = next(event for event in server_events if isinstance(event, FriendRequest))
+    assert (request.public_key, request.message) == (client.tox.public_key, b"secret\0")
+    assert client.send_lossless(peer, b"\xa2x") is SendResult.OFFLINE
+    server.accept(request.public_key)
+    await until(lambda: peer.online and seen(client_events, PeerStatus)())
+    assert peer.status_text == b"of the server"
+    assert peer.connection is Connection.UDP
+    packets: list[bytes] = []
+    server.on_lossless_id(162, lambda _, packet: packets.append(packet))
+    assert client.send_lossless(peer, b"\xa2one") is SendResult.SENT
+    assert client.send_lossless(peer, b"\xa3nobody's") is SendResult.SENT
+    assert client.send_lossless(peer, b"\xa2two") is SendResult.SENT
+    await until(lambda: len(packets) == 2)
+    assert packets == [b"\xa2one", b"\xa2two"]
+
+
+async def test_losing_and_regaining_the_network_is_told(network: Network) -> None:
+    left, right = network.pair()
+    events = recorded(left)
+    peer = left.peer(right.tox.public_key)
+    assert peer is not None
+    network.tox.set_online(False)
+    await until(lambda: not peer.online)
+    assert peer.status_text is None
+    network.tox.set_online(True)
+    await until(lambda: peer.online)
+    kinds = [type(event) for event in events if isinstance(event, SelfConnection | PeerConnection)]
+    assert kinds.count(PeerConnection) == 2
+    assert kinds.count(SelfConnection) == 2
+
+
+async def test_a_removed_peer_is_gone_at_once(network: Network) -> None:
+    left, right = network.pair()
+    events = recorded(left)
+    peer = left.peer(right.tox.public_key)
+    assert peer is not None
+    left.remove(peer)
+    assert left.peer(right.tox.public_key) is None
+    assert list(left) == []
+    await until(seen(events, PeerConnection))
+    assert left.tox.friend_list() == []
+
+
+async def test_reaching_again_keeps_the_peer_object(network: Network) -> None:
+    server, client = network.node(), network.node()
+    peer = client.reach(server.tox.address, b"hi")
+    assert client.reach(server.tox.address, b"hi") is peer
+    assert [*client] == [peer]
+    assert client.tox.friend_by_public_key(server.tox.public_key) == peer.number
+
+
+async def test_friends_of_the_savedata_are_known(network: Network) -> None:
+    node = network.node(friends=[b"\x01" * 32, b"\x02" * 32])
+    assert {peer.public_key for peer in node} == {b"\x01" * 32, b"\x02" * 32}
+
+
+async def test_a_failing_subscriber_does_not_stop_the_others(
+    network: Network, caplog: pytest.LogCaptureFixture
+) -> None:
+    server, client = network.node(), network.node()
+
+    def fail(event: Event) -> None:
+        raise RuntimeError("of the test")
+
+    server.subscribe(fail)
+    events = recorded(server)
+    client.reach(server.tox.address, b"hi")
+    await until(seen(events, FriendRequest))
+    assert "could not be handled" in caplog.text
+
+
+async def test_closing_inside_an_event(network: Network) -> None:
+    server, client = network.node(), network.node()
+    server.subscribe(lambda event: server.close())
+    client.reach(server.tox.address, b"hi")
+    await until(lambda: network.fake(server).closed)
+    server.turn()
+    server.close()
+
+
+async def test_clock_runs_fast_only_until_connected(network: Network) -> None:
+    server, client = network.node(), network.node()
+
+    def let_in(event: Event) -> None:
+        if isinstance(event, FriendRequest):
+            server.accept(event.public_key)
+
+    server.subscribe(let_in)
+    peer = client.reach(server.tox.address, b"hi")
+    assert network.rate_of(client) == 4
+    await until(lambda: peer.online)
+    await until(lambda: network.rate_of(client) == 1)
+
+
+async def test_bootstrap_nodes_are_asked(network: Network) -> None:
+    node = network.node(contacts=[("203.0.113.7", 33445, (443, 3389), b"\x07" * 32)])
+    await until(lambda: len(network.bootstrapped(node)) == 3)
+    assert {port for _, port, _ in network.bootstrapped(node)} == {33445, 443, 3389}

@@ -1,0 +1,281 @@
+"""The node: owns the Tox handle, wakes on its sockets, tells its subscribers what happens.
+
+One asyncio loop owns the handle (toxcore is not thread-safe). A turn is one tox_iterate; it
+happens when one of toxcore's sockets is readable or when tox_iteration_interval has passed.
+Callbacks only note what happened; subscribers hear of it after the turn, in order, and may then
+call anything. Enters: packets and times. Leaves: events (events.py), lossless packets by ID.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from .._native.results import Connection, SendResult
+from .._native.toxcore import Tox
+from .bootstrap import Contact
+from .events import Event, FriendRequest, PeerConnection, PeerStatus, SelfConnection
+from .pace import Pace
+from .peer import Peer
+from .requests import Requests
+from .sockets import SocketWatch
+
+log = logging.getLogger("toxvpn.tox")
+
+TICK_S = 0.25
+"""How often bootstrapping, repeated requests and the clock's rate are looked at."""
+
+Lossless = Callable[[Peer, bytes], None]
+
+
+class Bootstraps(Protocol):
+    """Who says which nodes to ask for the network, and when (bootstrap.py)."""
+
+    def due(self, now: float, connection: Connection) -> list[Contact]: ...
+
+
+class Node:
+    """Made by the daemon inside a running loop; `start()` once, `close()` once."""
+
+    def __init__(self, tox: Tox, bootstraps: Bootstraps, *, accelerate: bool = True) -> None:
+        self.tox = tox
+        self.connection = Connection.NONE
+        self.after_turn: list[Callable[[], None]] = []
+        self._bootstraps = bootstraps
+        self._loop = asyncio.get_running_loop()
+        self._watch = SocketWatch(tox, self._loop, self.turn)
+        self._pace = Pace() if accelerate else None
+        self._rate = 1.0
+        self._requests = Requests()
+        self._peers: dict[int, Peer] = {}
+        self._subscribers: list[Callable[[Event], None]] = []
+        self._lossless: dict[int, Lossless] = {}
+        self._inbox: deque[Event | tuple[Peer, bytes]] = deque()
+        self._dispatching = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._turned_s = 0.0
+        self._ticked_s = float("-inf")
+        self.closed = False
+        tox.handler = self
+        for number in tox.friend_list():
+            self._know(number)
+
+    # -- life ----------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        if self._pace is not None:
+            self._pace.start(self.now())
+        self.turn()
+
+    def close(self) -> None:
+        """Leaves the network. Idempotent."""
+        if self.closed:
+            return
+        self.closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._watch.forget()
+        self.tox.handler = None
+        self.tox.close()
+
+    def now(self) -> float:
+        return self._loop.time()
+
+    # -- peers ---------------------------------------------------------------------------------
+
+    def __iter__(self) -> Iterator[Peer]:
+        return iter(list(self._peers.values()))
+
+    def peer(self, public_key: bytes) -> Peer | None:
+        number = self.tox.friend_by_public_key(public_key)
+        return None if number is None else self._peers.get(number)
+
+    def reach(self, address: bytes, message: bytes) -> Peer:
+        """Asks the owner of that Tox ID (38 bytes) to let us in, and asks again while it is away.
+
+        Raises UsageError when the ID is our own or damaged.
+        """
+        peer = self.peer(address[:32])
+        if peer is not None:  # toxcore sends a request only to whom it does not know
+            self._peers.pop(peer.number)
+            self.tox.friend_delete(peer.number)
+            peer.number = self.tox.friend_add(address, message)
+            self._peers[peer.number] = peer
+        else:
+            peer = self._know(self.tox.friend_add(address, message))
+        self._requests.sent(peer.public_key, address, message, self.now())
+        if self._pace is not None:
+            self._pace.start(self.now())
+        return peer
+
+    def accept(self, public_key: bytes) -> Peer:
+        """Lets that key in; the grant itself is the caller's decision."""
+        known = self.peer(public_key)
+        return known or self._know(self.tox.friend_add_norequest(public_key))
+
+    def remove(self, peer: Peer) -> None:
+        """Ends the friendship: the peer is told nothing, its packets reach nobody any more."""
+        self._requests.forget(peer.public_key)
+        self._forget(peer)
+
+    def send_lossless(self, peer: Peer, packet: bytes | bytearray | memoryview) -> SendResult:
+        return self.tox.send_lossless(peer.number, packet)
+
+    # -- who hears what ------------------------------------------------------------------------
+
+    def subscribe(self, hear: Callable[[Event], None]) -> None:
+        self._subscribers.append(hear)
+
+    def on_lossless_id(self, packet_id: int, hear: Lossless) -> None:
+        """One owner per packet ID (160 to 191)."""
+        self._lossless[packet_id] = hear
+
+    # -- turns ---------------------------------------------------------------------------------
+
+    def turn(self) -> None:
+        """One iteration of toxcore and all that follows from it."""
+        if self.closed:
+            return
+        try:
+            self.tox.iterate()
+        except Exception:
+            log.exception("an event could not be handled")
+        self._turned_s = self.now()
+        for call in self.after_turn:
+            call()
+        self._dispatch()
+        if not self.closed:
+            self._prepare_next()
+
+    def _prepare_next(self) -> None:
+        if self._turned_s - self._ticked_s >= TICK_S:
+            self._tick(self._turned_s)
+        self._watch.refresh()
+        if self.tox.receive_pending:
+            self._loop.call_soon(self.turn)
+        if self.tox.congested:
+            self._watch.when_writable(self.turn)
+        if self._timer is None:
+            self._arm(self._interval_s())
+
+    def _interval_s(self) -> float:
+        return self.tox.iteration_interval_ms() / 1000 / self._rate
+
+    def _arm(self, delay_s: float) -> None:
+        self._timer = self._loop.call_later(delay_s, self._timed)
+
+    def _timed(self) -> None:
+        # socket turns leave the timer alone; it finds out here that one was lately enough
+        self._timer = None
+        remaining_s = self._turned_s + self._interval_s() - self.now()
+        if remaining_s > 0.001:
+            self._arm(remaining_s)
+        else:
+            self.turn()
+
+    def _tick(self, now: float) -> None:
+        self._ticked_s = now
+        for contact in self._bootstraps.due(now, self.connection):
+            self._contact(contact)
+        for address, message in self._requests.due(now):
+            peer = self.peer(address[:32])
+            if peer is not None and not peer.online:
+                self.reach(address, message)
+        if self._pace is not None:
+            rate = self._pace.rate(now)
+            if rate != self._rate:
+                self._rate = rate
+                self.tox.set_clock_rate(rate)
+
+    def _contact(self, contact: Contact) -> None:
+        try:
+            if contact.port:
+                self.tox.bootstrap(contact.host, contact.port, contact.public_key)
+            for port in contact.tcp_ports:
+                self.tox.add_tcp_relay(contact.host, port, contact.public_key)
+        except Exception as failure:
+            log.debug("bootstrap node %s is of no use: %s", contact.host, failure)
+
+    def _dispatch(self) -> None:
+        if self._dispatching:
+            return
+        self._dispatching = True
+        try:
+            while self._inbox:
+                self._deliver(self._inbox.popleft())
+        finally:
+            self._dispatching = False
+
+    def _deliver(self, item: Event | tuple[Peer, bytes]) -> None:
+        if isinstance(item, tuple):
+            self._guarded(self._lossless[item[1][0]], *item)
+        else:
+            for hear in list(self._subscribers):
+                self._guarded(hear, item)
+
+    def _guarded(self, hear: Callable[..., None], *what: object) -> None:
+        try:
+            hear(*what)
+        except Exception:  # one subscriber's bug is not the others' trouble
+            log.exception("an event could not be handled")
+
+    def _know(self, number: int) -> Peer:
+        public_key = self.tox.friend_public_key(number)
+        assert public_key is not None
+        peer = Peer(number, public_key, changed_s=self.now())
+        self._peers[number] = peer
+        return peer
+
+    def _forget(self, peer: Peer) -> None:
+        self._peers.pop(peer.number, None)
+        self.tox.friend_delete(peer.number)
+        if peer.online:
+            self._change(peer, Connection.NONE)
+
+    def _change(self, peer: Peer, connection: Connection) -> None:
+        before, peer.connection, peer.changed_s = peer.connection, connection, self.now()
+        if connection is Connection.NONE:
+            peer.status_text = None
+        self._inbox.append(PeerConnection(peer, before))
+
+    # -- called by the binding during a turn ---------------------------------------------------
+
+    def on_self_connection(self, connection: Connection) -> None:
+        log.info("Tox network: %s", connection.path)
+        self.connection = connection
+        self._inbox.append(SelfConnection(connection))
+
+    def on_friend_request(self, public_key: bytes, message: bytes) -> None:
+        self._inbox.append(FriendRequest(public_key, message))
+
+    def on_friend_name(self, number: int, name: bytes) -> None:
+        """Names are the configuration's business, not the peer's."""
+
+    def on_friend_status_message(self, number: int, text: bytes) -> None:
+        peer = self._peers.get(number)
+        if peer is not None:
+            peer.status_text = text
+            self._inbox.append(PeerStatus(peer, text))
+
+    def on_friend_connection(self, number: int, connection: Connection) -> None:
+        peer = self._peers.get(number)
+        if peer is None:
+            return
+        log.info("peer %s: %s", peer.short, connection.path)
+        self._change(peer, connection)
+        if connection is not Connection.NONE:
+            if self._pace is not None:
+                self._pace.connected()
+        else:
+            self._requests.lost(peer.public_key, self.now())
+            if self._pace is not None and not any(other.online for other in self._peers.values()):
+                self._pace.start(self.now())
+
+    def on_lossy(self, number: int, packet: bytes) -> None:
+        """Lossy packets of known IDs go to the compiled packet path; others mean nothing here."""
+
+    def on_lossless(self, number: int, packet: bytes) -> None:
+        peer = self._peers.get(number)
+        if peer is not None and packet[0] in self._lossless:
+            self._inbox.append((peer, packet))

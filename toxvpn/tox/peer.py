@@ -1,0 +1,27 @@
+"""One friend of ours, as the rest of toxvpn sees it."""
+
+from dataclasses import dataclass
+
+from .._native.results import Connection
+
+
+@dataclass(slots=True, eq=False)
+class Peer:
+    """`number` is toxcore's friend number: it may be given to another friend after a removal."""
+
+    number: int
+    public_key: bytes
+    connection: Connection = Connection.NONE
+    status_text: bytes | None = None
+    """The status message of this connection; None until it has arrived."""
+    changed_s: float = 0.0
+    """When the connection last changed, on the loop's clock."""
+
+    @property
+    def online(self) -> bool:
+        return self.connection is not Connection.NONE
+
+    @property
+    def short(self) -> str:
+        """The first 8 digits of the public key: how logs name a peer."""
+        return self.public_key.hex()[:8].upper()

@@ -1,0 +1,73 @@
+"""Which descriptors to wake on: toxcore's own, kept registered with the event loop."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import stat
+from collections.abc import Callable
+
+from .._native.toxcore import Tox
+
+
+class SocketWatch:
+    """Keeps the loop's readers in step with toxcore's sockets.
+
+    Where the exact list is not to be had (netio's sockets part not in force), it finds the UDP
+    socket by its port; relays are then served by the iteration timer alone.
+    """
+
+    def __init__(self, tox: Tox, loop: asyncio.AbstractEventLoop, wake: Callable[[], None]) -> None:
+        self._tox = tox
+        self._loop = loop
+        self._wake = wake
+        self._version: int | None = None
+        self._watched: list[int] = []
+        self._drain: Callable[[], None] | None = None
+
+    def refresh(self) -> None:
+        """After every call that may have opened or closed a socket of toxcore's."""
+        version = self._tox.sockets_version
+        if version == self._version:
+            return
+        self._version = version
+        found = [fd for fd, _ in self._tox.sockets()] or find_udp_sockets(self._tox.udp_port)
+        # a number may have been closed and given to a new socket: register all of them anew
+        self.forget()
+        for fd in found:
+            self._loop.add_reader(fd, self._wake)
+        self._watched = found
+
+    def when_writable(self, call: Callable[[], None] | None) -> None:
+        """Calls once when a datagram socket takes data again."""
+        self._drain = call
+        for fd, datagram in self._tox.sockets():
+            if datagram and call is not None:
+                self._loop.add_writer(fd, self._writable, fd)
+
+    def _writable(self, fd: int) -> None:
+        self._loop.remove_writer(fd)
+        call, self._drain = self._drain, None
+        if call is not None:
+            call()
+
+    def forget(self) -> None:
+        for fd in self._watched:
+            self._loop.remove_reader(fd)
+            self._loop.remove_writer(fd)
+        self._watched = []
+
+
+def find_udp_sockets(port: int) -> list[int]:
+    """The process's own datagram sockets bound to that port."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 (the numbers, not paths)
+        with contextlib.suppress(OSError, ValueError):
+            fd = int(name)
+            if not stat.S_ISSOCK(os.fstat(fd).st_mode):
+                continue
+            with socket.socket(fileno=os.dup(fd)) as probe:
+                internet = probe.family in (socket.AF_INET, socket.AF_INET6)
+                if port and internet and probe.type == socket.SOCK_DGRAM and probe.getsockname()[1] == port:
+                    found.append(fd)
+    return found
