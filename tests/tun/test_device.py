@@ -1,0 +1,116 @@
+import errno
+import fcntl
+import os
+from pathlib import Path
+
+import pytest
+
+from toxvpn.errors import NoPermissionError, ToxvpnError
+from toxvpn.testing.netns import have_namespaces, in_new_netns
+from toxvpn.tun import device
+from toxvpn.tun.device import Offload, TunDevice, open_tun
+
+needs_root = pytest.mark.skipif(not have_namespaces(), reason="needs root and /dev/net/tun")
+
+
+@needs_root
+def test_an_opened_device_is_an_interface_that_goes_with_it() -> None:
+    def scene() -> tuple[TunDevice, bool, bool, bool, bool]:
+        tun = open_tun("toxtest")
+        there = Path("/proc/net/dev").read_text().count("toxtest:") == 1
+        blocking = os.get_blocking(tun.fd)
+        inherited = os.get_inheritable(tun.fd)
+        tun.close()
+        left = "toxtest:" in Path("/proc/net/dev").read_text()
+        return tun, there, blocking, inherited, left
+
+    tun, there, blocking, inherited, left = in_new_netns(scene)
+    assert tun.name == "toxtest"
+    assert tun.vnet_hdr
+    assert Offload.TSO4 | Offload.TSO6 | Offload.CHECKSUM in tun.offload
+    assert there and not blocking and not inherited and not left
+
+
+@needs_root
+def test_without_offload_packets_come_bare() -> None:
+    tun = in_new_netns(lambda: open_tun("toxtest", offload=False))
+    assert (tun.vnet_hdr, tun.offload) == (False, Offload.NONE)
+
+
+@needs_root
+def test_the_kernel_numbers_a_pattern() -> None:
+    assert in_new_netns(lambda: [open_tun("tox%d").name, open_tun("tox%d").name]) == ["tox0", "tox1"]
+
+
+@needs_root
+def test_a_taken_name_is_one_line() -> None:
+    def scene() -> str:
+        open_tun("toxtest")
+        with pytest.raises(ToxvpnError) as caught:
+            open_tun("toxtest")
+        return str(caught.value)
+
+    assert in_new_netns(scene).startswith("The interface toxtest is in use by another program")
+
+
+def test_the_offered_offload_shrinks_until_the_kernel_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An older kernel refuses a set that it does not know whole."""
+    tried: list[int] = []
+
+    def old_kernel(fd: int, request: int, argument: int | bytes) -> int | bytes:
+        if isinstance(argument, bytes):
+            return argument
+        tried.append(argument)
+        if argument & (Offload.USO4 | Offload.USO6):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        return 0
+
+    monkeypatch.setattr(fcntl, "ioctl", old_kernel)
+    monkeypatch.setattr(device, "DEVICE_FILE", "/dev/null")
+    tun = open_tun("toxtest")
+    tun.close()
+    assert tun.offload == Offload.TCP
+    assert tried == [Offload.ALL, Offload.TCP]
+
+
+def test_a_kernel_without_vnet_header_gets_the_plain_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ancient_kernel(fd: int, request: int, argument: bytes) -> bytes:
+        if argument[17] & 0x40:
+            raise OSError(errno.EINVAL, "Invalid argument")
+        return argument
+
+    monkeypatch.setattr(fcntl, "ioctl", ancient_kernel)
+    monkeypatch.setattr(device, "DEVICE_FILE", "/dev/null")
+    tun = open_tun("toxtest")
+    tun.close()
+    assert (tun.name, tun.vnet_hdr) == ("toxtest", False)
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "words"),
+    [
+        (errno.ENOENT, ToxvpnError, "modprobe tun"),
+        (errno.ENODEV, ToxvpnError, "modprobe tun"),
+        (errno.EPERM, NoPermissionError, "CAP_NET_ADMIN"),
+        (errno.EACCES, NoPermissionError, "sudo"),
+        (errno.EBUSY, ToxvpnError, "in use"),
+        (errno.EINVAL, ToxvpnError, "not a TUN device"),
+        (errno.ENOMEM, ToxvpnError, "Cannot allocate memory"),
+    ],
+)
+def test_errors_say_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, code: int, kind: type[ToxvpnError], words: str
+) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(kind, match=words) as caught:
+        open_tun("tox0")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["", "x" * 16, "ü" * 8])
+def test_names_that_no_interface_can_have(name: str) -> None:
+    with pytest.raises(ToxvpnError, match="1 to 15 bytes"):
+        open_tun(name)

@@ -1,0 +1,279 @@
+"""Real kernel tables in a fresh namespace: whatever happens, they end as they began."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Interface, IPv6Network
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from toxvpn.errors import ToxvpnError
+from toxvpn.testing.netns import fork, have_namespaces, in_new_netns
+from toxvpn.tun.device import open_tun
+from toxvpn.tun.journal import NetworkBusyError
+from toxvpn.tun.netconf import NetworkChanges, recover
+
+pytestmark = pytest.mark.skipif(not have_namespaces(), reason="needs root and /dev/net/tun")
+
+FORWARDING = "net/ipv4/ip_forward"
+SNAPSHOT = ("link", "addr", "route show table all", "-6 route show table all", "rule", "-6 rule")
+
+
+def snapshot() -> list[Any]:
+    """What `ip -j` tells of links, addresses, routes and rules, and one sysctl."""
+    answers: list[Any] = []
+    for what in SNAPSHOT:
+        output = subprocess.run(["ip", "-j", *what.split()], capture_output=True, check=True).stdout
+        answers.append(json.loads(output or "[]"))
+    return [*answers, Path("/proc/sys", FORWARDING).read_text()]
+
+
+def a_host() -> None:
+    """A machine with a network of its own beside which ours is put."""
+    # no link-local addresses that come and go by themselves between two snapshots
+    Path("/proc/sys/net/ipv6/conf/default/addr_gen_mode").write_text("1")
+    for line in (
+        "ip link set lo up",
+        "ip link add eth0 type veth peer name wire0",
+        "ip link set wire0 up",
+        "ip addr add 192.168.1.5/24 dev eth0",
+        "ip link set eth0 up",
+        "ip route add default via 192.168.1.1",
+        "ip tuntap add tox0 mode tun",  # persistent: it outlives a killed process, as a bad case
+        "ip link set tox0 up",  # from its first use on it has a queueing discipline
+        "ip link set tox0 down",
+    ):
+        subprocess.run(line.split(), check=True)
+
+
+def bring_up(network: NetworkChanges) -> None:
+    """One change of every kind."""
+    network.set_mtu("tox0", 1368)
+    network.add_address("tox0", IPv4Interface("100.64.3.2/32"))
+    network.add_address("tox0", IPv6Interface("fd74:6f78::5/128"))
+    network.link_up("tox0")
+    network.add_route("tox0", IPv6Network("fd74:6f78::/32"))
+    network.add_route("tox0", IPv4Network("100.64.9.9/32"), source=IPv4Address("100.64.3.2"))
+    network.add_route("tox0", IPv4Network("0.0.0.0/0"), table=5000, metric=7)
+    gateway = IPv4Address("192.168.1.1")
+    network.add_route("eth0", IPv4Network("203.0.113.9/32"), gateway=gateway)
+    network.add_rule(5000, 5000, IPv4Network("100.64.3.2/32"))
+    network.add_rule(5001, 5000, IPv6Network("::/0"), mark=116)
+    network.set_sysctl(FORWARDING, "1")
+
+
+def test_everything_is_made_and_undone(tmp_path: Path) -> None:
+    def scene() -> tuple[list[Any], list[Any], list[Any]]:
+        a_host()
+        before = snapshot()
+        with NetworkChanges(tmp_path / "journal") as network:
+            bring_up(network)
+            during = snapshot()
+        return before, during, snapshot()
+
+    before, during, after = in_new_netns(scene)
+    assert after == before
+    assert not (tmp_path / "journal").exists()
+    (tox0,) = (entry for entry in during[1] if entry["ifname"] == "tox0")
+    assert tox0["mtu"] == 1368
+    addresses = {(entry["local"], entry["prefixlen"]) for entry in tox0["addr_info"]}
+    assert {("100.64.3.2", 32), ("fd74:6f78::5", 128)} <= addresses
+    assert not any(entry.get("tentative") for entry in tox0["addr_info"])
+    ours = {(route["dst"], route["dev"]) for route in during[2] + during[3] if route.get("protocol") == "116"}
+    assert ours == {
+        ("fd74:6f78::/32", "tox0"),
+        ("100.64.9.9", "tox0"),
+        ("default", "tox0"),
+        ("203.0.113.9", "eth0"),
+    }
+    assert {rule["priority"] for rule in during[4] + during[5]} >= {5000, 5001}
+    assert during[6] == "1\n"
+
+
+def test_a_failure_half_way_undoes_what_was_done(tmp_path: Path) -> None:
+    def scene() -> tuple[list[Any], list[Any], str]:
+        a_host()
+        before = snapshot()
+        with pytest.raises(ToxvpnError) as caught, NetworkChanges(tmp_path / "journal") as network:
+            bring_up(network)
+            network.add_route("tox0", IPv6Network("fd74:6f78::/32"))
+        return before, snapshot(), str(caught.value)
+
+    before, after, message = in_new_netns(scene)
+    assert after == before
+    assert "fd74:6f78::/32" in message and "something else" in message
+
+
+def test_what_others_made_is_refused_and_left(tmp_path: Path) -> None:
+    """Refused changes are not ours, so the undo must not take them away."""
+
+    def scene() -> tuple[list[Any], list[Any]]:
+        a_host()
+        before = snapshot()
+        with NetworkChanges(tmp_path / "journal") as network:
+            with pytest.raises(ToxvpnError):
+                network.add_address("eth0", IPv4Interface("192.168.1.5/24"))
+            with pytest.raises(ToxvpnError):
+                network.add_route("eth0", IPv4Network("0.0.0.0/0"), gateway=IPv4Address("192.168.1.1"))
+        return before, snapshot()
+
+    before, after = in_new_netns(scene)
+    assert after == before
+
+
+def killed_while_up(journal: Path) -> None:
+    """A child brings everything up and is killed without a chance to clean up."""
+    receive, send = os.pipe()
+    child = fork()
+    if child == 0:
+        network = NetworkChanges(journal)
+        bring_up(network)
+        os.write(send, b"up")
+        signal.pause()
+    os.close(send)
+    assert os.read(receive, 2) == b"up"
+    os.close(receive)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+
+
+@pytest.mark.parametrize("how", ["recover", "next start"])
+def test_a_kill_is_undone_later(tmp_path: Path, how: str) -> None:
+    journal = tmp_path / "journal"
+
+    def scene() -> tuple[list[Any], list[Any], list[Any], int, int]:
+        a_host()
+        before = snapshot()
+        killed_while_up(journal)
+        left = snapshot()
+        mode = journal.stat().st_mode & 0o777
+        if how == "recover":
+            count = recover(journal)
+        else:
+            with NetworkChanges(journal) as network:
+                count = network.recovered
+        return before, left, snapshot(), count, mode
+
+    before, left, after, count, mode = in_new_netns(scene)
+    assert left != before
+    assert after == before
+    assert count == 11
+    assert mode == 0o600
+    assert not journal.exists()
+
+
+def test_recovering_tolerates_what_is_gone_and_leaves_what_is_not_ours(tmp_path: Path) -> None:
+    """The interface was removed and another has its name; somebody else changed the sysctl, too."""
+    journal = tmp_path / "journal"
+
+    def scene() -> tuple[list[Any], list[Any]]:
+        a_host()
+        killed_while_up(journal)
+        for line in (
+            "ip link del tox0",
+            "ip link add tox0 type bridge",
+            "ip addr add 100.64.3.2/32 dev tox0",
+            "ip link set tox0 up",
+            "ip route add 100.64.9.9/32 dev tox0",
+            "ip rule del priority 5000",
+            "ip route del 203.0.113.9",
+            "ip route add 203.0.113.9 via 192.168.1.7",
+            "ip -6 rule del priority 5001",
+        ):
+            subprocess.run(line.split(), check=True)
+        Path("/proc/sys", FORWARDING).write_text("0")
+        before = snapshot()
+        recover(journal)
+        return before, snapshot()
+
+    before, after = in_new_netns(scene)
+    assert after == before
+
+
+def test_recovering_twice_is_recovering_once(tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+
+    def scene() -> list[int]:
+        a_host()
+        killed_while_up(journal)
+        return [recover(journal), recover(journal)]
+
+    assert in_new_netns(scene) == [11, 0]
+
+
+def test_a_second_up_says_so_and_changes_nothing(tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+
+    def scene() -> tuple[str, bool]:
+        a_host()
+        with NetworkChanges(journal) as network:
+            bring_up(network)
+            before = snapshot()
+            with pytest.raises(NetworkBusyError) as caught:
+                NetworkChanges(journal)
+            with pytest.raises(NetworkBusyError):
+                recover(journal)
+            return str(caught.value), snapshot() == before
+
+    message, unchanged = in_new_netns(scene)
+    assert unchanged
+    assert message.startswith("This network is up already by process ")
+
+
+def test_addresses_and_routes_can_be_taken_back(tmp_path: Path) -> None:
+    def scene() -> tuple[list[Any], list[Any], int]:
+        a_host()
+        with NetworkChanges(tmp_path / "journal") as network:
+            network.link_up("tox0")
+            network.add_address("tox0", IPv4Interface("100.64.3.2/32"))
+            before = snapshot()
+            network.add_address("tox0", IPv4Interface("100.64.3.3/32"))
+            network.add_route("tox0", IPv4Network("100.64.9.9/32"))
+            network.remove_route("tox0", IPv4Network("100.64.9.9/32"))
+            network.remove_route("tox0", IPv4Network("100.64.9.9/32"))
+            network.remove_address("tox0", IPv4Interface("100.64.3.3/32"))
+            network.remove_address("tox0", IPv4Interface("100.64.3.3/32"))
+            after = snapshot()
+            left = json.loads((tmp_path / "journal").read_text())["changes"]
+        return before, after, len(left)
+
+    before, after, left = in_new_netns(scene)
+    assert after == before
+    assert left == 2
+
+
+def test_it_works_beneath_a_running_event_loop_and_without_a_journal() -> None:
+    async def bring_up_and_down() -> bool:
+        device = open_tun("tox1")
+        with NetworkChanges() as network:
+            network.add_address("tox1", IPv4Interface("100.64.3.2/32"))
+            network.link_up("tox1")
+            there = "100.64.3.2" in json.dumps(snapshot())
+        device.close()
+        return there
+
+    assert in_new_netns(lambda: asyncio.run(bring_up_and_down()))
+
+
+def test_a_missing_interface_is_one_line() -> None:
+    def scene() -> str:
+        with NetworkChanges() as network, pytest.raises(ToxvpnError) as caught:
+            network.link_up("nothing0")
+        return str(caught.value)
+
+    assert in_new_netns(scene).startswith("There is no interface nothing0")
+
+
+def test_a_machine_without_ipv6_says_so() -> None:
+    def scene() -> str:
+        a_host()
+        Path("/proc/sys/net/ipv6/conf/tox0/disable_ipv6").write_text("1")
+        with NetworkChanges() as network, pytest.raises(ToxvpnError) as caught:
+            network.add_address("tox0", IPv6Interface("fd74:6f78::5/128"))
+        return str(caught.value)
+
+    assert "IPv6 is switched off" in in_new_netns(scene)

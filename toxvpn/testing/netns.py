@@ -1,0 +1,68 @@
+"""Runs a test's function in a fresh network namespace, in a child process that is always reaped.
+
+In: a function; out: what it returns, or its exception. Needs root.
+"""
+
+import ctypes
+import os
+import pickle
+import signal
+import traceback
+import warnings
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+_CLONE_NEWNET = 0x40000000
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def have_namespaces() -> bool:
+    """Whether this process may make network namespaces and TUN devices."""
+    return os.geteuid() == 0 and os.path.exists("/dev/net/tun")  # noqa: PTH110
+
+
+def enter_new_netns() -> None:
+    """Moves the calling thread, and what it starts from now on, into a network namespace of its own."""
+    if _libc.unshare(_CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), "unshare")
+
+
+def fork() -> int:
+    """os.fork() for tests: the child must end in os._exit()."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # the test runner's threads stay behind
+        return os.fork()
+
+
+def in_new_netns(function: Callable[[], T]) -> T:
+    """Result of `function()`, which ran in a child process in a namespace without any interface up.
+
+    Its result must be picklable. An exception there is an AssertionError here, with its traceback.
+    """
+    receive, send = os.pipe()
+    child = fork()
+    if child == 0:
+        os.close(receive)
+        try:
+            enter_new_netns()
+            outcome: tuple[bool, object] = (True, function())
+        except BaseException:
+            outcome = (False, traceback.format_exc())
+        with open(send, "wb") as pipe:  # noqa: PTH123
+            pickle.dump(outcome, pipe)
+        os._exit(0)
+    os.close(send)
+    try:
+        with open(receive, "rb") as pipe:  # noqa: PTH123
+            data = pipe.read()
+    except BaseException:
+        os.kill(child, signal.SIGKILL)
+        raise
+    finally:
+        os.waitpid(child, 0)
+    succeeded, value = pickle.loads(data)
+    if not succeeded:
+        raise AssertionError(f"in the namespace:\n{value}")
+    return value  # type: ignore[no-any-return]

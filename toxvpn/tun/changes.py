@@ -1,0 +1,252 @@
+"""The kinds of change to the host's network; each knows how it is done and how it is undone.
+
+In: a Netlink; out: the kernel's tables changed. A change is a plain value that survives in the
+journal as JSON. Undoing tolerates that the thing, or its whole interface, is gone already, and takes
+away only what is ours: routes and rules carry our protocol number, an address or a link setting
+counts only while the interface has the index *and* the name that we saw.
+"""
+
+import errno
+import socket
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from pyroute2.netlink.exceptions import NetlinkError
+
+from toxvpn.errors import ToxvpnError
+from toxvpn.tun.netlink import Netlink
+
+PROTOCOL = 116  # 't': who made a route or a rule (`ip route` shows it as "proto 116")
+MAIN_TABLE = 254
+_IFA_F_NODAD = 0x02
+_IFF_UP = 0x01
+_GONE = {errno.ENOENT, errno.ESRCH, errno.ENODEV, errno.EADDRNOTAVAIL, errno.ENXIO}
+
+
+class Change(Protocol):
+    kind: ClassVar[str]
+
+    def apply(self, net: Netlink) -> None:
+        """Raises ToxvpnError when the kernel refuses."""
+
+    def undo(self, net: Netlink) -> None:
+        """Does nothing when there is nothing of ours left; raises ToxvpnError when the kernel refuses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    name: str
+    index: int
+
+    def present(self, net: Netlink) -> bool:
+        """Whether this very interface still exists (an index may come back under another name)."""
+        return _link_name(net, self.index) == self.name
+
+
+@dataclass(frozen=True, slots=True)
+class AddressAdded:
+    """`address` with its prefix length, such as 100.64.3.2/32."""
+
+    kind: ClassVar[str] = "address"
+    interface: Interface
+    address: str
+
+    def apply(self, net: Netlink) -> None:
+        what = f"give {self.interface.name} the address {self.address}"
+        # no duplicate address detection: nobody else is on a TUN's link, and it delays the first packet
+        flags = {"flags": _IFA_F_NODAD} if ":" in self.address else {}
+        net.change(what, lambda route: route.addr("add", **self._spec(), **flags))
+
+    def undo(self, net: Netlink) -> None:
+        if self.interface.present(net):
+            _undo(net, f"remove the address {self.address}", lambda route: route.addr("del", **self._spec()))
+
+    def _spec(self) -> dict[str, Any]:
+        host, _, length = self.address.partition("/")
+        return {"index": self.interface.index, "address": host, "prefixlen": int(length)}
+
+
+@dataclass(frozen=True, slots=True)
+class RouteAdded:
+    """A route to `destination` (a network) through an interface, optionally by a gateway."""
+
+    kind: ClassVar[str] = "route"
+    interface: Interface
+    destination: str
+    gateway: str | None = None
+    table: int = MAIN_TABLE
+    metric: int | None = None
+    source: str | None = None
+
+    def apply(self, net: Netlink) -> None:
+        what = f"add the route {self.destination} through {self.interface.name}"
+        net.change(what, lambda route: route.route("add", **self._spec()))
+
+    def undo(self, net: Netlink) -> None:
+        if self.interface.present(net):
+            what = f"remove the route {self.destination}"
+            _undo(net, what, lambda route: route.route("del", **self._spec()))
+
+    def _spec(self) -> dict[str, Any]:
+        spec = {
+            "dst": self.destination,
+            "oif": self.interface.index,
+            "table": self.table,
+            "proto": PROTOCOL,
+            "family": _family(self.destination),
+        }
+        optional = {"gateway": self.gateway, "priority": self.metric, "prefsrc": self.source}
+        return spec | {name: value for name, value in optional.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class RuleAdded:
+    """A policy rule: packets from `source` (a network), or with `mark`, look in `table`."""
+
+    kind: ClassVar[str] = "rule"
+    priority: int
+    table: int
+    source: str
+    mark: int | None = None
+
+    def apply(self, net: Netlink) -> None:
+        what = f"add the rule for packets from {self.source}"
+        net.change(what, lambda route: route.rule("add", **self._spec()))
+
+    def undo(self, net: Netlink) -> None:
+        what = f"remove the rule for packets from {self.source}"
+        _undo(net, what, lambda route: route.rule("del", **self._spec()))
+
+    def _spec(self) -> dict[str, Any]:
+        network = ip_network(self.source)
+        spec: dict[str, Any] = {
+            "family": _family(self.source),
+            "priority": self.priority,
+            "table": self.table,
+            "protocol": PROTOCOL,
+        }
+        if network.prefixlen:
+            spec |= {"src": str(network.network_address), "src_len": network.prefixlen}
+        return spec if self.mark is None else spec | {"fwmark": self.mark}
+
+
+@dataclass(frozen=True, slots=True)
+class MtuSet:
+    kind: ClassVar[str] = "mtu"
+    interface: Interface
+    mtu: int
+    previous: int
+
+    def apply(self, net: Netlink) -> None:
+        self._set(net, self.mtu)
+
+    def undo(self, net: Netlink) -> None:
+        if self.interface.present(net):
+            self._set(net, self.previous)
+
+    def _set(self, net: Netlink, mtu: int) -> None:
+        what = f"set the MTU of {self.interface.name} to {mtu}"
+        net.change(what, lambda route: route.link("set", index=self.interface.index, mtu=mtu))
+
+
+@dataclass(frozen=True, slots=True)
+class LinkUp:
+    kind: ClassVar[str] = "link"
+    interface: Interface
+
+    def apply(self, net: Netlink) -> None:
+        self._set(net, "up")
+
+    def undo(self, net: Netlink) -> None:
+        if self.interface.present(net):
+            self._set(net, "down")
+
+    def _set(self, net: Netlink, state: str) -> None:
+        what = f"set {self.interface.name} {state}"
+        net.change(what, lambda route: route.link("set", index=self.interface.index, state=state))
+
+
+@dataclass(frozen=True, slots=True)
+class SysctlSet:
+    """`key` as a path below /proc/sys, such as net/ipv4/ip_forward."""
+
+    kind: ClassVar[str] = "sysctl"
+    key: str
+    value: str
+    previous: str
+
+    def apply(self, net: Netlink) -> None:
+        self._write(self.value)
+
+    def undo(self, net: Netlink) -> None:
+        # a sysctl that is gone went with its interface; one with another value was set by others since
+        if read_sysctl(self.key) == self.value:
+            self._write(self.previous)
+
+    def _write(self, value: str) -> None:
+        try:
+            _sysctl(self.key).write_text(value)
+        except OSError as error:
+            message = f"Could not set the sysctl {self.key} to {value}: {error.strerror}."
+            raise ToxvpnError(message) from error
+
+
+KINDS: dict[str, Callable[..., Change]] = {
+    kind.kind: kind for kind in (AddressAdded, RouteAdded, RuleAdded, MtuSet, LinkUp, SysctlSet)
+}
+
+
+def to_json(change: Change) -> dict[str, Any]:
+    return {"kind": change.kind} | asdict(change)  # type: ignore[call-overload,no-any-return]
+
+
+def from_json(record: dict[str, Any]) -> Change:
+    """Raises AttributeError, KeyError or TypeError on a record that `to_json` did not make."""
+    fields = {name: value for name, value in record.items() if name != "kind"}
+    if "interface" in fields:
+        fields["interface"] = Interface(**fields["interface"])
+    return KINDS[record["kind"]](**fields)
+
+
+def read_sysctl(key: str) -> str | None:
+    """The present value; None when the kernel has no such sysctl."""
+    try:
+        return _sysctl(key).read_text().strip()
+    except FileNotFoundError:
+        return None
+
+
+def link(net: Netlink, index: int) -> tuple[str, int, bool] | None:
+    """Name, MTU and whether it is up; None when no interface has that index."""
+    try:
+        answer = net.call(lambda route: route.link("get", index=index))
+    except NetlinkError as error:
+        if error.code in _GONE:
+            return None
+        raise
+    found = answer[0]
+    return found.get("ifname"), found.get("mtu"), bool(found["flags"] & _IFF_UP)
+
+
+def _link_name(net: Netlink, index: int) -> str | None:
+    found = link(net, index)
+    return found[0] if found else None
+
+
+def _undo(net: Netlink, what: str, function: Callable[[Any], object]) -> None:
+    try:
+        net.change(what, function)
+    except ToxvpnError as error:
+        if not (isinstance(error.__cause__, NetlinkError) and error.__cause__.code in _GONE):
+            raise
+
+
+def _family(network: str) -> int:
+    return int(socket.AF_INET6 if ":" in network else socket.AF_INET)
+
+
+def _sysctl(key: str) -> Path:
+    return Path("/proc/sys", key)

@@ -1,0 +1,127 @@
+"""Opens the TUN device; in: a name to ask for, out: a descriptor of IP packets and what it can offload.
+
+Neighbours: the compiled datapath reads and writes the descriptor, `netconf` gives the interface its
+addresses. A process in a private network namespace opens its device here too and passes the
+descriptor on. Constants: linux/if_tun.h.
+"""
+
+import errno
+import fcntl
+import os
+import struct
+from dataclasses import dataclass
+from enum import IntFlag
+
+from toxvpn.errors import NoPermissionError, ToxvpnError
+
+DEVICE_FILE = "/dev/net/tun"
+NAME_BYTES = 15  # IFNAMSIZ less the closing NUL
+
+_TUNSETIFF = 0x400454CA
+_TUNSETOFFLOAD = 0x400454D0
+_IFF_TUN = 0x0001
+_IFF_NO_PI = 0x1000
+_IFF_VNET_HDR = 0x4000
+
+
+class Offload(IntFlag):
+    """What the kernel may leave undone in packets it hands us (TUN_F_* of linux/if_tun.h)."""
+
+    NONE = 0
+    CHECKSUM = 0x01
+    TSO4 = 0x02
+    TSO6 = 0x04
+    TSO_ECN = 0x08
+    USO4 = 0x20
+    USO6 = 0x40
+
+    TCP = CHECKSUM | TSO4 | TSO6 | TSO_ECN
+    ALL = TCP | USO4 | USO6  # UDP segmentation came with Linux 6.2
+
+
+# The kernel takes a set or refuses it whole, so the best one goes first.
+_OFFLOAD_SETS = (Offload.ALL, Offload.TCP, Offload.TCP & ~Offload.TSO_ECN, Offload.CHECKSUM)
+
+
+@dataclass(frozen=True, slots=True)
+class TunDevice:
+    """An open TUN interface: one IP packet per read and write, without tun_pi.
+
+    With `vnet_hdr` each packet has a 10-byte struct virtio_net_hdr before it, in host byte order.
+    The interface goes away with the last copy of `fd`.
+    """
+
+    fd: int
+    name: str
+    vnet_hdr: bool
+    offload: Offload
+
+    def close(self) -> None:
+        os.close(self.fd)
+
+
+def open_tun(name: str = "tox%d", *, offload: bool = True) -> TunDevice:
+    """Makes the interface `name` (at most 15 bytes; `%d` is replaced by a free number).
+
+    The descriptor is non-blocking and closed on exec. Raises NoPermissionError, or ToxvpnError
+    when the machine has no TUN driver or the name is taken.
+    """
+    if not 0 < len(name.encode()) <= NAME_BYTES:
+        raise ToxvpnError(f"The interface name {name!r} is not usable: it must have 1 to {NAME_BYTES} bytes.")
+    try:
+        fd = os.open(DEVICE_FILE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise _explained(error, name) from error
+    try:
+        return _attach(fd, name, offload)
+    except OSError as error:
+        os.close(fd)
+        raise _explained(error, name) from error
+
+
+def _attach(fd: int, name: str, offload: bool) -> TunDevice:
+    if offload:
+        try:
+            actual = _set_interface(fd, name, _IFF_TUN | _IFF_NO_PI | _IFF_VNET_HDR)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+        else:
+            return TunDevice(fd, actual, True, _negotiate(fd))
+    return TunDevice(fd, _set_interface(fd, name, _IFF_TUN | _IFF_NO_PI), False, Offload.NONE)
+
+
+def _set_interface(fd: int, name: str, flags: int) -> str:
+    answer = fcntl.ioctl(fd, _TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
+    return answer[:16].split(b"\0", 1)[0].decode()
+
+
+def _negotiate(fd: int) -> Offload:
+    for wanted in _OFFLOAD_SETS:
+        try:
+            fcntl.ioctl(fd, _TUNSETOFFLOAD, int(wanted))
+        except OSError:
+            continue
+        return wanted
+    return Offload.NONE
+
+
+def _explained(error: OSError, name: str) -> ToxvpnError:
+    """The one line that says what to do about a device that would not open."""
+    if error.errno in {errno.ENOENT, errno.ENODEV, errno.ENXIO}:
+        return ToxvpnError(
+            f"There is no TUN driver ({DEVICE_FILE}: {error.strerror}): load it with 'modprobe tun', "
+            f"or give the container the device ('--device {DEVICE_FILE}')."
+        )
+    if error.errno in {errno.EPERM, errno.EACCES}:
+        return NoPermissionError(
+            "Making a network interface needs root or CAP_NET_ADMIN: run it with sudo, "
+            f"or give the container that capability ({error.strerror})."
+        )
+    if error.errno == errno.EBUSY:
+        return ToxvpnError(
+            f"The interface {name} is in use by another program: stop it or choose another name."
+        )
+    if error.errno == errno.EINVAL:
+        return ToxvpnError(f"The interface {name} exists and is not a TUN device: choose another name.")
+    return ToxvpnError(f"The TUN device {name} could not be opened: {error.strerror}.")

@@ -1,0 +1,128 @@
+"""Remembers, in a file, which changes to the host's network are ours, so that the next start can undo them.
+
+In: changes, before each is made; out: what an earlier process left behind when it was killed.
+Neighbours: `changes` (what is recorded), `netconf` (who records and undoes).
+
+The file is a JSON object, written anew for each change and renamed into place, mode 0600:
+
+    version     1
+    boot_id     of /proc/sys/kernel/random/boot_id: after a reboot nothing recorded exists any more
+    netns       device and inode of the network namespace the changes were made in
+    pid         who made them, for messages
+    changes     a list, in the order they were made
+
+A change is recorded before it is made. A kill in between leaves a record of nothing, which undoing
+tolerates; the other order would leave a change that nobody remembers. The rename needs no fsync:
+what a power failure could spoil, the reboot after it makes void.
+
+A lock on `<file>.lock`, which the kernel drops when its owner dies however it dies, says whether the
+network is up: no guessing from process numbers.
+"""
+
+import contextlib
+import fcntl
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from toxvpn.errors import ToxvpnError
+from toxvpn.tun.changes import Change, from_json, to_json
+
+VERSION = 1
+logger = logging.getLogger("toxvpn.tun")
+
+
+class NetworkBusyError(ToxvpnError):
+    """Another process has this network up."""
+
+
+class Journal:
+    """The open journal at `path`, held by one process at a time.
+
+    `changes` starts as what a killed process left behind and is still ours to undo.
+    Raises NetworkBusyError when another process holds it, ToxvpnError when it cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = _locked(path)
+        self.changes: list[Change] = _left_behind(path)
+
+    def add(self, change: Change) -> None:
+        self.changes.append(change)
+        self._write()
+
+    def remove(self, change: Change) -> None:
+        self.changes.remove(change)
+        self._write()
+
+    def close(self) -> None:
+        """Lets go; the file stays only if changes are left in it."""
+        if not self.changes:
+            self.path.unlink(missing_ok=True)
+        os.close(self._lock)
+
+    def _write(self) -> None:
+        record = _identity() | {"pid": os.getpid(), "changes": [to_json(change) for change in self.changes]}
+        fresh = self.path.with_name(self.path.name + ".new")
+        with contextlib.suppress(FileNotFoundError):
+            fresh.unlink()
+        try:
+            with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:  # noqa: PTH123
+                json.dump(record, file)
+            fresh.replace(self.path)
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+
+
+def _locked(path: Path) -> int:
+    lock = path.with_name(path.name + ".lock")
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        owner = _read(path).get("pid")
+        by = f" by process {owner}" if owner else ""
+        message = f"This network is up already{by}: nothing was changed. Take it down with 'toxvpn down'."
+        raise NetworkBusyError(message) from None
+    return descriptor
+
+
+def _left_behind(path: Path) -> list[Change]:
+    record = _read(path)
+    identity = _identity()
+    if any(record.get(key) != value for key, value in identity.items()):
+        if record and record.get("boot_id") == identity["boot_id"]:
+            logger.warning("%s tells of another network namespace or version: left alone", path)
+        return []
+    try:
+        return [from_json(change) for change in record["changes"]]
+    except (AttributeError, KeyError, TypeError):
+        logger.warning("%s is damaged: changes of an earlier run may be left in the network", path)
+        return []
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _identity() -> dict[str, Any]:
+    """What must be the same for a record to speak of the network we see."""
+    namespace = Path("/proc/thread-self/ns/net").stat()
+    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return {"version": VERSION, "boot_id": boot_id, "netns": [namespace.st_dev, namespace.st_ino]}
+
+
+def _unwritable(path: Path, error: OSError) -> ToxvpnError:
+    message = f"The journal of network changes {path} cannot be written: {error.strerror}. Check its folder."
+    return ToxvpnError(message)
