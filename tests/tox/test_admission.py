@@ -1,0 +1,109 @@
+"""Who gets in, on a Tox network in memory."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from toxvpn.testing.fake_nodes import Network, until
+from toxvpn.tox.admission import LOGGED_REFUSALS_PER_MINUTE, Admission
+from toxvpn.tox.friends import Authority, FriendBook, Grant
+from toxvpn.tox.node import Node
+from toxvpn.wire.secret import friend_request_message
+
+SECRET = b"correct horse"
+
+
+@pytest.fixture
+async def network() -> AsyncIterator[Network]:
+    made = Network()
+    yield made
+    made.close()
+
+
+class Guarded:
+    """A server with an admission; `wall` is a stepped clock."""
+
+    def __init__(self, network: Network, authority: Authority, book: FriendBook | None = None) -> None:
+        self.node = network.node()
+        self.book = book or FriendBook()
+        self.saves = 0
+        self.wall = 1000.0
+        self.admission = Admission(self.node, authority, self.book, self._changed, lambda: self.wall)
+        self.admission.start()
+
+    def _changed(self) -> None:
+        self.saves += 1
+
+
+async def asked(server: Guarded, client: Node, message: bytes) -> bool:
+    """Whether the client is in after the server has judged its request."""
+    before = sum(server.admission.refused.values())
+    peer = client.reach(server.node.tox.address, message)
+    await until(lambda: peer.online or sum(server.admission.refused.values()) > before)
+    return peer.online
+
+
+@pytest.mark.parametrize(
+    ("message", "verdict"),
+    [
+        (friend_request_message(SECRET), True),
+        (friend_request_message(b"wrong horse"), False),
+        (friend_request_message(None), False),
+        (SECRET, False),
+    ],
+)
+async def test_secret(network: Network, message: bytes, verdict: bool) -> None:
+    server = Guarded(network, Authority(secret=SECRET))
+    assert await asked(server, network.node(), message) is verdict
+
+
+async def test_nobody_without_any_authority(network: Network) -> None:
+    server = Guarded(network, Authority())
+    assert not await asked(server, network.node(), b"hi")
+    assert server.admission.refused == {"unknown key": 1}
+
+
+async def test_open_lets_everybody_in(network: Network) -> None:
+    server = Guarded(network, Authority(open=True))
+    assert await asked(server, network.node(), friend_request_message(None))
+
+
+async def test_whitelist(network: Network) -> None:
+    friend, stranger = network.node(), network.node()
+    server = Guarded(network, Authority(whitelist=frozenset({friend.tox.public_key})))
+    assert await asked(server, friend, b"hi")
+    assert not await asked(server, stranger, b"hi")
+    assert server.admission.refused == {"not on the whitelist": 1}
+
+
+async def test_whitelist_and_secret_must_both_be_satisfied(network: Network) -> None:
+    friend, stranger = network.node(), network.node()
+    authority = Authority(whitelist=frozenset({friend.tox.public_key}), secret=SECRET)
+    server = Guarded(network, authority)
+    assert not await asked(server, friend, friend_request_message(b"wrong"))
+    assert not await asked(server, stranger, friend_request_message(SECRET))
+    assert await asked(server, friend, friend_request_message(SECRET))
+
+
+async def test_whom_todays_configuration_does_not_cover_is_removed(network: Network) -> None:
+    proved, other = network.node(), network.node()
+    book = FriendBook()
+    book.authorise(proved.tox.public_key, Grant.SECRET, 900, secret=SECRET)
+    book.authorise(other.tox.public_key, Grant.SECRET, 900, secret=b"of yesterday")
+    server = Guarded(network, Authority(secret=SECRET), book)
+    assert {peer.public_key for peer in server.node} == {proved.tox.public_key}
+
+
+async def test_friends_of_the_savedata_without_a_record_are_removed(network: Network) -> None:
+    node = network.node(friends=[bytes([7]) * 32])
+    Admission(node, Authority(secret=SECRET), FriendBook(), lambda: None, lambda: 0).start()
+    assert list(node) == []
+
+
+async def test_a_flood_does_not_fill_the_log(network: Network, caplog: pytest.LogCaptureFixture) -> None:
+    server = Guarded(network, Authority(secret=SECRET))
+    for _ in range(LOGGED_REFUSALS_PER_MINUTE + 5):
+        await asked(server, network.node(), b"no\0")
+    assert server.admission.refused.total() == LOGGED_REFUSALS_PER_MINUTE + 5
+    assert sum("ignored" in line for line in caplog.messages) <= 2 * LOGGED_REFUSALS_PER_MINUTE
+    assert "no\0" not in caplog.text and SECRET.decode() not in caplog.text
