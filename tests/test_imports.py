@@ -1,4 +1,4 @@
-"""The import rule of docs/design.md: errors <- _native <- wire <- tox <- {tun, tcpforward} <- daemon <- cli."""
+"""The import rule: errors <- _native <- wire <- tox <- {tun, tcpforward} <- daemon <- cli (docs/design.md)."""
 
 import ast
 from pathlib import Path
