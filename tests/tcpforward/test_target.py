@@ -1,12 +1,10 @@
 import asyncio
 import contextlib
 import errno
-import gc
 import os
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,19 +17,13 @@ from toxvpn.wire.socks5 import ReplyCode
 V4, V6 = socket.AF_INET, socket.AF_INET6
 
 
+pytestmark = pytest.mark.usefixtures("no_descriptor_is_left")
+
+
 @pytest.fixture
-def listener() -> Iterator[socket.socket]:
+def listener(no_descriptor_is_left: None) -> Iterator[socket.socket]:
     with socket.create_server(("127.0.0.1", 0)) as sock:
         yield sock
-
-
-@pytest.fixture(autouse=True)
-def no_descriptor_is_left() -> Iterator[None]:
-    gc.collect()
-    before = len(list(Path("/proc/self/fd").iterdir()))
-    yield
-    gc.collect()
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def port_of(sock: socket.socket) -> int:

@@ -22,8 +22,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from toxvpn.errors import ConfigError
-from toxvpn.tcpforward.spec import host_is_sane, parse_port, split_fields
+from ..errors import ConfigError
+from .spec import host_is_sane, parse_port, split_fields
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network

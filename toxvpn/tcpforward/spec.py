@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv6Address
 from typing import TypeVar
 
-from toxvpn.errors import UsageError
+from ..errors import UsageError
 
 T = TypeVar("T")
 

@@ -16,10 +16,10 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from toxvpn.errors import ToxvpnError
-from toxvpn.tcpforward.rules import Rules
-from toxvpn.tcpforward.spec import host_is_sane, join_host_port
-from toxvpn.wire.socks5 import ReplyCode
+from ..errors import ToxvpnError
+from .rules import Rules
+from .spec import host_is_sane, join_host_port
+from ..wire.socks5 import ReplyCode
 
 log = logging.getLogger("toxvpn.tcpforward")
 

@@ -1,0 +1,100 @@
+"""The local end of a stream: a socket, or stdin and stdout as one.
+
+Made of two descriptors, both non-blocking, equal for a socket. Unless `close(clean=True)` is
+called, the other side sees a reset, also when this process is killed: an end is armed from the
+start, so that missing bytes never look like an orderly end. Who moves the bytes: `relay.py`
+between two ends, `lossless.py` between an end and Tox.
+"""
+
+import contextlib
+import os
+import socket
+import stat
+import struct
+from typing import Protocol
+
+_RESET = struct.pack("ii", 1, 0)  # struct linger: close() drops what is unsent and sends RST
+_ORDERLY = struct.pack("ii", 0, 0)
+
+
+class End(Protocol):
+    """Owned by whoever moves the bytes, who calls `close` exactly once. -1 is a closed descriptor."""
+
+    read_fd: int
+    write_fd: int
+
+    def finish(self) -> None:
+        """No more bytes will be written; reading goes on. The other side sees EOF. Raises OSError."""
+
+    def close(self, *, clean: bool) -> None:
+        """`clean` means that every byte of both directions was handed over."""
+
+
+class SocketEnd:
+    """A connected stream socket."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        self._sock = sock
+        self._is_tcp = sock.family in (socket.AF_INET, socket.AF_INET6)
+        if self._is_tcp:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.read_fd = self.write_fd = sock.fileno()
+
+    def finish(self) -> None:
+        self._sock.shutdown(socket.SHUT_WR)
+
+    def close(self, *, clean: bool) -> None:
+        if clean and self._is_tcp:
+            with contextlib.suppress(OSError):  # a socket the other side has reset meanwhile
+                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ORDERLY)
+        self._sock.close()
+
+
+class StdioEnd:
+    """Two descriptors of any kind (pipe, terminal, file, socket) that belong to the whole process.
+
+    Other programs may share them, and with them the O_NONBLOCK flag (a shell its terminal). So ours
+    are opened anew where that can be; where it cannot, the flag is put back at the end.
+    """
+
+    def __init__(self, read_fd: int = 0, write_fd: int = 1) -> None:
+        # both before either is changed: they may be one socket
+        blocking = os.get_blocking(read_fd), os.get_blocking(write_fd)
+        self._originals: dict[int, tuple[int, bool]] = {}  # own descriptor -> original, its flag
+        self.read_fd = self._own(read_fd, os.O_RDONLY, blocking[0])
+        self.write_fd = self._own(write_fd, os.O_WRONLY, blocking[1])
+
+    def finish(self) -> None:
+        """For a pipe it takes closing every copy, the original as well: /dev/null stands in for it."""
+        if stat.S_ISSOCK(os.fstat(self.write_fd).st_mode):
+            with socket.socket(fileno=os.dup(self.write_fd)) as sock:
+                sock.shutdown(socket.SHUT_WR)
+            return
+        original, _ = self._originals[self.write_fd]
+        self._release(self.write_fd)
+        self.write_fd = -1
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, original)
+        os.close(null)
+
+    def close(self, *, clean: bool) -> None:
+        for own in list(self._originals):
+            self._release(own)
+
+    def _own(self, fd: int, mode: int, blocking: bool) -> int:
+        kind = os.fstat(fd).st_mode
+        if stat.S_ISFIFO(kind) or stat.S_ISCHR(kind):
+            with contextlib.suppress(OSError):
+                own = os.open(f"/proc/self/fd/{fd}", mode | os.O_NONBLOCK | os.O_NOCTTY)
+                self._originals[own] = (fd, blocking)
+                return own
+        own = os.dup(fd)
+        os.set_blocking(own, False)
+        self._originals[own] = (fd, blocking)
+        return own
+
+    def _release(self, own: int) -> None:
+        original, blocking = self._originals.pop(own)
+        os.close(own)
+        os.set_blocking(original, blocking)
