@@ -5,7 +5,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from toxvpn.errors import ConfigError
-from toxvpn.tcpforward.rules import EVERYTHING, load_rules, parse_rules
+from toxvpn.tcpforward.rules import EVERYTHING, canonical, load_rules, parse_rules
 from toxvpn.tcpforward.spec import join_host_port
 
 FILE = """\
@@ -132,4 +132,4 @@ def test_an_address_rule_allows_that_address_alone(address: object, other: objec
     assume(not str(address).startswith("::ffff:"))
     rules = parse_rules(join_host_port(str(address), port), "rules")
     assert rules.allows(str(address), port)
-    assert rules.allows(str(other), port) is (address == other)
+    assert rules.allows(str(other), port) is (canonical(str(other)) == address)

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ToxvpnError
+from ..wire.socks5 import ReplyCode
 from .rules import Rules
 from .spec import host_is_sane, join_host_port
-from ..wire.socks5 import ReplyCode
 
 log = logging.getLogger("toxvpn.tcpforward")
 
