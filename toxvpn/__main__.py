@@ -1,0 +1,5 @@
+"""`python -m toxvpn`."""
+
+from .cli.main import main
+
+main()

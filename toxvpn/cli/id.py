@@ -1,0 +1,71 @@
+"""`toxvpn id`: this machine's Tox ID, alone on stdout; there is one afterwards if there was none."""
+
+import time
+from pathlib import Path
+
+import click
+
+from ..tox.identity import SAVE_NAME, Identity, IdentityInUseError, damaged, read_savedata
+from .shared import SHARED, Settings, takes
+
+STARTING_S = 5.0
+"""How long another process that has just taken a new directory gets to write its identity."""
+
+
+@click.command("id")
+@takes(SHARED)
+@click.pass_obj
+def command(settings: Settings) -> None:
+    """Print this machine's Tox ID, making an identity if there is none.
+
+    The ID is what others give to -i or --peer. It is not secret.
+    """
+    settings.begin()
+    click.echo(tox_id(settings.places.data))
+
+
+def tox_id(directory: Path) -> str:
+    """The 76 upper-case digits. Raises ConfigError, NoPermissionError or ToxvpnError."""
+    from .._native.options import Options
+    from .._native.results import SavedataError
+    from .._native.toxcore import Tox
+
+    savedata = read_savedata(directory)
+    if savedata is None:
+        savedata = make_identity(directory)
+    try:
+        tox = Tox(Options(udp=False, local_discovery=False), savedata)
+    except SavedataError as error:
+        raise damaged(directory / SAVE_NAME, str(error)) from error
+    try:
+        return tox.address.hex().upper()
+    finally:
+        tox.close()
+
+
+def make_identity(directory: Path) -> bytes:
+    from .._native.options import Options
+    from .._native.toxcore import Tox
+
+    try:
+        identity = Identity.open(directory)
+    except IdentityInUseError:
+        return wait_for_identity(directory)
+    with identity:
+        if identity.savedata is None:
+            tox = Tox(Options(udp=False, local_discovery=False))
+            identity.save(tox.savedata())
+            tox.close()
+        assert identity.savedata is not None
+        return identity.savedata
+
+
+def wait_for_identity(directory: Path) -> bytes:
+    deadline = time.monotonic() + STARTING_S
+    while (savedata := read_savedata(directory)) is None:
+        if time.monotonic() > deadline:
+            raise IdentityInUseError(
+                f"another process has taken {directory} and made no identity; ask it again"
+            )
+        time.sleep(0.05)
+    return savedata

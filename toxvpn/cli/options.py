@@ -1,0 +1,125 @@
+"""From the flags of `toxvpn` without a verb to what the daemon is to do.
+
+In: the strings that were typed. Out: ServerOptions or ClientOptions (config.py), or a UsageError of
+one line. A run with -L, -D PORT, -P, -W or -p is a client, every other one a server, as in tuntox.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ..config import ClientOptions, Road, ServerOptions
+from ..errors import UsageError
+from ..tcpforward.spec import parse_forward, parse_listen, parse_target
+from ..wire.toxid import ToxId, parse_public_key_or_id, parse_tox_id
+
+T = TypeVar("T")
+
+DAEMONIZE = ""
+"""What -D has for a value when it stands alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Typed:
+    """The flags as strings; each name is also the name of the click parameter."""
+
+    ids: Sequence[str] = ()
+    forwards: Sequence[str] = ()
+    pipes: Sequence[str] = ()
+    daemon_or_socks: Sequence[str] = ()
+    ping: bool = False
+    rules_file: Path | None = None
+    id_file: Path | None = None
+    tcp_port: str | None = None
+    udp_ports: str | None = None
+    open: bool = False
+    road: str | None = None
+
+    @property
+    def socks(self) -> list[str]:
+        return [value for value in self.daemon_or_socks if value != DAEMONIZE]
+
+    @property
+    def is_client(self) -> bool:
+        return bool(self.forwards or self.pipes or self.socks or self.ping)
+
+
+def build(
+    typed: Typed, *, directory: Path | None, nodes_file: Path | None, secret: bytes | None, toxcore_log: bool
+) -> ServerOptions | ClientOptions:
+    """Raises UsageError."""
+    common: dict[str, Any] = {
+        "directory": directory,
+        "nodes_file": nodes_file,
+        "id_file": typed.id_file,
+        "secret": secret,
+        "udp_ports": None if typed.udp_ports is None else parse_udp_ports(typed.udp_ports),
+        "tcp_port": None if typed.tcp_port is None else parse_tcp_port(typed.tcp_port),
+        "toxcore_log": toxcore_log,
+        "daemonize": DAEMONIZE in typed.daemon_or_socks,
+    }
+    return build_client(typed, common) if typed.is_client else build_server(typed, common)
+
+
+def build_server(typed: Typed, common: dict[str, Any]) -> ServerOptions:
+    if typed.road is not None:
+        raise UsageError("--road is for the client, who chooses it: leave it out, or add -L, -D PORT or -P")
+    if typed.open and (typed.ids or common["secret"] is not None):
+        raise UsageError("--open lets everybody in, a secret or -i does not: leave one out")
+    whitelist = frozenset(parse_each("-i", parse_public_key_or_id, typed.ids))
+    return ServerOptions(**common, whitelist=whitelist, open=typed.open, rules_file=typed.rules_file)
+
+
+def build_client(typed: Typed, common: dict[str, Any]) -> ClientOptions:
+    if typed.rules_file is not None or typed.open:
+        flag = "--open" if typed.open else "-f"
+        raise UsageError(f"{flag} is for the server: leave it out, or leave out -L, -D PORT, -P and -p")
+    if typed.ping and (typed.forwards or typed.pipes or typed.socks):
+        raise UsageError("-p only measures and then ends: leave it out, or leave out -L, -D and -P")
+    if typed.pipes and (typed.forwards or typed.socks or len(typed.pipes) > 1):
+        raise UsageError("-P (or -W) ties stdin and stdout to one target and goes with no other -P, -L or -D")
+    if typed.pipes and common["daemonize"]:
+        raise UsageError("-D goes into the background and -P needs stdin and stdout: leave one out")
+    return ClientOptions(
+        **common,
+        server=parse_server(typed.ids),
+        forwards=parse_each("-L", parse_forward, typed.forwards),
+        socks=parse_each("-D", parse_listen, typed.socks),
+        pipe=next(iter(parse_each("-P", parse_target, typed.pipes)), None),
+        ping=typed.ping,
+        road=Road(typed.road or Road.AUTO),
+    )
+
+
+def parse_each(flag: str, parse: Callable[[str], T], texts: Sequence[str]) -> tuple[T, ...]:
+    """Every value of a flag, whose name goes before what is wrong with one."""
+    try:
+        return tuple(parse(text) for text in texts)
+    except UsageError as error:
+        raise UsageError(f"{flag} {error}") from None
+
+
+def parse_server(ids: Sequence[str]) -> ToxId:
+    if not ids:
+        raise UsageError("the server's Tox ID is missing: add -i ID, which 'toxvpn id' prints on the server")
+    if len(ids) > 1:
+        raise UsageError("a client talks to one server: give -i once")
+    return parse_each("-i", parse_tox_id, ids)[0]
+
+
+def parse_udp_ports(text: str) -> tuple[int, int]:
+    """`FIRST:LAST`, or one port."""
+    first, _, last = text.partition(":")
+    ports = [
+        int(part) for part in (first, last or first) if part.isascii() and part.isdigit() and len(part) < 6
+    ]
+    if len(ports) != 2 or not 0 < ports[0] <= ports[1] < 65536 or text.endswith(":"):
+        raise UsageError(f"-u {text!r}: expected FIRST:LAST, two port numbers from 1 to 65535")
+    return ports[0], ports[1]
+
+
+def parse_tcp_port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 6 and int(text) < 65536):
+        raise UsageError(f"-t {text!r}: expected a port number from 1 to 65535, or 0 for no relay")
+    return int(text)

@@ -1,0 +1,148 @@
+"""`toxvpn` itself: alone the server, with -L, -D PORT, -P or -p the client, with a verb that verb.
+
+The letters are tuntox's. Which flag does what: options.py; which verbs there are: verbs.py.
+"""
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..config import ClientOptions, Road, ServerOptions
+from ..errors import UsageError
+from . import verbs
+from .options import DAEMONIZE, Typed, build
+from .secret import find_secret
+from .shared import SHARED, Decorator, Option, Settings, takes
+
+HEADINGS = ("Server", "Client", "Common")
+EXAMPLES = """\b
+Examples:
+  toxvpn                                       let others in; prints what to type on the other side
+  toxvpn -i ID --secret-file F -L 8080:localhost:80   port 8080 here is the server's port 80
+  ssh -o ProxyCommand='toxvpn -i ID --secret-file F -P %h:%p' user@localhost
+"""
+
+
+class Root(click.Group):
+    """Loads a verb only when it is asked for, and lists options under headings."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(verbs.VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return verbs.load(cmd_name) if cmd_name in verbs.VERBS else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        word = args[0]
+        if word not in verbs.VERBS:
+            raise UsageError(explain_word(word))
+        return super().resolve_command(ctx, args)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for heading in HEADINGS:
+            listed = [
+                option for option in self.get_params(ctx) if getattr(option, "heading", "Common") == heading
+            ]
+            with formatter.section(heading):
+                formatter.write_dl(
+                    [row for option in listed if (row := option.get_help_record(ctx)) is not None]
+                )
+        with formatter.section("Commands"):
+            formatter.write_dl(list(verbs.VERBS.items()))
+
+
+def explain_word(word: str) -> str:
+    """What a word that is no verb was probably meant to be."""
+    if len(word) in (64, 76) and all(letter in "0123456789abcdefABCDEF" for letter in word):
+        return "a Tox ID needs its flag: -i ID"
+    if ":" in word or "@" in word:
+        return f"{word!r} needs its flag: -L for a forward, -P for stdin and stdout, -D for a SOCKS5 proxy"
+    return f"there is no command {word!r}: see toxvpn -h"
+
+
+def print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted and not ctx.resilient_parsing:
+        from .version import version_text
+
+        click.echo(version_text())
+        ctx.exit()
+
+
+PATH = click.Path(path_type=Path)
+
+
+def flag(heading: str, *declarations: str, **attributes: Any) -> Decorator:
+    return click.option(*declarations, cls=Option, heading=heading, **attributes)
+
+
+FLAGS: tuple[Decorator, ...] = (
+    flag("Server", "-f", "rules_file", metavar="FILE", type=PATH,
+         help="Allow only the targets in FILE, one host:port a line."),
+    flag("Server", "--open", is_flag=True, help="Let in everybody who knows the Tox ID (not recommended)."),
+    flag("Client", "-i", "ids", metavar="ID", multiple=True,
+         help="The server's Tox ID. On a server: let in only this Tox ID or public key; repeatable."),
+    flag("Client", "-L", "forwards", metavar="[BIND:]PORT:HOST:HOSTPORT", multiple=True,
+         help="Forward a local port to HOST:HOSTPORT as the server sees it; repeatable."),
+    flag("Client", "-D", "daemon_or_socks", metavar="[[BIND:]PORT]", multiple=True, is_flag=False,
+         flag_value=DAEMONIZE, help="SOCKS5 proxy on a local port. Without a port: go into the background."),
+    flag("Client", "-P", "-W", "pipes", metavar="HOST:PORT", multiple=True,
+         help="Tie stdin and stdout to HOST:PORT (for ssh's ProxyCommand)."),
+    flag("Client", "-p", "ping", is_flag=True, help="Measure the round trip to the server, and end."),
+    flag("Client", "--road", type=click.Choice([road.value for road in Road]),
+         help="Pin how bytes travel: over our own stack, or as tuntox does. [default: auto]"),
+    flag("Common", "-s", "secret", metavar="SECRET", help="The shared secret; others can see it here."),
+    flag("Common", "--secret-file", metavar="FILE", type=PATH,
+         help="Read it from FILE, or leave it in TOXVPN_SHARED_SECRET or TUNTOX_SHARED_SECRET."),
+    flag("Common", "-I", "id_file", metavar="FILE", type=PATH,
+         help="Write our Tox ID to FILE as soon as it is known."),
+    flag("Common", "-u", "udp_ports", metavar="FIRST:LAST", help="UDP ports to try."),
+    flag("Common", "-t", "tcp_port", metavar="PORT", help="Be a TCP relay on PORT; 0: do not be one."),
+    *SHARED,
+    flag("Common", "-V", is_flag=True, is_eager=True, expose_value=False, callback=print_version,
+         help="Print the versions and what is in force, and end."),
+)  # fmt: skip
+
+
+@click.group(
+    cls=Root,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=EXAMPLES,
+)
+@takes(FLAGS)
+@click.pass_obj
+def root(settings: Settings, /, secret: str | None, secret_file: Path | None, **flags: Any) -> None:
+    """Reach a machine behind any NAT by its Tox ID.
+
+    Alone it is the server; with -i and one of -L, -D PORT, -P, -p it is the client.
+    """
+    typed = Typed(**flags)
+    settings.begin(logging.WARNING if typed.pipes else logging.INFO)
+    verb = click.get_current_context().invoked_subcommand
+    if verb is not None:
+        if secret is not None or secret_file is not None or typed != Typed():
+            raise UsageError(f"only -C, -b, -d and -q go before '{verb}'")
+        return
+    start(
+        build(
+            typed,
+            directory=settings.directory,
+            nodes_file=settings.nodes_file,
+            secret=find_secret(secret, secret_file, os.environ),
+            toxcore_log=settings.debug > 1,
+        )
+    )
+
+
+def start(options: ServerOptions | ClientOptions) -> None:
+    from .. import daemon  # the compiled parts and asyncio: only when it is clear what to do
+
+    if isinstance(options, ClientOptions):
+        daemon.run_client(options)
+    else:
+        daemon.run_server(options)
