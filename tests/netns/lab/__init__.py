@@ -1,0 +1,15 @@
+"""A laboratory of network namespaces for tests, measurements and demonstrations; start at world.py.
+
+Knows nothing of toxvpn: it makes hosts, NAT routers, bad cables and real Tox bootstrap nodes.
+"""
+
+from .bootstrap import BootstrapNode
+from .cable import Cable
+from .delayline import Delay
+from .errors import LabError
+from .host import Host
+from .nat import Nat
+from .waiting import wait_until
+from .world import Lab, Link
+
+__all__ = ["BootstrapNode", "Cable", "Delay", "Host", "Lab", "LabError", "Link", "Nat", "wait_until"]

@@ -1,0 +1,150 @@
+"""Servers to try a tunnel with, each a process on a host of the lab, and the client side of iperf3.
+
+Every function returns once the server listens; the lab stops it at the end, or `host.stop(process)` before.
+`bind` is the address to listen on, by default all of them.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import echo
+from .errors import LabError
+from .host import Host
+from .waiting import wait_until
+
+SSH_PORT = 22
+IPERF3_PORT = 5201
+HTTP_PORT = 8000
+ECHO_PORT = 7
+
+LISTEN_STATE = "0A"
+
+
+@dataclass(frozen=True, slots=True)
+class Sshd:
+    """A running sshd that lets `client_key` in as root."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    client_key: Path
+    known_hosts: Path
+
+    def client(self, *arguments: str) -> list[str]:
+        """The argv of an ssh client that knows this server under any name and has the key."""
+        options = [
+            f"-oUserKnownHostsFile={self.known_hosts}",
+            "-oStrictHostKeyChecking=yes",
+            "-oBatchMode=yes",
+        ]
+        return ["ssh", "-F", "none", "-i", str(self.client_key), *options, *arguments]
+
+
+def sshd(host: Host, port: int = SSH_PORT, bind: str | None = None) -> Sshd:
+    """sshd with a host key, a client key and a configuration of its own; nothing of the machine's is used."""
+    directory = host.directory / f"sshd-{port}"
+    directory.mkdir(mode=0o755)
+    Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+    for name in ("host_key", "client_key"):
+        host.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(directory / name)])
+    known_hosts = directory / "known_hosts"
+    known_hosts.write_text("* " + directory.joinpath("host_key.pub").read_text())
+    config = directory / "sshd_config"
+    config.write_text(f"""
+Port {port}
+{f"ListenAddress {bind}" if bind else ""}
+HostKey {directory}/host_key
+AuthorizedKeysFile {directory}/client_key.pub
+AuthenticationMethods publickey
+PermitRootLogin prohibit-password
+StrictModes no
+UsePAM no
+PidFile none
+Subsystem sftp internal-sftp
+""")
+    process = _start(host, [str(_program("sshd")), "-D", "-e", "-f", str(config)], port)
+    return Sshd(process, port, directory / "client_key", known_hosts)
+
+
+def iperf3_server(host: Host, port: int = IPERF3_PORT, bind: str | None = None) -> subprocess.Popen[bytes]:
+    argv = ["iperf3", "-s", "-p", str(port)]
+    argv += ["-B", bind] if bind else []
+    return _start(host, argv, port)
+
+
+def iperf3(
+    host: Host,
+    address: str,
+    port: int = IPERF3_PORT,
+    *,
+    seconds: int = 3,
+    reverse: bool = False,
+    streams: int = 1,
+) -> float:
+    """TCP throughput in Mbit/s from this host to the server (`reverse`: back), as the receiver saw it."""
+    argv = ["iperf3", "-J", "-c", address, "-p", str(port), "-t", str(seconds), "-P", str(streams)]
+    argv += ["-R"] if reverse else []
+    report = host.run(argv, timeout_s=seconds + 30).stdout
+    return float(json.loads(report)["end"]["sum_received"]["bits_per_second"]) / 1e6
+
+
+def http_server(
+    host: Host, directory: Path, port: int = HTTP_PORT, bind: str | None = None
+) -> subprocess.Popen[bytes]:
+    """Serves the files below `directory`, a thread per connection."""
+    argv = [sys.executable, "-m", "http.server", "-d", str(directory), str(port)]
+    argv += ["-b", bind] if bind else []
+    return _start(host, argv, port)
+
+
+def echo_server(host: Host, port: int = ECHO_PORT, bind: str | None = None) -> subprocess.Popen[bytes]:
+    """Sends every byte of a TCP connection back, and its end once the client has sent its own (RFC 862)."""
+    return _start(host, [sys.executable, "-I", echo.__file__, bind or "::", str(port)], port)
+
+
+def wait_listening(process: subprocess.Popen[bytes], port: int, timeout_s: float = 10.0) -> None:
+    """Wait until somebody in the network of `process` listens on this TCP port, without connecting to it.
+
+    Raises LabError when the process ends before, or after `timeout_s`.
+    """
+
+    def condition() -> bool:
+        if process.poll() is not None:
+            raise LabError(f"{process.args!r} ended before it listened on port {port}")
+        return port in listening_ports(process.pid)
+
+    wait_until(condition, f"listener on port {port} by {process.args!r}", timeout_s)
+
+
+def listening_ports(pid: int) -> set[int]:
+    """The TCP ports somebody listens on in the network of process `pid`."""
+    ports = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            local, state = line.split()[1], line.split()[3]
+            if state == LISTEN_STATE:
+                ports.add(int(local.rpartition(":")[2], 16))
+    return ports
+
+
+def _start(host: Host, argv: list[str], port: int) -> subprocess.Popen[bytes]:
+    log = host.directory / f"{Path(argv[0]).name}-{port}.log"
+    with log.open("wb") as output:
+        process = host.popen(argv, stdout=output, stderr=output)
+    try:
+        wait_listening(process, port)
+    except LabError as error:
+        raise LabError(f"{error}\n{log.read_text()}") from None
+    return process
+
+
+def _program(name: str) -> Path:
+    """The full path, which sshd insists on; sbin is not in everybody's PATH."""
+    path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    if not path:
+        raise LabError(f"{name} is not installed")
+    return Path(path)

@@ -1,0 +1,98 @@
+"""Real Tox bootstrap nodes (tox-bootstrapd), which are TCP relays too, and the list of them for programs.
+
+toxcore starts to punch holes once four DHT nodes have reported a friend, so a network that behaves like
+the real one takes eight of them, each knowing the first.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import LabError
+from .host import Host
+from .waiting import wait_until
+
+UDP_PORT = 33445
+RELAY_PORTS = (443, 33445)
+
+
+@dataclass(frozen=True, slots=True)
+class BootstrapNode:
+    """One running node, on a host of its own."""
+
+    host: Host
+    public_key: str  # 64 hex digits, upper case
+    port: int = UDP_PORT
+    tcp_ports: tuple[int, ...] = RELAY_PORTS
+
+
+@dataclass(frozen=True, slots=True)
+class _Starting:
+    host: Host
+    log: Path
+    process_ended: Callable[[], int | None]
+
+    def wait(self) -> BootstrapNode:
+        key = wait_until(self._public_key, f"public key from tox-bootstrapd on {self.host.name}")
+        return BootstrapNode(self.host, key)
+
+    def _public_key(self) -> str | None:
+        said = self.log.read_text()
+        if found := re.search(r"Public Key: ([0-9A-F]{64})\b", said):
+            return found[1]
+        if self.process_ended() is not None:
+            raise LabError(f"tox-bootstrapd on {self.host.name} ended:\n{said}")
+        return None
+
+
+def start_nodes(hosts: list[Host]) -> list[BootstrapNode]:
+    """A node on each host; returns when all have told their keys, well under a second later."""
+    first = _start(hosts[0], known=None).wait()
+    others = [_start(host, known=first) for host in hosts[1:]]
+    return [first, *(starting.wait() for starting in others)]
+
+
+def _start(host: Host, known: BootstrapNode | None) -> _Starting:
+    config = host.directory / "bootstrapd.conf"
+    config.write_text(_config(host.directory, known))
+    log = host.directory / "bootstrapd.log"
+    argv = ["tox-bootstrapd", "--foreground", "--log-backend", "stdout", "--config", str(config)]
+    with log.open("wb") as output:
+        process = host.popen(argv, stdout=output, stderr=output)
+    return _Starting(host, log, process.poll)
+
+
+def _config(directory: Path, known: BootstrapNode | None) -> str:
+    nodes = ""
+    if known:
+        nodes = f'{{ public_key = "{known.public_key}", port = {known.port}, address = "{known.host.ipv4}" }}'
+    return f"""
+port = {UDP_PORT}
+keys_file_path = "{directory}/keys"
+pid_file_path = "{directory}/pid"
+enable_ipv6 = true
+enable_ipv4_fallback = true
+enable_lan_discovery = false
+enable_tcp_relay = true
+tcp_relay_ports = [{", ".join(map(str, RELAY_PORTS))}]
+enable_motd = true
+motd = "lab"
+bootstrap_nodes = ( {nodes} )
+"""
+
+
+def write_nodes_json(path: Path, nodes: list[BootstrapNode]) -> None:
+    """The list in the format of https://nodes.tox.chat/json, of which these fields matter to programs."""
+    entries = [
+        {
+            "ipv4": node.host.ipv4,
+            "ipv6": node.host.ipv6,
+            "port": node.port,
+            "tcp_ports": list(node.tcp_ports),
+            "public_key": node.public_key,
+        }
+        for node in nodes
+    ]
+    path.write_text(json.dumps({"nodes": entries}, indent=1))

@@ -1,0 +1,195 @@
+"""The lab: an internet of network namespaces on one machine, with hosts, NAT routers and Tox bootstrap nodes.
+
+    with Lab() as lab:
+        lab.bootstrap()
+        server = lab.nat("office").host("server")
+        laptop = lab.host("laptop")
+        server.popen(["toxvpn", "-b", lab.nodes_json, ...])
+
+The internet is a router with a cable to everybody and no link in common, so nobody finds anybody by LAN
+discovery. Its addresses are TEST-NETs (RFC 5737) and the documentation prefix (RFC 3849), which toxcore takes
+for public ones; nothing of it can leave the machine. Names are random per lab: several may run at once.
+"""
+
+import re
+import secrets
+import tempfile
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from . import processes, registry
+from .bootstrap import BootstrapNode, start_nodes, write_nodes_json
+from .cable import Cable, End
+from .delayline import Delay
+from .errors import LabError
+from .host import Host
+from .namespace import Namespace, Route
+from .nat import FORWARDING, WAN_INTERFACE, Nat, NatKind
+from .processes import Processes
+
+H = TypeVar("H", bound=Host)
+
+HOSTS_IPV4 = IPv4Address("203.0.113.0")
+NODES_IPV4 = IPv4Address("198.51.100.0")
+LINKS_IPV4 = IPv4Address("192.0.2.0")
+IPV6 = IPv6Network("2001:db8::/32")
+GATEWAY_IPV4 = "203.0.113.254"
+GATEWAY_IPV6 = "fe80::1"
+MAX_HOSTS = 253
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Two hosts joined directly, and their addresses on it."""
+
+    cable: Cable
+    a_ipv4: str
+    b_ipv4: str
+    a_ipv6: str
+    b_ipv6: str
+
+
+class Lab:
+    """A context manager; needs root. Everything it made is gone afterwards, whatever happened inside."""
+
+    def __init__(self) -> None:
+        self.name = f"tv-{secrets.token_hex(3)}"
+        self.directory = Path(tempfile.gettempdir(), f"toxvpn-lab-{self.name}")
+        self.hosts: dict[str, Host] = {}
+        self.nodes: list[BootstrapNode] = []
+        self._processes = Processes()
+        self._internet = Namespace(f"{self.name}-internet")
+        self._made_hosts = 0
+        self._made_nodes = 0
+        self._made_links = 0
+        self._record: registry.Record | None = None
+
+    def __enter__(self) -> Self:
+        self.sweep()
+        self._record = registry.register(self.name, self.directory)
+        try:
+            self.directory.mkdir(mode=0o755)
+            self._internet.create(FORWARDING)
+            self._internet.configure("lo", [f"{GATEWAY_IPV4}/32"])
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop the lab's programs and remove all of it. May be called twice."""
+        try:
+            self._processes.stop_all(self.name)
+        finally:
+            if self._record:
+                registry.erase(self._record)
+
+    @staticmethod
+    def sweep() -> list[str]:
+        """Remove what labs of killed runs have left behind; their names. Done by every new lab too."""
+        return registry.sweep()
+
+    @property
+    def nodes_json(self) -> Path:
+        """The bootstrap nodes in the format of nodes.tox.chat, readable by everybody."""
+        return self.directory / "nodes.json"
+
+    def host(self, name: str, *, internet: bool = True, delay: Delay | None = None) -> Host:
+        """A host with public addresses; with `internet=False`, one to be joined by `link` alone."""
+        host = self._new_host(Host, name)
+        if internet:
+            self._connect(host, self._host_address(), delay)
+        return host
+
+    def nat(self, name: str, kind: NatKind = "cone", *, delay: Delay | None = None) -> Nat:
+        """A NAT router on the internet; its `host` makes hosts behind it. For the kinds see Nat.open."""
+        nat = self._new_host(Nat, name, forwards=True)
+        self._connect(nat, self._host_address(), delay)
+        nat.open(kind, lambda inner: self._new_host(Host, inner))
+        return nat
+
+    def link(self, a: Host, b: Host, *, delay: Delay | None = None) -> Link:
+        """Join two hosts by a cable of their own.
+
+        For a host without internet it is the uplink: the way to everywhere, and where its addresses are.
+        """
+        first = 2 * self._made_links
+        self._made_links += 1
+        v4 = [str(LINKS_IPV4 + first), str(LINKS_IPV4 + first + 1)]
+        v6 = [str(IPV6[(self._made_links << 64) + 1]), str(IPV6[(self._made_links << 64) + 2])]
+        near, far = End(a.namespace, f"to-{b.name}"), End(b.namespace, f"to-{a.name}")
+        cable = Cable.lay(near, far, delay, self._processes)
+        for host, end, own, other in ((a, near, 0, 1), (b, far, 1, 0)):
+            routes = []
+            if not host.uplink:
+                host.uplink, host.interface, host.ipv4, host.ipv6 = cable, end.interface, v4[own], v6[own]
+                routes = [Route("default", v4[other]), Route("default", v6[other])]
+            host.namespace.configure(end.interface, [f"{v4[own]}/31", f"{v6[own]}/64"], routes)
+        return Link(cable, *v4, *v6)
+
+    def delayed_link(self, a: Host, b: Host, *, delay_ms: float, loss_percent: float = 0.0) -> Link:
+        """A `link` with this delay each way, losing packets in both directions."""
+        link = self.link(a, b, delay=Delay(delay_ms))
+        if loss_percent:
+            link.cable.loss(loss_percent)
+        return link
+
+    def bootstrap(self, count: int = 8) -> list[BootstrapNode]:
+        """Start `count` bootstrap nodes, each on a host of its own, and list them in `nodes_json`."""
+        hosts = []
+        for _ in range(count):
+            self._made_nodes += 1
+            host = self._new_host(Host, f"node{self._made_nodes}")
+            self._connect(host, (NODES_IPV4 + self._made_nodes, IPV6[0x10000 + self._made_nodes]), None)
+            hosts.append(host)
+        self.nodes += start_nodes(hosts)
+        write_nodes_json(self.nodes_json, self.nodes)
+        return self.nodes
+
+    def remove(self, host: Host) -> None:
+        """Take one host away, with all that runs on it. Its addresses are not given to others later.
+
+        (A new Tox identity on the address and port of one that has just left is found only after a minute.)
+        """
+        del self.hosts[host.name]
+        self._processes.stop_all(host.namespace.name)
+        host.namespace.unplug()
+        processes.erase(host.namespace.name)
+
+    def _new_host(self, kind: type[H], name: str, forwards: bool = False) -> H:
+        if not re.fullmatch(r"[a-z0-9]{1,12}", name):
+            raise LabError(
+                f"{name!r} cannot name a host: 1 to 12 of a-z and 0-9 (interfaces are named after it)"
+            )
+        if name in self.hosts or name == "internet":
+            raise LabError(f"there is a host {name!r} already")
+        namespace = Namespace(f"{self.name}-{name}")
+        namespace.create(FORWARDING if forwards else None)
+        directory = self.directory / name
+        directory.mkdir(mode=0o755, exist_ok=True)
+        host = self.hosts[name] = kind(name, namespace, self._processes, directory)
+        return host
+
+    def _host_address(self) -> tuple[IPv4Address, IPv6Address]:
+        if self._made_hosts >= MAX_HOSTS:
+            raise LabError(f"one lab has addresses for {MAX_HOSTS} hosts")
+        self._made_hosts += 1
+        return HOSTS_IPV4 + self._made_hosts, IPV6[self._made_hosts]
+
+    def _connect(self, host: Host, addresses: tuple[IPv4Address, IPv6Address], delay: Delay | None) -> None:
+        host.ipv4, host.ipv6 = map(str, addresses)
+        host.interface = WAN_INTERFACE
+        near, far = End(host.namespace, host.interface), End(self._internet, f"to-{host.name}")
+        host.uplink = Cable.lay(near, far, delay, self._processes)
+        own = [f"{host.ipv4}/32", f"{host.ipv6}/128"]
+        self._internet.configure(far.interface, [f"{GATEWAY_IPV6}/64"], [Route(address) for address in own])
+        ways = [Route(f"{GATEWAY_IPV4}/32"), Route("default", GATEWAY_IPV4), Route("default", GATEWAY_IPV6)]
+        host.namespace.configure(near.interface, own, ways)

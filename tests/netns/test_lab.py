@@ -1,0 +1,329 @@
+"""The lab itself: its network does what it says."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+from lab import Delay, Host, Lab, LabError, Nat, wait_until
+from lab.apps import iperf3, iperf3_server, listening_ports
+from lab.require import require
+
+UDP_SEGMENT = 103  # linux/udp.h
+BOOTSTRAP_INFO = bytes([0xF0])  # toxcore's BOOTSTRAP_INFO_PACKET_ID; a request has 78 bytes
+BOOTSTRAP_INFO_REQUEST = BOOTSTRAP_INFO.ljust(78, b"\0")
+
+
+def udp(host: Host, port: int = 0) -> socket.socket:
+    opened = host.socket(type=socket.SOCK_DGRAM)
+    opened.bind(("0.0.0.0", port))
+    opened.settimeout(2)
+    return opened
+
+
+def hears_nothing(listener: socket.socket) -> bool:
+    listener.settimeout(0.2)
+    with pytest.raises(TimeoutError):
+        listener.recv(1)
+    return True
+
+
+def drain(listener: socket.socket) -> list[bytes]:
+    """All that has been delivered by now; in a lab without delay, sending is delivering."""
+    received = []
+    listener.setblocking(False)
+    try:
+        while True:
+            received.append(listener.recv(2048))
+    except BlockingIOError:
+        return received
+
+
+def mapped_ports(inner: Host, port: int, servers: list[Host]) -> list[int]:
+    """The public ports under which the servers see one socket of a host behind a NAT."""
+    ports = []
+    with udp(inner, port) as client:
+        for server in servers:
+            with udp(server, 5000) as listener:
+                client.sendto(b"who am I", (server.ipv4, 5000))
+                ports.append(listener.recvfrom(100)[1][1])
+    return ports
+
+
+def test_hosts_reach_each_other(lab: Lab) -> None:
+    a, b = lab.host("a"), lab.host("b")
+    assert a.ipv4 and b.ipv4 and b.ipv6
+    assert a.ping(b.ipv4) and a.ping(b.ipv6)
+    with pytest.raises(OSError, match="unreachable"):
+        a.connect("192.168.1.2", 1)
+
+
+def test_hosts_on_the_internet_share_no_link(lab: Lab) -> None:
+    a, b = lab.host("a"), lab.host("b")
+    with udp(a) as shout, udp(b, 33445) as listener:
+        shout.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        for address in ("255.255.255.255", "203.0.113.255"):
+            shout.sendto(b"anybody?", (address, 33445))
+        assert hears_nothing(listener)
+
+
+def test_programs_run_as_an_unprivileged_user(lab: Lab) -> None:
+    a, b = lab.host("a"), lab.host("b")
+    assert a.run(["sh", "-c", "id -un; id -G; echo $HOME"], user="nobody").stdout.split() == [
+        "nobody",
+        "65534",
+        "/nonexistent",
+    ]
+    assert a.run(["ping", "-c1", str(b.ipv4)], user="nobody").returncode == 0
+    assert lab.nodes_json.parent.stat().st_mode & 0o005 == 0o005
+
+
+def test_a_failing_program_is_quoted(lab: Lab) -> None:
+    host = lab.host("a")
+    with pytest.raises(LabError, match=r"(?s)on a ended with 3:\nout\nwhy"):
+        host.run(["sh", "-c", "echo out; echo why >&2; exit 3"])
+    with pytest.raises(LabError, match=r"(?s)took over 0\.2 s:\nsome"):
+        host.run(["sh", "-c", "echo some; exec sleep 60"], timeout_s=0.2)
+    assert host.run(["sh", "-c", "cat; echo $HERE"], input="text", env={"HERE": "too"}).stdout == "texttoo\n"
+
+
+def test_a_program_that_ignores_sigterm_is_killed(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
+    host = lab.host("a")
+    stubborn = host.popen(["sh", "-c", "trap '' TERM; echo; exec sleep 1000"], stdout=subprocess.PIPE)
+    assert stubborn.stdout and stubborn.stdout.readline()
+    host.stop(stubborn, grace_s=0.1)
+    assert stubborn.returncode == -signal.SIGKILL
+    assert "did not end on SIGTERM" in caplog.text
+
+
+def test_the_caller_stays_in_its_own_namespace(lab: Lab) -> None:
+    def namespaces() -> tuple[int, int]:
+        return Path("/proc/self/ns/net").stat().st_ino, Path("/proc/thread-self/ns/net").stat().st_ino
+
+    before, host = namespaces(), lab.host("a")
+    inside = host.call(lambda: Path("/proc/thread-self/ns/net").stat().st_ino)
+    assert inside == host.namespace.path.stat().st_ino != before[0]
+    with pytest.raises(ZeroDivisionError):
+        host.call(lambda: 1 // 0)
+    host.socket().close()
+    assert namespaces() == before
+
+
+async def test_usable_inside_a_running_loop(lab: Lab) -> None:
+    assert lab.host("a").ping(str(lab.nat("home").host("b").ipv4), timeout_s=0.1) == []
+
+
+def test_hosts_behind_a_nat_reach_out_and_each_other(lab: Lab) -> None:
+    server, nat = lab.host("server"), lab.nat("home")
+    a, b = nat.host("a"), nat.host("b")
+    assert (a.ipv4, b.ipv4, b.ipv6) == ("192.168.1.2", "192.168.1.3", None)
+    assert a.ping(str(server.ipv4)) and a.ping(str(b.ipv4))
+    with udp(a, 4000) as client, udp(server, 5000) as listener:
+        client.sendto(b"out", (server.ipv4, 5000))
+        assert listener.recvfrom(100) == (b"out", (nat.ipv4, 4000))
+        listener.sendto(b"in", (nat.ipv4, 4000))
+        assert client.recv(100) == b"in"
+
+
+def test_a_nat_drops_what_nobody_asked_for(lab: Lab) -> None:
+    friend, stranger, nat = lab.host("friend"), lab.host("stranger"), lab.nat("home")
+    inner = nat.host("inner")
+    assert stranger.ping(str(nat.ipv4), timeout_s=0.2) == []
+    with udp(inner, 4000) as client, udp(friend, 5000) as known, udp(stranger, 5000) as unknown:
+        client.sendto(b"out", (friend.ipv4, 5000))
+        assert known.recvfrom(100) == (b"out", (nat.ipv4, 4000))
+        unknown.sendto(b"in", (nat.ipv4, 4000))
+        assert hears_nothing(client)
+
+
+def test_a_punch_packet_from_outside_does_not_move_the_mapping(lab: Lab) -> None:
+    friend, nat = lab.host("friend"), lab.nat("home")
+    with udp(friend, 5000) as punch:
+        punch.sendto(b"punch", (nat.ipv4, 4000))
+    assert mapped_ports(nat.host("inner"), 4000, [friend]) == [4000]
+
+
+def test_a_cone_keeps_the_port_and_a_symmetric_nat_does_not(lab: Lab) -> None:
+    servers = [lab.host("s1"), lab.host("s2"), lab.host("s3")]
+    assert mapped_ports(lab.nat("cone").host("a"), 4000, servers) == [4000] * 3
+    ports = mapped_ports(lab.nat("sym", "symmetric").host("b"), 4000, servers)
+    assert len({4000, *ports}) >= 3  # chance may repeat one of them
+
+
+def test_a_nat_may_block_udp(lab: Lab) -> None:
+    server, inner = lab.host("server"), lab.nat("strict", "udp-blocked").host("inner")
+    with udp(inner) as client, udp(server, 5000) as listener:
+        client.sendto(b"out", (server.ipv4, 5000))
+        assert hears_nothing(listener)
+    with server.call(socket.create_server, ("", 5001)), inner.connect(str(server.ipv4), 5001):
+        pass
+
+
+def test_loss_takes_its_share_of_single_packets(lab: Lab) -> None:
+    a, b = lab.host("a"), lab.host("b")
+    b.loss(20)
+    batches = []
+    with udp(a) as sender, udp(b, 5000) as receiver:
+        sender.setsockopt(socket.SOL_UDP, UDP_SEGMENT, 100)
+        sender.connect((b.ipv4, 5000))
+        for _ in range(200):
+            sender.send(bytes(1000))  # ten packets, in one GSO batch
+            batches.append(len(drain(receiver)))
+    assert 1500 <= sum(batches) <= 1700  # 1600 expected, standard deviation 18
+    assert set(batches) - {0, 10}, "whole batches were lost, not packets"
+
+
+def test_loss_may_be_of_one_direction_and_ends(lab: Lab) -> None:
+    a, b = lab.host("a"), lab.host("b")
+    assert b.uplink
+    b.uplink.loss(100, towards=b.namespace)
+    with udp(a, 5000) as left, udp(b, 5000) as right:
+        left.sendto(b"lost", (b.ipv4, 5000))
+        right.sendto(b"found", (a.ipv4, 5000))
+        assert left.recv(100) == b"found" and drain(right) == []
+        b.loss(0)
+        left.sendto(b"back", (b.ipv4, 5000))
+        right.settimeout(2)
+        assert right.recv(100) == b"back"
+
+
+def test_blocked_udp_vanishes_silently_and_tcp_passes(lab: Lab) -> None:
+    a, b = lab.host("a"), lab.host("b")
+    a.block_udp()
+    with udp(a, 5000) as left, udp(b, 5000) as right:
+        for _ in range(3):
+            left.sendto(b"x", (b.ipv4, 5000))  # no EPERM, no ICMP error
+            right.sendto(b"x", (a.ipv4, 5000))
+        assert hears_nothing(left) and hears_nothing(right)
+        assert a.ping(str(b.ipv4)) and a.ping(str(b.ipv6))
+        a.block_udp(False)
+        left.sendto(b"x", (b.ipv4, 5000))
+        right.settimeout(2)
+        assert right.recv(100) == b"x"
+
+
+def test_a_cut_cable_comes_back_as_it_was(lab: Lab) -> None:
+    a, b = lab.host("a"), lab.host("b")
+    a.block_udp()
+    a.down()
+    assert a.ping(str(b.ipv4), timeout_s=0.2) == []
+    a.up()
+    assert a.ping(str(b.ipv4)) and a.ping(str(b.ipv6))
+    with udp(a) as left, udp(b, 5000) as right:
+        left.sendto(b"x", (b.ipv4, 5000))
+        assert hears_nothing(right)
+
+
+def test_rate_limits_both_directions_until_lifted(lab: Lab) -> None:
+    require("iperf3")
+    a, b = lab.host("a", internet=False), lab.host("b", internet=False)
+    lab.link(a, b)
+    iperf3_server(b)
+    a.rate(500)
+    a.rate(10)
+    assert iperf3(a, str(b.ipv4), seconds=1) < 13
+    assert iperf3(a, str(b.ipv4), seconds=1, reverse=True) < 13
+    a.rate(None)
+    assert iperf3(a, str(b.ipv4), seconds=1) > 50
+
+
+def test_counters_see_single_packets(lab: Lab) -> None:
+    a, b = lab.host("a"), lab.host("b")
+    assert a.uplink and b.uplink
+    a.uplink.disable_offload()
+    b.uplink.disable_offload()
+    before = b.counters()
+    with udp(a) as sender, udp(b, 5000):
+        sender.setsockopt(socket.SOL_UDP, UDP_SEGMENT, 100)
+        sender.sendto(bytes(1000), (b.ipv4, 5000))
+    after = b.counters()
+    assert 10 <= after.rx_packets - before.rx_packets <= 15  # and a few of ARP and neighbour discovery
+    assert after.rx_bytes - before.rx_bytes >= 10 * (14 + 20 + 8 + 100)
+
+
+def test_a_delayed_link_takes_its_time_each_way(lab: Lab) -> None:
+    a, b = lab.host("a", internet=False), lab.host("b", internet=False)
+    link = lab.delayed_link(a, b, delay_ms=40)
+    times_ms = a.ping(link.b_ipv4, count=5)
+    assert min(times_ms) >= 80
+    assert min(times_ms) < 100
+    assert a.ping(link.b_ipv6)
+    assert a.run(["ping", "-c1", "-Mdo", "-s1472", link.b_ipv4]).returncode == 0  # MTU 1500
+    link.cable.loss(100)
+    assert a.ping(link.b_ipv4, timeout_s=0.3) == []
+
+
+def test_hosts_and_nats_may_be_far_away(lab: Lab) -> None:
+    near, far = lab.host("near"), lab.host("far", delay=Delay(20))
+    inner = lab.nat("home", delay=Delay(10)).host("inner", delay=Delay(5))
+    assert 40 <= min(near.ping(str(far.ipv4), count=4)) < 60
+    assert 70 <= min(inner.ping(str(far.ipv4), count=4)) < 100
+
+
+def test_bootstrap_nodes_run_and_are_listed(lab: Lab) -> None:
+    client = lab.nat("home").host("client")
+    nodes = lab.bootstrap(3)
+    listed = json.loads(lab.nodes_json.read_text())["nodes"]
+    assert [entry["public_key"] for entry in listed] == [node.public_key for node in nodes]
+    assert lab.nodes_json.stat().st_mode & 0o044 == 0o044
+    assert len({node.public_key for node in nodes}) == 3
+    for entry, node in zip(listed, nodes, strict=True):
+        # keys: the public key, then the secret one
+        assert node.host.directory.joinpath("keys").read_bytes()[:32].hex().upper() == entry["public_key"]
+        with udp(client) as asking:
+            asking.sendto(BOOTSTRAP_INFO_REQUEST, (entry["ipv4"], entry["port"]))
+            assert asking.recv(1000).startswith(BOOTSTRAP_INFO)
+        for port in entry["tcp_ports"]:
+            client.connect(entry["ipv4"], port).close()
+    # all but the first have been told of it, and speak with it
+    assert (
+        f'address = "{nodes[0].host.ipv4}"' in nodes[2].host.directory.joinpath("bootstrapd.conf").read_text()
+    )
+    wait_until(lambda: nodes[0].host.counters().rx_packets > 10, "traffic between bootstrap nodes")
+
+
+def test_the_shared_network_has_eight_nodes(tox_network: Lab) -> None:
+    assert len(tox_network.nodes) == 8
+    first = tox_network.nodes[0].host
+    [bootstrapd] = [
+        int(pid) for pid in first.run(["ip", "netns", "pids", first.namespace.name]).stdout.split()
+    ][:1]
+    assert set(tox_network.nodes[0].tcp_ports) <= listening_ports(bootstrapd)
+    tox_network.host("guest")
+
+
+def test_guests_leave_the_shared_network_after_their_test(tox_network: Lab) -> None:
+    assert "guest" not in tox_network.hosts
+    assert tox_network.host("guest").ping(str(tox_network.nodes[7].host.ipv4))
+
+
+def test_names_are_checked(lab: Lab) -> None:
+    lab.host("twice")
+    for name in ("twice", "internet", "", "a-b", "ü", "thirteenchars"):
+        with pytest.raises(LabError):
+            lab.host(name)
+
+
+def test_two_labs_do_not_meet(lab: Lab) -> None:
+    with Lab() as other:
+        mine, theirs = lab.host("a"), other.host("a")
+        assert mine.ipv4 == theirs.ipv4
+        assert lab.host("b").ping(str(mine.ipv4))
+        theirs.down()
+        assert lab.host("c").ping(str(mine.ipv4))
+
+
+def test_a_removed_host_may_be_made_again(lab: Lab) -> None:
+    other, before = lab.host("other"), lab.host("a")
+    process = before.popen(["sleep", "1000"], stdout=subprocess.PIPE)
+    lab.remove(before)
+    assert process.returncode is not None
+    assert process.stdout and process.stdout.closed
+    again = lab.host("a")
+    assert other.ping(str(again.ipv4)) and again.ipv4 != before.ipv4
+    assert isinstance(lab.nat("n"), Nat) and re.fullmatch("tv-[0-9a-f]{6}", lab.name)
+    assert os.path.ismount(again.namespace.path)
