@@ -139,3 +139,10 @@ def test_many_at_once_agree(tmp_path: Path) -> None:
     ]
     told = {command.communicate(timeout=30)[0] for command in commands}
     assert len(told) == 1 and len(told.pop()) == 77
+
+
+@pytest.mark.parametrize("arguments", [["-d", "id"], ["id", "-d"]])
+def test_debug_counts_on_either_side_of_the_verb(toxvpn: Any, tmp_path: Path, arguments: list[str]) -> None:
+    (tmp_path / "file").write_text("")
+    ran = toxvpn("-C", tmp_path / "file", *arguments)
+    assert ran.code == 78 and "Traceback" in ran.err
