@@ -9,9 +9,10 @@ descriptor. So waiting costs no system call, and a reset is noticed also on an e
 happens to read.
 
 Bytes are read into one buffer shared by all pairs and written from there; only what an end does not
-take at once is kept, at most MAX_CHUNK_BYTES a direction. splice(2) through a pipe was measured against it (bench/relay.py): the same throughput, latency and,
-within 15 %, processor time; at the price of a pipe for every direction that is blocked, a second
-engine for what cannot be spliced, and the limit on pipe pages (fs.pipe-user-pages-soft). Not worth it.
+take at once is kept, at most MAX_CHUNK_BYTES a direction. splice(2) through a pipe was measured
+against it (bench/relay.py): the same throughput, latency and, within 15 %, processor time; at the
+price of a pipe for every direction that is blocked, a second engine for what cannot be spliced, and
+the limit on pipe pages (fs.pipe-user-pages-soft). Not worth it.
 """
 
 import asyncio
