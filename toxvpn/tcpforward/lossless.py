@@ -1,0 +1,295 @@
+"""The tuntox road: streams as lossless Tox packets, understood by tuntox programs, both ways.
+
+Stations of a byte: local end -> tunnel_stream.py -> wire/tunnels.py (frames, order, credit) ->
+`Conversation.pump` -> node -> Tox, and back. Opening: our side calls `LosslessRoad.open`; for the
+peer's requests `serve` says which local end they get.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from .._native.results import SendResult
+from ..errors import PeerOfflineError
+from ..tox.events import Event as NodeEvent
+from ..tox.events import PeerConnection, PeerStatus
+from ..tox.node import Node
+from ..tox.peer import Peer
+from ..wire import status, tunnel_events
+from ..wire.socks5 import ReplyCode
+from ..wire.tunnels import FriendTunnels
+from .ends import End
+from .road import OpenFailed
+from .target import TargetRefusedError
+from .tunnel_stream import TunnelStream
+
+log = logging.getLogger("toxvpn.tcpforward")
+
+PACKET_ID = 0xA2  # the first byte of both magics, docs/wire-format.md §1
+
+Serve = Callable[[Peer, str, int], Awaitable[End]]
+"""Connects to host:port for a peer; raises TargetRefusedError."""
+
+
+class LosslessRoad:
+    """One for all peers of a node. `serve` None: requests are refused (a client)."""
+
+    name = "tuntox"
+
+    def __init__(self, node: Node, serve: Serve | None = None) -> None:
+        self.node = node
+        self.serve = serve
+        self.blocked: set[Conversation] = set()
+        self._conversations: dict[bytes, Conversation] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        node.subscribe(self._hear)
+        node.on_lossless_id(PACKET_ID, self._receive)
+        node.after_turn.append(self._unblock)
+
+    async def open(self, peer: Peer, host: str, port: int) -> TunnelStream:
+        return await self.conversation(peer).open(host, port)
+
+    async def ping(self, peer: Peer) -> float:
+        """Round trip in seconds. Waits for ever for an answer; raises PeerOfflineError."""
+        return await self.conversation(peer).ping()
+
+    def conversation(self, peer: Peer) -> "Conversation":
+        found = self._conversations.get(peer.public_key)
+        if found is None:
+            found = self._conversations[peer.public_key] = Conversation(self, peer)
+        return found
+
+    def run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def close(self) -> None:
+        """Resets what still runs for peers."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for conversation in self._conversations.values():
+            conversation.pump()
+
+    def _receive(self, peer: Peer, packet: bytes) -> None:
+        self.conversation(peer).receive(packet)
+
+    def _hear(self, event: NodeEvent) -> None:
+        if isinstance(event, PeerConnection):
+            conversation = self.conversation(event.peer)
+            if not event.peer.online:
+                conversation.lost()
+            elif not conversation.tunnels.online:
+                conversation.tunnels.connected(conversation.now())
+                conversation.soon()
+        elif isinstance(event, PeerStatus):
+            conversation = self.conversation(event.peer)
+            said = status.decode(event.text)
+            if said.problem:
+                log.warning("peer %s: %s", event.peer.short, said.problem)
+            conversation.tunnels.peer_status(said.speaks_toxvpn, conversation.now())
+            conversation.soon()
+
+    def _unblock(self) -> None:
+        for conversation in list(self.blocked):
+            conversation.soon()
+
+
+class Conversation:
+    """What goes on with one peer, across its comings and goings."""
+
+    def __init__(self, road: LosslessRoad, peer: Peer) -> None:
+        self.tunnels = FriendTunnels(road.node.tox.public_key, peer.public_key)
+        self._road = road
+        self._peer = peer
+        self._loop = asyncio.get_running_loop()
+        self._streams: dict[int, TunnelStream] = {}
+        self._opening: dict[int, asyncio.Future[TunnelStream]] = {}
+        self._pings: dict[int, asyncio.Future[float]] = {}
+        self._serving: dict[int, asyncio.Task[None]] = {}
+        self._pump_planned = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_s: float | None = None
+        if peer.online:
+            self.tunnels.connected(self.now())
+            if peer.status_text is not None:
+                self.tunnels.peer_status(status.decode(peer.status_text).speaks_toxvpn, self.now())
+
+    def now(self) -> float:
+        return self._loop.time()
+
+    # -- what comes in
+
+    def receive(self, packet: bytes) -> None:
+        self.tunnels.receive_packet(packet, self.now())
+        self.soon()
+
+    def lost(self) -> None:
+        self.tunnels.connection_lost()
+        for waiting in self._pings.values():
+            if not waiting.done():
+                waiting.set_exception(PeerOfflineError("the peer went offline"))
+        self._pings.clear()
+        self.pump()
+
+    async def open(self, host: str, port: int) -> TunnelStream:
+        handle = self.tunnels.open(host, port, self.now())
+        opening: asyncio.Future[TunnelStream] = self._loop.create_future()
+        self._opening[handle] = opening
+        self.soon()
+        try:
+            return await opening
+        except asyncio.CancelledError:
+            if opening.done() and not opening.cancelled() and opening.exception() is None:
+                opening.result().abort()
+            elif self._opening.pop(handle, None) is not None:
+                self.tunnels.reset(handle, self.now())
+                self.soon()
+            raise
+
+    async def ping(self) -> float:
+        if not self.tunnels.online:
+            raise PeerOfflineError("the peer is offline")
+        sequence = self.tunnels.ping(self.now())
+        answer: asyncio.Future[float] = self._loop.create_future()
+        self._pings[sequence] = answer
+        self.soon()
+        try:
+            return await answer
+        finally:
+            self._pings.pop(sequence, None)
+
+    # -- what goes out
+
+    def forget(self, handle: int) -> None:
+        """The stream has ended: nothing is to be told to it any more."""
+        self._streams.pop(handle, None)
+
+    def soon(self) -> None:
+        """After the loop's present round, so that what belongs together leaves in one batch."""
+        if not self._pump_planned:
+            self._pump_planned = True
+            self._loop.call_soon(self._planned_pump)
+
+    def _planned_pump(self) -> None:
+        self._pump_planned = False
+        if not self._road.node.closed:
+            self.pump()
+
+    def pump(self) -> None:
+        """Events to the streams, packets to toxcore until its queue is full, the next timer."""
+        node = self._road.node
+        self._road.blocked.discard(self)
+        self._deliver_events()
+        node.tox.cork()
+        try:
+            while (packet := self.tunnels.next_packet()) is not None:
+                if node.send_lossless(self._peer, packet) is not SendResult.SENT:
+                    self._road.blocked.add(self)  # its queue is full, or the peer just left
+                    break
+                self.tunnels.packet_sent()
+                self._deliver_events()
+        finally:
+            node.tox.uncork()
+        self._set_timer()
+
+    def _deliver_events(self) -> None:
+        while (event := self.tunnels.next_event()) is not None:
+            self._deliver(event)
+
+    def _set_timer(self) -> None:
+        due_s = self.tunnels.next_timer()
+        if due_s == self._timer_s:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_s = due_s
+        self._timer = None if due_s is None else self._loop.call_at(due_s, self._timed)
+
+    def _timed(self) -> None:
+        self._timer = self._timer_s = None
+        self.tunnels.handle_timer(self.now())
+        self.pump()
+
+    # -- events
+
+    def _deliver(self, event: tunnel_events.Event) -> None:
+        match event:
+            case tunnel_events.Opened(handle):
+                self._opened(handle)
+            case tunnel_events.OpenFailed(handle, reason, text):
+                if (opening := self._opening.pop(handle, None)) and not opening.done():
+                    opening.set_exception(OpenFailed(reason, text or reason.name.lower().replace("_", " ")))
+            case tunnel_events.OpenRequested(handle, host, port):
+                self._serving[handle] = self._road.run(self._serve(handle, host, port))
+            case tunnel_events.RequestCancelled(handle):
+                if (task := self._serving.pop(handle, None)) is not None:
+                    task.cancel()
+            case tunnel_events.Pong(sequence, rtt_s, _):
+                if (answer := self._pings.pop(sequence, None)) and not answer.done():
+                    answer.set_result(rtt_s)
+            case _:
+                self._deliver_to_stream(event)
+
+    def _deliver_to_stream(
+        self,
+        event: tunnel_events.Data
+        | tunnel_events.HalfClosed
+        | tunnel_events.Writable
+        | tunnel_events.Closed
+        | tunnel_events.Reset,
+    ) -> None:
+        stream = self._streams.get(event.handle)
+        if stream is None:
+            return
+        match event:
+            case tunnel_events.Data(_, data):
+                stream.on_data(data)
+            case tunnel_events.HalfClosed():
+                stream.on_half_closed()
+            case tunnel_events.Writable():
+                stream.on_writable()
+            case tunnel_events.Closed(handle, unsent_bytes):
+                if unsent_bytes:
+                    log.debug("peer %s closed before taking %d bytes", self._peer.short, unsent_bytes)
+                self.forget(handle)
+                stream.on_closed()
+            case tunnel_events.Reset(handle, reason):
+                log.info("peer %s: a stream broke: %s", self._peer.short, reason)
+                self.forget(handle)
+                stream.on_reset()
+
+    def _opened(self, handle: int) -> None:
+        opening = self._opening.pop(handle, None)
+        if opening is None or opening.done():
+            self.tunnels.reset(handle, self.now())
+            return
+        stream = self._streams[handle] = TunnelStream(self, handle)
+        opening.set_result(stream)
+
+    async def _serve(self, handle: int, host_untrusted: str, port: int) -> None:
+        """A request of the peer's, from the target to the last byte."""
+        try:
+            local = await self._connect(host_untrusted, port)
+        except TargetRefusedError as refusal:
+            log.info("peer %s: refused: %s", self._peer.short, refusal)
+            self.tunnels.refuse(handle, refusal.code, str(refusal))
+            self.soon()
+            return
+        finally:
+            self._serving.pop(handle, None)
+        if not self.tunnels.accept(handle):
+            local.close(clean=True)
+            return
+        stream = self._streams[handle] = TunnelStream(self, handle)
+        self.soon()
+        await stream.relay(local)
+
+    async def _connect(self, host: str, port: int) -> End:
+        if self._road.serve is None:
+            raise TargetRefusedError(ReplyCode.NOT_ALLOWED, "this side only calls, it serves nothing")
+        return await self._road.serve(self._peer, host, port)

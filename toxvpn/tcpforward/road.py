@@ -1,0 +1,51 @@
+"""The seam between who wants a stream and how its bytes travel.
+
+A road opens streams to host:port through a peer. Listeners, pipe mode and SOCKS5 use nothing
+else, so they are written once for the tuntox road (lossless.py) and the fast road (stack.py).
+"""
+
+import enum
+from typing import Protocol
+
+from ..errors import ToxvpnError
+from ..tox.peer import Peer
+from ..wire.socks5 import ReplyCode
+from .ends import End
+
+
+class OpenFailed(ToxvpnError):
+    """The far side said no, or nothing, in time."""
+
+    def __init__(self, code: ReplyCode, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+class Ending(enum.Enum):
+    """How a stream ended."""
+
+    CLEAN = "closed"
+    RESET = "reset"
+
+
+class Stream(Protocol):
+    """An open stream. Exactly one of `relay` and `abort` is called, once."""
+
+    async def relay(self, local: End, first: bytes = b"") -> Ending:
+        """Moves bytes both ways between it and `local` until both ends are done; closes both.
+
+        `first` are bytes of the local end that were read already. A reset of one end resets the
+        other, and so does cancelling.
+        """
+
+    def abort(self) -> None:
+        """Resets it; the far side learns of it where the road can say so."""
+
+
+class Road(Protocol):
+    """One way to carry streams."""
+
+    name: str
+
+    async def open(self, peer: Peer, host: str, port: int) -> Stream:
+        """Raises OpenFailed; PeerOfflineError when the peer is lost meanwhile."""

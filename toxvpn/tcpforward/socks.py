@@ -1,0 +1,77 @@
+"""`-D`: a SOCKS5 connection names its own target (wire/socks5.py), then goes the way of any other."""
+
+import asyncio
+import logging
+import socket
+
+from ..errors import PeerOfflineError, ToxvpnError
+from ..wire.socks5 import BadRequest, ConnectRequest, ReplyCode, Server, encode_reply
+from .client import Client
+from .ends import SocketEnd
+from .road import OpenFailed, Stream
+from .spec import Target
+
+log = logging.getLogger("toxvpn.tcpforward")
+
+HANDSHAKE_S = 30.0
+"""A program that connects and says nothing must not hold its place for ever."""
+
+
+async def carry(client: Client, local: socket.socket) -> None:
+    """A connection of the SOCKS5 listener's, from accept to its last byte."""
+    try:
+        async with asyncio.timeout(HANDSHAKE_S):
+            request = await _handshake(local)
+        if request is None:
+            local.close()
+            return
+        stream = await _open(client, local, Target(request.host, request.port))
+    except (OSError, TimeoutError) as failure:
+        log.debug("SOCKS5 client: %s", failure)
+        local.close()
+        return
+    except BaseException:
+        local.close()
+        raise
+    if stream is not None:
+        await stream.relay(SocketEnd(local), request.rest)
+
+
+async def _handshake(local: socket.socket) -> ConnectRequest | None:
+    """None: the client went away or speaks something else, and has been told so."""
+    loop = asyncio.get_running_loop()
+    server = Server()
+    while data := await loop.sock_recv(local, 4096):
+        answer, event = server.receive(data)
+        if answer:
+            await loop.sock_sendall(local, answer)
+        if isinstance(event, BadRequest):
+            log.warning("SOCKS5 client: %s", event.fault)
+            return None
+        if event is not None:
+            return event
+    return None
+
+
+async def _open(client: Client, local: socket.socket, target: Target) -> Stream | None:
+    """The stream, with the client told of it, or None when it was told of the failure instead."""
+    loop = asyncio.get_running_loop()
+    try:
+        stream = await client.open(target)
+    except ToxvpnError as failure:
+        log.warning("%s: %s", target, failure)
+        await loop.sock_sendall(local, encode_reply(reply_code(failure)))
+        local.close()
+        return None
+    try:
+        await loop.sock_sendall(local, encode_reply(ReplyCode.SUCCEEDED))
+    except BaseException:
+        stream.abort()
+        raise
+    return stream
+
+
+def reply_code(failure: ToxvpnError) -> ReplyCode:
+    if isinstance(failure, OpenFailed):
+        return failure.code
+    return ReplyCode.HOST_UNREACHABLE if isinstance(failure, PeerOfflineError) else ReplyCode.GENERAL_FAILURE
