@@ -116,7 +116,7 @@ FLAGS: tuple[Decorator, ...] = (
 )
 @takes(FLAGS)
 @click.pass_obj
-def root(settings: Settings, /, secret: str | None, secret_file: Path | None, **flags: Any) -> None:
+def root(settings: Settings, /, secret: str | None, secret_file: Path | None, **flags: Any) -> int:
     """Reach a machine behind any NAT by its Tox ID.
 
     Alone it is the server; with -i and one of -L, -D PORT, -P, -p it is the client.
@@ -127,8 +127,8 @@ def root(settings: Settings, /, secret: str | None, secret_file: Path | None, **
     if verb is not None:
         if secret is not None or secret_file is not None or typed != Typed():
             raise UsageError(f"only -C, -b, -d and -q go before '{verb}'")
-        return
-    start(
+        return 0
+    return start(
         build(
             typed,
             directory=settings.directory,
@@ -139,10 +139,10 @@ def root(settings: Settings, /, secret: str | None, secret_file: Path | None, **
     )
 
 
-def start(options: ServerOptions | ClientOptions) -> None:
+def start(options: ServerOptions | ClientOptions) -> int:
+    """The exit code."""
     from .. import daemon  # the compiled parts and asyncio: only when it is clear what to do
 
     if isinstance(options, ClientOptions):
-        daemon.run_client(options)
-    else:
-        daemon.run_server(options)
+        return daemon.run_client(options)
+    return daemon.run_server(options)
