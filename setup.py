@@ -66,10 +66,25 @@ def extensions() -> list[Extension]:
         [
             extension("netio", "importpatch.c", "hooks.c", "sendbatch.c", "recvbatch.c", "pagelock.c"),
             extension("toxcore", libraries=["toxcore"]),
-            extension("datapath"),
+            extension("carrier"),
+            extension("toxcarrier"),
+            extension(
+                "datapath",
+                "path.c",
+                "outbound.c",
+                "inbound.c",
+                "coalesce.c",
+                "device.c",
+                "packet.c",
+                "prefixes.c",
+            ),
         ],
-        compiler_directives={"language_level": 3, "boundscheck": False, "wraparound": False,
-                             "cdivision": True},
+        compiler_directives={
+            "language_level": 3,
+            "boundscheck": False,
+            "wraparound": False,
+            "cdivision": True,
+        },
     )
 
 

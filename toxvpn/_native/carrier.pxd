@@ -1,0 +1,29 @@
+"""What carries the datapath's packets to a friend and back: a Tox handle, or memory in tests."""
+
+from libc.stdint cimport uint8_t, uint32_t
+
+# context, friend number, the custom packet with its ID byte, its length
+ctypedef void (*lossy_sink)(void *, uint32_t, const uint8_t *, size_t) noexcept
+
+
+cdef class Carrier:
+    # A SendResult value. The packet is copied or sent before this returns.
+    cdef int send(self, uint32_t friend_number, const uint8_t *packet, size_t length) noexcept
+    # Ends a batch of sends.
+    cdef void flush(self) noexcept
+    cdef bint congested(self) noexcept
+    # Packets of this ID go to `sink`; NULL ends that.
+    cdef void set_sink(self, uint8_t packet_id, lossy_sink sink, void *context) noexcept
+
+
+cdef class MemoryCarrier(Carrier):
+    cdef lossy_sink _sinks[256]
+    cdef void *_contexts[256]
+    cdef readonly list sent
+    cdef readonly int flushes
+    cdef public int result
+    cdef public bint is_congested
+    cdef MemoryCarrier _other
+    cdef uint32_t _our_number
+
+    cdef void _pass_on(self, uint32_t friend_number, const uint8_t *packet, size_t length) noexcept

@@ -1,0 +1,56 @@
+"""The C side of the packet path, for datapath.pyx."""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+
+cdef extern from "prefixes.h" nogil:
+    cdef struct prefixes:
+        size_t many
+    bint prefixes_set(prefixes *, uint8_t, const uint8_t *, uint8_t, uint32_t, uint32_t)
+    bint prefixes_remove(prefixes *, uint8_t, const uint8_t *, uint8_t, uint32_t)
+    bint prefixes_get(const prefixes *, uint8_t, const uint8_t *, uint8_t, uint32_t, uint32_t *)
+    bint prefixes_lookup(const prefixes *, uint8_t, const uint8_t *, uint32_t, uint32_t *)
+    void prefixes_free(prefixes *)
+
+cdef extern from "path.h" nogil:
+    enum:
+        DROP_REASONS
+        FRAME_VPN
+        FRAME_STACK
+        OURSELVES
+        EVERYBODY
+    cdef struct c_carrier "carrier":
+        void *context
+        int (*send)(void *, uint32_t, const uint8_t *, size_t) noexcept
+        void (*flush)(void *) noexcept
+        bint (*congested)(void *) noexcept
+    cdef struct friend_path:
+        bint online
+        uint16_t mtu
+        uint64_t rx_packets
+        uint64_t rx_bytes
+        uint64_t tx_packets
+        uint64_t tx_bytes
+        uint64_t drops[DROP_REASONS]
+    cdef struct path_settings:
+        int tun
+        bint vnet_hdr
+        bint udp_offload
+        uint8_t packet_id
+        size_t frame
+        uint16_t mtu
+        c_carrier carrier
+    cdef struct c_path "path":
+        prefixes routes
+        prefixes sources
+        prefixes destinations
+        friend_path *friends
+        uint32_t many_friends
+        uint64_t drops[DROP_REASONS]
+    c_path *path_new(const path_settings *)
+    void path_free(c_path *)
+    friend_path *path_friend(c_path *, uint32_t)
+    void path_remove_friend(c_path *, uint32_t)
+    size_t path_read_tun(c_path *, size_t, int *)
+    void path_inbound(void *, uint32_t, const uint8_t *, size_t) noexcept
+    void path_flush_inbound(c_path *)

@@ -1,0 +1,74 @@
+/* A view on one IP packet, checked once; and the few unaligned big-endian accesses that reading it takes. */
+#ifndef TOXVPN_PACKET_H
+#define TOXVPN_PACKET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "checksum.h"
+
+enum {
+    IPV4_HEADER = 20, /* without options */
+    IPV6_HEADER = 40,
+    TCP_HEADER = 20,
+    UDP_HEADER = 8,
+    PROTOCOL_ICMP = 1,
+    PROTOCOL_TCP = 6,
+    PROTOCOL_UDP = 17,
+    PROTOCOL_ICMPV6 = 58,
+    PROTOCOL_UNKNOWN = 255, /* a later fragment, or a chain of extension headers past its bound */
+    TCP_FIN = 0x01,
+    TCP_SYN = 0x02,
+    TCP_RST = 0x04,
+    TCP_PSH = 0x08,
+    TCP_ACK = 0x10,
+    TCP_CWR = 0x80,
+};
+
+struct packet {
+    uint8_t *ip;
+    size_t length;
+    uint16_t transport; /* where the transport header begins */
+    uint8_t version;    /* 4 or 6 */
+    uint8_t protocol;   /* of the transport header; PROTOCOL_UNKNOWN where there is none to read */
+    bool fragment;      /* the first one included */
+    const uint8_t *source, *destination;
+};
+
+static inline uint16_t load16(const uint8_t *at) { return (uint16_t)(at[0] << 8 | at[1]); }
+
+static inline uint32_t load32(const uint8_t *at) { return (uint32_t)load16(at) << 16 | load16(at + 2); }
+
+static inline void store16(uint8_t *at, uint16_t value) {
+    at[0] = (uint8_t)(value >> 8);
+    at[1] = (uint8_t)value;
+}
+
+static inline void store32(uint8_t *at, uint32_t value) {
+    store16(at, (uint16_t)(value >> 16));
+    store16(at + 2, (uint16_t)value);
+}
+
+static inline size_t address_bytes(uint8_t version) { return version == 4 ? 4 : 16; }
+
+/* Fills `packet` with what the `length` bytes at `ip` are. False when they are no well-formed IPv4 or
+ * IPv6 packet of exactly that length, or with `whole` false: of at least its headers' length, as in a
+ * super-packet, whose length field does not count. Extension headers of IPv6 are walked. */
+bool packet_parse(struct packet *packet, uint8_t *ip, size_t length, bool whole);
+
+/* Partial sum of the pseudo header (RFC 9293 §3.1, RFC 8200 §8.1) for a transport part of `length` bytes. */
+uint64_t packet_pseudo_sum(const struct packet *packet, uint32_t length);
+
+/* Sets an IPv4 header's checksum. */
+void packet_set_ipv4_checksum(uint8_t *ip);
+
+/* Sets the field that says how long the packet is, and the IPv4 header's checksum. */
+void packet_set_length(const struct packet *packet, size_t length);
+
+/* Lowers the MSS that a TCP SYN offers to what fits into `mtu` (RFC 4459 §3.2.2 calls it clamping).
+ * `complete` says that the checksum is complete, not a pseudo header's sum to be completed later. */
+void packet_clamp_mss(struct packet *packet, uint16_t mtu, bool complete);
+
+#endif

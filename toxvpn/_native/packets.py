@@ -1,0 +1,36 @@
+"""The words of the compiled packet path: packet formats, reasons to drop a packet, counters."""
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+
+class PacketFormat(IntEnum):
+    """What a lossy Tox packet holds, by its ID."""
+
+    VPN = 200  # struct tun_pi and an IPv4 or IPv6 packet (docs/wire-format.md §2)
+    STACK = 201  # an IPv6 packet between two private stacks (docs/wire-format.md §4)
+
+
+class DropReason(StrEnum):
+    """Why a packet went no further; in the order of `enum drop` in path.h."""
+
+    NO_ROUTE = "no_route"
+    OFFLINE = "offline"
+    QUEUE_FULL = "queue_full"
+    SOURCE_NOT_ALLOWED = "source_not_allowed"
+    DESTINATION_NOT_ALLOWED = "destination_not_allowed"
+    TOO_BIG = "too_big"
+    MALFORMED = "malformed"
+    DEVICE = "device"  # the TUN refuses to take it: the interface is down or gone
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """IP packets and their bytes without our frame; rx is inbound (out of Tox), tx outbound."""
+
+    rx_packets: int
+    rx_bytes: int
+    tx_packets: int
+    tx_bytes: int
+    drops: dict[DropReason, int]
+    """Every reason, also those that never occurred."""

@@ -1,0 +1,66 @@
+#include "path.h"
+
+#include <stdlib.h>
+
+static void pass(void *path, uint32_t friend_number, const uint8_t *packet, size_t length) {
+    device_write(path, friend_number, packet, length);
+}
+
+static void write_super(void *path, uint32_t friend_number, const uint8_t *buffer, size_t length,
+                        unsigned packets) {
+    device_write_super(path, friend_number, buffer, length, packets);
+}
+
+struct path *path_new(const struct path_settings *settings) {
+    struct path *path = calloc(1, sizeof *path); /* over a megabyte, of which little is ever touched */
+    if (path == NULL)
+        return NULL;
+    path->settings = *settings;
+    path->coalescer.context = path;
+    path->coalescer.pass = pass;
+    path->coalescer.write = write_super;
+    path->coalescer.tcp = settings->vnet_hdr;
+    path->coalescer.udp = settings->vnet_hdr && settings->udp_offload;
+    return path;
+}
+
+void path_free(struct path *path) {
+    if (path == NULL)
+        return;
+    prefixes_free(&path->routes);
+    prefixes_free(&path->sources);
+    prefixes_free(&path->destinations);
+    free(path->friends);
+    free(path);
+}
+
+struct friend_path *path_friend(struct path *path, uint32_t friend_number) {
+    if (friend_number >= MAX_FRIENDS)
+        return NULL;
+    if (friend_number >= path->many_friends) {
+        size_t many = (size_t)friend_number + 16;
+        struct friend_path *friends = realloc(path->friends, many * sizeof *friends);
+        if (friends == NULL)
+            return NULL;
+        for (size_t at = path->many_friends; at < many; at++)
+            friends[at] = (struct friend_path){.mtu = path->settings.mtu};
+        path->friends = friends;
+        path->many_friends = (uint32_t)many;
+    }
+    return &path->friends[friend_number];
+}
+
+void path_remove_friend(struct path *path, uint32_t friend_number) {
+    prefixes_remove_all(&path->routes, false, friend_number);
+    prefixes_remove_all(&path->sources, false, friend_number);
+    prefixes_remove_all(&path->destinations, true, friend_number);
+    if (friend_number < path->many_friends)
+        path->friends[friend_number] = (struct friend_path){.mtu = path->settings.mtu};
+}
+
+void path_drop(struct path *path, uint32_t friend_number, enum drop reason) {
+    if (friend_number < path->many_friends)
+        path->friends[friend_number].drops[reason]++;
+    else
+        path->drops[reason]++;
+}

@@ -1,0 +1,129 @@
+/* The packet path between one TUN device and one kind of Tox packet: its tables, counters and buffers.
+ *
+ * path.c       makes it, and keeps its friends
+ * outbound.c   TUN -> Tox    path_read_tun()
+ * inbound.c    Tox -> TUN    path_inbound(), path_flush_inbound()
+ * device.c     writes to the TUN, and the ICMP errors that go back into it
+ *
+ * Nothing here knows Python or toxcore: `carrier` takes packets, datapath.pyx fills the tables. */
+#ifndef TOXVPN_PATH_H
+#define TOXVPN_PATH_H
+
+#include <linux/virtio_net.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "coalesce.h"
+#include "packet.h"
+#include "prefixes.h"
+
+/* Why a packet went no further; in the order of DropReason in packets.py. */
+enum drop {
+    DROP_NO_ROUTE,
+    DROP_OFFLINE,
+    DROP_QUEUE_FULL,
+    DROP_SOURCE,
+    DROP_DESTINATION,
+    DROP_TOO_BIG,
+    DROP_MALFORMED,
+    DROP_DEVICE,
+    DROP_REASONS,
+};
+
+/* What became of a packet given to the carrier; SendResult of results.py. */
+enum sent { SENT, SENT_OFFLINE, SENT_QUEUE_FULL, SENT_NOT_FOUND, SENT_INVALID };
+
+struct carrier {
+    void *context;
+    int (*send)(void *context, uint32_t friend_number, const uint8_t *packet, size_t length);
+    void (*flush)(void *context);     /* ends a batch of sends */
+    int (*congested)(void *context);  /* the network takes no more for now */
+};
+
+enum {
+    FRAME_VPN = 5,   /* packet ID, struct tun_pi: flags and EtherType (docs/wire-format.md §2) */
+    FRAME_STACK = 1, /* packet ID (docs/wire-format.md §4) */
+    ETHERTYPE_IPV4 = 0x0800,
+    ETHERTYPE_IPV6 = 0x86dd,
+    VNET_HEADER = sizeof(struct virtio_net_hdr),
+    LARGEST_READ = 65536, /* of a super-packet */
+    /* before a packet: a frame or a segment's headers are written there, whichever is larger */
+    HEADROOM = 256,
+    MAX_FRIENDS = 65536, /* toxcore numbers friends densely from 0 */
+    OURSELVES = 0xffffffff,
+    EVERYBODY = 0xffffffff,
+};
+
+struct friend_path {
+    bool online;
+    uint16_t mtu;
+    uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes;
+    uint64_t drops[DROP_REASONS];
+};
+
+/* As many ICMP errors at once, and per second (RFC 4443 §2.4 f, RFC 1812 §4.3.2.8). */
+struct error_budget {
+    double tokens;
+    uint64_t at_ms;
+};
+
+struct path_settings {
+    int tun;
+    bool vnet_hdr;    /* packets to and from the TUN have a virtio_net_hdr */
+    bool udp_offload; /* the kernel takes UDP super-packets */
+    uint8_t packet_id;
+    size_t frame;     /* FRAME_VPN or FRAME_STACK */
+    uint16_t mtu;     /* largest packet to a friend that has not said otherwise */
+    struct carrier carrier;
+};
+
+struct path {
+    struct path_settings settings;
+    struct prefixes routes;       /* destination -> friend */
+    struct prefixes sources;      /* source -> the one friend that may use it, or OURSELVES */
+    struct prefixes destinations; /* in the scope of a friend or of EVERYBODY: what is theirs to reach */
+    struct friend_path *friends;
+    uint32_t many_friends;
+    uint64_t drops[DROP_REASONS]; /* of packets that belong to no friend */
+
+    struct error_budget errors;
+    struct coalescer coalescer;
+    uint8_t buffer[HEADROOM + VNET_HEADER + LARGEST_READ + 64];
+};
+
+/* NULL: out of memory. */
+struct path *path_new(const struct path_settings *settings);
+void path_free(struct path *path);
+
+/* The friend's state, made offline and with the path's MTU if there was none; NULL: out of memory or range. */
+struct friend_path *path_friend(struct path *path, uint32_t friend_number);
+
+/* Forgets the friend: its state, its routes, what it may use and reach. */
+void path_remove_friend(struct path *path, uint32_t friend_number);
+
+/* Reads the TUN until it is empty, about `budget` packets are sent, or the carrier is congested.
+ * Returns the number of packets sent and dropped; `error` is an errno when the device is gone, else 0. */
+size_t path_read_tun(struct path *path, size_t budget, int *error);
+
+/* A packet of our ID, with it, from a friend; `path` is a struct path. Fit for a lossy_sink. */
+void path_inbound(void *path, uint32_t friend_number, const uint8_t *packet, size_t length);
+
+/* Writes what is held back for coalescing. */
+void path_flush_inbound(struct path *path);
+
+/* Counts a drop for the friend, or for nobody when there is no such friend. */
+void path_drop(struct path *path, uint32_t friend_number, enum drop reason);
+
+/* Writes one packet to the TUN as it is. */
+void device_write(struct path *path, uint32_t friend_number, const uint8_t *packet, size_t length);
+
+/* Writes a super-packet of so many packets: `buffer` begins with its virtio_net_hdr. */
+void device_write_super(struct path *path, uint32_t friend_number, const uint8_t *buffer, size_t length,
+                       unsigned packets);
+
+/* Answers an outbound packet into the TUN with ICMP: too big for `mtu`, or with mtu 0: unreachable,
+ * because it has no route or its peer is offline. Rate-limited; never for errors and multicast. */
+void device_answer_error(struct path *path, const struct packet *packet, enum drop reason, uint16_t mtu);
+
+#endif

@@ -1,0 +1,25 @@
+"""Lossy packets over a Tox handle."""
+
+from libc.stdint cimport uint8_t, uint32_t
+
+from .carrier cimport Carrier, lossy_sink
+from .toxcore cimport Tox
+
+
+cdef class ToxCarrier(Carrier):
+    cdef Tox _tox
+
+    def __init__(self, Tox tox not None):
+        self._tox = tox
+
+    cdef int send(self, uint32_t friend_number, const uint8_t *packet, size_t length) noexcept:
+        return self._tox.send_lossy_raw(friend_number, packet, length)
+
+    cdef void flush(self) noexcept:
+        self._tox.flush_lossy()
+
+    cdef bint congested(self) noexcept:
+        return self._tox.is_congested()
+
+    cdef void set_sink(self, uint8_t packet_id, lossy_sink sink, void *context) noexcept:
+        self._tox.set_lossy_sink(packet_id, sink, context)

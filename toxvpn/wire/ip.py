@@ -1,0 +1,124 @@
+"""IP packets in lossy Tox packets: sizes, frames, and what is a well-formed packet.
+
+In: bytes of lossy packets or of IP packets; out: views on them, or None for what is malformed. The
+compiled packet path does the same without Python (packet.c); this is its readable reference, and
+tests hold one to the other.
+
+How large a packet may be, from the outside in:
+
+    1500  Ethernet
+    1448  an IPv6 packet around toxcore's largest UDP payload (1428 with IPv4)
+    1400  toxcore's largest UDP payload: 27 bytes of its own around a custom packet
+    1373  a custom packet (TOX_MAX_CUSTOM_PACKET_SIZE)
+    1368  an IP packet behind packet ID 200 and struct tun_pi (1372 behind the bare ID 201)
+
+So the default MTU of 1368 fits every path that carries 1448 bytes: Ethernet, PPPoE (1492), most
+mobile networks. On a narrower path the outer UDP packets are fragmented: choose --mtu as the path's
+MTU less 80 (or 60 where Tox runs over IPv4 only), not below 1280, which IPv6 needs.
+"""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from struct import pack, unpack_from
+
+CUSTOM_PACKET_BYTES = 1373
+VPN_PACKET_ID = 200
+STACK_PACKET_ID = 201
+VPN_MTU = CUSTOM_PACKET_BYTES - 5
+STACK_MTU = CUSTOM_PACKET_BYTES - 1
+SMALLEST_IPV6_MTU = 1280  # RFC 8200 §5
+
+ETHERTYPES = {4: 0x0800, 6: 0x86DD}
+TCP, UDP = 6, 17
+UNKNOWN_PROTOCOL = 255
+
+_FRAGMENT = 44
+_AUTHENTICATION = 51
+_EXTENSIONS = {0, 43, _FRAGMENT, _AUTHENTICATION, 60}
+_MAX_EXTENSIONS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What routing needs; `transport` is the offset where the transport header begins."""
+
+    version: int
+    source: IPv4Address | IPv6Address
+    destination: IPv4Address | IPv6Address
+    protocol: int
+    transport: int
+
+
+def frame_vpn(packet: bytes) -> bytes:
+    """The lossy packet for an IP packet of the VPN (docs/wire-format.md §2)."""
+    return pack("!BHH", VPN_PACKET_ID, 0, ETHERTYPES[packet[0] >> 4]) + packet
+
+
+def unframe_vpn_untrusted(data: bytes) -> bytes | None:
+    """The IP packet in a lossy packet; None when flags, EtherType or lengths are wrong."""
+    packet = data[5:]
+    header = parse_untrusted(packet)
+    if header is None or data[:5] != pack("!BHH", VPN_PACKET_ID, 0, ETHERTYPES[header.version]):
+        return None
+    return packet
+
+
+def parse_untrusted(packet: bytes) -> Header | None:
+    """Header of a packet of exactly its own length; None for anything else."""
+    version = packet[0] >> 4 if packet else 0
+    if version == 4:
+        return _parse_ipv4(packet)
+    return _parse_ipv6(packet) if version == 6 else None
+
+
+def _parse_ipv4(packet: bytes) -> Header | None:
+    header = (packet[0] & 15) * 4
+    if len(packet) < 20 or not 20 <= header <= len(packet):
+        return None
+    total, _, fragment, _, protocol = unpack_from("!HHHBB", packet, 2)
+    if total != len(packet):
+        return None
+    first = not fragment & 0x1FFF
+    source, destination = IPv4Address(packet[12:16]), IPv4Address(packet[16:20])
+    return Header(4, source, destination, protocol if first else UNKNOWN_PROTOCOL, header)
+
+
+def _parse_ipv6(packet: bytes) -> Header | None:
+    if len(packet) < 40 or unpack_from("!H", packet, 4)[0] + 40 != len(packet):
+        return None
+    chain = _walk_extensions(packet)
+    if chain is None:
+        return None
+    return Header(6, IPv6Address(packet[8:24]), IPv6Address(packet[24:40]), *chain)
+
+
+def _walk_extensions(packet: bytes) -> tuple[int, int] | None:
+    """Transport protocol and its offset behind the extension headers (RFC 8200 §4); None if cut short."""
+    kind, at = packet[6], 40
+    for _ in range(_MAX_EXTENSIONS + 1):
+        if kind not in _EXTENSIONS:
+            return kind, at
+        if at + 8 > len(packet):
+            return None
+        length = _extension_bytes(kind, packet[at + 1])
+        if at + length > len(packet):
+            return None
+        later = kind == _FRAGMENT and unpack_from("!H", packet, at + 2)[0] & 0xFFF8
+        kind, at = packet[at], at + length
+        if later:
+            break
+    return UNKNOWN_PROTOCOL, at
+
+
+def _extension_bytes(kind: int, length_field: int) -> int:
+    if kind == _FRAGMENT:
+        return 8
+    return (length_field + 2) * 4 if kind == _AUTHENTICATION else (length_field + 1) * 8
+
+
+def checksum(data: bytes) -> int:
+    """The Internet checksum (RFC 1071); 0 over data that contains its own right checksum."""
+    total = sum(int.from_bytes(data[at : at + 2].ljust(2, b"\0"), "big") for at in range(0, len(data), 2))
+    while total > 0xFFFF:
+        total = (total & 0xFFFF) + (total >> 16)
+    return total ^ 0xFFFF

@@ -1,0 +1,42 @@
+"""Longest-prefix look-up in pure Python: the reference that the compiled twin in _native is held to.
+
+In: networks with a value each; out: the value of the longest one that covers an address. The packet
+path keeps three such tables: routes (destination to friend), sources (who may send from where) and
+destinations (what a friend may reach, by scope).
+"""
+
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+
+Network = IPv4Network | IPv6Network
+Address = IPv4Address | IPv6Address
+
+
+class PrefixTable:
+    """Values are friend numbers or the like, 32 bits; scopes divide the table into separate ones."""
+
+    def __init__(self) -> None:
+        self._values: dict[tuple[int, Network], int] = {}
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def set(self, network: Network, value: int, scope: int = 0) -> None:
+        """Adds the prefix, or replaces the value that exactly this prefix had."""
+        self._values[scope, network] = value
+
+    def remove(self, network: Network, scope: int = 0) -> bool:
+        """False when exactly this prefix was not there."""
+        return self._values.pop((scope, network), None) is not None
+
+    def get(self, network: Network, scope: int = 0) -> int | None:
+        """The value of exactly this prefix."""
+        return self._values.get((scope, network))
+
+    def lookup(self, address: Address, scope: int = 0) -> int | None:
+        """The value of the longest prefix that covers `address`."""
+        covering = [
+            (network.prefixlen, value)
+            for (place, network), value in self._values.items()
+            if place == scope and network.version == address.version and address in network
+        ]
+        return max(covering)[1] if covering else None
