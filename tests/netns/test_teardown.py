@@ -73,7 +73,7 @@ def furnish(lab: Lab) -> None:
     inner.popen(["sh", "-c", "sleep 1000 & exec sleep 1000"])
     far.run(["sh", "-c", "setsid sleep 1000 >/dev/null 2>&1 & exit"])  # a daemon
     far.popen(["unshare", "--net", "sleep", "1000"])  # gone to a namespace of its own
-    far.popen(["env", "-i", "sleep", "1000"])  # has forgotten its mark
+    far.run(["sh", "-c", "env -i setsid sleep 1000 >/dev/null 2>&1 & exit"])  # has forgotten its mark
 
 
 def test_a_lab_leaves_nothing_behind() -> None:

@@ -4,6 +4,7 @@ Every function returns once the server listens; the lab stops it at the end, or 
 `bind` is the address to listen on, by default all of them.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -115,7 +116,9 @@ def wait_listening(process: subprocess.Popen[bytes], port: int, timeout_s: float
     def condition() -> bool:
         if process.poll() is not None:
             raise LabError(f"{process.args!r} ended before it listened on port {port}")
-        return port in listening_ports(process.pid)
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            return port in listening_ports(process.pid)
+        return False
 
     wait_until(condition, f"listener on port {port} by {process.args!r}", timeout_s)
 

@@ -96,3 +96,4 @@ def write_nodes_json(path: Path, nodes: list[BootstrapNode]) -> None:
         for node in nodes
     ]
     path.write_text(json.dumps({"nodes": entries}, indent=1))
+    path.chmod(0o644)

@@ -23,7 +23,7 @@ def missing(*programs: str) -> str | None:
     if os.geteuid() != 0:
         return "the network lab needs root"
     if absent := [program for program in (*BASIC, *programs) if not shutil.which(program)]:
-        return f"the network lab needs {', '.join(absent)}, which is not installed"
+        return f"the network lab needs {', '.join(absent)}, not installed here"
     if problem := can_make_namespaces():
         return f"the network lab needs network namespaces: {problem}"
     return None

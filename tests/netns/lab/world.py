@@ -71,7 +71,7 @@ class Lab:
         self.sweep()
         self._record = registry.register(self.name, self.directory)
         try:
-            self.directory.mkdir(mode=0o755)
+            _public_directory(self.directory)
             self._internet.create(FORWARDING)
             self._internet.configure("lo", [f"{GATEWAY_IPV4}/32"])
         except BaseException:
@@ -174,7 +174,7 @@ class Lab:
         namespace = Namespace(f"{self.name}-{name}")
         namespace.create(FORWARDING if forwards else None)
         directory = self.directory / name
-        directory.mkdir(mode=0o755, exist_ok=True)
+        _public_directory(directory)
         host = self.hosts[name] = kind(name, namespace, self._processes, directory)
         return host
 
@@ -193,3 +193,9 @@ class Lab:
         self._internet.configure(far.interface, [f"{GATEWAY_IPV6}/64"], [Route(address) for address in own])
         ways = [Route(f"{GATEWAY_IPV4}/32"), Route("default", GATEWAY_IPV4), Route("default", GATEWAY_IPV6)]
         host.namespace.configure(near.interface, own, ways)
+
+
+def _public_directory(path: Path) -> None:
+    """Make it readable by the unprivileged users of the lab too, whatever our umask is."""
+    path.mkdir(exist_ok=True)
+    path.chmod(0o755)
