@@ -1,5 +1,6 @@
 import asyncio
 import errno
+import fcntl
 import os
 import random
 import signal
@@ -12,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from toxvpn.tcpforward.ends import SocketEnd, StdioEnd
-from toxvpn.tcpforward.relay import MAX_CHUNK_BYTES, Outcome, Relay, RelayResult
+from toxvpn.tcpforward.relay import MAX_CHUNK_BYTES, TURN_BYTES, TURN_STEPS, Outcome, Relay, RelayResult
 
 SocketPair = tuple[socket.socket, socket.socket]
 MakePair = Callable[[], SocketPair]
@@ -24,6 +25,8 @@ async def relay(no_descriptor_is_left: None) -> AsyncIterator[Relay]:
     made = Relay()
     yield made
     made.close()
+    assert not made._readers
+    assert not made._writers
 
 
 class Joined:
@@ -137,6 +140,16 @@ async def test_all_that_was_sent_before_the_end_arrives(joined: Joined) -> None:
     assert (await within_deadline(joined.result)).outcome == Outcome.CLEAN
 
 
+async def test_what_the_kernel_still_has_to_send_outlives_a_clean_end(joined: Joined) -> None:
+    joined.server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32_768)
+    joined.server.shutdown(socket.SHUT_WR)
+    data = BULK[:300_000]
+    await send(joined.client, data)
+    joined.client.close()
+    assert (await within_deadline(joined.result)).outcome == Outcome.CLEAN
+    assert await receive(joined.server, len(data) + 1) == data
+
+
 async def test_a_reset_is_a_reset_at_the_other_end(joined: Joined) -> None:
     await send(joined.client, b"half of it")
     assert await receive(joined.server, 10) == b"half of it"
@@ -248,6 +261,35 @@ async def test_a_flood_does_not_keep_others_waiting(relay: Relay, tcp_pair: Make
         os.close(fd)
 
 
+async def test_a_turn_moves_a_bounded_number_of_bytes(relay: Relay) -> None:
+    source, sink = os.open("/dev/zero", os.O_RDONLY), os.open("/dev/null", os.O_WRONLY)
+    nothing, nowhere = os.pipe()
+    end = StdioEnd(source, nowhere)
+    flood = relay.join(end, StdioEnd(nothing, sink))
+    pump = relay._readers[end.read_fd]
+    for _ in range(10):
+        before = pump.moved_bytes
+        await asyncio.sleep(0)
+        assert pump.moved_bytes - before < TURN_BYTES + MAX_CHUNK_BYTES
+    flood.cancel()
+    await asyncio.sleep(0)
+    for fd in (source, sink, nothing, nowhere):
+        os.close(fd)
+
+
+async def test_a_turn_serves_a_bounded_number_of_pairs(relay: Relay, tcp_pair: MakePair) -> None:
+    pairs = [Joined(relay, tcp_pair) for _ in range(TURN_STEPS + 10)]
+    pumps = [relay._readers[joined.ends[0].read_fd] for joined in pairs]
+    for _ in range(10):
+        await asyncio.sleep(0)
+    for joined in pairs:
+        joined.client.send(b"x")
+    relay._on_events()
+    assert sum(pump.moved_bytes for pump in pumps) == TURN_STEPS
+    for joined in pairs:
+        assert await receive(joined.server, 1) == b"x"
+
+
 async def test_a_killed_process_looks_like_a_reset(tcp_pair: MakePair) -> None:
     client, a = tcp_pair()
     server, b = tcp_pair()
@@ -350,17 +392,28 @@ async def test_nobody_reading_stdout_any_more_resets(relay: Relay, tcp_pair: Mak
 
 
 async def test_a_descriptor_number_used_again_is_not_mixed_up(relay: Relay, tcp_pair: MakePair) -> None:
-    """stdout is closed at the end of its direction; its number goes to the next socket at once."""
+    """stdout is closed at the end of its direction; the next stream may get its number."""
     stdin, typed = os.pipe()
     printed, stdout = os.pipe()
     far, near = tcp_pair()
-    result = relay.join(StdioEnd(stdin, stdout), SocketEnd(near))
+    stdio = StdioEnd(stdin, stdout)
+    number = stdio.write_fd
+    result = relay.join(stdio, SocketEnd(near))
     far.shutdown(socket.SHUT_WR)
     assert await asyncio.to_thread(os.read, printed, 1) == b""
-    joined = Joined(relay, tcp_pair)
+
+    (client, a), (server, b) = tcp_pair(), tcp_pair()
+    again = fcntl.fcntl(a, fcntl.F_DUPFD, number)
+    assert again == number
+    a.close()
+    other = relay.join(SocketEnd(socket.socket(fileno=again)), SocketEnd(b))
     os.close(typed)
     assert (await within_deadline(result)).outcome == Outcome.CLEAN
-    await send(joined.client, b"x")
-    assert await receive(joined.server, 1) == b"x"
+    await asyncio.sleep(0)
+    await send(client, b"x")
+    assert await receive(server, 1) == b"x"
+    client.close()
+    server.close()
+    assert (await within_deadline(other)).outcome == Outcome.CLEAN
     for fd in (stdin, printed, stdout):
         os.close(fd)

@@ -179,7 +179,8 @@ class Relay:
                 self._queue(writer)
             if events & select.EPOLLERR:
                 self._on_error(reader, writer)
-        self._turn()
+        if self._next_turn is None:  # else one of this round of the loop has run already, or will
+            self._turn()
 
     def _on_error(self, reader: _Pump | None, writer: _Pump | None) -> None:
         """Reading gives what came before the error, then the error; where nobody reads, it ends here."""
