@@ -15,7 +15,7 @@ import re
 import secrets
 import tempfile
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -32,13 +32,12 @@ from .processes import Processes
 
 H = TypeVar("H", bound=Host)
 
-HOSTS_IPV4 = IPv4Address("203.0.113.0")
-NODES_IPV4 = IPv4Address("198.51.100.0")
-LINKS_IPV4 = IPv4Address("192.0.2.0")
+HOSTS_IPV4 = IPv4Network("203.0.113.0/24")
+NODES_IPV4 = IPv4Network("198.51.100.0/24")
+LINKS_IPV4 = IPv4Network("192.0.2.0/24")
 IPV6 = IPv6Network("2001:db8::/32")
 GATEWAY_IPV4 = "203.0.113.254"
 GATEWAY_IPV6 = "fe80::1"
-MAX_HOSTS = 253
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +120,8 @@ class Lab:
 
         For a host without internet it is the uplink: the way to everywhere, and where its addresses are.
         """
-        first = 2 * self._made_links
+        v4 = [str(_pick(LINKS_IPV4, 2 * self._made_links + side)) for side in (0, 1)]
         self._made_links += 1
-        v4 = [str(LINKS_IPV4 + first), str(LINKS_IPV4 + first + 1)]
         v6 = [str(IPV6[(self._made_links << 64) + 1]), str(IPV6[(self._made_links << 64) + 2])]
         near, far = End(a.namespace, f"to-{b.name}"), End(b.namespace, f"to-{a.name}")
         cable = Cable.lay(near, far, delay, self._processes)
@@ -148,7 +146,7 @@ class Lab:
         for _ in range(count):
             self._made_nodes += 1
             host = self._new_host(Host, f"node{self._made_nodes}")
-            self._connect(host, (NODES_IPV4 + self._made_nodes, IPV6[0x10000 + self._made_nodes]), None)
+            self._connect(host, (_pick(NODES_IPV4, self._made_nodes), IPV6[0x10000 + self._made_nodes]), None)
             hosts.append(host)
         self.nodes += start_nodes(hosts)
         write_nodes_json(self.nodes_json, self.nodes)
@@ -179,10 +177,8 @@ class Lab:
         return host
 
     def _host_address(self) -> tuple[IPv4Address, IPv6Address]:
-        if self._made_hosts >= MAX_HOSTS:
-            raise LabError(f"one lab has addresses for {MAX_HOSTS} hosts")
         self._made_hosts += 1
-        return HOSTS_IPV4 + self._made_hosts, IPV6[self._made_hosts]
+        return _pick(HOSTS_IPV4, self._made_hosts), IPV6[self._made_hosts]
 
     def _connect(self, host: Host, addresses: tuple[IPv4Address, IPv6Address], delay: Delay | None) -> None:
         host.ipv4, host.ipv6 = map(str, addresses)
@@ -193,6 +189,12 @@ class Lab:
         self._internet.configure(far.interface, [f"{GATEWAY_IPV6}/64"], [Route(address) for address in own])
         ways = [Route(f"{GATEWAY_IPV4}/32"), Route("default", GATEWAY_IPV4), Route("default", GATEWAY_IPV6)]
         host.namespace.configure(near.interface, own, ways)
+
+
+def _pick(network: IPv4Network, number: int) -> IPv4Address:
+    if number >= network.num_addresses - 2:  # the last two are the gateway's and the broadcast address
+        raise LabError(f"one lab has no more addresses in {network}")
+    return network[number]
 
 
 def _public_directory(path: Path) -> None:
