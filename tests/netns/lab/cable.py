@@ -73,9 +73,8 @@ class Cable:
     def loss(self, percent: float, *, towards: Namespace | None = None) -> None:
         """Lose each packet with this chance, in both directions or in that towards one end; 0 ends it.
 
-        In steps of 0.001 %.
-        IPv6 neighbour discovery (and ARP) is spared: packets get lost, not the link. Offload is switched off,
-        or a whole GSO batch would be lost as one packet.
+        The steps are 0.001 %. IPv6 neighbour discovery (and ARP) is spared: packets get lost, not the link.
+        Offload is switched off, or a whole GSO batch would be lost as one packet.
         """
         self.disable_offload()
         for end in self._loss_percent:

@@ -2,7 +2,11 @@
 
 In: the descriptors of the two TAPs and how the wire should behave, on the command line. Out: one byte on
 stdout once it carries. It ends when a TAP goes away. One frame is one packet (no offload is asked for), so
-loss rules and counters on the TAPs see real packets. Bounds measured on 2 cores: see `Delay`.
+loss rules and counters on the TAPs see real packets.
+
+Bounds, measured with iperf3 on 2 cores: 1.4 Gbit/s of TCP at 5 ms each way, 100 Mbit/s of UDP without a loss at
+5 and 50 ms; bursts beyond the 1000 frames that a TAP queues are lost, as at any router. The round trip is the
+delay twice and up to 0.5 ms more; under load of a full core, some ms more.
 """
 
 import argparse
