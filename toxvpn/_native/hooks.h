@@ -42,6 +42,7 @@ ssize_t netio_hook_sendto(int fd, const void *data, size_t length, int flags, co
                           socklen_t to_length);
 ssize_t netio_hook_recvfrom(int fd, void *out, size_t room, int flags, struct sockaddr *from,
                             socklen_t *from_length);
+int netio_hook_setsockopt(int fd, int level, int option, const void *value, socklen_t length);
 int netio_hook_clock_gettime(clockid_t clock, struct timespec *out);
 
 #endif

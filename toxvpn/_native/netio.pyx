@@ -4,7 +4,8 @@ What enters: the calls that libtoxcore makes to the C library and to libsodium. 
 library's own import entries at functions of ours, in four parts, each in force or not by itself:
 
 - sockets: we know exactly which sockets are libtoxcore's (socket, accept, close)
-- batch: many UDP datagrams per system call, both ways (sendto, recvfrom); needs `sockets`
+- batch: many UDP datagrams per system call, both ways (sendto, recvfrom), and the receive buffer that
+  libtoxcore asks for (setsockopt, when privileged); needs `sockets`
 - clock: a handle's clock may run faster for a while (clock_gettime)
 - page_lock: keys stay locked in memory, the scratch of each packet is only wiped (sodium_mlock,
   sodium_munlock)
@@ -33,6 +34,8 @@ cdef extern from "<sys/prctl.h>" nogil:
     int prctl(int option, unsigned long value, unsigned long, unsigned long, unsigned long)
 
 cdef extern from "<sys/socket.h>" nogil:
+    int SOL_SOCKET
+    int SO_RCVBUF
     ctypedef unsigned int socklen_t
     struct sockaddr:
         pass
@@ -84,6 +87,7 @@ cdef extern from "hooks.h" nogil:
                               const sockaddr *to, socklen_t to_length)
     ssize_t netio_hook_recvfrom(int fd, void *out, size_t room, int flags, sockaddr *source,
                                 socklen_t *source_length)
+    int netio_hook_setsockopt(int fd, int level, int option, const void *value, socklen_t length)
     int netio_hook_clock_gettime(clockid_t clock, timespec *out)
 
 
@@ -278,6 +282,10 @@ cdef class Hooked:
 
     def close(self, fd: int) -> None:
         _checked(netio_hook_close(fd))
+
+    def set_receive_buffer(self, fd: int, size: int) -> None:
+        cdef int value = size
+        _checked(netio_hook_setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &value, sizeof(value)))
 
     def sendto(self, fd: int, data: bytes, to: bytes, flags: int = 0) -> int:
         cdef const uint8_t *bytes_out = data

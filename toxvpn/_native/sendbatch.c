@@ -227,7 +227,7 @@ void sendbatch_flush(struct sendbatch *batch)
         if (!send_batch(batch, head)) {
             if (!batch->blocked)
                 netio_counters.deferred += head->count - head->sent;
-            head->closed = batch->blocked = true;
+            batch->blocked = true;
             return;
         }
         batch->first = (batch->first + 1) % BATCHES;

@@ -10,7 +10,7 @@ struct sendbatch;
 
 /* NULL when the kernel has no UDP_SEGMENT, or no memory is left: send plainly then. */
 struct sendbatch *sendbatch_new(int fd);
-void sendbatch_free(struct sendbatch *batch);
+void sendbatch_free(struct sendbatch *batch); /* NULL is fine */
 /* As sendto(2); success also means "kept for the next flush". EAGAIN when the wait is full. */
 ssize_t sendbatch_put(struct sendbatch *batch, const void *data, size_t length, int flags,
                       const struct sockaddr *to, socklen_t to_length);
