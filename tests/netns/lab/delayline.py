@@ -4,9 +4,9 @@ In: the descriptors of the two TAPs and how the wire should behave, on the comma
 stdout once it carries. It ends when a TAP goes away. One frame is one packet (no offload is asked for), so
 loss rules and counters on the TAPs see real packets.
 
-Bounds, measured with iperf3 on 2 cores: 1.4 Gbit/s of TCP at 5 ms each way, 100 Mbit/s of UDP without a loss at
-5 and 50 ms; bursts beyond the 1000 frames that a TAP queues are lost, as at any router. The round trip is the
-delay twice and up to 0.5 ms more; under load of a full core, some ms more.
+Bounds, measured with iperf3 on 2 cores: 1.4 Gbit/s of TCP at 5 ms each way, 100 Mbit/s of UDP without a loss
+at 5 and 50 ms. Bursts beyond the 1000 frames that a TAP queues are lost, as at any router. The round trip is
+the delay twice and up to 0.5 ms more; with a core fully loaded, some ms more.
 """
 
 import argparse
