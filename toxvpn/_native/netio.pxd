@@ -12,7 +12,8 @@ cdef extern from "hooks.h":
 
 
 # One owner per Tox handle. Between enter and leave, sockets that libtoxcore makes are the
-# owner's, its clock is the owner's, and its datagrams are gathered; leave sends what is gathered.
+# owner's, its clock is the owner's, and its datagrams are gathered; leave sends what is gathered
+# (the outermost one, when an owner is entered twice).
 cdef netio_owner *owner_new() noexcept nogil
 cdef void owner_free(netio_owner *owner) noexcept nogil
 cdef netio_owner *enter(netio_owner *owner) noexcept nogil
@@ -22,7 +23,9 @@ cdef void flush(netio_owner *owner) noexcept nogil
 cdef bint congested(netio_owner *owner) noexcept nogil
 # datagrams were received but not yet handed out (bounded turns): iterate again soon
 cdef bint receive_pending(netio_owner *owner) noexcept nogil
+# of the owner's CLOCK_MONOTONIC from now on, never backwards; above 0, at most 100, others are ignored
 cdef void set_clock_rate(netio_owner *owner, double rate) noexcept nogil
 # changes whenever the list of sockets does
 cdef uint32_t sockets_version(netio_owner *owner) noexcept nogil
+# writes at most `room` of them, returns how many it wrote
 cdef size_t sockets(netio_owner *owner, netio_socket *out, size_t room) noexcept nogil
