@@ -54,6 +54,7 @@ def extension(name: str, *c_sources: str, libraries: list[str] | None = None) ->
         f"toxvpn._native.{name}",
         [f"{NATIVE}/{name}.pyx", *(f"{NATIVE}/{source}" for source in c_sources)],
         include_dirs=[NATIVE],
+        depends=[str(header) for header in Path(NATIVE).glob("*.h")],
         libraries=libraries or [],
         extra_compile_args=FLAGS,
     )

@@ -17,8 +17,8 @@ cdef extern from "path.h" nogil:
         DROP_REASONS
         FRAME_VPN
         FRAME_STACK
-        OURSELVES
-        EVERYBODY
+    const uint32_t OURSELVES
+    const uint32_t EVERYBODY
     cdef struct c_carrier "carrier":
         void *context
         int (*send)(void *, uint32_t, const uint8_t *, size_t) noexcept

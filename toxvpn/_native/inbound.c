@@ -34,7 +34,9 @@ static bool unframe_untrusted(const struct path *path, struct packet *packet, co
 /* Cryptokey routing: the longest prefix decides whose a source address is, whatever else a friend may use. */
 static bool allowed_untrusted(struct path *path, uint32_t friend_number, const struct packet *packet) {
     uint32_t owner = OURSELVES, unused;
-    if (!prefixes_lookup(&path->sources, packet->version, packet->source, 0, &owner) || owner != friend_number) {
+    if (friend_number >= path->many_friends ||
+        !prefixes_lookup(&path->sources, packet->version, packet->source, 0, &owner) ||
+        owner != friend_number) {
         path_drop(path, friend_number, DROP_SOURCE);
         return false;
     }

@@ -51,9 +51,10 @@ enum {
     /* before a packet: a frame or a segment's headers are written there, whichever is larger */
     HEADROOM = 256,
     MAX_FRIENDS = 65536, /* toxcore numbers friends densely from 0 */
-    OURSELVES = 0xffffffff,
-    EVERYBODY = 0xffffffff,
 };
+
+/* beyond every friend number */
+static const uint32_t OURSELVES = UINT32_MAX, EVERYBODY = UINT32_MAX;
 
 struct friend_path {
     bool online;
