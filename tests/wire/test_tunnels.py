@@ -273,6 +273,23 @@ class TestBounds:
         assert len(outgoing(tunnels)) == MAX_CONTROL_PACKETS
         assert tunnels.drops == {DropReason.FLOOD: 6, DropReason.UNKNOWN_TUNNEL: 1}
 
+    def test_what_was_passed_on_or_belonged_to_a_closed_tunnel_does_not_count(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("toxvpn.wire.tunnels.MAX_FRIEND_BUFFERED_BYTES", 1000)
+        tunnels = new(toxvpn=False)
+        handle = serve(tunnels)
+        for tunnel_id in range(4, 24, 2):
+            serve(tunnels)
+            tunnels.receive_packet(packet(V2, TCP, tunnel_id, bytes(500)), 0.0)
+            tunnels.receive_packet(packet(V2, FIN, tunnel_id), 0.0)
+            tunnels.receive_packet(packet(V2, TCP, 2, bytes(500)), 0.0)
+            tunnels.consumed(handle, 500)
+            assert not [event for event in events(tunnels) if isinstance(event, Reset)]
+        for _ in range(3):
+            tunnels.receive_packet(packet(V2, TCP, 2, bytes(500)), 0.0)
+        assert events(tunnels)[-1] == Reset(handle, ResetReason.BUFFER_FULL)
+
     def test_ids_are_given_in_turn_and_skip_those_in_use(self) -> None:
         tunnels = new()
         kept = serve(tunnels)
