@@ -29,6 +29,12 @@ def enter_new_netns() -> None:
         raise OSError(ctypes.get_errno(), "unshare")
 
 
+def enter_netns(descriptor: int) -> None:
+    """Moves the calling thread into the namespace that `descriptor` (of /proc/…/ns/net) refers to."""
+    if _libc.setns(descriptor, _CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), "setns")
+
+
 def fork() -> int:
     """os.fork() for tests: the child must end in os._exit()."""
     with warnings.catch_warnings():
