@@ -40,12 +40,12 @@ class LosslessRoad:
     def __init__(self, node: Node, serve: Serve | None = None) -> None:
         self.node = node
         self.serve = serve
-        self.blocked: set[Conversation] = set()
+        self._blocked: set[Conversation] = set()
         self._conversations: dict[bytes, Conversation] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         node.subscribe(self._hear)
         node.on_lossless_id(PACKET_ID, self._receive)
-        node.after_turn.append(self._unblock)
+        node.after_turn.append(self._retry)
 
     async def open(self, peer: Peer, host: str, port: int) -> TunnelStream:
         return await self.conversation(peer).open(host, port)
@@ -80,12 +80,12 @@ class LosslessRoad:
 
     def _hear(self, event: NodeEvent) -> None:
         if isinstance(event, PeerConnection):
-            conversation = self.conversation(event.peer)
-            if not event.peer.online:
-                conversation.lost()
-            elif not conversation.tunnels.online:
-                conversation.tunnels.connected(conversation.now())
-                conversation.soon()
+            if event.peer.online:
+                self.conversation(event.peer).found()
+            elif (known := self._conversations.get(event.peer.public_key)) is not None:
+                known.lost()
+                if known.idle:  # a server sees many passing clients
+                    del self._conversations[event.peer.public_key]
         elif isinstance(event, PeerStatus):
             conversation = self.conversation(event.peer)
             said = status.decode(event.text)
@@ -94,9 +94,17 @@ class LosslessRoad:
             conversation.tunnels.peer_status(said.speaks_toxvpn, conversation.now())
             conversation.soon()
 
-    def _unblock(self) -> None:
-        for conversation in list(self.blocked):
-            conversation.soon()
+    def block(self, conversation: "Conversation", blocked: bool) -> None:
+        """Whether packets of it wait for toxcore to take them."""
+        if blocked:
+            self._blocked.add(conversation)
+        else:
+            self._blocked.discard(conversation)
+        self.node.brake(bool(self._blocked))
+
+    def _retry(self) -> None:
+        for conversation in list(self._blocked):
+            conversation.pump()
 
 
 class Conversation:
@@ -107,7 +115,7 @@ class Conversation:
         self._road = road
         self._peer = peer
         self._loop = asyncio.get_running_loop()
-        self._streams: dict[int, TunnelStream] = {}
+        self.streams: dict[int, TunnelStream] = {}
         self._opening: dict[int, asyncio.Future[TunnelStream]] = {}
         self._pings: dict[int, asyncio.Future[float]] = {}
         self._serving: dict[int, asyncio.Task[None]] = {}
@@ -122,11 +130,22 @@ class Conversation:
     def now(self) -> float:
         return self._loop.time()
 
+    @property
+    def idle(self) -> bool:
+        """Whether nobody has anything to do with it."""
+        return not (self.streams or self._opening or self._serving or self._pings)
+
     # -- what comes in
 
     def receive(self, packet: bytes) -> None:
         self.tunnels.receive_packet(packet, self.now())
         self.soon()
+
+    def found(self) -> None:
+        """The peer is online, perhaps only by another path than before."""
+        if not self.tunnels.online:
+            self.tunnels.connected(self.now())
+            self.soon()
 
     def lost(self) -> None:
         self.tunnels.connection_lost()
@@ -167,7 +186,7 @@ class Conversation:
 
     def forget(self, handle: int) -> None:
         """The stream has ended: nothing is to be told to it any more."""
-        self._streams.pop(handle, None)
+        self.streams.pop(handle, None)
 
     def soon(self) -> None:
         """After the loop's present round, so that what belongs together leaves in one batch."""
@@ -183,18 +202,19 @@ class Conversation:
     def pump(self) -> None:
         """Events to the streams, packets to toxcore until its queue is full, the next timer."""
         node = self._road.node
-        self._road.blocked.discard(self)
+        blocked = False
         self._deliver_events()
         node.tox.cork()
         try:
             while (packet := self.tunnels.next_packet()) is not None:
                 if node.send_lossless(self._peer, packet) is not SendResult.SENT:
-                    self._road.blocked.add(self)  # its queue is full, or the peer just left
+                    blocked = self._peer.online  # else it has just left
                     break
                 self.tunnels.packet_sent()
                 self._deliver_events()
         finally:
             node.tox.uncork()
+        self._road.block(self, blocked)
         self._set_timer()
 
     def _deliver_events(self) -> None:
@@ -213,7 +233,7 @@ class Conversation:
     def _timed(self) -> None:
         self._timer = self._timer_s = None
         self.tunnels.handle_timer(self.now())
-        self.pump()
+        self.soon()
 
     # -- events
 
@@ -243,7 +263,7 @@ class Conversation:
         | tunnel_events.Closed
         | tunnel_events.Reset,
     ) -> None:
-        stream = self._streams.get(event.handle)
+        stream = self.streams.get(event.handle)
         if stream is None:
             return
         match event:
@@ -268,7 +288,7 @@ class Conversation:
         if opening is None or opening.done():
             self.tunnels.reset(handle, self.now())
             return
-        stream = self._streams[handle] = TunnelStream(self, handle)
+        stream = self.streams[handle] = TunnelStream(self, handle)
         opening.set_result(stream)
 
     async def _serve(self, handle: int, host_untrusted: str, port: int) -> None:
@@ -285,7 +305,7 @@ class Conversation:
         if not self.tunnels.accept(handle):
             local.close(clean=True)
             return
-        stream = self._streams[handle] = TunnelStream(self, handle)
+        stream = self.streams[handle] = TunnelStream(self, handle)
         self.soon()
         await stream.relay(local)
 

@@ -26,6 +26,14 @@ log = logging.getLogger("toxvpn.tox")
 TICK_S = 0.25
 """How often bootstrapping, repeated requests and the clock's rate are looked at."""
 
+BRAKED_TURN_S = 0.01
+"""Between turns while toxcore's rate control refuses lossless packets.
+
+It refills its allowance by time, and takes a turn with an empty one for congestion: at a few hundred
+packets per second, turns on every wake-up of the socket keep the rate at 0.13 MB/s for ever.
+Spaced by 5 to 20 ms it grows 1.6 times per second (docs/decisions/0004-braked-turns.md).
+"""
+
 Lossless = Callable[[Peer, bytes], None]
 
 
@@ -53,6 +61,7 @@ class Node:
         self._lossless: dict[int, Lossless] = {}
         self._inbox: deque[Event | tuple[Peer, bytes]] = deque()
         self._dispatching = False
+        self._braked = False
         self._timer: asyncio.TimerHandle | None = None
         self._turned_s = 0.0
         self._ticked_s = float("-inf")
@@ -122,6 +131,10 @@ class Node:
     def send_lossless(self, peer: Peer, packet: bytes | bytearray | memoryview) -> SendResult:
         return self.tox.send_lossless(peer.number, packet)
 
+    def brake(self, braked: bool) -> None:
+        """Whether lossless packets wait because toxcore takes no more for now."""
+        self._braked = braked
+
     # -- who hears what ------------------------------------------------------------------------
 
     def subscribe(self, hear: Callable[[Event], None]) -> None:
@@ -151,6 +164,10 @@ class Node:
     def _prepare_next(self) -> None:
         if self._turned_s - self._ticked_s >= TICK_S:
             self._tick(self._turned_s)
+        if self._braked:
+            self._watch.forget()
+            self._arm(BRAKED_TURN_S)
+            return
         self._watch.refresh()
         if self.tox.receive_pending:
             self._loop.call_soon(self.turn)
@@ -163,13 +180,15 @@ class Node:
         return self.tox.iteration_interval_ms() / 1000 / self._rate
 
     def _arm(self, delay_s: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         self._timer = self._loop.call_later(delay_s, self._timed)
 
     def _timed(self) -> None:
         # socket turns leave the timer alone; it finds out here that one was lately enough
         self._timer = None
         remaining_s = self._turned_s + self._interval_s() - self.now()
-        if remaining_s > 0.001:
+        if remaining_s > 0.001 and not self._braked:
             self._arm(remaining_s)
         else:
             self.turn()
@@ -244,6 +263,8 @@ class Node:
     def on_self_connection(self, connection: Connection) -> None:
         log.info("Tox network: %s", connection.path)
         self.connection = connection
+        if self._pace is not None and not self._peers:
+            self._pace.connected()  # nobody to look for: the normal speed will do
         self._inbox.append(SelfConnection(connection))
 
     def on_friend_request(self, public_key: bytes, message: bytes) -> None:

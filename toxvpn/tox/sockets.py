@@ -30,10 +30,10 @@ class SocketWatch:
         version = self._tox.sockets_version
         if version == self._version:
             return
-        self._version = version
         found = [fd for fd, _ in self._tox.sockets()] or find_udp_sockets(self._tox.udp_port)
         # a number may have been closed and given to a new socket: register all of them anew
         self.forget()
+        self._version = version
         for fd in found:
             self._loop.add_reader(fd, self._wake)
         self._watched = found
@@ -52,6 +52,8 @@ class SocketWatch:
             call()
 
     def forget(self) -> None:
+        """No more wake-ups until the next `refresh`."""
+        self._version = None
         for fd in self._watched:
             self._loop.remove_reader(fd)
             self._loop.remove_writer(fd)
