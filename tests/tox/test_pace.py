@@ -35,3 +35,12 @@ def test_starting_again_does_not_prolong() -> None:
     pace.start(0)
     pace.start(BURST_S - 1)
     assert pace.rate(BURST_S) == 1
+
+
+def test_with_nobody_to_look_for_the_next_burst_need_not_wait() -> None:
+    pace = Pace()
+    pace.start(0)
+    pace.alone()
+    assert pace.rate(1) == 1
+    pace.start(2)
+    assert pace.rate(2) == FAST_RATE

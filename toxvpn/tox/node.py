@@ -264,7 +264,7 @@ class Node:
         log.info("Tox network: %s", connection.path)
         self.connection = connection
         if self._pace is not None and not self._peers:
-            self._pace.connected()  # nobody to look for: the normal speed will do
+            self._pace.alone()
         self._inbox.append(SelfConnection(connection))
 
     def on_friend_request(self, public_key: bytes, message: bytes) -> None:

@@ -27,6 +27,11 @@ class Pace:
         """A peer is connected: normal speed from here on."""
         self._ends_s = None
 
+    def alone(self) -> None:
+        """We are in the network and look for nobody; the next burst need not wait."""
+        self._ends_s = None
+        self._rested_s = float("-inf")
+
     def rate(self, now: float) -> float:
         if self._ends_s is not None and now >= self._ends_s:
             self._ends_s = None
