@@ -1,0 +1,210 @@
+"""The private stack: kernel TCP of our own, apart from the host's network, over one TUN interface.
+
+In: our overlay address. Out: the TUN descriptor (for the datapath, which carries its packets through
+Tox), a listener on it (for the serving side), sockets to connect with (for the calling side). All
+of it belongs to a namespace that a helper process made (`stack_helper.py`); nothing of the host's
+network is touched, and nothing is left when the last descriptor is closed.
+
+Where the machine does not allow it, StackUnavailableError says why, and forwards take the tuntox road.
+"""
+
+import asyncio
+import contextlib
+import errno
+import json
+import os
+import socket
+import subprocess
+import sys
+from array import array
+from collections import deque
+from ipaddress import IPv6Address
+from pathlib import Path
+from typing import Any, Self
+
+from ..errors import ToxvpnError
+from ..tun.device import Offload, TunDevice
+from ..wire.addressing import OVERLAY_IPV6
+
+MTU_BYTES = 1372  # largest custom packet of Tox, 1373 bytes, less the packet ID (docs/wire-format.md §4)
+START_TIMEOUT_S = 10.0
+STOP_TIMEOUT_S = 2.0
+SPARE_SOCKETS = 16  # asked for at once, so that most streams wait for no answer of the helper
+ANSWER_BYTES = 4096
+
+# -I: neither PYTHON* variables nor the current folder count, only the sys.path we have ourselves.
+BOOT = (
+    "import sys; sys.path[:] = sys.argv[4:]; "
+    "from toxvpn.tcpforward import stack_helper; "
+    "stack_helper.main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])"
+)
+# Of the environment it gets what an interpreter may need to start, and no secrets.
+ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL")
+
+
+class StackUnavailableError(ToxvpnError):
+    """No private stack here, or not any more; `str()` is the reason, for log and status."""
+
+
+_Answer = tuple[dict[str, Any], list[int]]  # what it says, and the descriptors beside it
+
+
+class Stack:
+    """Made by `start`, and running until `close`.
+
+    `lost` is done, with the reason, as soon as the helper is gone. Then there are no new sockets;
+    those there are, and the TUN, go on working.
+    """
+
+    tun: TunDevice
+    congestion_control: str
+
+    def __init__(
+        self, address: IPv6Address, control: socket.socket, helper: "subprocess.Popen[bytes]"
+    ) -> None:
+        self.address = address
+        self._loop = asyncio.get_running_loop()
+        self.lost: asyncio.Future[str] = self._loop.create_future()
+        self._control = control
+        self._helper = helper
+        self._helper_fd = os.pidfd_open(helper.pid)
+        self._answers: deque[asyncio.Future[_Answer]] = deque()  # those awaited, in the order of the requests
+        self._spare: deque[socket.socket] = deque()
+        self._refilling = asyncio.Lock()
+        self._loop.add_reader(self._control, self._on_answers)
+        self._loop.add_reader(self._helper_fd, self._on_exit)
+
+    @classmethod
+    async def start(cls, address: IPv6Address) -> Self:
+        """`address` is ours in the overlay. Takes about 0.3 s. Raises StackUnavailableError."""
+        control, helper = _spawn(address)
+        stack = cls(address, control, helper)
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                facts, descriptors = await stack._answer()
+        except TimeoutError:
+            await stack.close()
+            raise StackUnavailableError(
+                f"the helper process did not answer in {START_TIMEOUT_S:g} s"
+            ) from None
+        except BaseException:
+            await stack.close()
+            raise
+        stack.tun = TunDevice(descriptors[0], facts["name"], facts["vnet_hdr"], Offload(facts["offload"]))
+        stack.congestion_control = facts["congestion_control"]
+        return stack
+
+    async def listen(self, port: int) -> socket.socket:
+        """A non-blocking listener on the stack's address. Raises StackUnavailableError."""
+        _, descriptors = await self._ask({"listen": port})
+        return _socket(descriptors[0])
+
+    async def socket(self) -> socket.socket:
+        """A fresh non-blocking TCP socket over IPv6, to connect with. Raises StackUnavailableError."""
+        async with self._refilling:
+            if not self._spare:
+                _, descriptors = await self._ask({"sockets": SPARE_SOCKETS})
+                self._spare.extend(_socket(fd) for fd in descriptors)
+            return self._spare.popleft()
+
+    async def close(self) -> None:
+        """Ends the helper. Whoever reads the TUN descriptor must have let go of it."""
+        if self._control.fileno() < 0:
+            return
+        self._loop.remove_reader(self._control)
+        self._control.close()
+        while self._spare:
+            self._spare.pop().close()
+        if hasattr(self, "tun"):
+            self.tun.close()
+            del self.tun
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                await asyncio.shield(self.lost)
+        if not self.lost.done():
+            self._helper.kill()
+            await self.lost
+
+    async def _ask(self, request: dict[str, int]) -> "_Answer":
+        if self.lost.done():
+            raise StackUnavailableError(self.lost.result())
+        try:
+            self._control.send(json.dumps(request).encode())
+        except OSError as error:
+            raise StackUnavailableError(f"the helper process does not answer: {error.strerror}") from None
+        return await self._answer()
+
+    async def _answer(self) -> "_Answer":
+        future: asyncio.Future[_Answer] = self._loop.create_future()
+        self._answers.append(future)
+        return await future
+
+    def _on_answers(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while self._control.fileno() >= 0:
+                data, descriptors = _receive(self._control)
+                if not data:
+                    self._loop.remove_reader(self._control)
+                    return
+                _settle(self._answers.popleft(), json.loads(data), descriptors)
+
+    def _on_exit(self) -> None:
+        self._on_answers()  # its last word may explain it
+        self._loop.remove_reader(self._helper_fd)
+        os.close(self._helper_fd)
+        reason = f"the helper process has ended with status {self._helper.wait()}"
+        self.lost.set_result(reason)
+        for future in self._answers:
+            if not future.done():
+                future.set_exception(StackUnavailableError(reason))
+
+
+def _spawn(address: IPv6Address) -> tuple[socket.socket, "subprocess.Popen[bytes]"]:
+    """In the thread of the event loop: the helper dies with the thread that started it (prctl(2))."""
+    config = json.dumps({"address": str(address), "prefix": str(OVERLAY_IPV6), "mtu": MTU_BYTES})
+    root = str(Path(__file__).parents[2])
+    paths = [*filter(None, sys.path), *([] if root in sys.path else [root])]
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setblocking(False)
+    with theirs:
+        arguments = [str(theirs.fileno()), str(os.getpid()), config, *paths]
+        try:
+            helper = subprocess.Popen(
+                [sys.executable, "-I", "-c", BOOT, *arguments],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                env={name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
+            )
+        except OSError as error:
+            ours.close()
+            raise StackUnavailableError(f"no helper process: {error.strerror}") from None
+    return ours, helper
+
+
+def _receive(control: socket.socket) -> tuple[bytes, list[int]]:
+    """As `socket.recv_fds`, which does not hand its flags on, but closed on exec. Raises OSError."""
+    room = socket.CMSG_LEN(SPARE_SOCKETS * array("i").itemsize)
+    data, ancillary, _, _ = control.recvmsg(ANSWER_BYTES, room, socket.MSG_CMSG_CLOEXEC)
+    descriptors = array("i")
+    for _, _, content in ancillary:
+        descriptors.frombytes(content[: len(content) - len(content) % descriptors.itemsize])
+    return data, list(descriptors)
+
+
+def _settle(future: "asyncio.Future[_Answer]", answer: dict[str, Any], descriptors: list[int]) -> None:
+    if "error" not in answer and not descriptors:  # they are lost when we have no room for them
+        answer["error"] = os.strerror(errno.EMFILE)
+    if future.done():  # who asked has been cancelled
+        for fd in descriptors:
+            os.close(fd)
+    elif "error" in answer:
+        future.set_exception(StackUnavailableError(answer["error"]))
+    else:
+        future.set_result((answer, descriptors))
+
+
+def _socket(fd: int) -> socket.socket:
+    sock = socket.socket(socket.AF_INET6, socket.SOCK_STREAM, fileno=fd)
+    sock.setblocking(False)
+    return sock
