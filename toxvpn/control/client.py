@@ -1,0 +1,99 @@
+"""The control socket's asking side, for the command line: one call, one answer, no event loop.
+
+Neighbours: protocol.py is the language; cli/ asks.
+"""
+
+import contextlib
+import os
+import select
+from pathlib import Path
+from typing import Any, Self
+
+from ..errors import NoPermissionError, NotRunningError, ToxvpnError
+from . import socketfile
+from .protocol import MAX_ANSWER_BYTES, Request, decode_answer, encode_request
+
+ANSWER_S = 10.0
+"""A daemon answers at once, unless its loop is stuck."""
+
+
+class Client:
+    """A connection to the toxvpn whose control socket is in `directory`.
+
+    Raises NotRunningError when there is none, NoPermissionError when it is somebody else's.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        path = directory / socketfile.SOCKET_NAME
+        try:
+            self._socket = socketfile.connect(directory, ANSWER_S)
+        except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
+            raise NotRunningError(
+                f"toxvpn is not running (nobody answers at {path}): start it with `toxvpn up`"
+            ) from None
+        except PermissionError:
+            raise NoPermissionError(
+                f"{path} belongs to another user: only that one and root may control this toxvpn (try sudo)"
+            ) from None
+        except OSError as error:
+            raise ToxvpnError(f"toxvpn does not answer at {path}: {error}") from error
+        self._answers = self._socket.makefile("rb")
+
+    def call(self, do: str, *, timeout_s: float | None = ANSWER_S, **arguments: object) -> Any:
+        """The result of what is asked for; arguments that are None are left out.
+
+        `timeout_s` None waits for ever. Raises the error that the daemon had, ToxvpnError when it
+        does not answer in time, NotRunningError when it ends meanwhile.
+        """
+        given = {name: value for name, value in arguments.items() if value is not None}
+        self._socket.settimeout(timeout_s)
+        try:
+            # who is refused has been told so and hung up on, maybe before we asked
+            with contextlib.suppress(BrokenPipeError):
+                self._socket.sendall(encode_request(Request(do, given)))
+            line = self._answers.readline(MAX_ANSWER_BYTES)
+        except TimeoutError:
+            raise ToxvpnError(f"toxvpn runs but did not answer {do!r} within {timeout_s:g} s") from None
+        except ConnectionResetError:
+            line = b""
+        if not line.endswith(b"\n"):
+            raise NotRunningError("toxvpn has ended, or ended the conversation")
+        return decode_answer(line)
+
+    def process(self) -> "Process | None":
+        """The daemon's process; None when it cannot be seen from here."""
+        pid = socketfile.credentials(self._socket).pid
+        try:
+            return Process(os.pidfd_open(pid)) if pid else None
+        except OSError:
+            return None
+
+    def close(self) -> None:
+        self._answers.close()
+        self._socket.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+class Process:
+    """A process that one can wait for though it is not our child (pidfd_open(2))."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether it has ended, within that time."""
+        return bool(select.select([self._descriptor], [], [], timeout_s)[0])
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
+def call(directory: Path, do: str, *, timeout_s: float | None = ANSWER_S, **arguments: object) -> Any:
+    """One call on a connection of its own. Raises as Client and Client.call do."""
+    with Client(directory) as client:
+        return client.call(do, timeout_s=timeout_s, **arguments)

@@ -1,0 +1,158 @@
+"""The control socket's serving side, in the daemon's loop: requests in, handlers called, answers out.
+
+Whoever can do something registers it: `server.register("status", handler)`. A handler gets the
+Request, may take its time, and returns what JSON can hold, or raises a ToxvpnError, which the client
+raises again. Only root and the daemon's own user are served. A client that goes away cancels what it
+asked for. Neighbours: protocol.py is the language, socketfile.py the file, commands.py what is served.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from ..errors import NoPermissionError, ToxvpnError
+from . import socketfile
+from .protocol import (
+    MAX_REQUEST_BYTES,
+    BadRequestError,
+    Lines,
+    Request,
+    decode_request,
+    encode_error,
+    encode_result,
+)
+
+log = logging.getLogger("toxvpn.control")
+
+MOST_WAITING = 16
+"""Requests of one client that wait for the answer to an earlier one."""
+
+Handler = Callable[[Request], Awaitable[object]]
+
+
+class ControlServer:
+    """Serves `directory`/control.sock; the directory exists, and is the daemon's alone.
+
+    `start()` once, inside the loop; `close()` any number of times.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._handlers: dict[str, Handler] = {}
+        self._allowed = {0, os.geteuid()}
+        self._server: asyncio.Server | None = None
+        self._identity = (0, 0)
+        self._sessions: set[Session] = set()
+
+    def register(self, do: str, handler: Handler) -> None:
+        """One handler for each word."""
+        assert do not in self._handlers, do
+        self._handlers[do] = handler
+
+    async def start(self) -> None:
+        """Raises ToxvpnError when another process serves that socket, ConfigError, NoPermissionError."""
+        listener = socketfile.listen(self.directory)
+        self._identity = socketfile.identify(self.directory / socketfile.SOCKET_NAME)
+        # create_unix_server would, from Python 3.13 on, remove the file by an address that is a detour
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: Session(self), sock=listener)
+
+    def close(self) -> None:
+        """Ends every session, cancels what runs for them, and removes the socket."""
+        if self._server is None:
+            return
+        self._server.close()
+        self._server = None
+        socketfile.remove(self.directory, self._identity)
+        for session in list(self._sessions):
+            session.close()
+
+    async def answer(self, request: Request) -> bytes:
+        try:
+            handler = self._handlers.get(request.do)
+            if handler is None:
+                raise BadRequestError(f"the toxvpn that runs here cannot do {request.do!r}")
+            return encode_result(await handler(request))
+        except ToxvpnError as error:
+            return encode_error(error)
+        except Exception as error:
+            log.exception("the control command %r failed", request.do)
+            return encode_error(
+                ToxvpnError(f"an error of toxvpn itself, see its log: {type(error).__name__}")
+            )
+
+    def welcome(self, session: "Session", uid: int) -> None:
+        """Raises NoPermissionError for a user who has no business here."""
+        if uid not in self._allowed:
+            raise NoPermissionError("only root and the user that toxvpn runs as may control it")
+        self._sessions.add(session)
+
+    def left(self, session: "Session") -> None:
+        self._sessions.discard(session)
+
+
+class Session(asyncio.Protocol):
+    """One client: its requests are answered one after the other."""
+
+    def __init__(self, server: ControlServer) -> None:
+        self._server = server
+        self._lines = Lines(MAX_REQUEST_BYTES)
+        self._waiting: list[bytes] = []
+        self._task: asyncio.Task[None] | None = None
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        try:
+            uid = socketfile.credentials(transport.get_extra_info("socket")).uid
+            self._server.welcome(self, uid)
+        except NoPermissionError as error:
+            log.warning("user %d was refused at the control socket", uid)
+            self._refuse(error)
+
+    def data_received(self, data: bytes) -> None:
+        if self._transport.is_closing():
+            return
+        try:
+            self._waiting += self._lines.feed(data)
+            if len(self._waiting) > MOST_WAITING:
+                raise BadRequestError(f"more than {MOST_WAITING} requests at once")
+        except BadRequestError as error:
+            self._refuse(error)
+            return
+        self._next()
+
+    def eof_received(self) -> None:
+        """Returning None closes: who does not listen any more gets no answer."""
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._server.left(self)
+        self._waiting.clear()
+        if self._task is not None:
+            self._task.cancel()
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def _refuse(self, error: ToxvpnError) -> None:
+        self._transport.write(encode_error(error))
+        self._transport.close()
+
+    def _next(self) -> None:
+        if self._task is None and self._waiting:
+            self._task = asyncio.get_running_loop().create_task(self._serve(self._waiting.pop(0)))
+
+    async def _serve(self, line: bytes) -> None:
+        try:
+            try:
+                answer = await self._server.answer(decode_request(line))
+            except BadRequestError as error:
+                answer = encode_error(error)
+            self._transport.write(answer)
+        finally:
+            self._task = None
+        if not self._transport.is_closing():
+            self._next()

@@ -1,0 +1,124 @@
+"""The control socket as a file: made private and only where no other daemon answers, found again, removed.
+
+A UNIX socket's address holds 107 bytes and a directory given with -C may be longer: then the address
+goes by way of /proc/self/fd. Neighbours: server.py listens, client.py connects.
+"""
+
+import contextlib
+import os
+import socket
+import stat
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import ConfigError, NoPermissionError, ToxvpnError
+
+SOCKET_NAME = "control.sock"
+SOCKET_MODE = 0o600
+LONGEST_ADDRESS_BYTES = 107  # unix(7): sun_path has 108, the last is NUL
+BACKLOG = 64
+
+_CREDENTIALS = struct.Struct("iII")  # struct ucred: pid, uid, gid
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Who is at the other end of a UNIX socket. `pid` 0: a process of another pid namespace."""
+
+    pid: int
+    uid: int
+
+
+def credentials(connection: socket.socket) -> Credentials:
+    """As they were when it connected, or for a client: when the server began to listen (unix(7))."""
+    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    pid, uid, _ = _CREDENTIALS.unpack(raw)
+    return Credentials(pid, uid)
+
+
+@contextlib.contextmanager
+def address(path: Path) -> Iterator[str]:
+    """An address of the socket `path`, good inside the `with`. Raises OSError."""
+    if len(os.fsencode(path)) <= LONGEST_ADDRESS_BYTES:
+        yield str(path)
+        return
+    descriptor = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{descriptor}/{path.name}"
+    finally:
+        os.close(descriptor)
+
+
+def connect(directory: Path, timeout_s: float | None) -> socket.socket:
+    """A connection to whoever listens there. Raises OSError."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection.settimeout(timeout_s)
+    try:
+        with address(directory / SOCKET_NAME) as where:
+            connection.connect(where)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def listen(directory: Path) -> socket.socket:
+    """A listening socket that only its owner and root can connect to; replaces one that nobody serves.
+
+    Raises ToxvpnError when another process serves it, ConfigError when something else has the name,
+    NoPermissionError.
+    """
+    path = directory / SOCKET_NAME
+    try:
+        check_unserved(path)
+        return listen_as(path)
+    except OSError as error:
+        kind = NoPermissionError if isinstance(error, PermissionError) else ToxvpnError
+        raise kind(f"cannot make the control socket {path}: {os.strerror(error.errno or 0)}") from error
+
+
+def listen_as(path: Path) -> socket.socket:
+    """Takes the name only when it already listens: a socket that is there is one that answers."""
+    fresh = path.with_name(f".{path.name}.new")
+    fresh.unlink(missing_ok=True)  # left by a run that was killed here
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        os.fchmod(listener.fileno(), SOCKET_MODE)  # what bind makes has this mode from the first moment
+        with address(fresh) as where:
+            listener.bind(where)
+        listener.listen(BACKLOG)
+        fresh.replace(path)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def check_unserved(path: Path) -> None:
+    """Raises ToxvpnError when a daemon answers there, ConfigError when it is no socket; OSError."""
+    try:
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise ConfigError(f"{path} is in the way of the control socket: move it away")
+        connect(path.parent, timeout_s=1.0).close()
+    except (FileNotFoundError, ConnectionRefusedError):
+        return  # of a daemon that was killed
+    except (TimeoutError, BlockingIOError):
+        pass  # somebody listens, and is busy
+    raise ToxvpnError(
+        f"another toxvpn runs with {path}: stop it (toxvpn down), or give this one its own -C DIR"
+    )
+
+
+def remove(directory: Path, identity: tuple[int, int]) -> None:
+    """Removes the socket if it still is the one of that (device, inode)."""
+    path = directory / SOCKET_NAME
+    with contextlib.suppress(OSError):
+        if identify(path) == identity:
+            path.unlink()
+
+
+def identify(path: Path) -> tuple[int, int]:
+    found = path.lstat()
+    return found.st_dev, found.st_ino
