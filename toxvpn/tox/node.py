@@ -135,6 +135,10 @@ class Node:
         """Whether lossless packets wait because toxcore takes no more for now."""
         self._braked = braked
 
+    def when_writable(self, call: Callable[[], None]) -> None:
+        """Calls once when toxcore's UDP socket takes data again (`tox.congested` was true)."""
+        self._watch.when_writable(call)
+
     # -- who hears what ------------------------------------------------------------------------
 
     def subscribe(self, hear: Callable[[Event], None]) -> None:

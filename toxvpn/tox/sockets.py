@@ -23,7 +23,7 @@ class SocketWatch:
         self._wake = wake
         self._version: int | None = None
         self._watched: list[int] = []
-        self._drain: Callable[[], None] | None = None
+        self._to_call: list[Callable[[], None]] = []
 
     def refresh(self) -> None:
         """After every call that may have opened or closed a socket of toxcore's."""
@@ -37,18 +37,25 @@ class SocketWatch:
         for fd in found:
             self._loop.add_reader(fd, self._wake)
         self._watched = found
+        if self._to_call:
+            self._add_writers()
 
-    def when_writable(self, call: Callable[[], None] | None) -> None:
-        """Calls once when a datagram socket takes data again."""
-        self._drain = call
+    def when_writable(self, call: Callable[[], None]) -> None:
+        """Calls once when the datagram sockets take data again."""
+        if call not in self._to_call:
+            self._to_call.append(call)
+        self._add_writers()
+
+    def _add_writers(self) -> None:
         for fd, datagram in self._tox.sockets():
-            if datagram and call is not None:
-                self._loop.add_writer(fd, self._writable, fd)
+            if datagram and fd in self._watched:
+                self._loop.add_writer(fd, self._writable)
 
-    def _writable(self, fd: int) -> None:
-        self._loop.remove_writer(fd)
-        call, self._drain = self._drain, None
-        if call is not None:
+    def _writable(self) -> None:
+        for fd in self._watched:
+            self._loop.remove_writer(fd)
+        calls, self._to_call = self._to_call, []
+        for call in calls:
             call()
 
     def forget(self) -> None:

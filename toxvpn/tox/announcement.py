@@ -1,0 +1,32 @@
+"""What we say of ourselves in the status message: several parts contribute, one message results."""
+
+from dataclasses import replace
+from ipaddress import IPv4Address
+from typing import Any
+
+from ..wire.status import Status, ToxvpnStatus, encode
+from .node import Node
+
+
+class Announcement:
+    """Each change reaches the peers that are online at once, the others when they connect."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._status = Status(toxvpn=ToxvpnStatus())
+        self._publish()
+
+    def set_ipv4(self, address: IPv4Address | None) -> None:
+        self._status = replace(self._status, ip4=address)
+        self._publish()
+
+    def set(self, **fields: Any) -> None:
+        """Fields of ToxvpnStatus. Raises ConfigError when it would be too long."""
+        assert self._status.toxvpn is not None
+        self._status = replace(self._status, toxvpn=replace(self._status.toxvpn, **fields))
+        self._publish()
+
+    def _publish(self) -> None:
+        text = encode(self._status)
+        if text != self._node.tox.status_message:
+            self._node.tox.status_message = text

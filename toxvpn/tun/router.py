@@ -1,0 +1,177 @@
+"""Which peer a packet goes to, and who may send from which address: the datapath's tables, kept true.
+
+In: peers that come, go and state addresses; which of them belong to the VPN. Out: the datapath's
+routes and source rules, the kernel's routes into the device, and our own address, which may have to
+give way (wire/addressbook.py). Nothing that a peer says of itself is believed unchecked: its IPv6
+address is computed from its key, its IPv4 address passes the address book, or it has none.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Network
+
+from .._native.datapath import Datapath
+from .._native.packets import Counters
+from ..errors import ToxvpnError
+from ..tox.events import Event, PeerConnection, PeerStatus
+from ..tox.peer import Peer
+from ..wire import status
+from ..wire.addressbook import AddressBook, Settlement
+from ..wire.addressing import overlay_ipv6
+from .netconf import NetworkChanges
+
+log = logging.getLogger("toxvpn.tun")
+
+
+@dataclass(slots=True)
+class Member:
+    """A peer of the VPN; `number` is the friend number its tables are filed under."""
+
+    peer: Peer
+    number: int
+    ipv6: IPv6Address
+    ipv4: IPv4Address | None = None
+    mtu: int | None = None
+    name: str = ""
+
+
+class Router:
+    """Owns the tables of one device. `readdress` is called when our own IPv4 address has changed."""
+
+    def __init__(
+        self,
+        datapath: Datapath,
+        network: NetworkChanges,
+        interface: str,
+        book: AddressBook,
+        readdress: Callable[[IPv4Address | None], None],
+    ) -> None:
+        self.own_ipv4: IPv4Address | None = None
+        self._datapath = datapath
+        self._network = network
+        self._interface = interface
+        self._book = book
+        self._readdress = readdress
+        self._members: dict[bytes, Member] = {}
+
+    def start(self, own_ipv6: IPv6Address) -> None:
+        self._datapath.add_own_address(IPv6Network(own_ipv6))
+        self._take_ipv4(self._book.settle().own)
+
+    @property
+    def members(self) -> list[Member]:
+        return list(self._members.values())
+
+    def member(self, public_key: bytes) -> Member | None:
+        return self._members.get(public_key)
+
+    def counters(self, member: Member) -> Counters:
+        return self._datapath.counters(member.number)
+
+    # -- peers
+
+    def add(self, peer: Peer) -> None:
+        """The peer belongs to the VPN from now on. Does nothing for one that already does."""
+        if peer.public_key in self._members:
+            return
+        member = Member(peer, peer.number, overlay_ipv6(peer.public_key))
+        self._members[peer.public_key] = member
+        self._enter(member)
+        if peer.status_text is not None:
+            self._learn(member, peer.status_text)
+
+    def remove(self, public_key: bytes) -> None:
+        """The peer does not belong to the VPN any more."""
+        member = self._members.pop(public_key, None)
+        if member is not None:
+            self._set_ipv4(member, None)
+            self._datapath.remove_friend(member.number)
+            self._apply(self._book.forget(public_key))
+
+    def hear(self, event: Event) -> None:
+        """A node's event (subscribe this)."""
+        if isinstance(event, PeerConnection) and (member := self._members.get(event.peer.public_key)):
+            self._refile(member)
+            self._datapath.set_online(member.number, member.peer.online)
+        elif isinstance(event, PeerStatus) and (member := self._members.get(event.peer.public_key)):
+            self._learn(member, event.text)
+
+    def _enter(self, member: Member) -> None:
+        """Files the member's tables under its friend number."""
+        address = IPv6Network(member.ipv6)
+        self._datapath.set_route(address, member.number)
+        self._datapath.allow_source(address, member.number)
+        if member.ipv4 is not None:
+            self._datapath.set_route(IPv4Network(member.ipv4), member.number)
+            self._datapath.allow_source(IPv4Network(member.ipv4), member.number)
+        if member.mtu is not None:
+            self._datapath.set_mtu(member.number, member.mtu)
+        self._datapath.set_online(member.number, member.peer.online)
+
+    def _refile(self, member: Member) -> None:
+        """toxcore gives a friend a new number when it was asked anew."""
+        if member.number != member.peer.number:
+            self._datapath.remove_friend(member.number)
+            member.number = member.peer.number
+            self._enter(member)
+
+    # -- what peers state
+
+    def _learn(self, member: Member, text_untrusted: bytes) -> None:
+        said = status.decode(text_untrusted)
+        if said.problem:
+            log.warning("peer %s: %s", member.peer.short, said.problem)
+        ours = said.toxvpn
+        member.name = ours.name if ours else ""
+        if ours and ours.mtu is not None:
+            member.mtu = ours.mtu
+            self._datapath.set_mtu(member.number, ours.mtu)
+        self._apply(self._book.state_untrusted(member.peer.public_key, said.ip4))
+
+    def _apply(self, settlement: Settlement) -> None:
+        for public_key, member in self._members.items():
+            reason = settlement.refused.get(public_key)
+            if reason is not None and member.ipv4 is not None:
+                log.warning("peer %s: its IPv4 address is not used: %s", member.peer.short, reason)
+            wanted = settlement.accepted.get(public_key)
+            if wanted != member.ipv4:  # first all that lose an address, so that others can have it
+                self._set_ipv4(member, None)
+        self._take_ipv4(settlement.own)
+        for public_key, address in settlement.accepted.items():
+            if (member_ := self._members.get(public_key)) is not None and member_.ipv4 != address:
+                self._set_ipv4(member_, address)
+
+    def _set_ipv4(self, member: Member, address: IPv4Address | None) -> None:
+        if member.ipv4 is not None:
+            old = IPv4Network(member.ipv4)
+            self._network.remove_route(self._interface, old)
+            self._datapath.remove_route(old)
+            self._datapath.remove_source(old)
+        member.ipv4 = address
+        if address is None:
+            return
+        new = IPv4Network(address)
+        try:
+            self._network.add_route(self._interface, new)
+        except ToxvpnError as failure:
+            log.warning("peer %s: no IPv4 address: %s", member.peer.short, failure)
+            member.ipv4 = None
+            return
+        self._datapath.set_route(new, member.number)
+        self._datapath.allow_source(new, member.number)
+        log.info("peer %s: %s", member.peer.short, address)
+
+    # -- our own address
+
+    def _take_ipv4(self, address: IPv4Address | None) -> None:
+        if address == self.own_ipv4:
+            return
+        if self.own_ipv4 is not None:
+            self._datapath.remove_own_address(IPv4Network(self.own_ipv4))
+            self._network.remove_address(self._interface, IPv4Interface(self.own_ipv4))
+        self.own_ipv4 = address
+        if address is not None:
+            self._datapath.add_own_address(IPv4Network(address))
+            self._network.add_address(self._interface, IPv4Interface(address))
+        self._readdress(address)

@@ -1,0 +1,123 @@
+"""The VPN on this machine: its device, its addresses, its routes, and the packets' way through it.
+
+Made and closed by the daemon. An IP packet's way: TUN -> datapath (routes) -> Tox; Tox -> datapath
+(source check) -> TUN. Python only wakes the datapath up. Everything changed in the machine's network
+is taken back by `close`, and by the next start after a kill (netconf.py).
+"""
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Interface
+from pathlib import Path
+from typing import Self
+
+from .._native.datapath import Datapath
+from .._native.packets import PacketFormat
+from .._native.toxcarrier import ToxCarrier
+from ..tox.announcement import Announcement
+from ..tox.node import Node
+from ..wire.addressbook import AddressBook
+from ..wire.addressing import OVERLAY_IPV6, overlay_ipv6
+from .device import Offload, TunDevice, open_tun
+from .interfaces import choose_ipv4, local_networks
+from .netconf import NetworkChanges
+from .router import Router
+
+log = logging.getLogger("toxvpn.tun")
+
+JOURNAL_NAME = "network.journal"
+
+
+@dataclass(frozen=True, slots=True)
+class VpnOptions:
+    """`address` None: one is derived from our key. `mtu` at most 1368, wire/ip.py says why."""
+
+    interface: str = "toxvpn0"
+    address: IPv4Address | None = None
+    mtu: int = 1368
+    offload: bool = True
+
+
+class Vpn:
+    """Raises on construction what a person should be told, with nothing left behind."""
+
+    def __init__(self, node: Node, announcement: Announcement, options: VpnOptions, journal: Path) -> None:
+        self._node = node
+        self._announcement = announcement
+        self._loop = asyncio.get_running_loop()
+        self.closed = False
+        self.ipv6: IPv6Address = overlay_ipv6(node.tox.public_key)
+        with contextlib.ExitStack() as undo:
+            network = undo.enter_context(NetworkChanges(journal))
+            book = self._choose_address(options)
+            self.device: TunDevice = open_tun(options.interface, offload=options.offload)
+            undo.callback(self.device.close)
+            self.datapath = Datapath(
+                ToxCarrier(node.tox),
+                self.device.fd,
+                PacketFormat.VPN,
+                mtu=options.mtu,
+                vnet_hdr=self.device.vnet_hdr,
+                udp_offload=bool(self.device.offload & Offload.USO4),
+            )
+            undo.callback(self.datapath.close)
+            network.set_mtu(self.device.name, options.mtu)
+            network.add_address(self.device.name, IPv6Interface((self.ipv6, 128)))
+            self.router = Router(self.datapath, network, self.device.name, book, announcement.set_ipv4)
+            self.router.start(self.ipv6)
+            network.link_up(self.device.name)
+            network.add_route(self.device.name, OVERLAY_IPV6)
+            self._undo = undo.pop_all()
+        announcement.set(ip6=self.ipv6, mtu=options.mtu)
+        node.subscribe(self.router.hear)
+        node.after_turn.append(self.datapath.flush_inbound)
+        self._wait_for_packets()
+
+    def close(self) -> None:
+        """Takes everything back. Idempotent."""
+        if self.closed:
+            return
+        self.closed = True
+        self._loop.remove_reader(self.device.fd)
+        with contextlib.suppress(ValueError):
+            self._node.after_turn.remove(self.datapath.flush_inbound)
+        self._undo.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _choose_address(self, options: VpnOptions) -> AddressBook:
+        """Raises ConfigError when the requested address cannot be ours."""
+        local = local_networks(ignore=[options.interface])
+        key = self._node.tox.public_key
+        if choose_ipv4(key, local, requested=options.address) is None:
+            log.warning("every range for IPv4 addresses is in use on this machine: IPv6 only")
+        networks = [entry.network for entry in local if isinstance(entry.network, IPv4Network)]
+        return AddressBook(key, requested=options.address, local=networks)
+
+    # -- packets from the device
+
+    def _wait_for_packets(self) -> None:
+        self._loop.add_reader(self.device.fd, self._outbound)
+
+    def _outbound(self) -> None:
+        try:
+            self.datapath.read_tun()
+        except OSError as failure:
+            log.error("the interface %s is gone: %s", self.device.name, failure.strerror)
+            self._loop.remove_reader(self.device.fd)
+            return
+        if self._node.tox.congested:  # the device's own queue holds the rest
+            self._loop.remove_reader(self.device.fd)
+            self._node.when_writable(self._go_on)
+
+    def _go_on(self) -> None:
+        self._node.turn()  # sends what waits
+        if not self.closed:
+            self._wait_for_packets()
+            self._outbound()
