@@ -21,6 +21,7 @@ import pytest_asyncio
 import toxvpn
 from toxvpn.tcpforward import stack as stack_module
 from toxvpn.tcpforward.stack import BOOT, MTU_BYTES, SPARE_SOCKETS, Stack, StackUnavailableError
+from toxvpn.tcpforward.stack_helper import SYSCTLS
 from toxvpn.testing.tun_cable import TunCable
 
 A, B = IPv6Address("fd74:6f78::a"), IPv6Address("fd74:6f78::b")
@@ -116,6 +117,16 @@ async def test_data_travels_in_the_first_packet(stacks: tuple[Stack, Stack]) -> 
             assert accepted.recv(100) == b"in the SYN"
 
 
+async def test_the_kernel_has_taken_all_that_was_wanted(stack: Stack) -> None:
+    inside = ["nsenter", "-t", str(stack._helper.pid), "-n"]
+    files = [f"/proc/sys/{name}" for name in SYSCTLS]
+    done = await asyncio.to_thread(
+        subprocess.run, [*inside, "cat", *files], stdout=subprocess.PIPE, check=True
+    )
+    values = [" ".join(line.split()) for line in done.stdout.decode().splitlines()]
+    assert dict(zip(SYSCTLS, values, strict=True)) == SYSCTLS
+
+
 async def test_the_host_is_left_alone() -> None:
     def host() -> list[object]:
         names = (
@@ -184,7 +195,7 @@ async def test_a_killed_helper_is_noticed_and_connections_live_on(stacks: tuple[
                 (await a.socket()).close()
 
 
-async def test_who_waits_when_the_helper_dies_is_told(stack: Stack) -> None:
+async def test_who_waits_when_the_helper_dies_is_told(stack: Stack, caplog: pytest.LogCaptureFixture) -> None:
     os.kill(stack._helper.pid, signal.SIGSTOP)
     waiting = asyncio.create_task(stack.listen(PORT))
     await asyncio.sleep(0)
@@ -192,6 +203,7 @@ async def test_who_waits_when_the_helper_dies_is_told(stack: Stack) -> None:
     async with asyncio.timeout(10):
         with pytest.raises(StackUnavailableError):
             await waiting
+    assert not caplog.records
 
 
 async def test_signals_of_the_terminal_do_not_end_the_helper(stack: Stack) -> None:

@@ -183,9 +183,12 @@ def _spawn(address: IPv6Address) -> tuple[socket.socket, "subprocess.Popen[bytes
 
 
 def _receive(control: socket.socket) -> tuple[bytes, list[int]]:
-    """As `socket.recv_fds`, which does not hand its flags on, but closed on exec. Raises OSError."""
+    """As `socket.recv_fds`, which does not hand its flags on, but closed on exec. Raises BlockingIOError."""
     room = socket.CMSG_LEN(SPARE_SOCKETS * array("i").itemsize)
-    data, ancillary, _, _ = control.recvmsg(ANSWER_BYTES, room, socket.MSG_CMSG_CLOEXEC)
+    try:
+        data, ancillary, _, _ = control.recvmsg(ANSWER_BYTES, room, socket.MSG_CMSG_CLOEXEC)
+    except ConnectionError:  # it died without having read a request
+        return b"", []
     descriptors = array("i")
     for _, _, content in ancillary:
         descriptors.frombytes(content[: len(content) - len(content) % descriptors.itemsize])
