@@ -15,10 +15,17 @@ class SelfConnection:
 
 @dataclass(frozen=True, slots=True)
 class PeerConnection:
-    """A peer came, went, or changed its path; `peer.connection` is the new state already."""
+    """A peer came, went, changed its path or its number; `peer` has the new state already."""
 
     peer: Peer
     before: Connection
+
+
+@dataclass(frozen=True, slots=True)
+class PeerRemoved:
+    """The friendship is over; toxcore may give its number to another one from here on."""
+
+    peer: Peer
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,4 +44,4 @@ class FriendRequest:
     message: bytes
 
 
-Event = SelfConnection | PeerConnection | PeerStatus | FriendRequest
+Event = SelfConnection | PeerConnection | PeerRemoved | PeerStatus | FriendRequest

@@ -15,7 +15,7 @@ from typing import Protocol
 from .._native.results import Connection, SendResult
 from .._native.toxcore import Tox
 from .bootstrap import Contact
-from .events import Event, FriendRequest, PeerConnection, PeerStatus, SelfConnection
+from .events import Event, FriendRequest, PeerConnection, PeerRemoved, PeerStatus, SelfConnection
 from .pace import Pace
 from .peer import Peer
 from .requests import Requests
@@ -111,6 +111,7 @@ class Node:
             self.tox.friend_delete(peer.number)
             peer.number = self.tox.friend_add(address, message)
             self._peers[peer.number] = peer
+            self._tell(self._changed(peer, Connection.NONE))
         else:
             peer = self._know(self.tox.friend_add(address, message))
         self._requests.sent(peer.public_key, address, message, self.now())
@@ -126,7 +127,11 @@ class Node:
     def remove(self, peer: Peer) -> None:
         """Ends the friendship: the peer is told nothing, its packets reach nobody any more."""
         self._requests.forget(peer.public_key)
-        self._forget(peer)
+        self._peers.pop(peer.number, None)
+        self.tox.friend_delete(peer.number)
+        if peer.online:
+            self._tell(self._changed(peer, Connection.NONE))
+        self._tell(PeerRemoved(peer))
 
     def send_lossless(self, peer: Peer, packet: bytes | bytearray | memoryview) -> SendResult:
         return self.tox.send_lossless(peer.number, packet)
@@ -234,8 +239,12 @@ class Node:
         if isinstance(item, tuple):
             self._guarded(self._lossless[item[1][0]], *item)
         else:
-            for hear in list(self._subscribers):
-                self._guarded(hear, item)
+            self._tell(item)
+
+    def _tell(self, event: Event) -> None:
+        """At once where friend numbers change hands: who files by number must not be late."""
+        for hear in list(self._subscribers):
+            self._guarded(hear, event)
 
     def _guarded(self, hear: Callable[..., None], *what: object) -> None:
         try:
@@ -250,17 +259,11 @@ class Node:
         self._peers[number] = peer
         return peer
 
-    def _forget(self, peer: Peer) -> None:
-        self._peers.pop(peer.number, None)
-        self.tox.friend_delete(peer.number)
-        if peer.online:
-            self._change(peer, Connection.NONE)
-
-    def _change(self, peer: Peer, connection: Connection) -> None:
+    def _changed(self, peer: Peer, connection: Connection) -> PeerConnection:
         before, peer.connection, peer.changed_s = peer.connection, connection, self.now()
         if connection is Connection.NONE:
             peer.status_text = None
-        self._inbox.append(PeerConnection(peer, before))
+        return PeerConnection(peer, before)
 
     # -- called by the binding during a turn ---------------------------------------------------
 
@@ -288,7 +291,7 @@ class Node:
         if peer is None:
             return
         log.info("peer %s: %s", peer.short, connection.path)
-        self._change(peer, connection)
+        self._inbox.append(self._changed(peer, connection))
         if connection is not Connection.NONE:
             if self._pace is not None:
                 self._pace.connected()

@@ -14,7 +14,8 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6
 from .._native.datapath import Datapath
 from .._native.packets import Counters
 from ..errors import ToxvpnError
-from ..tox.events import Event, PeerConnection, PeerStatus
+from ..tox.events import Event, PeerRemoved, PeerStatus
+from ..tox.overlay import Overlay
 from ..tox.peer import Peer
 from ..wire import status
 from ..wire.addressbook import AddressBook, Settlement
@@ -26,10 +27,9 @@ log = logging.getLogger("toxvpn.tun")
 
 @dataclass(slots=True)
 class Member:
-    """A peer of the VPN; `number` is the friend number its tables are filed under."""
+    """A peer of the VPN and what was accepted of what it states."""
 
     peer: Peer
-    number: int
     ipv6: IPv6Address
     ipv4: IPv4Address | None = None
     mtu: int | None = None
@@ -49,6 +49,7 @@ class Router:
     ) -> None:
         self.own_ipv4: IPv4Address | None = None
         self._datapath = datapath
+        self._overlay = Overlay(datapath, self._refiled)
         self._network = network
         self._interface = interface
         self._book = book
@@ -66,8 +67,8 @@ class Router:
     def member(self, public_key: bytes) -> Member | None:
         return self._members.get(public_key)
 
-    def counters(self, member: Member) -> Counters:
-        return self._datapath.counters(member.number)
+    def counters(self, public_key: bytes) -> Counters | None:
+        return self._overlay.counters(public_key)
 
     # -- peers
 
@@ -75,9 +76,8 @@ class Router:
         """The peer belongs to the VPN from now on. Does nothing for one that already does."""
         if peer.public_key in self._members:
             return
-        member = Member(peer, peer.number, overlay_ipv6(peer.public_key))
-        self._members[peer.public_key] = member
-        self._enter(member)
+        member = self._members[peer.public_key] = Member(peer, overlay_ipv6(peer.public_key))
+        self._overlay.add(peer)
         if peer.status_text is not None:
             self._learn(member, peer.status_text)
 
@@ -86,35 +86,27 @@ class Router:
         member = self._members.pop(public_key, None)
         if member is not None:
             self._set_ipv4(member, None)
-            self._datapath.remove_friend(member.number)
+            self._overlay.remove(public_key)
             self._apply(self._book.forget(public_key))
 
     def hear(self, event: Event) -> None:
         """A node's event (subscribe this)."""
-        if isinstance(event, PeerConnection) and (member := self._members.get(event.peer.public_key)):
-            self._refile(member)
-            self._datapath.set_online(member.number, member.peer.online)
-        elif isinstance(event, PeerStatus) and (member := self._members.get(event.peer.public_key)):
+        if isinstance(event, PeerRemoved):
+            self.remove(event.peer.public_key)
+        self._overlay.hear(event)
+        if isinstance(event, PeerStatus) and (member := self._members.get(event.peer.public_key)):
             self._learn(member, event.text)
 
-    def _enter(self, member: Member) -> None:
-        """Files the member's tables under its friend number."""
-        address = IPv6Network(member.ipv6)
-        self._datapath.set_route(address, member.number)
-        self._datapath.allow_source(address, member.number)
+    def _refiled(self, peer: Peer) -> None:
+        member = self._members[peer.public_key]
         if member.ipv4 is not None:
-            self._datapath.set_route(IPv4Network(member.ipv4), member.number)
-            self._datapath.allow_source(IPv4Network(member.ipv4), member.number)
+            self._file_ipv4(member, IPv4Network(member.ipv4))
         if member.mtu is not None:
-            self._datapath.set_mtu(member.number, member.mtu)
-        self._datapath.set_online(member.number, member.peer.online)
+            self._datapath.set_mtu(peer.number, member.mtu)
 
-    def _refile(self, member: Member) -> None:
-        """toxcore gives a friend a new number when it was asked anew."""
-        if member.number != member.peer.number:
-            self._datapath.remove_friend(member.number)
-            member.number = member.peer.number
-            self._enter(member)
+    def _file_ipv4(self, member: Member, address: IPv4Network) -> None:
+        self._datapath.set_route(address, member.peer.number)
+        self._datapath.allow_source(address, member.peer.number)
 
     # -- what peers state
 
@@ -126,7 +118,7 @@ class Router:
         member.name = ours.name if ours else ""
         if ours and ours.mtu is not None:
             member.mtu = ours.mtu
-            self._datapath.set_mtu(member.number, ours.mtu)
+            self._datapath.set_mtu(member.peer.number, ours.mtu)
         self._apply(self._book.state_untrusted(member.peer.public_key, said.ip4))
 
     def _apply(self, settlement: Settlement) -> None:
@@ -139,8 +131,8 @@ class Router:
                 self._set_ipv4(member, None)
         self._take_ipv4(settlement.own)
         for public_key, address in settlement.accepted.items():
-            if (member_ := self._members.get(public_key)) is not None and member_.ipv4 != address:
-                self._set_ipv4(member_, address)
+            if (winner := self._members.get(public_key)) is not None and winner.ipv4 != address:
+                self._set_ipv4(winner, address)
 
     def _set_ipv4(self, member: Member, address: IPv4Address | None) -> None:
         if member.ipv4 is not None:
@@ -158,8 +150,7 @@ class Router:
             log.warning("peer %s: no IPv4 address: %s", member.peer.short, failure)
             member.ipv4 = None
             return
-        self._datapath.set_route(new, member.number)
-        self._datapath.allow_source(new, member.number)
+        self._file_ipv4(member, new)
         log.info("peer %s: %s", member.peer.short, address)
 
     # -- our own address

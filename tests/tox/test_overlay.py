@@ -1,0 +1,88 @@
+"""Tables follow the peers, also when toxcore gives their numbers to others."""
+
+from collections.abc import AsyncIterator
+from ipaddress import IPv6Address, IPv6Network
+from typing import cast
+
+import pytest
+
+from toxvpn._native.datapath import Datapath
+from toxvpn.testing.fake_nodes import Network, until
+from toxvpn.tox.overlay import Overlay
+from toxvpn.wire.addressing import overlay_ipv6
+
+
+class Tables:
+    """The part of a Datapath that the overlay uses, as plain dictionaries."""
+
+    def __init__(self) -> None:
+        self.routes: dict[IPv6Address, int] = {}
+        self.sources: dict[IPv6Address, int] = {}
+        self.online: set[int] = set()
+
+    def set_route(self, network: IPv6Network, number: int) -> None:
+        self.routes[network.network_address] = number
+
+    def allow_source(self, network: IPv6Network, number: int) -> None:
+        self.sources[network.network_address] = number
+
+    def set_online(self, number: int, online: bool) -> None:
+        (self.online.add if online else self.online.discard)(number)
+
+    def remove_friend(self, number: int) -> None:
+        for table in (self.routes, self.sources):
+            for address in [address for address, owner in table.items() if owner == number]:
+                del table[address]
+        self.online.discard(number)
+
+
+@pytest.fixture
+async def network() -> AsyncIterator[Network]:
+    made = Network()
+    yield made
+    made.close()
+
+
+async def test_a_peer_comes_and_goes(network: Network) -> None:
+    left, right = network.pair()
+    tables = Tables()
+    overlay = Overlay(cast(Datapath, tables))
+    left.subscribe(overlay.hear)
+    peer = left.peer(right.tox.public_key)
+    assert peer is not None
+    await until(lambda: peer.online)
+    overlay.add(peer)
+    address = overlay_ipv6(peer.public_key)
+    assert tables.routes == tables.sources == {address: peer.number}
+    assert tables.online == {peer.number}
+    assert overlay.peer_at(address) is peer
+    network.tox.set_online(False)
+    await until(lambda: not tables.online)
+    assert tables.routes == {address: peer.number}, "its packets are dropped as offline, not as unknown"
+    left.remove(peer)
+    assert tables.routes == tables.sources == {}
+    assert overlay.peer_at(address) is None
+
+
+async def test_a_number_that_changes_hands_never_serves_two(network: Network) -> None:
+    node = network.node()
+    tables = Tables()
+    overlay = Overlay(cast(Datapath, tables))
+    node.subscribe(overlay.hear)
+    first = node.accept(b"\x01" * 32)
+    second_tox = network.node().tox
+    second = node.reach(second_tox.address, b"hi")
+    for peer in (first, second):
+        overlay.add(peer)
+    assert second.number == 1
+    node.remove(first)
+    node.reach(second_tox.address, b"hi")  # now gets number 0, which was the first one's
+    assert second.number == 0
+    third = node.accept(b"\x03" * 32)
+    overlay.add(third)
+    assert third.number == 1, "which was the second one's"
+    assert tables.routes == {
+        overlay_ipv6(second.public_key): 0,
+        overlay_ipv6(third.public_key): 1,
+    }
+    assert tables.sources == tables.routes

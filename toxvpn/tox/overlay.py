@@ -1,0 +1,73 @@
+"""Keeps a datapath's tables in step with the peers that may use it: their overlay IPv6 addresses.
+
+In: peers that are let in, events of the node. Out: for each peer a route and a source rule for the
+one address that follows from its key (docs/wire-format.md §4), filed under its friend number, which
+toxcore may change. Used by the VPN's router and by the fast road, each with a datapath of its own.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import IPv6Address, IPv6Network
+
+from .._native.datapath import Datapath
+from .._native.packets import Counters
+from ..wire.addressing import overlay_ipv6
+from .events import Event, PeerConnection, PeerRemoved
+from .peer import Peer
+
+
+@dataclass(slots=True)
+class _Entry:
+    peer: Peer
+    number: int
+    address: IPv6Address
+
+
+class Overlay:
+    """`refiled` is called after a peer's number changed and what was filed under the old one is gone."""
+
+    def __init__(self, datapath: Datapath, refiled: Callable[[Peer], None] = lambda peer: None) -> None:
+        self._datapath = datapath
+        self._refiled = refiled
+        self._entries: dict[bytes, _Entry] = {}
+        self._by_address: dict[IPv6Address, _Entry] = {}
+
+    def add(self, peer: Peer) -> None:
+        """Lets the peer in. Does nothing when it is in already."""
+        if peer.public_key not in self._entries:
+            entry = _Entry(peer, peer.number, overlay_ipv6(peer.public_key))
+            self._entries[peer.public_key] = self._by_address[entry.address] = entry
+            self._file(entry)
+
+    def remove(self, public_key: bytes) -> None:
+        entry = self._entries.pop(public_key, None)
+        if entry is not None:
+            del self._by_address[entry.address]
+            self._datapath.remove_friend(entry.number)
+
+    def hear(self, event: Event) -> None:
+        """A node's event (subscribe this)."""
+        if isinstance(event, PeerRemoved):
+            self.remove(event.peer.public_key)
+        elif isinstance(event, PeerConnection) and (entry := self._entries.get(event.peer.public_key)):
+            if entry.number != entry.peer.number:
+                self._datapath.remove_friend(entry.number)
+                entry.number = entry.peer.number
+                self._file(entry)
+                self._refiled(entry.peer)
+            self._datapath.set_online(entry.number, entry.peer.online)
+
+    def peer_at(self, address: IPv6Address) -> Peer | None:
+        """Whose address it is: a packet from there can only have come from that peer."""
+        entry = self._by_address.get(address)
+        return entry.peer if entry is not None else None
+
+    def counters(self, public_key: bytes) -> Counters | None:
+        entry = self._entries.get(public_key)
+        return self._datapath.counters(entry.number) if entry is not None else None
+
+    def _file(self, entry: _Entry) -> None:
+        network = IPv6Network(entry.address)
+        self._datapath.set_route(network, entry.number)
+        self._datapath.allow_source(network, entry.number)
+        self._datapath.set_online(entry.number, entry.peer.online)
