@@ -19,7 +19,7 @@ from toxvpn.wire.tunnel_events import (
     Reset,
     ResetReason,
 )
-from toxvpn.wire.tunnels import EOF_IDLE_S, MAX_INBOUND_REQUESTS, MAX_INBOUND_TUNNELS, FriendTunnels
+from toxvpn.wire.tunnels import EOF_IDLE_S, MAX_INBOUND_TUNNELS, FriendTunnels
 from toxvpn.wire.tuntox import DropReason, FrameType
 
 HALF_CLOSE, DENY, CREDIT = 0x0603, 0x0604, 0x0605
@@ -257,9 +257,9 @@ class TestBounds:
 
     def test_unanswered_requests_per_friend(self) -> None:
         tunnels = new(toxvpn=False)
-        for _ in range(MAX_INBOUND_REQUESTS + 1):
+        for _ in range(MAX_INBOUND_TUNNELS + 1):
             tunnels.receive_packet(request(), 0.0)
-        assert len(events(tunnels)) == MAX_INBOUND_REQUESTS
+        assert len(events(tunnels)) == MAX_INBOUND_TUNNELS
         assert outgoing(tunnels) == [packet(V2, ACK, 2, b"\0\0\0\7"), packet(V2, FIN, 2)]
         assert tunnels.drops == {DropReason.TOO_MANY_TUNNELS: 1}
 

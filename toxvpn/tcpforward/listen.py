@@ -22,47 +22,57 @@ Accepted = Callable[[socket.socket], Awaitable[None]]
 class Listener:
     """Bound on construction, so that a port in use is told before anything is promised.
 
-    Raises ToxvpnError (in use, no such address) or NoPermissionError (port below 1024).
+    Raises ToxvpnError (in use, no such address) or NoPermissionError (port below 1024). Sockets that
+    are bound already are taken over as they are.
     """
 
-    def __init__(self, listen: Listen, accepted: Accepted) -> None:
+    def __init__(self, listen: Listen | list[socket.socket], accepted: Accepted) -> None:
         self._accepted = accepted
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.sockets = bind(listen)
+        self._loop = asyncio.get_running_loop()
+        self._connections: set[asyncio.Task[None]] = set()
+        self._complained = False
+        self.sockets = bind(listen) if isinstance(listen, Listen) else listen
 
     def start(self) -> None:
         for bound in self.sockets:
-            self._run(self._accept(bound))
+            self._loop.add_reader(bound, self._accept, bound)
 
     async def close(self) -> None:
         """No more connections; those that run are cancelled, which resets them."""
         for bound in self.sockets:
+            self._loop.remove_reader(bound)
             bound.close()
-        tasks = list(self._tasks)
-        for task in tasks:
+        running = list(self._connections)
+        for task in running:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*running, return_exceptions=True)
 
-    def _run(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _accept(self, bound: socket.socket) -> None:
+        try:
+            local, _ = bound.accept()
+        except (BlockingIOError, ConnectionAbortedError):  # it went away before we came
+            return
+        except OSError as failure:
+            self._pause(bound, failure)
+            return
+        self._complained = False
+        local.setblocking(False)
+        local.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        task = asyncio.ensure_future(self._accepted(local))
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
+        task.add_done_callback(lambda _: local.close())  # also when it was cancelled before it began
 
-    async def _accept(self, bound: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                local, _ = await loop.sock_accept(bound)
-            except OSError as failure:
-                if failure.errno == errno.EBADF:
-                    return
-                if failure.errno != errno.ECONNABORTED:
-                    log.warning("cannot accept a connection: %s", failure.strerror)
-                    await asyncio.sleep(ACCEPT_PAUSE_S)
-                continue
-            local.setblocking(False)
-            local.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._run(self._accepted(local))
+    def _pause(self, bound: socket.socket, failure: OSError) -> None:
+        if not self._complained:
+            self._complained = True
+            log.warning("connections have to wait: %s", failure.strerror)
+        self._loop.remove_reader(bound)
+        self._loop.call_later(ACCEPT_PAUSE_S, self._resume, bound)
+
+    def _resume(self, bound: socket.socket) -> None:
+        if bound.fileno() >= 0:
+            self._loop.add_reader(bound, self._accept, bound)
 
 
 def bind(listen: Listen) -> list[socket.socket]:

@@ -27,6 +27,7 @@ TIMEOUT_S = 10.0  # looking up and connecting together; a tuntox client waits 15
 NEXT_ADDRESS_S = 0.25  # RFC 8305 §5, "Connection Attempt Delay"
 MAX_ADDRESSES = 16
 MAX_LOOKUPS = 64  # threads at work in resolvers at once: they cannot be cancelled, only be left behind
+LOOKUP_RETRY_S = 0.02  # a hundred connections to one name arrive at once, and each look-up is short
 
 _lookups = threading.BoundedSemaphore(MAX_LOOKUPS)
 
@@ -122,8 +123,8 @@ async def _look_up(host: str, port: int) -> list[Any]:
 
     In asyncio's pool a few names with dead servers would hold up everybody else's, and the exit.
     """
-    if not _lookups.acquire(blocking=False):
-        raise OSError(errno.EAGAIN, f"{MAX_LOOKUPS} names are being looked up already")
+    while not _lookups.acquire(blocking=False):  # the caller has a time limit
+        await asyncio.sleep(LOOKUP_RETRY_S)
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[list[Any]] = loop.create_future()
 

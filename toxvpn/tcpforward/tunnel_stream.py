@@ -5,7 +5,6 @@ Outbound: the local end is read only while the tunnel asks for more. Owner: loss
 """
 
 import asyncio
-import contextlib
 import os
 from collections import deque
 from typing import Protocol
@@ -34,34 +33,38 @@ class TunnelStream:
         self._driver = driver
         self._handle = handle
         self._loop = asyncio.get_running_loop()
-        self._inbound: deque[memoryview] = deque()
-        self._inbound_eof = False
-        self._closed_by_peer = False
-        self._broken = False
         self._local: End | None = None
         self._local_eof = False
+        self._next_read: asyncio.Handle | None = None
+        self._inbound: deque[memoryview] = deque()
+        self._inbound_eof = False
         self._finished_local = False
-        self._reading: asyncio.Handle | None = None
-        self._ended: asyncio.Future[Ending] = self._loop.create_future()
+        self._waits_to_write = False
+        self._tunnel_over: Ending | None = None
+        self._ending: Ending | None = None
+        self._ended = asyncio.Event()
 
     # -- road.Stream
 
     async def relay(self, local: End, first: bytes = b"") -> Ending:
         self._local = local
         try:
-            if first and not (self._broken or self._closed_by_peer):
-                self._driver.tunnels.send(self._handle, first)
-                self._driver.soon()
-            self._resume_reading()
+            if self._tunnel_over is None:
+                if first:
+                    self._driver.tunnels.send(self._handle, first)
+                    self._driver.soon()
+                self._resume_reading()
             self._write()
-            if self._broken:
+            if self._tunnel_over is Ending.RESET:
                 self._end(Ending.RESET)
-            return await self._ended
+            await self._ended.wait()
         finally:
             self.abort()  # cancelled: nothing happens where it has ended already
+        assert self._ending is not None
+        return self._ending
 
     def abort(self) -> None:
-        if not self._ended.done():
+        if self._ending is None:
             self._driver.tunnels.reset(self._handle, self._driver.now())
             self._driver.soon()
             self._end(Ending.RESET)
@@ -70,7 +73,7 @@ class TunnelStream:
 
     def on_data(self, data: bytes) -> None:
         self._inbound.append(memoryview(data))
-        if len(self._inbound) == 1:
+        if not self._waits_to_write:
             self._write()
 
     def on_half_closed(self) -> None:
@@ -79,12 +82,12 @@ class TunnelStream:
 
     def on_closed(self) -> None:
         """The tunnel is gone without a fault; what it brought is still to be handed over."""
-        self._inbound_eof = self._closed_by_peer = True
+        self._tunnel_over = Ending.CLEAN
         self._stop_reading()
         self._write()
 
     def on_reset(self) -> None:
-        self._broken = True
+        self._tunnel_over = Ending.RESET
         if self._local is not None:
             self._end(Ending.RESET)
 
@@ -94,17 +97,17 @@ class TunnelStream:
     # -- outbound
 
     def _resume_reading(self) -> None:
-        if self._local is None or self._local_eof or self._closed_by_peer or self._broken:
+        if self._local is None or self._local_eof or self._tunnel_over is not None:
             return
         try:
             self._loop.add_reader(self._local.read_fd, self._read)
         except PermissionError:  # a regular file is always readable, and epoll does not take it
-            self._reading = self._loop.call_soon(self._read)
+            self._next_read = self._loop.call_soon(self._read)
 
     def _stop_reading(self) -> None:
-        if self._reading is not None:
-            self._reading.cancel()
-            self._reading = None
+        if self._next_read is not None:
+            self._next_read.cancel()
+            self._next_read = None
         if self._local is not None:
             self._loop.remove_reader(self._local.read_fd)
 
@@ -124,8 +127,8 @@ class TunnelStream:
             tunnels.send_eof(self._handle, self._driver.now())
         elif not tunnels.send(self._handle, data):
             self._stop_reading()
-        elif self._reading is not None:
-            self._reading = self._loop.call_soon(self._read)
+        elif self._next_read is not None:
+            self._next_read = self._loop.call_soon(self._read)
         self._driver.soon()
 
     # -- inbound
@@ -133,12 +136,12 @@ class TunnelStream:
     def _write(self) -> None:
         """Hands over as much as the local end takes now."""
         local = self._local
-        if local is None or self._ended.done():
+        if local is None or self._ending is not None:
             return
         try:
             taken = self._write_chunks(local)
+            self._wait_to_write(local, bool(self._inbound))
             if not self._inbound:
-                self._loop.remove_writer(local.write_fd)
                 self._after_last(local)
         except OSError:
             self.abort()
@@ -148,21 +151,30 @@ class TunnelStream:
             self._driver.soon()
 
     def _write_chunks(self, local: End) -> int:
+        """How many bytes were taken."""
         taken = 0
-        with contextlib.suppress(BlockingIOError):
-            while self._inbound:
-                written = os.write(local.write_fd, self._inbound[0])
-                taken += written
-                if written < len(self._inbound[0]):
-                    self._inbound[0] = self._inbound[0][written:]
-                else:
-                    self._inbound.popleft()
-            return taken
-        self._loop.add_writer(local.write_fd, self._write)
+        while self._inbound:
+            chunk = self._inbound[0]
+            try:
+                written = os.write(local.write_fd, chunk)
+            except BlockingIOError:
+                break
+            taken += written
+            if written < len(chunk):
+                self._inbound[0] = chunk[written:]
+            else:
+                self._inbound.popleft()
         return taken
 
+    def _wait_to_write(self, local: End, waits: bool) -> None:
+        if waits and not self._waits_to_write:
+            self._loop.add_writer(local.write_fd, self._write)
+        elif self._waits_to_write and not waits:
+            self._loop.remove_writer(local.write_fd)
+        self._waits_to_write = waits
+
     def _after_last(self, local: End) -> None:
-        if self._closed_by_peer:
+        if self._tunnel_over is Ending.CLEAN:
             self._end(Ending.CLEAN)
         elif self._inbound_eof and not self._finished_local:
             self._finished_local = True
@@ -171,12 +183,13 @@ class TunnelStream:
     # -- the end
 
     def _end(self, ending: Ending) -> None:
-        if self._ended.done():
+        if self._ending is not None:
             return
-        self._ended.set_result(ending)
+        self._ending = ending
+        self._ended.set()
         self._driver.forget(self._handle)
+        self._inbound.clear()
         if self._local is not None:
             self._stop_reading()
-            self._loop.remove_writer(self._local.write_fd)
+            self._wait_to_write(self._local, False)
             self._local.close(clean=ending is Ending.CLEAN)
-        self._inbound.clear()

@@ -58,10 +58,9 @@ from toxvpn.wire.tunnel_events import (
 from toxvpn.wire.tunnel_table import TunnelTable
 from toxvpn.wire.tuntox import DropReason, Frame, FrameType, Version
 
-# Tunnels and unanswered requests that a friend may have with us as server: a busy browser's worth, and
-# small beside the 1024 descriptors that a process may usually have.
+# Tunnels and unanswered requests together that a friend may have with us as server: a busy browser's
+# worth, and small beside the 1024 descriptors that a process may usually have.
 MAX_INBOUND_TUNNELS = 256
-MAX_INBOUND_REQUESTS = 64
 # What waits for the local side of a tunnel whose peer knows no flow control, and of all of a friend's
 # tunnels together: several seconds at the road's speed. Then the (fullest) tunnel is reset.
 MAX_BUFFERED_BYTES = 4 * 1024 * 1024
@@ -362,10 +361,7 @@ class FriendTunnels:
         if self._flooded():
             return
         request = _InboundRequest(frame.version, asked.forward_id, asked.port)
-        if (
-            len(self._inbound_requests) >= MAX_INBOUND_REQUESTS
-            or self._tunnels.inbound() + len(self._inbound_requests) >= MAX_INBOUND_TUNNELS
-        ):
+        if self._tunnels.inbound() + len(self._inbound_requests) >= MAX_INBOUND_TUNNELS:
             self.drops[DropReason.TOO_MANY_TUNNELS] += 1
             self._refuse(request, ReplyCode.GENERAL_FAILURE, "too many tunnels at once")
             return

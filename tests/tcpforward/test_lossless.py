@@ -1,0 +1,347 @@
+"""Streams on the tuntox road, from an application's socket to the target's, over a Tox network in memory."""
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator
+from functools import partial
+
+import pytest
+
+from toxvpn._native.results import SendResult
+from toxvpn.errors import PeerOfflineError
+from toxvpn.tcpforward.client import Client
+from toxvpn.tcpforward.road import OpenFailed
+from toxvpn.tcpforward.rules import Rules
+from toxvpn.tcpforward.spec import Target
+from toxvpn.tcpforward.tunnel_stream import READ_BYTES
+from toxvpn.testing.fake_nodes import until
+from toxvpn.testing.fake_tuntox import V1, V2, FakeTuntoxClient, FakeTuntoxServer
+from toxvpn.testing.forwarding import Forwarding, Program
+from toxvpn.tox.node import Node
+from toxvpn.tox.peer import Peer
+from toxvpn.wire.socks5 import ReplyCode
+from toxvpn.wire.tunnel import HIGH_WATER_BYTES, INITIAL_WINDOW_BYTES, WINDOW_BYTES
+
+NOISE = random.Random(1).randbytes(1 << 20)
+SMALL_BYTES = 16 * 1024
+
+
+@pytest.fixture
+async def forwarding(no_descriptor_is_left: None) -> AsyncIterator[Forwarding]:
+    async with Forwarding() as made:
+        yield made
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+def no_streams(forwarding: Forwarding) -> bool:
+    return not any(conversation.streams for conversation in forwarding.conversations)
+
+
+class TestData:
+    async def test_bytes_go_both_ways_unchanged(self, forwarding: Forwarding) -> None:
+        application, target = await forwarding.joined()
+        await application.send(bytes(range(256)))
+        assert await target.receive(256) == bytes(range(256))
+        await target.send(bytes(reversed(range(256))))
+        assert await application.receive(256) == bytes(reversed(range(256)))
+
+    async def test_the_target_may_speak_first(self, forwarding: Forwarding) -> None:
+        application, target = await forwarding.joined()
+        await target.send(b"SSH-2.0-")
+        assert await application.receive(8) == b"SSH-2.0-"
+
+    async def test_both_ends_end_well(self, forwarding: Forwarding) -> None:
+        application, target = await forwarding.joined()
+        await application.send(b"last words")
+        application.close()
+        assert await target.rest() == b"last words"
+        target.close()
+        await until(lambda: no_streams(forwarding))
+
+    async def test_a_full_queue_in_toxcore_loses_and_reorders_nothing(self, forwarding: Forwarding) -> None:
+        for node in (forwarding.client_node, forwarding.server_node):
+            forwarding.network.fake(node).queue_packets = 50
+        application, target = await forwarding.joined()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(application.send(NOISE))
+            group.create_task(target.send(NOISE[::-1]))
+            up = group.create_task(target.receive(len(NOISE)))
+            down = group.create_task(application.receive(len(NOISE)))
+        assert up.result() == NOISE
+        assert down.result() == NOISE[::-1]
+
+    async def test_many_streams_at_once_keep_apart(self, forwarding: Forwarding) -> None:
+        port = forwarding.forward()
+        serving = asyncio.create_task(echo(forwarding, 100))
+        applications = [await forwarding.connect(port) for _ in range(100)]
+
+        async def ask(number: int) -> bytes:
+            await applications[number].send(b"%d" % number * 5000)
+            applications[number].end()
+            return await applications[number].rest()
+
+        answers = await asyncio.gather(*map(ask, range(100)))
+        await serving
+        assert answers == [b"%d" % number * 5000 for number in range(100)]
+
+
+async def echo(forwarding: Forwarding, count: int) -> None:
+    """Accepts so many connections and sends each one's bytes back at its end."""
+
+    async def answer(target: Program) -> None:
+        await target.send(await target.rest())
+        target.close()
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(count):
+            group.create_task(answer(await forwarding.accept()))
+
+
+class TestHalfClose:
+    async def test_of_the_application_gets_its_whole_answer(self, forwarding: Forwarding) -> None:
+        application, target = await forwarding.joined()
+        await application.send(b"question")
+        application.end()
+        assert await target.rest() == b"question"
+        sending = asyncio.create_task(target.send(NOISE))
+        assert await application.receive(len(NOISE)) == NOISE
+        await sending
+        target.close()
+        assert await application.rest() == b""
+
+    async def test_of_the_target_still_hears_the_application(self, forwarding: Forwarding) -> None:
+        application, target = await forwarding.joined()
+        await target.send(b"greeting")
+        target.end()
+        assert await application.rest() == b"greeting"
+        sending = asyncio.create_task(application.send(NOISE))
+        assert await target.receive(len(NOISE)) == NOISE
+        await sending
+        application.close()
+        assert await target.rest() == b""
+
+
+class TestReset:
+    async def test_of_the_application_reaches_the_target(self, forwarding: Forwarding) -> None:
+        application, target = await forwarding.joined()
+        await application.send(b"x")
+        await target.receive(1)
+        application.reset()
+        assert await target.is_reset()
+        await until(lambda: no_streams(forwarding))
+
+    async def test_of_the_target_reaches_the_application(self, forwarding: Forwarding) -> None:
+        application, target = await forwarding.joined()
+        target.reset()
+        assert await application.is_reset()
+        await until(lambda: no_streams(forwarding))
+
+    async def test_of_an_end_that_takes_nothing_any_more(self, forwarding: Forwarding) -> None:
+        application, target = await forwarding.joined()
+        application.end()
+        assert await target.rest() == b""
+        application.reset()
+        await target.send(b"for nobody")
+        await until(lambda: no_streams(forwarding))
+        with pytest.raises(ConnectionError):
+            await target.send(b"for nobody")
+
+    async def test_by_cancelling_one_side_reaches_both_ends(self, forwarding: Forwarding) -> None:
+        application, target = await forwarding.joined()
+        await target.send(b"x")
+        await application.receive(1)
+        await forwarding.client_road.close()  # serves nothing: no effect on what is called from here
+        await forwarding.server_road.close()
+        assert await target.is_reset()
+        assert await application.is_reset()
+
+
+class TestRefusal:
+    async def test_closes_the_application_at_once_and_is_told(
+        self, forwarding: Forwarding, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        port = forwarding.target.port
+        forwarding.target.close()
+        application = await forwarding.connect(forwarding.forward())
+        assert await application.is_reset()
+        assert f"127.0.0.1:{port}: Connection refused" in caplog.text
+
+    async def test_has_a_code(self, forwarding: Forwarding) -> None:
+        forwarding.target.close()
+        with pytest.raises(OpenFailed) as refused:
+            await forwarding.client.open(forwarding.target.target)
+        assert refused.value.code is ReplyCode.CONNECTION_REFUSED
+
+    async def test_by_the_rules(self, no_descriptor_is_left: None, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.INFO)
+        async with Forwarding(Rules(())) as forwarding:
+            with pytest.raises(OpenFailed, match="no rule allows it") as refused:
+                await forwarding.client.open(forwarding.target.target)
+            assert refused.value.code is ReplyCode.NOT_ALLOWED
+        assert f"peer {forwarding.client_node.tox.public_key.hex()[:8].upper()}: refused" in caplog.text
+
+    async def test_by_a_side_that_only_calls(self, forwarding: Forwarding) -> None:
+        with pytest.raises(OpenFailed, match="serves nothing"):
+            await forwarding.server_road.open(forwarding.caller, "127.0.0.1", forwarding.target.port)
+
+
+class TestConnectionToThePeer:
+    async def test_lost_resets_what_is_open(self, forwarding: Forwarding) -> None:
+        application, target = await forwarding.joined()
+        await application.send(b"x")
+        await target.receive(1)
+        forwarding.network.tox.set_online(False)
+        assert await application.is_reset()
+        assert await target.is_reset()
+
+    async def test_lost_and_found_works_again(self, forwarding: Forwarding) -> None:
+        port = forwarding.forward()
+        for _ in range(3):
+            application, target = await forwarding.joined(port)
+            await application.send(b"x")
+            assert await target.receive(1) == b"x"
+            forwarding.network.tox.set_online(False)
+            assert await application.is_reset()
+            forwarding.network.tox.set_online(True)
+
+    async def test_lost_while_a_request_is_open_sends_it_again(
+        self, forwarding: Forwarding, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sent: list[bytes] = []
+
+        def swallow(peer: object, packet: bytes) -> None:
+            sent.append(packet)
+
+        lossless = forwarding.server_node._lossless
+        real, lossless[0xA2] = lossless[0xA2], swallow
+        opening = asyncio.create_task(forwarding.client.open(forwarding.target.target))
+        await until(lambda: any(packet[2:4] == b"\x06\x02" for packet in sent))
+        forwarding.network.tox.set_online(False)
+        await until(lambda: not forwarding.peer.online)
+        lossless[0xA2] = real
+        forwarding.network.tox.set_online(True)
+        (await opening).abort()
+        assert await (await forwarding.accept()).is_reset()
+
+    async def test_of_a_peer_that_is_gone_leaves_nothing_behind(self, forwarding: Forwarding) -> None:
+        application, target = await forwarding.joined()
+        await target.send(b"x")
+        await application.receive(1)
+        forwarding.server_node.remove(forwarding.caller)
+        assert await target.is_reset()
+        assert await application.is_reset()
+        await until(lambda: not forwarding.server_road._conversations)
+
+    async def test_a_ping_is_timed_and_fails_when_the_peer_leaves(self, forwarding: Forwarding) -> None:
+        assert 0 < await forwarding.client_road.ping(forwarding.peer) < 10
+        forwarding.server_node._lossless[0xA2] = lambda peer, packet: None
+        answer = asyncio.create_task(forwarding.client_road.ping(forwarding.peer))
+        await asyncio.sleep(0)
+        forwarding.network.tox.set_online(False)
+        with pytest.raises(PeerOfflineError):
+            await answer
+        with pytest.raises(PeerOfflineError):
+            await forwarding.client_road.ping(forwarding.peer)
+
+
+class TestFlowControl:
+    MOST_BYTES = WINDOW_BYTES + INITIAL_WINDOW_BYTES + HIGH_WATER_BYTES + READ_BYTES
+
+    async def test_a_slow_reader_stalls_its_own_sender_and_nobody_else(self, forwarding: Forwarding) -> None:
+        """What is on the way meanwhile is bounded; all of it arrives once the reader reads."""
+        slow = await forwarding.connect(forwarding.forward(), buffer_bytes=SMALL_BYTES)
+        stalled = await forwarding.accept()
+        stalled_sending = asyncio.create_task(stalled.send(NOISE * 16))
+        other, quick = await forwarding.joined()
+        for _ in range(8):
+            sending = asyncio.create_task(quick.send(NOISE))
+            assert await other.receive(len(NOISE)) == NOISE
+            await sending
+        assert held_bytes(forwarding) <= self.MOST_BYTES
+        assert not stalled_sending.done()
+        for _ in range(16):
+            assert await slow.receive(len(NOISE)) == NOISE
+        await stalled_sending
+
+
+def held_bytes(forwarding: Forwarding) -> int:
+    """What both sides keep for their streams."""
+    queued = [tunnel.queued_bytes for side in forwarding.conversations for tunnel in side.tunnels._tunnels]
+    waiting = [
+        len(chunk)
+        for side in forwarding.conversations
+        for stream in side.streams.values()
+        for chunk in stream._inbound
+    ]
+    return sum(queued) + sum(waiting)
+
+
+class TuntoxPeer:
+    """A scripted tuntox in the network, a friend of `node`'s."""
+
+    def __init__(
+        self, forwarding: Forwarding, node: Node, program: FakeTuntoxServer | FakeTuntoxClient
+    ) -> None:
+        self.program = program
+        self.node = forwarding.network.node()
+        self.peer = self.node.accept(node.tox.public_key)  # ours, as tuntox sees it
+        self.as_peer = node.accept(self.node.tox.public_key)
+        self.node.on_lossless_id(0xA2, self._receive)
+
+    def send(self, *packets: bytes) -> None:
+        for packet in packets:
+            assert self.node.send_lossless(self.peer, packet) is SendResult.SENT
+
+    def _receive(self, peer: Peer, packet: bytes) -> None:
+        self.send(*(self.program.receive(packet) or []))
+
+
+@pytest.mark.parametrize("magic", [V1, V2])
+class TestTuntox:
+    async def test_as_server(self, forwarding: Forwarding, magic: int) -> None:
+        program = FakeTuntoxServer(magic, ("internal", 80))
+        tuntox = TuntoxPeer(forwarding, forwarding.client_node, program)
+        client = Client(forwarding.client_node, tuntox.as_peer, forwarding.client_road)
+        port = forwarding.listen(partial(client.carry, target=Target("internal", 80)))
+        applications = [await forwarding.connect(port) for _ in range(3)]
+        for application in applications:
+            await application.send(NOISE[:5000])
+        await until(lambda: list(program.received.values()) == [NOISE[:5000]] * 3)
+        first, second, third = program.received
+        tuntox.send(*program.send(first, NOISE[:7000]), *program.close(first))
+        assert await applications[0].rest() == NOISE[:7000]
+        applications[1].reset()
+        await until(lambda: second in program.closed)
+        applications[2].end()  # tuntox knows no half-close: it must not be told, or there would be no answer
+        await asyncio.sleep(0)
+        tuntox.send(*program.send(third, b"answer"))
+        assert await applications[2].receive(6) == b"answer"
+        assert third in program.received
+
+    async def test_as_client(self, forwarding: Forwarding, magic: int) -> None:
+        program = FakeTuntoxClient(magic)
+        tuntox = TuntoxPeer(forwarding, forwarding.server_node, program)
+        await until(lambda: tuntox.peer.online)
+        for forward_id in (1, 2):
+            tuntox.send(program.connect("127.0.0.1", forwarding.target.port, forward_id))
+            target = await forwarding.accept()
+            await target.send(NOISE[:7000])
+            await until(lambda: NOISE[:7000] in program.received.values())
+            [tunnel_id] = program.received
+            tuntox.send(program.send(tunnel_id, b"question"))
+            assert await target.receive(8) == b"question"
+            tuntox.send(program.close(tunnel_id))
+            assert await target.rest() == b""
+        assert not program.invalid
+
+    async def test_as_client_is_not_left_hanging_by_a_refusal(
+        self, forwarding: Forwarding, magic: int
+    ) -> None:
+        program = FakeTuntoxClient(magic)
+        tuntox = TuntoxPeer(forwarding, forwarding.server_node, program)
+        await until(lambda: tuntox.peer.online)
+        forwarding.target.close()
+        tuntox.send(program.connect("127.0.0.1", forwarding.target.port))
+        await until(lambda: list(program.closed.values()) == [b""])
+        assert not program.invalid

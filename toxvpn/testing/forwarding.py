@@ -1,0 +1,189 @@
+"""Both sides of a forward in one process: two nodes in memory, real sockets on loopback at their ends.
+
+Program (an application) -> Listener -> Client -> road ~ road -> Server -> Program (the target)
+"""
+
+import asyncio
+import contextlib
+import socket
+import struct
+from functools import partial
+from typing import Self, TypeVar
+
+from ..tcpforward import socks
+from ..tcpforward.client import Client
+from ..tcpforward.listen import Accepted, Listener
+from ..tcpforward.lossless import Conversation, LosslessRoad
+from ..tcpforward.rules import Rules
+from ..tcpforward.server import Server
+from ..tcpforward.spec import Listen, Target
+from ..tox.node import Node
+from ..tox.peer import Peer
+from ..wire.status import Status, ToxvpnStatus, encode
+from .fake_nodes import Network
+
+T = TypeVar("T", "Program", "TargetProgram")
+
+LOCALHOST = "127.0.0.1"
+PIECE_BYTES = 1 << 20
+DEADLINE_S = 20.0  # of each step: a hang ends in a traceback, not in silence
+OUR_STATUS = encode(Status(toxvpn=ToxvpnStatus()))
+
+
+class Program:
+    """One end of a TCP connection, in the hands of a test."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        self.socket = sock
+
+    @classmethod
+    async def connect(cls, port: int, host: str = LOCALHOST, *, buffer_bytes: int = 0) -> Self:
+        """`buffer_bytes` makes the kernel's receive buffer small, so that it hides nothing."""
+        sock = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        sock.setblocking(False)
+        if buffer_bytes:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
+        async with asyncio.timeout(DEADLINE_S):
+            await asyncio.get_running_loop().sock_connect(sock, (host, port))
+        return cls(sock)
+
+    async def send(self, data: bytes) -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            await asyncio.get_running_loop().sock_sendall(self.socket, data)
+
+    async def receive(self, size_bytes: int) -> bytes:
+        """Exactly so many, fewer at the end of the stream."""
+        data = bytearray()
+        async with asyncio.timeout(DEADLINE_S):
+            while len(data) < size_bytes:
+                wanted = min(size_bytes - len(data), PIECE_BYTES)
+                piece = await asyncio.get_running_loop().sock_recv(self.socket, wanted)
+                if not piece:
+                    break
+                data += piece
+        return bytes(data)
+
+    async def rest(self) -> bytes:
+        """All that comes until the orderly end of the stream. Raises ConnectionResetError."""
+        return await self.receive(1 << 62)
+
+    async def is_reset(self) -> bool:
+        """Whether the stream, in the end, is reset."""
+        try:
+            await self.rest()
+        except ConnectionResetError:
+            return True
+        return False
+
+    def end(self) -> None:
+        """No more bytes from here; receiving goes on."""
+        self.socket.shutdown(socket.SHUT_WR)
+
+    def reset(self) -> None:
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+class TargetProgram:
+    """What forwards lead to; connections wait to be accepted."""
+
+    def __init__(self, host: str = LOCALHOST, *, buffer_bytes: int = 0) -> None:
+        self._socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        if buffer_bytes:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
+        self._socket.bind((host, 0))
+        self._socket.listen(1024)
+        self._socket.setblocking(False)
+        self.host = host
+        self.port: int = self._socket.getsockname()[1]
+
+    @property
+    def target(self) -> Target:
+        return Target(self.host, self.port)
+
+    async def accept(self) -> Program:
+        async with asyncio.timeout(DEADLINE_S):
+            sock, _ = await asyncio.get_running_loop().sock_accept(self._socket)
+        return Program(sock)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class Forwarding:
+    """A client that calls through a server; an async context manager that leaves nothing behind."""
+
+    def __init__(self, rules: Rules | None = None, network: Network | None = None) -> None:
+        self.network = network or Network()
+        self.client_node, self.server_node = self.network.pair()
+        for node in (self.client_node, self.server_node):
+            node.tox.status_message = OUR_STATUS
+        self.server_road = LosslessRoad(self.server_node, Server(rules or Rules()).serve)
+        self.client_road = LosslessRoad(self.client_node)
+        self.client = Client(self.client_node, self.peer, self.client_road)
+        self.stack = contextlib.AsyncExitStack()
+        self.target = self.keep(TargetProgram())
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stack.aclose()
+        await self.client_road.close()
+        await self.server_road.close()
+        self.network.close()
+
+    @property
+    def peer(self) -> Peer:
+        """The server, as the client sees it."""
+        return _peer_of(self.client_node, self.server_node)
+
+    @property
+    def caller(self) -> Peer:
+        """The client, as the server sees it."""
+        return _peer_of(self.server_node, self.client_node)
+
+    @property
+    def conversations(self) -> tuple[Conversation, Conversation]:
+        """The client's and the server's."""
+        return self.client_road.conversation(self.peer), self.server_road.conversation(self.caller)
+
+    def keep(self, program: T) -> T:
+        self.stack.callback(program.close)
+        return program
+
+    def forward(self, target: Target | None = None) -> int:
+        """A listener of `-L`; its port."""
+        return self.listen(partial(self.client.carry, target=target or self.target.target))
+
+    def socks(self) -> int:
+        """A listener of `-D`; its port."""
+        return self.listen(partial(socks.carry, self.client))
+
+    def listen(self, accepted: Accepted) -> int:
+        listener = Listener(Listen((LOCALHOST,), 0), accepted)
+        listener.start()
+        self.stack.push_async_callback(listener.close)
+        port: int = listener.sockets[0].getsockname()[1]
+        return port
+
+    async def connect(self, port: int, *, buffer_bytes: int = 0) -> Program:
+        return self.keep(await Program.connect(port, buffer_bytes=buffer_bytes))
+
+    async def accept(self) -> Program:
+        return self.keep(await self.target.accept())
+
+    async def joined(self, port: int | None = None) -> tuple[Program, Program]:
+        """An application and the target it is connected to."""
+        application = await self.connect(port or self.forward())
+        return application, await self.accept()
+
+
+def _peer_of(node: Node, other: Node) -> Peer:
+    peer = node.peer(other.tox.public_key)
+    assert peer is not None
+    return peer
