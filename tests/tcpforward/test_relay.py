@@ -13,7 +13,8 @@ import pytest
 import pytest_asyncio
 
 from toxvpn.tcpforward.ends import SocketEnd, StdioEnd
-from toxvpn.tcpforward.relay import MAX_CHUNK_BYTES, TURN_BYTES, TURN_STEPS, Outcome, Relay, RelayResult
+from toxvpn.tcpforward.relay import MAX_CHUNK_BYTES, TURN_BYTES, TURN_STEPS, Relay, RelayResult
+from toxvpn.tcpforward.road import Ending
 
 SocketPair = tuple[socket.socket, socket.socket]
 MakePair = Callable[[], SocketPair]
@@ -105,7 +106,18 @@ async def test_bytes_go_both_ways_and_are_counted(joined: Joined) -> None:
     joined.client.close()
     assert await receive(joined.server, 1) == b""
     joined.server.close()
-    assert await within_deadline(joined.result) == RelayResult(Outcome.CLEAN, "", 8, 6)
+    assert await within_deadline(joined.result) == RelayResult(Ending.CLEAN, "", 8, 6)
+
+
+async def test_bytes_read_before_go_first(relay: Relay, tcp_pair: MakePair) -> None:
+    (client, a), (server, b) = tcp_pair(), tcp_pair()
+    await send(client, b"-question")
+    result = relay.join(SocketEnd(a), SocketEnd(b), b"early", b"reply")
+    assert await receive(server, 14) == b"early-question"
+    assert await receive(client, 5) == b"reply"
+    client.close()
+    server.close()
+    assert await within_deadline(result) == RelayResult(Ending.CLEAN, "", 14, 5)
 
 
 async def test_one_direction_ends_and_the_other_goes_on(joined: Joined) -> None:
@@ -116,7 +128,7 @@ async def test_one_direction_ends_and_the_other_goes_on(joined: Joined) -> None:
     await send(joined.server, b"a long answer")
     joined.server.shutdown(socket.SHUT_WR)
     assert await receive(joined.client, 100) == b"a long answer"
-    assert await within_deadline(joined.result) == RelayResult(Outcome.CLEAN, "", 8, 13)
+    assert await within_deadline(joined.result) == RelayResult(Ending.CLEAN, "", 8, 13)
 
 
 async def test_both_directions_at_full_speed_lose_nothing(joined: Joined) -> None:
@@ -129,7 +141,7 @@ async def test_both_directions_at_full_speed_lose_nothing(joined: Joined) -> Non
     assert down == BULK
     joined.client.close()
     joined.server.close()
-    assert await within_deadline(joined.result) == RelayResult(Outcome.CLEAN, "", len(BULK), len(BULK))
+    assert await within_deadline(joined.result) == RelayResult(Ending.CLEAN, "", len(BULK), len(BULK))
 
 
 async def test_all_that_was_sent_before_the_end_arrives(joined: Joined) -> None:
@@ -137,7 +149,7 @@ async def test_all_that_was_sent_before_the_end_arrives(joined: Joined) -> None:
     joined.client.shutdown(socket.SHUT_WR)
     joined.server.shutdown(socket.SHUT_WR)
     assert len(await receive(joined.server, sent + 1)) == sent
-    assert (await within_deadline(joined.result)).outcome == Outcome.CLEAN
+    assert (await within_deadline(joined.result)).ending == Ending.CLEAN
 
 
 async def test_what_the_kernel_still_has_to_send_outlives_a_clean_end(joined: Joined) -> None:
@@ -146,7 +158,7 @@ async def test_what_the_kernel_still_has_to_send_outlives_a_clean_end(joined: Jo
     data = BULK[:300_000]
     await send(joined.client, data)
     joined.client.close()
-    assert (await within_deadline(joined.result)).outcome == Outcome.CLEAN
+    assert (await within_deadline(joined.result)).ending == Ending.CLEAN
     assert await receive(joined.server, len(data) + 1) == data
 
 
@@ -156,13 +168,13 @@ async def test_a_reset_is_a_reset_at_the_other_end(joined: Joined) -> None:
     reset(joined.client)
     await expect_reset(joined.server)
     result = await within_deadline(joined.result)
-    assert result == RelayResult(Outcome.RESET, os.strerror(errno.ECONNRESET), 10, 0)
+    assert result == RelayResult(Ending.RESET, os.strerror(errno.ECONNRESET), 10, 0)
 
 
 async def test_a_reset_reaches_an_end_that_does_not_read(joined: Joined) -> None:
     await fill(joined.client)
     reset(joined.client)
-    assert (await within_deadline(joined.result)).outcome == Outcome.RESET
+    assert (await within_deadline(joined.result)).ending == Ending.RESET
     await expect_reset(joined.server)
 
 
@@ -170,7 +182,7 @@ async def test_a_reset_from_an_end_that_has_finished(joined: Joined) -> None:
     joined.client.shutdown(socket.SHUT_WR)
     assert await receive(joined.server, 1) == b""
     reset(joined.client)
-    assert (await within_deadline(joined.result)).outcome == Outcome.RESET
+    assert (await within_deadline(joined.result)).ending == Ending.RESET
     assert joined.server.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.EPIPE
 
 
@@ -182,14 +194,14 @@ async def test_an_end_that_goes_away_with_bytes_unread_resets(joined: Joined) ->
     asyncio.get_running_loop().remove_reader(joined.server)
     joined.server.close()
     await expect_reset(joined.client)
-    assert (await within_deadline(joined.result)).outcome == Outcome.RESET
+    assert (await within_deadline(joined.result)).ending == Ending.RESET
 
 
 async def test_writing_to_an_end_that_has_closed_resets(joined: Joined) -> None:
     joined.server.close()
     assert await receive(joined.client, 1) == b""
     await send(joined.client, b"too late")
-    assert (await within_deadline(joined.result)).outcome == Outcome.RESET
+    assert (await within_deadline(joined.result)).ending == Ending.RESET
     assert joined.client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.EPIPE
 
 
@@ -216,7 +228,7 @@ async def test_closing_the_relay_resets_all(relay: Relay, tcp_pair: MakePair) ->
     for joined in pairs:
         await expect_reset(joined.client)
         await expect_reset(joined.server)
-        assert joined.result.result().outcome == Outcome.RESET
+        assert joined.result.result().ending == Ending.RESET
 
 
 async def test_what_an_end_does_not_take_is_held_within_bounds(relay: Relay, tcp_pair: MakePair) -> None:
@@ -243,7 +255,7 @@ async def test_hundreds_of_pairs(relay: Relay, tcp_pair: MakePair) -> None:
         return await within_deadline(joined.result)
 
     results = await asyncio.gather(*(talk(joined, number) for number, joined in enumerate(pairs)))
-    assert {result.outcome for result in results} == {Outcome.CLEAN}
+    assert {result.ending for result in results} == {Ending.CLEAN}
 
 
 async def test_a_flood_does_not_keep_others_waiting(relay: Relay, tcp_pair: MakePair) -> None:
@@ -325,7 +337,7 @@ async def test_standard_streams_that_are_pipes(relay: Relay, tcp_pair: MakePair)
     assert await receive(far, 100) == b"hello"
     await send(far, b"world")
     far.close()
-    assert await within_deadline(result) == RelayResult(Outcome.CLEAN, "", 5, 5)
+    assert await within_deadline(result) == RelayResult(Ending.CLEAN, "", 5, 5)
     assert os.read(printed, 100) == b"world"
     assert os.read(printed, 100) == b"", "the reader of stdout sees its end"
     for fd in (stdin, printed, stdout):
@@ -341,7 +353,7 @@ async def test_standard_streams_that_are_files(relay: Relay, tcp_pair: MakePair,
     assert await receive(far, len(BULK) + 1) == BULK
     await send(far, BULK)
     far.close()
-    assert (await within_deadline(result)).outcome == Outcome.CLEAN
+    assert (await within_deadline(result)).ending == Ending.CLEAN
     assert (tmp_path / "out").read_bytes() == BULK
     os.close(stdin)
     os.close(stdout)
@@ -355,7 +367,7 @@ async def test_standard_streams_that_are_a_terminal(relay: Relay, tcp_pair: Make
     assert await receive(far, 100) == b"one\ntwo\n"
     assert os.get_blocking(terminal), "the shell's own descriptor is left alone"
     far.close()
-    assert (await within_deadline(result)).outcome == Outcome.CLEAN
+    assert (await within_deadline(result)).ending == Ending.CLEAN
     os.close(keyboard)
     os.close(terminal)
 
@@ -372,7 +384,7 @@ async def test_standard_streams_that_are_one_socket(relay: Relay, tcp_pair: Make
     await send(far, b"world")
     far.close()
     assert await receive(user, 100) == b"world"
-    assert (await within_deadline(result)).outcome == Outcome.CLEAN
+    assert (await within_deadline(result)).ending == Ending.CLEAN
     assert os.get_blocking(stdio.fileno())
     os.close(stdout)
     stdio.close()
@@ -386,7 +398,7 @@ async def test_nobody_reading_stdout_any_more_resets(relay: Relay, tcp_pair: Mak
     result = relay.join(StdioEnd(stdin, stdout), SocketEnd(near))
     os.close(printed)
     await expect_reset(far)
-    assert await within_deadline(result) == RelayResult(Outcome.RESET, os.strerror(errno.EPIPE), 0, 0)
+    assert await within_deadline(result) == RelayResult(Ending.RESET, os.strerror(errno.EPIPE), 0, 0)
     for fd in (stdin, typed, stdout):
         os.close(fd)
 
@@ -408,12 +420,12 @@ async def test_a_descriptor_number_used_again_is_not_mixed_up(relay: Relay, tcp_
     a.close()
     other = relay.join(SocketEnd(socket.socket(fileno=again)), SocketEnd(b))
     os.close(typed)
-    assert (await within_deadline(result)).outcome == Outcome.CLEAN
+    assert (await within_deadline(result)).ending == Ending.CLEAN
     await asyncio.sleep(0)
     await send(client, b"x")
     assert await receive(server, 1) == b"x"
     client.close()
     server.close()
-    assert (await within_deadline(other)).outcome == Outcome.CLEAN
+    assert (await within_deadline(other)).ending == Ending.CLEAN
     for fd in (stdin, printed, stdout):
         os.close(fd)

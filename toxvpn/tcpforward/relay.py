@@ -23,9 +23,9 @@ import select
 import stat
 from collections import deque
 from dataclasses import dataclass
-from enum import Enum
 
 from .ends import End
+from .road import Ending
 
 MIN_CHUNK_BYTES = 16 * 1024
 FIRST_CHUNK_BYTES = 64 * 1024
@@ -40,16 +40,11 @@ _TO_READ = select.EPOLLIN | _LAST
 _TO_WRITE = select.EPOLLOUT | select.EPOLLHUP | select.EPOLLERR
 
 
-class Outcome(Enum):
-    CLEAN = "closed"
-    RESET = "reset"
-
-
 @dataclass(frozen=True, slots=True)
 class RelayResult:
     """`reason` is empty when CLEAN. Bytes are those handed over to the other end's kernel."""
 
-    outcome: Outcome
+    ending: Ending
     reason: str
     a_to_b_bytes: int
     b_to_a_bytes: int
@@ -114,10 +109,13 @@ class _Pump:
 class _Pair:
     __slots__ = ("a", "a_to_b", "b", "b_to_a", "ended", "result")
 
-    def __init__(self, a: End, b: End, result: asyncio.Future[RelayResult]) -> None:
+    def __init__(
+        self, a: End, b: End, from_a: bytes, from_b: bytes, result: asyncio.Future[RelayResult]
+    ) -> None:
         self.a, self.b = a, b
         self.a_to_b = _Pump(self, a, b)
         self.b_to_a = _Pump(self, b, a)
+        self.a_to_b.held, self.b_to_a.held = from_a, from_b
         self.result = result
         self.ended = False
 
@@ -135,10 +133,13 @@ class Relay:
         self._next_turn: asyncio.Handle | None = None
         self._loop.add_reader(self._epoll.fileno(), self._on_events)
 
-    def join(self, a: End, b: End) -> asyncio.Future[RelayResult]:
-        """Starts at once, and takes both ends over; cancelling the future resets both. Raises OSError."""
+    def join(self, a: End, b: End, from_a: bytes = b"", from_b: bytes = b"") -> asyncio.Future[RelayResult]:
+        """Starts at once, and takes both ends over; cancelling the future resets both. Raises OSError.
+
+        `from_a` and `from_b` are bytes that have been read from them already.
+        """
         result: asyncio.Future[RelayResult] = self._loop.create_future()
-        pair = _Pair(a, b, result)
+        pair = _Pair(a, b, from_a, from_b, result)
         try:
             for pump in (pair.a_to_b, pair.b_to_a):
                 self._readers[pump.source.read_fd] = pump
@@ -244,9 +245,9 @@ class Relay:
         pair.a.close(clean=not reason)
         pair.b.close(clean=not reason)
         if not pair.result.done():
-            outcome = Outcome.RESET if reason else Outcome.CLEAN
+            ending = Ending.RESET if reason else Ending.CLEAN
             moved = pair.a_to_b.moved_bytes, pair.b_to_a.moved_bytes
-            pair.result.set_result(RelayResult(outcome, reason, *moved))
+            pair.result.set_result(RelayResult(ending, reason, *moved))
 
     def _forget(self, fd: int) -> None:
         """Before it is closed: its number may be another's at once."""
