@@ -4,19 +4,10 @@ Made by the command line (cli/options.py); read by the daemon, which makes every
 """
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 
-from .tcpforward.spec import Forward, Listen, Target
+from .tcpforward.spec import Forward, Listen, Road, Target
 from .wire.toxid import ToxId
-
-
-class Road(StrEnum):
-    """How a forward's bytes travel (docs/design.md, "Two roads for a TCP byte")."""
-
-    AUTO = "auto"
-    FAST = "fast"
-    TUNTOX = "tuntox"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

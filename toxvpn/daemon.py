@@ -16,11 +16,14 @@ from .config import ClientOptions, NodeOptions, ServerOptions
 from .errors import PeerOfflineError, ToxvpnError
 from .tcpforward import pipe, socks
 from .tcpforward.client import Client
+from .tcpforward.forwarding import Forwarding
 from .tcpforward.listen import Listener
 from .tcpforward.lossless import LosslessRoad
 from .tcpforward.rules import Rules, load_rules
 from .tcpforward.server import Server
+from .tcpforward.spec import Road
 from .tox.admission import Admission
+from .tox.announcement import Announcement
 from .tox.birth import make_tox
 from .tox.bootstrap import Bootstrapper, load_nodes
 from .tox.files import write_atomic
@@ -33,7 +36,6 @@ from .tox.node import Node
 from .tox.places import find_places
 from .tox.secretfile import SECRET_NAME, kept_secret
 from .wire.secret import friend_request_message
-from .wire.status import Status, ToxvpnStatus, encode
 
 log = logging.getLogger("toxvpn")
 
@@ -57,29 +59,29 @@ async def serve(options: ServerOptions) -> None:
     async with running_node(options, directory) as started:
         authority = _authority(options, directory)
         admission = Admission(started.node, authority, started.book, started.keeper.changed, time.time)
-        road = LosslessRoad(started.node, Server(rules).serve)
+        forwarding = Forwarding(started.node, started.announcement, Road.AUTO, Server(rules).serve)
         admission.start()
         started.node.start()
         _tell_how_to_connect(started.node, options, directory, authority)
         try:
             await asyncio.Event().wait()
         finally:
-            await road.close()
+            await forwarding.close()
 
 
 async def call(options: ClientOptions) -> None:
     async with running_node(options, options.directory) as started:
-        road = LosslessRoad(started.node)
+        forwarding = Forwarding(started.node, started.announcement, options.road)
         peer = started.node.reach(bytes(options.server), friend_request_message(options.secret))
         for other in started.node:
             if other is not peer:  # a client talks to the one it was asked to talk to
                 started.node.remove(other)
-        client = Client(started.node, peer, road)
+        client = Client(started.node, peer, forwarding.roads)
         listeners = _listeners(options, client)
         started.node.start()
         try:
             if options.ping:
-                await _ping(client, road)
+                await _ping(client, forwarding.lossless)
             elif options.pipe is not None:
                 await pipe.run(client, options.pipe)
             else:
@@ -89,7 +91,7 @@ async def call(options: ClientOptions) -> None:
         finally:
             for listener in listeners:
                 await listener.close()
-            await road.close()
+            await forwarding.close()
 
 
 class Started:
@@ -97,6 +99,7 @@ class Started:
 
     def __init__(self, node: Node, identity: Identity, directory: Path | None) -> None:
         self.node = node
+        self.announcement = Announcement(node)
         self.book = FriendBook() if directory is None else load_book(directory)
         self.keeper = Keeper(node, identity, self.book, directory)
 
@@ -118,7 +121,6 @@ async def running_node(options: NodeOptions, directory: Path | None) -> AsyncIte
         resolve = Names(asyncio.get_running_loop()).resolve
         node = Node(tox, Bootstrapper(nodes, random.SystemRandom(), resolve))
         undo.callback(node.close)
-        tox.status_message = encode(Status(toxvpn=ToxvpnStatus()))
         started = Started(node, identity, directory)
         undo.callback(started.keeper.close)
         yield started

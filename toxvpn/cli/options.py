@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..config import ClientOptions, Road, ServerOptions
+from ..config import ClientOptions, ServerOptions
 from ..errors import UsageError
-from ..tcpforward.spec import parse_forward, parse_listen, parse_target
+from ..tcpforward.spec import Road, parse_forward, parse_listen, parse_target
 from ..wire.toxid import ToxId, parse_public_key_or_id, parse_tox_id
 
 T = TypeVar("T")

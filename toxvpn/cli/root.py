@@ -10,8 +10,9 @@ from typing import Any
 
 import click
 
-from ..config import ClientOptions, Road, ServerOptions
+from ..config import ClientOptions, ServerOptions
 from ..errors import UsageError
+from ..tcpforward.spec import Road
 from . import verbs
 from .options import DAEMONIZE, Typed, build
 from .secret import find_secret

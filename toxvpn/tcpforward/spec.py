@@ -10,6 +10,7 @@ IPv6 addresses stand in brackets; `@` may stand for `:` anywhere outside bracket
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from ipaddress import AddressValueError, IPv6Address
 from typing import TypeVar
 
@@ -24,6 +25,14 @@ MAX_HOST_BYTES = 255  # a DNS name (RFC 1035 §2.3.4), and what SOCKS5 can carry
 _FORWARD_FORM = "[bind:]port:host:hostport, IPv6 addresses in brackets, e.g. 8080:[::1]:80"
 _TARGET_FORM = "host:port, an IPv6 address in brackets, e.g. [::1]:22"
 _LISTEN_FORM = "[bind:]port, an IPv6 address in brackets, e.g. [::1]:1080"
+
+
+class Road(StrEnum):
+    """How a forward's bytes travel (docs/design.md, "Two roads for a TCP byte")."""
+
+    AUTO = "auto"
+    FAST = "fast"
+    TUNTOX = "tuntox"
 
 
 @dataclass(frozen=True, slots=True)

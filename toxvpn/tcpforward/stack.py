@@ -27,6 +27,7 @@ from ..tun.device import Offload, TunDevice
 from ..wire.addressing import OVERLAY_IPV6
 
 MTU_BYTES = 1372  # largest custom packet of Tox, 1373 bytes, less the packet ID (docs/wire-format.md §4)
+FORWARD_PORT = 1080  # where the serving side listens on its stack, with SOCKS5
 START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 2.0
 SPARE_SOCKETS = 16  # asked for at once, so that most streams wait for no answer of the helper
@@ -73,6 +74,11 @@ class Stack:
         self._refilling = asyncio.Lock()
         self._loop.add_reader(self._control, self._on_answers)
         self._loop.add_reader(self._helper_fd, self._on_exit)
+
+    @property
+    def udp_offload(self) -> bool:
+        """Whether the kernel takes UDP super-packets."""
+        return bool(self.tun.offload & Offload.USO4)
 
     @classmethod
     async def start(cls, address: IPv6Address) -> Self:

@@ -149,6 +149,9 @@ class Node:
     def subscribe(self, hear: Callable[[Event], None]) -> None:
         self._subscribers.append(hear)
 
+    def unsubscribe(self, hear: Callable[[Event], None]) -> None:
+        self._subscribers.remove(hear)
+
     def on_lossless_id(self, packet_id: int, hear: Lossless) -> None:
         """One owner per packet ID (160 to 191)."""
         self._lossless[packet_id] = hear
