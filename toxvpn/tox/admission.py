@@ -1,23 +1,44 @@
 """Who is let in: friend requests enter, accepted peers leave, everybody else is ignored and counted.
 
 Deny by default (docs/design.md, "Who may do what"). The grant is recorded in the FriendBook, so that
-a restart keeps exactly those friends that today's configuration still covers. Neighbours: node.py
-tells of requests, friends.py keeps the record, wire/secret.py judges the message.
+a restart keeps exactly those friends that today's configuration still covers. Whom nothing covers is
+noted in `pending`, for a person to decide. Neighbours: node.py tells of requests, friends.py keeps the
+record, wire/secret.py judges the message, roster.py redeems invites and tells of a person's decisions.
 """
 
 import logging
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from ..wire.secret import SecretVerdict, judge_friend_request
 from .events import Event, FriendRequest, PeerConnection
 from .friends import Authority, FriendBook, Grant
+from .invites import InviteVerdict
 from .node import Node
+from .peer import Peer
+from .pending import Pending
 
 log = logging.getLogger("toxvpn.admission")
 
 LOGGED_REFUSALS_PER_MINUTE = 10
 """Any stranger can send requests: the log must not be theirs to fill."""
+UNKNOWN_KEY = "unknown key"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """`reason` is fit for a log line."""
+
+    reason: str
+
+
+Redeem = Callable[[bytes, bytes], InviteVerdict | None]
+"""Of a public key and its request's message; None when the message redeems no invite."""
+
+
+def no_invites(public_key: bytes, message: bytes) -> InviteVerdict | None:
+    return None
 
 
 class Admission:
@@ -30,13 +51,16 @@ class Admission:
         book: FriendBook,
         changed: Callable[[], None],
         wall: Callable[[], float],
+        redeem: Redeem = no_invites,
     ) -> None:
         self.refused: Counter[str] = Counter()
+        self.pending = Pending()
         self._node = node
         self._authority = authority
         self._book = book
         self._changed = changed
         self._wall = wall
+        self._redeem = redeem
         self._minute = -1
         self._logged = 0
 
@@ -54,31 +78,9 @@ class Admission:
         self._node.subscribe(self._hear)
         self._changed()
 
-    def _hear(self, event: Event) -> None:
-        if isinstance(event, FriendRequest):
-            self._judge(event)
-        elif isinstance(event, PeerConnection) and event.peer.public_key in self._book:
-            self._book.seen(event.peer.public_key, self._wall())
-
-    def _judge(self, request: FriendRequest) -> None:
-        """A whitelist and a secret must both be satisfied where both are asked for."""
-        key, mine = request.public_key, self._authority
-        if key in mine.peers:
-            return self._accept(key, Grant.PEER)
-        if mine.whitelist and key not in mine.whitelist:
-            return self._refuse(key, "not on the whitelist")
-        if mine.secret is not None:
-            verdict = judge_friend_request(request.message, mine.secret)
-            if verdict is not SecretVerdict.ACCEPTED:
-                return self._refuse(key, verdict.value)
-            return self._accept(key, Grant.SECRET)
-        if key in mine.whitelist:
-            return self._accept(key, Grant.WHITELIST)
-        if mine.open:
-            return self._accept(key, Grant.OPEN)
-        return self._refuse(key, "unknown key")
-
-    def _accept(self, key: bytes, grant: Grant) -> None:
+    def admit(self, key: bytes, grant: Grant) -> Peer:
+        """Lets that key in, on the strength of `grant`."""
+        self.pending.forget(key)
         online = [peer.public_key for peer in self._node if peer.online]
         crowded_out = self._book.authorise(
             key, grant, self._wall(), secret=self._authority.secret, online=online
@@ -89,12 +91,51 @@ class Admission:
         peer = self._node.accept(key)
         log.info("peer %s: accepted (%s)", peer.short, grant.value)
         self._changed()
+        return peer
+
+    def dismiss(self, key: bytes) -> None:
+        """Takes its grant back and ends the friendship; its next request is a stranger's."""
+        self._authority = replace(self._authority, peers=self._authority.peers - {key})
+        self._book.forget(key)
+        if (peer := self._node.peer(key)) is not None:
+            self._node.remove(peer)
+        self._changed()
+
+    def _hear(self, event: Event) -> None:
+        if isinstance(event, FriendRequest):
+            verdict = self._judge(event.public_key, event.message)
+            if isinstance(verdict, Grant):
+                self.admit(event.public_key, verdict)
+            else:
+                self._refuse(event.public_key, verdict.reason)
+        elif isinstance(event, PeerConnection) and event.peer.public_key in self._book:
+            self._book.seen(event.peer.public_key, self._wall())
+
+    def _judge(self, key: bytes, message: bytes) -> Grant | Refusal:
+        """A whitelist and a secret must both be satisfied where both are asked for; an invite is enough."""
+        mine = self._authority
+        if key in mine.peers:
+            return Grant.PEER
+        invited = self._redeem(key, message)
+        if invited is not None:
+            return Grant.INVITE if invited is InviteVerdict.ACCEPTED else Refusal(invited.value)
+        if mine.whitelist and key not in mine.whitelist:
+            return Refusal("not on the whitelist")
+        if mine.secret is not None:
+            verdict = judge_friend_request(message, mine.secret)
+            return Grant.SECRET if verdict is SecretVerdict.ACCEPTED else Refusal(verdict.value)
+        if key in mine.whitelist:
+            return Grant.WHITELIST
+        return Grant.OPEN if mine.open else Refusal(UNKNOWN_KEY)
 
     def _refuse(self, key: bytes, reason: str) -> None:
         self.refused[reason] += 1
+        self.pending.note(key, reason, self._wall())
         minute = int(self._node.now() // 60)
         if minute != self._minute:
             self._minute, self._logged = minute, 0
         if self._logged < LOGGED_REFUSALS_PER_MINUTE:
             self._logged += 1
-            log.warning("request of %s… ignored: %s", key.hex()[:8].upper(), reason)
+            short = key.hex()[:8].upper()
+            hint = f" (toxvpn peer accept {short} lets it in)" if reason == UNKNOWN_KEY else ""
+            log.warning("request of %s… ignored: %s%s", short, reason, hint)

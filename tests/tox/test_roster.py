@@ -1,0 +1,297 @@
+"""Configured peers on a Tox network in memory: several machines, each with its roster."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from toxvpn.errors import PeerRefusedError, UsageError
+from toxvpn.testing.fake_nodes import Network, until
+from toxvpn.tox import friends
+from toxvpn.tox.friends import Authority, FriendBook, Grant
+from toxvpn.tox.node import Node
+from toxvpn.tox.peers import ConfiguredPeer, parse_peer
+from toxvpn.tox.pending import MOST_PENDING
+from toxvpn.tox.roster import Roster
+from toxvpn.wire.invite import Invite, encode
+
+NOW = 1_800_000_000.0
+
+
+@pytest.fixture
+async def network() -> AsyncIterator[Network]:
+    made = Network()
+    yield made
+    made.close()
+
+
+class Machine:
+    """A node with a roster, as `toxvpn up` makes it."""
+
+    def __init__(
+        self,
+        network: Network,
+        directory: Path | None = None,
+        *peers: ConfiguredPeer,
+        authority: Authority | None = None,
+        book: FriendBook | None = None,
+        node: Node | None = None,
+    ) -> None:
+        self.network = network
+        self.node = node or network.node()
+        self.now = NOW
+        self.saves = 0
+        self.roster = Roster(
+            self.node,
+            authority or Authority(),
+            book or FriendBook(),
+            self._changed,
+            lambda: self.now,
+            directory,
+            peers,
+        )
+        self.roster.start()
+
+    def _changed(self) -> None:
+        self.saves += 1
+
+    @property
+    def key(self) -> bytes:
+        return self.node.tox.public_key
+
+    @property
+    def peer(self) -> ConfiguredPeer:
+        """How others name it, by Tox ID."""
+        return ConfiguredPeer(self.key, self.node.tox.address[32:36])
+
+    @property
+    def digits(self) -> str:
+        return self.key.hex().upper()
+
+    def sees(self, other: "Machine") -> bool:
+        peer = self.node.peer(other.key)
+        return peer is not None and peer.online
+
+    async def asks(self, other: "Machine", message: bytes = b"auto-toxvpn") -> None:
+        """Sends a friend request and waits until it has been judged."""
+        refused, before = other.roster.admission.refused, other.roster.admission.refused.total()
+        self.node.reach(other.node.tox.address, message)
+        await until(lambda: refused.total() > before or self.sees(other))
+
+
+async def test_two_that_name_each_other_connect(network: Network) -> None:
+    left, right = network.node(), network.node()
+    peers = [ConfiguredPeer(node.tox.public_key, node.tox.address[32:36]) for node in (left, right)]
+    one = Machine(network, None, peers[1], node=left)
+    other = Machine(network, None, peers[0], node=right)
+    await until(lambda: one.sees(other) and other.sees(one))
+    assert one.roster.grant(other.key) is Grant.PEER
+    assert not one.roster.is_asked(other.key) and not other.roster.is_asked(one.key)
+    assert other.roster.pending == []
+
+
+async def test_one_side_may_know_only_the_key(network: Network) -> None:
+    server = Machine(network)
+    client = Machine(network, None, server.peer)
+    server.roster.add(ConfiguredPeer(client.key))
+    await until(lambda: client.sees(server))
+
+
+async def test_kept_peers_are_there_at_the_next_start(network: Network, tmp_path: Path) -> None:
+    server = Machine(network)
+    client = Machine(network, tmp_path)
+    server.roster.add(ConfiguredPeer(client.key, name="laptop"))
+    client.roster.add(server.peer)
+    await until(lambda: client.sees(server))
+    later = Machine(network, tmp_path)  # with the same files, and a new key
+    assert list(later.roster.peers()) == [server.key]
+    assert later.roster.is_asked(server.key)
+    await until(lambda: server.roster.pending)
+    assert server.roster.pending[0].public_key == later.key
+
+
+async def test_peers_of_this_run_are_not_kept(network: Network, tmp_path: Path) -> None:
+    kept, passing = Machine(network), Machine(network)
+    Machine(network, tmp_path).roster.add(kept.peer)
+    first = Machine(network, tmp_path, passing.peer)
+    assert set(first.roster.peers()) == {kept.key, passing.key}
+    book = first.roster.members.book
+    assert set(Machine(network, tmp_path, book=book).roster.peers()) == {kept.key}
+    assert passing.key not in book
+
+
+async def test_adding_disturbs_no_other_connection(network: Network) -> None:
+    server, client, third = Machine(network), Machine(network), Machine(network)
+    client.roster.add(server.peer)
+    server.roster.add(client.peer)
+    await until(lambda: client.sees(server) and server.sees(client))
+    before = client.node.peer(server.key)
+    assert before is not None
+    since = before.changed_s
+    client.roster.add(third.peer)
+    client.roster.add(server.peer)  # once more
+    third.roster.add(client.peer)
+    await until(lambda: client.sees(third))
+    client.roster.remove(third.digits)
+    assert client.node.peer(server.key) is before and before.changed_s == since and client.sees(server)
+
+
+async def test_our_own_id_is_no_peer(
+    network: Network, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    machine = Machine(network, tmp_path)
+    with pytest.raises(UsageError, match="own Tox ID"):
+        machine.roster.add(machine.peer)
+    with pytest.raises(UsageError, match="own Tox ID"):
+        Machine(network, None, machine.peer, node=machine.node)
+    machine.roster.members.add(machine.peer)  # by hand, or from another machine's file
+    again = Machine(network, tmp_path, node=machine.node)
+    assert again.roster.peers() == {}
+    assert "own Tox ID" in caplog.text
+
+
+async def test_a_shared_secret_goes_with_the_request(network: Network) -> None:
+    server = Machine(network, authority=Authority(secret=b"s3cret"))
+    client = Machine(network, None, server.peer, authority=Authority(secret=b"s3cret"))
+    await until(lambda: client.sees(server))
+    assert server.roster.grant(client.key) is Grant.SECRET
+
+
+# -- invites --------------------------------------------------------------------------------------
+
+
+def joins(machine: Machine, invite: Invite) -> ConfiguredPeer:
+    return machine.roster.add(parse_peer(encode(invite), None, machine.now))
+
+
+async def test_an_invite_connects_two_that_never_met(network: Network, tmp_path: Path) -> None:
+    host = Machine(network, tmp_path / "host")
+    guest = Machine(network, tmp_path / "guest")
+    for directory in ("host", "guest"):
+        (tmp_path / directory).mkdir()
+    joins(guest, host.roster.invite(3600, "guest"))
+    await until(lambda: guest.sees(host) and host.sees(guest))
+    assert host.roster.grant(guest.key) is Grant.INVITE
+    assert host.roster.peers()[guest.key].name == "guest"
+    assert guest.roster.peers()[host.key].invite is None  # it has served
+    assert "invite" not in (tmp_path / "guest" / "peers.json").read_text()
+
+
+async def test_an_invited_peer_is_let_in_at_the_next_start(network: Network, tmp_path: Path) -> None:
+    host = Machine(network, tmp_path)
+    guest = Machine(network)
+    joins(guest, host.roster.invite(3600))
+    await until(lambda: host.sees(guest))
+    friends.save(tmp_path, host.roster.members.book)
+    later = Machine(network, tmp_path, book=friends.load(tmp_path))
+    assert later.node.peer(guest.key) is not None
+
+
+async def test_an_invite_is_for_one(network: Network) -> None:
+    host, guest, thief = Machine(network), Machine(network), Machine(network)
+    invite = host.roster.invite(3600)
+    joins(guest, invite)
+    await until(lambda: host.sees(guest))
+    joins(thief, invite)
+    await until(lambda: host.roster.pending)
+    assert host.roster.pending[0].reason == "the invite was used by another machine"
+    assert not thief.sees(host)
+
+
+async def test_an_expired_invite_is_refused_by_the_host(network: Network) -> None:
+    host, guest = Machine(network), Machine(network)
+    invite = host.roster.invite(60)
+    host.now += 61
+    joins(guest, invite)  # whose clock is late
+    await until(lambda: host.roster.pending)
+    assert host.roster.pending[0].reason == "the invite has expired"
+
+
+async def test_an_invite_stands_beside_whitelist_and_secret(network: Network) -> None:
+    host = Machine(network, authority=Authority(secret=b"s3cret", whitelist=frozenset({bytes(32)})))
+    guest = Machine(network)
+    joins(guest, host.roster.invite(3600))
+    await until(lambda: guest.sees(host))
+
+
+async def test_a_removed_guest_does_not_come_back_by_its_invite(network: Network) -> None:
+    host, guest = Machine(network), Machine(network)
+    invite = host.roster.invite(3600, "guest")
+    joins(guest, invite)
+    await until(lambda: guest.sees(host))
+    assert host.roster.remove("guest").public_key == guest.key
+    await until(lambda: not guest.sees(host))
+    joins(guest, invite)
+    await until(lambda: host.roster.pending)
+    assert not host.sees(guest) and host.roster.peers() == {}
+
+
+# -- strangers ------------------------------------------------------------------------------------
+
+
+async def test_a_stranger_waits_until_a_person_accepts_it(
+    network: Network, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    host, stranger = Machine(network, tmp_path), Machine(network)
+    await stranger.asks(host)
+    assert not stranger.sees(host)
+    (pending,) = host.roster.pending
+    assert (pending.public_key, pending.first, pending.reason) == (stranger.key, NOW, "unknown key")
+    assert f"toxvpn peer accept {stranger.digits[:8]}" in caplog.text
+    host.roster.accept(stranger.digits[:8].lower(), "laptop")
+    await until(lambda: stranger.sees(host))
+    assert host.roster.pending == []
+    assert host.roster.grant(stranger.key) is Grant.ACCEPT
+    assert host.saves
+    assert Machine(network, tmp_path).roster.peers() == {
+        stranger.key: ConfiguredPeer(stranger.key, name="laptop")
+    }
+
+
+async def test_only_those_who_asked_can_be_accepted(network: Network) -> None:
+    host, stranger = Machine(network), Machine(network)
+    await stranger.asks(host)
+    for wrong in (stranger.digits[:7], "00000000", "laptop", ""):
+        with pytest.raises(PeerRefusedError):
+            host.roster.accept(wrong)
+    with pytest.raises(UsageError):
+        host.roster.accept(stranger.digits, "two words")
+    assert len(host.roster.pending) == 1
+
+
+async def test_a_crowd_of_strangers_is_bounded(network: Network) -> None:
+    host, stranger = Machine(network), Machine(network)
+    for number in range(MOST_PENDING + 5):
+        host.roster.admission.pending.note(number.to_bytes(32, "big"), "unknown key", NOW)
+    await stranger.asks(host)
+    assert len(host.roster.pending) == MOST_PENDING
+    assert host.roster.pending[0].public_key == stranger.key
+
+
+async def test_a_removed_peer_is_a_stranger_again(network: Network, tmp_path: Path) -> None:
+    host = Machine(network, tmp_path)
+    guest = Machine(network, None, host.peer)
+    host.roster.add(ConfiguredPeer(guest.key, name="guest"))
+    await until(lambda: guest.sees(host))
+    assert host.roster.remove("GUEST").name == "guest"
+    await until(lambda: not guest.sees(host))
+    assert host.node.peer(guest.key) is None
+    await guest.asks(host)
+    assert host.roster.pending[0].public_key == guest.key
+    assert Machine(network, tmp_path).roster.peers() == {}
+
+
+async def test_a_peer_of_this_run_can_be_removed(network: Network) -> None:
+    guest = Machine(network)
+    host = Machine(network, None, guest.peer)
+    host.roster.remove(guest.digits)
+    assert host.roster.peers() == {} and host.node.peer(guest.key) is None
+    with pytest.raises(PeerRefusedError):
+        host.roster.remove(guest.digits)
+
+
+async def test_whom_the_command_line_lets_in_is_removed_there(network: Network) -> None:
+    guest = Machine(network)
+    host = Machine(network, authority=Authority(whitelist=frozenset({guest.key})))
+    with pytest.raises(UsageError, match="let in by -i"):
+        host.roster.remove(guest.digits)

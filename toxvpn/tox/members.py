@@ -1,0 +1,137 @@
+"""Who belongs to us, as files: peers.json, invites.json and the grants in friends.json, changed together.
+
+In: what a person decides (`peer add`, `peer remove`, `invite`) and who redeems an invite. Out: the files,
+written at once. With a daemon, roster.py calls this and acts on it; without one, the command line does.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..errors import UsageError
+from ..wire import invite as wire
+from ..wire.invite import Invite
+from ..wire.toxid import ToxId
+from . import friends, invites, peers
+from .friends import PASSING, FriendBook, Grant
+from .invites import InviteVerdict, Outstanding
+from .peers import ConfiguredPeer, check_name, merged
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A key that may come in, or whom we ask to let us in; `grant` None: not let in yet."""
+
+    public_key: bytes
+    peer: ConfiguredPeer | None
+    grant: Grant | None
+
+    @property
+    def name(self) -> str | None:
+        return self.peer.name if self.peer else None
+
+    @property
+    def short(self) -> str:
+        return self.name or self.public_key.hex()[:8].upper()
+
+
+class Members:
+    """`directory` None keeps nothing. `wall` is time.time; `random` is os.urandom.
+
+    Raises ConfigError, NoPermissionError or ToxvpnError when the files cannot be read; every change
+    raises ToxvpnError when they cannot be written, and has no effect then.
+    """
+
+    def __init__(
+        self,
+        directory: Path | None,
+        book: FriendBook,
+        wall: Callable[[], float],
+        random: Callable[[int], bytes],
+    ) -> None:
+        self.directory = directory
+        self.peers = {} if directory is None else peers.load(directory)
+        self.invites = invites.InviteBook() if directory is None else invites.load(directory)
+        self.book = book
+        self._wall = wall
+        self._random = random
+
+    def __iter__(self) -> Iterator[Member]:
+        """The named ones first, then by key."""
+        members = [self._member(key) for key in {*self.peers, *self.book}]
+        return iter(sorted(members, key=lambda each: (each.name is None, each.name or "", each.public_key)))
+
+    def _member(self, public_key: bytes) -> Member:
+        friend = self.book.friends.get(public_key)
+        return Member(public_key, self.peers.get(public_key), friend.by if friend else None)
+
+    def add(self, peer: ConfiguredPeer) -> ConfiguredPeer:
+        """Keeps a peer; returns it with what was known of it before. Raises UsageError (its name)."""
+        changed = merged(self.peers, peer)
+        self._keep_peers(changed)
+        return changed[peer.public_key]
+
+    def admitted(self, public_key: bytes) -> None:
+        """It has let us in: what it invited us with is of no use any more."""
+        peer = self.peers.get(public_key)
+        if peer is not None and peer.invite is not None:
+            self._keep_peers({**self.peers, public_key: replace(peer, invite=None)})
+
+    def remove(self, member: Member) -> None:
+        """Forgets it and all that let it in. Raises UsageError for one that would come back by itself."""
+        if member.grant in PASSING:
+            raise UsageError(
+                f"{member.short} came by the shared secret, or the open door, and would come again: "
+                "change the secret to shut it out"
+            )
+        self._keep_peers({key: peer for key, peer in self.peers.items() if key != member.public_key})
+        self.invites.forget_key(member.public_key)
+        self._keep_invites()
+        if self.book.forget(member.public_key) and self.directory is not None:
+            friends.save(self.directory, self.book)
+
+    # -- invites -------------------------------------------------------------------------------
+
+    def invite(self, tox_id: ToxId, lifetime_s: float, name: str | None = None) -> Invite:
+        """A new invite from that Tox ID, which is ours; `name` is what its user will be called here."""
+        if name is not None:
+            check_name(name)
+        secret = self._random(wire.SECRET_BYTES)
+        outstanding = self.invites.add(secret, lifetime_s, self._wall(), name)
+        self._keep_invites()
+        return Invite(tox_id, secret, outstanding.expires)
+
+    def revoke(self, handle: str) -> Outstanding:
+        """Raises PeerRefusedError, UsageError."""
+        revoked = self.invites.revoke(handle)
+        self._keep_invites()
+        return revoked
+
+    def redeem(self, public_key: bytes, message: bytes) -> InviteVerdict | None:
+        """Judges a friend request; None when its message redeems no invite."""
+        secret = wire.parse_request(message)
+        if secret is None:
+            return None
+        verdict, invite = self.invites.redeem(secret, public_key, self._wall())
+        if invite is not None:
+            self._keep_invites()
+            self._keep_peers(
+                merged(self.peers, ConfiguredPeer(public_key, name=self._free_name(invite.name)))
+            )
+        return verdict
+
+    def _free_name(self, name: str | None) -> str | None:
+        """The name an invite was made with, unless another peer has it by now."""
+        taken = any(peers.same_name(peer.name, name) for peer in self.peers.values()) if name else True
+        return None if taken else name
+
+    # -- files ---------------------------------------------------------------------------------
+
+    def _keep_peers(self, changed: dict[bytes, ConfiguredPeer]) -> None:
+        if changed != self.peers and self.directory is not None:
+            peers.save(self.directory, changed)
+        self.peers = changed
+
+    def _keep_invites(self) -> None:
+        if self.directory is not None:
+            invites.save(self.directory, self.invites)

@@ -1,0 +1,182 @@
+"""The configured peers: who a person has named as a peer, kept in peers.json beside the identity.
+
+In: what was typed (`peer add`, `up --peer`, `join`) and the file. Out: ConfiguredPeer values, and the
+file. Pure but for load and save. Neighbours: files.py writes; members.py changes the record; roster.py
+makes friends of them.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigError, UsageError
+from ..wire import invite as invites
+from ..wire.invite import Invite
+from ..wire.secret import friend_request_message
+from ..wire.toxid import PUBLIC_KEY_DIGITS, ToxId, parse_public_key_or_id, parse_tox_id
+from .files import read_private, write_atomic
+from .selector import as_address, is_key
+
+PEERS_NAME = "peers.json"
+SCHEMA = 1
+MAX_NAME_CHARACTERS = 63
+NAME_PUNCTUATION = "-_."
+
+PLAIN_MESSAGE = b"auto-toxvpn"
+"""The request of a peer without any secret: what toxvpn in C++ sends (docs/wire-format.md §2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfiguredPeer:
+    """Without `nospam` (4 bytes) the Tox ID is not known: that peer is let in but cannot be asked.
+
+    `invite` is what it invited us with; dropped once it has let us in.
+    """
+
+    public_key: bytes
+    nospam: bytes | None = None
+    name: str | None = None
+    invite: Invite | None = field(default=None, repr=False)
+
+    @property
+    def tox_id(self) -> ToxId | None:
+        return None if self.nospam is None else ToxId(self.public_key, self.nospam)
+
+    @property
+    def short(self) -> str:
+        """How a person recognises it: its name, or the first 8 digits of its key."""
+        return self.name or self.public_key.hex()[:8].upper()
+
+    def request_message(self, secret: bytes | None, now: float) -> bytes:
+        """What to ask it with: its invite unless that has expired, or the shared secret, or nothing."""
+        if self.invite is not None and now < self.invite.expires:
+            return invites.request_message(self.invite.secret)
+        return PLAIN_MESSAGE if secret is None else friend_request_message(secret)
+
+
+Peers = Mapping[bytes, ConfiguredPeer]
+"""By public key."""
+
+
+def parse_peer(text: str, name: str | None, now: float) -> ConfiguredPeer:
+    """The peer meant by an invite, a Tox ID or a public key.
+
+    Raises UsageError when it is none of these, or expired (by `now`, seconds since the epoch).
+    """
+    if invites.is_invite(text):
+        invite = invites.decode(text)
+        invite.check_fresh(now)
+        return ConfiguredPeer(invite.tox_id.public_key, invite.tox_id.nospam, name, invite)
+    if len(text.strip()) == PUBLIC_KEY_DIGITS:
+        return ConfiguredPeer(parse_public_key_or_id(text), None, name)
+    tox_id = parse_tox_id(text)
+    return ConfiguredPeer(tox_id.public_key, tox_id.nospam, name)
+
+
+def check_name(name: str) -> None:
+    """Raises UsageError unless `name` can stand for a peer and for nothing else."""
+    if not name or len(name) > MAX_NAME_CHARACTERS or not name[0].isalnum():
+        raise UsageError(
+            f"the name {name!r} is not usable: it needs 1 to {MAX_NAME_CHARACTERS} characters, "
+            "the first a letter or digit"
+        )
+    for letter in name:
+        if not (letter.isalnum() or letter in NAME_PUNCTUATION):
+            raise UsageError(
+                f"the name {name!r} is not usable: {letter!r} is no letter, digit, '-', '_' or '.'"
+            )
+    if as_address(name) is not None or is_key(name) or invites.is_invite(name):
+        raise UsageError(f"the name {name!r} is not usable: it looks like an address, an ID or an invite")
+
+
+def merged(peers: Peers, new: ConfiguredPeer) -> dict[bytes, ConfiguredPeer]:
+    """`peers` with `new` among them; of a peer known already, what `new` does not say stays.
+
+    Raises UsageError when its name is not usable, or another peer's.
+    """
+    if new.name is not None:
+        check_name(new.name)
+    old = peers.get(new.public_key)
+    if old is not None:
+        new = replace(
+            new,
+            nospam=new.nospam if new.nospam is not None else old.nospam,
+            name=new.name if new.name is not None else old.name,
+            invite=new.invite if new.invite is not None else old.invite,
+        )
+    for other in peers.values():
+        if new.name is not None and other.public_key != new.public_key and same_name(other.name, new.name):
+            raise UsageError(
+                f"{other.name!r} is the name of peer {other.public_key.hex()[:16].upper()} already: "
+                "choose another, or remove that peer first"
+            )
+    return {**peers, new.public_key: new}
+
+
+def same_name(one: str | None, other: str) -> bool:
+    return one is not None and one.casefold() == other.casefold()
+
+
+# -- the file -------------------------------------------------------------------------------------
+
+
+def load(directory: Path) -> dict[bytes, ConfiguredPeer]:
+    """What peers.json in the directory says; nobody when there is none.
+
+    Raises ConfigError when it is damaged: people were chosen here, and none may be lost unnoticed.
+    """
+    path = directory / PEERS_NAME
+    data = read_private(path)
+    if data is None:
+        return {}
+    try:
+        return decode(data)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, UsageError) as error:
+        raise ConfigError(
+            f"{path} is not usable ({type(error).__name__}: {error}): mend it, or move it away to start "
+            "without peers"
+        ) from None
+
+
+def save(directory: Path, peers: Peers) -> None:
+    """Writes the file, whole and 0600. Raises ToxvpnError."""
+    write_atomic(directory / PEERS_NAME, encode(peers))
+
+
+def encode(peers: Peers) -> bytes:
+    entries = [entry(peer) for _, peer in sorted(peers.items())]
+    return json.dumps({"schema": SCHEMA, "peers": entries}, indent=1).encode() + b"\n"
+
+
+def entry(peer: ConfiguredPeer) -> dict[str, Any]:
+    written: dict[str, Any] = {"public_key": peer.public_key.hex().upper()}
+    if peer.nospam is not None:
+        written["tox_id"] = str(peer.tox_id)
+    if peer.name is not None:
+        written["name"] = peer.name
+    if peer.invite is not None:
+        written["invite"] = invites.encode(peer.invite)
+    return written
+
+
+def decode(data: bytes) -> dict[bytes, ConfiguredPeer]:
+    """Raises ValueError, KeyError, TypeError, AttributeError or UsageError when it is no such file."""
+    document = json.loads(data)
+    if document["schema"] != SCHEMA:
+        raise ValueError(f"schema {document['schema']!r} is not {SCHEMA}")
+    peers: dict[bytes, ConfiguredPeer] = {}
+    for raw in document["peers"]:
+        peers = merged(peers, decode_entry(raw))
+    return peers
+
+
+def decode_entry(raw: dict[str, Any]) -> ConfiguredPeer:
+    key = parse_public_key_or_id(raw["public_key"])
+    tox_id = parse_tox_id(raw["tox_id"]) if "tox_id" in raw else None
+    invite = invites.decode(raw["invite"]) if "invite" in raw else None
+    named = {key, tox_id.public_key if tox_id else key, invite.tox_id.public_key if invite else key}
+    if len(named) != 1:
+        raise ValueError(f"two different keys in the entry of {key.hex()[:16].upper()}")
+    return ConfiguredPeer(key, tox_id.nospam if tox_id else None, raw.get("name"), invite)

@@ -1,0 +1,154 @@
+"""The configured peers on a running node: asks them to let us in, and lets them in.
+
+In: what the control commands and `up --peer` say, and the node's events. Out: friend requests,
+admissions and removals, each effective at once and without touching other peers. members.py keeps the
+files; admission.py guards the door.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from ..errors import UsageError
+from ..wire.invite import Invite
+from ..wire.toxid import PUBLIC_KEY_BYTES, ToxId
+from .admission import Admission
+from .events import Event, PeerConnection
+from .friends import Authority, FriendBook, Grant
+from .members import Member, Members
+from .node import Node
+from .peers import ConfiguredPeer, merged
+from .pending import PendingRequest
+from .selector import find
+
+log = logging.getLogger("toxvpn.tox")
+
+FEWEST_DIGITS_TO_ACCEPT = 8
+"""A stranger chooses its own key: four digits alike take a second to find."""
+
+
+class Roster:
+    """Made before the node starts; `start()` once.
+
+    `authority` is today's configuration without its peers: those in `directory` and `run_peers`, which
+    are for this run only, are entered here. `changed` is Keeper.changed, `wall` time.time.
+    Raises UsageError when our own key is among `run_peers`, ConfigError when peers.json is damaged.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        authority: Authority,
+        book: FriendBook,
+        changed: Callable[[], None],
+        wall: Callable[[], float],
+        directory: Path | None,
+        run_peers: Iterable[ConfiguredPeer] = (),
+        random: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self._node = node
+        self._wall = wall
+        self._secret = authority.secret
+        self._whitelist = authority.whitelist
+        self._asked: set[bytes] = set()
+        self.members = Members(directory, book, wall, random)
+        self._run_peers = self._checked(run_peers)
+        authority = replace(authority, peers=frozenset(self.peers()))
+        self.admission = Admission(node, authority, book, changed, wall, self.members.redeem)
+
+    def start(self) -> None:
+        """Removes friends that nothing covers any more, then asks every peer whose Tox ID is known."""
+        self.admission.start()
+        self._node.subscribe(self._hear)
+        for peer in self.peers().values():
+            self._ask(peer)
+
+    @property
+    def own_key(self) -> bytes:
+        return self._node.tox.address[:PUBLIC_KEY_BYTES]
+
+    # -- who is there --------------------------------------------------------------------------
+
+    def peers(self) -> dict[bytes, ConfiguredPeer]:
+        """Every configured peer by its public key, those of this run included."""
+        both = dict(self.members.peers)
+        for peer in self._run_peers.values():
+            both = merged(both, peer)
+        both.pop(self.own_key, None)
+        return both
+
+    def grant(self, public_key: bytes) -> Grant | None:
+        """What lets that key in."""
+        friend = self.members.book.friends.get(public_key)
+        return friend.by if friend else None
+
+    def is_asked(self, public_key: bytes) -> bool:
+        """Whether we have asked it to let us in and it has not been seen since."""
+        return public_key in self._asked
+
+    @property
+    def pending(self) -> list[PendingRequest]:
+        """Strangers who asked, the newest first."""
+        return list(self.admission.pending)
+
+    # -- what a person decides -----------------------------------------------------------------
+
+    def add(self, peer: ConfiguredPeer) -> ConfiguredPeer:
+        """Keeps it, lets it in, and asks it. Raises UsageError (our own ID, its name), ToxvpnError."""
+        self._check_not_us(peer)
+        kept = self.members.add(peer)
+        self.admission.admit(kept.public_key, Grant.PEER)
+        self._ask(kept)
+        return kept
+
+    def accept(self, selector: str, name: str | None = None) -> ConfiguredPeer:
+        """Lets in a stranger who has asked, and keeps it. Raises PeerRefusedError, UsageError."""
+        stranger = find(selector, self.pending, fewest_digits=FEWEST_DIGITS_TO_ACCEPT)
+        kept = self.members.add(ConfiguredPeer(stranger.public_key, name=name))
+        self.admission.admit(kept.public_key, Grant.ACCEPT)
+        return kept
+
+    def remove(self, selector: str) -> Member:
+        """Shuts a peer out, now and at the next start. Raises PeerRefusedError, UsageError."""
+        member = find(selector, self.members)
+        if member.public_key in self._whitelist:
+            raise UsageError(f"{member.short} is let in by -i: start toxvpn without that")
+        self.members.remove(member)
+        self._run_peers.pop(member.public_key, None)
+        self._asked.discard(member.public_key)
+        self.admission.dismiss(member.public_key)
+        return member
+
+    def invite(self, lifetime_s: float, name: str | None = None) -> Invite:
+        """Raises UsageError (bounds), ToxvpnError."""
+        address = self._node.tox.address
+        return self.members.invite(ToxId(address[:32], address[32:36]), lifetime_s, name)
+
+    # -- the node ------------------------------------------------------------------------------
+
+    def _checked(self, run_peers: Iterable[ConfiguredPeer]) -> dict[bytes, ConfiguredPeer]:
+        checked: dict[bytes, ConfiguredPeer] = {}
+        for peer in run_peers:
+            self._check_not_us(peer)
+            checked = merged(checked, peer)
+        if self.own_key in self.members.peers:
+            log.warning("this machine's own Tox ID is among its peers: left out")
+        return checked
+
+    def _check_not_us(self, peer: ConfiguredPeer) -> None:
+        if peer.public_key == self.own_key:
+            raise UsageError("that is this machine's own Tox ID: give the other machine's")
+
+    def _ask(self, peer: ConfiguredPeer) -> None:
+        known = self._node.peer(peer.public_key)
+        if peer.tox_id is None or (known is not None and known.online):
+            return
+        self._asked.add(peer.public_key)
+        self._node.reach(bytes(peer.tox_id), peer.request_message(self._secret, self._wall()))
+
+    def _hear(self, event: Event) -> None:
+        if isinstance(event, PeerConnection) and event.peer.online:
+            self._asked.discard(event.peer.public_key)
+            self.members.admitted(event.peer.public_key)
