@@ -53,6 +53,7 @@ def a_host() -> None:
 def bring_up(network: NetworkChanges) -> None:
     """One change of every kind."""
     network.set_mtu("tox0", 1368)
+    network.set_queue_length("tox0", 1000)
     network.add_address("tox0", IPv4Interface("100.64.3.2/32"))
     network.add_address("tox0", IPv6Interface("fd74:6f78::5/128"))
     network.link_up("tox0")
@@ -79,7 +80,7 @@ def test_everything_is_made_and_undone(tmp_path: Path) -> None:
     assert after == before
     assert not (tmp_path / "journal").exists()
     (tox0,) = (entry for entry in during[1] if entry["ifname"] == "tox0")
-    assert tox0["mtu"] == 1368
+    assert (tox0["mtu"], tox0["txqlen"]) == (1368, 1000)
     addresses = {(entry["local"], entry["prefixlen"]) for entry in tox0["addr_info"]}
     assert {("100.64.3.2", 32), ("fd74:6f78::5", 128)} <= addresses
     assert not any(entry.get("tentative") for entry in tox0["addr_info"])
@@ -161,7 +162,7 @@ def test_a_kill_is_undone_later(tmp_path: Path, how: str) -> None:
     before, left, after, count, mode = in_new_netns(scene)
     assert left != before
     assert after == before
-    assert count == 11
+    assert count == 12
     assert mode == 0o600
     assert not journal.exists()
 
@@ -202,7 +203,7 @@ def test_recovering_twice_is_recovering_once(tmp_path: Path) -> None:
         killed_while_up(journal)
         return [recover(journal), recover(journal)]
 
-    assert in_new_netns(scene) == [11, 0]
+    assert in_new_netns(scene) == [12, 0]
 
 
 def test_a_second_up_says_so_and_changes_nothing(tmp_path: Path) -> None:

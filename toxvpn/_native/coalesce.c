@@ -61,7 +61,7 @@ static enum fate classify(const struct coalescer *coalescer, struct candidate *c
     /* options and extension headers are rare; where each packet may carry others, nothing is gained */
     bool plain = packet->transport == (packet->version == 4 ? IPV4_HEADER : IPV6_HEADER);
     enum fate fate = PASS;
-    if (packet->fragment || !plain)
+    if (packet->fragment || !plain || packet->length > COALESCE_LARGEST)
         return PASS;
     if (packet->protocol == PROTOCOL_TCP && coalescer->tcp)
         fate = classify_tcp(candidate, transport, room);

@@ -43,7 +43,8 @@ class Interface:
 
     def present(self, net: Netlink) -> bool:
         """Whether this very interface still exists (an index may come back under another name)."""
-        return _link_name(net, self.index) == self.name
+        attributes = link(net, self.index)
+        return attributes is not None and attributes.get("ifname") == self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,22 +135,26 @@ class RuleAdded:
 
 
 @dataclass(frozen=True, slots=True)
-class MtuSet:
-    kind: ClassVar[str] = "mtu"
+class LinkSet:
+    """A number that every interface has; `attribute` is "mtu", or "txqlen": packets that may wait."""
+
+    kind: ClassVar[str] = "link-set"
     interface: Interface
-    mtu: int
+    attribute: str
+    value: int
     previous: int
 
     def apply(self, net: Netlink) -> None:
-        self._set(net, self.mtu)
+        self._set(net, self.value)
 
     def undo(self, net: Netlink) -> None:
         if self.interface.present(net):
             self._set(net, self.previous)
 
-    def _set(self, net: Netlink, mtu: int) -> None:
-        what = f"set the MTU of {self.interface.name} to {mtu}"
-        net.change(what, lambda route: route.link("set", index=self.interface.index, mtu=mtu))
+    def _set(self, net: Netlink, value: int) -> None:
+        what = f"set the {self.attribute} of {self.interface.name} to {value}"
+        setting = {self.attribute: value}
+        net.change(what, lambda route: route.link("set", index=self.interface.index, **setting))
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +200,7 @@ class SysctlSet:
 
 
 KINDS: dict[str, Callable[..., Change]] = {
-    kind.kind: kind for kind in (AddressAdded, RouteAdded, RuleAdded, MtuSet, LinkUp, SysctlSet)
+    kind.kind: kind for kind in (AddressAdded, RouteAdded, RuleAdded, LinkSet, LinkUp, SysctlSet)
 }
 
 
@@ -219,21 +224,18 @@ def read_sysctl(key: str) -> str | None:
         return None
 
 
-def link(net: Netlink, index: int) -> tuple[str, int, bool] | None:
-    """Name, MTU and whether it is up; None when no interface has that index."""
+def link(net: Netlink, index: int) -> Any | None:
+    """The interface's attributes as pyroute2 gives them; None when no interface has that index."""
     try:
-        answer = net.call(lambda route: route.link("get", index=index))
+        return net.call(lambda route: route.link("get", index=index))[0]
     except NetlinkError as error:
         if error.code in _GONE:
             return None
         raise
-    found = answer[0]
-    return found.get("ifname"), found.get("mtu"), bool(found["flags"] & _IFF_UP)
 
 
-def _link_name(net: Netlink, index: int) -> str | None:
-    found = link(net, index)
-    return found[0] if found else None
+def is_up(attributes: Any) -> bool:
+    return bool(attributes["flags"] & _IFF_UP)
 
 
 def _undo(net: Netlink, what: str, function: Callable[[Any], object]) -> None:

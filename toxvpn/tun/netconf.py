@@ -14,7 +14,7 @@ import logging
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from toxvpn.errors import ToxvpnError
 from toxvpn.tun.changes import (
@@ -22,11 +22,12 @@ from toxvpn.tun.changes import (
     AddressAdded,
     Change,
     Interface,
+    LinkSet,
     LinkUp,
-    MtuSet,
     RouteAdded,
     RuleAdded,
     SysctlSet,
+    is_up,
     link,
     read_sysctl,
 )
@@ -59,13 +60,15 @@ class NetworkChanges:
             self.undo()
 
     def set_mtu(self, interface: str, mtu: int) -> None:
-        found, previous, _ = self._interface(interface)
-        if mtu != previous:
-            self._make(MtuSet(found, mtu, previous))
+        self._set_link(interface, "mtu", mtu)
+
+    def set_queue_length(self, interface: str, packets: int) -> None:
+        """How many packets may wait to be read from the interface (a TUN's default is 500)."""
+        self._set_link(interface, "txqlen", packets)
 
     def link_up(self, interface: str) -> None:
-        found, _, up = self._interface(interface)
-        if not up:
+        found, attributes = self._interface(interface)
+        if not is_up(attributes):
             self._make(LinkUp(found))
 
     def add_address(self, interface: str, address: IPv4Interface | IPv6Interface) -> None:
@@ -166,12 +169,19 @@ class NetworkChanges:
         else:
             self._changes.remove(change)
 
-    def _interface(self, name: str) -> tuple[Interface, int, bool]:
+    def _set_link(self, interface: str, attribute: str, value: int) -> None:
+        found, attributes = self._interface(interface)
+        previous = attributes.get(attribute)
+        if value != previous:
+            self._make(LinkSet(found, attribute, value, previous))
+
+    def _interface(self, name: str) -> tuple[Interface, Any]:
+        """Who it is, and its attributes."""
         indices = self._net.call(lambda route: route.link_lookup(ifname=name))
-        found = link(self._net, indices[0]) if indices else None
-        if not found:
+        attributes = link(self._net, indices[0]) if indices else None
+        if attributes is None:
             raise ToxvpnError(f"There is no interface {name}: it was removed or renamed, start again.")
-        return Interface(name, indices[0]), found[1], found[2]
+        return Interface(name, indices[0]), attributes
 
     def _close_journal(self) -> None:
         if self._journal:
