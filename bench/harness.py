@@ -1,0 +1,116 @@
+"""What the benches share: the way to the lab, environments, medians, tables, the command line.
+
+A bench is a program run as root from the repository: `.venv/bin/python bench/NAME.py`. It measures two
+things by turns (A B A B) in one run, because figures of different runs are not comparable.
+"""
+
+import argparse
+import datetime
+import os
+import platform
+import re
+import statistics
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "tests" / "netns"))
+
+from lab import Host, Lab, LabError, apps, wait_until  # noqa: E402
+
+from toxvpn import __version__  # noqa: E402
+from toxvpn._native import toxcore  # noqa: E402
+
+__all__ = ["Host", "Lab", "LabError", "apps", "wait_until"]  # and all that follows
+
+Environment = Mapping[str, str]
+
+TOXVPN = str(Path(sys.executable).with_name("toxvpn"))
+OURS: Environment = {}
+STOCK: Environment = {"TOXVPN_SOCKETS": "off", "TOXVPN_CLOCK": "off", "TOXVPN_PAGE_LOCK": "strict"}
+"""libtoxcore as it comes (toxvpn/_native/netio.pyx): no batches, its own clock, every page lock."""
+
+ONLINE_S = 90.0
+
+
+# -- figures -------------------------------------------------------------------------------------------
+
+
+def median(values: Sequence[float]) -> float:
+    return statistics.median(values)
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The smallest value that at least `percent` of them do not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, -int(-len(ordered) * percent // 100) - 1)]
+
+
+def spread(values: Sequence[float], form: str = ".1f") -> str:
+    """The median, and the least and the greatest of several."""
+    text = format(median(values), form)
+    if len(values) > 1:
+        text += f" ({min(values):{form}}-{max(values):{form}})"
+    return text
+
+
+def ratio(ours: Sequence[float], other: Sequence[float]) -> str:
+    """Of the medians."""
+    below = median(other)
+    return f"{median(ours) / below:.2f}x" if below else "-"
+
+
+def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Prints it; the first column is text, the others are figures."""
+    lines = [list(header), *(list(row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    print(f"\n{title}")
+    for number, line in enumerate(lines):
+        cells = [line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]
+        print("  " + "  ".join(cells).rstrip())
+        if number == 0:
+            print("  " + "  ".join("-" * width for width in widths))
+    sys.stdout.flush()
+
+
+def progress(text: str) -> None:
+    """To stderr: what is being done."""
+    print(f"  .. {text}", file=sys.stderr, flush=True)
+
+
+# -- programs ------------------------------------------------------------------------------------------
+
+
+def arguments(description: str | None, **numbers: float) -> argparse.Namespace:
+    """The command line of a bench: `--NAME NUMBER` for each of `numbers`, with its default.
+
+    Ends the program unless it runs as root. Prints on what machine the figures were taken.
+    """
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    for name, default in numbers.items():
+        parser.add_argument(f"--{name}", type=type(default), default=default, help=f"default {default}")
+    given = parser.parse_args()
+    if os.geteuid() != 0:
+        parser.exit(1, "the benches make network namespaces and need root\n")
+    print(f"{Path(sys.argv[0]).name} {' '.join(sys.argv[1:])}".rstrip(), machine(), sep="\n", flush=True)
+    return given
+
+
+def machine() -> str:
+    cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    revision = subprocess.run(
+        ["git", "-C", str(ROOT), "describe", "--always", "--dirty"],
+        capture_output=True,
+        text=True,
+        check=False,
+    ).stdout.strip()
+    today = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return (
+        f"{today}; {os.cpu_count()} x {cpu[1] if cpu else platform.machine()}; Linux {platform.release()}; "
+        f"Python {platform.python_version()}; libtoxcore {toxcore.version()}; "
+        f"toxvpn {__version__} {revision}; load {os.getloadavg()[0]:.1f}"
+    )

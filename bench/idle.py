@@ -1,0 +1,125 @@
+"""What a connected pair costs while nothing happens: processor time and memory (goal: 0.5 % of a core each).
+
+Server and client of one forward, public hosts, direct. Idle is measured after the path has become direct
+and once more after a transfer, which must leave nothing running.
+"""
+
+import os
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from subprocess import Popen
+
+from harness import OURS, Lab, apps, arguments, progress, table
+from pair import Client, Server, Site, receive
+
+GOAL_PERCENT = 0.5
+SETTLE_S = 5.0
+TRANSFER_BYTES = 10_000_000
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+Process = Popen[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    rss_mb: float
+    pss_mb: float
+
+    def __str__(self) -> str:
+        return f"{self.rss_mb:.1f} / {self.pss_mb:.1f}"
+
+
+def memory(process: Process) -> Memory:
+    """Of the process and its children, which share the stack helper's interpreter."""
+    totals = {"Rss": 0, "Pss": 0}
+    for pid in family(process.pid):
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        for name in totals:
+            [kilobytes] = re.findall(rf"^{name}:\s+(\d+) kB", text, re.MULTILINE)
+            totals[name] += int(kilobytes)
+    return Memory(totals["Rss"] / 1e3, totals["Pss"] / 1e3)
+
+
+def cpu_s(process: Process) -> float:
+    """utime and stime of the process and its living children."""
+    ticks = 0
+    for pid in family(process.pid):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / TICKS_PER_S
+
+
+def family(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(member for child in children for member in family(int(child)))]
+
+
+def switches(process: Process) -> int:
+    """How often it went to sleep: about how often it woke."""
+    text = Path(f"/proc/{process.pid}/status").read_text()
+    return int(re.findall(r"^voluntary_ctxt_switches:\s+(\d+)", text, re.MULTILINE)[0])
+
+
+def idle(processes: dict[str, Process], seconds: float) -> dict[str, tuple[float, float]]:
+    """Per cent of a core and wake-ups per second of each, over that time."""
+    before = {name: (cpu_s(process), switches(process)) for name, process in processes.items()}
+    began_s = time.monotonic()
+    time.sleep(seconds)
+    took_s = time.monotonic() - began_s
+    return {
+        name: (
+            100 * (cpu_s(process) - before[name][0]) / took_s,
+            (switches(process) - before[name][1]) / took_s,
+        )
+        for name, process in processes.items()
+    }
+
+
+def transfer(client: Client) -> None:
+    with client.connect() as sock:
+        sock.sendall(b"GET /file HTTP/1.0\r\n\r\n")
+        receive(sock, TRANSFER_BYTES)
+
+
+def main() -> None:
+    given = arguments(__doc__, seconds=60.0)
+    with Lab() as lab:
+        lab.bootstrap()
+        hosts = lab.host("server"), lab.host("client")
+        hosts[0].directory.joinpath("file").write_bytes(os.urandom(TRANSFER_BYTES))
+        apps.http_server(hosts[0], hosts[0].directory)
+        server = Server(Site(*hosts, lab.nodes_json, OURS))
+        with Client(server, apps.HTTP_PORT) as client:
+            client.wait_path("udp")
+            time.sleep(SETTLE_S)
+            processes = {"server": server.process, "client": client.process}
+            memory_before = {name: memory(process) for name, process in processes.items()}
+            progress(f"idle for {given.seconds:g} s")
+            before = idle(processes, given.seconds)
+            progress(f"transferring {TRANSFER_BYTES / 1e6:g} MB")
+            transfer(client)
+            memory_after = {name: memory(process) for name, process in processes.items()}
+            time.sleep(SETTLE_S)
+            progress(f"idle for {given.seconds:g} s")
+            after = idle(processes, given.seconds)
+    table(
+        f"An idle pair over {given.seconds:g} s, before and after {TRANSFER_BYTES / 1e6:g} MB through it",
+        ["", "CPU % before", "after", "wake-ups/s", "RSS / PSS MB before", "after", f"goal {GOAL_PERCENT} %"],
+        [
+            [
+                name,
+                f"{before[name][0]:.2f}",
+                f"{after[name][0]:.2f}",
+                f"{before[name][1]:.0f}",
+                str(memory_before[name]),
+                str(memory_after[name]),
+                "met" if max(before[name][0], after[name][0]) < GOAL_PERCENT else "MISSED",
+            ]
+            for name in processes
+        ],
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""toxvpn on two hosts of the lab: a warm server, and fresh clients with a forward to it."""
+
+import contextlib
+import re
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from socket import IPPROTO_TCP, TCP_NODELAY
+from socket import socket as Socket  # noqa: N812
+
+from harness import ONLINE_S, TOXVPN, Environment, Host, LabError, wait_until
+
+LOCALHOST = "127.0.0.1"
+LISTEN_PORT = 7000
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Two hosts, the nodes.json they start from, and how their toxvpn runs."""
+
+    server: Host
+    client: Host
+    nodes: Path
+    environment: Environment
+
+    def variables(self) -> dict[str, str]:
+        return {"TOXVPN_SHARED_SECRET": "bench", **self.environment}
+
+
+class Server:
+    """`toxvpn` alone on the server host, found by one client already: warm."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        directory = site.server.directory / f"toxvpn-{time.monotonic_ns()}"
+        self.log = directory.with_suffix(".log")
+        with self.log.open("wb") as log:
+            self.process = site.server.popen(
+                [TOXVPN, "-C", directory, "-b", site.nodes],
+                env=site.variables(), stdout=subprocess.PIPE, stderr=log,
+            )  # fmt: skip
+        assert self.process.stdout
+        self.tox_id = self.process.stdout.readline().decode().strip()
+        if not self.tox_id:
+            raise LabError(f"the server ended: {self.log.read_text()}")
+        ping = [TOXVPN, "-q", "-b", str(site.nodes), "-i", self.tox_id, "-p"]
+        site.client.run(ping, env=site.variables(), timeout_s=ONLINE_S)
+
+    def stop(self) -> None:
+        self.site.server.stop(self.process)
+
+
+class Client:
+    """`toxvpn -i ID -L …` on the client host, with a new identity; `port` is the target's on the server."""
+
+    def __init__(
+        self, server: Server, port: int, *flags: str, environment: Environment | None = None
+    ) -> None:
+        self.site = server.site
+        self.log = self.site.client.directory / f"client-{time.monotonic_ns()}.log"
+        forward = f"{LOCALHOST}:{LISTEN_PORT}:{LOCALHOST}:{port}"
+        with self.log.open("wb") as log:
+            self.process = self.site.client.popen(
+                [TOXVPN, "-b", self.site.nodes, "-i", server.tox_id, "-L", forward, *flags],
+                env={**self.site.variables(), **(environment or {})}, stderr=log,
+            )  # fmt: skip
+
+    def connect(self) -> Socket:
+        """A connection through the forward, as soon as the listener is there."""
+
+        def attempt() -> Socket | None:
+            with contextlib.suppress(OSError):
+                return self.site.client.connect(LOCALHOST, LISTEN_PORT)
+            if self.process.poll() is not None:
+                raise LabError(f"the client ended: {self.log.read_text()}")
+            return None
+
+        sock = wait_until(attempt, "listener of the client", poll_s=0.01)
+        sock.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
+        sock.settimeout(ONLINE_S)
+        return sock
+
+    def path(self) -> str:
+        """How the server is reached now: udp, tcp-relay or none."""
+        said = re.findall(r"peer \w+: (udp|tcp-relay|none)\b", self.log.read_text())
+        return str(said[-1]) if said else "none"
+
+    def wait_path(self, path: str, timeout_s: float = ONLINE_S) -> None:
+        try:
+            wait_until(lambda: self.path() == path, f"path {path} to the server", timeout_s, poll_s=0.1)
+        except LabError as failure:
+            raise LabError(f"{failure}; the client said:\n{self.log.read_text()}") from None
+
+    def stop(self) -> None:
+        self.site.client.stop(self.process)
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def receive(sock: Socket, count: int) -> bytes:
+    """Exactly `count` bytes. Raises LabError when the stream ends before."""
+    data = bytearray()
+    while len(data) < count:
+        if not (more := sock.recv(count - len(data))):
+            raise LabError(f"the stream ended after {len(data)} of {count} bytes")
+        data += more
+    return bytes(data)
