@@ -10,12 +10,14 @@ import logging
 from ..tox.announcement import Announcement
 from ..tox.node import Node
 from ..wire.addressing import overlay_ipv6
-from .fast import FastRoad, Serve
-from .lossless import LosslessRoad
+from .fastcall import FastRoad
+from .fastpath import FastPath
+from .fastserve import FastServer
+from .lossless import LosslessRoad, Serve
 from .relay import Relay
 from .roads import TRY_AGAIN_S, Roads
 from .spec import Road
-from .stack import Stack, StackUnavailableError
+from .stack import FORWARD_PORT, Stack, StackUnavailableError
 
 log = logging.getLogger("toxvpn.tcpforward")
 
@@ -31,7 +33,6 @@ class Forwarding:
         self._node = node
         self._announcement = announcement
         self._serve = serve
-        self._relay = Relay()
         self._life = asyncio.create_task(self._live()) if wanted is not Road.TUNTOX else None
 
     async def close(self) -> None:
@@ -41,7 +42,6 @@ class Forwarding:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._life
         await self.lossless.close()
-        self._relay.close()
 
     async def _live(self) -> None:
         """A stack, and another one when it is lost."""
@@ -59,14 +59,18 @@ class Forwarding:
             await asyncio.sleep(TRY_AGAIN_S)
 
     async def _with(self, stack: Stack) -> None:
-        fast = FastRoad(self._node, stack, self._relay, self._serve)
-        try:
-            await fast.start()
-            self.roads.stack_is_up(fast)
+        async with contextlib.AsyncExitStack() as undo:
+            path = FastPath(self._node, stack)
+            undo.callback(path.close)
+            relay = Relay()
+            undo.callback(relay.close)  # resets its streams
+            if self._serve is not None:
+                listener = await stack.listen(FORWARD_PORT)
+                server = FastServer(listener, path.peer_at, self._serve, relay)
+                undo.push_async_callback(server.close)
+            self.roads.stack_is_up(FastRoad(stack, relay))
             self._announcement.set(fast=self._serve is not None)
             reason = await asyncio.shield(stack.lost)
-            log.warning("the private stack is lost: %s", reason)
+            log.warning("the private stack is lost, its streams are reset: %s", reason)
             self.roads.no_stack(reason)
             self._announcement.set(fast=False)
-        finally:
-            await fast.close()

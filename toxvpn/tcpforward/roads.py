@@ -12,7 +12,7 @@ from ..tox.node import Node
 from ..tox.peer import Peer
 from ..wire import status
 from . import spec
-from .fast import FastRoad, NoAnswerError
+from .fastcall import FastRoad, RoadBrokenError
 from .lossless import LosslessRoad
 from .road import Stream
 from .stack import StackUnavailableError
@@ -63,7 +63,7 @@ class Roads:
         if reason is None and self.fast is not None:
             try:
                 stream = await self.fast.open(peer, host, port)
-            except (NoAnswerError, StackUnavailableError) as failure:
+            except (RoadBrokenError, StackUnavailableError) as failure:
                 self._failed[peer.public_key] = (self._node.now() + TRY_AGAIN_S, str(failure))
                 reason = str(failure)
             else:

@@ -5,7 +5,6 @@ Made and closed by the daemon. An IP packet's way: TUN -> datapath (routes) -> T
 is taken back by `close`, and by the next start after a kill (netconf.py).
 """
 
-import asyncio
 import contextlib
 import logging
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from .._native.packets import PacketFormat
 from .._native.toxcarrier import ToxCarrier
 from ..tox.announcement import Announcement
 from ..tox.node import Node
+from ..tox.pump import PacketPump
 from ..wire.addressbook import AddressBook
 from ..wire.addressing import OVERLAY_IPV6, overlay_ipv6
 from .device import Offload, TunDevice, open_tun
@@ -45,8 +45,6 @@ class Vpn:
 
     def __init__(self, node: Node, announcement: Announcement, options: VpnOptions, journal: Path) -> None:
         self._node = node
-        self._announcement = announcement
-        self._loop = asyncio.get_running_loop()
         self.closed = False
         self.ipv6: IPv6Address = overlay_ipv6(node.tox.public_key)
         with contextlib.ExitStack() as undo:
@@ -72,17 +70,15 @@ class Vpn:
             self._undo = undo.pop_all()
         announcement.set(ip6=self.ipv6, mtu=options.mtu)
         node.subscribe(self.router.hear)
-        node.after_turn.append(self.datapath.flush_inbound)
-        self._wait_for_packets()
+        self._pump = PacketPump(node, self.datapath, self.device.fd)
 
     def close(self) -> None:
         """Takes everything back. Idempotent."""
         if self.closed:
             return
         self.closed = True
-        self._loop.remove_reader(self.device.fd)
-        with contextlib.suppress(ValueError):
-            self._node.after_turn.remove(self.datapath.flush_inbound)
+        self._pump.close()
+        self._node.unsubscribe(self.router.hear)
         self._undo.close()
 
     def __enter__(self) -> Self:
@@ -99,25 +95,3 @@ class Vpn:
             log.warning("every range for IPv4 addresses is in use on this machine: IPv6 only")
         networks = [entry.network for entry in local if isinstance(entry.network, IPv4Network)]
         return AddressBook(key, requested=options.address, local=networks)
-
-    # -- packets from the device
-
-    def _wait_for_packets(self) -> None:
-        self._loop.add_reader(self.device.fd, self._outbound)
-
-    def _outbound(self) -> None:
-        try:
-            self.datapath.read_tun()
-        except OSError as failure:
-            log.error("the interface %s is gone: %s", self.device.name, failure.strerror)
-            self._loop.remove_reader(self.device.fd)
-            return
-        if self._node.tox.congested:  # the device's own queue holds the rest
-            self._loop.remove_reader(self.device.fd)
-            self._node.when_writable(self._go_on)
-
-    def _go_on(self) -> None:
-        self._node.turn()  # sends what waits
-        if not self.closed:
-            self._wait_for_packets()
-            self._outbound()
