@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ._native import netio
 from .config import ClientOptions, NodeOptions, ServerOptions
 from .errors import PeerOfflineError, ToxvpnError
 from .tcpforward import pipe, socks
@@ -45,12 +46,12 @@ PING_S = 60.0
 
 def run_server(options: ServerOptions) -> int:
     """`toxvpn` alone, until a signal; the exit code. Raises ToxvpnError."""
-    return asyncio.run(_until_signal(serve(options)))
+    return _run(serve(options))
 
 
 def run_client(options: ClientOptions) -> int:
     """`toxvpn -i ID` with -L, -D PORT, -P or -p; the exit code. Raises ToxvpnError, LinkError from -P."""
-    return asyncio.run(_until_signal(call(options)))
+    return _run(call(options))
 
 
 async def serve(options: ServerOptions) -> None:
@@ -173,6 +174,11 @@ async def _ping(client: Client, road: LosslessRoad) -> None:
     except TimeoutError:
         raise PeerOfflineError(f"no answer in {PING_S:.0f} s: the peer is online but no tuntox") from None
     print(f"pong from {client.peer.short} via {client.peer.connection.path} in {rtt_s * 1000:.2f} ms")  # noqa: T201
+
+
+def _run(work: Coroutine[Any, Any, None]) -> int:
+    netio.harden()  # keys are in this memory: no core dumps, no tracing by others
+    return asyncio.run(_until_signal(work))
 
 
 async def _until_signal(work: Coroutine[Any, Any, None]) -> int:
