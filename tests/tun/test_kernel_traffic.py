@@ -5,11 +5,13 @@ import os
 import socket
 import subprocess
 import threading
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from toxvpn._native.packets import Counters
+from toxvpn._native.packets import Counters, DropReason
 from toxvpn.testing.netns import have_namespaces, in_new_netns
 from toxvpn.testing.two_kernels import FRIEND, B, TwoKernels
 
@@ -21,8 +23,13 @@ FAMILIES = pytest.mark.parametrize("index", [0, 1], ids=["IPv4", "IPv6"])
 FAMILY = (socket.AF_INET, socket.AF_INET6)
 
 
-def transfer(kernels: TwoKernels, index: int, size_bytes: int) -> tuple[str, str]:
-    """Sends from A to B through one TCP connection; the hashes of what was sent and what arrived."""
+def transfer(
+    kernels: TwoKernels, index: int, size_bytes: int, midway: Callable[[], None] = lambda: None
+) -> tuple[str, str]:
+    """Sends from A to B through one TCP connection; the hashes of what was sent and what arrived.
+
+    `midway` is called when the connection is open and a megabyte is on its way.
+    """
     listener = kernels.in_b(lambda: socket.create_server((B[index], 0), family=FAMILY[index]))
     arrived = hashlib.sha256()
 
@@ -39,7 +46,9 @@ def transfer(kernels: TwoKernels, index: int, size_bytes: int) -> tuple[str, str
     with kernels.in_a(lambda: socket.socket(FAMILY[index])) as sender:
         sender.settimeout(DEADLINE_S)
         sender.connect(listener.getsockname())
-        for _ in range(size_bytes // MEGABYTE):
+        for number in range(size_bytes // MEGABYTE):
+            if number == 1:
+                midway()
             block = os.urandom(MEGABYTE)
             sent.update(block)
             sender.sendall(block)
@@ -51,16 +60,25 @@ def transfer(kernels: TwoKernels, index: int, size_bytes: int) -> tuple[str, str
 @FAMILIES
 @pytest.mark.parametrize("offload", [True, False], ids=["offload", "plain"])
 def test_fifty_megabytes_arrive_as_they_were_sent(index: int, offload: bool) -> None:
-    def scene() -> tuple[str, str, Counters, Counters]:
+    def scene() -> tuple[str, str, Counters, Counters, int]:
         with TwoKernels(offload=offload) as kernels:
             hashes = transfer(kernels, index, 50 * MEGABYTE)
-            return *hashes, kernels.a.datapath.counters(FRIEND), kernels.b.datapath.counters(FRIEND)
+            kernels.stop()
+            counters = (kernels.a.datapath.counters(FRIEND), kernels.b.datapath.counters(FRIEND))
+            return *hashes, *counters, kernels.in_b(received_by_kernel)
 
-    sent, arrived, a, b = in_new_netns(scene)
+    sent, arrived, a, b, writes = in_new_netns(scene)
     assert sent == arrived
+    assert writes < b.rx_packets / 5 if offload else writes == b.rx_packets
     assert a.tx_bytes > 50 * MEGABYTE
     assert (a.tx_packets, a.tx_bytes) == (b.rx_packets, b.rx_bytes)
     assert not any(a.drops.values()) and not any(b.drops.values())
+
+
+def received_by_kernel() -> int:
+    """How often something was written to the device, in the thread's namespace."""
+    (line,) = (line for line in Path("/proc/thread-self/net/dev").read_text().splitlines() if "tox0:" in line)
+    return int(line.split()[2])
 
 
 @FAMILIES
@@ -102,17 +120,37 @@ def test_segmented_datagrams_arrive(index: int) -> None:
 
 @FAMILIES
 def test_the_kernel_heeds_a_friend_that_takes_less(index: int) -> None:
-    """The friend's MTU is smaller than the device's: too-big answers, and no packet is lost for good."""
+    """The friend's MTU is smaller than the device's: the handshake's MSS says so, no packet is too big."""
 
     def scene() -> tuple[str, str, Counters]:
         with TwoKernels() as kernels:
             kernels.a.datapath.set_mtu(FRIEND, 1300)
             hashes = transfer(kernels, index, 2 * MEGABYTE)
-            return *hashes, kernels.b.datapath.counters(FRIEND)
+            return *hashes, kernels.a.datapath.counters(FRIEND)
 
-    sent, arrived, b = in_new_netns(scene)
+    sent, arrived, a = in_new_netns(scene)
     assert sent == arrived
-    assert b.rx_bytes // b.rx_packets <= 1300
+    assert not any(a.drops.values())
+    assert a.tx_bytes // a.tx_packets <= 1300
+
+
+@FAMILIES
+def test_the_kernel_heeds_a_too_big_answer(index: int) -> None:
+    """The friend takes less from now on, in the middle of a connection."""
+
+    def scene() -> tuple[str, str, Counters]:
+        with TwoKernels() as kernels:
+
+            def narrow() -> None:
+                kernels.a.datapath.set_mtu(FRIEND, 1290)
+
+            hashes = transfer(kernels, index, 20 * MEGABYTE, narrow)
+            return *hashes, kernels.a.datapath.counters(FRIEND)
+
+    sent, arrived, a = in_new_netns(scene)
+    assert sent == arrived
+    assert 0 < a.drops[DropReason.TOO_BIG] < 200
+    assert a.tx_packets > 20 * MEGABYTE // 1290
 
 
 def test_ping_says_what_is_wrong() -> None:
