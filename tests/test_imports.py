@@ -15,9 +15,9 @@ ALLOWED: dict[str, set[str]] = {
     "tox": {"errors", "_native", "wire"},
     "tun": {"errors", "_native", "wire", "tox"},
     "tcpforward": {"errors", "_native", "wire", "tox"},
-    "control": {"errors", "wire"},
+    "control": {"errors", "wire", "tox"},
     "config": {"errors", "_native", "wire", "tox", "tcpforward", "tun"},
-    "testing": {"errors", "_native", "wire", "tox", "tun", "tcpforward"},
+    "testing": {"errors", "_native", "wire", "tox", "tun", "tcpforward", "control"},
     "daemon": {"errors", "_native", "wire", "tox", "tun", "tcpforward", "control", "config"},
     "cli": {"errors", "_native", "wire", "tox", "tun", "tcpforward", "control", "config", "daemon"},
 }

@@ -241,7 +241,7 @@ def test_not_running_says_how_to_start(tmp_path: Path) -> None:
 
 def test_a_daemon_that_does_not_answer_is_told_apart(tmp_path: Path) -> None:
     with socketfile.listen(tmp_path), pytest.raises(ToxvpnError, match="runs but did not answer 'status'"):
-        client.call(tmp_path, "status", timeout_s=0.05)
+        client.call(tmp_path, "status", answer_s=0.05)
 
 
 def test_another_program_at_the_socket(tmp_path: Path) -> None:
@@ -281,7 +281,7 @@ def as_nobody(directory: Path, work: Callable[[], str]) -> str:
 
 
 def status_here() -> str:
-    return str(client.call(Path(), "status", timeout_s=10))
+    return str(client.call(Path(), "status", answer_s=10))
 
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs to become another user")

@@ -39,21 +39,21 @@ class Client:
             raise ToxvpnError(f"toxvpn does not answer at {path}: {error}") from error
         self._answers = self._socket.makefile("rb")
 
-    def call(self, do: str, *, timeout_s: float | None = ANSWER_S, **arguments: object) -> Any:
+    def call(self, do: str, *, answer_s: float | None = ANSWER_S, **arguments: object) -> Any:
         """The result of what is asked for; arguments that are None are left out.
 
-        `timeout_s` None waits for ever. Raises the error that the daemon had, ToxvpnError when it
+        `answer_s` None waits for ever. Raises the error that the daemon had, ToxvpnError when it
         does not answer in time, NotRunningError when it ends meanwhile.
         """
         given = {name: value for name, value in arguments.items() if value is not None}
-        self._socket.settimeout(timeout_s)
+        self._socket.settimeout(answer_s)
         try:
             # who is refused has been told so and hung up on, maybe before we asked
             with contextlib.suppress(BrokenPipeError):
                 self._socket.sendall(encode_request(Request(do, given)))
             line = self._answers.readline(MAX_ANSWER_BYTES)
         except TimeoutError:
-            raise ToxvpnError(f"toxvpn runs but did not answer {do!r} within {timeout_s:g} s") from None
+            raise ToxvpnError(f"toxvpn runs but did not answer {do!r} within {answer_s:g} s") from None
         except ConnectionResetError:
             line = b""
         if not line.endswith(b"\n"):
@@ -93,7 +93,7 @@ class Process:
         os.close(self._descriptor)
 
 
-def call(directory: Path, do: str, *, timeout_s: float | None = ANSWER_S, **arguments: object) -> Any:
+def call(directory: Path, do: str, *, answer_s: float | None = ANSWER_S, **arguments: object) -> Any:
     """One call on a connection of its own. Raises as Client and Client.call do."""
     with Client(directory) as client:
-        return client.call(do, timeout_s=timeout_s, **arguments)
+        return client.call(do, answer_s=answer_s, **arguments)

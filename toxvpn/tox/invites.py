@@ -56,6 +56,11 @@ class Outstanding:
         """How a person names it, to revoke it."""
         return self.digest.hex()[:HANDLE_DIGITS]
 
+    def described(self) -> dict[str, Any]:
+        """For whom may see it: `invite --list`, over the control socket or not."""
+        used_by = None if self.used_by is None else self.used_by.hex().upper()
+        return {"handle": self.handle, "expires": self.expires, "name": self.name, "used_by": used_by}
+
 
 def digest_of(secret: bytes) -> bytes:
     return blake2b(secret, digest_size=_DIGEST_BYTES, person=_PERSON).digest()

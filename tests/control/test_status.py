@@ -1,0 +1,60 @@
+"""The status document: scripts rely on it, so it is compared with a kept copy, key by key."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from toxvpn.control.status import document
+from toxvpn.testing.fake_status import FakeStatus, busy
+
+GOLDEN = Path(__file__).parent / "golden_status.json"
+
+CONTRACT: dict[str, Any] = {
+    "schema": 1,
+    "tox_id": str,
+    "self": {"connection": {"udp", "tcp-relay", "none"}, "ipv4": str, "ipv6": str, "interface": str},
+    "peers": [
+        {
+            "public_key": str,
+            "name": str,
+            "online": bool,
+            "path": {"udp", "tcp-relay", "none"},
+            "ipv4": str,
+            "ipv6": str,
+            "rx_bytes": int,
+            "tx_bytes": int,
+            "drops": {},
+        }
+    ],
+    "forwards": [{"listen": str, "target": str, "road": {"fast", "tuntox"}, "streams": int}],
+}
+
+
+def test_the_document_is_this_one() -> None:
+    told = json.dumps(document(busy()), indent=1) + "\n"
+    assert told == GOLDEN.read_text()
+
+
+def holds(found: Any, promised: Any) -> bool:
+    if isinstance(promised, dict):
+        return all(key in found and holds(found[key], value) for key, value in promised.items())
+    if isinstance(promised, list):
+        return all(holds(each, promised[0]) for each in found)
+    if isinstance(promised, set):
+        return found in promised
+    if isinstance(promised, type):
+        return found is None or type(found) is promised
+    return bool(found == promised)
+
+
+def test_the_kept_copy_keeps_the_promise() -> None:
+    """Whoever changes the copy must not break what docs/design.md promises."""
+    assert holds(json.loads(GOLDEN.read_text()), CONTRACT)
+
+
+def test_nothing_is_missing_when_nobody_is_there() -> None:
+    empty = document(FakeStatus())
+    assert set(empty) == set(json.loads(GOLDEN.read_text()))
+    assert holds(empty, CONTRACT)
+    assert (empty["peers"], empty["forwards"], empty["pending"]) == ([], [], [])
+    assert empty["self"]["ipv4"] is None

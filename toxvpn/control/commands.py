@@ -1,0 +1,109 @@
+"""What every running toxvpn answers: status, wait, ping, down.
+
+In: requests (server.py) and word that something has changed. Out: results, sometimes late. Neighbours:
+the daemon gives the states and does the pinging and stopping; peer_commands.py has the rest.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from ipaddress import IPv4Address
+
+from ..errors import PathError, PeerOfflineError, PeerRefusedError
+from ..tox.selector import find
+from .protocol import Request
+from .server import ControlServer
+from .status import PeerState, StatusSource, document
+
+PING_S = 5.0
+"""How long a ping waits for its answer unless told otherwise."""
+
+Ping = Callable[[bytes], Awaitable[float]]
+"""Seconds there and back to the peer of that public key. Raises PeerOfflineError; may be cancelled."""
+
+
+class Commands:
+    """Registers its words with `server`. `stop` asks the daemon to end, and returns at once."""
+
+    def __init__(
+        self, server: ControlServer, source: StatusSource, ping: Ping, stop: Callable[[], None]
+    ) -> None:
+        self._source = source
+        self._ping = ping
+        self._stop = stop
+        self._change = asyncio.Event()
+        for do in (self.status, self.wait, self.ping, self.down):
+            server.register(do.__name__, do)
+
+    def changed(self, _: object = None) -> None:
+        """To be called when a peer came, went or changed its path; fit for `node.subscribe`."""
+        self._change.set()  # for those who wait now
+        self._change = asyncio.Event()
+
+    async def status(self, _: Request) -> object:
+        return document(self._source)
+
+    async def down(self, _: Request) -> object:
+        asyncio.get_running_loop().call_soon(self._stop)  # after the answer is on its way
+        return None
+
+    async def ping(self, request: Request) -> object:
+        """One round trip to `peer`, within `timeout_s`."""
+        peer = self._find(request.text("peer"))
+        timeout_s = request.optional_number("timeout_s")
+        if not peer.online:
+            raise PeerOfflineError(f"{peer.short} is offline")
+        try:
+            async with asyncio.timeout(PING_S if timeout_s is None else timeout_s):
+                rtt_s = await self._ping(peer.public_key)
+        except TimeoutError:
+            raise PeerOfflineError(f"no answer from {peer.short} in time") from None
+        after = self._find(peer.public_key.hex())  # its path may be another one by now
+        return {
+            "name": after.name,
+            "public_key": after.public_key.hex().upper(),
+            "address": str(after.ipv4 or after.ipv6 or ""),
+            "path": after.path,
+            "rtt_seconds": rtt_s,
+        }
+
+    async def wait(self, request: Request) -> object:
+        """Returns when all of `peers`, or all configured ones, are online (`direct`: and not relayed)."""
+        selectors, direct = request.texts("peers"), request.flag("direct")
+        timeout_s = request.optional_number("timeout_s")
+        wanted = [self._find(selector).public_key for selector in selectors] or self._configured()
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self._missing(wanted, direct):
+                    await self._change.wait()
+        except TimeoutError:
+            raise self._not_in_time(wanted, direct) from None
+        return None
+
+    def _configured(self) -> list[bytes]:
+        keys = [peer.public_key for peer in self._source.peers() if peer.configured]
+        if not keys:
+            raise PeerRefusedError(
+                "there is no peer to wait for: add one with `toxvpn peer add`, or name one"
+            )
+        return keys
+
+    def _missing(self, wanted: list[bytes], direct: bool) -> list[PeerState]:
+        """Those that are not there yet, offline ones first; a peer that was removed is as good as offline."""
+        states = {peer.public_key: peer for peer in self._source.peers()}
+        found = [states.get(key, PeerState(public_key=key)) for key in wanted]
+        missing = [peer for peer in found if not peer.online or (direct and not peer.direct)]
+        return sorted(missing, key=lambda peer: peer.online)
+
+    def _not_in_time(self, wanted: list[bytes], direct: bool) -> PeerOfflineError | PathError:
+        missing = self._missing(wanted, direct)
+        names = ", ".join(peer.short for peer in missing[:4]) + (", …" if len(missing) > 4 else "")
+        if all(peer.online for peer in missing):
+            return PathError(f"only reached over a relay in that time: {names}")
+        return PeerOfflineError(f"not reached in that time: {names}")
+
+    def _find(self, selector: str) -> PeerState:
+        return find(selector, self._source.peers(), ipv4=ipv4_of)
+
+
+def ipv4_of(peer: PeerState) -> IPv4Address | None:
+    return peer.ipv4

@@ -1,0 +1,66 @@
+"""What a running toxvpn that has a roster answers: peers and invites, changed while it runs.
+
+In: requests (server.py). Out: results for cli/peer.py, cli/invite.py and cli/join.py; the roster acts.
+"""
+
+import time
+from collections.abc import Callable
+
+from ..tox.peers import ConfiguredPeer, parse_peer
+from ..tox.roster import Roster
+from ..wire import invite as wire
+from .protocol import Request
+from .server import ControlServer
+
+
+class PeerCommands:
+    """Registers its words with `server`. `changed` is told of every change (`Commands.changed`)."""
+
+    def __init__(
+        self,
+        server: ControlServer,
+        roster: Roster,
+        changed: Callable[[], None],
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._roster = roster
+        self._changed = changed
+        self._wall = wall
+        server.register("peer-add", self.add)
+        server.register("peer-remove", self.remove)
+        server.register("peer-accept", self.accept)
+        server.register("invite", self.invite)
+        server.register("invite-list", self.invites)
+        server.register("invite-revoke", self.revoke)
+
+    async def add(self, request: Request) -> object:
+        """`peer` is a Tox ID, a public key or an invite."""
+        peer = parse_peer(request.text("peer"), request.optional_text("name"), self._wall())
+        return self._done(self._roster.add(peer))
+
+    async def remove(self, request: Request) -> object:
+        member = self._roster.remove(request.text("peer"))
+        return self._done(member.peer or ConfiguredPeer(member.public_key))
+
+    async def accept(self, request: Request) -> object:
+        return self._done(self._roster.accept(request.text("peer"), request.optional_text("name")))
+
+    def _done(self, peer: ConfiguredPeer) -> object:
+        self._changed()
+        return described(peer)
+
+    async def invite(self, request: Request) -> object:
+        lifetime_s = request.optional_number("lifetime_s") or 0
+        made = self._roster.invite(lifetime_s, request.optional_text("name"))
+        return {"token": wire.encode(made), "expires": made.expires}
+
+    async def invites(self, _: Request) -> object:
+        return [outstanding.described() for outstanding in self._roster.members.invites]
+
+    async def revoke(self, request: Request) -> object:
+        return self._roster.members.revoke(request.text("invite")).described()
+
+
+def described(peer: ConfiguredPeer) -> dict[str, str | None]:
+    """A peer in an answer."""
+    return {"public_key": peer.public_key.hex().upper(), "name": peer.name}

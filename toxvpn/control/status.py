@@ -1,0 +1,167 @@
+"""What `toxvpn status` tells: states in, the JSON document that scripts rely on out.
+
+In: frozen states, made by whatever runs (a server, a client, the VPN) when it is asked. Out: a document
+of schema 1; keys may be added to it, and none will go or change its meaning (docs/design.md). Absent
+values are null, lists are sorted, times are RFC 3339 in UTC. Neighbours: peerstates.py describes peers,
+commands.py serves the document, cli/status.py shows it.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any, Literal, Protocol
+
+from ..tox.pending import PendingRequest
+
+SCHEMA = 1
+
+Path = Literal["udp", "tcp-relay", "none"]
+"""How we, or a peer, are reached (`Connection.path`)."""
+DIRECT: Path = "udp"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelfState:
+    """`mode` is what was started; `drops` counts packets that belong to no peer, by reason."""
+
+    tox_id: str
+    connection: str
+    mode: Literal["up", "server", "client"]
+    ipv4: IPv4Address | None = None
+    ipv6: IPv6Address | None = None
+    interface: str | None = None
+    drops: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeerState:
+    """`since` (seconds since the epoch): when `path` became what it is. `rtt_s`: the last round trip seen.
+
+    `configured`: a person has named it, rather than a secret or an open door let it in. `grant`: what
+    lets it in, None when nothing does. `asked`: our friend request to it has not been answered.
+    """
+
+    public_key: bytes
+    name: str | None = None
+    path: str = "none"
+    ipv4: IPv4Address | None = None
+    ipv6: IPv6Address | None = None
+    rx_bytes: int = 0
+    tx_bytes: int = 0
+    drops: Mapping[str, int] = field(default_factory=dict)
+    since: float | None = None
+    rtt_s: float | None = None
+    configured: bool = False
+    grant: str | None = None
+    asked: bool = False
+
+    @property
+    def online(self) -> bool:
+        return self.path != "none"
+
+    @property
+    def direct(self) -> bool:
+        return self.path == DIRECT
+
+    @property
+    def short(self) -> str:
+        """How a person recognises it."""
+        return self.name or self.public_key.hex()[:8].upper()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForwardState:
+    """One listener of ours, as it was asked for, e.g. `127.0.0.1:8080` to `localhost:80`."""
+
+    listen: str
+    target: str
+    road: Literal["fast", "tuntox"]
+    streams: int
+
+
+class StatusSource(Protocol):
+    """Whatever runs and can be asked how it is; each is called for every `status`."""
+
+    def self_state(self) -> SelfState: ...
+
+    def peers(self) -> Iterable[PeerState]: ...
+
+    def forwards(self) -> Iterable[ForwardState]: ...
+
+    def pending(self) -> Iterable[PendingRequest]: ...
+
+
+def document(source: StatusSource) -> dict[str, Any]:
+    """The answer to `status --json`."""
+    own = source.self_state()
+    return {
+        "schema": SCHEMA,
+        "tox_id": own.tox_id,
+        "self": {
+            "connection": own.connection,
+            "ipv4": _text(own.ipv4),
+            "ipv6": _text(own.ipv6),
+            "interface": own.interface,
+            "mode": own.mode,
+            "drops": _sorted(own.drops),
+        },
+        "peers": [_peer(peer) for peer in sorted(source.peers(), key=order)],
+        "forwards": [_forward(each) for each in sorted(source.forwards(), key=lambda each: each.listen)],
+        "pending": [_pending(request) for request in source.pending()],
+    }
+
+
+def order(peer: PeerState) -> tuple[bool, str, bytes]:
+    """Named peers by name, then the others by key."""
+    return peer.name is None, peer.name or "", peer.public_key
+
+
+def _peer(peer: PeerState) -> dict[str, Any]:
+    return {
+        "public_key": peer.public_key.hex().upper(),
+        "name": peer.name,
+        "online": peer.online,
+        "path": peer.path,
+        "ipv4": _text(peer.ipv4),
+        "ipv6": _text(peer.ipv6),
+        "rx_bytes": peer.rx_bytes,
+        "tx_bytes": peer.tx_bytes,
+        "drops": _sorted(peer.drops),
+        "since": _time(peer.since),
+        "rtt_seconds": peer.rtt_s,
+        "configured": peer.configured,
+        "grant": peer.grant,
+        "friend_request": "sent" if peer.asked else None,
+    }
+
+
+def _forward(forward: ForwardState) -> dict[str, Any]:
+    return {
+        "listen": forward.listen,
+        "target": forward.target,
+        "road": forward.road,
+        "streams": forward.streams,
+    }
+
+
+def _pending(request: PendingRequest) -> dict[str, Any]:
+    return {
+        "public_key": request.public_key.hex().upper(),
+        "first": _time(request.first),
+        "last": _time(request.last),
+        "times": request.times,
+        "reason": request.reason,
+    }
+
+
+def _text(address: IPv4Address | IPv6Address | None) -> str | None:
+    return None if address is None else str(address)
+
+
+def _time(moment: float | None) -> str | None:
+    return None if moment is None else f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _sorted(counts: Mapping[str, int]) -> dict[str, int]:
+    return {reason: counts[reason] for reason in sorted(counts)}

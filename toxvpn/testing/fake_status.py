@@ -1,0 +1,78 @@
+"""A StatusSource whose states a test sets."""
+
+from ipaddress import IPv4Address, IPv6Address
+
+from ..control.status import ForwardState, PeerState, SelfState
+from ..tox.pending import PendingRequest
+
+NOW = 1_800_000_000.0
+ALICE, BOB, CAROL, DAVE = (bytes([number]) * 32 for number in (0xB0, 0xCA, 0x00, 0xD0))
+TOX_ID = "A1" * 32 + "000000010001"
+
+
+class FakeStatus:
+    """Nobody is there until a test says so."""
+
+    def __init__(self) -> None:
+        self.own = SelfState(tox_id=TOX_ID, connection="udp", mode="up")
+        self.peer_states: list[PeerState] = []
+        self.forward_states: list[ForwardState] = []
+        self.requests: list[PendingRequest] = []
+
+    def self_state(self) -> SelfState:
+        return self.own
+
+    def peers(self) -> list[PeerState]:
+        return self.peer_states
+
+    def forwards(self) -> list[ForwardState]:
+        return self.forward_states
+
+    def pending(self) -> list[PendingRequest]:
+        return self.requests
+
+
+def busy() -> FakeStatus:
+    """One of everything, in no order."""
+    source = FakeStatus()
+    source.own = SelfState(
+        tox_id=TOX_ID,
+        connection="udp",
+        mode="up",
+        ipv4=IPv4Address("100.64.7.1"),
+        ipv6=IPv6Address("fd74:6f78::1"),
+        interface="toxvpn0",
+        drops={"not IP": 1, "no route": 2},
+    )
+    source.peer_states = [
+        PeerState(public_key=CAROL, asked=True),
+        PeerState(
+            public_key=BOB,
+            name="bob",
+            path="tcp-relay",
+            ipv6=IPv6Address("fd74:6f78::3"),
+            since=NOW + 1.5,
+            configured=True,
+            grant="invite",
+        ),
+        PeerState(
+            public_key=ALICE,
+            name="alice",
+            path="udp",
+            ipv4=IPv4Address("100.64.7.2"),
+            ipv6=IPv6Address("fd74:6f78::2"),
+            rx_bytes=1_234_567,
+            tx_bytes=89,
+            drops={"wrong source": 40, "queue full": 3},
+            since=NOW,
+            rtt_s=0.00042,
+            configured=True,
+            grant="peer",
+        ),
+    ]
+    source.forward_states = [
+        ForwardState(listen="127.0.0.1:8080", target="localhost:80", road="fast", streams=2),
+        ForwardState(listen="127.0.0.1:1080", target="socks5", road="tuntox", streams=0),
+    ]
+    source.requests = [PendingRequest(DAVE, NOW, NOW + 60, 2, "unknown key")]
+    return source
