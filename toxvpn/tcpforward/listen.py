@@ -38,8 +38,9 @@ class Listener:
             self._loop.add_reader(bound, self._accept, bound)
 
     async def close(self) -> None:
-        """No more connections; those that run are cancelled, which resets them."""
-        for bound in self.sockets:
+        """No more connections; those that run are cancelled, which resets them. Idempotent."""
+        while self.sockets:
+            bound = self.sockets.pop()
             self._loop.remove_reader(bound)
             bound.close()
         running = list(self._connections)

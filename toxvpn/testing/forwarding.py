@@ -44,8 +44,12 @@ class Program:
         sock.setblocking(False)
         if buffer_bytes:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
-        async with asyncio.timeout(DEADLINE_S):
-            await asyncio.get_running_loop().sock_connect(sock, (host, port))
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                await asyncio.get_running_loop().sock_connect(sock, (host, port))
+        except BaseException:
+            sock.close()
+            raise
         return cls(sock)
 
     async def send(self, data: bytes) -> None:

@@ -1,0 +1,176 @@
+"""Pipe mode: how it ends, which is what the program's exit code is made of."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from toxvpn.errors import LinkError
+from toxvpn.tcpforward import client, pipe
+from toxvpn.tcpforward.ends import StdioEnd
+from toxvpn.testing.fake_nodes import until
+from toxvpn.testing.forwarding import Forwarding
+
+NOISE = os.urandom(300_000)
+
+
+@pytest.fixture
+async def forwarding(no_descriptor_is_left: None) -> AsyncIterator[Forwarding]:
+    async with Forwarding() as made:
+        yield made
+
+
+def read_to_the_end(fd: int) -> bytes:
+    data = b""
+    while piece := os.read(fd, 1 << 16):
+        data += piece
+    return data
+
+
+class Pipe:
+    """A run of pipe mode, its stdin and stdout in the hands of a test."""
+
+    def __init__(self, forwarding: Forwarding, monkeypatch: pytest.MonkeyPatch, stdin: Path | None) -> None:
+        theirs, self._to_stdin = os.pipe()
+        self._from_stdout, stdout = os.pipe()
+        self._open = [theirs, self._to_stdin, self._from_stdout, stdout]
+        if stdin is not None:
+            theirs = os.open(stdin, os.O_RDONLY)
+            self._open.append(theirs)
+        monkeypatch.setattr(pipe, "StdioEnd", lambda: StdioEnd(theirs, stdout))
+        self.running = asyncio.create_task(pipe.run(forwarding.client, forwarding.target.target))
+
+    def write(self, data: bytes) -> None:
+        os.write(self._to_stdin, data)
+
+    async def read_all(self) -> bytes:
+        return await asyncio.to_thread(read_to_the_end, self._from_stdout)
+
+    def end_stdin(self) -> None:
+        self._close(self._to_stdin)
+
+    def close_stdout(self) -> None:
+        self._close(self._from_stdout)
+
+    def close(self) -> None:
+        for fd in list(self._open):
+            self._close(fd)
+
+    def _close(self, fd: int) -> None:
+        self._open.remove(fd)
+        os.close(fd)
+
+
+@pytest.fixture
+def stdin() -> Path | None:
+    return None
+
+
+@pytest.fixture
+async def pipes(
+    forwarding: Forwarding, monkeypatch: pytest.MonkeyPatch, stdin: Path | None
+) -> AsyncIterator[Pipe]:
+    made = Pipe(forwarding, monkeypatch, stdin)
+    yield made
+    made.running.cancel()
+    await asyncio.gather(made.running, return_exceptions=True)
+    made.close()
+
+
+async def test_it_ends_well_when_both_directions_have(forwarding: Forwarding, pipes: Pipe) -> None:
+    target = await forwarding.accept()
+    pipes.write(b"question")
+    pipes.end_stdin()
+    assert await target.rest() == b"question"
+    await target.send(b"answer")
+    target.close()
+    assert await pipes.read_all() == b"answer"
+    await pipes.running
+
+
+async def test_the_target_may_end_first(forwarding: Forwarding, pipes: Pipe) -> None:
+    target = await forwarding.accept()
+    await target.send(b"greeting")
+    target.end()
+    assert await pipes.read_all() == b"greeting"
+    pipes.write(b"and on it goes")
+    assert await target.receive(14) == b"and on it goes"
+    pipes.end_stdin()
+    assert await target.rest() == b""
+    await pipes.running
+
+
+class TestStdinFromAFile:
+    @pytest.fixture
+    def stdin(self, tmp_path: Path) -> Path:
+        (tmp_path / "file").write_bytes(NOISE)
+        return tmp_path / "file"
+
+    async def test_is_sent_whole(self, forwarding: Forwarding, pipes: Pipe) -> None:
+        target = await forwarding.accept()
+        assert await target.rest() == NOISE
+        target.close()
+        await pipes.running
+
+
+class TestStdinFromNowhere:
+    @pytest.fixture
+    def stdin(self) -> Path:
+        return Path(os.devnull)
+
+    async def test_still_gets_what_the_target_says(self, forwarding: Forwarding, pipes: Pipe) -> None:
+        target = await forwarding.accept()
+        assert await target.rest() == b""
+        await target.send(b"greeting")
+        target.close()
+        assert await pipes.read_all() == b"greeting"
+        await pipes.running
+
+
+async def test_a_reset_of_the_target_is_a_failure(forwarding: Forwarding, pipes: Pipe) -> None:
+    (await forwarding.accept()).reset()
+    with pytest.raises(LinkError, match="broke"):
+        await pipes.running
+
+
+async def test_a_lost_peer_is_a_failure(forwarding: Forwarding, pipes: Pipe) -> None:
+    target = await forwarding.accept()
+    pipes.write(b"x")
+    assert await target.receive(1) == b"x"
+    forwarding.network.tox.set_online(False)
+    with pytest.raises(LinkError):
+        await pipes.running
+
+
+async def test_a_reader_that_has_gone_is_a_failure(forwarding: Forwarding, pipes: Pipe) -> None:
+    target = await forwarding.accept()
+    pipes.close_stdout()
+    await target.send(b"for nobody")
+    with pytest.raises(LinkError):
+        await pipes.running
+    assert await target.is_reset()
+
+
+async def test_a_refusal_says_why(forwarding: Forwarding, pipes: Pipe) -> None:
+    forwarding.target.close()
+    with pytest.raises(LinkError, match="Connection refused"):
+        await pipes.running
+
+
+async def test_a_peer_that_does_not_come(forwarding: Forwarding, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "WAIT_FOR_PEER_S", 0.01)
+    forwarding.network.tox.set_online(False)
+    await until(lambda: not forwarding.peer.online)
+    with pytest.raises(LinkError, match="not reached"):
+        await pipe.run(forwarding.client, forwarding.target.target)
+
+
+async def test_without_stdin_it_does_not_begin(
+    forwarding: Forwarding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(LinkError, match="closed"):
+        await pipe.run(forwarding.client, forwarding.target.target)

@@ -1,0 +1,146 @@
+"""`-D` over a Tox network in memory, with the bytes of RFC 1928 written by hand."""
+
+import asyncio
+import struct
+from collections.abc import AsyncIterator
+
+import pytest
+
+from toxvpn.tcpforward import client, socks
+from toxvpn.tcpforward.rules import Rules
+from toxvpn.testing.fake_nodes import until
+from toxvpn.testing.forwarding import Forwarding, Program, TargetProgram
+
+GREETING = b"\x05\x01\x00"
+NO_AUTHENTICATION = b"\x05\x00"
+SUCCEEDED = b"\x05\x00\x00\x01\0\0\0\0\0\0"
+IPV4_LOCALHOST = b"\x01\x7f\0\0\x01"
+IPV6_LOCALHOST = b"\x04" + bytes(15) + b"\x01"
+NAME_LOCALHOST = b"\x03\x09localhost"
+
+
+def connect(address: bytes, port: int, command: int = 1) -> bytes:
+    return b"\x05" + bytes([command]) + b"\0" + address + struct.pack(">H", port)
+
+
+def refusal(code: int) -> bytes:
+    return b"\x05" + bytes([code]) + b"\0\x01\0\0\0\0\0\0"
+
+
+@pytest.fixture
+async def forwarding(no_descriptor_is_left: None) -> AsyncIterator[Forwarding]:
+    async with Forwarding() as made:
+        yield made
+
+
+@pytest.fixture
+async def application(forwarding: Forwarding) -> Program:
+    return await forwarding.connect(forwarding.socks())
+
+
+async def greeted(application: Program) -> Program:
+    await application.send(GREETING)
+    assert await application.receive(2) == NO_AUTHENTICATION
+    return application
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [("127.0.0.1", IPV4_LOCALHOST), ("::1", IPV6_LOCALHOST), ("127.0.0.1", NAME_LOCALHOST)],
+)
+async def test_connect(forwarding: Forwarding, application: Program, host: str, address: bytes) -> None:
+    target = forwarding.keep(TargetProgram(host))
+    await greeted(application)
+    await application.send(connect(address, target.port))
+    accepted = forwarding.keep(await target.accept())
+    assert await application.receive(10) == SUCCEEDED
+    await application.send(b"question")
+    assert await accepted.receive(8) == b"question"
+    await accepted.send(b"answer")
+    assert await application.receive(6) == b"answer"
+    application.end()
+    assert await accepted.rest() == b""
+    accepted.close()
+    assert await application.rest() == b""
+
+
+async def test_everything_in_one_flight(forwarding: Forwarding, application: Program) -> None:
+    await application.send(GREETING + connect(IPV4_LOCALHOST, forwarding.target.port) + b"early data")
+    target = await forwarding.accept()
+    assert await target.receive(10) == b"early data"
+    assert await application.receive(12) == NO_AUTHENTICATION + SUCCEEDED
+
+
+async def test_a_byte_at_a_time(forwarding: Forwarding, application: Program) -> None:
+    for byte in GREETING + connect(NAME_LOCALHOST, forwarding.target.port):
+        await application.send(bytes([byte]))
+        await asyncio.sleep(0)
+    await forwarding.accept()
+    assert await application.receive(12) == NO_AUTHENTICATION + SUCCEEDED
+
+
+async def test_a_refused_connection(forwarding: Forwarding, application: Program) -> None:
+    forwarding.target.close()
+    await greeted(application)
+    await application.send(connect(IPV4_LOCALHOST, forwarding.target.port))
+    assert await application.rest() == refusal(5)
+
+
+async def test_a_target_that_no_rule_allows(no_descriptor_is_left: None) -> None:
+    async with Forwarding(Rules(())) as forwarding:
+        application = await greeted(await forwarding.connect(forwarding.socks()))
+        await application.send(connect(NAME_LOCALHOST, 80))
+        assert await application.rest() == refusal(2)
+
+
+async def test_a_peer_that_does_not_come(
+    forwarding: Forwarding, application: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "WAIT_FOR_PEER_S", 0.01)
+    forwarding.network.tox.set_online(False)
+    await until(lambda: not forwarding.peer.online)
+    await greeted(application)
+    await application.send(connect(IPV4_LOCALHOST, forwarding.target.port))
+    assert await application.rest() == refusal(4)
+
+
+@pytest.mark.parametrize("command", [2, 3])
+async def test_what_is_no_connect(application: Program, command: int) -> None:
+    await greeted(application)
+    await application.send(connect(IPV4_LOCALHOST, 80, command))
+    assert await application.rest() == refusal(7)
+
+
+async def test_a_client_that_insists_on_a_password(application: Program) -> None:
+    await application.send(b"\x05\x01\x02")
+    assert await application.rest() == b"\x05\xff"
+
+
+async def test_garbage(application: Program, caplog: pytest.LogCaptureFixture) -> None:
+    await application.send(b"GET / HTTP/1.1\r\n\r\n")
+    assert await application.rest() == b""
+    assert "SOCKS5 client: not SOCKS5" in caplog.text
+
+
+@pytest.mark.parametrize("said", [b"", b"\x05", GREETING, GREETING + connect(NAME_LOCALHOST, 80)[:-1]])
+async def test_a_client_that_goes_away(application: Program, said: bytes) -> None:
+    await application.send(said)
+    application.end()
+    await application.rest()
+
+
+async def test_a_client_that_says_nothing_has_to_go(
+    forwarding: Forwarding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socks, "HANDSHAKE_S", 0.01)
+    application = await forwarding.connect(forwarding.socks())
+    assert await application.rest() == b""
+
+
+async def test_a_client_that_goes_away_before_the_answer(
+    forwarding: Forwarding, application: Program
+) -> None:
+    await greeted(application)
+    await application.send(connect(IPV4_LOCALHOST, forwarding.target.port))
+    application.reset()
+    assert await (await forwarding.accept()).is_reset()
