@@ -1,9 +1,12 @@
 import gc
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
+
+from toxvpn.testing.two_stacks import TwoStacks
 
 SocketPair = tuple[socket.socket, socket.socket]
 
@@ -42,3 +45,10 @@ def tcp_pair(no_descriptor_is_left: None) -> Iterator[Callable[[], SocketPair]]:
     yield make
     for sock in made:
         sock.close()
+
+
+@pytest_asyncio.fixture
+async def stacks(no_descriptor_is_left: None) -> AsyncIterator[TwoStacks]:
+    made = await TwoStacks.start()
+    yield made
+    await made.close()

@@ -22,23 +22,13 @@ import toxvpn
 from toxvpn.tcpforward import stack as stack_module
 from toxvpn.tcpforward.stack import BOOT, MTU_BYTES, SPARE_SOCKETS, Stack, StackUnavailableError
 from toxvpn.tcpforward.stack_helper import SYSCTLS
-from toxvpn.testing.tun_cable import TunCable
+from toxvpn.testing.two_stacks import TwoStacks
 
-A, B = IPv6Address("fd74:6f78::a"), IPv6Address("fd74:6f78::b")
+A = IPv6Address("fd74:6f78::a")
 PORT = 1080
 BULK = random.Random(1).randbytes(1_000_003) * 20
 
 pytestmark = pytest.mark.usefixtures("no_descriptor_is_left")
-
-
-@pytest_asyncio.fixture
-async def stacks(no_descriptor_is_left: None) -> AsyncIterator[tuple[Stack, Stack]]:
-    """Of A and B, joined."""
-    a, b = await asyncio.gather(Stack.start(A), Stack.start(B))
-    cable = TunCable(a.tun.fd, b.tun.fd)
-    yield a, b
-    cable.close()
-    await asyncio.gather(a.close(), b.close())
 
 
 @pytest_asyncio.fixture
@@ -75,11 +65,11 @@ async def start_with(monkeypatch: pytest.MonkeyPatch, statements: str) -> str:
     return str(error.value)
 
 
-async def test_bytes_go_through_both_stacks_intact(stacks: tuple[Stack, Stack]) -> None:
-    a, b = stacks
+async def test_bytes_go_through_both_stacks_intact(stacks: TwoStacks) -> None:
+    a, b = stacks.a, stacks.b
     sock, accepted = await connected(a, b)
     with sock, accepted:
-        assert accepted.getpeername()[0] == str(A)
+        assert accepted.getpeername()[0] == str(a.address)
         send = asyncio.create_task(asyncio.get_running_loop().sock_sendall(sock, BULK))
         assert await receive(accepted, len(BULK)) == BULK
         await send
@@ -87,8 +77,8 @@ async def test_bytes_go_through_both_stacks_intact(stacks: tuple[Stack, Stack]) 
         assert await receive(sock, 6) == b"answer"
 
 
-async def test_sockets_are_ready_for_use(stacks: tuple[Stack, Stack]) -> None:
-    a, b = stacks
+async def test_sockets_are_ready_for_use(stacks: TwoStacks) -> None:
+    a, b = stacks.a, stacks.b
     for sock in await connected(a, b):
         with sock:
             assert not sock.getblocking()
@@ -106,12 +96,12 @@ async def test_the_congestion_control_is_bbr_where_it_is_had(stack: Stack) -> No
     assert (stack.congestion_control == "bbr") is has_bbr
 
 
-async def test_data_travels_in_the_first_packet(stacks: tuple[Stack, Stack]) -> None:
-    a, b = stacks
+async def test_data_travels_in_the_first_packet(stacks: TwoStacks) -> None:
+    a, b = stacks.a, stacks.b
     loop = asyncio.get_running_loop()
     with await b.listen(PORT) as listener, await a.socket() as sock:
         with contextlib.suppress(BlockingIOError):
-            sock.sendto(b"in the SYN", socket.MSG_FASTOPEN, (str(B), PORT))
+            sock.sendto(b"in the SYN", socket.MSG_FASTOPEN, (str(b.address), PORT))
         accepted, _ = await loop.sock_accept(listener)
         with accepted:
             assert accepted.recv(100) == b"in the SYN"
@@ -179,8 +169,8 @@ async def test_no_descriptors_left_is_an_error_that_passes(stack: Stack) -> None
     (await stack.socket()).close()
 
 
-async def test_a_killed_helper_is_noticed_and_connections_live_on(stacks: tuple[Stack, Stack]) -> None:
-    a, b = stacks
+async def test_a_killed_helper_is_noticed_and_connections_live_on(stacks: TwoStacks) -> None:
+    a, b = stacks.a, stacks.b
     sock, accepted = await connected(a, b)
     with sock, accepted:
         a._helper.kill()

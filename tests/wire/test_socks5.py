@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from toxvpn.errors import LocalProtocolError
 from toxvpn.wire.socks5 import (
+    GREETING,
     BadReply,
     BadRequest,
     Client,
@@ -20,7 +21,6 @@ from toxvpn.wire.socks5 import (
     encode_reply,
 )
 
-GREETING = bytes.fromhex("05 01 00")
 CHOSEN = bytes.fromhex("05 00")
 NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=63)
 HOSTS = NAMES | st.ip_addresses().map(str)
@@ -71,6 +71,7 @@ CUTS = st.sampled_from([set(), EVERY_BYTE]) | st.sets(st.integers(0, 300))
 @pytest.mark.parametrize("cuts", [set(), EVERY_BYTE])
 def test_requests_as_in_the_rfc(request_hex: str, host: str, port: int, cuts: set[int]) -> None:
     data = GREETING + bytes.fromhex(request_hex)
+    assert data.startswith(b"\x05\x01\x00")
     assert serve(data + b"more", cuts) == (CHOSEN, ConnectRequest(host, port, b"more"))
     assert encode_connect(host, port) == data
 

@@ -21,7 +21,7 @@ async def carry(client: Client, local: socket.socket) -> None:
     """A connection of the SOCKS5 listener's, from accept to its last byte."""
     try:
         async with asyncio.timeout(HANDSHAKE_S):
-            request = await _handshake(local)
+            request = await handshake(local)
         if request is None:
             local.close()
             return
@@ -37,7 +37,7 @@ async def carry(client: Client, local: socket.socket) -> None:
         await stream.relay(SocketEnd(local), request.rest)
 
 
-async def _handshake(local: socket.socket) -> ConnectRequest | None:
+async def handshake(local: socket.socket) -> ConnectRequest | None:
     """None: the client went away or speaks something else, and has been told so."""
     loop = asyncio.get_running_loop()
     server = Server()

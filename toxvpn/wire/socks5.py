@@ -30,6 +30,7 @@ _CONNECT = 1
 _IPV4, _DOMAIN, _IPV6 = 1, 3, 4
 _ADDRESS_TYPES = {_IPV4: 4, _IPV6: 16, _DOMAIN: None}  # size in bytes; a domain brings its own
 MAX_DOMAIN_BYTES = 255
+GREETING = bytes((VERSION, 1, _NO_AUTHENTICATION))
 
 
 class ReplyCode(IntEnum):
@@ -214,8 +215,7 @@ class Client:
 
 def encode_connect(host: str, port: int) -> bytes:
     """Greeting and CONNECT request in one. Raises ValueError: a name of more than 255 bytes, or none."""
-    greeting = bytes((VERSION, 1, _NO_AUTHENTICATION))
-    return greeting + bytes((VERSION, _CONNECT, 0)) + _encode_host(host) + port.to_bytes(2, "big")
+    return GREETING + bytes((VERSION, _CONNECT, 0)) + _encode_host(host) + port.to_bytes(2, "big")
 
 
 def encode_reply(code: ReplyCode) -> bytes:
