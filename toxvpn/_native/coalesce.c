@@ -81,7 +81,8 @@ static bool same_flow(const struct flow *flow, const struct packet *packet) {
            memcmp(flow->packet.ip + packet->transport, packet->ip + packet->transport, 4) == 0;
 }
 
-static struct flow *find(struct coalescer *coalescer, uint32_t friend_number, const struct candidate *candidate) {
+static struct flow *find(struct coalescer *coalescer, uint32_t friend_number,
+                         const struct candidate *candidate) {
     unsigned seen = 0;
     for (struct flow *flow = coalescer->flows; seen < coalescer->open; flow++) {
         if (flow->packets == 0)

@@ -91,7 +91,14 @@ cdef class Datapath:
     cdef readonly object packet_format
 
     def __init__(
-        self, Carrier carrier not None, int tun_fd, packet_format, *, int mtu, bint vnet_hdr, bint udp_offload=False
+        self,
+        Carrier carrier not None,
+        int tun_fd,
+        packet_format,
+        *,
+        int mtu,
+        bint vnet_hdr,
+        bint udp_offload=False,
     ):
         if not SMALLEST_MTU <= mtu <= LARGEST_MTU[packet_format]:
             raise ValueError(f"an MTU of {mtu} is not from {SMALLEST_MTU} to {LARGEST_MTU[packet_format]}")

@@ -23,9 +23,10 @@ void path_inbound(void *context, uint32_t friend_number, const uint8_t *frame, s
 /* An EtherType that contradicts the packet is as malformed as a length that does. */
 static bool unframe_untrusted(const struct path *path, struct packet *packet, const uint8_t *frame,
                               size_t length) {
-    if (length <= path->settings.frame || !packet_parse(packet, (uint8_t *)frame + path->settings.frame, length - path->settings.frame, true))
+    size_t header = path->settings.frame;
+    if (length <= header || !packet_parse(packet, (uint8_t *)frame + header, length - header, true))
         return false;
-    if (path->settings.frame == FRAME_STACK)
+    if (header == FRAME_STACK)
         return packet->version == 6;
     return load16(frame + 1) == 0 &&
            load16(frame + 3) == (packet->version == 4 ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6);
@@ -53,7 +54,8 @@ static void inbound(struct path *path, uint32_t friend_number, struct packet *pa
     friend->rx_packets++;
     friend->rx_bytes += packet->length;
     uint8_t *tcp = packet->ip + packet->transport;
-    bool syn = packet->protocol == PROTOCOL_TCP && packet->transport + 14U <= packet->length && (tcp[13] & TCP_SYN);
+    bool syn = packet->protocol == PROTOCOL_TCP && packet->transport + 14U <= packet->length &&
+               (tcp[13] & TCP_SYN);
     if (!syn || packet->length > LARGEST_READ) {
         coalesce(&path->coalescer, friend_number, packet);
         return;

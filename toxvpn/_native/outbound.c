@@ -65,7 +65,8 @@ static size_t outbound(struct path *path, uint8_t *ip, size_t length, const stru
     struct packet *packet = &plan.packet;
     bool super = vnet->gso_type != VIRTIO_NET_HDR_GSO_NONE;
     uint32_t friend_number = OURSELVES;
-    if (!packet_parse(packet, ip, length, !super) || (path->settings.frame == FRAME_STACK && packet->version != 6) ||
+    if (!packet_parse(packet, ip, length, !super) ||
+        (path->settings.frame == FRAME_STACK && packet->version != 6) ||
         (super && !plan_segments(&plan, vnet))) {
         path_drop(path, OURSELVES, DROP_MALFORMED);
         return 0;
@@ -187,7 +188,8 @@ static size_t send_framed(struct path *path, const struct packet *packet, uint32
         store16(frame + 1, 0);
         store16(frame + 3, packet->version == 4 ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6);
     }
-    int result = path->settings.carrier.send(path->settings.carrier.context, friend_number, frame, path->settings.frame + length);
+    const struct carrier *carrier = &path->settings.carrier;
+    int result = carrier->send(carrier->context, friend_number, frame, path->settings.frame + length);
     if (result == SENT) {
         friend->tx_packets++;
         friend->tx_bytes += length;

@@ -47,6 +47,7 @@ class NetworkChanges:
     """
 
     def __init__(self, journal_path: Path | None = None) -> None:
+        self._closed = False
         self._journal = Journal(journal_path) if journal_path else None
         self._changes: list[Change] = self._journal.changes if self._journal else []
         try:
@@ -134,6 +135,10 @@ class NetworkChanges:
                 logger.warning("%s", error)
 
     def close(self) -> None:
+        """Undoes everything. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
         try:
             self.undo()
         finally:
