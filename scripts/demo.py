@@ -62,6 +62,8 @@ def copy_a_file(lab: Lab, server: Host, laptop: Host, sshd: apps.Sshd) -> None:
         )  # fmt: skip
         assert served.stdout is not None
         tox_id = served.stdout.readline().decode().strip()
+        if not tox_id:
+            sys.exit("the server did not start")
     console.print(f"  {tox_id}", soft_wrap=True)
     with step("the server joins the Tox network (later clients find it warm)"):
         laptop.run([TOXVPN, "-q", "-b", str(lab.nodes_json), "-i", tox_id, "-p"], env=environment, timeout_s=90)
