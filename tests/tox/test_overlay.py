@@ -1,39 +1,15 @@
 """Tables follow the peers, also when toxcore gives their numbers to others."""
 
 from collections.abc import AsyncIterator
-from ipaddress import IPv6Address, IPv6Network
 from typing import cast
 
 import pytest
 
 from toxvpn._native.datapath import Datapath
 from toxvpn.testing.fake_nodes import Network, until
+from toxvpn.testing.fake_tables import FakeTables
 from toxvpn.tox.overlay import Overlay
 from toxvpn.wire.addressing import overlay_ipv6
-
-
-class Tables:
-    """The part of a Datapath that the overlay uses, as plain dictionaries."""
-
-    def __init__(self) -> None:
-        self.routes: dict[IPv6Address, int] = {}
-        self.sources: dict[IPv6Address, int] = {}
-        self.online: set[int] = set()
-
-    def set_route(self, network: IPv6Network, number: int) -> None:
-        self.routes[network.network_address] = number
-
-    def allow_source(self, network: IPv6Network, number: int) -> None:
-        self.sources[network.network_address] = number
-
-    def set_online(self, number: int, online: bool) -> None:
-        (self.online.add if online else self.online.discard)(number)
-
-    def remove_friend(self, number: int) -> None:
-        for table in (self.routes, self.sources):
-            for address in [address for address, owner in table.items() if owner == number]:
-                del table[address]
-        self.online.discard(number)
 
 
 @pytest.fixture
@@ -45,7 +21,7 @@ async def network() -> AsyncIterator[Network]:
 
 async def test_a_peer_comes_and_goes(network: Network) -> None:
     left, right = network.pair()
-    tables = Tables()
+    tables = FakeTables()
     overlay = Overlay(cast(Datapath, tables))
     left.subscribe(overlay.hear)
     peer = left.peer(right.tox.public_key)
@@ -66,7 +42,7 @@ async def test_a_peer_comes_and_goes(network: Network) -> None:
 
 async def test_a_number_that_changes_hands_never_serves_two(network: Network) -> None:
     node = network.node()
-    tables = Tables()
+    tables = FakeTables()
     overlay = Overlay(cast(Datapath, tables))
     node.subscribe(overlay.hear)
     first = node.accept(b"\x01" * 32)

@@ -18,7 +18,7 @@ from ..tox.events import Event, PeerRemoved, PeerStatus
 from ..tox.overlay import Overlay
 from ..tox.peer import Peer
 from ..wire import status
-from ..wire.addressbook import AddressBook, Settlement
+from ..wire.addressbook import AddressBook, Refused, Settlement
 from ..wire.addressing import overlay_ipv6
 from .netconf import NetworkChanges
 
@@ -32,6 +32,7 @@ class Member:
     peer: Peer
     ipv6: IPv6Address
     ipv4: IPv4Address | None = None
+    refused: Refused | None = None
     mtu: int | None = None
     name: str = ""
 
@@ -123,16 +124,23 @@ class Router:
 
     def _apply(self, settlement: Settlement) -> None:
         for public_key, member in self._members.items():
-            reason = settlement.refused.get(public_key)
-            if reason is not None and member.ipv4 is not None:
-                log.warning("peer %s: its IPv4 address is not used: %s", member.peer.short, reason)
-            wanted = settlement.accepted.get(public_key)
+            self._tell_refusal(member, settlement.refused.get(public_key))
+            wanted = settlement.accepted.get(public_key) if settlement.own is not None else None
             if wanted != member.ipv4:  # first all that lose an address, so that others can have it
                 self._set_ipv4(member, None)
         self._take_ipv4(settlement.own)
+        if settlement.own is None:  # the kernel would send from some other address, which no peer accepts
+            return
         for public_key, address in settlement.accepted.items():
             if (winner := self._members.get(public_key)) is not None and winner.ipv4 != address:
                 self._set_ipv4(winner, address)
+
+    def _tell_refusal(self, member: Member, reason: Refused | None) -> None:
+        """Once per change."""
+        if reason is not member.refused:
+            member.refused = reason
+            if reason is not None:
+                log.warning("peer %s: the IPv4 address it states is not used: %s", member.peer.short, reason)
 
     def _set_ipv4(self, member: Member, address: IPv4Address | None) -> None:
         if member.ipv4 is not None:

@@ -27,6 +27,8 @@ from .router import Router
 
 log = logging.getLogger("toxvpn.tun")
 
+QUEUE_PACKETS = 3000
+"""Bursts of small UDP packets overflow the usual 500; TCP limits itself (bench/vpn.py)."""
 JOURNAL_NAME = "network.journal"
 
 
@@ -61,6 +63,7 @@ class Vpn:
                 udp_offload=bool(self.device.offload & Offload.USO4),
             )
             undo.callback(self.datapath.close)
+            network.set_queue_length(self.device.name, QUEUE_PACKETS)
             network.set_mtu(self.device.name, options.mtu)
             network.add_address(self.device.name, IPv6Interface((self.ipv6, 128)))
             self.router = Router(self.datapath, network, self.device.name, book, announcement.set_ipv4)

@@ -1,0 +1,195 @@
+"""The router fills the datapath's tables and the kernel's routes; here both are fakes."""
+
+import json
+from collections.abc import AsyncIterator
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from typing import cast
+
+import pytest
+
+from toxvpn._native.datapath import Datapath
+from toxvpn.errors import ToxvpnError
+from toxvpn.testing.fake_nodes import Network, until
+from toxvpn.testing.fake_tables import FakeTables
+from toxvpn.tox.node import Node
+from toxvpn.tox.peer import Peer
+from toxvpn.tun.netconf import NetworkChanges
+from toxvpn.tun.router import Router
+from toxvpn.wire.addressbook import AddressBook
+from toxvpn.wire.addressing import ipv4_candidates, overlay_ipv6
+from toxvpn.wire.status import Status, ToxvpnStatus, encode
+
+FREE = IPv4Address("10.203.0.9")
+
+
+class FakeChanges:
+    """What the kernel was told; `refuses` makes it say no to a route."""
+
+    def __init__(self) -> None:
+        self.addresses: list[IPv4Address] = []
+        self.routes: list[IPv4Network] = []
+        self.refuses: set[IPv4Network] = set()
+
+    def add_address(self, interface: str, address: IPv4Interface) -> None:
+        self.addresses.append(address.ip)
+
+    def remove_address(self, interface: str, address: IPv4Interface) -> None:
+        self.addresses.remove(address.ip)
+
+    def add_route(self, interface: str, destination: IPv4Network) -> None:
+        if destination in self.refuses:
+            raise ToxvpnError("the kernel says no")
+        self.routes.append(destination)
+
+    def remove_route(self, interface: str, destination: IPv4Network) -> None:
+        if destination in self.routes:
+            self.routes.remove(destination)
+
+
+class Machine:
+    """A node with a router on fakes."""
+
+    def __init__(self, network: Network, local: tuple[IPv4Network, ...] = ()) -> None:
+        self.node = network.node()
+        self.tables = FakeTables()
+        self.changes = FakeChanges()
+        self.told: list[IPv4Address | None] = []
+        book = AddressBook(self.node.tox.public_key, local=local)
+        self.router = Router(
+            cast(Datapath, self.tables), cast(NetworkChanges, self.changes), "tox0", book, self.told.append
+        )
+        self.router.start(overlay_ipv6(self.node.tox.public_key))
+        self.node.subscribe(self.router.hear)
+
+    async def meet(self, other: Node, stated: bytes = b"") -> Peer:
+        """The other one as a connected peer of ours that has stated its status."""
+        other.tox.status_message = stated
+        other.accept(self.node.tox.public_key)
+        peer = self.node.accept(other.tox.public_key)
+        self.router.add(peer)
+        await until(lambda: peer.online and peer.status_text is not None)
+        return peer
+
+    def ipv4_of(self, peer: Peer) -> IPv4Address | None:
+        member = self.router.member(peer.public_key)
+        return member.ipv4 if member else None
+
+
+@pytest.fixture
+async def network() -> AsyncIterator[Network]:
+    made = Network()
+    yield made
+    made.close()
+
+
+def said(address: str | None, **fields: int) -> bytes:
+    ip4 = IPv4Address(address) if address else None
+    return encode(Status(ip4, ToxvpnStatus(**fields)))  # type: ignore[arg-type]
+
+
+async def test_own_addresses(network: Network) -> None:
+    machine = Machine(network)
+    own = next(ipv4_candidates(machine.node.tox.public_key))
+    assert machine.told == [own]
+    assert machine.changes.addresses == [own]
+    assert machine.tables.own == {own, overlay_ipv6(machine.node.tox.public_key)}
+
+
+async def test_a_peer_has_the_address_of_its_key_and_the_one_it_states(network: Network) -> None:
+    machine, other = Machine(network), network.node()
+    peer = await machine.meet(other, said(str(FREE), mtu=1280))
+    await until(lambda: machine.ipv4_of(peer) == FREE)
+    ipv6 = overlay_ipv6(peer.public_key)
+    assert machine.tables.routes == machine.tables.sources == {ipv6: peer.number, FREE: peer.number}
+    assert machine.changes.routes == [IPv4Network(FREE)]
+    assert machine.tables.mtu == {peer.number: 1280}
+    assert machine.tables.online == {peer.number}
+
+
+async def test_the_cpp_program_is_a_peer_too(network: Network) -> None:
+    machine, other = Machine(network), network.node()
+    peer = await machine.meet(other, json.dumps({"mode": "tun", "ownip": str(FREE)}).encode())
+    await until(lambda: machine.ipv4_of(peer) == FREE)
+
+
+async def test_without_an_address_of_our_own_peers_have_none_either(network: Network) -> None:
+    machine, other = Machine(network, local=(IPv4Network("0.0.0.0/0"),)), network.node()
+    peer = await machine.meet(other, said(str(FREE)))
+    assert machine.router.own_ipv4 is None
+    assert machine.ipv4_of(peer) is None
+    assert machine.changes.routes == []
+    assert overlay_ipv6(peer.public_key) in machine.tables.routes
+
+
+@pytest.mark.parametrize("claim", ["ours", "224.0.0.1", "127.0.0.1", "192.168.1.9"])
+async def test_a_claim_that_is_not_the_peers_to_make_is_refused(network: Network, claim: str) -> None:
+    machine, other = Machine(network, local=(IPv4Network("192.168.1.0/24"),)), network.node()
+    if claim == "ours":
+        claim = str(machine.router.own_ipv4)
+    peer = await machine.meet(other, said(claim))
+    assert machine.ipv4_of(peer) is None
+    assert machine.tables.routes == {overlay_ipv6(peer.public_key): peer.number}
+    assert machine.changes.routes == []
+
+
+async def test_another_peers_address_cannot_be_claimed(network: Network) -> None:
+    machine, first, second = Machine(network), network.node(), network.node()
+    derived = str(next(ipv4_candidates(first.tox.public_key)))
+    holder = await machine.meet(first, said(derived))
+    thief = await machine.meet(second, said(derived))
+    assert machine.ipv4_of(holder) == IPv4Address(derived)
+    assert machine.ipv4_of(thief) is None
+    assert machine.tables.sources[IPv4Address(derived)] == holder.number
+
+
+async def test_a_peer_may_change_its_address(network: Network) -> None:
+    machine, other = Machine(network), network.node()
+    peer = await machine.meet(other, said(str(FREE)))
+    other.tox.status_message = said("10.203.0.10")
+    await until(lambda: machine.ipv4_of(peer) == IPv4Address("10.203.0.10"))
+    assert FREE not in machine.tables.routes and FREE not in machine.tables.sources
+    assert machine.changes.routes == [IPv4Network("10.203.0.10/32")]
+
+
+async def test_our_own_address_gives_way_to_a_smaller_key(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine(network)
+    own = machine.router.own_ipv4
+    other = network.node()
+    while other.tox.public_key > machine.node.tox.public_key:
+        other = network.node()
+    monkeypatch.setattr(AddressBook, "_is_derived", lambda *_: True)  # such a key takes long to find
+    peer = await machine.meet(other, said(str(own)))
+    await until(lambda: machine.ipv4_of(peer) == own)
+    assert machine.router.own_ipv4 != own
+    assert machine.told == [own, machine.router.own_ipv4]
+    assert machine.changes.addresses == [machine.router.own_ipv4]
+
+
+async def test_a_removed_peer_leaves_nothing(network: Network) -> None:
+    machine, other = Machine(network), network.node()
+    peer = await machine.meet(other, said(str(FREE), mtu=1300))
+    await until(lambda: machine.ipv4_of(peer) == FREE)
+    machine.node.remove(peer)
+    assert machine.tables.routes == machine.tables.sources == machine.tables.mtu == {}
+    assert machine.changes.routes == []
+    assert machine.router.members == []
+
+
+async def test_what_the_kernel_refuses_costs_only_that_address(network: Network) -> None:
+    machine, other = Machine(network), network.node()
+    machine.changes.refuses.add(IPv4Network(FREE))
+    peer = await machine.meet(other, said(str(FREE)))
+    assert machine.ipv4_of(peer) is None
+    assert FREE not in machine.tables.sources
+    assert overlay_ipv6(peer.public_key) in machine.tables.routes
+
+
+async def test_an_offline_peer_keeps_its_routes(network: Network) -> None:
+    machine, other = Machine(network), network.node()
+    peer = await machine.meet(other, said(str(FREE)))
+    await until(lambda: machine.ipv4_of(peer) == FREE)
+    network.tox.set_online(False)
+    await until(lambda: not machine.tables.online)
+    assert FREE in machine.tables.routes
