@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from toxvpn._native.results import Connection
 from toxvpn.errors import PeerOfflineError
-from toxvpn.tcpforward import fastcall
+from toxvpn.tcpforward import fastcall, stack
 from toxvpn.tcpforward.ends import SocketEnd
 from toxvpn.tcpforward.fastcall import FastRoad, FastStream, RoadBrokenError
 from toxvpn.tcpforward.fastserve import FastServer
@@ -206,6 +206,24 @@ async def test_a_peer_that_speaks_something_else(stacks: TwoStacks) -> None:
     async with peer_that_says(stacks, b"HTTP/1.1 400 Bad Request") as road:
         with pytest.raises(RoadBrokenError, match="not SOCKS5"):
             await road.open(stacks.peer_b, "127.0.0.1", 1)
+
+
+async def test_a_peer_that_hangs_up_at_once(stacks: TwoStacks) -> None:
+    async with peer_that_says(stacks, b"") as road:
+        with pytest.raises(RoadBrokenError, match="hung up"):
+            await road.open(stacks.peer_b, "127.0.0.1", 1)
+
+
+async def test_a_kernel_that_asks_for_a_cookie_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then no data is in the first SYN; 1 is Linux's own setting of tcp_fastopen."""
+    path, _, call = stack.BOOT.partition("; ")
+    patch = "from toxvpn.tcpforward import stack_helper as h; h.SYSCTLS['net/ipv4/tcp_fastopen'] = '1'"
+    monkeypatch.setattr(stack, "BOOT", f"{path}; {patch}; {call}")
+    stacks = await TwoStacks.start()
+    fast = Fast(stacks, await stacks.b.listen(FORWARD_PORT))
+    await fast.road.probe(stacks.peer_b)
+    await fast.close()
+    await stacks.close()
 
 
 async def test_a_peer_that_hangs_up_over_the_target(stacks: TwoStacks) -> None:
