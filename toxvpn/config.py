@@ -4,10 +4,14 @@ Made by the command line (cli/options.py); read by the daemon, which makes every
 """
 
 from dataclasses import dataclass, field
+from ipaddress import IPv4Interface
 from pathlib import Path
 
 from .tcpforward.spec import Forward, Listen, Road, Target
+from .tox.peers import ConfiguredPeer
 from .wire.toxid import ToxId
+
+INTERFACE = "toxvpn0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,3 +54,18 @@ class ClientOptions(NodeOptions):
     pipe: Target | None = None
     ping: bool = False
     road: Road = Road.AUTO
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpOptions(NodeOptions):
+    """`toxvpn up`: a network of its own with the configured peers and, for this run only, `peers`.
+
+    `name` is what we call ourselves to them. `address` None: the one that follows from our key; a bare
+    address has a prefix of 32 bits. `mtu` (bytes) None: the largest that one packet carries.
+    """
+
+    peers: tuple[ConfiguredPeer, ...] = ()
+    name: str | None = None
+    address: IPv4Interface | None = None
+    mtu: int | None = None
+    interface: str = INTERFACE

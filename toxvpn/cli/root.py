@@ -16,7 +16,7 @@ from ..tcpforward.spec import Road
 from . import verbs
 from .options import DAEMONIZE, Typed, build
 from .secret import find_secret
-from .shared import SHARED, Decorator, Option, Settings, takes
+from .shared import NODE, PATH, SHARED, Decorator, Settings, flag, takes
 
 HEADINGS = ("Server", "Client", "Common")
 EXAMPLES = """\b
@@ -74,13 +74,6 @@ def print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
         ctx.exit()
 
 
-PATH = click.Path(path_type=Path)
-
-
-def flag(heading: str, *declarations: str, **attributes: Any) -> Decorator:
-    return click.option(*declarations, cls=Option, heading=heading, **attributes)
-
-
 FLAGS: tuple[Decorator, ...] = (
     flag("Server", "-f", "rules_file", metavar="FILE", type=PATH,
          help="Allow only the targets in FILE, one host:port a line."),
@@ -96,13 +89,7 @@ FLAGS: tuple[Decorator, ...] = (
     flag("Client", "-p", "ping", is_flag=True, help="Measure the round trip to the server, and end."),
     flag("Client", "--road", type=click.Choice([road.value for road in Road]),
          help="Pin how bytes travel: over our own stack, or as tuntox does. [default: auto]"),
-    flag("Common", "-s", "secret", metavar="SECRET", help="The shared secret; others can see it here."),
-    flag("Common", "--secret-file", metavar="FILE", type=PATH,
-         help="Read it from FILE, or leave it in TOXVPN_SHARED_SECRET or TUNTOX_SHARED_SECRET."),
-    flag("Common", "-I", "id_file", metavar="FILE", type=PATH,
-         help="Write our Tox ID to FILE as soon as it is known."),
-    flag("Common", "-u", "udp_ports", metavar="FIRST:LAST", help="UDP ports to try."),
-    flag("Common", "-t", "tcp_port", metavar="PORT", help="Be a TCP relay on PORT; 0: do not be one."),
+    *NODE,
     *SHARED,
     flag("Common", "-V", is_flag=True, is_eager=True, expose_value=False, callback=print_version,
          help="Print the versions and what is in force, and end."),

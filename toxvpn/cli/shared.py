@@ -1,4 +1,4 @@
-"""What every command takes, before or after the verb: -C, -b, -d, -q.
+"""What every command takes, before or after the verb: -C, -b, -d, -q; and what several take.
 
 Out: one `Settings` per run, in click's `ctx.obj`, into which both places write.
 """
@@ -16,6 +16,7 @@ from ..tox.places import Places, find_places
 from . import logs
 
 Decorator = Callable[[Any], Any]
+PATH = click.Path(path_type=Path)
 
 
 class Option(click.Option):
@@ -62,13 +63,29 @@ def setting(name: str, *declarations: str, **attributes: Any) -> Decorator:
 
 
 SHARED: tuple[Decorator, ...] = (
-    setting("directory", "-C", metavar="DIR", type=click.Path(path_type=Path),
+    setting("directory", "-C", metavar="DIR", type=PATH,
             help="Keep everything in DIR (a tuntox directory with its tox_save is adopted)."),
-    setting("nodes_file", "-b", metavar="FILE", type=click.Path(path_type=Path),
+    setting("nodes_file", "-b", metavar="FILE", type=PATH,
             help="Bootstrap from the nodes in FILE, not the built-in ones; as nodes.tox.chat/json has them."),
     setting("debug", "-d", count=True, help="Tell more; twice: toxcore's own log too."),
     setting("quiet", "-q", is_flag=True, help="Tell errors only."),
 )  # fmt: skip
+
+
+def flag(heading: str, *declarations: str, **attributes: Any) -> Decorator:
+    return click.option(*declarations, cls=Option, heading=heading, **attributes)
+
+
+NODE: tuple[Decorator, ...] = (
+    flag("Common", "-s", "secret", metavar="SECRET", help="The shared secret; others can see it here."),
+    flag("Common", "--secret-file", metavar="FILE", type=PATH,
+         help="Read it from FILE, or leave it in TOXVPN_SHARED_SECRET or TUNTOX_SHARED_SECRET."),
+    flag("Common", "-I", "id_file", metavar="FILE", type=PATH,
+         help="Write our Tox ID to FILE as soon as it is known."),
+    flag("Common", "-u", "udp_ports", metavar="FIRST:LAST", help="UDP ports to try."),
+    flag("Common", "-t", "tcp_port", metavar="PORT", help="Be a TCP relay on PORT; 0: do not be one."),
+)  # fmt: skip
+"""What every command takes that goes on the Tox network itself."""
 
 
 def takes(options: tuple[Decorator, ...]) -> Decorator:
