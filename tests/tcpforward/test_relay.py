@@ -15,6 +15,7 @@ import pytest_asyncio
 from toxvpn.tcpforward.ends import SocketEnd, StdioEnd
 from toxvpn.tcpforward.relay import MAX_CHUNK_BYTES, TURN_BYTES, TURN_STEPS, Relay, RelayResult
 from toxvpn.tcpforward.road import Ending
+from toxvpn.testing.netns import fork
 
 SocketPair = tuple[socket.socket, socket.socket]
 MakePair = Callable[[], SocketPair]
@@ -305,7 +306,7 @@ async def test_a_turn_serves_a_bounded_number_of_pairs(relay: Relay, tcp_pair: M
 async def test_a_killed_process_looks_like_a_reset(tcp_pair: MakePair) -> None:
     client, a = tcp_pair()
     server, b = tcp_pair()
-    child = os.fork()
+    child = fork()
     if child == 0:
         client.close()
         server.close()
