@@ -186,6 +186,30 @@ async def test_cancelling_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
         await task
 
 
+async def test_cancelling_just_when_it_is_connected_leaves_nothing(
+    listener: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, gate = asyncio.get_running_loop(), asyncio.Event()
+    connected: list[socket.socket] = []
+
+    async def sock_connect(sock: socket.socket, address: object) -> None:
+        await gate.wait()
+        connected.append(sock)
+
+    monkeypatch.setattr(loop, "sock_connect", sock_connect)
+    task = asyncio.create_task(connect_target("127.0.0.1", port_of(listener), EVERYTHING))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    gate.set()
+    await asyncio.sleep(0)
+    assert connected
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.sleep(0)
+    assert connected[0].fileno() == -1
+
+
 async def test_a_stuck_resolver_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     real, release, left = socket.getaddrinfo, threading.Event(), threading.Event()
 

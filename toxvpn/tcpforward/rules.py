@@ -130,7 +130,7 @@ def _network_rule(network: Network, port: int) -> Rule:
 
 def _name_rule(pattern: str, port: int) -> Rule:
     regex = ".*".join(re.escape(part) for part in pattern.lower().removesuffix(".").split("*"))
-    compiled = re.compile(regex, re.DOTALL)
+    compiled = re.compile(regex)
     return Rule(
         lambda name: isinstance(name, str) and bool(compiled.fullmatch(name)), port, of_addresses=False
     )
