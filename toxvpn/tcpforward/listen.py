@@ -37,12 +37,21 @@ class Listener:
         for bound in self.sockets:
             self._loop.add_reader(bound, self._accept, bound)
 
-    async def close(self) -> None:
-        """No more connections; those that run are cancelled, which resets them. Idempotent."""
+    @property
+    def connections(self) -> int:
+        """How many run now."""
+        return len(self._connections)
+
+    def stop_listening(self) -> None:
+        """No more connections. Idempotent."""
         while self.sockets:
             bound = self.sockets.pop()
             self._loop.remove_reader(bound)
             bound.close()
+
+    async def close(self) -> None:
+        """No more connections; those that run are cancelled, which resets them. Idempotent."""
+        self.stop_listening()
         running = list(self._connections)
         for task in running:
             task.cancel()

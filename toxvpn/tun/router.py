@@ -49,6 +49,7 @@ class Router:
         readdress: Callable[[IPv4Address | None], None],
     ) -> None:
         self.own_ipv4: IPv4Address | None = None
+        self.own_prefix = 32
         self._datapath = datapath
         self._overlay = Overlay(datapath, self._refiled)
         self._network = network
@@ -168,9 +169,9 @@ class Router:
             return
         if self.own_ipv4 is not None:
             self._datapath.remove_own_address(IPv4Network(self.own_ipv4))
-            self._network.remove_address(self._interface, IPv4Interface(self.own_ipv4))
+            self._network.remove_address(self._interface, IPv4Interface((self.own_ipv4, self.own_prefix)))
         self.own_ipv4 = address
         if address is not None:
             self._datapath.add_own_address(IPv4Network(address))
-            self._network.add_address(self._interface, IPv4Interface(address))
+            self._network.add_address(self._interface, IPv4Interface((address, self.own_prefix)))
         self._readdress(address)

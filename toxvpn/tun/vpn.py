@@ -8,7 +8,7 @@ is taken back by `close`, and by the next start after a kill (netconf.py).
 import contextlib
 import logging
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Interface
+from ipaddress import IPv4Interface, IPv4Network, IPv6Address, IPv6Interface
 from pathlib import Path
 from typing import Self
 
@@ -16,6 +16,7 @@ from .._native.datapath import Datapath
 from .._native.packets import PacketFormat
 from .._native.toxcarrier import ToxCarrier
 from ..tox.announcement import Announcement
+from ..tox.events import Event, PeerConnection
 from ..tox.node import Node
 from ..tox.pump import PacketPump
 from ..wire.addressbook import AddressBook
@@ -37,7 +38,7 @@ class VpnOptions:
     """`address` None: one is derived from our key. `mtu` at most 1368, wire/ip.py says why."""
 
     interface: str = "toxvpn0"
-    address: IPv4Address | None = None
+    address: IPv4Interface | None = None
     mtu: int = 1368
     offload: bool = True
 
@@ -67,12 +68,16 @@ class Vpn:
             network.set_mtu(self.device.name, options.mtu)
             network.add_address(self.device.name, IPv6Interface((self.ipv6, 128)))
             self.router = Router(self.datapath, network, self.device.name, book, announcement.set_ipv4)
+            if options.address is not None:
+                self.router.own_prefix = options.address.network.prefixlen
             self.router.start(self.ipv6)
             network.link_up(self.device.name)
             network.add_route(self.device.name, OVERLAY_IPV6)
             self._undo = undo.pop_all()
         announcement.set(ip6=self.ipv6, mtu=options.mtu)
-        node.subscribe(self.router.hear)
+        for peer in node:
+            self.router.add(peer)
+        node.subscribe(self._hear)
         self._pump = PacketPump(node, self.datapath, self.device.fd)
 
     def close(self) -> None:
@@ -81,7 +86,7 @@ class Vpn:
             return
         self.closed = True
         self._pump.close()
-        self._node.unsubscribe(self.router.hear)
+        self._node.unsubscribe(self._hear)
         self._undo.close()
 
     def __enter__(self) -> Self:
@@ -90,11 +95,18 @@ class Vpn:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
+    def _hear(self, event: Event) -> None:
+        """Every friend of the node belongs to the VPN: admission decided that."""
+        if isinstance(event, PeerConnection):
+            self.router.add(event.peer)
+        self.router.hear(event)
+
     def _choose_address(self, options: VpnOptions) -> AddressBook:
         """Raises ConfigError when the requested address cannot be ours."""
         local = local_networks(ignore=[options.interface])
         key = self._node.tox.public_key
-        if choose_ipv4(key, local, requested=options.address) is None:
+        requested = options.address.ip if options.address is not None else None
+        if choose_ipv4(key, local, requested=requested) is None:
             log.warning("every range for IPv4 addresses is in use on this machine: IPv6 only")
         networks = [entry.network for entry in local if isinstance(entry.network, IPv4Network)]
-        return AddressBook(key, requested=options.address, local=networks)
+        return AddressBook(key, requested=requested, local=networks)

@@ -1,0 +1,62 @@
+"""What every run has: a node with its identity, who keeps it, and word of the end."""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..config import NodeOptions
+from ..tox.announcement import Announcement
+from ..tox.birth import make_tox
+from ..tox.bootstrap import Bootstrapper, load_nodes
+from ..tox.files import write_atomic
+from ..tox.friends import Authority, FriendBook
+from ..tox.friends import load as load_book
+from ..tox.identity import Identity
+from ..tox.keeper import Keeper
+from ..tox.names import Names
+from ..tox.node import Node
+from ..tox.peers import ConfiguredPeer
+from ..tox.roster import Roster
+
+
+@dataclass(slots=True)
+class Base:
+    """`node` is not started yet; set `stopping` to end the run. `directory` None: nothing is kept."""
+
+    node: Node
+    announcement: Announcement
+    book: FriendBook
+    keeper: Keeper
+    directory: Path | None
+    stopping: asyncio.Event
+
+    def roster(self, authority: Authority, run_peers: Iterable[ConfiguredPeer] = ()) -> Roster:
+        """Who is let in. Raises UsageError, ConfigError."""
+        return Roster(
+            self.node, authority, self.book, self.keeper.changed, time.time, self.directory, run_peers
+        )
+
+
+@contextlib.asynccontextmanager
+async def base(options: NodeOptions, directory: Path | None) -> AsyncIterator[Base]:
+    """Locks and loads the identity in `directory`; saves and closes at the end. Raises ToxvpnError."""
+    nodes = load_nodes(options.nodes_file)
+    chance = random.SystemRandom()
+    with contextlib.ExitStack() as undo:
+        identity = Identity.ephemeral() if directory is None else Identity.open(directory)
+        undo.callback(identity.close)
+        tox = make_tox(identity, chance, options.udp_ports, options.tcp_port, options.toxcore_log)
+        undo.callback(tox.close)
+        identity.save(tox.savedata())
+        if options.id_file is not None:
+            write_atomic(options.id_file, tox.address.hex().upper().encode() + b"\n", 0o644)
+        node = Node(tox, Bootstrapper(nodes, chance, Names(asyncio.get_running_loop()).resolve))
+        undo.callback(node.close)
+        book = FriendBook() if directory is None else load_book(directory)
+        keeper = Keeper(node, identity, book, directory)
+        undo.callback(keeper.close)
+        yield Base(node, Announcement(node), book, keeper, directory, asyncio.Event())

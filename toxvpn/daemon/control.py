@@ -1,0 +1,109 @@
+"""What the control socket of a run answers: its state, pings, and the end."""
+
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from pathlib import Path
+from typing import Literal
+
+from ..control.commands import Commands
+from ..control.peer_commands import PeerCommands
+from ..control.peerstates import Measured, peer_states
+from ..control.server import ControlServer
+from ..control.status import ForwardState, PeerState, SelfState
+from ..errors import PeerRefusedError
+from ..tcpforward.lossless import LosslessRoad
+from ..tox.peer import Peer
+from ..tox.pending import PendingRequest
+from ..tox.places import make
+from ..tox.roster import Roster
+from ..tun.vpn import Vpn
+from ..wire.addressing import overlay_ipv6
+from .base import Base
+
+Mode = Literal["up", "server", "client"]
+
+
+class Source:
+    """A `control.status.StatusSource` for every kind of run; `vpn` and `roster` where there are any."""
+
+    def __init__(
+        self,
+        run: Base,
+        mode: Mode,
+        roster: Roster | None = None,
+        vpn: Vpn | None = None,
+        forwards: Callable[[], Iterable[ForwardState]] = tuple,
+    ) -> None:
+        self.rtt_s: dict[bytes, float] = {}
+        self._run = run
+        self._mode = mode
+        self._roster = roster
+        self._vpn = vpn
+        self._forwards = forwards
+
+    def self_state(self) -> SelfState:
+        tox = self._run.node.tox
+        own = SelfState(
+            tox_id=tox.address.hex().upper(), connection=self._run.node.connection.path, mode=self._mode
+        )
+        if self._vpn is None:
+            return own
+        return SelfState(
+            tox_id=own.tox_id,
+            connection=own.connection,
+            mode=own.mode,
+            ipv4=self._vpn.router.own_ipv4,
+            ipv6=self._vpn.ipv6,
+            interface=self._vpn.device.name,
+            drops={reason.value: count for reason, count in self._vpn.datapath.drops.items() if count},
+        )
+
+    def peers(self) -> Iterable[PeerState]:
+        return peer_states(self._run.node, self._roster, time.time(), self._measure)
+
+    def forwards(self) -> Iterable[ForwardState]:
+        return self._forwards()
+
+    def pending(self) -> Iterable[PendingRequest]:
+        return self._roster.pending if self._roster is not None else ()
+
+    def _measure(self, peer: Peer) -> Measured:
+        rtt_s = self.rtt_s.get(peer.public_key)
+        member = self._vpn.router.member(peer.public_key) if self._vpn is not None else None
+        counters = self._vpn.router.counters(peer.public_key) if self._vpn is not None else None
+        if member is None or counters is None:
+            return Measured(ipv6=overlay_ipv6(peer.public_key), rtt_s=rtt_s)
+        return Measured(
+            ipv4=member.ipv4,
+            ipv6=member.ipv6,
+            rx_bytes=counters.rx_bytes,
+            tx_bytes=counters.tx_bytes,
+            drops={reason.value: count for reason, count in counters.drops.items() if count},
+            rtt_s=rtt_s,
+        )
+
+
+@contextlib.asynccontextmanager
+async def controlled(
+    run: Base, directory: Path, source: Source, lossless: LosslessRoad, roster: Roster | None = None
+) -> AsyncIterator[None]:
+    """Serves the control socket in `directory` meanwhile. Raises ToxvpnError when another one does."""
+
+    async def ping(public_key: bytes) -> float:
+        peer = run.node.peer(public_key)
+        if peer is None:
+            raise PeerRefusedError("that peer has just been removed")
+        source.rtt_s[public_key] = rtt_s = await lossless.ping(peer)
+        return rtt_s
+
+    server = ControlServer(make(directory))
+    commands = Commands(server, source, ping, run.stopping.set)
+    if roster is not None:
+        PeerCommands(server, roster, commands.changed)
+    run.node.subscribe(commands.changed)
+    await server.start()
+    try:
+        yield
+    finally:
+        server.close()
