@@ -1,10 +1,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
-from toxvpn.cli import main, root
-from toxvpn.config import ClientOptions, ServerOptions
+from toxvpn.cli import main, root, up
+from toxvpn.config import ClientOptions, ServerOptions, UpOptions
 
 
 @dataclass
@@ -14,10 +15,10 @@ class Ran:
     code: int
     out: str
     err: str
-    started: list[ServerOptions | ClientOptions] = field(default_factory=list)
+    started: list[ServerOptions | ClientOptions | UpOptions] = field(default_factory=list)
 
     @property
-    def options(self) -> ServerOptions | ClientOptions:
+    def options(self) -> ServerOptions | ClientOptions | UpOptions:
         (options,) = self.started
         return options
 
@@ -32,10 +33,19 @@ def toxvpn(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
         monkeypatch.delenv(name, raising=False)
 
     def run(*arguments: object) -> Ran:
-        started: list[ServerOptions | ClientOptions] = []
+        started: list[ServerOptions | ClientOptions | UpOptions] = []
         monkeypatch.setattr(root, "start", started.append)
+        monkeypatch.setattr(up, "start", started.append)
         code = main.run([str(argument) for argument in arguments])
         out, err = capsys.readouterr()
         return Ran(code, out, err, started)
 
     return run
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory for -C, where nothing runs; who looks for a daemon does not wait for it."""
+    for module in ("ask.STARTING_S", "wait.APPEARING_S"):
+        monkeypatch.setattr(f"toxvpn.cli.{module}", 0.0)
+    return tmp_path / "here"

@@ -66,7 +66,21 @@ def test_names(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["", "x" * 64, "-a", ".", "two words", "a\n", "a/b", "a:b", "10.0.0.1", "a1" * 32, "toxvpn-x", "\u202ea"],
+    [
+        "",
+        "x" * 64,
+        "-a",
+        ".",
+        "two words",
+        "a\n",
+        "a/b",
+        "a:b",
+        "10.0.0.1",
+        "a1" * 16,
+        "a1" * 32,
+        "toxvpn-x",
+        "\u202ea",
+    ],
 )
 def test_names_that_would_be_mistaken(name: str) -> None:
     with pytest.raises(UsageError, match="not usable") as caught:

@@ -5,6 +5,14 @@ from importlib import import_module
 import click
 
 VERBS = {
+    "up": "Be on the network with the configured peers, until stopped.",
+    "down": "Stop the running toxvpn.",
+    "status": "Show how it is, and how each peer is reached.",
+    "ping": "Measure the round trip to a peer, and tell the path.",
+    "wait": "Return when peers are online.",
+    "peer": "Add, remove, list and accept peers.",
+    "invite": "Print an invite that lets one machine join.",
+    "join": "Join the machine that printed an invite.",
     "id": "Print this machine's Tox ID.",
 }
 

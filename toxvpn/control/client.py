@@ -68,6 +68,16 @@ class Client:
         except OSError:
             return None
 
+    def ended(self, timeout_s: float) -> bool:
+        """Whether the daemon ends the conversation within that time."""
+        self._socket.settimeout(timeout_s)
+        try:
+            return not self._answers.read(1)
+        except TimeoutError:
+            return False
+        except OSError:
+            return True
+
     def close(self) -> None:
         self._answers.close()
         self._socket.close()

@@ -11,18 +11,20 @@ TOX_ID = "A1" * 32 + "000000010001"
 
 
 class FakeStatus:
-    """Nobody is there until a test says so."""
+    """Nobody is there until a test says so; `looked` counts how often somebody asked for the peers."""
 
     def __init__(self) -> None:
         self.own = SelfState(tox_id=TOX_ID, connection="udp", mode="up")
         self.peer_states: list[PeerState] = []
         self.forward_states: list[ForwardState] = []
         self.requests: list[PendingRequest] = []
+        self.looked = 0
 
     def self_state(self) -> SelfState:
         return self.own
 
     def peers(self) -> list[PeerState]:
+        self.looked += 1
         return self.peer_states
 
     def forwards(self) -> list[ForwardState]:

@@ -23,6 +23,9 @@ PEERS_NAME = "peers.json"
 SCHEMA = 1
 MAX_NAME_CHARACTERS = 63
 NAME_PUNCTUATION = "-_."
+HEX_DIGITS = "0123456789abcdefABCDEF"
+FEWEST_ID_DIGITS = 32
+"""So many hex digits are no name."""
 
 PLAIN_MESSAGE = b"auto-toxvpn"
 """The request of a peer without any secret: what toxvpn in C++ sends (docs/wire-format.md §2)."""
@@ -87,8 +90,13 @@ def check_name(name: str) -> None:
             raise UsageError(
                 f"the name {name!r} is not usable: {letter!r} is no letter, digit, '-', '_' or '.'"
             )
-    if as_address(name) is not None or is_key(name) or invites.is_invite(name):
+    if as_address(name) is not None or is_like_key(name) or invites.is_invite(name):
         raise UsageError(f"the name {name!r} is not usable: it looks like an address, an ID or an invite")
+
+
+def is_like_key(text: str) -> bool:
+    """Whether it is a key or ID, or one that lost some digits."""
+    return is_key(text) or (len(text) >= FEWEST_ID_DIGITS and all(digit in HEX_DIGITS for digit in text))
 
 
 def merged(peers: Peers, new: ConfiguredPeer) -> dict[bytes, ConfiguredPeer]:

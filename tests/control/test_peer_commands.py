@@ -1,6 +1,7 @@
 """Two machines on a Tox network in memory, driven over their control sockets alone."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,8 +10,10 @@ from typing import Any
 import pytest
 
 from toxvpn.control import client
+from toxvpn.control.commands import Commands
+from toxvpn.control.peer_commands import PeerCommands
 from toxvpn.control.peerstates import Measured, peer_states
-from toxvpn.control.plane import control_plane
+from toxvpn.control.server import ControlServer
 from toxvpn.control.status import ForwardState, PeerState, SelfState
 from toxvpn.errors import NotRunningError, PeerRefusedError, UsageError
 from toxvpn.testing.fake_nodes import Network
@@ -62,15 +65,24 @@ class Machine:
         return next(peer for peer in status["peers"] if peer["public_key"] == other.key)
 
 
+@contextlib.asynccontextmanager
+async def controlled(machine: Machine, roster: Roster | None) -> AsyncIterator[None]:
+    """As the daemon does it."""
+    server = ControlServer(machine.directory)
+    commands = Commands(server, machine, machine.ping, machine.stopped.set)
+    machine.node.subscribe(commands.changed)
+    if roster is not None:
+        PeerCommands(server, roster, commands.changed)
+    await server.start()
+    yield
+    server.close()
+
+
 @pytest.fixture
 async def machines(tmp_path: Path) -> AsyncIterator[tuple[Machine, Machine]]:
     network = Network()
     one, other = Machine(network, tmp_path / "one"), Machine(network, tmp_path / "other")
-    async with (
-        control_plane(one.directory, one.node, one, ping=one.ping, stop=one.stopped.set, roster=one.roster),
-        control_plane(other.directory, other.node, other, ping=other.ping, stop=other.stopped.set,
-                      roster=other.roster),
-    ):  # fmt: skip
+    async with controlled(one, one.roster), controlled(other, other.roster):
         yield one, other
     network.close()
 
@@ -158,7 +170,7 @@ async def test_down(machines: Machines) -> None:
 async def test_a_client_has_no_peers_to_manage(tmp_path: Path) -> None:
     network = Network()
     machine = Machine(network, tmp_path / "client")
-    async with control_plane(machine.directory, machine.node, machine, ping=machine.ping, stop=lambda: None):
+    async with controlled(machine, roster=None):
         assert (await machine.ask("status"))["schema"] == 1
         with pytest.raises(UsageError, match="cannot do 'peer-add'"):
             await machine.ask("peer-add", peer=machine.id)

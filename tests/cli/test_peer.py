@@ -1,0 +1,193 @@
+"""`toxvpn peer`: with a running daemon it is told, without one the files are changed."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from toxvpn.errors import PeerRefusedError, UsageError
+from toxvpn.testing.fake_daemon import FakeDaemon
+from toxvpn.tox import friends, peers
+from toxvpn.tox.friends import FriendBook, Grant
+from toxvpn.tox.identity import Identity
+from toxvpn.tox.peers import ConfiguredPeer
+from toxvpn.wire.addressing import overlay_ipv6
+from toxvpn.wire.toxid import ToxId
+
+ALICE, BOB = (ToxId(bytes([number]) * 32, b"spam") for number in (0xA1, 0xB0))
+LATER = "kept; toxvpn is not running, so it takes effect at its next start\n"
+
+
+# -- without a daemon -----------------------------------------------------------------------------
+
+
+def test_peers_are_kept_for_the_next_start(toxvpn: Any, here: Path) -> None:
+    ran = toxvpn("peer", "add", ALICE, "--name", "alice", "-C", here)
+    assert (ran.code, ran.out, ran.err) == (0, "", LATER)
+    assert toxvpn("-C", here, "peer", "add", BOB.public_key.hex()).code == 0
+    assert toxvpn("peer", "-C", here, "add", ALICE).code == 0  # once more changes nothing
+    assert peers.load(here) == {
+        ALICE.public_key: ConfiguredPeer(ALICE.public_key, b"spam", "alice"),
+        BOB.public_key: ConfiguredPeer(BOB.public_key),
+    }
+    assert stat.S_IMODE((here / "peers.json").stat().st_mode) == 0o600
+
+
+def address(of: ToxId) -> str:
+    return str(overlay_ipv6(of.public_key))
+
+
+def test_listing(toxvpn: Any, here: Path) -> None:
+    ran = toxvpn("peer", "list", "-C", here)
+    assert (ran.code, ran.out) == (0, "")
+    assert "is not running" in ran.err and "toxvpn peer add ID" in ran.err
+    assert not here.exists()
+    toxvpn("peer", "add", ALICE, "--name", "alice", "-C", here)
+    book = FriendBook()
+    book.authorise(BOB.public_key, Grant.ACCEPT, 0)
+    friends.save(here, book)
+    with Identity.open(here):  # who only looks on does not need it
+        ran = toxvpn("peer", "list", "-C", here)
+    assert [line.split() for line in ran.out.splitlines()] == [
+        ["NAME", "KEY", "ADDRESS", "PATH", "LET", "IN", "BY"],
+        ["alice", "A1A1A1A1A1A1A1A1", address(ALICE), "peer"],
+        ["B0B0B0B0B0B0B0B0", address(BOB), "accept"],
+    ]
+
+
+@pytest.mark.parametrize("selector", ["alice", "A1A1", str(ALICE)])
+def test_removing(toxvpn: Any, here: Path, selector: str) -> None:
+    toxvpn("peer", "add", ALICE, "--name", "alice", "-C", here)
+    book = FriendBook()
+    book.authorise(ALICE.public_key, Grant.PEER, 0)
+    friends.save(here, book)
+    assert toxvpn("peer", "remove", selector, "-C", here).code == 0
+    assert peers.load(here) == {}
+    assert ALICE.public_key not in friends.load(here)
+    assert toxvpn("peer", "remove", selector, "-C", here).code == 4
+
+
+def test_who_has_asked_is_known_to_a_running_one_only(toxvpn: Any, here: Path) -> None:
+    ran = toxvpn("peer", "accept", "A1A1A1A1", "-C", here)
+    assert ran.code == 3 and "only a running one knows who has asked" in ran.err
+
+
+def test_our_own_id_is_refused(toxvpn: Any, here: Path) -> None:
+    own = toxvpn("id", "-C", here).out.strip()
+    for text in (own, own[:64]):
+        ran = toxvpn("peer", "add", text, "-C", here)
+        assert ran.code == 2 and "own Tox ID" in ran.err
+    assert not (here / "peers.json").exists()
+
+
+MISTAKES = [
+    (["add", "nonsense"], 2, "is no Tox ID"),
+    (["add", str(ALICE)[:-1]], 2, "75 digits"),
+    (["add", "toxvpn-abc"], 2, "3 characters"),
+    (["add", str(ALICE), "--name", "two words"], 2, "not usable"),
+    (["add"], 2, "Missing argument"),
+    (["remove", "nobody"], 4, "no peer 'nobody'"),
+    (["dance"], 2, "No such command"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "told"), MISTAKES)
+def test_mistakes(toxvpn: Any, here: Path, arguments: list[str], code: int, told: str) -> None:
+    ran = toxvpn("peer", *arguments, "-C", here)
+    assert (ran.code, ran.out, ran.err.count("\n")) == (code, "", 1)
+    assert told in ran.err
+
+
+def test_a_process_that_holds_the_identity_keeps_others_out(toxvpn: Any, here: Path) -> None:
+    """Such as a client with -C, or one that is stopping: its end would write over the change."""
+    with Identity.open(here):
+        ran = toxvpn("peer", "add", ALICE, "-C", here)
+    assert ran.code == 1 and f"in use by process {os.getpid()}" in ran.err
+    assert not (here / "peers.json").exists()
+
+
+def test_damaged_peers_are_told(toxvpn: Any, here: Path) -> None:
+    here.mkdir()
+    (here / "peers.json").write_text("{}")
+    for arguments in (["list"], ["add", ALICE], ["remove", "alice"]):
+        ran = toxvpn("peer", *arguments, "-C", here)
+        assert ran.code == 78 and "mend it, or move it away" in ran.err
+
+
+def test_many_at_once_lose_nothing(here: Path) -> None:
+    ids = [str(ToxId(bytes([number]) * 32, b"spam")) for number in range(4)]
+    commands = [
+        subprocess.Popen(
+            [sys.executable, "-m", "toxvpn", "peer", "add", tox_id, "-C", str(here)], stderr=subprocess.PIPE
+        )
+        for tox_id in ids
+    ]
+    for command in commands:
+        told = command.communicate(timeout=30)[1]
+        assert command.returncode == 0, told
+    assert {str(peer.tox_id) for peer in peers.load(here).values()} == set(ids)
+
+
+# -- with a daemon --------------------------------------------------------------------------------
+
+ALICE_THERE = {"public_key": ALICE.public_key.hex().upper(), "name": "alice"}
+
+
+def test_a_running_one_is_told_and_keeps_the_files_itself(toxvpn: Any, here: Path) -> None:
+    answers = {"peer-add": ALICE_THERE, "peer-remove": ALICE_THERE, "peer-accept": ALICE_THERE}
+    with FakeDaemon(here, dict(answers)) as daemon:
+        for arguments in (
+            ["add", ALICE, "--name", "alice"],
+            ["add", ALICE],
+            ["remove", "alice"],
+            ["accept", "A1A1A1A1", "--name", "alice"],
+        ):
+            ran = toxvpn("peer", *arguments, "-C", here)
+            assert (ran.code, ran.out) == (0, "")
+        assert ran.err == f"let in: {ALICE.public_key.hex().upper()}\n"
+        assert [(asked.do, dict(asked.arguments)) for asked in daemon.asked] == [
+            ("peer-add", {"peer": str(ALICE), "name": "alice"}),
+            ("peer-add", {"peer": str(ALICE)}),
+            ("peer-remove", {"peer": "alice"}),
+            ("peer-accept", {"peer": "A1A1A1A1", "name": "alice"}),
+        ]
+    assert not (here / "peers.json").exists()
+
+
+def test_its_refusal_is_ours(toxvpn: Any, here: Path) -> None:
+    answers: dict[str, Any] = {"peer-add": UsageError("no"), "peer-accept": PeerRefusedError("who?")}
+    with FakeDaemon(here, answers):
+        assert toxvpn("peer", "add", ALICE, "-C", here).code == 2
+        ran = toxvpn("peer", "accept", "A1A1A1A1", "-C", here)
+        assert (ran.code, ran.err) == (4, "toxvpn: who?\n")
+        ran = toxvpn("peer", "remove", "alice", "-C", here)
+        assert ran.code == 2 and "cannot do 'peer-remove'" in ran.err
+
+
+def test_listing_a_running_one(toxvpn: Any, here: Path) -> None:
+    with FakeDaemon(here):
+        ran = toxvpn("peer", "list", "-C", here)
+    assert ran.code == 0
+    assert [line.split() for line in ran.out.splitlines()] == [
+        ["NAME", "KEY", "ADDRESS", "PATH", "LET", "IN", "BY"],
+        ["alice", "B0B0B0B0B0B0B0B0", "100.64.7.2", "direct", "peer"],
+        ["bob", "CACACACACACACACA", "fd74:6f78::3", "tcp-relay", "invite"],
+        ["0000000000000000", "offline"],
+        [],
+        ["ASKED", "TO", "COME", "IN", "LAST", "TIMES", "REFUSED", "BECAUSE"],
+        ["D0D0D0D0D0D0D0D0", "2027-01-15T08:01:00Z", "2", "unknown", "key"],
+    ]
+    assert "toxvpn peer accept D0D0D0D0D0D0D0D0" in ran.err
+
+
+def test_the_file_is_as_documented(toxvpn: Any, here: Path) -> None:
+    toxvpn("peer", "add", ALICE, "--name", "alice", "-C", here)
+    assert json.loads((here / "peers.json").read_text()) == {
+        "schema": 1,
+        "peers": [{"public_key": ALICE.public_key.hex().upper(), "tox_id": str(ALICE), "name": "alice"}],
+    }

@@ -1,0 +1,140 @@
+"""`toxvpn status`: the JSON contract, the table for people, and the exit codes of both."""
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from toxvpn.cli import table
+from toxvpn.testing.fake_daemon import FakeDaemon
+from toxvpn.testing.fake_status import FakeStatus
+
+GOLDEN = Path(__file__).parent.parent / "control" / "golden_status.json"
+
+
+def test_json_is_the_document(toxvpn: Any, here: Path) -> None:
+    with FakeDaemon(here):
+        for arguments in (("-C", here, "status", "--json"), ("status", "--json", "-C", here)):
+            ran = toxvpn(*arguments)
+            assert (ran.code, ran.err) == (0, "")
+            assert ran.out == GOLDEN.read_text()
+
+
+def test_not_running_is_3_in_text_and_json(toxvpn: Any, here: Path) -> None:
+    ran = toxvpn("status", "-C", here)
+    assert (ran.code, ran.out) == (3, "")
+    assert ran.err.startswith("toxvpn: toxvpn is not running") and "toxvpn up" in ran.err
+    ran = toxvpn("status", "--json", "-C", here)
+    assert ran.code == 3 and ran.err.count("\n") == 1
+    failed = json.loads(ran.out)
+    assert (failed["schema"], failed["error"]["exit_code"]) == (1, 3)
+    assert "not running" in failed["error"]["text"]
+
+
+TEXT = """\
+toxvpn VPN on toxvpn0: 100.64.7.1 fd74:6f78::1
+Tox ID A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1000000010001, connected: over UDP
+dropped: 2 no route, 1 not IP
+
+PEER              ADDRESS                  PATH            RTT     RECEIVED  SENT  DROPPED
+alice             100.64.7.2 fd74:6f78::2  direct          0.42 ms 1.2 MB 89 B 3 queue full, 40 wrong source
+bob               fd74:6f78::3             tcp-relay               0 B       0 B
+0000000000000000                           offline, asked          0 B       0 B
+
+LISTEN          TARGET        ROAD    STREAMS
+127.0.0.1:1080  socks5        tuntox  0
+127.0.0.1:8080  localhost:80  fast    2
+
+ASKED TO COME IN  LAST                  TIMES  REFUSED BECAUSE
+D0D0D0D0D0D0D0D0  2027-01-15T08:01:00Z  2      unknown key
+"""
+
+
+def test_the_table_for_people(toxvpn: Any, here: Path) -> None:
+    with FakeDaemon(here):
+        ran = toxvpn("status", "-C", here)
+    assert ran.code == 0
+    assert [line.split() for line in ran.out.splitlines()] == [line.split() for line in TEXT.splitlines()]
+    assert ran.err == "`toxvpn peer accept D0D0D0D0D0D0D0D0` lets the first one in\n"
+
+
+def test_it_is_short_when_there_is_nothing_to_tell(toxvpn: Any, here: Path) -> None:
+    with FakeDaemon(here) as daemon:
+        daemon.source.__dict__.update(FakeStatus().__dict__)
+        ran = toxvpn("status", "-C", here)
+    assert ran.out.startswith("toxvpn VPN\nTox ID A1A1") and ran.out.count("\n") == 2
+    assert ran.err == ""
+
+
+def on_a_terminal(here: Path, **environment: str) -> str:
+    """What the command writes to a terminal of its own."""
+    ours, theirs = pty.openpty()
+    environ = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "200", **environment}
+    command = [sys.executable, "-m", "toxvpn", "status", "-C", str(here)]
+    try:
+        with subprocess.Popen(command, stdout=theirs, stderr=subprocess.DEVNULL, env=environ) as process:
+            os.close(theirs)
+            told = b""
+            while True:
+                try:
+                    piece = os.read(ours, 65536)
+                except OSError:  # EIO: the other end is closed
+                    break
+                told += piece
+            assert process.wait(10) == 0
+    finally:
+        os.close(ours)
+    return told.decode()
+
+
+def test_a_terminal_gets_colours_unless_told_otherwise(here: Path) -> None:
+    with FakeDaemon(here):
+        assert "\x1b[32mdirect" in on_a_terminal(here)
+        assert "\x1b" not in on_a_terminal(here, NO_COLOR="1")
+
+
+LOADED = """
+import sys
+from toxvpn.cli import main
+assert main.run(["status", "-C", sys.argv[1]]) == 0
+print(*sys.modules, file=sys.stderr)
+"""
+
+
+def test_asking_loads_nothing_heavy(here: Path) -> None:
+    with FakeDaemon(here):
+        ran = subprocess.run([sys.executable, "-c", LOADED, here], capture_output=True, text=True, timeout=30)
+    assert ran.returncode == 0
+    heavy = {
+        "asyncio",
+        "netifaces",
+        "platformdirs",
+        "pyroute2",
+        "rich",
+        "segno",
+        "toxvpn._native",
+        "hypothesis",
+    }
+    assert heavy.isdisjoint(ran.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (1_234_567, "1.2 MB"),
+        (999_949, "999.9 kB"),
+        (999_950, "1.0 MB"),
+        (5 * 10**12, "5.0 TB"),
+        (5 * 10**15, "5.0 PB"),
+    ],
+)
+def test_sizes(count: int, text: str) -> None:
+    assert table.size(count) == text

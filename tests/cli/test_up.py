@@ -1,0 +1,97 @@
+"""`toxvpn up`: which flags make which options."""
+
+import os
+import time
+from ipaddress import IPv4Interface
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from toxvpn.config import UpOptions
+from toxvpn.tox.peers import ConfiguredPeer
+from toxvpn.wire.invite import Invite, encode
+from toxvpn.wire.toxid import ToxId
+
+ALICE = ToxId(bytes([0xA1]) * 32, b"spam")
+INVITE = Invite(ALICE, b"fifteen secrets", int(time.time()) + 3600)
+
+OPTIONS: list[tuple[list[str], dict[str, Any]]] = [
+    ([], {}),
+    (["--peer", str(ALICE)], {"peers": (ConfiguredPeer(ALICE.public_key, b"spam"),)}),
+    (["--peer", f"tox:{ALICE}"], {"peers": (ConfiguredPeer(ALICE.public_key, b"spam"),)}),
+    (["--peer", "B0" * 32, "--peer", str(ALICE)],
+     {"peers": (ConfiguredPeer(b"\xb0" * 32), ConfiguredPeer(ALICE.public_key, b"spam"))}),
+    (["--peer", encode(INVITE)], {"peers": (ConfiguredPeer(ALICE.public_key, b"spam", None, INVITE),)}),
+    (["--name", "laptop"], {"name": "laptop"}),
+    (["--address", "10.9.8.7"], {"address": IPv4Interface("10.9.8.7/32")}),
+    (["--address", "10.9.8.7/24"], {"address": IPv4Interface("10.9.8.7/24")}),
+    (["--mtu", "1280"], {"mtu": 1280}),
+    (["--interface", "vpn-1"], {"interface": "vpn-1"}),
+    (["-I", "id", "-u", "33445:33450", "-t", "0"],
+     {"id_file": Path("id"), "udp_ports": (33445, 33450), "tcp_port": 0}),
+    (["-b", "nodes.json"], {"nodes_file": Path("nodes.json")}),
+    (["-s", "s3cret"], {"secret": b"s3cret"}),
+    (["-dd"], {"toxcore_log": True}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("flags", "expected"), OPTIONS, ids=[" ".join(flags)[:30] for flags, _ in OPTIONS])
+def test_flags(toxvpn: Any, here: Path, flags: list[str], expected: dict[str, Any]) -> None:
+    ran = toxvpn("up", *flags, "-C", here)
+    assert ran.code == 0
+    assert ran.options == UpOptions(**({"directory": here} | expected))
+    assert ran.options.interface in ("toxvpn0", "vpn-1")
+    assert not here.exists()
+
+
+def test_shared_flags_before_the_verb(toxvpn: Any, here: Path) -> None:
+    ran = toxvpn("-C", here, "-b", "nodes.json", "up", "--mtu", "1280")
+    assert ran.options == UpOptions(directory=here, nodes_file=Path("nodes.json"), mtu=1280)
+
+
+def test_a_kept_peer_can_be_named(toxvpn: Any, here: Path) -> None:
+    toxvpn("peer", "add", ALICE, "--name", "alice", "-C", here)
+    assert toxvpn("up", "--peer", "Alice", "-C", here).options.peers == ()  # it is one of them anyway
+    ran = toxvpn("up", "--peer", "bob", "-C", here)
+    assert (ran.code, ran.started) == (4, [])
+    assert "no kept peer has that name" in ran.err
+
+
+def test_a_secret_in_the_environment(toxvpn: Any, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOXVPN_SHARED_SECRET", "s3cret")
+    assert toxvpn("up", "-C", here).options.secret == b"s3cret"
+    assert "TOXVPN_SHARED_SECRET" not in os.environ
+
+
+MISTAKES: list[tuple[list[str], str]] = [
+    (["--peer", str(ALICE)[:-1] + "0"], "--peer the checksum of Tox ID"),
+    (["--peer", "a1" * 20], "--peer 'a1a1a1a1a1a1a1a1...' is no Tox ID: it has 40 digits"),
+    (["--peer", "two words"], "--peer 'two words' is no Tox ID"),
+    (["--peer", encode(INVITE)[:-1]], "--peer this invite has 95 characters"),
+    (["--peer", encode(Invite(ALICE, b"fifteen secrets", 1))], "--peer this invite expired"),
+    (["--name", "two words"], "not usable"),
+    (["--address", "fd00::1"], "--address 'fd00::1': expected an IPv4 address"),
+    (["--address", "10.9.8.7/33"], "expected an IPv4 address"),
+    (["--address", "127.0.0.1"], "no host can have that address"),
+    (["--address", "224.0.0.1"], "no host can have"),
+    (["--mtu", "500"], "500 is not in the range"),
+    (["--mtu", "1369"], "1369 is not in the range"),
+    (["--interface", ""], "--interface ''"),
+    (["--interface", "x" * 16], "1 to 15 bytes"),
+    (["--interface", "a b"], "without spaces"),
+    (["--interface", "tun%d"], "without spaces"),
+    (["--interface", ".."], "expected 1 to 15 bytes"),
+    (["-u", "x"], "-u 'x'"),
+    (["-t", "x"], "-t 'x'"),
+    (["-s", ""], "shared secret is empty"),
+    (["extra"], "unexpected extra argument"),
+]
+
+
+@pytest.mark.parametrize(("flags", "told"), MISTAKES, ids=[" ".join(flags)[:30] for flags, _ in MISTAKES])
+def test_mistakes(toxvpn: Any, here: Path, flags: list[str], told: str) -> None:
+    ran = toxvpn("up", *flags, "-C", here)
+    assert (ran.code, ran.out, ran.started) == (2, "", [])
+    assert told in ran.err.splitlines()[-1]
+    assert "Traceback" not in ran.err and encode(INVITE)[20:80] not in ran.err

@@ -1,0 +1,32 @@
+"""`toxvpn down`: stops the running toxvpn and returns when it is gone."""
+
+import click
+
+from ..errors import NotRunningError, ToxvpnError
+from .ask import connect, tell
+from .shared import SHARED, Settings, takes
+
+STOPPING_S = 20.0
+"""How long a daemon may take to put the network back and save its identity."""
+
+
+@click.command("down")
+@takes(SHARED)
+@click.pass_obj
+def command(settings: Settings) -> None:
+    """Stop the running toxvpn, and return when it is gone.
+
+    Where none is running there is nothing to do, which is no failure.
+    """
+    settings.begin()
+    try:
+        client = connect(settings)
+    except NotRunningError:
+        tell(settings, "toxvpn is not running")
+        return
+    with client:
+        process = client.process()
+        client.call("down")
+        gone = client.ended(STOPPING_S) if process is None else process.wait(STOPPING_S)
+    if not gone:
+        raise ToxvpnError(f"toxvpn was asked to stop and still runs after {STOPPING_S:.0f} s: see its log")

@@ -1,0 +1,110 @@
+"""`toxvpn invite`: a short-lived text that lets one machine join; also as a QR code.
+
+The text alone is on stdout; everything else on stderr.
+"""
+
+import sys
+from typing import Any
+
+import click
+
+from ..errors import UsageError
+from ..wire.invite import encode, utc
+from ..wire.toxid import parse_tox_id
+from .ask import ask, kept_members, running_or_not, tell
+from .shared import SHARED, Settings, takes
+from .table import show
+
+UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+@click.command("invite")
+@click.option(
+    "--expires", metavar="TIME", default="24h", show_default=True, help="How long it is good: 30m, 24h, 7d."
+)
+@click.option("--name", metavar="NAME", help="What to call the machine that joins.")
+@click.option("--qr/--no-qr", default=None, help="Show a QR code. [default: on a terminal]")
+@click.option("--list", "list_them", is_flag=True, help="List the invites that are outstanding, and end.")
+@click.option("--revoke", metavar="INVITE", help="Take an unused invite back: its first digits in --list.")
+@takes(SHARED)
+@click.pass_obj
+def command(
+    settings: Settings, expires: str, name: str | None, qr: bool | None, list_them: bool, revoke: str | None
+) -> None:
+    """Print an invite: on another machine, `toxvpn join INVITE` makes it a peer of this one.
+
+    It lets in one machine, once, and is secret until then.
+    """
+    settings.begin()
+    if list_them and revoke is not None:
+        raise UsageError("--list and --revoke are two commands: give one")
+    if list_them:
+        show_invites(settings)
+    elif revoke is not None:
+        revoke_invite(settings, revoke)
+    else:
+        made = make_invite(settings, parse_time(expires), name)
+        click.echo(made["token"])
+        tell(settings, f"good until {utc(made['expires'])}, for one machine; there: toxvpn join INVITE")
+        if sys.stderr.isatty() if qr is None else qr:
+            show_qr(made["token"])
+
+
+def make_invite(settings: Settings, lifetime_s: float, name: str | None) -> dict[str, Any]:
+    return running_or_not(
+        online=lambda: ask(settings, "invite", lifetime_s=lifetime_s, name=name),
+        offline=lambda: keep_invite(settings, lifetime_s, name),
+    )
+
+
+def keep_invite(settings: Settings, lifetime_s: float, name: str | None) -> dict[str, Any]:
+    from .id import tox_id
+
+    own = parse_tox_id(tox_id(settings.places.data))
+    with kept_members(settings) as members:
+        made = members.invite(own, lifetime_s, name)
+    tell(settings, "toxvpn is not running: start it here (toxvpn up) before the other machine joins")
+    return {"token": encode(made), "expires": made.expires}
+
+
+def show_invites(settings: Settings) -> None:
+    def kept() -> list[dict[str, Any]]:
+        with kept_members(settings) as members:
+            return [outstanding.described() for outstanding in members.invites]
+
+    outstanding = running_or_not(online=lambda: ask(settings, "invite-list"), offline=kept)
+    if not outstanding:
+        tell(settings, "no invites are outstanding")
+        return
+    show(
+        ("INVITE", "GOOD UNTIL", "NAME", "USED BY"),
+        [
+            [each["handle"], utc(each["expires"]), each["name"] or "", (each["used_by"] or "")[:16]]
+            for each in outstanding
+        ],
+    )
+
+
+def revoke_invite(settings: Settings, handle: str) -> None:
+    def kept() -> None:
+        with kept_members(settings) as members:
+            members.revoke(handle)
+
+    running_or_not(online=lambda: ask(settings, "invite-revoke", invite=handle), offline=kept)
+
+
+def parse_time(text: str) -> float:
+    """Seconds in `30m`, `24h`, `7d`. Raises UsageError."""
+    number, unit = text[:-1], text[-1:]
+    if not (number.isascii() and number.isdigit() and len(number) < 10 and unit in UNITS_S):
+        raise UsageError(f"--expires {text!r}: expected a time such as 30m, 24h or 7d")
+    return int(number) * UNITS_S[unit]
+
+
+def show_qr(token: str) -> None:
+    import segno
+
+    # upper case is what the compact alphanumeric mode of a QR code can hold
+    code = segno.make(token.upper(), micro=False)
+    compact = (sys.stderr.encoding or "").lower().replace("-", "") == "utf8"
+    code.terminal(out=sys.stderr, compact=compact, border=2)

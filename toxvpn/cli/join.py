@@ -1,0 +1,38 @@
+"""`toxvpn join`: makes the machine that made an invite a peer of this one."""
+
+import sys
+
+import click
+
+from ..wire import invite as wire
+from .ask import tell
+from .peer import add_peer
+from .shared import SHARED, Settings, takes
+
+MOST_CHARACTERS = 1000
+"""Of stdin: an invite has 103."""
+
+
+@click.command("join")
+@click.argument("invite", metavar="INVITE")
+@click.option("--name", metavar="NAME", help="What to call the inviting machine here.")
+@takes(SHARED)
+@click.pass_obj
+def command(settings: Settings, invite: str, name: str | None) -> None:
+    """Join the machine that printed INVITE with `toxvpn invite`; - reads it from stdin.
+
+    A running toxvpn asks it at once to let us in, another one when it starts.
+    """
+    settings.begin()
+    if invite == "-":
+        invite = sys.stdin.read(MOST_CHARACTERS)
+    inviting = wire.decode(invite).tox_id.public_key  # before anything else, for a precise complaint
+    answer = add_peer(settings, invite, name)
+    short = name or inviting.hex()[:8].upper()
+    if answer is None:
+        tell(settings, f"`toxvpn up` will ask {short} to let this machine in")
+    else:
+        tell(
+            settings,
+            f"asking {short} to let this machine in: `toxvpn wait {short}` returns when it is reached",
+        )

@@ -1,0 +1,154 @@
+"""`toxvpn peer`: whom this machine knows; a running toxvpn acts on it at once, another one at its start."""
+
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import NotRunningError, UsageError
+from .ask import ask, kept_members, running_or_not, tell
+from .shared import SHARED, Settings, takes
+from .status import show_pending
+from .table import path_word, show
+
+if TYPE_CHECKING:
+    from ..tox.peers import ConfiguredPeer
+
+NAME = click.option("--name", metavar="NAME", help="What to call it here.")
+LATER = "kept; toxvpn is not running, so it takes effect at its next start"
+
+
+@click.group("peer")
+@takes(SHARED)
+def command() -> None:
+    """Add, remove, list and accept peers."""
+
+
+@command.command("add")
+@click.argument("peer", metavar="ID")
+@NAME
+@takes(SHARED)
+@click.pass_obj
+def add(settings: Settings, peer: str, name: str | None) -> None:
+    """Keep a peer by its Tox ID: it may come in, and is asked to let us in.
+
+    By its public key alone it may come in, and cannot be asked.
+    """
+    settings.begin()
+    add_peer(settings, peer, name)
+
+
+def add_peer(settings: Settings, text: str, name: str | None) -> dict[str, Any] | None:
+    """The running toxvpn's answer; None when none runs and the peer was only kept."""
+    answer: dict[str, Any] | None = running_or_not(
+        online=lambda: ask(settings, "peer-add", peer=text, name=name),
+        offline=lambda: keep_peer(settings, text, name),
+    )
+    return answer
+
+
+def keep_peer(settings: Settings, text: str, name: str | None) -> None:
+    from ..tox.peers import parse_peer
+
+    peer = parse_peer(text, name, time.time())
+    with kept_members(settings) as members:
+        check_not_us(settings, peer)
+        members.add(peer)
+    tell(settings, LATER)
+
+
+def check_not_us(settings: Settings, peer: "ConfiguredPeer") -> None:
+    """Raises UsageError when it is this machine's own ID."""
+    from ..tox.identity import read_savedata
+    from .id import tox_id
+
+    directory = settings.places.data
+    if read_savedata(directory) is not None and tox_id(directory)[:64] == peer.public_key.hex().upper():
+        raise UsageError("that is this machine's own Tox ID: give the other machine's")
+
+
+@command.command("remove")
+@click.argument("peer")
+@takes(SHARED)
+@click.pass_obj
+def remove(settings: Settings, peer: str) -> None:
+    """Forget PEER (name, key, or first digits of a key) and shut it out."""
+    settings.begin()
+    running_or_not(
+        online=lambda: ask(settings, "peer-remove", peer=peer),
+        offline=lambda: forget_peer(settings, peer),
+    )
+
+
+def forget_peer(settings: Settings, selector: str) -> None:
+    from ..tox.selector import find
+
+    with kept_members(settings) as members:
+        members.remove(find(selector, members))
+
+
+@command.command("accept")
+@click.argument("key", metavar="KEY")
+@NAME
+@takes(SHARED)
+@click.pass_obj
+def accept(settings: Settings, key: str, name: str | None) -> None:
+    """Let in a stranger who has asked: KEY is at least the first 8 digits that `peer list` shows."""
+    settings.begin()
+    try:
+        accepted = ask(settings, "peer-accept", peer=key, name=name)
+    except NotRunningError as error:
+        raise NotRunningError(f"{error}; only a running one knows who has asked") from None
+    tell(settings, f"let in: {accepted['public_key']}")
+
+
+@command.command("list")
+@takes(SHARED)
+@click.pass_obj
+def list_peers(settings: Settings) -> None:
+    """List the peers, and the strangers who have asked to come in."""
+    settings.begin()
+    try:
+        document = ask(settings, "status")
+    except NotRunningError:
+        tell(settings, f"toxvpn is not running: this is what {settings.places.data} keeps")
+        rows, pending = kept_rows(settings), []
+    else:
+        rows, pending = [running_row(peer) for peer in document["peers"]], document["pending"]
+    if rows:
+        show(("NAME", "KEY", "ADDRESS", "PATH", "LET IN BY"), rows)
+    else:
+        tell(settings, "no peers: `toxvpn peer add ID` adds one, `toxvpn invite` lets one join")
+    show_pending(settings, pending)
+
+
+def running_row(peer: dict[str, Any]) -> list[str]:
+    address = peer["ipv4"] or peer["ipv6"] or ""
+    return [
+        peer["name"] or "",
+        peer["public_key"][:16],
+        address,
+        path_word(peer["path"]),
+        peer["grant"] or "",
+    ]
+
+
+def kept_rows(settings: Settings) -> list[list[str]]:
+    """Read without taking the identity: who looks on disturbs nobody."""
+    from ..tox import friends
+    from ..tox.members import Members
+    from ..wire.addressing import overlay_ipv6
+
+    directory = settings.places.data
+    members = Members(directory, friends.load(directory), time.time, os.urandom)
+    return [
+        [
+            member.name or "",
+            member.public_key.hex()[:16].upper(),
+            str(overlay_ipv6(member.public_key)),
+            "",
+            member.grant.value if member.grant else "peer",
+        ]
+        for member in members
+    ]

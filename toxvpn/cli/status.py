@@ -1,0 +1,91 @@
+"""`toxvpn status`: how the running toxvpn and its peers are, for people or (--json) for scripts."""
+
+import json
+from typing import Any
+
+import click
+
+from ..errors import ToxvpnError
+from .ask import ask, tell
+from .shared import SHARED, Settings, takes
+from .table import path_word, round_trip, show, size
+
+SCHEMA = 1
+CONNECTIONS = {"udp": "over UDP", "tcp-relay": "over a TCP relay", "none": "not yet"}
+MODES = {"up": "VPN", "server": "server", "client": "client"}
+
+
+@click.command("status")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON document whose schema is kept.")
+@takes(SHARED)
+@click.pass_obj
+def command(settings: Settings, as_json: bool) -> None:
+    """Show how the running toxvpn is: its addresses, its peers, and how each is reached.
+
+    Ends with 3 when none is running.
+    """
+    settings.begin()
+    try:
+        document = ask(settings, "status")
+    except ToxvpnError as error:
+        if as_json:
+            failed = {"schema": SCHEMA, "error": {"text": str(error), "exit_code": error.exit_code}}
+            click.echo(json.dumps(failed, indent=1))
+        raise
+    if as_json:
+        click.echo(json.dumps(document, indent=1))
+    else:
+        show_status(settings, document)
+
+
+def show_status(settings: Settings, document: dict[str, Any]) -> None:
+    own = document["self"]
+    addresses = " ".join(filter(None, (own["ipv4"], own["ipv6"])))
+    device = f" on {own['interface']}" if own["interface"] else ""
+    click.echo(f"toxvpn {MODES[own['mode']]}{device}{': ' if addresses else ''}{addresses}")
+    click.echo(f"Tox ID {document['tox_id']}, connected: {CONNECTIONS[own['connection']]}")
+    if own["drops"]:
+        click.echo(f"dropped: {drops(own['drops'])}")
+    if document["peers"]:
+        click.echo()
+        show(
+            ("PEER", "ADDRESS", "PATH", "RTT", "RECEIVED", "SENT", "DROPPED"),
+            [peer_row(peer) for peer in document["peers"]],
+        )
+    if document["forwards"]:
+        click.echo()
+        rows = [
+            [each["listen"], each["target"], each["road"], str(each["streams"])]
+            for each in document["forwards"]
+        ]
+        show(("LISTEN", "TARGET", "ROAD", "STREAMS"), rows)
+    show_pending(settings, document["pending"])
+
+
+def peer_row(peer: dict[str, Any]) -> list[str]:
+    path = path_word(peer["path"])
+    return [
+        peer["name"] or peer["public_key"][:16],
+        " ".join(filter(None, (peer["ipv4"], peer["ipv6"]))),
+        f"{path}, asked" if peer["friend_request"] and not peer["online"] else path,
+        "" if peer["rtt_seconds"] is None else round_trip(peer["rtt_seconds"]),
+        size(peer["rx_bytes"]),
+        size(peer["tx_bytes"]),
+        drops(peer["drops"]),
+    ]
+
+
+def drops(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in counts.items() if count)
+
+
+def show_pending(settings: Settings, pending: list[dict[str, Any]]) -> None:
+    """Who waits to be let in."""
+    if not pending:
+        return
+    click.echo()
+    show(
+        ("ASKED TO COME IN", "LAST", "TIMES", "REFUSED BECAUSE"),
+        [[each["public_key"][:16], each["last"], str(each["times"]), each["reason"]] for each in pending],
+    )
+    tell(settings, f"`toxvpn peer accept {pending[0]['public_key'][:16]}` lets the first one in")

@@ -1,0 +1,50 @@
+"""`toxvpn wait`: returns when peers are reachable, for scripts that need them."""
+
+import time
+
+import click
+
+from ..control.client import Client
+from ..errors import NotRunningError
+from .ask import connect
+from .shared import SHARED, Settings, takes
+
+APPEARING_S = 5.0
+"""How long a toxvpn that was started a moment ago gets to answer at all."""
+LOOK_AGAIN_S = 0.1
+
+
+@click.command("wait")
+@click.argument("peers", metavar="[PEER]...", nargs=-1)
+@click.option("--direct", is_flag=True, help="Wait for a direct path; being relayed is not enough.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    metavar="S",
+    type=click.FloatRange(0),
+    help="Give up after so many seconds. [default: never]",
+)
+@takes(SHARED)
+@click.pass_obj
+def command(settings: Settings, peers: tuple[str, ...], direct: bool, timeout_s: float | None) -> None:
+    """Wait until each PEER, or every configured peer, is online.
+
+    Ends with 5 when one is not reached in time, with 6 when one is only relayed and --direct was given.
+    """
+    settings.begin()
+    begun = time.monotonic()
+    with appearing(settings, APPEARING_S if timeout_s is None else min(timeout_s, APPEARING_S)) as client:
+        left_s = None if timeout_s is None else max(0.0, timeout_s - (time.monotonic() - begun))
+        client.call("wait", peers=list(peers), direct=direct, timeout_s=left_s, answer_s=None)
+
+
+def appearing(settings: Settings, within_s: float) -> Client:
+    """Raises NotRunningError when nobody answers in that time."""
+    deadline = time.monotonic() + within_s
+    while True:
+        try:
+            return connect(settings)
+        except NotRunningError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(LOOK_AGAIN_S)
