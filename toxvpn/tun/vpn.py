@@ -28,7 +28,7 @@ from .router import Router
 
 log = logging.getLogger("toxvpn.tun")
 
-QUEUE_PACKETS = 3000
+QUEUE_PACKETS = 1000
 """Bursts of small UDP packets overflow the usual 500; TCP limits itself (bench/vpn.py)."""
 JOURNAL_NAME = "network.journal"
 
