@@ -14,7 +14,7 @@ from toxvpn.tcpforward import listen
 from toxvpn.tcpforward.listen import Listener
 from toxvpn.tcpforward.spec import LOOPBACK, Listen
 from toxvpn.testing.fake_nodes import until
-from toxvpn.testing.forwarding import Program
+from toxvpn.testing.forward_pair import Program
 
 HERE = "127.0.0.1"
 

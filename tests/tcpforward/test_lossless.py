@@ -17,7 +17,7 @@ from toxvpn.tcpforward.spec import Target
 from toxvpn.tcpforward.tunnel_stream import READ_BYTES
 from toxvpn.testing.fake_nodes import until
 from toxvpn.testing.fake_tuntox import V1, V2, FakeTuntoxClient, FakeTuntoxServer
-from toxvpn.testing.forwarding import Forwarding, Program
+from toxvpn.testing.forward_pair import ForwardPair, Program
 from toxvpn.tox.node import Node
 from toxvpn.tox.peer import Peer
 from toxvpn.wire.socks5 import ReplyCode
@@ -28,41 +28,41 @@ SMALL_BYTES = 16 * 1024
 
 
 @pytest.fixture
-async def forwarding(no_descriptor_is_left: None) -> AsyncIterator[Forwarding]:
-    async with Forwarding() as made:
+async def pair(no_descriptor_is_left: None) -> AsyncIterator[ForwardPair]:
+    async with ForwardPair() as made:
         yield made
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-def no_streams(forwarding: Forwarding) -> bool:
-    return not any(conversation.streams for conversation in forwarding.conversations)
+def no_streams(pair: ForwardPair) -> bool:
+    return not any(conversation.streams for conversation in pair.conversations)
 
 
 class TestData:
-    async def test_bytes_go_both_ways_unchanged(self, forwarding: Forwarding) -> None:
-        application, target = await forwarding.joined()
+    async def test_bytes_go_both_ways_unchanged(self, pair: ForwardPair) -> None:
+        application, target = await pair.joined()
         await application.send(bytes(range(256)))
         assert await target.receive(256) == bytes(range(256))
         await target.send(bytes(reversed(range(256))))
         assert await application.receive(256) == bytes(reversed(range(256)))
 
-    async def test_the_target_may_speak_first(self, forwarding: Forwarding) -> None:
-        application, target = await forwarding.joined()
+    async def test_the_target_may_speak_first(self, pair: ForwardPair) -> None:
+        application, target = await pair.joined()
         await target.send(b"SSH-2.0-")
         assert await application.receive(8) == b"SSH-2.0-"
 
-    async def test_both_ends_end_well(self, forwarding: Forwarding) -> None:
-        application, target = await forwarding.joined()
+    async def test_both_ends_end_well(self, pair: ForwardPair) -> None:
+        application, target = await pair.joined()
         await application.send(b"last words")
         application.close()
         assert await target.rest() == b"last words"
         target.close()
-        await until(lambda: no_streams(forwarding))
+        await until(lambda: no_streams(pair))
 
-    async def test_a_full_queue_in_toxcore_loses_and_reorders_nothing(self, forwarding: Forwarding) -> None:
-        for node in (forwarding.client_node, forwarding.server_node):
-            forwarding.network.fake(node).queue_packets = 50
-        application, target = await forwarding.joined()
+    async def test_a_full_queue_in_toxcore_loses_and_reorders_nothing(self, pair: ForwardPair) -> None:
+        for node in (pair.client_node, pair.server_node):
+            pair.network.fake(node).queue_packets = 50
+        application, target = await pair.joined()
         async with asyncio.TaskGroup() as group:
             group.create_task(application.send(NOISE))
             group.create_task(target.send(NOISE[::-1]))
@@ -71,10 +71,10 @@ class TestData:
         assert up.result() == NOISE
         assert down.result() == NOISE[::-1]
 
-    async def test_many_streams_at_once_keep_apart(self, forwarding: Forwarding) -> None:
-        port = forwarding.forward()
-        serving = asyncio.create_task(echo(forwarding, 100))
-        applications = [await forwarding.connect(port) for _ in range(100)]
+    async def test_many_streams_at_once_keep_apart(self, pair: ForwardPair) -> None:
+        port = pair.forward()
+        serving = asyncio.create_task(echo(pair, 100))
+        applications = [await pair.connect(port) for _ in range(100)]
 
         async def ask(number: int) -> bytes:
             await applications[number].send(b"%d" % number * 5000)
@@ -86,7 +86,7 @@ class TestData:
         assert answers == [b"%d" % number * 5000 for number in range(100)]
 
 
-async def echo(forwarding: Forwarding, count: int) -> None:
+async def echo(pair: ForwardPair, count: int) -> None:
     """Accepts so many connections and sends each one's bytes back at its end."""
 
     async def answer(target: Program) -> None:
@@ -95,12 +95,12 @@ async def echo(forwarding: Forwarding, count: int) -> None:
 
     async with asyncio.TaskGroup() as group:
         for _ in range(count):
-            group.create_task(answer(await forwarding.accept()))
+            group.create_task(answer(await pair.accept()))
 
 
 class TestHalfClose:
-    async def test_of_the_application_gets_its_whole_answer(self, forwarding: Forwarding) -> None:
-        application, target = await forwarding.joined()
+    async def test_of_the_application_gets_its_whole_answer(self, pair: ForwardPair) -> None:
+        application, target = await pair.joined()
         await application.send(b"question")
         application.end()
         assert await target.rest() == b"question"
@@ -110,8 +110,8 @@ class TestHalfClose:
         target.close()
         assert await application.rest() == b""
 
-    async def test_of_the_target_still_hears_the_application(self, forwarding: Forwarding) -> None:
-        application, target = await forwarding.joined()
+    async def test_of_the_target_still_hears_the_application(self, pair: ForwardPair) -> None:
+        application, target = await pair.joined()
         await target.send(b"greeting")
         target.end()
         assert await application.rest() == b"greeting"
@@ -123,154 +123,154 @@ class TestHalfClose:
 
 
 class TestReset:
-    async def test_of_the_application_reaches_the_target(self, forwarding: Forwarding) -> None:
-        application, target = await forwarding.joined()
+    async def test_of_the_application_reaches_the_target(self, pair: ForwardPair) -> None:
+        application, target = await pair.joined()
         await application.send(b"x")
         await target.receive(1)
         application.reset()
         assert await target.is_reset()
-        await until(lambda: no_streams(forwarding))
+        await until(lambda: no_streams(pair))
 
-    async def test_of_the_target_reaches_the_application(self, forwarding: Forwarding) -> None:
-        application, target = await forwarding.joined()
+    async def test_of_the_target_reaches_the_application(self, pair: ForwardPair) -> None:
+        application, target = await pair.joined()
         target.reset()
         assert await application.is_reset()
-        await until(lambda: no_streams(forwarding))
+        await until(lambda: no_streams(pair))
 
-    async def test_of_an_end_that_takes_nothing_any_more(self, forwarding: Forwarding) -> None:
-        application, target = await forwarding.joined()
+    async def test_of_an_end_that_takes_nothing_any_more(self, pair: ForwardPair) -> None:
+        application, target = await pair.joined()
         application.end()
         assert await target.rest() == b""
         application.reset()
         await target.send(b"for nobody")
-        await until(lambda: no_streams(forwarding))
+        await until(lambda: no_streams(pair))
         with pytest.raises(ConnectionError):
             await target.send(b"for nobody")
 
-    async def test_by_cancelling_one_side_reaches_both_ends(self, forwarding: Forwarding) -> None:
-        application, target = await forwarding.joined()
+    async def test_by_cancelling_one_side_reaches_both_ends(self, pair: ForwardPair) -> None:
+        application, target = await pair.joined()
         await target.send(b"x")
         await application.receive(1)
-        await forwarding.client_road.close()  # serves nothing: no effect on what is called from here
-        await forwarding.server_road.close()
+        await pair.client_road.close()  # serves nothing: no effect on what is called from here
+        await pair.server_road.close()
         assert await target.is_reset()
         assert await application.is_reset()
 
 
 class TestRefusal:
     async def test_closes_the_application_at_once_and_is_told(
-        self, forwarding: Forwarding, caplog: pytest.LogCaptureFixture
+        self, pair: ForwardPair, caplog: pytest.LogCaptureFixture
     ) -> None:
-        port = forwarding.target.port
-        forwarding.target.close()
-        application = await forwarding.connect(forwarding.forward())
+        port = pair.target.port
+        pair.target.close()
+        application = await pair.connect(pair.forward())
         assert await application.is_reset()
         assert f"127.0.0.1:{port}: Connection refused" in caplog.text
 
-    async def test_has_a_code(self, forwarding: Forwarding) -> None:
-        forwarding.target.close()
+    async def test_has_a_code(self, pair: ForwardPair) -> None:
+        pair.target.close()
         with pytest.raises(OpenFailed) as refused:
-            await forwarding.client.open(forwarding.target.target)
+            await pair.client.open(pair.target.target)
         assert refused.value.code is ReplyCode.CONNECTION_REFUSED
 
     async def test_by_the_rules(self, no_descriptor_is_left: None, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.INFO)
-        async with Forwarding(Rules(())) as forwarding:
+        async with ForwardPair(Rules(())) as pair:
             with pytest.raises(OpenFailed, match="no rule allows it") as refused:
-                await forwarding.client.open(forwarding.target.target)
+                await pair.client.open(pair.target.target)
             assert refused.value.code is ReplyCode.NOT_ALLOWED
-        assert f"peer {forwarding.client_node.tox.public_key.hex()[:8].upper()}: refused" in caplog.text
+        assert f"peer {pair.client_node.tox.public_key.hex()[:8].upper()}: refused" in caplog.text
 
-    async def test_by_a_side_that_only_calls(self, forwarding: Forwarding) -> None:
+    async def test_by_a_side_that_only_calls(self, pair: ForwardPair) -> None:
         with pytest.raises(OpenFailed, match="serves nothing"):
-            await forwarding.server_road.open(forwarding.caller, "127.0.0.1", forwarding.target.port)
+            await pair.server_road.open(pair.caller, "127.0.0.1", pair.target.port)
 
 
 class TestConnectionToThePeer:
-    async def test_lost_resets_what_is_open(self, forwarding: Forwarding) -> None:
-        application, target = await forwarding.joined()
+    async def test_lost_resets_what_is_open(self, pair: ForwardPair) -> None:
+        application, target = await pair.joined()
         await application.send(b"x")
         await target.receive(1)
-        forwarding.network.tox.set_online(False)
+        pair.network.tox.set_online(False)
         assert await application.is_reset()
         assert await target.is_reset()
 
-    async def test_lost_and_found_works_again(self, forwarding: Forwarding) -> None:
-        port = forwarding.forward()
+    async def test_lost_and_found_works_again(self, pair: ForwardPair) -> None:
+        port = pair.forward()
         for _ in range(3):
-            application, target = await forwarding.joined(port)
+            application, target = await pair.joined(port)
             await application.send(b"x")
             assert await target.receive(1) == b"x"
-            forwarding.network.tox.set_online(False)
+            pair.network.tox.set_online(False)
             assert await application.is_reset()
-            forwarding.network.tox.set_online(True)
+            pair.network.tox.set_online(True)
 
     async def test_lost_while_a_request_is_open_sends_it_again(
-        self, forwarding: Forwarding, monkeypatch: pytest.MonkeyPatch
+        self, pair: ForwardPair, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         sent: list[bytes] = []
 
         def swallow(peer: object, packet: bytes) -> None:
             sent.append(packet)
 
-        lossless = forwarding.server_node._lossless
+        lossless = pair.server_node._lossless
         real, lossless[0xA2] = lossless[0xA2], swallow
-        opening = asyncio.create_task(forwarding.client.open(forwarding.target.target))
+        opening = asyncio.create_task(pair.client.open(pair.target.target))
         await until(lambda: any(packet[2:4] == b"\x06\x02" for packet in sent))
-        forwarding.network.tox.set_online(False)
-        await until(lambda: not forwarding.peer.online)
+        pair.network.tox.set_online(False)
+        await until(lambda: not pair.peer.online)
         lossless[0xA2] = real
-        forwarding.network.tox.set_online(True)
+        pair.network.tox.set_online(True)
         (await opening).abort()
-        assert await (await forwarding.accept()).is_reset()
+        assert await (await pair.accept()).is_reset()
 
-    async def test_of_a_peer_that_is_gone_leaves_nothing_behind(self, forwarding: Forwarding) -> None:
-        application, target = await forwarding.joined()
+    async def test_of_a_peer_that_is_gone_leaves_nothing_behind(self, pair: ForwardPair) -> None:
+        application, target = await pair.joined()
         await target.send(b"x")
         await application.receive(1)
-        forwarding.server_node.remove(forwarding.caller)
+        pair.server_node.remove(pair.caller)
         assert await target.is_reset()
         assert await application.is_reset()
-        await until(lambda: not forwarding.server_road._conversations)
+        await until(lambda: not pair.server_road._conversations)
 
-    async def test_a_ping_is_timed_and_fails_when_the_peer_leaves(self, forwarding: Forwarding) -> None:
-        assert 0 < await forwarding.client_road.ping(forwarding.peer) < 10
-        forwarding.server_node._lossless[0xA2] = lambda peer, packet: None
-        answer = asyncio.create_task(forwarding.client_road.ping(forwarding.peer))
+    async def test_a_ping_is_timed_and_fails_when_the_peer_leaves(self, pair: ForwardPair) -> None:
+        assert 0 < await pair.client_road.ping(pair.peer) < 10
+        pair.server_node._lossless[0xA2] = lambda peer, packet: None
+        answer = asyncio.create_task(pair.client_road.ping(pair.peer))
         await asyncio.sleep(0)
-        forwarding.network.tox.set_online(False)
+        pair.network.tox.set_online(False)
         with pytest.raises(PeerOfflineError):
             await answer
         with pytest.raises(PeerOfflineError):
-            await forwarding.client_road.ping(forwarding.peer)
+            await pair.client_road.ping(pair.peer)
 
 
 class TestFlowControl:
     MOST_BYTES = WINDOW_BYTES + INITIAL_WINDOW_BYTES + HIGH_WATER_BYTES + READ_BYTES
 
-    async def test_a_slow_reader_stalls_its_own_sender_and_nobody_else(self, forwarding: Forwarding) -> None:
+    async def test_a_slow_reader_stalls_its_own_sender_and_nobody_else(self, pair: ForwardPair) -> None:
         """What is on the way meanwhile is bounded; all of it arrives once the reader reads."""
-        slow = await forwarding.connect(forwarding.forward(), buffer_bytes=SMALL_BYTES)
-        stalled = await forwarding.accept()
+        slow = await pair.connect(pair.forward(), buffer_bytes=SMALL_BYTES)
+        stalled = await pair.accept()
         stalled_sending = asyncio.create_task(stalled.send(NOISE * 16))
-        other, quick = await forwarding.joined()
+        other, quick = await pair.joined()
         for _ in range(8):
             sending = asyncio.create_task(quick.send(NOISE))
             assert await other.receive(len(NOISE)) == NOISE
             await sending
-        assert held_bytes(forwarding) <= self.MOST_BYTES
+        assert held_bytes(pair) <= self.MOST_BYTES
         assert not stalled_sending.done()
         for _ in range(16):
             assert await slow.receive(len(NOISE)) == NOISE
         await stalled_sending
 
 
-def held_bytes(forwarding: Forwarding) -> int:
+def held_bytes(pair: ForwardPair) -> int:
     """What both sides keep for their streams."""
-    queued = [tunnel.queued_bytes for side in forwarding.conversations for tunnel in side.tunnels._tunnels]
+    queued = [tunnel.queued_bytes for side in pair.conversations for tunnel in side.tunnels._tunnels]
     waiting = [
         len(chunk)
-        for side in forwarding.conversations
+        for side in pair.conversations
         for stream in side.streams.values()
         for chunk in stream._inbound
     ]
@@ -280,11 +280,9 @@ def held_bytes(forwarding: Forwarding) -> int:
 class TuntoxPeer:
     """A scripted tuntox in the network, a friend of `node`'s."""
 
-    def __init__(
-        self, forwarding: Forwarding, node: Node, program: FakeTuntoxServer | FakeTuntoxClient
-    ) -> None:
+    def __init__(self, pair: ForwardPair, node: Node, program: FakeTuntoxServer | FakeTuntoxClient) -> None:
         self.program = program
-        self.node = forwarding.network.node()
+        self.node = pair.network.node()
         self.peer = self.node.accept(node.tox.public_key)  # ours, as tuntox sees it
         self.as_peer = node.accept(self.node.tox.public_key)
         self.node.on_lossless_id(0xA2, self._receive)
@@ -299,12 +297,12 @@ class TuntoxPeer:
 
 @pytest.mark.parametrize("magic", [V1, V2])
 class TestTuntox:
-    async def test_as_server(self, forwarding: Forwarding, magic: int) -> None:
+    async def test_as_server(self, pair: ForwardPair, magic: int) -> None:
         program = FakeTuntoxServer(magic, ("internal", 80))
-        tuntox = TuntoxPeer(forwarding, forwarding.client_node, program)
-        client = Client(forwarding.client_node, tuntox.as_peer, forwarding.client_road)
-        port = forwarding.listen(partial(client.carry, target=Target("internal", 80)))
-        applications = [await forwarding.connect(port) for _ in range(3)]
+        tuntox = TuntoxPeer(pair, pair.client_node, program)
+        client = Client(pair.client_node, tuntox.as_peer, pair.client_road)
+        port = pair.listen(partial(client.carry, target=Target("internal", 80)))
+        applications = [await pair.connect(port) for _ in range(3)]
         for application in applications:
             await application.send(NOISE[:5000])
         await until(lambda: list(program.received.values()) == [NOISE[:5000]] * 3)
@@ -319,13 +317,13 @@ class TestTuntox:
         assert await applications[2].receive(6) == b"answer"
         assert third in program.received
 
-    async def test_as_client(self, forwarding: Forwarding, magic: int) -> None:
+    async def test_as_client(self, pair: ForwardPair, magic: int) -> None:
         program = FakeTuntoxClient(magic)
-        tuntox = TuntoxPeer(forwarding, forwarding.server_node, program)
+        tuntox = TuntoxPeer(pair, pair.server_node, program)
         await until(lambda: tuntox.peer.online)
         for forward_id in (1, 2):
-            tuntox.send(program.connect("127.0.0.1", forwarding.target.port, forward_id))
-            target = await forwarding.accept()
+            tuntox.send(program.connect("127.0.0.1", pair.target.port, forward_id))
+            target = await pair.accept()
             await target.send(NOISE[:7000])
             await until(lambda: NOISE[:7000] in program.received.values())
             [tunnel_id] = program.received
@@ -335,13 +333,11 @@ class TestTuntox:
             assert await target.rest() == b""
         assert not program.invalid
 
-    async def test_as_client_is_not_left_hanging_by_a_refusal(
-        self, forwarding: Forwarding, magic: int
-    ) -> None:
+    async def test_as_client_is_not_left_hanging_by_a_refusal(self, pair: ForwardPair, magic: int) -> None:
         program = FakeTuntoxClient(magic)
-        tuntox = TuntoxPeer(forwarding, forwarding.server_node, program)
+        tuntox = TuntoxPeer(pair, pair.server_node, program)
         await until(lambda: tuntox.peer.online)
-        forwarding.target.close()
-        tuntox.send(program.connect("127.0.0.1", forwarding.target.port))
+        pair.target.close()
+        tuntox.send(program.connect("127.0.0.1", pair.target.port))
         await until(lambda: list(program.closed.values()) == [b""])
         assert not program.invalid

@@ -12,14 +12,14 @@ from toxvpn.errors import LinkError
 from toxvpn.tcpforward import client, pipe
 from toxvpn.tcpforward.ends import StdioEnd
 from toxvpn.testing.fake_nodes import until
-from toxvpn.testing.forwarding import Forwarding
+from toxvpn.testing.forward_pair import ForwardPair
 
 NOISE = os.urandom(300_000)
 
 
 @pytest.fixture
-async def forwarding(no_descriptor_is_left: None) -> AsyncIterator[Forwarding]:
-    async with Forwarding() as made:
+async def pair(no_descriptor_is_left: None) -> AsyncIterator[ForwardPair]:
+    async with ForwardPair() as made:
         yield made
 
 
@@ -33,7 +33,7 @@ def read_to_the_end(fd: int) -> bytes:
 class Pipe:
     """A run of pipe mode, its stdin and stdout in the hands of a test."""
 
-    def __init__(self, forwarding: Forwarding, monkeypatch: pytest.MonkeyPatch, stdin: Path | None) -> None:
+    def __init__(self, pair: ForwardPair, monkeypatch: pytest.MonkeyPatch, stdin: Path | None) -> None:
         theirs, self._to_stdin = os.pipe()
         self._from_stdout, stdout = os.pipe()
         self._open = [theirs, self._to_stdin, self._from_stdout, stdout]
@@ -41,7 +41,7 @@ class Pipe:
             theirs = os.open(stdin, os.O_RDONLY)
             self._open.append(theirs)
         monkeypatch.setattr(pipe, "StdioEnd", lambda: StdioEnd(theirs, stdout))
-        self.running = asyncio.create_task(pipe.run(forwarding.client, forwarding.target.target))
+        self.running = asyncio.create_task(pipe.run(pair.client, pair.target.target))
 
     def write(self, data: bytes) -> None:
         os.write(self._to_stdin, data)
@@ -71,17 +71,17 @@ def stdin() -> Path | None:
 
 @pytest.fixture
 async def pipes(
-    forwarding: Forwarding, monkeypatch: pytest.MonkeyPatch, stdin: Path | None
+    pair: ForwardPair, monkeypatch: pytest.MonkeyPatch, stdin: Path | None
 ) -> AsyncIterator[Pipe]:
-    made = Pipe(forwarding, monkeypatch, stdin)
+    made = Pipe(pair, monkeypatch, stdin)
     yield made
     made.running.cancel()
     await asyncio.gather(made.running, return_exceptions=True)
     made.close()
 
 
-async def test_it_ends_well_when_both_directions_have(forwarding: Forwarding, pipes: Pipe) -> None:
-    target = await forwarding.accept()
+async def test_it_ends_well_when_both_directions_have(pair: ForwardPair, pipes: Pipe) -> None:
+    target = await pair.accept()
     pipes.write(b"question")
     pipes.end_stdin()
     assert await target.rest() == b"question"
@@ -91,8 +91,8 @@ async def test_it_ends_well_when_both_directions_have(forwarding: Forwarding, pi
     await pipes.running
 
 
-async def test_the_target_may_end_first(forwarding: Forwarding, pipes: Pipe) -> None:
-    target = await forwarding.accept()
+async def test_the_target_may_end_first(pair: ForwardPair, pipes: Pipe) -> None:
+    target = await pair.accept()
     await target.send(b"greeting")
     target.end()
     assert await pipes.read_all() == b"greeting"
@@ -109,8 +109,8 @@ class TestStdinFromAFile:
         (tmp_path / "file").write_bytes(NOISE)
         return tmp_path / "file"
 
-    async def test_is_sent_whole(self, forwarding: Forwarding, pipes: Pipe) -> None:
-        target = await forwarding.accept()
+    async def test_is_sent_whole(self, pair: ForwardPair, pipes: Pipe) -> None:
+        target = await pair.accept()
         assert await target.rest() == NOISE
         target.close()
         await pipes.running
@@ -121,8 +121,8 @@ class TestStdinFromNowhere:
     def stdin(self) -> Path:
         return Path(os.devnull)
 
-    async def test_still_gets_what_the_target_says(self, forwarding: Forwarding, pipes: Pipe) -> None:
-        target = await forwarding.accept()
+    async def test_still_gets_what_the_target_says(self, pair: ForwardPair, pipes: Pipe) -> None:
+        target = await pair.accept()
         assert await target.rest() == b""
         await target.send(b"greeting")
         target.close()
@@ -130,23 +130,23 @@ class TestStdinFromNowhere:
         await pipes.running
 
 
-async def test_a_reset_of_the_target_is_a_failure(forwarding: Forwarding, pipes: Pipe) -> None:
-    (await forwarding.accept()).reset()
+async def test_a_reset_of_the_target_is_a_failure(pair: ForwardPair, pipes: Pipe) -> None:
+    (await pair.accept()).reset()
     with pytest.raises(LinkError, match="broke"):
         await pipes.running
 
 
-async def test_a_lost_peer_is_a_failure(forwarding: Forwarding, pipes: Pipe) -> None:
-    target = await forwarding.accept()
+async def test_a_lost_peer_is_a_failure(pair: ForwardPair, pipes: Pipe) -> None:
+    target = await pair.accept()
     pipes.write(b"x")
     assert await target.receive(1) == b"x"
-    forwarding.network.tox.set_online(False)
+    pair.network.tox.set_online(False)
     with pytest.raises(LinkError):
         await pipes.running
 
 
-async def test_a_reader_that_has_gone_is_a_failure(forwarding: Forwarding, pipes: Pipe) -> None:
-    target = await forwarding.accept()
+async def test_a_reader_that_has_gone_is_a_failure(pair: ForwardPair, pipes: Pipe) -> None:
+    target = await pair.accept()
     pipes.close_stdout()
     await target.send(b"for nobody")
     with pytest.raises(LinkError):
@@ -154,23 +154,21 @@ async def test_a_reader_that_has_gone_is_a_failure(forwarding: Forwarding, pipes
     assert await target.is_reset()
 
 
-async def test_a_refusal_says_why(forwarding: Forwarding, pipes: Pipe) -> None:
-    forwarding.target.close()
+async def test_a_refusal_says_why(pair: ForwardPair, pipes: Pipe) -> None:
+    pair.target.close()
     with pytest.raises(LinkError, match="Connection refused"):
         await pipes.running
 
 
-async def test_a_peer_that_does_not_come(forwarding: Forwarding, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_peer_that_does_not_come(pair: ForwardPair, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "WAIT_FOR_PEER_S", 0.01)
-    forwarding.network.tox.set_online(False)
-    await until(lambda: not forwarding.peer.online)
+    pair.network.tox.set_online(False)
+    await until(lambda: not pair.peer.online)
     with pytest.raises(LinkError, match="not reached"):
-        await pipe.run(forwarding.client, forwarding.target.target)
+        await pipe.run(pair.client, pair.target.target)
 
 
-async def test_without_stdin_it_does_not_begin(
-    forwarding: Forwarding, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_without_stdin_it_does_not_begin(pair: ForwardPair, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(LinkError, match="closed"):
-        await pipe.run(forwarding.client, forwarding.target.target)
+        await pipe.run(pair.client, pair.target.target)

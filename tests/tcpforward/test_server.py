@@ -5,7 +5,7 @@ import pytest
 from toxvpn.tcpforward.rules import Rules
 from toxvpn.tcpforward.server import Server
 from toxvpn.tcpforward.target import TargetRefusedError
-from toxvpn.testing.forwarding import TargetProgram
+from toxvpn.testing.forward_pair import TargetProgram
 from toxvpn.tox.peer import Peer
 from toxvpn.wire.socks5 import ReplyCode
 

@@ -9,7 +9,7 @@ import pytest
 from toxvpn.tcpforward import client, socks
 from toxvpn.tcpforward.rules import Rules
 from toxvpn.testing.fake_nodes import until
-from toxvpn.testing.forwarding import Forwarding, Program, TargetProgram
+from toxvpn.testing.forward_pair import ForwardPair, Program, TargetProgram
 
 GREETING = b"\x05\x01\x00"
 NO_AUTHENTICATION = b"\x05\x00"
@@ -28,14 +28,14 @@ def refusal(code: int) -> bytes:
 
 
 @pytest.fixture
-async def forwarding(no_descriptor_is_left: None) -> AsyncIterator[Forwarding]:
-    async with Forwarding() as made:
+async def pair(no_descriptor_is_left: None) -> AsyncIterator[ForwardPair]:
+    async with ForwardPair() as made:
         yield made
 
 
 @pytest.fixture
-async def application(forwarding: Forwarding) -> Program:
-    return await forwarding.connect(forwarding.socks())
+async def application(pair: ForwardPair) -> Program:
+    return await pair.connect(pair.socks())
 
 
 async def greeted(application: Program) -> Program:
@@ -48,11 +48,11 @@ async def greeted(application: Program) -> Program:
     ("host", "address"),
     [("127.0.0.1", IPV4_LOCALHOST), ("::1", IPV6_LOCALHOST), ("127.0.0.1", NAME_LOCALHOST)],
 )
-async def test_connect(forwarding: Forwarding, application: Program, host: str, address: bytes) -> None:
-    target = forwarding.keep(TargetProgram(host))
+async def test_connect(pair: ForwardPair, application: Program, host: str, address: bytes) -> None:
+    target = pair.keep(TargetProgram(host))
     await greeted(application)
     await application.send(connect(address, target.port))
-    accepted = forwarding.keep(await target.accept())
+    accepted = pair.keep(await target.accept())
     assert await application.receive(10) == SUCCEEDED
     await application.send(b"question")
     assert await accepted.receive(8) == b"question"
@@ -64,43 +64,43 @@ async def test_connect(forwarding: Forwarding, application: Program, host: str, 
     assert await application.rest() == b""
 
 
-async def test_everything_in_one_flight(forwarding: Forwarding, application: Program) -> None:
-    await application.send(GREETING + connect(IPV4_LOCALHOST, forwarding.target.port) + b"early data")
-    target = await forwarding.accept()
+async def test_everything_in_one_flight(pair: ForwardPair, application: Program) -> None:
+    await application.send(GREETING + connect(IPV4_LOCALHOST, pair.target.port) + b"early data")
+    target = await pair.accept()
     assert await target.receive(10) == b"early data"
     assert await application.receive(12) == NO_AUTHENTICATION + SUCCEEDED
 
 
-async def test_a_byte_at_a_time(forwarding: Forwarding, application: Program) -> None:
-    for byte in GREETING + connect(NAME_LOCALHOST, forwarding.target.port):
+async def test_a_byte_at_a_time(pair: ForwardPair, application: Program) -> None:
+    for byte in GREETING + connect(NAME_LOCALHOST, pair.target.port):
         await application.send(bytes([byte]))
         await asyncio.sleep(0)
-    await forwarding.accept()
+    await pair.accept()
     assert await application.receive(12) == NO_AUTHENTICATION + SUCCEEDED
 
 
-async def test_a_refused_connection(forwarding: Forwarding, application: Program) -> None:
-    forwarding.target.close()
+async def test_a_refused_connection(pair: ForwardPair, application: Program) -> None:
+    pair.target.close()
     await greeted(application)
-    await application.send(connect(IPV4_LOCALHOST, forwarding.target.port))
+    await application.send(connect(IPV4_LOCALHOST, pair.target.port))
     assert await application.rest() == refusal(5)
 
 
 async def test_a_target_that_no_rule_allows(no_descriptor_is_left: None) -> None:
-    async with Forwarding(Rules(())) as forwarding:
-        application = await greeted(await forwarding.connect(forwarding.socks()))
+    async with ForwardPair(Rules(())) as pair:
+        application = await greeted(await pair.connect(pair.socks()))
         await application.send(connect(NAME_LOCALHOST, 80))
         assert await application.rest() == refusal(2)
 
 
 async def test_a_peer_that_does_not_come(
-    forwarding: Forwarding, application: Program, monkeypatch: pytest.MonkeyPatch
+    pair: ForwardPair, application: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client, "WAIT_FOR_PEER_S", 0.01)
-    forwarding.network.tox.set_online(False)
-    await until(lambda: not forwarding.peer.online)
+    pair.network.tox.set_online(False)
+    await until(lambda: not pair.peer.online)
     await greeted(application)
-    await application.send(connect(IPV4_LOCALHOST, forwarding.target.port))
+    await application.send(connect(IPV4_LOCALHOST, pair.target.port))
     assert await application.rest() == refusal(4)
 
 
@@ -130,17 +130,15 @@ async def test_a_client_that_goes_away(application: Program, said: bytes) -> Non
 
 
 async def test_a_client_that_says_nothing_has_to_go(
-    forwarding: Forwarding, monkeypatch: pytest.MonkeyPatch
+    pair: ForwardPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(socks, "HANDSHAKE_S", 0.01)
-    application = await forwarding.connect(forwarding.socks())
+    application = await pair.connect(pair.socks())
     assert await application.rest() == b""
 
 
-async def test_a_client_that_goes_away_before_the_answer(
-    forwarding: Forwarding, application: Program
-) -> None:
+async def test_a_client_that_goes_away_before_the_answer(pair: ForwardPair, application: Program) -> None:
     await greeted(application)
-    await application.send(connect(IPV4_LOCALHOST, forwarding.target.port))
+    await application.send(connect(IPV4_LOCALHOST, pair.target.port))
     application.reset()
-    assert await (await forwarding.accept()).is_reset()
+    assert await (await pair.accept()).is_reset()

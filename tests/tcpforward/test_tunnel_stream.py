@@ -14,7 +14,7 @@ from toxvpn.tcpforward.ends import SocketEnd, StdioEnd
 from toxvpn.tcpforward.road import Ending
 from toxvpn.tcpforward.tunnel_stream import READ_BYTES, TunnelStream
 from toxvpn.testing.fake_nodes import until
-from toxvpn.testing.forwarding import Program
+from toxvpn.testing.forward_pair import Program
 from toxvpn.wire.tunnels import FriendTunnels
 
 NOISE = random.Random(1).randbytes(5 * READ_BYTES + 1)

@@ -118,8 +118,8 @@ class TargetProgram:
         self._socket.close()
 
 
-class Forwarding:
-    """A client that calls through a server; an async context manager that leaves nothing behind."""
+class ForwardPair:
+    """A client that calls through a server over the tuntox road; a context manager, leaves nothing behind."""
 
     def __init__(self, rules: Rules | None = None, network: Network | None = None) -> None:
         self.network = network or Network()
