@@ -126,6 +126,14 @@ async def test_wait_for_one_that_is_away(running: Running, ask: Any) -> None:
     await waiting
 
 
+async def test_wait_for_its_addresses(running: Running, ask: Any) -> None:
+    running.change(BOB, introduced=False)
+    waiting = asyncio.create_task(ask("wait", peers=["bob"]))
+    await begun(running)
+    running.change(BOB, introduced=True)
+    await waiting
+
+
 async def test_wait_for_a_direct_path(running: Running, ask: Any) -> None:
     waiting = asyncio.create_task(ask("wait", direct=True))
     await begun(running)

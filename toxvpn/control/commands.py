@@ -63,11 +63,11 @@ class Commands:
             "public_key": after.public_key.hex().upper(),
             "address": str(after.ipv4 or after.ipv6 or ""),
             "path": after.path,
-            "rtt_seconds": rtt_s,
+            "rtt_seconds": round(rtt_s, 6),
         }
 
     async def wait(self, request: Request) -> object:
-        """Returns when all of `peers`, or all configured ones, are online (`direct`: and not relayed)."""
+        """Returns when all of `peers`, or all configured ones, can be used (`direct`: without a relay)."""
         selectors, direct = request.texts("peers"), request.flag("direct")
         timeout_s = request.optional_number("timeout_s")
         wanted = [self._find(selector).public_key for selector in selectors] or self._configured()
@@ -91,18 +91,22 @@ class Commands:
         """Those that are not there yet, offline ones first; a peer that was removed is as good as offline."""
         states = {peer.public_key: peer for peer in self._source.peers()}
         found = [states.get(key, PeerState(public_key=key)) for key in wanted]
-        missing = [peer for peer in found if not peer.online or (direct and not peer.direct)]
-        return sorted(missing, key=lambda peer: peer.online)
+        missing = [peer for peer in found if not usable(peer) or (direct and not peer.direct)]
+        return sorted(missing, key=usable)
 
     def _not_in_time(self, wanted: list[bytes], direct: bool) -> PeerOfflineError | PathError:
         missing = self._missing(wanted, direct)
         names = ", ".join(peer.short for peer in missing[:4]) + (", …" if len(missing) > 4 else "")
-        if all(peer.online for peer in missing):
+        if all(map(usable, missing)):
             return PathError(f"only reached over a relay in that time: {names}")
         return PeerOfflineError(f"not reached in that time: {names}")
 
     def _find(self, selector: str) -> PeerState:
         return find(selector, self._source.peers(), ipv4=ipv4_of)
+
+
+def usable(peer: PeerState) -> bool:
+    return peer.online and peer.introduced
 
 
 def ipv4_of(peer: PeerState) -> IPv4Address | None:

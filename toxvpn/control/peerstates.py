@@ -54,6 +54,7 @@ def peer_states(
                 configured=known is not None or roster is None,
                 grant=grant.value if grant else None,
                 asked=roster is not None and roster.is_asked(peer.public_key),
+                introduced=peer.status_text is not None,
             )
         )
     return states

@@ -40,6 +40,7 @@ class PeerState:
 
     `configured`: a person has named it, rather than a secret or an open door let it in. `grant`: what
     lets it in, None when nothing does. `asked`: our friend request to it has not been answered.
+    `introduced`: it has told who it is on this connection, so its addresses are in place.
     """
 
     public_key: bytes
@@ -55,6 +56,7 @@ class PeerState:
     configured: bool = False
     grant: str | None = None
     asked: bool = False
+    introduced: bool = True
 
     @property
     def online(self) -> bool:
@@ -129,7 +131,7 @@ def _peer(peer: PeerState) -> dict[str, Any]:
         "tx_bytes": peer.tx_bytes,
         "drops": _sorted(peer.drops),
         "since": _time(peer.since),
-        "rtt_seconds": peer.rtt_s,
+        "rtt_seconds": None if peer.rtt_s is None else round(peer.rtt_s, 6),
         "configured": peer.configured,
         "grant": peer.grant,
         "friend_request": "sent" if peer.asked else None,
