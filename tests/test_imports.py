@@ -17,9 +17,10 @@ ALLOWED: dict[str, set[str]] = {
     "tcpforward": {"errors", "_native", "wire", "tox"},
     "control": {"errors", "wire", "tox"},
     "config": {"errors", "_native", "wire", "tox", "tcpforward", "tun"},
+    "configfile": {"errors", "wire", "tox", "tcpforward"},
     "testing": {"errors", "_native", "wire", "tox", "tun", "tcpforward", "control"},
-    "daemon": {"errors", "_native", "wire", "tox", "tun", "tcpforward", "control", "config"},
-    "cli": {"errors", "_native", "wire", "tox", "tun", "tcpforward", "control", "config", "daemon"},
+    "daemon": {"errors", "_native", "wire", "tox", "tun", "tcpforward", "control", "config", "configfile"},
+    "cli": {"errors", "_native", "wire", "tox", "tun", "tcpforward", "control", "config", "configfile", "daemon"},
 }
 # a private stack is a TUN device in another namespace
 EXCEPTIONS = {("tcpforward/stack.py", "tun/device"), ("tcpforward/stack_helper.py", "tun/device")}
