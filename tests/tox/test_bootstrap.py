@@ -206,15 +206,25 @@ def test_each_round_takes_nodes_that_had_no_turn_yet() -> None:
     assert len(set(asked)) == len(asked) == len(NODES)
 
 
-@pytest.mark.parametrize("online", [TCP, UDP])
-def test_online_it_is_silent_and_a_drop_starts_over(online: Connection) -> None:
+def test_online_it_is_silent_and_a_drop_starts_over() -> None:
     policy = Bootstrapper(NODES, Random(1))
     for time in range(200):
         policy.due(float(time), NONE)
-    assert policy.due(200.0, online) == []
+    assert policy.due(200.0, UDP) == []
     assert policy.due(200.5, NONE) == []  # toxcore tries the nodes it knows first
     assert len(policy.due(202.0, NONE)) == FIRST_NODES
     assert len(policy.due(204.0, NONE)) == MORE_NODES
+
+
+def test_over_relays_alone_it_goes_on_asking_over_udp() -> None:
+    policy = Bootstrapper(NODES, Random(1))
+    policy.due(0.0, NONE)
+    assert policy.due(1.0, TCP) == []
+    contacts = policy.due(2.0, TCP)
+    assert len(contacts) == MORE_NODES
+    assert {contact.tcp_ports for contact in contacts} == {()}, "relays it has"
+    assert policy.due(5.75, TCP) == []
+    assert len(policy.due(6.0, TCP)) == MORE_NODES
 
 
 class SlowNames:

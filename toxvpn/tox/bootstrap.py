@@ -8,7 +8,7 @@ resolves host names. Nodes learnt while online are kept by toxcore in its saveda
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
 from random import Random
@@ -133,7 +133,9 @@ def brief(value: object) -> str:
 class Bootstrapper:
     """Sans-IO: says whom to ask next while we are not in the network, ever more slowly, for ever.
 
-    Each round takes other nodes, in random order, until all have had a turn.
+    Each round takes other nodes, in random order, until all have had a turn. In the network over TCP
+    relays alone, it goes on asking over UDP: a toxcore that never reached a node that way stops
+    trying, and would stay on relays on a machine that has moved to a network that lets UDP through.
     """
 
     def __init__(
@@ -149,7 +151,7 @@ class Bootstrapper:
 
     def due(self, now: float, connection: Connection) -> list[Contact]:
         """Whom to ask now; mostly nobody. Cheap, to be called several times a second."""
-        if connection is not Connection.NONE:
+        if connection is Connection.UDP:
             self._rounds = 0
             self._due_s = now + FIRST_PAUSE_S  # toxcore's own attempts come first when we drop out
             self._ready.clear()
@@ -161,6 +163,8 @@ class Bootstrapper:
             self._due_s = now + min(FIRST_PAUSE_S * 2.0**self._rounds, LONGEST_PAUSE_S)
             self._rounds = min(self._rounds + 1, 16)
         contacts, self._ready = self._ready, []
+        if connection is Connection.TCP:
+            return [replace(contact, tcp_ports=()) for contact in contacts]
         return contacts
 
     def _choose(self, count: int) -> Iterator[BootstrapNode]:
