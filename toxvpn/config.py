@@ -69,3 +69,10 @@ class UpOptions(NodeOptions):
     address: IPv4Interface | None = None
     mtu: int | None = None
     interface: str = INTERFACE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions(NodeOptions):
+    """`toxvpn run`: everything that the file switches on, in one process with one identity."""
+
+    config_file: Path

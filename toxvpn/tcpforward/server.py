@@ -1,5 +1,7 @@
 """The serving side of forwards: what a peer may reach, and the connection to it."""
 
+from collections.abc import Mapping
+
 from ..tox.peer import Peer
 from .ends import End, SocketEnd
 from .rules import Rules
@@ -7,11 +9,17 @@ from .target import connect_target
 
 
 class Server:
-    """`serve` is what the roads call for a peer's request."""
+    """`serve` is what the roads call for a peer's request.
 
-    def __init__(self, rules: Rules) -> None:
+    `rules` are for every peer that has none of its own in `grants` (by public key). Both may be
+    replaced at any time: streams that are open stay open.
+    """
+
+    def __init__(self, rules: Rules, grants: Mapping[bytes, Rules] | None = None) -> None:
         self.rules = rules
+        self.grants: Mapping[bytes, Rules] = grants or {}
 
     async def serve(self, peer: Peer, host_untrusted: str, port: int) -> End:
         """Raises TargetRefusedError."""
-        return SocketEnd(await connect_target(host_untrusted, port, self.rules))
+        rules = self.grants.get(peer.public_key, self.rules)
+        return SocketEnd(await connect_target(host_untrusted, port, rules))

@@ -65,7 +65,16 @@ class Admission:
         self._logged = 0
 
     def start(self) -> None:
-        """Brings toxcore's friend list in line with what is authorised today."""
+        self.settle()
+        self._node.subscribe(self._hear)
+
+    def reconfigure(self, authority: Authority) -> None:
+        """Another configuration is in force: whom it does not cover is removed, at once."""
+        self._authority = authority
+        self.settle()
+
+    def settle(self) -> None:
+        """Brings toxcore's friend list in line with what is authorised now."""
         gone = self._book.settle(self._authority, self._wall())
         for peer in self._node:
             if peer.public_key not in self._book:
@@ -74,8 +83,7 @@ class Admission:
         for public_key in self._book:
             self._node.accept(public_key)
         if gone:
-            log.info("%d friends of an earlier run are not authorised any more: removed", len(gone))
-        self._node.subscribe(self._hear)
+            log.info("%d friends are not authorised any more: removed", len(gone))
         self._changed()
 
     def admit(self, key: bytes, grant: Grant) -> Peer:

@@ -35,13 +35,15 @@ PLAIN_MESSAGE = b"auto-toxvpn"
 class ConfiguredPeer:
     """Without `nospam` (4 bytes) the Tox ID is not known: that peer is let in but cannot be asked.
 
-    `invite` is what it invited us with; dropped once it has let us in.
+    `invite` is what it invited us with; dropped once it has let us in. `secret` is what to ask this
+    peer with instead of the shared one; the file does not keep it.
     """
 
     public_key: bytes
     nospam: bytes | None = None
     name: str | None = None
     invite: Invite | None = field(default=None, repr=False)
+    secret: bytes | None = field(default=None, repr=False)
 
     @property
     def tox_id(self) -> ToxId | None:
@@ -56,6 +58,7 @@ class ConfiguredPeer:
         """What to ask it with: its invite unless that has expired, or the shared secret, or nothing."""
         if self.invite is not None and now < self.invite.expires:
             return invites.request_message(self.invite.secret)
+        secret = secret if self.secret is None else self.secret
         return PLAIN_MESSAGE if secret is None else friend_request_message(secret)
 
 
@@ -113,6 +116,7 @@ def merged(peers: Peers, new: ConfiguredPeer) -> dict[bytes, ConfiguredPeer]:
             nospam=new.nospam if new.nospam is not None else old.nospam,
             name=new.name if new.name is not None else old.name,
             invite=new.invite if new.invite is not None else old.invite,
+            secret=new.secret if new.secret is not None else old.secret,
         )
     for other in peers.values():
         if new.name is not None and other.public_key != new.public_key and same_name(other.name, new.name):

@@ -55,7 +55,7 @@ class Roster:
         self._asked: set[bytes] = set()
         self.members = Members(directory, book, wall, random)
         self._run_peers = self._checked(run_peers)
-        authority = replace(authority, peers=frozenset(self.peers()))
+        authority = self._with_peers(authority)
         self.admission = Admission(node, authority, book, changed, wall, self.members.redeem)
 
     def start(self) -> None:
@@ -64,6 +64,22 @@ class Roster:
         self._node.subscribe(self._hear)
         for peer in self.peers().values():
             self._ask(peer)
+
+    def reconfigure(self, authority: Authority, run_peers: Iterable[ConfiguredPeer]) -> None:
+        """Another configuration is in force. Peers that it does not change are not disturbed.
+
+        Raises UsageError when our own key is among `run_peers`; then nothing has changed.
+        """
+        before = self.peers()
+        self._run_peers = self._checked(run_peers)
+        self._secret, self._whitelist = authority.secret, authority.whitelist
+        self.admission.reconfigure(self._with_peers(authority))
+        for public_key, peer in self.peers().items():
+            if before.get(public_key) != peer:
+                self._ask(peer)
+
+    def _with_peers(self, authority: Authority) -> Authority:
+        return replace(authority, peers=frozenset(self.peers()))
 
     @property
     def own_key(self) -> bytes:

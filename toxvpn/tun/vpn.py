@@ -7,6 +7,7 @@ is taken back by `close`, and by the next start after a kill (netconf.py).
 
 import contextlib
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv4Network, IPv6Address, IPv6Interface
 from pathlib import Path
@@ -46,8 +47,17 @@ class VpnOptions:
 class Vpn:
     """Raises on construction what a person should be told, with nothing left behind."""
 
-    def __init__(self, node: Node, announcement: Announcement, options: VpnOptions, journal: Path) -> None:
+    def __init__(
+        self,
+        node: Node,
+        announcement: Announcement,
+        options: VpnOptions,
+        journal: Path,
+        belongs: Callable[[bytes], bool] = lambda public_key: True,
+    ) -> None:
+        """`belongs` says whether the friend of that public key is on the network."""
         self._node = node
+        self._belongs = belongs
         self.closed = False
         self.ipv6: IPv6Address = overlay_ipv6(node.tox.public_key)
         with contextlib.ExitStack() as undo:
@@ -75,8 +85,7 @@ class Vpn:
             network.add_route(self.device.name, OVERLAY_IPV6)
             self._undo = undo.pop_all()
         announcement.set(ip6=self.ipv6, mtu=options.mtu)
-        for peer in node:
-            self.router.add(peer)
+        self.review()
         node.subscribe(self._hear)
         self._pump = PacketPump(node, self.datapath, self.device.fd)
 
@@ -95,9 +104,16 @@ class Vpn:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
+    def review(self) -> None:
+        """Asks again who belongs: peers come and go without disturbing the others."""
+        for peer in self._node:
+            if self._belongs(peer.public_key):
+                self.router.add(peer)
+            else:
+                self.router.remove(peer.public_key)
+
     def _hear(self, event: Event) -> None:
-        """Every friend of the node belongs to the VPN: admission decided that."""
-        if isinstance(event, PeerConnection):
+        if isinstance(event, PeerConnection) and self._belongs(event.peer.public_key):
             self.router.add(event.peer)
         self.router.hear(event)
 
