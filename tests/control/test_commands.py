@@ -11,6 +11,7 @@ from toxvpn.control.commands import Commands
 from toxvpn.control.server import ControlServer
 from toxvpn.control.status import PeerState
 from toxvpn.errors import PathError, PeerOfflineError, PeerRefusedError, UsageError
+from toxvpn.testing.fake_nodes import until
 from toxvpn.testing.fake_status import ALICE, BOB, CAROL, busy
 
 
@@ -112,8 +113,7 @@ async def test_wait_returns_when_it_is_so_already(running: Running, ask: Any) ->
 
 async def begun(running: Running) -> None:
     """Until the daemon waits for a change."""
-    while not running.commands._change._waiters:
-        await asyncio.sleep(0.001)
+    await until(lambda: running.commands._change._waiters)
 
 
 async def test_wait_for_one_that_is_away(running: Running, ask: Any) -> None:
@@ -130,6 +130,7 @@ async def test_wait_for_its_addresses(running: Running, ask: Any) -> None:
     running.change(BOB, introduced=False)
     waiting = asyncio.create_task(ask("wait", peers=["bob"]))
     await begun(running)
+    assert not waiting.done()
     running.change(BOB, introduced=True)
     await waiting
 

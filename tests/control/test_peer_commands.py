@@ -72,7 +72,7 @@ async def controlled(machine: Machine, roster: Roster | None) -> AsyncIterator[N
     commands = Commands(server, machine, machine.ping, machine.stopped.set)
     machine.node.subscribe(commands.changed)
     if roster is not None:
-        PeerCommands(server, roster, commands.changed)
+        PeerCommands(server, roster)
     await server.start()
     yield
     server.close()

@@ -7,6 +7,7 @@ import pytest
 from toxvpn.testing.fake_nodes import Network, until
 from toxvpn.tox.admission import LOGGED_REFUSALS_PER_MINUTE, Admission
 from toxvpn.tox.friends import Authority, FriendBook, Grant
+from toxvpn.tox.invites import InviteVerdict
 from toxvpn.tox.node import Node
 from toxvpn.wire.secret import friend_request_message
 
@@ -98,6 +99,41 @@ async def test_friends_of_the_savedata_without_a_record_are_removed(network: Net
     node = network.node(friends=[bytes([7]) * 32])
     Admission(node, Authority(secret=SECRET), FriendBook(), lambda: None, lambda: 0).start()
     assert list(node) == []
+
+
+async def test_a_person_may_admit_and_dismiss(network: Network) -> None:
+    client = network.node()
+    server = Guarded(network, Authority(peers=frozenset({bytes([7]) * 32})))
+    assert not await asked(server, client, b"hi")
+    (pending,) = server.admission.pending
+    assert (pending.public_key, pending.reason) == (client.tox.public_key, "unknown key")
+    server.admission.admit(client.tox.public_key, Grant.ACCEPT)
+    assert await asked(server, client, b"hi")
+    assert list(server.admission.pending) == []
+    server.admission.dismiss(client.tox.public_key)
+    assert client.tox.public_key not in server.book
+    assert not await asked(server, client, b"hi")
+    server.admission.dismiss(bytes([9]) * 32)  # nobody knows it
+
+
+async def test_an_invite_is_judged_elsewhere(network: Network) -> None:
+    verdicts = {b"good": InviteVerdict.ACCEPTED, b"old": InviteVerdict.EXPIRED}
+    node, book = network.node(), FriendBook()
+    admission = Admission(
+        node,
+        Authority(secret=SECRET),
+        book,
+        lambda: None,
+        lambda: 0.0,
+        lambda _, message: verdicts.get(message),
+    )
+    admission.start()
+    guest, late = network.node(), network.node()
+    guest.reach(node.tox.address, b"good")
+    late.reach(node.tox.address, b"old")
+    await until(lambda: guest.tox.public_key in book and admission.refused)
+    assert book.friends[guest.tox.public_key].by is Grant.INVITE
+    assert admission.refused == {"the invite has expired": 1}
 
 
 async def test_a_flood_does_not_fill_the_log(network: Network, caplog: pytest.LogCaptureFixture) -> None:

@@ -286,6 +286,8 @@ async def test_a_peer_of_this_run_can_be_removed(network: Network) -> None:
     host = Machine(network, None, guest.peer)
     host.roster.remove(guest.digits)
     assert host.roster.peers() == {} and host.node.peer(guest.key) is None
+    await guest.asks(host)
+    assert not guest.sees(host) and host.roster.pending[0].public_key == guest.key
     with pytest.raises(PeerRefusedError):
         host.roster.remove(guest.digits)
 

@@ -14,17 +14,10 @@ from .server import ControlServer
 
 
 class PeerCommands:
-    """Registers its words with `server`. `changed` is told of every change (`Commands.changed`)."""
+    """Registers its words with `server`."""
 
-    def __init__(
-        self,
-        server: ControlServer,
-        roster: Roster,
-        changed: Callable[[], None],
-        wall: Callable[[], float] = time.time,
-    ) -> None:
+    def __init__(self, server: ControlServer, roster: Roster, wall: Callable[[], float] = time.time) -> None:
         self._roster = roster
-        self._changed = changed
         self._wall = wall
         server.register("peer-add", self.add)
         server.register("peer-remove", self.remove)
@@ -36,18 +29,14 @@ class PeerCommands:
     async def add(self, request: Request) -> object:
         """`peer` is a Tox ID, a public key or an invite."""
         peer = parse_peer(request.text("peer"), request.optional_text("name"), self._wall())
-        return self._done(self._roster.add(peer))
+        return described(self._roster.add(peer))
 
     async def remove(self, request: Request) -> object:
         member = self._roster.remove(request.text("peer"))
-        return self._done(member.peer or ConfiguredPeer(member.public_key))
+        return described(member.peer or ConfiguredPeer(member.public_key))
 
     async def accept(self, request: Request) -> object:
-        return self._done(self._roster.accept(request.text("peer"), request.optional_text("name")))
-
-    def _done(self, peer: ConfiguredPeer) -> object:
-        self._changed()
-        return described(peer)
+        return described(self._roster.accept(request.text("peer"), request.optional_text("name")))
 
     async def invite(self, request: Request) -> object:
         lifetime_s = request.optional_number("lifetime_s") or 0

@@ -100,7 +100,7 @@ async def controlled(
     server = ControlServer(make(directory))
     commands = Commands(server, source, ping, run.stopping.set)
     if roster is not None:
-        PeerCommands(server, roster, commands.changed)
+        PeerCommands(server, roster)
     run.node.subscribe(commands.changed)
     await server.start()
     try:
