@@ -6,6 +6,9 @@ import click
 
 VERBS = {
     "up": "Be on the network with the configured peers, until stopped.",
+    "run": "Do all that the configuration says: serve, forward, VPN.",
+    "reload": "Apply what changed in the configuration.",
+    "config": "Check or show the configuration.",
     "down": "Stop the running toxvpn.",
     "status": "Show how it is, and how each peer is reached.",
     "ping": "Measure the round trip to a peer, and tell the path.",

@@ -111,3 +111,14 @@ def usable(peer: PeerState) -> bool:
 
 def ipv4_of(peer: PeerState) -> IPv4Address | None:
     return peer.ipv4
+
+
+class ReloadCommand:
+    """Registers `reload` with `server`: what `reload` did, a line each."""
+
+    def __init__(self, server: ControlServer, reload: Callable[[], list[str]]) -> None:
+        self._reload = reload
+        server.register("reload", self.answer)
+
+    async def answer(self, _: Request) -> object:
+        return self._reload()

@@ -1,10 +1,10 @@
 """The composition root: makes every part from the options, starts them in order, stops them in reverse.
 
-One file per kind of run: serve.py, call.py, up.py; what they share is in base.py (the node and what
+One file per kind of run: serve.py, call.py, up.py, whole.py; what they share is in base.py (the node and what
 keeps it), control.py (what the control socket answers), run.py (signals, the exit code).
 """
 
-from ..config import ClientOptions, ServerOptions, UpOptions
+from ..config import ClientOptions, RunOptions, ServerOptions, UpOptions
 from .run import run
 
 
@@ -27,3 +27,10 @@ def run_up(options: UpOptions) -> int:
     from .up import up
 
     return run(up(options))
+
+
+def run_whole(options: RunOptions) -> int:
+    """`toxvpn run`, until a signal or `toxvpn down`; the exit code. Raises ToxvpnError."""
+    from .whole import whole
+
+    return run(whole(options))

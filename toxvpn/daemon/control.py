@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import Literal
 
-from ..control.commands import Commands
+from ..control.commands import Commands, ReloadCommand
 from ..control.peer_commands import PeerCommands
 from ..control.peerstates import Measured, peer_states
 from ..control.server import ControlServer
@@ -86,7 +86,12 @@ class Source:
 
 @contextlib.asynccontextmanager
 async def controlled(
-    run: Base, directory: Path, source: Source, lossless: LosslessRoad, roster: Roster | None = None
+    run: Base,
+    directory: Path,
+    source: Source,
+    lossless: LosslessRoad,
+    roster: Roster | None = None,
+    reload: Callable[[], list[str]] | None = None,
 ) -> AsyncIterator[None]:
     """Serves the control socket in `directory` meanwhile. Raises ToxvpnError when another one does."""
 
@@ -101,6 +106,8 @@ async def controlled(
     commands = Commands(server, source, ping, run.stopping.set)
     if roster is not None:
         PeerCommands(server, roster)
+    if reload is not None:
+        ReloadCommand(server, reload)
     run.node.subscribe(commands.changed)
     await server.start()
     try:

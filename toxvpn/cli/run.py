@@ -1,0 +1,73 @@
+"""`toxvpn run`: everything that config.toml switches on. From its flags to RunOptions (config.py)."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..config import RunOptions
+from ..configfile import FILE_NAME, Config, load
+from ..errors import UsageError
+from .options import parse_tcp_port, parse_udp_ports
+from .secret import find_secret
+from .shared import NODE, PATH, SHARED, Settings, flag, takes
+
+CONFIG = flag("Common", "--config", "config_file", metavar="FILE", type=PATH,
+              help="The configuration. [default: config.toml in -C DIR, or the usual place]")  # fmt: skip
+
+
+def config_path(settings: Settings, typed: Path | None) -> Path:
+    return (typed or settings.places.config / FILE_NAME).absolute()
+
+
+@click.command("run")
+@takes((CONFIG, *NODE, *SHARED))
+@click.pass_obj
+def command(settings: Settings, /, config_file: Path | None, **typed: Any) -> int:
+    """Do all that the configuration says: serve, forward and be on the VPN, as one.
+
+    In the foreground, until a signal or `toxvpn down`; SIGHUP or `toxvpn reload` applies what changed.
+    """
+    settings.begin()
+    path = config_path(settings, config_file)
+    config = load(path)
+    if config.server is None and config.vpn is None and not config.forwards and not config.peers:
+        raise UsageError(
+            f"{path} switches nothing on: it needs [server], [vpn], [peers.NAME] or [[forwards]]"
+        )
+    return start(build(settings, path, config, **typed))
+
+
+def build(
+    settings: Settings,
+    path: Path,
+    config: Config,
+    *,
+    secret: str | None,
+    secret_file: Path | None,
+    id_file: Path | None,
+    udp_ports: str | None,
+    tcp_port: str | None,
+) -> RunOptions:
+    """Flags go before what the file says about the node. Raises UsageError."""
+    if find_secret(secret, secret_file, os.environ) is not None:
+        raise UsageError(
+            "the secrets of `toxvpn run` are in its configuration: secret_file of [server] and peers"
+        )
+    return RunOptions(
+        directory=settings.directory,
+        nodes_file=settings.nodes_file or config.node.nodes_file,
+        id_file=id_file,
+        udp_ports=config.node.udp_ports if udp_ports is None else parse_udp_ports(udp_ports),
+        tcp_port=config.node.tcp_port if tcp_port is None else parse_tcp_port(tcp_port),
+        toxcore_log=settings.debug > 1,
+        config_file=path,
+    )
+
+
+def start(options: RunOptions) -> int:
+    """The exit code."""
+    from .. import daemon  # the compiled parts and asyncio: only when it is clear what to do
+
+    return daemon.run_whole(options)
