@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from toxvpn.config import ClientOptions, Road, ServerOptions
-from toxvpn.tcpforward.spec import parse_forward, parse_listen, parse_target
+from toxvpn.config import ClientOptions, ServerOptions
+from toxvpn.tcpforward.spec import Road, parse_forward, parse_listen, parse_target
 from toxvpn.wire.toxid import ToxId, parse_tox_id
 
 ID = str(ToxId(bytes(range(32)), b"\1\2\3\4"))

@@ -20,13 +20,22 @@ def command(settings: Settings) -> None:
     """
     settings.begin()
     try:
-        client = connect(settings)
-    except NotRunningError:
+        gone = stop(settings)
+    except NotRunningError:  # or it ended by itself just now
         tell(settings, "toxvpn is not running")
         return
-    with client:
-        process = client.process()
-        client.call("down")
-        gone = client.ended(STOPPING_S) if process is None else process.wait(STOPPING_S)
     if not gone:
         raise ToxvpnError(f"toxvpn was asked to stop and still runs after {STOPPING_S:.0f} s: see its log")
+
+
+def stop(settings: Settings) -> bool:
+    """Whether it is gone in time. Raises NotRunningError, NoPermissionError."""
+    with connect(settings) as client:
+        process = client.process()
+        client.call("down")
+        if process is None:
+            return client.ended(STOPPING_S)
+        try:
+            return process.wait(STOPPING_S)
+        finally:
+            process.close()
