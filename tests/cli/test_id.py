@@ -146,3 +146,20 @@ def test_debug_counts_on_either_side_of_the_verb(toxvpn: Any, tmp_path: Path, ar
     (tmp_path / "file").write_text("")
     ran = toxvpn("-C", tmp_path / "file", *arguments)
     assert ran.code == 78 and "Traceback" in ran.err
+
+
+def test_a_new_nospam_keeps_the_key_and_the_friends(toxvpn: Any, tmp_path: Path, savedata: bytes) -> None:
+    (tmp_path / "tox_save").write_bytes(savedata)
+    before = toxvpn("-C", tmp_path, "id").out.strip()
+    after = toxvpn("-C", tmp_path, "id", "--new-nospam").out.strip()
+    assert after == toxvpn("-C", tmp_path, "id").out.strip()
+    assert after != before and after[:64] == before[:64]
+    tox = Tox(QUIET, (tmp_path / "tox_save").read_bytes())
+    assert len(tox.friend_list()) == 1
+    tox.close()
+
+
+def test_a_new_nospam_is_not_for_an_identity_in_use(toxvpn: Any, tmp_path: Path) -> None:
+    with Identity.open(tmp_path):
+        result = toxvpn("-C", tmp_path, "id", "--new-nospam")
+    assert result.code == 1 and "in use" in result.err

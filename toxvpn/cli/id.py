@@ -1,5 +1,6 @@
 """`toxvpn id`: this machine's Tox ID, alone on stdout; there is one afterwards if there was none."""
 
+import secrets
 import time
 from pathlib import Path
 
@@ -13,14 +14,18 @@ STARTING_S = 5.0
 
 
 @click.command("id")
+@click.option("--new-nospam", is_flag=True, help="Make the ID that is known so far useless for new requests.")
 @takes(SHARED)
 @click.pass_obj
-def command(settings: Settings) -> None:
+def command(settings: Settings, new_nospam: bool) -> None:
     """Print this machine's Tox ID, making an identity if there is none.
 
-    The ID is what others give to -i or --peer. It is not secret.
+    The ID is what others give to -i or --peer. It is not secret; once it has come into wrong hands,
+    --new-nospam changes its last 12 digits: peers that are let in stay, others need the new one.
     """
     settings.begin()
+    if new_nospam:
+        change_nospam(settings.places.data)
     click.echo(tox_id(settings.places.data))
 
 
@@ -40,6 +45,18 @@ def tox_id(directory: Path) -> str:
     try:
         return tox.address.hex().upper()
     finally:
+        tox.close()
+
+
+def change_nospam(directory: Path) -> None:
+    """Raises IdentityInUseError while a toxvpn runs with that identity."""
+    from .._native.options import Options
+    from .._native.toxcore import Tox
+
+    with Identity.open(directory) as identity:
+        tox = Tox(Options(udp=False, local_discovery=False), identity.savedata)
+        tox.nospam = secrets.randbits(32)
+        identity.save(tox.savedata())
         tox.close()
 
 
