@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from toxvpn.errors import NoPermissionError, ToxvpnError
-from toxvpn.tcpforward import listen
+from toxvpn.tcpforward import bind, listen
 from toxvpn.tcpforward.listen import Listener
 from toxvpn.tcpforward.spec import LOOPBACK, Listen
 from toxvpn.testing.fake_nodes import until
@@ -135,14 +135,14 @@ class TestWhatCannotBe:
         assert "\n" not in str(error.value)
 
     async def test_no_ipv6_here(self, accepted: Accepted, monkeypatch: pytest.MonkeyPatch) -> None:
-        real = listen._bind_one
+        real = bind._bind_one
 
         def bind_one(host: str, port: int) -> socket.socket:
             if ":" in host:
                 raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
             return real(host, port)
 
-        monkeypatch.setattr(listen, "_bind_one", bind_one)
+        monkeypatch.setattr(bind, "_bind_one", bind_one)
         listener = Listener(Listen(LOOPBACK, 0), accepted)
         assert len(listener.sockets) == 1
         await listener.close()
@@ -151,7 +151,7 @@ class TestWhatCannotBe:
         def bind_one(host: str, port: int) -> socket.socket:
             raise OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address")
 
-        monkeypatch.setattr(listen, "_bind_one", bind_one)
+        monkeypatch.setattr(bind, "_bind_one", bind_one)
         with pytest.raises(ToxvpnError, match=r"127\.0\.0\.1:5: Cannot assign"):
             Listener(Listen(LOOPBACK, 5), accepted)
 
@@ -159,7 +159,7 @@ class TestWhatCannotBe:
         def bind_one(host: str, port: int) -> socket.socket:
             raise PermissionError(errno.EACCES, "Permission denied")
 
-        monkeypatch.setattr(listen, "_bind_one", bind_one)
+        monkeypatch.setattr(bind, "_bind_one", bind_one)
         with pytest.raises(NoPermissionError, match="below 1024 need root"):
             Listener(Listen(LOOPBACK, 80), accepted)
 

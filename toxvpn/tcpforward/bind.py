@@ -1,0 +1,65 @@
+"""Listening sockets for what -L and -D say, bound before anything is promised (to `listen.py`).
+
+Without the event loop: who hands its listeners to another process (daemon/share) needs no more.
+"""
+
+import errno
+import socket
+
+from ..errors import NoPermissionError, ToxvpnError
+from .spec import Listen, join_host_port
+
+BACKLOG = 1024
+"""A browser or `xargs -P` opens many at once; the kernel caps it at net.core.somaxconn."""
+
+
+def bind(listen: Listen) -> list[socket.socket]:
+    """A non-blocking listener for each address; ::1 may be missing on a machine without IPv6.
+
+    Raises ToxvpnError (in use, no such address) or NoPermissionError (port below 1024).
+    """
+    found: list[socket.socket] = []
+    failures: list[OSError] = []
+    for host in listen.hosts:
+        try:
+            found.append(_bind_one(host, listen.port))
+        except OSError as failure:
+            if failure.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT) or len(listen.hosts) == 1:
+                for other in found:
+                    other.close()
+                raise _told(host, listen.port, failure) from None
+            failures.append(failure)
+    if not found:
+        raise _told(listen.hosts[0], listen.port, failures[0])
+    return found
+
+
+def _bind_one(host: str, port: int) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    bound = socket.socket(family, kind, protocol)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.bind(address)
+        bound.listen(BACKLOG)
+        bound.setblocking(False)
+    except BaseException:
+        bound.close()
+        raise
+    return bound
+
+
+def _told(host: str, port: int, failure: OSError) -> ToxvpnError:
+    where = join_host_port(host, port)
+    if failure.errno == errno.EADDRINUSE:
+        return ToxvpnError(
+            f"cannot listen on {where}: the port is in use; choose another one, or end who has it"
+        )
+    if failure.errno in (errno.EACCES, errno.EPERM):
+        return NoPermissionError(f"cannot listen on {where}: ports below 1024 need root; choose a higher one")
+    return ToxvpnError(
+        f"cannot listen on {where}: {failure.strerror or failure}; give an address of this machine"
+    )
