@@ -56,6 +56,19 @@ def test_accepted_connections_are_the_owners(owner: netio.Hooked) -> None:
         assert sorted(owner.sockets()) == sorted([(fd, False), (accepted, False)])
 
 
+def test_streams_send_small_packets_at_once_made_or_accepted(owner: netio.Hooked) -> None:
+    with owner:
+        kind = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
+        listener = socket.socket(fileno=owner.socket(socket.AF_INET, kind))
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        with socket.create_connection(listener.getsockname()):
+            accepted = socket.socket(fileno=owner.accept(listener.fileno()))
+        for stream in (listener, accepted):
+            assert stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            stream.detach()
+
+
 def test_sockets_made_outside_are_nobodys(owner: netio.Hooked) -> None:
     fd = owner.socket(socket.AF_INET, socket.SOCK_DGRAM)
     assert owner.sockets() == []

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -198,11 +199,22 @@ static void adopt(int fd, bool datagram)
     by_fd[fd] = entry;
 }
 
+/* libtoxcore writes its packets to a relay one by one; Nagle's algorithm holds the second back until the
+   first is acknowledged, which the other side delays by up to 40 ms. Accepted sockets inherit this. */
+static void send_at_once(int fd)
+{
+    const int on = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
 int netio_hook_socket(int domain, int type, int protocol)
 {
     int fd = socket(domain, type, protocol);
     bool internet = domain == AF_INET || domain == AF_INET6;
-    adopt(fd, internet && (type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC)) == SOCK_DGRAM);
+    int kind = type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC);
+    adopt(fd, internet && kind == SOCK_DGRAM);
+    if (internet && kind == SOCK_STREAM && fd >= 0)
+        send_at_once(fd);
     return fd;
 }
 
