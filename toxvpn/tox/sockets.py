@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import select
 import socket
 import stat
 from collections.abc import Callable
@@ -11,7 +12,10 @@ from .._native.toxcore import Tox
 
 
 class SocketWatch:
-    """Keeps the loop's readers in step with toxcore's sockets.
+    """Wakes when something comes in on toxcore's sockets, and keeps in step with which they are.
+
+    It wakes on the arrival (EPOLLET), not for as long as something is there: half a packet from a relay,
+    or a connection that the other side has closed, stays unread until toxcore's own time-outs.
 
     Where the exact list is not to be had (netio's sockets part not in force), it finds the UDP
     socket by its port; relays are then served by the iteration timer alone.
@@ -23,6 +27,7 @@ class SocketWatch:
         self._wake = wake
         self._version: int | None = None
         self._watched: list[int] = []
+        self._arrivals: select.epoll | None = None
         self._to_call: list[Callable[[], None]] = []
 
     def refresh(self) -> None:
@@ -34,11 +39,17 @@ class SocketWatch:
         # a number may have been closed and given to a new socket: register all of them anew
         self.forget()
         self._version = version
+        self._arrivals = select.epoll()
         for fd in found:
-            self._loop.add_reader(fd, self._wake)
+            self._arrivals.register(fd, select.EPOLLIN | select.EPOLLET)
+        self._loop.add_reader(self._arrivals.fileno(), self._arrived, self._arrivals)
         self._watched = found
         if self._to_call:
             self._add_writers()
+
+    def _arrived(self, arrivals: select.epoll) -> None:
+        arrivals.poll(0)
+        self._wake()
 
     def when_writable(self, call: Callable[[], None]) -> None:
         """Calls once when the datagram sockets take data again."""
@@ -61,8 +72,11 @@ class SocketWatch:
     def forget(self) -> None:
         """No more wake-ups until the next `refresh`."""
         self._version = None
+        if self._arrivals is not None:
+            self._loop.remove_reader(self._arrivals.fileno())
+            self._arrivals.close()
+            self._arrivals = None
         for fd in self._watched:
-            self._loop.remove_reader(fd)
             self._loop.remove_writer(fd)
         self._watched = []
 

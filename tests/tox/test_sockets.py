@@ -1,0 +1,132 @@
+"""Waking on sockets that toxcore would read: real ones, with a stub for the handle."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Iterator
+from typing import cast
+
+import pytest
+
+from toxvpn._native.toxcore import Tox
+from toxvpn.tox.sockets import SocketWatch
+
+LOOP_ROUNDS = 20
+
+
+class Handle:
+    """What SocketWatch asks of a Tox handle."""
+
+    def __init__(self, *watched: socket.socket) -> None:
+        self.watched = list(watched)
+        self.sockets_version = 1
+
+    def sockets(self) -> list[tuple[int, bool]]:
+        return [(sock.fileno(), sock.type == socket.SOCK_DGRAM) for sock in self.watched]
+
+    def replace(self, *watched: socket.socket) -> None:
+        self.watched = list(watched)
+        self.sockets_version += 1
+
+
+class Awake:
+    """A watch on a handle; `count` says how often it woke."""
+
+    def __init__(self, handle: Handle) -> None:
+        self.count = 0
+        self.watch = SocketWatch(cast(Tox, handle), asyncio.get_running_loop(), self._wake)
+        self.watch.refresh()
+
+    def _wake(self) -> None:
+        self.count += 1
+
+    async def settle(self) -> int:
+        """How often it woke in some rounds of the loop."""
+        before = self.count
+        for _ in range(LOOP_ROUNDS):
+            await asyncio.sleep(0)
+        return self.count - before
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    near, far = socket.socketpair()
+    with near, far:
+        yield near, far
+
+
+@pytest.fixture
+def other_pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with near, far:
+        yield near, far
+
+
+Pair = tuple[socket.socket, socket.socket]
+
+
+async def test_wakes_for_every_arrival_on_any_socket(pair: Pair, other_pair: Pair) -> None:
+    (near, far), (other_near, other_far) = pair, other_pair
+    awake = Awake(Handle(near, other_near))
+    assert await awake.settle() == 0
+    for sender, receiver in ((far, near), (other_far, other_near), (far, near)):
+        sender.send(b"packet")
+        assert await awake.settle() == 1
+        receiver.recv(100)
+    awake.watch.forget()
+
+
+async def test_half_a_packet_left_unread_keeps_nobody_awake(pair: Pair) -> None:
+    near, far = pair
+    awake = Awake(Handle(near))
+    far.send(b"half")
+    assert await awake.settle() == 1
+    far.send(b"the rest")
+    assert await awake.settle() == 1
+    awake.watch.forget()
+
+
+async def test_a_connection_closed_by_the_other_side_wakes_once(pair: Pair) -> None:
+    near, far = pair
+    awake = Awake(Handle(near))
+    far.close()
+    assert await awake.settle() == 1
+    assert await awake.settle() == 0
+    awake.watch.forget()
+
+
+async def test_what_came_before_the_socket_was_known_wakes_too(pair: Pair, other_pair: Pair) -> None:
+    (near, far), (other_near, _) = pair, other_pair
+    handle = Handle(other_near)
+    awake = Awake(handle)
+    far.send(b"packet")
+    assert await awake.settle() == 0
+    handle.replace(near)
+    awake.watch.refresh()
+    assert await awake.settle() == 1
+    awake.watch.forget()
+
+
+async def test_a_number_given_to_another_socket_is_watched_anew(pair: Pair, other_pair: Pair) -> None:
+    (near, _), (other_near, other_far) = pair, other_pair
+    handle = Handle(near)
+    awake = Awake(handle)
+    number = near.fileno()
+    near.close()
+    with socket.socket(fileno=os.dup2(other_near.fileno(), number)) as renumbered:
+        handle.replace(renumbered)
+        awake.watch.refresh()
+        other_far.send(b"packet")
+        assert await awake.settle() == 1
+        awake.watch.forget()
+
+
+async def test_nothing_wakes_after_forget_until_refresh(pair: Pair) -> None:
+    near, far = pair
+    awake = Awake(Handle(near))
+    awake.watch.forget()
+    far.send(b"packet")
+    assert await awake.settle() == 0
+    awake.watch.refresh()
+    assert await awake.settle() == 1
+    awake.watch.forget()
