@@ -9,6 +9,7 @@ from pathlib import Path
 
 from .tcpforward.spec import Forward, Listen, Road, Target
 from .tox.peers import ConfiguredPeer
+from .wire.invite import Invite
 from .wire.toxid import ToxId
 
 INTERFACE = "toxvpn0"
@@ -46,14 +47,27 @@ class ServerOptions(NodeOptions):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientOptions(NodeOptions):
-    """`toxvpn -i ID ...`: forwards and SOCKS5 proxies together, or the pipe alone, or the ping alone."""
+    """`toxvpn -i ID ...`: forwards and SOCKS5 proxies together, or the pipe alone, or the ping alone.
+
+    `invite` is what to ask the server with. `kept`: with the identity of the usual places, not a passing one.
+    `share`: on a node that other commands of this user to this server use too, where that can be.
+    """
 
     server: ToxId
+    invite: Invite | None = field(default=None, repr=False)
+    kept: bool = False
     forwards: tuple[Forward, ...] = ()
     socks: tuple[Listen, ...] = ()
     pipe: Target | None = None
     ping: bool = False
     road: Road = Road.AUTO
+    share: bool = True
+
+    @property
+    def listens(self) -> list[tuple[Listen, Target | None]]:
+        """Where to listen, and the target; None: what a SOCKS5 client asks for."""
+        forwards = [(forward.listen, forward.target) for forward in self.forwards]
+        return [*forwards, *((listen, None) for listen in self.socks)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
