@@ -90,3 +90,17 @@ class RunOptions(NodeOptions):
     """`toxvpn run`: everything that the file switches on, in one process with one identity."""
 
     config_file: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoctorOptions(NodeOptions):
+    """`toxvpn doctor`: `directory` has the identity to use, None takes a passing one.
+
+    `runtime` is where a running toxvpn that knows the peer has its control socket. `timeout_s` is for
+    getting on the network, and once more for reaching the peer.
+    """
+
+    peer: ConfiguredPeer | None = None
+    target: Target | None = None
+    runtime: Path | None = None
+    timeout_s: float = 60.0

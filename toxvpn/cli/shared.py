@@ -76,10 +76,13 @@ def flag(heading: str, *declarations: str, **attributes: Any) -> Decorator:
     return click.option(*declarations, cls=Option, heading=heading, **attributes)
 
 
-NODE: tuple[Decorator, ...] = (
+SECRET: tuple[Decorator, ...] = (
     flag("Common", "-s", "secret", metavar="SECRET", help="The shared secret; others can see it here."),
     flag("Common", "--secret-file", metavar="FILE", type=PATH,
          help="Read it from FILE, or leave it in TOXVPN_SHARED_SECRET or TUNTOX_SHARED_SECRET."),
+)  # fmt: skip
+NODE: tuple[Decorator, ...] = (
+    *SECRET,
     flag("Common", "-I", "id_file", metavar="FILE", type=PATH,
          help="Write our Tox ID to FILE as soon as it is known."),
     flag("Common", "-u", "udp_ports", metavar="FIRST:LAST", help="UDP ports to try."),

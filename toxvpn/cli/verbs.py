@@ -17,6 +17,7 @@ VERBS = {
     "invite": "Print an invite that lets one machine join.",
     "join": "Join the machine that printed an invite.",
     "id": "Print this machine's Tox ID.",
+    "doctor": "Name the first layer that fails, and what to do about it.",
 }
 
 

@@ -1,0 +1,126 @@
+"""The doctor on a real Tox network in which one layer after the other is broken: it names that one."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from forwards import TOXVPN, USER, WITH_SECRET, Client, Server, private_directory
+from lab import Host, Lab, apps
+
+from toxvpn.testing.fake_tox import FakeNetwork, FakeTox
+
+IMPATIENT = ("--timeout", "12")
+"""Where an answer will not come; one that comes takes 3 s."""
+ECHO = f"localhost:{apps.ECHO_PORT}"
+
+
+@dataclass(frozen=True)
+class Scene:
+    lab: Lab
+    server: Server
+    laptop: Host
+
+    def doctor(self, *arguments: str, host: Host | None = None, secret: str | None = None) -> dict[str, Any]:
+        """What it says, with the exit code checked against what it says."""
+        env = WITH_SECRET if secret is None else {"TOXVPN_SHARED_SECRET": secret}
+        argv = [*TOXVPN, "-b", str(self.lab.nodes_json), "doctor", "--json", *arguments]
+        ran = (host or self.laptop).run(argv, user=USER, env=env, check=False, timeout_s=120)
+        told: dict[str, Any] = json.loads(ran.stdout)
+        assert told["exit_code"] == ran.returncode, ran.stderr
+        return told
+
+
+@pytest.fixture(scope="module")
+def scene(_shared_network: Lab) -> Iterator[Scene]:
+    """A server behind a NAT, and a laptop behind another one."""
+    lab = _shared_network
+    outer = lab.nat("clinic"), lab.nat("cottage")
+    host, laptop = outer[0].host("practice"), outer[1].host("patient")
+    apps.echo_server(host)
+    server = Server(lab, host, private_directory(host, "server"), env=WITH_SECRET)
+    server.wait_for("Tox network: udp")
+    yield Scene(lab, server, laptop)
+    for each in (host, laptop, *outer):
+        lab.remove(each)
+
+
+def layers(told: dict[str, Any]) -> dict[str, str]:
+    return {each["layer"]: each["status"] for each in told["layers"]}
+
+
+def test_all_is_well(scene: Scene) -> None:
+    told = scene.doctor("-i", scene.server.tox_id, "--target", ECHO)
+    assert (told["problem"], told["exit_code"]) == (None, 0), told
+    assert set(layers(told).values()) == {"ok"}
+
+
+def test_without_a_peer_it_looks_at_this_machine_alone(scene: Scene) -> None:
+    told = scene.doctor()
+    assert told["exit_code"] == 0
+    assert layers(told)["own-status"] == "ok" and layers(told)["friend-request"] == "skipped"
+
+
+def test_no_bootstrap_node_can_be_reached(scene: Scene) -> None:
+    island = scene.lab.host("island")
+    island.down()
+    told = scene.doctor("-i", scene.server.tox_id, host=island)
+    assert (told["problem"], told["exit_code"]) == ("bootstrap", 5)
+    assert layers(told)["own-status"] == "skipped"
+
+
+def test_udp_is_blocked(scene: Scene) -> None:
+    """It works all the same, and that is said too."""
+    hotel = scene.lab.host("hotel")
+    hotel.block_udp()
+    told = scene.doctor("-i", scene.server.tox_id, "--target", ECHO, host=hotel)
+    assert (told["problem"], told["exit_code"]) == ("udp", 6)
+    [udp] = [each for each in told["layers"] if each["layer"] == "udp"]
+    assert udp["status"] == "limited" and "TCP relays only" in udp["detail"]
+    assert (layers(told)["path"], layers(told)["target"]) == ("limited", "ok")
+
+
+def test_the_secret_is_wrong(scene: Scene) -> None:
+    told = scene.doctor("-i", scene.server.tox_id, *IMPATIENT, secret="a guess")
+    assert (told["problem"], told["exit_code"]) == ("friend-request", 5)
+    assert re.search("ignored: the secret is wrong", scene.server.said())  # where the advice sends one
+
+
+def test_the_server_does_not_run(scene: Scene) -> None:
+    nobody = FakeTox(FakeNetwork())
+    told = scene.doctor("-i", nobody.address.hex().upper(), *IMPATIENT)
+    nobody.close()
+    assert (told["problem"], told["exit_code"]) == ("friend-request", 5)
+
+
+def test_the_target_refuses(scene: Scene) -> None:
+    told = scene.doctor("-i", scene.server.tox_id, "--target", "localhost:9")
+    assert (told["problem"], told["exit_code"]) == ("target", 1)
+    assert "connection refused" in told["layers"][-1]["detail"]
+    assert layers(told)["road"] == "ok"
+
+
+def test_a_running_toxvpn_is_asked(scene: Scene) -> None:
+    directory = private_directory(scene.laptop, "client")
+    client = Client(
+        scene.lab, scene.laptop, "client", scene.server.tox_id, "-L", f"7007:{ECHO}", "-C", str(directory),
+        env=WITH_SECRET,
+    )  # fmt: skip
+    client.wait_for("peer [0-9A-F]{8}: udp")
+    told = scene.doctor("-C", str(directory), scene.server.tox_id[:16])
+    assert (told["problem"], told["exit_code"]) == (None, 0), told
+    assert (layers(told)["protocol"], layers(told)["road"]) == ("ok", "skipped")
+    client.stop()
+
+
+def test_a_kept_peer_is_asked_with_the_kept_identity_which_stays_as_it_is(scene: Scene) -> None:
+    directory = private_directory(scene.laptop, "kept")
+    toxvpn = [*TOXVPN, "-C", str(directory)]
+    scene.laptop.run([*toxvpn, "id"], user=USER)
+    scene.laptop.run([*toxvpn, "peer", "add", scene.server.tox_id, "--name", "box"], user=USER)
+    before = {path.name: path.read_bytes() for path in directory.iterdir() if path.name != "lock"}
+    told = scene.doctor("-C", str(directory), "box")
+    assert (told["problem"], told["exit_code"]) == (None, 0), told
+    assert before == {path.name: path.read_bytes() for path in directory.iterdir() if path.name != "lock"}

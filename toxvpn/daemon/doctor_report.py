@@ -1,0 +1,390 @@
+"""What the doctor makes of what it saw, sans-IO: an observation of each layer in, one report out.
+
+A layer is `ok`; or `limited`: it works, but less well than it could; or `failed`, and then those after
+it are `skipped`, for each needs the ones before. Neighbours: doctor.py and doctor_running.py look,
+cli/doctor.py shows.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from ..errors import ConfigError, PathError, PeerOfflineError, PeerRefusedError, ToxvpnError
+from ..wire.socks5 import ReplyCode
+
+SCHEMA = 1
+
+
+class Layer(StrEnum):
+    """In the order in which each rests on those before it."""
+
+    LIBRARY = "library"
+    PRIVATE_STACK = "private-stack"
+    NODES = "nodes"
+    BOOTSTRAP = "bootstrap"
+    UDP = "udp"
+    OWN_STATUS = "own-status"
+    FRIEND_REQUEST = "friend-request"
+    PATH = "path"
+    PROTOCOL = "protocol"
+    ROAD = "road"
+    TARGET = "target"
+
+
+class State(StrEnum):
+    OK = "ok"
+    LIMITED = "limited"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """`fix` is what to do about it; `seconds` is how long looking took."""
+
+    layer: Layer
+    state: State
+    detail: str
+    fix: str | None = None
+    exit_code: int = 0
+    seconds: float | None = None
+
+
+def ok(layer: Layer, detail: str) -> Finding:
+    return Finding(layer=layer, state=State.OK, detail=detail)
+
+
+def limited(layer: Layer, detail: str, fix: str) -> Finding:
+    return Finding(layer=layer, state=State.LIMITED, detail=detail, fix=fix, exit_code=PathError.exit_code)
+
+
+def failed(layer: Layer, detail: str, fix: str | None, kind: type[ToxvpnError]) -> Finding:
+    return Finding(layer=layer, state=State.FAILED, detail=detail, fix=fix, exit_code=kind.exit_code)
+
+
+class Observation(Protocol):
+    """What was seen of one layer."""
+
+    def finding(self) -> Finding: ...
+
+
+# -- this machine ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LibrarySeen:
+    """`off`: the parts of our network under libtoxcore that are not in force, and why."""
+
+    toxvpn: str
+    libtoxcore: str
+    off: Mapping[str, str] = field(default_factory=dict)
+
+    def finding(self) -> Finding:
+        without = "; ".join(f"{part} is not in force: {reason}" for part, reason in self.off.items())
+        detail = f"toxvpn {self.toxvpn}, libtoxcore {self.libtoxcore}, "
+        return ok(Layer.LIBRARY, detail + (without or "all parts in force"))
+
+
+SYSCTLS = {
+    "kernel.unprivileged_userns_clone": "1",
+    "kernel.apparmor_restrict_unprivileged_userns": "0",
+    "user.max_user_namespaces": "15000",
+}
+"""What `private_stack` asks for where one of these is in its way (tcpforward/stack_helper.py)."""
+IN_A_CONTAINER = (
+    "in a container give it --device /dev/net/tun and --cap-add NET_ADMIN, elsewhere 'modprobe tun' as root"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateStackSeen:
+    """`missing`: why there is none; None where it could be had."""
+
+    missing: str | None
+
+    def finding(self) -> Finding:
+        if self.missing is None:
+            return ok(Layer.PRIVATE_STACK, "forwards can take the fast road")
+        for name, value in SYSCTLS.items():
+            if name in self.missing:
+                fix = f"as root: sysctl -w {name}={value}"
+                break
+        else:
+            fix = IN_A_CONTAINER
+        return limited(Layer.PRIVATE_STACK, f"forwards take the slow road: {self.missing.rstrip('.')}", fix)
+
+
+# -- the network ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class NodesSeen:
+    """The list of bootstrap nodes: how many, and which of their names have no address."""
+
+    total: int
+    source: str
+    unresolved: tuple[str, ...] = ()
+    addresses: int = 0
+
+    def finding(self) -> Finding:
+        listed = f"{self.total} bootstrap nodes in {self.source}"
+        if not self.addresses:
+            return failed(
+                Layer.NODES,
+                f"{listed}, and no name of them can be resolved ({', '.join(self.unresolved[:3])}, …)",
+                "see whether this machine can resolve names at all: getent hosts " + self.unresolved[0],
+                ConfigError,
+            )
+        without = f", {len(self.unresolved)} of their names without an address" if self.unresolved else ""
+        return ok(Layer.NODES, listed + without)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BootstrapSeen:
+    """Of `asked` nodes, how many answered over UDP, and how many as TCP relays.
+
+    `path` is our own connection by then: who is in the network has found a node, whatever the others do.
+    """
+
+    asked: int
+    udp: int
+    tcp: int
+    path: str = "none"
+
+    def finding(self) -> Finding:
+        if self.udp or self.tcp or self.path != "none":
+            answered = f"of {self.asked} nodes, {self.udp} answer over UDP and {self.tcp} as TCP relays"
+            return ok(Layer.BOOTSTRAP, answered)
+        return failed(
+            Layer.BOOTSTRAP,
+            f"none of {self.asked} nodes answers, over UDP or TCP",
+            "see whether this machine reaches the Internet, and whether the list is right: "
+            "-b FILE gives another one, as nodes.tox.chat/json has it",
+            PeerOfflineError,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class UdpSeen:
+    """Whether datagrams come back."""
+
+    bootstrap: BootstrapSeen
+
+    @property
+    def through(self) -> bool:
+        return self.bootstrap.udp > 0 or self.bootstrap.path == "udp"
+
+    def finding(self) -> Finding:
+        if self.through:
+            return ok(Layer.UDP, "datagrams come back")
+        return limited(
+            Layer.UDP,
+            "no datagram comes back: everything goes over TCP relays only, which is slow",
+            "let UDP out through the firewall (to any port, or at least to 33445)",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class OwnStatusSeen:
+    """`waited_s` None: nobody has waited, a running toxvpn was asked."""
+
+    path: str
+    waited_s: float | None
+
+    def finding(self) -> Finding:
+        if self.path != "none":
+            return ok(Layer.OWN_STATUS, f"on the Tox network, {WORDS[self.path]}")
+        return failed(
+            Layer.OWN_STATUS,
+            f"not on the Tox network{after(self.waited_s)}, though nodes answer",
+            "try other nodes (-b FILE); with -d it tells what becomes of each attempt",
+            PeerOfflineError,
+        )
+
+
+def after(waited_s: float | None) -> str:
+    return " yet" if waited_s is None else f" after {waited_s:.0f} s"
+
+
+WORDS = {"udp": "over UDP", "tcp-relay": "over TCP relays only", "none": "not connected"}
+
+
+# -- the peer -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FriendRequestSeen:
+    """`asked`: a request was sent; `secret`: with the shared secret in it. `waited_s` as in OwnStatusSeen."""
+
+    peer: str
+    online: bool
+    waited_s: float | None
+    asked: bool = True
+    secret: bool = True
+
+    def finding(self) -> Finding:
+        if self.online:
+            return ok(Layer.FRIEND_REQUEST, f"{self.peer} has let us in and is online")
+        sent = "sent" if self.asked else "not sent, as only its key is known"
+        return failed(
+            Layer.FRIEND_REQUEST,
+            f"{self.peer} has not answered{after(self.waited_s)} (request {sent}): it is not running, "
+            "not on the network, or does not let us in",
+            "on the other machine: see that toxvpn runs, that its ID is the one given here, and that its log "
+            f"and `toxvpn peer list` tell of no refused request; {self._about_the_secret()}",
+            PeerOfflineError,
+        )
+
+    def _about_the_secret(self) -> str:
+        if self.secret:
+            return "only there is told whether the secret is wrong"
+        return "no secret was sent from here: --secret-file FILE gives one"
+
+
+@dataclass(frozen=True, slots=True)
+class PathSeen:
+    """`udp`: whether datagrams get through on our side."""
+
+    path: str
+    waited_s: float | None
+    udp: bool = True
+
+    def finding(self) -> Finding:
+        if self.path == "udp":
+            return ok(Layer.PATH, "direct")
+        if self.path == "none":
+            return failed(Layer.PATH, "the peer was lost again", "ask again", PeerOfflineError)
+        if not self.udp:
+            return limited(Layer.PATH, "over a TCP relay, as UDP is blocked here", "see udp")
+        return limited(
+            Layer.PATH,
+            f"over a TCP relay: no direct way was found{after(self.waited_s)}",
+            "on one of the two routers, forward a UDP port to toxvpn and give it with -u PORT; "
+            "or see that UDP is not blocked on the other side (`toxvpn doctor` there)",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProtocolSeen:
+    """`toxvpn`: it says it is one of ours (None: not known); `wire`: tuntox's version of its answer.
+
+    `rtt_s` is None when it gave no answer.
+    """
+
+    toxvpn: bool | None = None
+    wire: int | None = None
+    rtt_s: float | None = None
+
+    def finding(self) -> Finding:
+        name = {True: "toxvpn", False: "tuntox", None: "toxvpn or tuntox"}[self.toxvpn]
+        if self.rtt_s is None:
+            return failed(
+                Layer.PROTOCOL,
+                "the peer is online and does not answer a ping",
+                "is that Tox ID a toxvpn's or tuntox's, and not a chat program's?",
+                PeerOfflineError,
+            )
+        wire = "" if self.wire is None else f" in tuntox's version {self.wire}"
+        return ok(Layer.PROTOCOL, f"{name}, answered{wire} after {self.rtt_s * 1000:.1f} ms")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoadSeen:
+    """`name` is the road that streams take, `why` the reason for it; `toxvpn`: the peer is one of ours."""
+
+    name: str
+    why: str
+    toxvpn: bool
+
+    def finding(self) -> Finding:
+        detail = f"{self.name}: {self.why}"
+        if self.name == "fast" or not self.toxvpn:  # a tuntox knows no other
+            return ok(Layer.ROAD, detail)
+        return limited(Layer.ROAD, detail, "see private-stack, and `toxvpn doctor` on the other machine")
+
+
+REFUSALS: dict[ReplyCode, tuple[type[ToxvpnError], str]] = {
+    ReplyCode.NOT_ALLOWED: (
+        PeerRefusedError,
+        "on the other machine: allow it in the rules (-f FILE), or serve at all (`toxvpn` alone)",
+    ),
+    ReplyCode.CONNECTION_REFUSED: (
+        ToxvpnError,
+        "on the other machine: start what should listen there, or see which address it listens on",
+    ),
+    ReplyCode.TIMED_OUT: (PeerOfflineError, "is the target up, and does a firewall let the server reach it?"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSeen:
+    """`refusal`: the code and the reason in words; None when it was opened."""
+
+    target: str
+    refusal: tuple[ReplyCode, str] | None = None
+
+    def finding(self) -> Finding:
+        if self.refusal is None:
+            return ok(Layer.TARGET, f"{self.target} takes connections")
+        code, text = self.refusal
+        kind, fix = REFUSALS.get(
+            code, (ToxvpnError, "the name is resolved on the other machine: try it there")
+        )
+        return failed(Layer.TARGET, f"{self.target}: {text}", fix, kind)
+
+
+# -- all of it ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One finding for each layer, in order."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def problem(self) -> Finding | None:
+        """The first layer that fails; when none does, the first that is limited."""
+        for state in (State.FAILED, State.LIMITED):
+            for finding in self.findings:
+                if finding.state is state:
+                    return finding
+        return None
+
+    @property
+    def exit_code(self) -> int:
+        return 0 if self.problem is None else self.problem.exit_code
+
+
+def report(findings: Iterable[Finding], not_asked: Mapping[Layer, str]) -> Report:
+    """With a skipped finding for every layer that was not looked at, `not_asked` saying why."""
+    seen = {finding.layer: finding for finding in findings}
+    broken = any(finding.state is State.FAILED for finding in seen.values())
+    return Report(tuple(seen.get(layer) or _skipped(layer, not_asked, broken) for layer in Layer))
+
+
+def _skipped(layer: Layer, not_asked: Mapping[Layer, str], broken: bool) -> Finding:
+    reason = not_asked.get(layer) or ("a layer below it fails" if broken else "not looked at")
+    return Finding(layer=layer, state=State.SKIPPED, detail=reason)
+
+
+def document(report: Report) -> dict[str, Any]:
+    """What `--json` prints; keys may be added, none will go."""
+    problem = report.problem
+    return {
+        "schema": SCHEMA,
+        "ok": problem is None,
+        "problem": None if problem is None else problem.layer.value,
+        "exit_code": report.exit_code,
+        "layers": [
+            {
+                "layer": each.layer.value,
+                "status": each.state.value,
+                "detail": each.detail,
+                "fix": each.fix,
+                "seconds": None if each.seconds is None else round(each.seconds, 3),
+            }
+            for each in report.findings
+        ],
+    }

@@ -1,0 +1,49 @@
+"""The doctor's questions to a toxvpn that runs already: it holds the identity, and the peer knows it.
+
+In: where its control socket is. Out: findings from its status, and from a ping by it.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from ..control.client import ANSWER_S, Client
+from ..errors import PeerOfflineError
+from ..tox.peers import ConfiguredPeer
+from . import doctor_nodes
+from .doctor_nodes import Addressed
+from .doctor_report import FriendRequestSeen, Layer, OwnStatusSeen, PathSeen, ProtocolSeen, UdpSeen
+from .doctor_walk import Walk
+
+PING_S = 10.0
+
+
+async def ask_running(walk: Walk, nodes: list[Addressed], runtime: Path, peer: ConfiguredPeer | None) -> None:
+    """Up to the protocol: what lies above is the business of its own forwards. Raises Stopped."""
+    with Client(runtime) as client:
+        document: dict[str, Any] = client.call("status")
+        path: str = document["self"]["connection"]
+        bootstrap = await walk.look(Layer.BOOTSTRAP, doctor_nodes.look(nodes, lambda: path))
+        udp = walk.add(UdpSeen(bootstrap)).through
+        walk.add(OwnStatusSeen(path, None))
+        if peer is None:
+            return
+        state = state_of(document, peer)
+        asked = state["friend_request"] is not None
+        walk.add(FriendRequestSeen(peer=peer.short, online=state["online"], waited_s=None, asked=asked))
+        walk.add(PathSeen(state["path"], None, udp))
+        await walk.look(Layer.PROTOCOL, protocol(client, peer))
+
+
+def state_of(document: dict[str, Any], peer: ConfiguredPeer) -> dict[str, Any]:
+    """Its entry; of a peer that has just been removed, what is true of it."""
+    key = peer.public_key.hex().upper()
+    gone = {"online": False, "path": "none", "friend_request": None}
+    return next((each for each in document["peers"] if each["public_key"] == key), gone)
+
+
+async def protocol(client: Client, peer: ConfiguredPeer) -> ProtocolSeen:
+    try:
+        pong = client.call("ping", peer=peer.public_key.hex(), timeout_s=PING_S, answer_s=PING_S + ANSWER_S)
+    except PeerOfflineError:
+        return ProtocolSeen()
+    return ProtocolSeen(rtt_s=pong["rtt_seconds"])
