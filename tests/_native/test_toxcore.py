@@ -295,20 +295,27 @@ def test_close_inside_a_callback_is_safe(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["real", "fake"])
-def test_friend_request_carries_its_message(kind: str) -> None:
+def test_friend_request_carries_its_message_and_another_one_after_a_friendship(kind: str) -> None:
     make = real if kind == "real" else fakes()
     heard = Recorder()
     server, client = make(heard), make(Recorder())
     for end in (server, client):
         end.set_clock_rate(4)
+
+    def heard_of(message: bytes) -> None:
+        ends_s = time.monotonic() + 40
+        while (client.public_key, message) not in heard.requests:
+            assert time.monotonic() < ends_s
+            server.iterate()
+            client.iterate()
+            time.sleep(0.002)
+
     client.bootstrap("127.0.0.1", server.udp_port, server.dht_id)
-    client.friend_add(server.address, b"secret\0")
-    ends_s = time.monotonic() + 40
-    while not heard.requests:
-        assert time.monotonic() < ends_s
-        server.iterate()
-        client.iterate()
-        time.sleep(0.002)
-    assert heard.requests[0] == (client.public_key, b"secret\0")
+    number = client.friend_add(server.address, b"secret\0")
+    heard_of(b"secret\0")
+    client.friend_delete(number)
+    server.friend_delete(server.friend_add_norequest(client.public_key))  # else it would be ignored
+    client.friend_add(server.address, b"another\0")
+    heard_of(b"another\0")
     for end in (server, client):
         end.close()

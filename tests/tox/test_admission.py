@@ -5,10 +5,12 @@ from collections.abc import AsyncIterator
 import pytest
 
 from toxvpn.testing.fake_nodes import Network, until
-from toxvpn.tox.admission import LOGGED_REFUSALS_PER_MINUTE, Admission
-from toxvpn.tox.friends import Authority, FriendBook, Grant
+from toxvpn.tox.admission import JUDGED_AT_ONCE, JUDGED_PER_S, LOGGED_REFUSALS_PER_MINUTE, TOO_MANY, Admission
+from toxvpn.tox.events import FriendRequest
+from toxvpn.tox.friends import MOST_PASSING, Authority, FriendBook, Grant
 from toxvpn.tox.invites import InviteVerdict
 from toxvpn.tox.node import Node
+from toxvpn.tox.pending import MOST_PENDING
 from toxvpn.wire.secret import friend_request_message
 
 SECRET = b"correct horse"
@@ -39,6 +41,7 @@ class Guarded:
 async def asked(server: Guarded, client: Node, message: bytes) -> bool:
     """Whether the client is in after the server has judged its request."""
     before = sum(server.admission.refused.values())
+    server.node.hear_again(client.tox.public_key)  # as it would be some seconds later
     peer = client.reach(server.node.tox.address, message)
     await until(lambda: peer.online or sum(server.admission.refused.values()) > before)
     return peer.online
@@ -143,3 +146,74 @@ async def test_a_flood_does_not_fill_the_log(network: Network, caplog: pytest.Lo
     assert server.admission.refused.total() == LOGGED_REFUSALS_PER_MINUTE + 5
     assert sum("ignored" in line for line in caplog.messages) <= 2 * LOGGED_REFUSALS_PER_MINUTE
     assert "no\0" not in caplog.text and SECRET.decode() not in caplog.text
+
+
+class Flooded(Guarded):
+    """Requests come straight from the node, at times of the test's choice."""
+
+    def __init__(self, network: Network, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__(network, authority)
+        self.now = 5000.0
+        monkeypatch.setattr(self.node, "now", lambda: self.now)
+
+    def hears(self, number: int, message: bytes = b"guess\0", *, last_byte: int = 0) -> None:
+        key = number.to_bytes(31, "little") + bytes([last_byte])
+        self.admission._hear(FriendRequest(key, message))
+
+    @property
+    def judged(self) -> int:
+        return self.admission.refused["the secret is wrong"]
+
+
+async def test_a_flood_is_judged_at_a_bounded_rate(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Flooded(network, Authority(secret=SECRET), monkeypatch)
+    for number in range(1000):
+        server.hears(number)
+    assert server.judged == JUDGED_AT_ONCE
+    assert server.admission.refused[TOO_MANY] == 1000 - JUDGED_AT_ONCE
+    server.hears(7777, friend_request_message(SECRET))  # it comes in the crowd ...
+    assert len(server.book.friends) == 0
+    server.now += 1
+    for number in range(1000):
+        server.hears(number)
+    assert server.judged == JUDGED_AT_ONCE + JUDGED_PER_S
+    server.now += 45
+    server.hears(7777, friend_request_message(SECRET))  # ... and again
+    assert len(server.book.friends) == 1
+
+
+async def test_a_flood_keeps_out_nobody_who_is_known_by_key(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peer, listed = (number.to_bytes(32, "little") for number in (1, 2))
+    authority = Authority(peers=frozenset({peer}), whitelist=frozenset({listed}))
+    server = Flooded(network, authority, monkeypatch)
+    for number in range(10, 1000):
+        server.hears(number)
+    for number in (1, 2):
+        server.hears(number)
+    assert {friend.public_key for friend in server.node} >= {listed, peer}
+    assert server.admission.refused[TOO_MANY] > 0
+
+
+async def test_strangers_fill_no_memory(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Flooded(network, Authority(open=True), monkeypatch)
+    for number in range(20_000):
+        server.now += 0.1
+        server.hears(number)
+    assert len(server.book.friends) == len(list(server.node)) == MOST_PASSING
+    closed = Flooded(network, Authority(secret=SECRET), monkeypatch)
+    for number in range(20_000):
+        closed.now += 0.1
+        closed.hears(number)
+    assert len(list(closed.admission.pending)) == MOST_PENDING
+    assert len(closed.admission.refused) == 1
+
+
+async def test_a_key_that_no_friend_can_have(
+    network: Network, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = Flooded(network, Authority(open=True), monkeypatch)
+    server.hears(1, last_byte=0x80)
+    assert server.admission.refused == {"the key is none": 1}
+    assert server.book.friends == {} and "Traceback" not in caplog.text

@@ -56,13 +56,15 @@ class FakeTox:
         self.queue_packets = QUEUE_PACKETS
         self.bootstrapped: list[tuple[str, int, bytes]] = []
         if savedata is None:
-            savedata = SAVE_HEADER + secrets.token_bytes(36)
+            key = secrets.token_bytes(31) + bytes([secrets.randbelow(128)])  # as X25519 keys end
+            savedata = SAVE_HEADER + key + secrets.token_bytes(4)
         if len(savedata) < 40 or not savedata.startswith(SAVE_HEADER):
             raise SavedataError("NEW_LOAD_BAD_FORMAT", "the savedata is damaged or no Tox savedata")
         self._key_and_nospam = savedata[4:40]
         self._friends: dict[int, bytes] = {}
         self._links: dict[int, Connection] = {}
         self._requests: dict[bytes, bytes] = {}
+        self._heard: set[bytes] = set()
         self._calls: deque[Callable[[Handler], None]] = deque()
         self._wake_read, self._wake_write = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         for end in (self._wake_read, self._wake_write):
@@ -199,8 +201,15 @@ class FakeTox:
 
     def _deliver_request(self, far: "FakeTox", message: bytes) -> None:
         key = self.public_key
-        if self.network.online and far.friend_by_public_key(key) is None:
+        if self.network.online and far.hears_request(key):
             far.hear(lambda handler: handler.on_friend_request(key, message))
+
+    def hears_request(self, key: bytes) -> bool:
+        """Not a friend's, and of anybody else one only, until it has been a friend."""
+        if key in self._heard or self.friend_by_public_key(key) is not None:
+            return False
+        self._heard.add(key)
+        return True
 
     def friend_add_norequest(self, public_key: bytes) -> int:
         self._alive()
@@ -219,6 +228,7 @@ class FakeTox:
         self._alive()
         key = self._friends.pop(number, None)
         self._links.pop(number, None)
+        self._heard.discard(key or b"")
         if key is not None and (far := self.network.members.get(key)) is not None:
             far.wake()
         return key is not None

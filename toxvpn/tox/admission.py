@@ -18,12 +18,19 @@ from .invites import InviteVerdict
 from .node import Node
 from .peer import Peer
 from .pending import Pending
+from .ratelimit import RateLimit
 
 log = logging.getLogger("toxvpn.admission")
 
 LOGGED_REFUSALS_PER_MINUTE = 10
 """Any stranger can send requests: the log must not be theirs to fill."""
+JUDGED_PER_S = 10
+JUDGED_AT_ONCE = 100
+"""Nobody guesses a secret faster than this; who is refused for it may ask again (heard.py)."""
+UNUSED_BIT = 0x80
+"""Of an X25519 key's last byte (RFC 7748 §5): a request can be decrypted with it set, a friend not added."""
 UNKNOWN_KEY = "unknown key"
+TOO_MANY = "too many requests"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +68,7 @@ class Admission:
         self._changed = changed
         self._wall = wall
         self._redeem = redeem
+        self._limit = RateLimit(JUDGED_PER_S, JUDGED_AT_ONCE)
         self._minute = -1
         self._logged = 0
 
@@ -111,7 +119,7 @@ class Admission:
 
     def _hear(self, event: Event) -> None:
         if isinstance(event, FriendRequest):
-            verdict = self._judge(event.public_key, event.message)
+            verdict = self._judge(event.public_key, event.message, self._node.now())
             if isinstance(verdict, Grant):
                 self.admit(event.public_key, verdict)
             else:
@@ -119,11 +127,15 @@ class Admission:
         elif isinstance(event, PeerConnection) and event.peer.public_key in self._book:
             self._book.seen(event.peer.public_key, self._wall())
 
-    def _judge(self, key: bytes, message: bytes) -> Grant | Refusal:
+    def _judge(self, key: bytes, message: bytes, now: float) -> Grant | Refusal:
         """A whitelist and a secret must both be satisfied where both are asked for; an invite is enough."""
         mine = self._authority
         if key in mine.peers:
             return Grant.PEER
+        if key[-1] & UNUSED_BIT:
+            return Refusal("the key is none")
+        if key not in mine.whitelist and not self._limit.take(now):  # a flood does not keep those out
+            return Refusal(TOO_MANY)
         invited = self._redeem(key, message)
         if invited is not None:
             return Grant.INVITE if invited is InviteVerdict.ACCEPTED else Refusal(invited.value)
@@ -138,7 +150,8 @@ class Admission:
 
     def _refuse(self, key: bytes, reason: str) -> None:
         self.refused[reason] += 1
-        self.pending.note(key, reason, self._wall())
+        if reason != TOO_MANY:
+            self.pending.note(key, reason, self._wall())
         minute = int(self._node.now() // 60)
         if minute != self._minute:
             self._minute, self._logged = minute, 0

@@ -7,6 +7,7 @@ call anything. Enters: packets and times. Leaves: events (events.py), lossless p
 """
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -14,8 +15,10 @@ from typing import Protocol
 
 from .._native.results import Connection, SendResult
 from .._native.toxcore import Tox
+from ..errors import ToxvpnError
 from .bootstrap import Contact
 from .events import Event, FriendRequest, PeerConnection, PeerRemoved, PeerStatus, SelfConnection
+from .heard import Heard
 from .pace import Pace
 from .peer import Peer
 from .requests import Requests
@@ -56,6 +59,7 @@ class Node:
         self._pace = Pace() if accelerate else None
         self._rate = 1.0
         self._requests = Requests()
+        self._heard = Heard()
         self._peers: dict[int, Peer] = {}
         self._subscribers: list[Callable[[Event], None]] = []
         self._lossless: dict[int, Lossless] = {}
@@ -132,6 +136,12 @@ class Node:
         if peer.online:
             self._tell(self._changed(peer, Connection.NONE))
         self._tell(PeerRemoved(peer))
+
+    def hear_again(self, public_key: bytes) -> None:
+        """Makes toxcore tell of that key's next request too (heard.py)."""
+        if self.peer(public_key) is None:
+            with contextlib.suppress(ToxvpnError):  # a stranger's key may be none that a friend can have
+                self.tox.friend_delete(self.tox.friend_add_norequest(public_key))
 
     def send_lossless(self, peer: Peer, packet: bytes | bytearray | memoryview) -> SendResult:
         return self.tox.send_lossless(peer.number, packet)
@@ -213,6 +223,8 @@ class Node:
             peer = self.peer(address[:32])
             if peer is not None and not peer.online:
                 self.reach(address, message)
+        for public_key in self._heard.due(now):
+            self.hear_again(public_key)
         if self._pace is not None:
             rate = self._pace.rate(now)
             if rate != self._rate:
@@ -278,6 +290,7 @@ class Node:
         self._inbox.append(SelfConnection(connection))
 
     def on_friend_request(self, public_key: bytes, message: bytes) -> None:
+        self._heard.note(public_key, self.now())
         self._inbox.append(FriendRequest(public_key, message))
 
     def on_friend_name(self, number: int, name: bytes) -> None:

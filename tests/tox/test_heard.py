@@ -1,0 +1,87 @@
+"""A stranger is heard again, on the clock and through the node."""
+
+import pytest
+
+from toxvpn.testing.fake_nodes import Network, until
+from toxvpn.tox.events import Event, FriendRequest
+from toxvpn.tox.heard import AGAIN_S, MOST_HEARD, Heard
+
+KEY = bytes(32)
+
+
+def test_each_once_when_its_time_has_come() -> None:
+    heard = Heard()
+    heard.note(KEY, 100)
+    heard.note(b"later", 101)
+    assert heard.due(99.9 + AGAIN_S) == []
+    assert heard.due(100 + AGAIN_S) == [KEY]
+    assert heard.due(1000) == [b"later"]
+    assert heard.due(2000) == []
+
+
+def test_who_is_heard_again_meanwhile_waits_anew() -> None:
+    heard = Heard()
+    heard.note(KEY, 100)
+    heard.note(KEY, 110)
+    assert heard.due(100 + AGAIN_S) == []
+    assert heard.due(110 + AGAIN_S) == [KEY]
+
+
+def test_it_does_not_grow() -> None:
+    heard = Heard()
+    for number in range(1000):
+        heard.note(number.to_bytes(32), 0)
+    assert len(heard.due(AGAIN_S)) == MOST_HEARD
+
+
+async def test_the_node_hears_a_second_request() -> None:
+    network = Network()
+    server, client = network.node(), network.node()
+    messages: list[bytes] = []
+
+    def hear(event: Event) -> None:
+        if isinstance(event, FriendRequest):
+            messages.append(event.message)
+
+    server.subscribe(hear)
+    try:
+        client.reach(server.tox.address, b"wrong")
+        await until(lambda: messages)
+        client.reach(server.tox.address, b"deaf")
+        for node in (client, server, server):
+            node.turn()
+        assert messages == [b"wrong"]
+        server.hear_again(client.tox.public_key)
+        assert list(server) == [] and server.tox.friend_list() == []
+        client.reach(server.tox.address, b"right")
+        await until(lambda: len(messages) > 1)
+        assert messages == [b"wrong", b"right"]
+    finally:
+        network.close()
+
+
+async def test_it_does_so_by_itself_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = Network()
+    server, client = network.node(), network.node()
+    again: list[bytes] = []
+    monkeypatch.setattr(server, "hear_again", again.append)
+    late = server.now() + AGAIN_S
+    try:
+        client.reach(server.tox.address, b"hi")
+        await until(lambda: server._heard._due_s)
+        monkeypatch.setattr(server, "now", lambda: late + 1)
+        server.turn()
+        assert again == [client.tox.public_key]
+    finally:
+        network.close()
+
+
+async def test_a_friend_stays_one() -> None:
+    network = Network()
+    left, right = network.pair()
+    try:
+        left.hear_again(right.tox.public_key)
+        assert left.peer(right.tox.public_key) is not None
+        left.hear_again(b"no key of a friend's, and too long")
+    finally:
+        network.close()
