@@ -133,3 +133,9 @@ def test_an_address_rule_allows_that_address_alone(address: object, other: objec
     rules = parse_rules(join_host_port(str(address), port), "rules")
     assert rules.allows(str(address), port)
     assert rules.allows(str(other), port) is (canonical(str(other)) == address)
+
+
+def test_rules_of_the_same_lines_are_the_same() -> None:
+    text = "localhost:22\n*.lab:0\n10.0.0.0/8:80\n*:1"
+    assert parse_rules(text, "rules") == parse_rules(text, "others")
+    assert parse_rules(text, "rules") != parse_rules(text + "23", "rules")

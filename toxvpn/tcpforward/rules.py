@@ -19,7 +19,7 @@ never leads around the rules for addresses, and a rule for a name allows that na
 import ipaddress
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import ConfigError
@@ -27,6 +27,8 @@ from .spec import host_is_sane, parse_port, split_fields
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+Matches = Callable[[Address | str], bool]
 
 ANY_PORT = 0
 _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
@@ -37,7 +39,8 @@ _EXPECTED = "expected host:port, e.g. localhost:22, 10.0.0.0/8:0 or [::1]:80"
 class Rule:
     """`matches` takes the host as `canonical` gives it; `port` 0 is any port."""
 
-    matches: Callable[[Address | str], bool]
+    line: str
+    matches: Matches = field(compare=False)
     port: int
     of_addresses: bool
 
@@ -83,7 +86,7 @@ def parse_rules(text: str, source: str) -> Rules:
         if not line:
             continue
         try:
-            rules.append(_rule(line))
+            rules.append(Rule(line, *_rule(line)))
         except ValueError as error:
             raise ConfigError(f"{source}:{number}: {line!r}: {error}; {_EXPECTED}") from None
     return Rules(tuple(rules))
@@ -98,7 +101,8 @@ def canonical(host: str) -> Address | str:
     return getattr(address, "ipv4_mapped", None) or address
 
 
-def _rule(line: str) -> Rule:
+def _rule(line: str) -> tuple[Matches, int, bool]:
+    """Of a Rule: `matches`, `port` and `of_addresses`."""
     fields = split_fields(line)
     if len(fields) != 2:
         raise ValueError("an IPv6 address without brackets" if len(fields) > 2 else "the port is missing")
@@ -111,7 +115,7 @@ def _rule(line: str) -> Rule:
     if not host_is_sane(host):
         raise ValueError("no usable host name")
     if host == "*":
-        return Rule(lambda name: True, number, of_addresses=False)
+        return (lambda name: True), number, False
     if re.fullmatch(r"[0-9.*]+", host):
         raise ValueError("write part of the addresses as a network, e.g. 10.0.0.0/8")
     return _name_rule(host, number)
@@ -124,13 +128,11 @@ def _ipv6_network(text: str) -> ipaddress.IPv6Network:
     return network
 
 
-def _network_rule(network: Network, port: int) -> Rule:
-    return Rule(lambda name: not isinstance(name, str) and name in network, port, of_addresses=True)
+def _network_rule(network: Network, port: int) -> tuple[Matches, int, bool]:
+    return (lambda name: not isinstance(name, str) and name in network), port, True
 
 
-def _name_rule(pattern: str, port: int) -> Rule:
+def _name_rule(pattern: str, port: int) -> tuple[Matches, int, bool]:
     regex = ".*".join(re.escape(part) for part in pattern.lower().removesuffix(".").split("*"))
     compiled = re.compile(regex)
-    return Rule(
-        lambda name: isinstance(name, str) and bool(compiled.fullmatch(name)), port, of_addresses=False
-    )
+    return (lambda name: isinstance(name, str) and bool(compiled.fullmatch(name))), port, False
