@@ -85,7 +85,8 @@ async def test_sockets_are_ready_for_use(stacks: TwoStacks) -> None:
             assert not sock.get_inheritable()
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
             assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
-            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 120_000
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT) == 2
+            assert not sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT), "a reader may pause"
             name = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).rstrip(b"\0").decode()
             assert name == a.congestion_control
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG) < MTU_BYTES - 60
@@ -115,6 +116,27 @@ async def test_the_kernel_has_taken_all_that_was_wanted(stack: Stack) -> None:
     )
     values = [" ".join(line.split()) for line in done.stdout.decode().splitlines()]
     assert dict(zip(SYSCTLS, values, strict=True)) == SYSCTLS
+
+
+@pytest.mark.parametrize("busy", [False, True])
+async def test_a_stack_that_does_not_answer_any_more_is_noticed(
+    busy: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By who waits, and by who sends."""
+    path, _, call = BOOT.partition("; ")
+    patch = (
+        "from toxvpn.tcpforward import stack_helper as h; h.KEEPALIVE_S = 1; h.RETRIES = h.RETRIES_OF_OLD = 2"
+    )
+    monkeypatch.setattr(stack_module, "BOOT", f"{path}; {patch}; {call}")
+    stacks = await TwoStacks.start()
+    sock, accepted = await connected(stacks.a, stacks.b)
+    with sock, accepted:
+        stacks.cable.plugged = False
+        if busy:
+            sock.send(b"x")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(receive(sock, 1), 20)
+    await stacks.close()
 
 
 async def test_the_host_is_left_alone() -> None:

@@ -28,6 +28,7 @@ from ..tun import device
 
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWNET = 0x40000000
+IFA_F_NODAD = 0x02
 PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
 
@@ -36,10 +37,14 @@ LOOPBACK_INDEX = 1
 MIB = 1 << 20
 BACKLOG = 4096  # as net.core.somaxconn, which caps it
 REQUEST_BYTES = 1024
-# A peer that is gone is noticed within this time, by a sender and by an idle stream alike. Long
-# enough to outlive a change of path or a short loss of the peer (Tox itself gives up after 32 s).
-GONE_AFTER_S = 120
+# A peer that is there but whose stack is not is noticed within two minutes: by an idle stream after
+# 40 s and two questions without an answer, by a sender when its repetitions, at most 5 s apart, have
+# come to as much. (TCP_USER_TIMEOUT would do as well, but it also ends streams whose reader pauses.)
 KEEPALIVE_S = 40
+KEEPALIVE_PROBES = 2
+LONGEST_RTO_MS = 5000
+RETRIES = 27
+RETRIES_OF_OLD = 8  # before Linux 6.15 the intervals double up to 2 min: so many take 102 s
 
 # Wanted in the private namespace alone, one by one, as far as the kernel has them and lets us.
 SYSCTLS = {
@@ -91,8 +96,10 @@ def build(parent: int, address: str, prefix: str, mtu: int) -> tuple[device.TunD
     rootless = enter_namespace()
     die_with(parent)
     for name, value in SYSCTLS.items():
-        with contextlib.suppress(OSError):
-            (SYSCTL_FOLDER / name).write_text(value)
+        _set(name, value)
+    # after a break of the path, streams go on within 5 s instead of after as long as the break took
+    bounded = _set("net/ipv4/tcp_rto_max_ms", str(LONGEST_RTO_MS))
+    _set("net/ipv4/tcp_retries2", str(RETRIES if bounded else RETRIES_OF_OLD))
     try:
         tun = device.open_tun("stack")
         configure(tun.name, address, prefix, mtu)
@@ -148,7 +155,8 @@ def configure(interface: str, address: str, prefix: str, mtu: int) -> None:
             index = route.link_lookup(ifname=interface)[0]
             route.link("set", index=LOOPBACK_INDEX, state="up")
             route.link("set", index=index, mtu=mtu, state="up")
-            route.addr("add", index=index, address=address, prefixlen=128)
+            # without duplicate address detection: else the kernel lets nobody bind to it for a moment
+            route.addr("add", index=index, address=address, prefixlen=128, flags=IFA_F_NODAD)
             route.route("add", dst=prefix, oif=index)
         except NetlinkError as error:
             raise OSError(error.code, f"the private interface could not be set up: {error}") from None
@@ -188,9 +196,16 @@ def _tcp_socket() -> socket.socket:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_S)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_S)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, GONE_AFTER_S * 1000)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_PROBES)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
+
+
+def _set(name: str, value: str) -> bool:
+    with contextlib.suppress(OSError):
+        (SYSCTL_FOLDER / name).write_text(value)
+        return True
+    return False
 
 
 def _why_not(error: OSError) -> str:
