@@ -34,11 +34,11 @@ async def relay(no_descriptor_is_left: None) -> AsyncIterator[Relay]:
 class Joined:
     """A client and a server with a relay between them."""
 
-    def __init__(self, relay: Relay, tcp_pair: MakePair) -> None:
+    def __init__(self, relay: Relay, tcp_pair: MakePair, owner: object = None) -> None:
         self.client, a = tcp_pair()
         self.server, b = tcp_pair()
         self.ends = SocketEnd(a), SocketEnd(b)
-        self.result = relay.join(*self.ends)
+        self.result = relay.join(*self.ends, owner=owner)
 
 
 @pytest.fixture
@@ -220,6 +220,20 @@ async def test_cancelling_resets_both(joined: Joined) -> None:
         await task
     await expect_reset(joined.client)
     await expect_reset(joined.server)
+
+
+async def test_the_pairs_of_an_owner_are_reset_and_no_others(relay: Relay, tcp_pair: MakePair) -> None:
+    owners = object(), object()
+    pairs = [Joined(relay, tcp_pair, owner) for owner in (*owners, *owners, None)]
+    assert relay.reset(owners[0], "gone") == 2
+    for joined in (pairs[0], pairs[2]):
+        assert (await within_deadline(joined.result)).reason == "gone"
+        await expect_reset(joined.client)
+        await expect_reset(joined.server)
+    for joined in (pairs[1], pairs[3], pairs[4]):
+        await send(joined.client, b"still there")
+        assert await receive(joined.server, 11) == b"still there"
+    assert relay.reset(object(), "gone") == 0
 
 
 async def test_closing_the_relay_resets_all(relay: Relay, tcp_pair: MakePair) -> None:

@@ -33,13 +33,14 @@ class RoadBrokenError(ToxvpnError):
 class FastStream:
     """See `road.Stream`."""
 
-    def __init__(self, relay: Relay, far: End, rest: bytes) -> None:
+    def __init__(self, relay: Relay, peer: Peer, far: End, rest: bytes) -> None:
         self._relay = relay
+        self._peer = peer
         self._far = far
         self._rest = rest
 
     async def relay(self, local: End, first: bytes = b"") -> Ending:
-        result = await self._relay.join(local, self._far, first, self._rest)
+        result = await self._relay.join(local, self._far, first, self._rest, owner=self._peer)
         return result.ending
 
     def abort(self) -> None:
@@ -68,7 +69,7 @@ class FastRoad:
         except BaseException:
             end.close(clean=False)
             raise
-        return FastStream(self._relay, end, rest)
+        return FastStream(self._relay, peer, end, rest)
 
     async def probe(self, peer: Peer) -> None:
         """Returns when the peer's stack has answered a greeting: the road leads there.

@@ -4,6 +4,7 @@ In: a stack (stack.py) and the node; out: who is at which overlay address. Each 
 its own address alone, to ours alone; what the friend may then reach is `fastserve.py`'s business.
 """
 
+import contextlib
 from ipaddress import IPv6Address, IPv6Network
 
 from .._native.datapath import Datapath
@@ -38,6 +39,10 @@ class FastPath:
         self._pump = PacketPump(node, self._datapath, stack.tun.fd)
 
     def close(self) -> None:
+        """Once. Sends what the stack still has to say, above all that streams have just been reset."""
+        with contextlib.suppress(OSError):  # the device is gone
+            while self._datapath.read_tun() and not self._node.tox.congested:
+                pass
         self._pump.close()
         self._node.unsubscribe(self._hear)
         self._datapath.close()

@@ -54,11 +54,11 @@ class FastServer:
         if opened is None:
             end.close(clean=True)
             return
-        target, rest = opened
-        await self._relay.join(end, target, rest)
+        peer, target, rest = opened
+        await self._relay.join(end, target, rest, owner=peer)
 
-    async def _open(self, caller: socket.socket) -> tuple[End, bytes] | None:
-        """The target, and stream bytes for it; None when the caller has been told of a failure."""
+    async def _open(self, caller: socket.socket) -> tuple[Peer, End, bytes] | None:
+        """Who calls, the target, and bytes for it; None when the caller has been told of a failure."""
         peer = self._peer_at(IPv6Address(caller.getpeername()[0]))
         if peer is None:
             raise ConnectionRefusedError("the caller is no peer")
@@ -67,7 +67,7 @@ class FastServer:
         if request is None:
             return None
         target = await self._connect(caller, peer, request)
-        return (target, request.rest) if target else None
+        return (peer, target, request.rest) if target else None
 
     async def _connect(self, caller: socket.socket, peer: Peer, request: ConnectRequest) -> End | None:
         loop = asyncio.get_running_loop()

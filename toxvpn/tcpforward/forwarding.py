@@ -9,17 +9,24 @@ import logging
 
 from ..tox.announcement import Announcement
 from ..tox.node import Node
+from ..tox.peer import Peer
 from ..wire.addressing import overlay_ipv6
+from .departures import Departures
 from .fastcall import FastRoad
 from .fastpath import FastPath
 from .fastserve import FastServer
 from .lossless import LosslessRoad, Serve
 from .relay import Relay
-from .roads import TRY_AGAIN_S, Roads
+from .roads import Roads
 from .spec import Road
 from .stack import FORWARD_PORT, Stack, StackUnavailableError
 
 log = logging.getLogger("toxvpn.tcpforward")
+
+NEW_STACK_S = 60.0
+"""Between two tries to have a private stack; twice as long after each failure, ..."""
+LONGEST_WAIT_S = 3600.0
+"""... up to this: what a machine does not allow it seldom allows later."""
 
 
 class Forwarding:
@@ -37,6 +44,7 @@ class Forwarding:
 
     async def close(self) -> None:
         """Resets every stream and takes the stack down."""
+        await self.roads.close()
         if self._life is not None:
             self._life.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -44,33 +52,47 @@ class Forwarding:
         await self.lossless.close()
 
     async def _live(self) -> None:
-        """A stack, and another one when it is lost."""
+        """A stack, and another one when it is lost or could not be had."""
+        wait_s = NEW_STACK_S
         while True:
             try:
-                stack = await Stack.start(overlay_ipv6(self._node.tox.public_key))
+                await self._have_a_stack()
+                wait_s = NEW_STACK_S
             except StackUnavailableError as failure:
-                log.info("no fast road: %s", failure)
-                self.roads.no_stack(str(failure))
-                return
-            try:
-                await self._with(stack)
-            finally:
-                await stack.close()
-            await asyncio.sleep(TRY_AGAIN_S)
+                self._without_a_stack(str(failure))
+            except Exception:  # the other road goes on
+                log.exception("the fast road failed")
+                self._without_a_stack("an error of toxvpn itself")
+            await asyncio.sleep(wait_s)
+            wait_s = min(2 * wait_s, LONGEST_WAIT_S)
 
-    async def _with(self, stack: Stack) -> None:
+    def _without_a_stack(self, reason: str) -> None:
+        """One line for the log, once per reason; where streams are opened, the roads tell it."""
+        if self._serve is not None and reason != self.roads.why_not_fast:
+            log.info("no fast road: %s", reason)
+        self.roads.no_stack(reason)
+
+    async def _have_a_stack(self) -> None:
+        """Returns when it was lost. Raises StackUnavailableError."""
+        stack = await Stack.start(overlay_ipv6(self._node.tox.public_key))
         async with contextlib.AsyncExitStack() as undo:
+            undo.push_async_callback(stack.close)
             path = FastPath(self._node, stack)
             undo.callback(path.close)
             relay = Relay()
             undo.callback(relay.close)  # resets its streams
+            undo.callback(Departures(self._node, lambda peer: self._departed(relay, peer)).close)
             if self._serve is not None:
                 listener = await stack.listen(FORWARD_PORT)
                 server = FastServer(listener, path.peer_at, self._serve, relay)
                 undo.push_async_callback(server.close)
             self.roads.stack_is_up(FastRoad(stack, relay))
             self._announcement.set(fast=self._serve is not None)
+            undo.callback(self._announcement.set, fast=False)
             reason = await asyncio.shield(stack.lost)
-            log.warning("the private stack is lost, its streams are reset: %s", reason)
             self.roads.no_stack(reason)
-            self._announcement.set(fast=False)
+            log.warning("the private stack is lost, its streams are reset: %s", reason)
+
+    def _departed(self, relay: Relay, peer: Peer) -> None:
+        if count := relay.reset(peer, "the peer is gone"):
+            log.info("peer %s is gone, its streams are reset: %d", peer.short, count)

@@ -107,12 +107,13 @@ class _Pump:
 
 
 class _Pair:
-    __slots__ = ("a", "a_to_b", "b", "b_to_a", "ended", "result")
+    __slots__ = ("a", "a_to_b", "b", "b_to_a", "ended", "owner", "result")
 
     def __init__(
-        self, a: End, b: End, from_a: bytes, from_b: bytes, result: asyncio.Future[RelayResult]
+        self, a: End, b: End, from_a: bytes, from_b: bytes, owner: object, result: asyncio.Future[RelayResult]
     ) -> None:
         self.a, self.b = a, b
+        self.owner = owner
         self.a_to_b = _Pump(self, a, b)
         self.b_to_a = _Pump(self, b, a)
         self.a_to_b.held, self.b_to_a.held = from_a, from_b
@@ -133,13 +134,15 @@ class Relay:
         self._next_turn: asyncio.Handle | None = None
         self._loop.add_reader(self._epoll.fileno(), self._on_events)
 
-    def join(self, a: End, b: End, from_a: bytes = b"", from_b: bytes = b"") -> asyncio.Future[RelayResult]:
+    def join(
+        self, a: End, b: End, from_a: bytes = b"", from_b: bytes = b"", owner: object = None
+    ) -> asyncio.Future[RelayResult]:
         """Starts at once, and takes both ends over; cancelling the future resets both. Raises OSError.
 
-        `from_a` and `from_b` are bytes that have been read from them already.
+        `from_a` and `from_b` are bytes that have been read from them already. `owner`: see `reset`.
         """
         result: asyncio.Future[RelayResult] = self._loop.create_future()
-        pair = _Pair(a, b, from_a, from_b, result)
+        pair = _Pair(a, b, from_a, from_b, owner, result)
         try:
             for pump in (pair.a_to_b, pair.b_to_a):
                 self._readers[pump.source.read_fd] = pump
@@ -155,6 +158,13 @@ class Relay:
         self._queue(pair.b_to_a)
         self._plan_turn()
         return result
+
+    def reset(self, owner: object, reason: str) -> int:
+        """Resets the pairs that were joined for that owner; how many."""
+        found = {pump.pair for pump in self._readers.values() if pump.pair.owner is owner}
+        for pair in found:
+            self._end(pair, reason)
+        return len(found)
 
     def close(self) -> None:
         """Resets what still runs; harmless when done before."""

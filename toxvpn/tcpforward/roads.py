@@ -20,13 +20,14 @@ from .stack import StackUnavailableError
 log = logging.getLogger("toxvpn.tcpforward")
 
 TRY_AGAIN_S = 60.0
-"""After the fast road failed with a peer, its streams take the other one for so long."""
+"""Between two questions to a peer whose stack could not be reached; streams do not wait for them."""
 STATUS_S = 3.0
 """toxcore delivers the status message right after the connect; a peer without one is no toxvpn."""
+BOTH_HAVE_IT = "both sides have it"
 
 
 class Roads:
-    """A `road.Road` that chooses among the two. `fast` is set by the owner when the stack is up."""
+    """A `road.Road` that chooses among the two. Its owner tells when there is a stack, and when not."""
 
     name = "auto"
 
@@ -37,10 +38,17 @@ class Roads:
         self._node = node
         self._lossless = lossless
         self._wanted = wanted
-        self._failed: dict[bytes, tuple[float, str]] = {}
+        self._broken: dict[bytes, str] = {}  # peers that the fast road does not lead to now, and why
+        self._probes: set[asyncio.Task[None]] = set()
         self._told: dict[bytes, tuple[str, str]] = {}
         if wanted is spec.Road.TUNTOX:
             self.no_stack("--road tuntox")
+
+    async def close(self) -> None:
+        probes = list(self._probes)
+        for probe in probes:
+            probe.cancel()
+        await asyncio.gather(*probes, return_exceptions=True)
 
     def stack_is_up(self, fast: FastRoad) -> None:
         self.fast = fast
@@ -54,7 +62,7 @@ class Roads:
     def choice(self, peer: Peer) -> tuple[str, str]:
         """The road that a stream would take now, and why."""
         reason = self._objection(peer)
-        return ("fast", "both sides have it") if reason is None else ("tuntox", reason)
+        return ("fast", BOTH_HAVE_IT) if reason is None else ("tuntox", reason)
 
     async def open(self, peer: Peer, host: str, port: int) -> Stream:
         """Raises OpenFailed, PeerOfflineError; with --road fast also when that road cannot be had."""
@@ -64,10 +72,10 @@ class Roads:
             try:
                 stream = await self.fast.open(peer, host, port)
             except (RoadBrokenError, StackUnavailableError) as failure:
-                self._failed[peer.public_key] = (self._node.now() + TRY_AGAIN_S, str(failure))
                 reason = str(failure)
+                self._avoid(peer, reason)
             else:
-                self._tell(peer, "fast", "both sides have it")
+                self._tell(peer, "fast", BOTH_HAVE_IT)
                 return stream
         if self._wanted is spec.Road.FAST:
             raise ToxvpnError(f"--road fast: {reason}")
@@ -92,8 +100,32 @@ class Roads:
             return "the peer is no toxvpn"
         if not said.fast:
             return "the peer does not offer it"
-        until_s, reason = self._failed.get(peer.public_key, (0.0, ""))
-        return reason if self._node.now() < until_s else None
+        return self._broken.get(peer.public_key)
+
+    def _avoid(self, peer: Peer, reason: str) -> None:
+        """Streams to the peer take the other road until its stack answers again."""
+        if peer.public_key not in self._broken:
+            probe = asyncio.create_task(self._until_it_answers(peer))
+            self._probes.add(probe)
+            probe.add_done_callback(self._probes.discard)
+        self._broken[peer.public_key] = reason
+
+    async def _until_it_answers(self, peer: Peer) -> None:
+        answered = False
+        while not answered and self._node.peer(peer.public_key) is peer:
+            await asyncio.sleep(TRY_AGAIN_S)
+            answered = await self._probe(peer)
+        del self._broken[peer.public_key]
+
+    async def _probe(self, peer: Peer) -> bool:
+        if self.fast is None or not peer.online:
+            return False
+        try:
+            await self.fast.probe(peer)
+        except ToxvpnError as failure:
+            log.debug("peer %s: %s", peer.short, failure)
+            return False
+        return True
 
     def _tell(self, peer: Peer, road: str, why: str) -> None:
         """Once per change."""

@@ -118,28 +118,16 @@ class TargetProgram:
         self._socket.close()
 
 
-class ForwardPair:
-    """A client that calls through a server over the tuntox road; a context manager, leaves nothing behind."""
+class Programs:
+    """Two nodes that know each other, a target, and applications that reach it through `client`."""
 
-    def __init__(self, rules: Rules | None = None, network: Network | None = None) -> None:
+    client: Client
+
+    def __init__(self, network: Network | None = None) -> None:
         self.network = network or Network()
         self.client_node, self.server_node = self.network.pair()
-        for node in (self.client_node, self.server_node):
-            node.tox.status_message = OUR_STATUS
-        self.server_road = LosslessRoad(self.server_node, Server(rules or Rules()).serve)
-        self.client_road = LosslessRoad(self.client_node)
-        self.client = Client(self.client_node, self.peer, self.client_road)
         self.stack = contextlib.AsyncExitStack()
         self.target = self.keep(TargetProgram())
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.stack.aclose()
-        await self.client_road.close()
-        await self.server_road.close()
-        self.network.close()
 
     @property
     def peer(self) -> Peer:
@@ -150,11 +138,6 @@ class ForwardPair:
     def caller(self) -> Peer:
         """The client, as the server sees it."""
         return _peer_of(self.server_node, self.client_node)
-
-    @property
-    def conversations(self) -> tuple[Conversation, Conversation]:
-        """The client's and the server's."""
-        return self.client_road.conversation(self.peer), self.server_road.conversation(self.caller)
 
     def keep(self, program: T) -> T:
         self.stack.callback(program.close)
@@ -185,6 +168,32 @@ class ForwardPair:
         """An application and the target it is connected to."""
         application = await self.connect(port or self.forward())
         return application, await self.accept()
+
+
+class ForwardPair(Programs):
+    """A client that calls through a server over the tuntox road; a context manager, leaves nothing behind."""
+
+    def __init__(self, rules: Rules | None = None, network: Network | None = None) -> None:
+        super().__init__(network)
+        for node in (self.client_node, self.server_node):
+            node.tox.status_message = OUR_STATUS
+        self.server_road = LosslessRoad(self.server_node, Server(rules or Rules()).serve)
+        self.client_road = LosslessRoad(self.client_node)
+        self.client = Client(self.client_node, self.peer, self.client_road)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stack.aclose()
+        await in_time(self.client_road.close())
+        await in_time(self.server_road.close())
+        self.network.close()
+
+    @property
+    def conversations(self) -> tuple[Conversation, Conversation]:
+        """The client's and the server's."""
+        return self.client_road.conversation(self.peer), self.server_road.conversation(self.caller)
 
 
 def _peer_of(node: Node, other: Node) -> Peer:

@@ -1,0 +1,90 @@
+"""Both sides of the fast road in one process: two nodes in memory, real private stacks, and no Tox.
+
+Program -> Listener -> Client -> Roads ~ FastServer -> Program. Lossy packets go straight from
+datapath to datapath; while the network in memory is offline, each side knows that the other is.
+"""
+
+import asyncio
+from contextlib import ExitStack
+from typing import Self, cast
+from unittest.mock import patch
+
+from .._native.carrier import MemoryCarrier
+from .._native.toxcarrier import ToxCarrier
+from .._native.toxcore import Tox
+from ..tcpforward import fastpath
+from ..tcpforward.client import Client
+from ..tcpforward.forwarding import Forwarding
+from ..tcpforward.rules import parse_rules
+from ..tcpforward.server import Server
+from ..tcpforward.spec import Road
+from ..tox.announcement import Announcement
+from ..tox.node import Node
+from .fake_nodes import until
+from .forward_pair import Programs
+
+TURN_S = 0.001
+STRANGER = 99
+
+
+class FastPair(Programs):
+    """A client, and a server that allows all of 127.0.0.1. An async context manager."""
+
+    def __init__(self, wanted: Road = Road.AUTO) -> None:
+        super().__init__()
+        self._wanted = wanted
+        self._patches = ExitStack()
+        self._carriers = {id(node.tox): MemoryCarrier() for node in self.network.nodes}
+        self.plug()
+
+    async def __aenter__(self) -> Self:
+        self._patches.enter_context(patch.object(fastpath, "ToxCarrier", self._carrier_of))
+        self._turning = asyncio.create_task(self._turn())
+        self.calling = Forwarding(self.client_node, Announcement(self.client_node), self._wanted)
+        serve = Server(parse_rules("127.0.0.1:*", "rules")).serve
+        self.serving = Forwarding(self.server_node, Announcement(self.server_node), Road.AUTO, serve)
+        self.client = Client(self.client_node, self.peer, self.calling.roads)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stack.aclose()
+        await self.calling.close()
+        await self.serving.close()
+        self._turning.cancel()
+        await asyncio.wait([self._turning])
+        self.network.close()
+        self._patches.close()
+
+    @property
+    def road(self) -> str:
+        """That the next stream would take."""
+        return self.calling.roads.choice(self.peer)[0]
+
+    async def until_fast(self) -> None:
+        await until(lambda: self.road == "fast")
+
+    def plug(self) -> None:
+        """Lossy packets get through."""
+        self._join(self.caller.number, self.peer.number)
+
+    def unplug(self) -> None:
+        """Lossy packets get lost, and nobody knows: they arrive as those of a stranger."""
+        self._join(STRANGER, STRANGER)
+
+    def _join(self, client_number: int, server_number: int) -> None:
+        ours, theirs = self._carrier(self.client_node), self._carrier(self.server_node)
+        ours.join(theirs, client_number)
+        theirs.join(ours, server_number)
+
+    def _carrier(self, node: Node) -> MemoryCarrier:
+        return self._carriers[id(node.tox)]
+
+    def _carrier_of(self, tox: Tox) -> ToxCarrier:
+        return cast(ToxCarrier, self._carriers[id(tox)])
+
+    async def _turn(self) -> None:
+        """Nothing else wakes a node up for packets that do not come through its Tox."""
+        while True:
+            for node in self.network.nodes:
+                node.turn()
+            await asyncio.sleep(TURN_S)
