@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from toxvpn.errors import ConfigError, NoPermissionError, ToxvpnError
-from toxvpn.tox.places import find_places, make
+from toxvpn.tox.places import find_places, find_runtime, make
 
 XDG = {
     "config": "XDG_CONFIG_HOME",
@@ -69,6 +69,18 @@ def test_without_a_usable_runtime_directory_the_state_directory_serves(
     if value is not None:
         monkeypatch.setenv("XDG_RUNTIME_DIR", value)
     assert find_places(service=False).runtime == no_xdg / ".local/state/toxvpn/run/toxvpn"
+
+
+@pytest.mark.parametrize("uid", [0, 1000, 4242])
+@pytest.mark.parametrize("usual", [True, False])
+def test_the_runtime_directory_is_found_alone_too(
+    no_xdg: Path, monkeypatch: pytest.MonkeyPatch, uid: int, usual: bool
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    if usual:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", str(no_xdg))
+    assert find_runtime() == find_places().runtime
+    assert find_runtime(no_xdg / "kept") == no_xdg / "kept"
 
 
 def test_directories_are_private_whatever_the_umask(tmp_path: Path) -> None:

@@ -53,10 +53,16 @@ def address(path: Path) -> Iterator[str]:
 
 def connect(directory: Path, timeout_s: float | None) -> socket.socket:
     """A connection to whoever listens there. Raises OSError."""
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    return connect_to(directory / SOCKET_NAME, timeout_s)
+
+
+def connect_to(
+    path: Path, timeout_s: float | None, kind: socket.SocketKind = socket.SOCK_STREAM
+) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX, kind)
     connection.settimeout(timeout_s)
     try:
-        with address(directory / SOCKET_NAME) as where:
+        with address(path) as where:
             connection.connect(where)
     except BaseException:
         connection.close()
@@ -79,11 +85,14 @@ def listen(directory: Path) -> socket.socket:
         raise kind(f"cannot make the control socket {path}: {os.strerror(error.errno or 0)}") from error
 
 
-def listen_as(path: Path) -> socket.socket:
-    """Takes the name only when it already listens: a socket that is there is one that answers."""
+def listen_as(path: Path, kind: socket.SocketKind = socket.SOCK_STREAM) -> socket.socket:
+    """Takes the name only when it already listens: a socket that is there is one that answers.
+
+    Only its owner and root can connect to it. Raises OSError.
+    """
     fresh = path.with_name(f".{path.name}.new")
     fresh.unlink(missing_ok=True)  # left by a run that was killed here
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener = socket.socket(socket.AF_UNIX, kind)
     try:
         os.fchmod(listener.fileno(), SOCKET_MODE)  # what bind makes has this mode from the first moment
         with address(fresh) as where:
@@ -113,7 +122,10 @@ def check_unserved(path: Path) -> None:
 
 def remove(directory: Path, identity: tuple[int, int]) -> None:
     """Removes the socket if it still is the one of that (device, inode)."""
-    path = directory / SOCKET_NAME
+    remove_at(directory / SOCKET_NAME, identity)
+
+
+def remove_at(path: Path, identity: tuple[int, int]) -> None:
     with contextlib.suppress(OSError):
         if identify(path) == identity:
             path.unlink()

@@ -11,7 +11,10 @@ import os
 import socket
 import stat
 import struct
+import sys
 from typing import Protocol
+
+from ..errors import LinkError
 
 _RESET = struct.pack("ii", 1, 0)  # struct linger: close() drops what is unsent and sends RST
 _ORDERLY = struct.pack("ii", 0, 0)
@@ -49,6 +52,12 @@ class SocketEnd:
             with contextlib.suppress(OSError):  # a socket the other side has reset meanwhile
                 self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ORDERLY)
         self._sock.close()
+
+
+def check_stdio(target: str) -> None:
+    """Raises LinkError unless stdin and stdout are there: else their numbers are something else's by now."""
+    if sys.stdin is None or sys.stdout is None:
+        raise LinkError(f"{target}: stdin or stdout is closed, and -P ties both to the target; open them")
 
 
 class StdioEnd:

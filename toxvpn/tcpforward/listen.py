@@ -64,7 +64,8 @@ class Listener:
             return
         self._complained = False
         local.setblocking(False)
-        local.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if local.family != socket.AF_UNIX:
+            local.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         task = asyncio.ensure_future(self._accepted(local))
         self._connections.add(task)
         task.add_done_callback(self._connections.discard)

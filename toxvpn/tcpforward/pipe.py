@@ -1,21 +1,34 @@
 """Pipe mode: stdin and stdout are the local end, for ssh's ProxyCommand."""
 
-import sys
+from collections.abc import Awaitable, Callable
 
 from ..errors import LinkError, ToxvpnError
 from .client import Client
-from .ends import StdioEnd
+from .ends import End, StdioEnd, check_stdio
 from .road import Ending
 from .spec import Target
 
 
 async def run(client: Client, target: Target) -> None:
     """Returns when the stream has ended well. Raises LinkError (exit 255) when it has not."""
-    if sys.stdin is None or sys.stdout is None:  # their numbers may be something else's by now
-        raise LinkError(f"{target}: stdin or stdout is closed, and -P ties both to the target; open them")
+    check_stdio(str(target))
+
+    async def ours() -> End:
+        return StdioEnd()
+
+    await carry(client, target, ours)
+
+
+async def carry(client: Client, target: Target, take: Callable[[], Awaitable[End]]) -> None:
+    """`take` gives the local end, once there is a stream for it. Raises LinkError, and what `take` raises."""
     try:
         stream = await client.open(target)
     except ToxvpnError as failure:
         raise LinkError(f"{target}: {failure}") from failure
-    if await stream.relay(StdioEnd()) is not Ending.CLEAN:
+    try:
+        end = await take()
+    except BaseException:
+        stream.abort()
+        raise
+    if await stream.relay(end) is not Ending.CLEAN:
         raise LinkError(f"{target}: the connection broke")

@@ -47,12 +47,19 @@ def user_places() -> Places:
         config=user_config_path("toxvpn", appauthor=False),
         data=user_data_path("toxvpn", appauthor=False),
         state=state,
-        runtime=user_runtime_base(state) / "toxvpn",
+        runtime=(user_runtime_base() or state / "run") / "toxvpn",
     )
 
 
-def user_runtime_base(state: Path) -> Path:
-    """XDG_RUNTIME_DIR, or what logind would have put there (su and cron do not say), or below `state`.
+def find_runtime(directory: Path | None = None) -> Path:
+    """`find_places(directory).runtime`, for those in a hurry."""
+    if directory is None and os.geteuid() != 0 and (base := user_runtime_base()) is not None:
+        return base / "toxvpn"
+    return find_places(directory).runtime
+
+
+def user_runtime_base() -> Path | None:
+    """XDG_RUNTIME_DIR, or what logind would have put there (su and cron do not say).
 
     Never /tmp: there the name could be taken by another user first.
     """
@@ -60,7 +67,7 @@ def user_runtime_base(state: Path) -> Path:
     for candidate in (os.environ.get("XDG_RUNTIME_DIR", ""), str(usual)):
         if candidate.startswith("/") and os.access(candidate, os.W_OK | os.X_OK):
             return Path(candidate)
-    return state / "run"
+    return None
 
 
 def make_missing(directory: Path) -> None:
