@@ -83,16 +83,16 @@ def progress(text: str) -> None:
 # -- programs ------------------------------------------------------------------------------------------
 
 
-def arguments(description: str | None, **numbers: float) -> argparse.Namespace:
-    """The command line of a bench: `--NAME NUMBER` for each of `numbers`, with its default.
+def arguments(description: str | None, **defaults: float | str) -> argparse.Namespace:
+    """The command line of a bench: `--NAME VALUE` for each of `defaults`.
 
     Ends the program unless it runs as root. Prints on what machine the figures were taken.
     """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    for name, default in numbers.items():
-        parser.add_argument(f"--{name}", type=type(default), default=default, help=f"default {default}")
+    for name, default in defaults.items():
+        parser.add_argument(f"--{name}", type=type(default), default=default, help=f"default {default!r}")
     given = parser.parse_args()
     if os.geteuid() != 0:
         parser.exit(1, "the benches make network namespaces and need root\n")

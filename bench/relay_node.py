@@ -1,0 +1,33 @@
+"""A toxvpn that is a TCP relay (`-t PORT`), as a process that tells its DHT key: the key others list it by.
+
+    relay_node.py DIRECTORY NODES_JSON PORT
+
+Prints `UDP_PORT DHT_KEY` once it is in the Tox network. toxcore makes that key anew in every run.
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+
+from toxvpn.config import ServerOptions
+from toxvpn.daemon.base import base
+from toxvpn.tox.events import Event, SelfConnection
+
+
+async def main() -> None:
+    directory, nodes, port = sys.argv[1:]
+    options = ServerOptions(nodes_file=Path(nodes), tcp_port=int(port))
+    async with base(options, Path(directory)) as run:
+        tox = run.node.tox
+
+        def hear(event: Event) -> None:
+            if isinstance(event, SelfConnection):
+                print(tox.udp_port, tox.dht_id.hex().upper(), flush=True)
+
+        run.node.subscribe(hear)
+        run.node.start()
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
