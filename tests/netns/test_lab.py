@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from lab import Delay, Host, Lab, LabError, Nat, wait_until
+from lab import Delay, Host, Lab, LabError, Nat, processes, wait_until
 from lab.apps import iperf3, iperf3_server, listening_ports
 from lab.require import require
 
@@ -80,6 +80,25 @@ def test_programs_run_as_an_unprivileged_user(lab: Lab) -> None:
     ]
     assert a.run(["ping", "-c1", str(b.ipv4)], user="nobody").returncode == 0
     assert a.run(["cat", "/proc/sys/net/ipv4/ping_group_range"], user="nobody").stdout == "0\t2147483647\n"
+
+
+def test_any_user_can_run_a_repository_in_a_private_folder(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    repository = home / "repository"
+    repository.mkdir(parents=True)
+    home.chmod(0o700)
+    repository.joinpath("file").write_text("readable")
+    home.joinpath("secret").touch()
+    monkeypatch.setattr(processes, "REPOSITORY", repository)
+    host = lab.host("a")
+    assert host.run(["cat", str(repository / "file")], user="nobody").stdout == "readable"
+    assert host.run(["id", "-un"], user="nobody").stdout == "nobody\n"
+    assert host.run(["id", "-G"], user="nobody").stdout == "65534\n"
+    assert host.run(["ls", str(home)], user="nobody").stdout == "repository\n"
+    assert host.run(["unshare", "--mount", "true"], user="nobody", check=False).returncode
+    assert sorted(path.name for path in home.iterdir()) == ["repository", "secret"]
 
 
 def test_a_failing_program_is_quoted(lab: Lab) -> None:

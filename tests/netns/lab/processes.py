@@ -14,6 +14,7 @@ import pwd
 import re
 import select
 import signal
+import stat
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +27,7 @@ log = logging.getLogger("lab")
 
 MARK = "TOXVPN_LAB"
 GRACE_S = 5.0
+REPOSITORY = Path(__file__).resolve().parents[3]
 
 Output = int | IO[bytes] | None
 Arguments = Sequence[str | os.PathLike[str]]
@@ -52,6 +54,9 @@ class Processes:
     ) -> subprocess.Popen[bytes]:
         """See Host.popen."""
         account = pwd.getpwnam(user) if user else None
+        hidden = _hidden_folder(REPOSITORY)
+        if account and hidden:
+            argv = [*_showing(REPOSITORY, hidden, account), *argv]
         environment = {**os.environ, **(env or {}), MARK: namespace.name}
         if account:
             environment |= {"HOME": account.pw_dir, "USER": account.pw_name, "LOGNAME": account.pw_name}
@@ -65,9 +70,9 @@ class Processes:
             env=environment,
             pass_fds=pass_fds,
             start_new_session=True,  # a Ctrl-C at the terminal is for the lab's owner, who stops the rest
-            user=account.pw_uid if account else None,
-            group=account.pw_gid if account else None,
-            extra_groups=[] if account else None,
+            user=account.pw_uid if account and not hidden else None,
+            group=account.pw_gid if account and not hidden else None,
+            extra_groups=[] if account and not hidden else None,
         )
         self._started[process] = namespace.name
         return process
@@ -104,6 +109,24 @@ def erase(scope: str) -> None:
     _kill_all(scope, _inodes(namespaces))
     for namespace in namespaces:
         namespace.remove()
+
+
+def _hidden_folder(path: Path) -> Path | None:
+    """The outermost folder around `path` that only its owner may enter, as a home directory."""
+    folders = reversed(path.parents)
+    return next((folder for folder in folders if not folder.stat().st_mode & stat.S_IXOTH), None)
+
+
+def _showing(path: Path, hidden: Path, account: pwd.struct_passwd) -> list[str]:
+    """A prefix that runs a program as that user, who sees `path` although it is below `hidden`.
+
+    In a mount namespace of its own, in which nothing else of `hidden` is there.
+    """
+    script = """
+        mount --bind "$1" /mnt && mount -t tmpfs -o mode=755 none "$2" &&
+        mkdir -p "$1" && mount --move /mnt "$1" && shift 2 && exec "$@" """
+    become = ["setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups", "--"]
+    return ["unshare", "--mount", "sh", "-c", script, "sh", str(path), str(hidden), *become]
 
 
 def _within(name: str, scope: str) -> bool:
