@@ -17,7 +17,7 @@ from toxvpn.tcpforward.spec import Target
 from toxvpn.tcpforward.tunnel_stream import READ_BYTES
 from toxvpn.testing.fake_nodes import until
 from toxvpn.testing.fake_tuntox import V1, V2, FakeTuntoxClient, FakeTuntoxServer
-from toxvpn.testing.forward_pair import ForwardPair, Program
+from toxvpn.testing.forward_pair import ForwardPair, Program, in_time
 from toxvpn.tox.node import Node
 from toxvpn.tox.peer import Peer
 from toxvpn.wire.socks5 import ReplyCode
@@ -152,7 +152,7 @@ class TestReset:
         await target.send(b"x")
         await application.receive(1)
         await pair.client_road.close()  # serves nothing: no effect on what is called from here
-        await pair.server_road.close()
+        await in_time(pair.server_road.close())
         assert await target.is_reset()
         assert await application.is_reset()
 
@@ -221,7 +221,7 @@ class TestConnectionToThePeer:
         await until(lambda: not pair.peer.online)
         lossless[0xA2] = real
         pair.network.tox.set_online(True)
-        (await opening).abort()
+        (await in_time(opening)).abort()
         assert await (await pair.accept()).is_reset()
 
     async def test_of_a_peer_that_is_gone_leaves_nothing_behind(self, pair: ForwardPair) -> None:
@@ -234,15 +234,15 @@ class TestConnectionToThePeer:
         await until(lambda: not pair.server_road._conversations)
 
     async def test_a_ping_is_timed_and_fails_when_the_peer_leaves(self, pair: ForwardPair) -> None:
-        assert 0 < await pair.client_road.ping(pair.peer) < 10
+        assert 0 < await in_time(pair.client_road.ping(pair.peer)) < 10
         pair.server_node._lossless[0xA2] = lambda peer, packet: None
         answer = asyncio.create_task(pair.client_road.ping(pair.peer))
         await asyncio.sleep(0)
         pair.network.tox.set_online(False)
         with pytest.raises(PeerOfflineError):
-            await answer
+            await in_time(answer)
         with pytest.raises(PeerOfflineError):
-            await pair.client_road.ping(pair.peer)
+            await in_time(pair.client_road.ping(pair.peer))
 
 
 class TestFlowControl:

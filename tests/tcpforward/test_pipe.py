@@ -12,7 +12,7 @@ from toxvpn.errors import LinkError
 from toxvpn.tcpforward import client, pipe
 from toxvpn.tcpforward.ends import StdioEnd
 from toxvpn.testing.fake_nodes import until
-from toxvpn.testing.forward_pair import ForwardPair
+from toxvpn.testing.forward_pair import ForwardPair, in_time
 
 NOISE = os.urandom(300_000)
 
@@ -88,7 +88,7 @@ async def test_it_ends_well_when_both_directions_have(pair: ForwardPair, pipes: 
     await target.send(b"answer")
     target.close()
     assert await pipes.read_all() == b"answer"
-    await pipes.running
+    await in_time(pipes.running)
 
 
 async def test_the_target_may_end_first(pair: ForwardPair, pipes: Pipe) -> None:
@@ -100,7 +100,7 @@ async def test_the_target_may_end_first(pair: ForwardPair, pipes: Pipe) -> None:
     assert await target.receive(14) == b"and on it goes"
     pipes.end_stdin()
     assert await target.rest() == b""
-    await pipes.running
+    await in_time(pipes.running)
 
 
 class TestStdinFromAFile:
@@ -113,7 +113,7 @@ class TestStdinFromAFile:
         target = await pair.accept()
         assert await target.rest() == NOISE
         target.close()
-        await pipes.running
+        await in_time(pipes.running)
 
 
 class TestStdinFromNowhere:
@@ -127,13 +127,13 @@ class TestStdinFromNowhere:
         await target.send(b"greeting")
         target.close()
         assert await pipes.read_all() == b"greeting"
-        await pipes.running
+        await in_time(pipes.running)
 
 
 async def test_a_reset_of_the_target_is_a_failure(pair: ForwardPair, pipes: Pipe) -> None:
     (await pair.accept()).reset()
     with pytest.raises(LinkError, match="broke"):
-        await pipes.running
+        await in_time(pipes.running)
 
 
 async def test_a_lost_peer_is_a_failure(pair: ForwardPair, pipes: Pipe) -> None:
@@ -142,7 +142,7 @@ async def test_a_lost_peer_is_a_failure(pair: ForwardPair, pipes: Pipe) -> None:
     assert await target.receive(1) == b"x"
     pair.network.tox.set_online(False)
     with pytest.raises(LinkError):
-        await pipes.running
+        await in_time(pipes.running)
 
 
 async def test_a_reader_that_has_gone_is_a_failure(pair: ForwardPair, pipes: Pipe) -> None:
@@ -150,14 +150,14 @@ async def test_a_reader_that_has_gone_is_a_failure(pair: ForwardPair, pipes: Pip
     pipes.close_stdout()
     await target.send(b"for nobody")
     with pytest.raises(LinkError):
-        await pipes.running
+        await in_time(pipes.running)
     assert await target.is_reset()
 
 
 async def test_a_refusal_says_why(pair: ForwardPair, pipes: Pipe) -> None:
     pair.target.close()
     with pytest.raises(LinkError, match="Connection refused"):
-        await pipes.running
+        await in_time(pipes.running)
 
 
 async def test_a_peer_that_does_not_come(pair: ForwardPair, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,10 +165,10 @@ async def test_a_peer_that_does_not_come(pair: ForwardPair, monkeypatch: pytest.
     pair.network.tox.set_online(False)
     await until(lambda: not pair.peer.online)
     with pytest.raises(LinkError, match="not reached"):
-        await pipe.run(pair.client, pair.target.target)
+        await in_time(pipe.run(pair.client, pair.target.target))
 
 
 async def test_without_stdin_it_does_not_begin(pair: ForwardPair, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(LinkError, match="closed"):
-        await pipe.run(pair.client, pair.target.target)
+        await in_time(pipe.run(pair.client, pair.target.target))

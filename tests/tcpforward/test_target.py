@@ -229,7 +229,7 @@ async def test_a_stuck_resolver_is_left_behind(monkeypatch: pytest.MonkeyPatch) 
         assert not left.is_set()
     finally:
         release.set()
-    assert (await another).code == ReplyCode.HOST_UNREACHABLE
+    assert "too late" in str(await another)  # it was looked up in its turn
     assert await asyncio.to_thread(left.wait, 10)
     assert await asyncio.to_thread(target._lookups.acquire, timeout=10)
 

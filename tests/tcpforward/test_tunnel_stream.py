@@ -14,7 +14,7 @@ from toxvpn.tcpforward.ends import SocketEnd, StdioEnd
 from toxvpn.tcpforward.road import Ending
 from toxvpn.tcpforward.tunnel_stream import READ_BYTES, TunnelStream
 from toxvpn.testing.fake_nodes import until
-from toxvpn.testing.forward_pair import Program
+from toxvpn.testing.forward_pair import Program, in_time
 from toxvpn.wire.tunnels import FriendTunnels
 
 NOISE = random.Random(1).randbytes(5 * READ_BYTES + 1)
@@ -87,7 +87,7 @@ async def test_what_came_before_the_local_end_is_handed_over(
     application.close()
     await until(lambda: tunnel.ended)
     tunnel.stream.on_closed()
-    assert await relaying is Ending.CLEAN
+    assert await in_time(relaying) is Ending.CLEAN
     assert tunnel.forgotten and not tunnel.was_reset
 
 
@@ -98,7 +98,7 @@ async def test_an_end_before_the_local_end_came(
     application, local = ends
     tunnel.stream.on_data(b"last words")
     getattr(tunnel.stream, how)()
-    assert await tunnel.stream.relay(local, b"too late") is ending
+    assert await in_time(tunnel.stream.relay(local, b"too late")) is ending
     assert tunnel.sent == b""
     if ending is Ending.CLEAN:
         assert await application.rest() == b"last words"
@@ -114,7 +114,7 @@ async def test_bytes_read_before_go_first(tunnel: Tunnel, ends: tuple[Program, S
     await until(lambda: tunnel.ended)
     assert tunnel.sent == b"first, second"
     tunnel.stream.on_closed()
-    assert await relaying is Ending.CLEAN
+    assert await in_time(relaying) is Ending.CLEAN
 
 
 async def test_it_reads_only_while_the_tunnel_takes_more(
@@ -134,7 +134,7 @@ async def test_it_reads_only_while_the_tunnel_takes_more(
         tunnel.stream.on_writable()
     assert received == NOISE
     tunnel.stream.on_closed()
-    assert await relaying is Ending.CLEAN
+    assert await in_time(relaying) is Ending.CLEAN
 
 
 async def test_only_what_the_local_end_took_is_consumed(
@@ -151,7 +151,7 @@ async def test_only_what_the_local_end_took_is_consumed(
         assert await application.receive(len(NOISE)) == NOISE
         sent -= len(NOISE)
     tunnel.stream.on_closed()
-    assert await relaying is Ending.CLEAN
+    assert await in_time(relaying) is Ending.CLEAN
     assert tunnel.consumed_bytes % len(NOISE) == 0
 
 
@@ -161,7 +161,7 @@ async def test_a_local_end_that_breaks_resets_the_tunnel(
     application, local = ends
     relaying = asyncio.create_task(tunnel.stream.relay(local))
     application.reset()
-    assert await relaying is Ending.RESET
+    assert await in_time(relaying) is Ending.RESET
     assert tunnel.was_reset and tunnel.forgotten
 
 
@@ -171,7 +171,7 @@ async def test_cancelling_resets_both(tunnel: Tunnel, ends: tuple[Program, Socke
     await asyncio.sleep(0)
     relaying.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await relaying
+        await in_time(relaying)
     assert tunnel.was_reset and tunnel.forgotten
     assert await application.is_reset()
 
@@ -196,7 +196,7 @@ class TestFilesAndPipes:
             await until(lambda: tunnel.ended)
             tunnel.stream.on_data(NOISE)
             tunnel.stream.on_closed()
-            assert await relaying is Ending.CLEAN
+            assert await in_time(relaying) is Ending.CLEAN
         assert tunnel.sent == NOISE
         assert (tmp_path / "out").read_bytes() == NOISE
 
@@ -212,7 +212,7 @@ class TestFilesAndPipes:
         os.close(to_stdin)
         await until(lambda: tunnel.ended)
         tunnel.stream.on_closed()
-        assert await relaying is Ending.CLEAN
+        assert await in_time(relaying) is Ending.CLEAN
         for fd in (stdin, stdout, from_stdout):
             os.close(fd)
 
@@ -223,7 +223,7 @@ class TestFilesAndPipes:
         relaying = asyncio.create_task(tunnel.stream.relay(StdioEnd(stdin, stdout)))
         await asyncio.sleep(0)
         tunnel.stream.on_data(b"for nobody")
-        assert await relaying is Ending.RESET
+        assert await in_time(relaying) is Ending.RESET
         assert tunnel.was_reset
         for fd in (stdin, to_stdin, stdout):
             os.close(fd)

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import socket
 import struct
+from collections.abc import Awaitable
 from functools import partial
 from typing import Self, TypeVar
 
@@ -26,8 +27,15 @@ T = TypeVar("T", "Program", "TargetProgram")
 
 LOCALHOST = "127.0.0.1"
 PIECE_BYTES = 1 << 20
-DEADLINE_S = 20.0  # of each step: a hang ends in a traceback, not in silence
+DEADLINE_S = 10.0  # of each step: a hang ends in a traceback, not in silence
 OUR_STATUS = encode(Status(toxvpn=ToxvpnStatus()))
+
+
+R = TypeVar("R")
+
+
+async def in_time(work: Awaitable[R]) -> R:
+    return await asyncio.wait_for(work, DEADLINE_S)
 
 
 class Program:
