@@ -63,6 +63,8 @@ def test_a_requested_address_is_used_or_refused_with_the_reason() -> None:
     assert choose_ipv4(KEY, local("192.168.1.0/24"), requested=wish) == wish
     with pytest.raises(ConfigError, match=r"10\.203\.0\.2 lies in 10\.0\.0\.0/8 of the interface eth0"):
         choose_ipv4(KEY, local("10.0.0.0/8"), requested=wish)
+    with pytest.raises(ConfigError, match="a public one"):
+        choose_ipv4(KEY, [], requested=IPv4Address("9.9.9.9"))
     with pytest.raises(ConfigError, match="no host's"):
         choose_ipv4(KEY, [], requested=IPv4Address("224.0.0.1"))
 

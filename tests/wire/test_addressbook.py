@@ -101,6 +101,7 @@ def test_between_two_chosen_ones_the_first_has_it_and_keeps_it() -> None:
     ("address", "reason"),
     [
         ("192.168.1.9", Refused.LOCAL),
+        ("9.9.9.9", Refused.PUBLIC),
         ("0.0.0.0", Refused.NO_HOST),
         ("127.0.0.1", Refused.NO_HOST),
         ("224.0.0.1", Refused.NO_HOST),

@@ -53,11 +53,16 @@ def choose_ipv4(
     """Our IPv4 address: the one requested, else the key's first candidate outside `local` and `taken`.
 
     None when every range is in use here: then there is IPv6 only. Raises ConfigError when the
-    requested address lies in a local network, or can be no host's.
+    requested address lies in a local network, is a public one, or can be no host's.
     """
     if requested is not None:
         if not is_host_address(requested):
             raise ConfigError(f"The address {requested} can be no host's: choose another with --address.")
+        if requested.is_global:
+            raise ConfigError(
+                f"The address {requested} is a public one, which no peer would believe: choose a private one "
+                "with --address, such as 10.x.y.z."
+            )
         clash = overlapping(IPv4Network(requested), local)
         if clash:
             raise ConfigError(

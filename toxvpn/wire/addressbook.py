@@ -15,7 +15,8 @@ The rules:
    states the same address and it is derived. A requested address (--address) never moves.
 4. Among peers: derived goes before chosen, then the smaller key, then (both chosen) who came first.
    Who loses has no IPv4 address here until it states another; its IPv6 address always works.
-5. An address that is ours, or lies in a local network, or can be no host's is refused.
+5. An address that is ours, or lies in a local network, or can be no host's is refused. So is a
+   public one: a peer that states a name server's address must not get what is meant for that.
 
 Why this cannot go in circles: only smaller keys move a node. The node with the smallest key never
 moves. Once all smaller keys have come to rest, a node that avoids their addresses has no reason to
@@ -48,6 +49,7 @@ class Refused(StrEnum):
     NO_HOST = "no host can have it"
     OURS = "it is this machine's own"
     LOCAL = "it lies in a local network"
+    PUBLIC = "it is a public one"
     TAKEN = "it is another peer's"
 
 
@@ -137,7 +139,7 @@ class AddressBook:
             return Refused.OURS
         if any(address in network for network in self._local):
             return Refused.LOCAL
-        return None
+        return Refused.PUBLIC if address.is_global else None
 
     def _is_derived(self, public_key: bytes, address: IPv4Address) -> bool:
         return is_ipv4_candidate(public_key, address, self._all_ranges)
