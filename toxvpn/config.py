@@ -3,21 +3,25 @@
 Made by the command line (cli/options.py); read by the daemon, which makes everything else from it.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from ipaddress import IPv4Interface
 from pathlib import Path
+from typing import Any, TypeVar
 
 from .tcpforward.spec import Forward, Listen, Road, Target
 from .tox.peers import ConfiguredPeer
+from .tox.proxy import Proxy
 from .wire.invite import Invite
 from .wire.toxid import ToxId
 
 INTERFACE = "toxvpn0"
 
+O = TypeVar("O", bound="NodeOptions")  # noqa: E741
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeOptions:
-    """How to be on the Tox network.
+    """How to be on the Tox network, and what the process is to be: in the background, another user's.
 
     `directory` is -C; without it a server uses the usual places and a client a passing identity.
     `udp_ports` (first, last) and `tcp_port` are None when nobody cares; a tcp_port of 0 is "no relay".
@@ -30,7 +34,17 @@ class NodeOptions:
     udp_ports: tuple[int, int] | None = None
     tcp_port: int | None = None
     toxcore_log: bool = False
+    proxy: Proxy | None = None
     daemonize: bool = False
+    pid_file: Path | None = None
+    user: str | None = None
+
+
+def with_absolute_paths(options: O) -> O:
+    """The same for a process with another working directory."""
+    values: dict[str, Any] = {each.name: getattr(options, each.name) for each in fields(options)}
+    paths: Any = {name: value.absolute() for name, value in values.items() if isinstance(value, Path)}
+    return replace(options, **paths)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

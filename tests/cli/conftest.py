@@ -1,10 +1,12 @@
-from collections.abc import Callable
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from toxvpn.cli import main, root, up
+from toxvpn.cli import logs, main, root, up
 from toxvpn.config import ClientOptions, ServerOptions, UpOptions
 
 
@@ -26,10 +28,35 @@ class Ran:
 Toxvpn = Callable[..., Ran]
 
 
+@dataclass
+class Syslog:
+    """What comes to /dev/log."""
+
+    server: socket.socket
+
+    def heard(self) -> list[str]:
+        records = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                records.append(self.server.recv(4096).decode())
+        return records
+
+
 @pytest.fixture
-def toxvpn(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Toxvpn:
+def syslog(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Syslog]:
+    """A syslog of the test's own, in the place of the machine's."""
+    path = tmp_path_factory.mktemp("syslog") / "log"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
+        server.bind(str(path))
+        server.setblocking(False)
+        monkeypatch.setattr(logs, "SYSLOG_SOCKET", path)
+        yield Syslog(server)
+
+
+@pytest.fixture
+def toxvpn(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], syslog: Syslog) -> Toxvpn:
     """Runs a command line up to the point where the daemon would start, which is recorded instead."""
-    for name in ("TOXVPN_SHARED_SECRET", "TUNTOX_SHARED_SECRET"):
+    for name in ("TOXVPN_SHARED_SECRET", "TUNTOX_SHARED_SECRET", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
 
     def run(*arguments: object) -> Ran:

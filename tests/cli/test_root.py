@@ -29,6 +29,7 @@ SERVERS: list[tuple[list[str], dict[str, Any]]] = [
     (["--open"], {"open": True}),
     (["-D"], {"daemonize": True}),
     (["-D", "-q"], {"daemonize": True}),
+    (["-z"], {"daemonize": True}),
     (["-f", "rules"], {"rules_file": Path("rules")}),
     (["-C", "dir", "-b", "nodes.json", "-I", "id"],
      {"directory": Path("dir"), "nodes_file": Path("nodes.json"), "id_file": Path("id")}),
@@ -53,6 +54,8 @@ CLIENTS: list[tuple[list[str], dict[str, Any]]] = [
      {"forwards": (parse_forward("1:a:2"), parse_forward("[::1]:3:[::1]:4"))}),
     (["-L", "2222@localhost@22"], {"forwards": (parse_forward("2222:localhost:22"),)}),
     (["-D", "1080"], {"socks": (parse_listen("1080"),)}),
+    (["-D1080"], {"socks": (parse_listen("1080"),)}),
+    (["-z", "-D", "1080"], {"socks": (parse_listen("1080"),), "daemonize": True}),
     (["-D", "127.0.0.1:1080", "-L", "1:a:2"],
      {"socks": (parse_listen("127.0.0.1:1080"),), "forwards": (parse_forward("1:a:2"),)}),
     (["-D", "-D", "1080"], {"socks": (parse_listen("1080"),), "daemonize": True}),
@@ -90,6 +93,8 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["-i", ID, "-P", "a:1", "-L", "1:b:1"], "-P (or -W)"),
     (["-i", ID, "-W", "a:1", "-D", "1080"], "-P (or -W)"),
     (["-i", ID, "-P", "a:1", "-D"], "needs stdin and stdout"),
+    (["-i", ID, "-W", "a:1", "-z"], "needs stdin and stdout"),
+    (["-i", ID, "-p", "-z"], "-p tells on stdout what it measured"),
     (["-i", ID, "-p", "-L", "1:b:1"], "-p only measures"),
     ([*CLIENT, "-f", "rules"], "-f is for the server"),
     ([*CLIENT, "--open"], "--open is for the server"),
@@ -110,11 +115,11 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["-q", "-d"], "-q tells less and -d more"),
     (["-L"], "Option '-L' requires an argument"),
     (["-x"], "No such option"),
-    (["-z"], "No such option"),
     (["bogus"], "there is no command 'bogus': see toxvpn -h"),
     ([ID], "a Tox ID needs its flag: -i ID"),
     (["8080:localhost:80"], "needs its flag: -L for a forward"),
     (["-i", ID, "-L", "1:a:1", "localhost:22"], "needs its flag"),
+    (["-z", "id"], "only -C, -b, -d and -q go before 'id'"),
     (["-s", "x", "id"], "only -C, -b, -d and -q go before 'id'"),
     (["--open", "id"], "only -C, -b, -d and -q go before 'id'"),
 ]
@@ -200,9 +205,9 @@ def test_options_never_show_the_secret(toxvpn: Any, monkeypatch: pytest.MonkeyPa
 def test_help_is_on_stdout_and_fine(toxvpn: Any, flag: str) -> None:
     ran = toxvpn(flag)
     assert (ran.code, ran.err) == (0, "")
-    for heading in ("Server:", "Client:", "Common:", "Commands:"):
+    for heading in ("Server:", "Client:", "Common:", "Process:", "Commands:"):
         assert heading in ran.out
-    for letter in ["i", "L", "P", "W", "D", "p", "C", "s", "f", "I", "t", "u", "b", "d", "q", "V", "h"]:
+    for letter in ["i", "L", "P", "W", "D", "p", "C", "s", "f", "I", "t", "u", "b", "d", "q", "S", "z", "F", "U", "V", "h"]:
         assert f" -{letter}" in ran.out
 
 

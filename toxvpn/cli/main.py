@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from ..errors import ToxvpnError, UsageError
+from . import logs
 from .root import root
 from .shared import Settings
 
@@ -65,5 +66,4 @@ def innermost(error: Exception) -> Exception:
 
 
 def say(message: str) -> None:
-    line = " ".join(message.split())
-    click.echo(f"toxvpn: {line}", err=True)
+    logs.tell_error(" ".join(message.split()))

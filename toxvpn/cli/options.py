@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from ..config import ClientOptions, ServerOptions
 from ..errors import UsageError
 from ..tcpforward.spec import Road, parse_forward, parse_listen, parse_target
+from ..tox.proxy import Proxy
 from ..wire.toxid import ToxId, parse_public_key_or_id, parse_tox_id
 
 T = TypeVar("T")
@@ -41,12 +42,25 @@ class Typed:
         return [value for value in self.daemon_or_socks if value != DAEMONIZE]
 
     @property
+    def daemonize(self) -> bool:
+        return DAEMONIZE in self.daemon_or_socks
+
+    @property
     def is_client(self) -> bool:
         return bool(self.forwards or self.pipes or self.socks or self.ping)
 
 
 def build(
-    typed: Typed, *, directory: Path | None, nodes_file: Path | None, secret: bytes | None, toxcore_log: bool
+    typed: Typed,
+    *,
+    directory: Path | None,
+    nodes_file: Path | None,
+    secret: bytes | None,
+    toxcore_log: bool,
+    proxy: Proxy | None = None,
+    daemonize: bool = False,
+    pid_file: Path | None = None,
+    user: str | None = None,
 ) -> ServerOptions | ClientOptions:
     """Raises UsageError."""
     common: dict[str, Any] = {
@@ -57,7 +71,10 @@ def build(
         "udp_ports": None if typed.udp_ports is None else parse_udp_ports(typed.udp_ports),
         "tcp_port": None if typed.tcp_port is None else parse_tcp_port(typed.tcp_port),
         "toxcore_log": toxcore_log,
-        "daemonize": DAEMONIZE in typed.daemon_or_socks,
+        "proxy": proxy,
+        "daemonize": daemonize,
+        "pid_file": pid_file,
+        "user": user,
     }
     return build_client(typed, common) if typed.is_client else build_server(typed, common)
 
@@ -79,8 +96,9 @@ def build_client(typed: Typed, common: dict[str, Any]) -> ClientOptions:
         raise UsageError("-p only measures and then ends: leave it out, or leave out -L, -D and -P")
     if typed.pipes and (typed.forwards or typed.socks or len(typed.pipes) > 1):
         raise UsageError("-P (or -W) ties stdin and stdout to one target and goes with no other -P, -L or -D")
-    if typed.pipes and common["daemonize"]:
-        raise UsageError("-D goes into the background and -P needs stdin and stdout: leave one out")
+    if (typed.pipes or typed.ping) and common["daemonize"]:
+        flag = "-P needs stdin and stdout" if typed.pipes else "-p tells on stdout what it measured"
+        raise UsageError(f"-z (or -D alone) goes into the background and {flag}: leave one out")
     return ClientOptions(
         **common,
         server=parse_server(typed.ids),

@@ -5,6 +5,7 @@ The letters are tuntox's. Which flag does what: options.py; which verbs there ar
 
 import logging
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ from ..errors import UsageError
 from ..tcpforward.spec import Road
 from . import verbs
 from .options import DAEMONIZE, Typed, build
+from .process import PROCESS, Process, without_ports_beside_a_proxy
 from .secret import find_secret
 from .shared import NODE, PATH, SHARED, Decorator, Settings, flag, takes
 
-HEADINGS = ("Server", "Client", "Common")
+HEADINGS = ("Server", "Client", "Common", "Process")
 EXAMPLES = """\b
 Examples:
   toxvpn                                       let others in; prints what to type on the other side
@@ -90,6 +92,7 @@ FLAGS: tuple[Decorator, ...] = (
     flag("Client", "--road", type=click.Choice([road.value for road in Road]),
          help="Pin how bytes travel: over our own stack, or as tuntox does. [default: auto]"),
     *NODE,
+    *PROCESS,
     *SHARED,
     flag("Common", "-V", is_flag=True, is_eager=True, expose_value=False, callback=print_version,
          help="Print the versions and what is in force, and end."),
@@ -109,22 +112,25 @@ def root(settings: Settings, /, secret: str | None, secret_file: Path | None, **
 
     Alone it is the server; with -i and one of -L, -D PORT, -P, -p it is the client.
     """
+    process = Process.taken_from(flags)
     typed = Typed(**flags)
-    settings.begin(logging.WARNING if typed.pipes else logging.INFO)
+    if typed.daemonize:
+        process = replace(process, daemonize=True)
+    process.begin(settings, logging.WARNING if typed.pipes else logging.INFO)
     verb = click.get_current_context().invoked_subcommand
     if verb is not None:
-        if secret is not None or secret_file is not None or typed != Typed():
+        if secret is not None or secret_file is not None or (process, typed) != (Process(), Typed()):
             raise UsageError(f"only -C, -b, -d and -q go before '{verb}'")
         return 0
-    return start(
-        build(
-            typed,
-            directory=settings.directory,
-            nodes_file=settings.nodes_file,
-            secret=find_secret(secret, secret_file, os.environ),
-            toxcore_log=settings.debug > 1,
-        )
+    options = build(
+        typed,
+        directory=settings.directory,
+        nodes_file=settings.nodes_file,
+        secret=find_secret(secret, secret_file, os.environ),
+        toxcore_log=settings.debug > 1,
+        **process.options(),
     )
+    return start(without_ports_beside_a_proxy(options))
 
 
 def start(options: ServerOptions | ClientOptions) -> int:

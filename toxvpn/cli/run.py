@@ -10,6 +10,7 @@ from ..config import RunOptions
 from ..configfile import FILE_NAME, Config, load
 from ..errors import UsageError
 from .options import parse_tcp_port, parse_udp_ports
+from .process import PROCESS, Process, without_ports_beside_a_proxy
 from .secret import find_secret
 from .shared import NODE, PATH, SHARED, Settings, flag, takes
 
@@ -22,25 +23,27 @@ def config_path(settings: Settings, typed: Path | None) -> Path:
 
 
 @click.command("run")
-@takes((CONFIG, *NODE, *SHARED))
+@takes((CONFIG, *NODE, *PROCESS, *SHARED))
 @click.pass_obj
 def command(settings: Settings, /, config_file: Path | None, **typed: Any) -> int:
     """Do all that the configuration says: serve, forward and be on the VPN, as one.
 
     In the foreground, until a signal or `toxvpn down`; SIGHUP or `toxvpn reload` applies what changed.
     """
-    settings.begin()
+    process = Process.taken_from(typed)
+    process.begin(settings)
     path = config_path(settings, config_file)
     config = load(path)
     if config.server is None and config.vpn is None and not config.forwards and not config.peers:
         raise UsageError(
             f"{path} switches nothing on: it needs [server], [vpn], [peers.NAME] or [[forwards]]"
         )
-    return start(build(settings, path, config, **typed))
+    return start(build(settings, process, path, config, **typed))
 
 
 def build(
     settings: Settings,
+    process: Process,
     path: Path,
     config: Config,
     *,
@@ -55,7 +58,7 @@ def build(
         raise UsageError(
             "the secrets of `toxvpn run` are in its configuration: secret_file of [server] and peers"
         )
-    return RunOptions(
+    options = RunOptions(
         directory=settings.directory,
         nodes_file=settings.nodes_file or config.node.nodes_file,
         id_file=id_file,
@@ -63,7 +66,9 @@ def build(
         tcp_port=config.node.tcp_port if tcp_port is None else parse_tcp_port(tcp_port),
         toxcore_log=settings.debug > 1,
         config_file=path,
+        **process.options(config.node.proxy),
     )
+    return without_ports_beside_a_proxy(options)
 
 
 def start(options: RunOptions) -> int:

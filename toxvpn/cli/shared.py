@@ -34,11 +34,14 @@ class Settings:
     debug: int = 0
     quiet: bool = False
 
-    def begin(self, level: int = logging.INFO) -> None:
-        """Every command's first step, once all flags are known: sets up logging. Raises UsageError."""
+    def begin(self, level: int = logging.INFO, *, syslog: bool = False) -> None:
+        """Every command's first step, once all flags are known: sets up logging.
+
+        Raises UsageError, ToxvpnError (no syslog).
+        """
         if self.quiet and self.debug:
             raise UsageError("-q tells less and -d more: leave one out")
-        logs.set_up(debug=self.debug, quiet=self.quiet, level=level)
+        logs.set_up(debug=self.debug, quiet=self.quiet, level=level, syslog=syslog)
 
     @property
     def places(self) -> Places:

@@ -18,6 +18,7 @@ from ..wire.addressing import is_host_address
 from ..wire.invite import is_invite
 from ..wire.status import MIN_MTU
 from .options import parse_tcp_port, parse_udp_ports
+from .process import PROCESS, Process, without_ports_beside_a_proxy
 from .secret import find_secret
 from .shared import NODE, SHARED, Settings, flag, takes
 
@@ -37,19 +38,21 @@ FLAGS = (
 
 
 @click.command("up")
-@takes((*FLAGS, *NODE, *SHARED))
+@takes((*FLAGS, *NODE, *PROCESS, *SHARED))
 @click.pass_obj
 def command(settings: Settings, /, **typed: Any) -> int:
     """Be on a network with the peers, in the foreground, until a signal or `toxvpn down`.
 
     Two machines that give each other's Tox ID with --peer need no further step.
     """
-    settings.begin()
-    return start(build(settings, **typed))
+    process = Process.taken_from(typed)
+    process.begin(settings)
+    return start(build(settings, process, **typed))
 
 
 def build(
     settings: Settings,
+    process: Process,
     *,
     peers: Sequence[str],
     name: str | None,
@@ -65,7 +68,7 @@ def build(
     """Raises UsageError, PeerRefusedError (a name that nobody has), ConfigError."""
     if name is not None:
         check_name(name)
-    return UpOptions(
+    options = UpOptions(
         directory=settings.directory,
         nodes_file=settings.nodes_file,
         id_file=id_file,
@@ -78,7 +81,9 @@ def build(
         address=None if address is None else parse_address(address),
         mtu=mtu,
         interface=parse_interface(interface),
+        **process.options(),
     )
+    return without_ports_beside_a_proxy(options)
 
 
 def parse_peers(texts: Sequence[str], directory: Path, now: float) -> tuple[ConfiguredPeer, ...]:

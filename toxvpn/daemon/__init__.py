@@ -1,36 +1,43 @@
 """The composition root: makes every part from the options, starts them in order, stops them in reverse.
 
-One file per kind of run: serve.py, call.py, up.py, whole.py; what they share is in base.py (the node and what
-keeps it), control.py (what the control socket answers), run.py (signals, the exit code).
+One file per kind of run: serve.py, call.py, up.py, whole.py; what they share is in base.py (the node and
+what keeps it), control.py (what the control socket answers), run.py (the process: background, privileges,
+signals, the exit code) and life.py (word of how it goes).
 """
 
 from ..config import ClientOptions, RunOptions, ServerOptions, UpOptions
+from .privileges import Capability
 from .run import run
+
+FIRST_FREE_PORT = 1024
+"""Those below are only root's to listen on, usually (net.ipv4.ip_unprivileged_port_start)."""
 
 
 def run_server(options: ServerOptions) -> int:
     """`toxvpn` alone, until a signal or `toxvpn down`; the exit code. Raises ToxvpnError."""
     from .serve import serve
 
-    return run(serve(options))
+    return run(serve, options)
 
 
 def run_client(options: ClientOptions) -> int:
     """`toxvpn -i ID` with -L, -D PORT, -P or -p; the exit code. Raises ToxvpnError, LinkError from -P."""
     from .call import call
 
-    return run(call(options))
+    listens = [*(forward.listen for forward in options.forwards), *options.socks]
+    low = any(listen.port < FIRST_FREE_PORT for listen in listens)
+    return run(call, options, {Capability.NET_BIND_SERVICE} if low else ())
 
 
 def run_up(options: UpOptions) -> int:
     """`toxvpn up`, until a signal or `toxvpn down`; the exit code. Raises ToxvpnError."""
     from .up import up
 
-    return run(up(options))
+    return run(up, options, {Capability.NET_ADMIN})
 
 
 def run_whole(options: RunOptions) -> int:
     """`toxvpn run`, until a signal or `toxvpn down`; the exit code. Raises ToxvpnError."""
     from .whole import whole
 
-    return run(whole(options))
+    return run(whole, options, {Capability.NET_ADMIN, Capability.NET_BIND_SERVICE})

@@ -21,18 +21,25 @@ from ..tox.names import Names
 from ..tox.node import Node
 from ..tox.peers import ConfiguredPeer
 from ..tox.roster import Roster
+from .life import LIFE, Life
+from .notify import Notifier
 
 
 @dataclass(slots=True)
 class Base:
-    """`node` is not started yet; set `stopping` to end the run. `directory` None: nothing is kept."""
+    """`node` is not started yet; `life` hears when it serves. `directory` None: nothing is kept."""
 
     node: Node
     announcement: Announcement
     book: FriendBook
     keeper: Keeper
     directory: Path | None
-    stopping: asyncio.Event
+    life: Life
+
+    @property
+    def stopping(self) -> asyncio.Event:
+        """Set it to end the run."""
+        return self.life.stopping
 
     def roster(self, authority: Authority, run_peers: Iterable[ConfiguredPeer] = ()) -> Roster:
         """Who is let in. Raises UsageError, ConfigError."""
@@ -49,14 +56,20 @@ async def base(options: NodeOptions, directory: Path | None) -> AsyncIterator[Ba
     with contextlib.ExitStack() as undo:
         identity = Identity.ephemeral() if directory is None else Identity.open(directory)
         undo.callback(identity.close)
-        tox = make_tox(identity, chance, options.udp_ports, options.tcp_port, options.toxcore_log)
+        tox = make_tox(
+            identity, chance, options.udp_ports, options.tcp_port, options.toxcore_log, options.proxy
+        )
         undo.callback(tox.close)
         identity.save(tox.savedata())
         if options.id_file is not None:
             write_atomic(options.id_file, tox.address.hex().upper().encode() + b"\n", 0o644)
-        node = Node(tox, Bootstrapper(nodes, chance, Names(asyncio.get_running_loop()).resolve))
+        # our own look-ups would tell who listens there what the proxy is to hide
+        resolve = None if options.proxy else Names(asyncio.get_running_loop()).resolve
+        node = Node(tox, Bootstrapper(nodes, chance, resolve))
         undo.callback(node.close)
         book = FriendBook() if directory is None else load_book(directory)
         keeper = Keeper(node, identity, book, directory)
         undo.callback(keeper.close)
-        yield Base(node, Announcement(node), book, keeper, directory, asyncio.Event())
+        life = LIFE.get(None) or Life(Notifier({}))
+        life.watch(node)
+        yield Base(node, Announcement(node), book, keeper, directory, life)

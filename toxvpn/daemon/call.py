@@ -104,6 +104,7 @@ async def _forward(options: ClientOptions, made: Calling) -> None:
         async with made.controlled(lambda: listeners.states(made.road)):
             made.run.node.start()
             listeners.start()
+            made.run.life.ready()
             await made.run.stopping.wait()
     finally:
         await listeners.close()

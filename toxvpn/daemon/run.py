@@ -1,33 +1,84 @@
-"""Runs a daemon's coroutine until it ends or a signal ends it."""
+"""Runs one kind of run, from the flags about the process to its exit code.
+
+In: the coroutine function to run, and its options. The order: pidfile, background, privileges; then
+the loop, in which the work goes on until it ends by itself or a signal ends it.
+"""
 
 import asyncio
+import contextlib
 import logging
+import os
 import signal
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Callable, Collection, Coroutine
+from typing import Any, TypeVar
 
 from .._native import netio
+from ..config import NodeOptions, with_absolute_paths
+from .background import in_background
+from .life import LIFE, Life, has_terminal
+from .notify import Notifier
+from .pidfile import PidFile
+from .privileges import Capability, become, find_account, hand_over
 
 log = logging.getLogger("toxvpn")
 
-
-def run(work: Coroutine[Any, Any, None]) -> int:
-    """The exit code: 0 when `work` ends by itself, 128 + n when signal n cancelled it."""
-    netio.harden()  # keys are in this memory: no core dumps, no tracing by others
-    return asyncio.run(_until_signal(work))
+O = TypeVar("O", bound=NodeOptions)  # noqa: E741
+Work = Callable[[O], Coroutine[Any, Any, None]]
 
 
-async def _until_signal(work: Coroutine[Any, Any, None]) -> int:
-    task = asyncio.create_task(work)
+def run(work: Work[O], options: O, keep: Collection[Capability] = ()) -> int:
+    """The exit code: 0 when `work` ends by itself, 128 + n when signal n cancelled it.
+
+    `keep` is what the work needs of root's rights if -U asks for another user. Raises ToxvpnError.
+    """
+    options = with_absolute_paths(options)  # the background has another working directory
+    account = None if options.user is None else find_account(options.user)
+
+    def go_on(ready: Callable[[], None]) -> int:
+        with contextlib.ExitStack() as undo:
+            if pid_file is not None:
+                undo.callback(pid_file.close)
+                pid_file.write()
+            if account is not None:
+                hand_over(account, options.directory)
+                become(account, keep)
+            netio.harden()  # keys are in this memory: no core dumps, no tracing by others
+            return asyncio.run(_until_signal(work, options, ready))
+
+    pid_file = None if options.pid_file is None else PidFile(options.pid_file)
+    if not options.daemonize:
+        return go_on(lambda: None)
+    before = os.getpid()
+    try:
+        return in_background(go_on)
+    finally:
+        if pid_file is not None and os.getpid() == before:
+            pid_file.leave()
+
+
+async def _until_signal(work: Work[O], options: O, ready: Callable[[], None]) -> int:
     loop = asyncio.get_running_loop()
+    life = Life(Notifier(os.environ), ready)
+    LIFE.set(life)
+    task = loop.create_task(work(options))
     caught: list[signal.Signals] = []
 
     def stop(number: signal.Signals) -> None:
         caught.append(number)
         task.cancel()
 
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    had_terminal = has_terminal()
+
+    def hang_up() -> None:
+        if had_terminal and not (has_terminal() and life.can_reload):
+            stop(signal.SIGHUP)  # the terminal is gone
+        else:
+            life.reload()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop, number)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup leaves it
+        loop.add_signal_handler(signal.SIGHUP, hang_up)
     try:
         await task
     except asyncio.CancelledError:
@@ -35,4 +86,6 @@ async def _until_signal(work: Coroutine[Any, Any, None]) -> int:
             raise
         log.info("stopped by %s", caught[0].name)
         return 128 + caught[0]
+    finally:
+        life.close()
     return 0

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from functools import partial
 from pathlib import Path
 
 from ..config import ServerOptions
@@ -19,21 +20,37 @@ log = logging.getLogger("toxvpn")
 
 
 async def serve(options: ServerOptions) -> None:
-    rules = load_rules(options.rules_file) if options.rules_file else Rules()
+    server = Server(_rules(options))
     places = find_places(options.directory)
     async with base(options, places.data) as run:
         authority = _authority(options, places.data)
         roster = run.roster(authority)
-        forwarding = Forwarding(run.node, run.announcement, Road.AUTO, Server(rules).serve)
+        forwarding = Forwarding(run.node, run.announcement, Road.AUTO, server.serve)
         try:
             source = Source(run, "server", roster)
-            async with controlled(run, places.runtime, source, forwarding.lossless, roster):
+            reload = partial(_reload, options, server)
+            run.life.on_reload(reload)
+            async with controlled(run, places.runtime, source, forwarding.lossless, roster, reload):
                 roster.start()
                 run.node.start()
                 _tell_how_to_connect(run, options, places.data, authority)
+                run.life.ready()
                 await run.stopping.wait()
         finally:
             await forwarding.close()
+
+
+def _rules(options: ServerOptions) -> Rules:
+    """Raises ConfigError."""
+    return load_rules(options.rules_file) if options.rules_file else Rules()
+
+
+def _reload(options: ServerOptions, server: Server) -> list[str]:
+    """Streams that are open stay open. Raises ConfigError; then the old rules are in force."""
+    if options.rules_file is None:
+        return ["there is no -f FILE, the only thing to read again"]
+    server.rules = _rules(options)
+    return [f"{options.rules_file} is in force"]
 
 
 def _authority(options: ServerOptions, directory: Path) -> Authority:
@@ -46,13 +63,18 @@ def _authority(options: ServerOptions, directory: Path) -> Authority:
 
 
 def _tell_how_to_connect(run: Base, options: ServerOptions, directory: Path, authority: Authority) -> None:
-    """The Tox ID on stdout, the command for the other side on stderr; a secret of ours only to a person."""
+    """The Tox ID on stdout; the command for the other side to a person, or without our secret to the log."""
     tox_id = run.node.tox.address.hex().upper()
     print(tox_id, flush=True)  # noqa: T201
+    person = sys.stderr.isatty()
     secret = ""
     if options.secret is not None:
         secret = "TOXVPN_SHARED_SECRET=(the secret) "
-    elif authority.secret is not None:  # made by us: shown to a person, but not to a log
-        kept = authority.secret.decode() if sys.stderr.isatty() else f"$(cat {directory / SECRET_NAME})"
+    elif authority.secret is not None:
+        kept = authority.secret.decode() if person else f"$(cat {directory / SECRET_NAME})"
         secret = f"TOXVPN_SHARED_SECRET={kept} "
-    log.info("on the other side: %stoxvpn -i %s -L 2222:localhost:22", secret, tox_id)
+    line = f"on the other side: {secret}toxvpn -i {tox_id} -L 2222:localhost:22"
+    if person and log.isEnabledFor(logging.INFO):
+        print(line, file=sys.stderr)  # noqa: T201
+    elif not person:
+        log.info("%s", line)

@@ -33,6 +33,7 @@ async def up(options: UpOptions) -> None:
                     roster.start()
                     run.node.start()
                     _tell(vpn, run.node.tox.address)
+                    run.life.ready()
                     await run.stopping.wait()
             await lossless.close()
     except IdentityInUseError:

@@ -4,17 +4,14 @@ Made once from the file; `reload` reads it again and changes only what differs. 
 or the device itself (ports, MTU, interface) is told to need a restart.
 """
 
-import asyncio
 import contextlib
 import logging
-import signal
 from dataclasses import dataclass
 from functools import partial
 
 from ..config import INTERFACE, RunOptions
 from ..configfile import Config, ForwardSection, PeerSection, load
 from ..control.status import ForwardState
-from ..errors import ToxvpnError
 from ..tcpforward import socks
 from ..tcpforward.client import Client
 from ..tcpforward.forwarding import Forwarding
@@ -43,32 +40,25 @@ async def whole(options: RunOptions) -> None:
     async with base(options, places.data) as run, contextlib.AsyncExitStack() as undo:
         parts = Parts(run, places, config, undo)
         source = Source(run, "up" if parts.vpn else "server", parts.roster, parts.vpn, parts.forward_states)
+        reload = partial(_reload, options, parts)
         control = controlled(
             run,
             places.runtime,
             source,
             parts.forwarding.lossless,
             parts.roster,
-            partial(_reload, options, parts),
+            reload,
         )
         async with control:
             parts.start()
-            loop = asyncio.get_running_loop()
-            loop.add_signal_handler(signal.SIGHUP, _reload_on_signal, options, parts)
+            run.life.on_reload(reload)
+            run.life.ready()
             await run.stopping.wait()
 
 
 def _reload(options: RunOptions, parts: "Parts") -> list[str]:
     """What was changed, a line each. Raises ToxvpnError; then everything is as it was."""
     return parts.apply(load(options.config_file))
-
-
-def _reload_on_signal(options: RunOptions, parts: "Parts") -> None:
-    try:
-        for line in _reload(options, parts):
-            log.info("reload: %s", line)
-    except ToxvpnError as failure:
-        log.error("the configuration is not reloaded: %s", failure)
 
 
 @dataclass(slots=True)

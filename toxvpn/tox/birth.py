@@ -9,6 +9,7 @@ from .._native.options import Options
 from .._native.results import PortError, SavedataError
 from .._native.toxcore import Tox
 from .identity import Identity
+from .proxy import Proxy
 
 log = logging.getLogger("toxvpn.toxcore")
 
@@ -23,8 +24,9 @@ def make_tox(
     udp_ports: tuple[int, int] | None = None,
     tcp_port: int | None = None,
     tell_all: bool = False,
+    proxy: Proxy | None = None,
 ) -> Tox:
-    """`tell_all` passes toxcore's own log on.
+    """`tell_all` passes toxcore's own log on. With a proxy nothing goes around it: UDP is off.
 
     Raises ConfigError (savedata), PortError (none of the asked ports is free), ToxError.
     """
@@ -34,6 +36,15 @@ def make_tox(
         tcp_port=tcp_port or 0,
         log=_tell if tell_all else None,
     )
+    if proxy is not None:
+        options = replace(
+            options,
+            udp=False,
+            local_discovery=False,
+            proxy_type=proxy.kind,
+            proxy_host=proxy.host,
+            proxy_port=proxy.port,
+        )
     try:
         return _with_or_without_ipv6(lambda chosen: Tox(chosen, identity.savedata), options)
     except SavedataError as failure:

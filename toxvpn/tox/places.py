@@ -15,6 +15,8 @@ PRIVATE_DIRECTORY_MODE = 0o700
 SERVICE_CONFIG = Path("/etc/toxvpn")
 SERVICE_DATA = Path("/var/lib/toxvpn")
 SERVICE_RUNTIME = Path("/run/toxvpn")
+SERVICE_VARIABLE = "TOXVPN_SERVICE"
+"""Set in the environment of a service that does not run as root and yet has these places."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +30,12 @@ class Places:
 
 
 def find_places(directory: Path | None = None, *, service: bool | None = None) -> Places:
-    """With `directory` everything is in it; else root gets the service's places, others the XDG ones."""
+    """With `directory` everything is in it; else root or a service gets the service's, others the XDG ones."""
     if directory is not None:
         directory = directory.absolute()  # a daemon changes its working directory
         return Places(directory, directory, directory, directory)
     if service is None:
-        service = os.geteuid() == 0
+        service = os.geteuid() == 0 or bool(os.environ.get(SERVICE_VARIABLE))
     if service:
         return Places(SERVICE_CONFIG, SERVICE_DATA, SERVICE_DATA, SERVICE_RUNTIME)
     return user_places()
