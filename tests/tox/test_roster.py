@@ -297,3 +297,15 @@ async def test_whom_the_command_line_lets_in_is_removed_there(network: Network) 
     host = Machine(network, authority=Authority(whitelist=frozenset({guest.key})))
     with pytest.raises(UsageError, match="let in by -i"):
         host.roster.remove(guest.digits)
+
+
+async def test_a_name_is_one_peers_whether_kept_or_of_this_run(network: Network, tmp_path: Path) -> None:
+    first, second, third = (bytes([number]) * 32 for number in (1, 2, 3))
+    ours = Machine(network, tmp_path, ConfiguredPeer(first, name="box"))
+    with pytest.raises(UsageError, match="'box' is the name of peer 01010101"):
+        ours.roster.add(ConfiguredPeer(second, name="Box"))
+    ours.roster.add(ConfiguredPeer(second, name="other"))
+    with pytest.raises(UsageError, match="'other' is the name of"):
+        ours.roster.reconfigure(Authority(), [ConfiguredPeer(third, name="other")])
+    assert {key: peer.name for key, peer in ours.roster.peers().items()} == {first: "box", second: "other"}
+    assert third not in {peer.public_key for peer in ours.node}

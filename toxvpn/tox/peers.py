@@ -109,15 +109,7 @@ def merged(peers: Peers, new: ConfiguredPeer) -> dict[bytes, ConfiguredPeer]:
     """
     if new.name is not None:
         check_name(new.name)
-    old = peers.get(new.public_key)
-    if old is not None:
-        new = replace(
-            new,
-            nospam=new.nospam if new.nospam is not None else old.nospam,
-            name=new.name if new.name is not None else old.name,
-            invite=new.invite if new.invite is not None else old.invite,
-            secret=new.secret if new.secret is not None else old.secret,
-        )
+    new = updated(peers.get(new.public_key), new)
     for other in peers.values():
         if new.name is not None and other.public_key != new.public_key and same_name(other.name, new.name):
             raise UsageError(
@@ -125,6 +117,19 @@ def merged(peers: Peers, new: ConfiguredPeer) -> dict[bytes, ConfiguredPeer]:
                 "choose another, or remove that peer first"
             )
     return {**peers, new.public_key: new}
+
+
+def updated(old: ConfiguredPeer | None, new: ConfiguredPeer) -> ConfiguredPeer:
+    """`new`, and where it says nothing what was known of the same peer."""
+    if old is None:
+        return new
+    return replace(
+        new,
+        nospam=new.nospam if new.nospam is not None else old.nospam,
+        name=new.name if new.name is not None else old.name,
+        invite=new.invite if new.invite is not None else old.invite,
+        secret=new.secret if new.secret is not None else old.secret,
+    )
 
 
 def same_name(one: str | None, other: str) -> bool:

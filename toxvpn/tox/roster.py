@@ -19,7 +19,7 @@ from .events import Event, PeerConnection
 from .friends import Authority, FriendBook, Grant
 from .members import Member, Members
 from .node import Node
-from .peers import ConfiguredPeer, merged
+from .peers import ConfiguredPeer, merged, updated
 from .pending import PendingRequest
 from .selector import find
 
@@ -68,7 +68,7 @@ class Roster:
     def reconfigure(self, authority: Authority, run_peers: Iterable[ConfiguredPeer]) -> None:
         """Another configuration is in force. Peers that it does not change are not disturbed.
 
-        Raises UsageError when our own key is among `run_peers`; then nothing has changed.
+        Raises UsageError when our own key or a taken name is among `run_peers`; then nothing has changed.
         """
         before = self.peers()
         self._run_peers = self._checked(run_peers)
@@ -90,8 +90,8 @@ class Roster:
     def peers(self) -> dict[bytes, ConfiguredPeer]:
         """Every configured peer by its public key, those of this run included."""
         both = dict(self.members.peers)
-        for peer in self._run_peers.values():
-            both = merged(both, peer)
+        for public_key, peer in self._run_peers.items():
+            both[public_key] = updated(both.get(public_key), peer)
         both.pop(self.own_key, None)
         return both
 
@@ -114,6 +114,7 @@ class Roster:
     def add(self, peer: ConfiguredPeer) -> ConfiguredPeer:
         """Keeps it, lets it in, and asks it. Raises UsageError (our own ID, its name), ToxvpnError."""
         self._check_not_us(peer)
+        merged(self.peers(), peer)  # the names of this run's peers are taken too
         kept = self.members.add(peer)
         self.admission.admit(kept.public_key, Grant.PEER)
         self._ask(kept)
@@ -122,7 +123,9 @@ class Roster:
     def accept(self, selector: str, name: str | None = None) -> ConfiguredPeer:
         """Lets in a stranger who has asked, and keeps it. Raises PeerRefusedError, UsageError."""
         stranger = find(selector, self.pending, fewest_digits=FEWEST_DIGITS_TO_ACCEPT)
-        kept = self.members.add(ConfiguredPeer(stranger.public_key, name=name))
+        peer = ConfiguredPeer(stranger.public_key, name=name)
+        merged(self.peers(), peer)
+        kept = self.members.add(peer)
         self.admission.admit(kept.public_key, Grant.ACCEPT)
         return kept
 
@@ -145,10 +148,12 @@ class Roster:
     # -- the node ------------------------------------------------------------------------------
 
     def _checked(self, run_peers: Iterable[ConfiguredPeer]) -> dict[bytes, ConfiguredPeer]:
+        """Raises UsageError: our own key, or a name that is taken."""
         checked: dict[bytes, ConfiguredPeer] = {}
         for peer in run_peers:
             self._check_not_us(peer)
             checked = merged(checked, peer)
+            merged(self.members.peers, peer)
         if self.own_key in self.members.peers:
             log.warning("this machine's own Tox ID is among its peers: left out")
         return checked
