@@ -77,6 +77,7 @@ def test_everything() -> None:
     assert forward.listen == Listen(("127.0.0.1", "::1"), 2222)
     assert socks.target is None and socks.listen == Listen(("0.0.0.0", "::"), 1080)
     assert config.given["server.secret_file"] == "/run/secret"
+    assert config.given["peers.box.secret_file"] == "/etc/toxvpn/box.secret"
 
 
 def test_an_empty_file_switches_nothing_on() -> None:
@@ -102,10 +103,14 @@ def test_a_section_without_keys_switches_its_part_on() -> None:
         ("[node]\ntcp_port = 70000", "node.tcp_port: 70000 is not from 0 to 65535"),
         ("[node]\ntcp_port = true", "node.tcp_port: True is not from"),
         ('[node]\nudp_ports = "9:1"', "node.udp_ports: '9:1' is no range of ports; expected"),
-        ('[node]\nudp_ports = "a"', "node.udp_ports:"),
+        ('[node]\nudp_ports = "a"', "node.udp_ports: 'a' is no range of ports"),
+        ('[node]\nudp_ports = "1:"', "node.udp_ports: '1:' is no range of ports"),
         ('[vpn]\naddress = "10.0.0"', "vpn.address:"),
         ("[vpn]\nmtu = 9000", "vpn.mtu: 9000 is not from 576 to 1368"),
         ('[vpn]\ninterface = "a/b"', "vpn.interface:"),
+        ('[vpn]\naddress = "224.0.0.1"', "vpn.address: no host can have 224.0.0.1; expected an IPv4 address"),
+        ('[node]\nproxy = "tor"', "node.proxy: it cannot be used: expected socks5://"),
+        ("[node]\nnodes_file = 3", "node.nodes_file: 3 is no text; expected a file name"),
         ("[peers.box]", "peers.box.id: it is missing; expected a Tox ID"),
         (f'[peers.box]\nid = "{ID[:-1]}0"', "peers.box.id:"),
         ('[peers."a b"]\nid = "x"', "peers.a b:"),
@@ -114,6 +119,19 @@ def test_a_section_without_keys_switches_its_part_on() -> None:
         ('[[forwards]]\npeer = "x"\nlisten = "1"\ntarget = "a:1"', "forwards[1].peer: no [peers.x] is here"),
         ('[[socks]]\npeer = "x"\nlisten = "1"\ntarget = "a:1"', "socks[1].target is unknown"),
         ("forwards = 3", "forwards: it is no list"),
+        (
+            f'[peers.a]\nid = "{OTHER.hex()}"\n[peers.A]\nid = "{KEY.hex()}"',
+            "peers.A: it differs from 'a' in case only",
+        ),
+        (
+            f'[peers.a]\nid = "{ID}"\n[peers.b]\nid = "{KEY.hex()}"',
+            "peers.b.id: it is that of peers.a; expected one section per peer",
+        ),
+        (
+            f'[peers.a]\nid = "{ID}"\n[[forwards]]\npeer = "a"\nlisten = 80\ntarget = "b:1"\n'
+            '[[socks]]\npeer = "a"\nlisten = "80"',
+            "socks[1].listen: forwards[1] listens there; expected another port",
+        ),
         (
             f'[peers.o]\nid = "{OTHER.hex()}"\n[[socks]]\npeer = "o"\nlisten = 1080',
             "socks[1].peer: [peers.o] has no Tox ID to call",
@@ -125,11 +143,13 @@ def test_mistakes_are_named(text: str, told: str) -> None:
         parse(text, PATH)
     message = str(wrong.value)
     assert message.startswith(f"{PATH}: ") and told in message
-    assert "\n" not in message
+    assert "\n" not in message and message.count("expected") <= 1
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(
+        ConfigError, match=r"none\.toml: the configuration cannot be read: No such file or dir"
+    ):
         load(tmp_path / "none.toml")
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match="cannot be read"):

@@ -24,6 +24,7 @@ cli/ merges flags over it, daemon/ makes the parts.
 """
 
 import difflib
+import itertools
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -34,13 +35,20 @@ from typing import Any, TypeVar
 from .errors import ConfigError, UsageError
 from .tcpforward.rules import Rules, parse_rules
 from .tcpforward.spec import Listen, Target, parse_listen, parse_target
-from .tox.peers import check_name
+from .tox.peers import check_name, same_name
+from .tox.proxy import parse_proxy
+from .wire.addressing import is_host_address
+from .wire.status import MIN_MTU
 from .wire.toxid import parse_public_key_or_id, parse_tox_id
 
 T = TypeVar("T")
 
 FILE_NAME = "config.toml"
+MAX_MTU = 1368
+"""The largest inner packet that one Tox packet carries (docs/wire-format.md §2)."""
+INTERFACE_BYTES = 15  # linux/if.h IFNAMSIZ, less the NUL
 ID_DIGITS = 76
+EXPECTED = "expected "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,9 +99,13 @@ class ForwardSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """`source` None: there is no file. `given` names every key that the file sets, e.g. `server.open`."""
+    """`source` None: there is no file. `given` names every key that the file sets, e.g. `server.open`.
+
+    `secret` is never the file's: it is what was typed for this run, and goes before that of [server].
+    """
 
     source: Path | None = None
+    secret: bytes | None = field(default=None, repr=False)
     node: NodeSection = NodeSection()
     server: ServerSection | None = None
     vpn: VpnSection | None = None
@@ -106,8 +118,10 @@ def load(path: Path) -> Config:
     """Raises ConfigError: the file cannot be read, or is not as it should be."""
     try:
         text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as failure:
-        raise ConfigError(f"{path}: the configuration cannot be read: {failure}") from failure
+    except OSError as failure:
+        raise ConfigError(f"{path}: the configuration cannot be read: {failure.strerror}") from failure
+    except UnicodeDecodeError as failure:
+        raise ConfigError(f"{path}: the configuration cannot be read: it is not UTF-8") from failure
     return parse(text, path)
 
 
@@ -126,6 +140,7 @@ class _Reader:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._given: dict[str, Any] = {}
+        self._listens: dict[Listen, str] = {}
 
     def config(self, document: dict[str, Any]) -> Config:
         known = {"node", "server", "vpn", "peers", "forwards", "socks"}
@@ -134,6 +149,7 @@ class _Reader:
             name: self._peer(name, self._table(f"peers.{name}", table))
             for name, table in self._table("peers", document.get("peers", {})).items()
         }
+        self._refuse_twin_peers(peers)
         config = Config(
             source=self._path,
             node=NodeSection(**self._section("node", document.get("node", {}), self._node_keys())),
@@ -159,7 +175,7 @@ class _Reader:
             "nodes_file": _Key(self._file, "a file name"),
             "udp_ports": _Key(_udp_ports, '"FIRST:LAST", two port numbers'),
             "tcp_port": _Key(_port, "a port number, or 0 for no relay"),
-            "proxy": _Key(_text, '"socks5://HOST:PORT" or "http://HOST:PORT"'),
+            "proxy": _Key(_proxy, '"socks5://HOST:PORT" or "http://HOST:PORT"'),
         }
 
     def _server_keys(self) -> "dict[str, _Key]":
@@ -174,8 +190,8 @@ class _Reader:
         return {
             "name": _Key(_name, "a name"),
             "address": _Key(_address, 'an IPv4 address such as "10.9.8.7/24"'),
-            "mtu": _Key(_mtu, "a number from 576 to 1368"),
-            "interface": _Key(_interface, "an interface name of 1 to 15 bytes"),
+            "mtu": _Key(_mtu, f"a number from {MIN_MTU} to {MAX_MTU}"),
+            "interface": _Key(_interface, "1 to 15 bytes without spaces, '/', ':' or '%'"),
         }
 
     def _peer(self, name: str, table: dict[str, Any]) -> PeerSection:
@@ -195,6 +211,13 @@ class _Reader:
             raise self._wrong(f"{path}.id", "it is missing", keys["id"].form)
         public_key, nospam = values.pop("id")
         return PeerSection(public_key=public_key, nospam=nospam, **values)
+
+    def _refuse_twin_peers(self, peers: Mapping[str, PeerSection]) -> None:
+        for (one, first), (other, second) in itertools.combinations(peers.items(), 2):
+            if same_name(one, other):
+                raise self._wrong(f"peers.{other}", f"it differs from {one!r} in case only", "another name")
+            if first.public_key == second.public_key:
+                raise self._wrong(f"peers.{other}.id", f"it is that of peers.{one}", "one section per peer")
 
     def _listeners(
         self, kind: str, document: dict[str, Any], peers: Mapping[str, PeerSection], *, with_target: bool
@@ -219,6 +242,8 @@ class _Reader:
                 raise self._wrong(
                     f"{path}.peer", f"[peers.{values['peer']}] has no Tox ID to call", "76 digits"
                 )
+            if (twin := self._listens.setdefault(values["listen"], path)) != path:
+                raise self._wrong(f"{path}.listen", f"{twin} listens there", "another port")
             found.append(ForwardSection(values["peer"], values["listen"], values.get("target")))
         return found
 
@@ -238,7 +263,7 @@ class _Reader:
                 values[key] = keys[key].read(raw)
             except (ValueError, UsageError, ConfigError) as failure:
                 raise self._wrong(f"{path}.{key}", str(failure), keys[key].form) from None
-            self._given[f"{path}.{key}"] = raw
+            self._given[f"{path}.{key}"] = str(values[key]) if isinstance(values[key], Path) else raw
         return values
 
     def _table(self, path: str, value: Any) -> dict[str, Any]:
@@ -254,7 +279,8 @@ class _Reader:
                 raise ConfigError(f"{self._path}: {_joined(path, key)} is unknown: {hint}")
 
     def _wrong(self, path: str, reason: str, form: str) -> ConfigError:
-        return ConfigError(f"{self._path}: {path}: {reason}; expected {form}")
+        told = reason if EXPECTED in reason else f"{reason}; {EXPECTED}{form}"
+        return ConfigError(f"{self._path}: {path}: {told}")
 
     def _file(self, value: Any) -> Path:
         return self._path.parent / Path(_text(value)).expanduser()
@@ -293,15 +319,16 @@ def _port(value: Any) -> int:
 
 
 def _mtu(value: Any) -> int:
-    return _number(value, 576, 1368)
+    return _number(value, MIN_MTU, MAX_MTU)
 
 
 def _udp_ports(value: Any) -> tuple[int, int]:
     first, colon, last = _text(value).partition(":")
-    ports = (int(first), int(last if colon else first))
-    if not 0 < ports[0] <= ports[1] < 65536:
+    texts = first, last if colon else first
+    ports = [int(text) for text in texts if text.isascii() and text.isdigit() and len(text) < 6]
+    if len(ports) != 2 or not 0 < ports[0] <= ports[1] < 65536:
         raise ValueError(f"{value!r} is no range of ports")
-    return ports
+    return ports[0], ports[1]
 
 
 def _name(value: Any) -> str:
@@ -309,13 +336,34 @@ def _name(value: Any) -> str:
     return str(value)
 
 
+def _proxy(value: Any) -> str:
+    parse_proxy(_text(value), "it cannot be used")
+    return str(value)
+
+
 def _address(value: Any) -> IPv4Interface:
-    return IPv4Interface(_text(value))
+    return read_address(_text(value))
 
 
 def _interface(value: Any) -> str:
-    name = _text(value)
-    if len(name.encode()) > 15 or name in (".", "..") or any(letter in "/:% " for letter in name):
+    return read_interface(_text(value))
+
+
+def read_address(text: str) -> IPv4Interface:
+    """An IPv4 address of ours, with its prefix length. Raises ValueError."""
+    try:
+        address = IPv4Interface(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is none") from None
+    if not is_host_address(address.ip):
+        raise ValueError(f"no host can have {text}")
+    return address
+
+
+def read_interface(name: str) -> str:
+    """Raises ValueError."""
+    usable = 0 < len(name.encode()) <= INTERFACE_BYTES and name not in (".", "..")
+    if not usable or any(letter in "/:%" or letter.isspace() or not letter.isprintable() for letter in name):
         raise ValueError(f"{name!r} cannot be an interface's name")
     return name
 
