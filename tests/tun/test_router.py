@@ -14,7 +14,7 @@ from toxvpn.testing.fake_tables import FakeTables
 from toxvpn.tox.node import Node
 from toxvpn.tox.peer import Peer
 from toxvpn.tun.netconf import NetworkChanges
-from toxvpn.tun.router import Router
+from toxvpn.tun.router import LINES_AT_ONCE, Router
 from toxvpn.wire.addressbook import AddressBook
 from toxvpn.wire.addressing import ipv4_candidates, overlay_ipv6
 from toxvpn.wire.status import Status, ToxvpnStatus, encode
@@ -149,6 +149,18 @@ async def test_a_peer_may_change_its_address(network: Network) -> None:
     await until(lambda: machine.ipv4_of(peer) == IPv4Address("10.203.0.10"))
     assert FREE not in machine.tables.routes and FREE not in machine.tables.sources
     assert machine.changes.routes == [IPv4Network("10.203.0.10/32")]
+
+
+async def test_the_log_is_not_a_peers_to_fill(network: Network, caplog: pytest.LogCaptureFixture) -> None:
+    machine, other = Machine(network), network.node()
+    peer = await machine.meet(other, said(None))
+    caplog.set_level("INFO", "toxvpn.tun")
+    for number in range(100):
+        address = IPv4Address("10.203.0.0") + number
+        other.tox.status_message = said(str(address))
+        await until(lambda address=address: machine.ipv4_of(peer) == address)  # type: ignore[misc]
+    lines = [record.getMessage() for record in caplog.records if record.name == "toxvpn.tun"]
+    assert lines == [f"peer {peer.short}: 10.203.0.{number}" for number in range(LINES_AT_ONCE)]
 
 
 async def test_our_own_address_gives_way_to_a_smaller_key(

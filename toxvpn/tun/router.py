@@ -7,8 +7,9 @@ address is computed from its key, its IPv4 address passes the address book, or i
 """
 
 import logging
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Network
 
 from .._native.datapath import Datapath
@@ -17,12 +18,16 @@ from ..errors import ToxvpnError
 from ..tox.events import Event, PeerRemoved, PeerStatus
 from ..tox.overlay import Overlay
 from ..tox.peer import Peer
+from ..tox.ratelimit import RateLimit
 from ..wire import status
 from ..wire.addressbook import AddressBook, Refused, Settlement
 from ..wire.addressing import overlay_ipv6
 from .netconf import NetworkChanges
 
 log = logging.getLogger("toxvpn.tun")
+
+LINES_AT_ONCE, LINES_PER_S = 10, 1 / 60
+"""Of the log, on account of what one peer states."""
 
 
 @dataclass(slots=True)
@@ -35,6 +40,12 @@ class Member:
     refused: Refused | None = None
     mtu: int | None = None
     name: str = ""
+    lines: RateLimit = field(default_factory=lambda: RateLimit(LINES_PER_S, LINES_AT_ONCE))
+
+    def tell(self, level: int, text: str, *arguments: object) -> None:
+        """A line about it for the log, which is not its own to fill."""
+        if self.lines.take(time.monotonic()):
+            log.log(level, f"peer %s: {text}", self.peer.short, *arguments)
 
 
 class Router:
@@ -113,9 +124,7 @@ class Router:
     # -- what peers state
 
     def _learn(self, member: Member, text_untrusted: bytes) -> None:
-        said = status.decode(text_untrusted)
-        if said.problem:
-            log.warning("peer %s: %s", member.peer.short, said.problem)
+        said = status.decode(text_untrusted)  # the lossless road tells what is wrong with it
         ours = said.toxvpn
         member.name = ours.name if ours else ""
         if ours and ours.mtu is not None:
@@ -141,7 +150,7 @@ class Router:
         if reason is not member.refused:
             member.refused = reason
             if reason is not None:
-                log.warning("peer %s: the IPv4 address it states is not used: %s", member.peer.short, reason)
+                member.tell(logging.WARNING, "the IPv4 address it states is not used: %s", reason)
 
     def _set_ipv4(self, member: Member, address: IPv4Address | None) -> None:
         if member.ipv4 is not None:
@@ -156,11 +165,11 @@ class Router:
         try:
             self._network.add_route(self._interface, new)
         except ToxvpnError as failure:
-            log.warning("peer %s: no IPv4 address: %s", member.peer.short, failure)
+            member.tell(logging.WARNING, "no IPv4 address: %s", failure)
             member.ipv4 = None
             return
         self._file_ipv4(member, new)
-        log.info("peer %s: %s", member.peer.short, address)
+        member.tell(logging.INFO, "%s", address)
 
     # -- our own address
 
