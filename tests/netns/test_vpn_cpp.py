@@ -1,0 +1,88 @@
+"""A peer that speaks as the C++ toxvpn does (cpp_peer.py) is a peer like the others, over IPv4."""
+
+import hashlib
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from lab import Host, Lab, wait_until
+from vpns import CONNECTING_S, Machine
+
+PROGRAM = Path(__file__).with_name("cpp_peer.py")
+CHOSEN = "10.203.0.2"
+NOISE = os.urandom(5_000_000)
+
+
+@dataclass(frozen=True)
+class Pair:
+    ours: Machine
+    theirs: Host
+    their_id: str
+
+
+@pytest.fixture(scope="module")
+def pair(_shared_network: Lab) -> Iterator[Pair]:
+    lab = _shared_network
+    hosts = lab.host("ours"), lab.host("theirs")
+    ours = Machine(lab, hosts[0])
+    argv = [sys.executable, str(PROGRAM), str(lab.nodes_json), CHOSEN, ours.tox_id]
+    process = hosts[1].popen(argv, stdout=subprocess.PIPE)
+    assert process.stdout
+    their_id = process.stdout.readline().decode().strip()
+    ours.start("--peer", their_id)
+    ours.wait()
+    yield Pair(ours, hosts[1], their_id)
+    for host in hosts:
+        lab.remove(host)
+
+
+def test_its_address_is_the_one_it_states(pair: Pair) -> None:
+    peer = pair.ours.sees(bytes.fromhex(pair.their_id[:64]))
+    assert (peer["ipv4"], peer["path"]) == (CHOSEN, "udp")
+
+
+def test_each_reaches_the_other(pair: Pair) -> None:
+    assert len(pair.ours.host.ping(CHOSEN, count=3)) == 3
+    own = pair.ours.ipv4
+    assert wait_until(lambda: pair.theirs.ping(own), "an answer to the C++ peer", CONNECTING_S)
+
+
+def test_packets_of_its_full_mtu_pass(pair: Pair) -> None:
+    whole = ["ping", "-c", "1", "-W", "5", "-M", "do", "-s", str(1200 - 28)]
+    pair.theirs.run([*whole, pair.ours.ipv4])
+    pair.ours.host.run([*whole, CHOSEN])
+
+
+@pytest.mark.parametrize("outbound", [True, False], ids=["to it", "from it"])
+def test_tcp_carries_data_unchanged(pair: Pair, outbound: bool) -> None:
+    sender, receiver, address = (
+        (pair.ours.host, pair.theirs, CHOSEN) if outbound else (pair.theirs, pair.ours.host, pair.ours.ipv4)
+    )
+    received = hashlib.sha256()
+
+    def receive() -> None:
+        with listener.accept()[0] as sock:
+            while data := sock.recv(1 << 20):
+                received.update(data)
+
+    with receiver.call(socket.create_server, ("", 7)) as listener:
+        thread = threading.Thread(target=receive)
+        thread.start()
+        with sender.connect(address, 7) as sock:
+            sock.settimeout(CONNECTING_S)
+            sock.sendall(NOISE)
+        thread.join(CONNECTING_S)
+    assert received.digest() == hashlib.sha256(NOISE).digest()
+
+
+def test_ipv6_to_it_is_not_sent_astray(pair: Pair) -> None:
+    """It cannot take any; nothing else may come of it."""
+    peer = pair.ours.sees(bytes.fromhex(pair.their_id[:64]))
+    assert not pair.ours.host.ping(peer["ipv6"], timeout_s=0.2)
+    assert pair.ours.host.ping(CHOSEN)
