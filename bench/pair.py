@@ -62,7 +62,7 @@ class Client:
         forward = f"{LOCALHOST}:{LISTEN_PORT}:{LOCALHOST}:{port}"
         with self.log.open("wb") as log:
             self.process = self.site.client.popen(
-                [TOXVPN, "-b", self.site.nodes, "-i", server.tox_id, "-L", forward, *flags],
+                [TOXVPN, "-b", self.site.nodes, "-i", server.tox_id, "--no-share", "-L", forward, *flags],
                 env={**self.site.variables(), **(environment or {})}, stderr=log,
             )  # fmt: skip
 

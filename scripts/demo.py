@@ -71,7 +71,8 @@ def copy_a_file(lab: Lab, server: Host, laptop: Host, sshd: apps.Sshd) -> None:
     show(laptop, f"TOXVPN_SHARED_SECRET=… toxvpn -i {tox_id[:8]}… -L {PORT}:localhost:22")
     began_s = time.monotonic()
     laptop.popen(
-        [TOXVPN, "-q", "-b", str(lab.nodes_json), "-i", tox_id, "-L", f"{PORT}:localhost:22"], env=environment
+        [TOXVPN, "-q", "-b", str(lab.nodes_json), "-i", tox_id, "--no-share", "-L", f"{PORT}:localhost:22"],
+        env=environment,
     )
     original = laptop.directory / "original"
     original.write_bytes(os.urandom(FILE_MB << 20))

@@ -18,7 +18,7 @@ ALLOWED: dict[str, set[str]] = {
     "control": {"errors", "wire", "tox"},
     "config": {"errors", "_native", "wire", "tox", "tcpforward", "tun"},
     "configfile": {"errors", "wire", "tox", "tcpforward"},
-    "testing": {"errors", "_native", "wire", "tox", "tun", "tcpforward", "control"},
+    "testing": {"errors", "_native", "wire", "tox", "tun", "tcpforward", "control", "config", "daemon"},
     "daemon": {"errors", "_native", "wire", "tox", "tun", "tcpforward", "control", "config", "configfile"},
     "cli": {"errors", "_native", "wire", "tox", "tun", "tcpforward", "control", "config", "configfile", "daemon"},
 }

@@ -64,6 +64,7 @@ CLIENTS: list[tuple[list[str], dict[str, Any]]] = [
     (["-W", "[::1]:22"], {"pipe": parse_target("[::1]:22")}),
     (["-p"], {"ping": True}),
     (["-p", "--road", "fast"], {"ping": True, "road": Road.FAST}),
+    (["-P", "localhost:22", "--no-share"], {"pipe": parse_target("localhost:22"), "share": False}),
     (["-p", "-C", "dir"], {"ping": True, "directory": Path("dir")}),
 ]  # fmt: skip
 
@@ -99,6 +100,7 @@ MISTAKES: list[tuple[list[str], str]] = [
     ([*CLIENT, "-f", "rules"], "-f is for the server"),
     ([*CLIENT, "--open"], "--open is for the server"),
     (["--road", "fast"], "--road is for the client"),
+    (["--no-share"], "--no-share is for the client"),
     ([*CLIENT, "--road", "slow"], "'auto', 'fast', 'tuntox'"),
     (["--open", "-i", ID], "--open lets everybody in"),
     (["--open", "-s", "x"], "--open lets everybody in"),

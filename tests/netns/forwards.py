@@ -86,7 +86,7 @@ class Server(Running):
 
 
 class Client(Running):
-    """`toxvpn -i ID` with forwards, over the tuntox road."""
+    """`toxvpn -i ID` with forwards, over the tuntox road and on a node of its own."""
 
     def __init__(
         self,
@@ -97,4 +97,5 @@ class Client(Running):
         *arguments: str,
         env: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(lab, host, name, "-i", server, "--road", "tuntox", *arguments, env=env or {})
+        arguments = ("-i", server, "--no-share", "--road", "tuntox", *arguments)
+        super().__init__(lab, host, name, *arguments, env=env or {})

@@ -36,6 +36,7 @@ class Typed:
     udp_ports: str | None = None
     open: bool = False
     road: str | None = None
+    no_share: bool = False
 
     @property
     def socks(self) -> list[str]:
@@ -82,6 +83,8 @@ def build(
 def build_server(typed: Typed, common: dict[str, Any]) -> ServerOptions:
     if typed.road is not None:
         raise UsageError("--road is for the client, who chooses it: leave it out, or add -L, -D PORT or -P")
+    if typed.no_share:
+        raise UsageError("--no-share is for the client: leave it out, or add -L, -D PORT or -P")
     if typed.open and (typed.ids or common["secret"] is not None):
         raise UsageError("--open lets everybody in, a secret or -i does not: leave one out")
     whitelist = frozenset(parse_each("-i", parse_public_key_or_id, typed.ids))
@@ -107,6 +110,7 @@ def build_client(typed: Typed, common: dict[str, Any]) -> ClientOptions:
         pipe=next(iter(parse_each("-P", parse_target, typed.pipes)), None),
         ping=typed.ping,
         road=Road(typed.road or Road.AUTO),
+        share=not typed.no_share,
     )
 
 

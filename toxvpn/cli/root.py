@@ -91,6 +91,8 @@ FLAGS: tuple[Decorator, ...] = (
     flag("Client", "-p", "ping", is_flag=True, help="Measure the round trip to the server, and end."),
     flag("Client", "--road", type=click.Choice([road.value for road in Road]),
          help="Pin how bytes travel: over our own stack, or as tuntox does. [default: auto]"),
+    flag("Client", "--no-share", is_flag=True,
+         help="Connect for this command alone. [default: share the connection with others to this server]"),
     *NODE,
     *PROCESS,
     *SHARED,

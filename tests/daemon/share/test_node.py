@@ -1,0 +1,158 @@
+"""The shared node's end: when it comes, and that nobody is lost on the way."""
+
+import asyncio
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from toxvpn.config import ClientOptions
+from toxvpn.daemon.share import messages, node
+from toxvpn.daemon.share.meeting import Meeting
+from toxvpn.errors import ConfigError
+from toxvpn.testing.fake_nodes import until
+from toxvpn.testing.forward_pair import ForwardPair, in_time
+from toxvpn.testing.shared_node import Running
+
+LISTEN = {"do": "listen", "level": 20, "listeners": []}
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node, "LINGER_S", 0.05)
+    monkeypatch.setattr(node, "LINGER_OFFLINE_S", 0.05)
+    monkeypatch.setattr(node, "LOOK_AGAIN_S", 0.001)
+
+
+def connected(meeting: Meeting) -> socket.socket:
+    connection = meeting.connect()
+    assert connection is not None
+    connection.setblocking(False)
+    return connection
+
+
+async def heard(connection: socket.socket) -> messages.Message | None:
+    """The next message that is no log line."""
+    while True:
+        await in_time(_readable(connection))
+        message, _ = messages.receive(connection)
+        if message is None or "log" not in message:
+            return message
+
+
+async def _readable(connection: socket.socket) -> None:
+    there = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_reader(connection, there.set)
+    await there.wait()
+    loop.remove_reader(connection)
+
+
+class TestIdle:
+    async def test_it_ends(self, running: Running, meeting: Meeting) -> None:
+        await in_time(running.ended)
+        assert not meeting.path.exists() and meeting.connect() is None
+
+    async def test_nobody_takes_its_place_before_its_identity_is_free(
+        self, running: Running, meeting: Meeting
+    ) -> None:
+        await in_time(running.ended)
+        with meeting.lock(wait=False) as got:
+            assert not got
+        running.parting.close()
+        with meeting.lock(wait=False) as got:
+            assert got
+
+    async def test_a_command_keeps_it(self, running: Running, meeting: Meeting) -> None:
+        with connected(meeting) as command:
+            messages.send(command, LISTEN)
+            assert await heard(command) == {"taken": True}
+            await asyncio.sleep(3 * node.LINGER_S)
+            assert not running.ended.done()
+        await in_time(running.ended)
+
+    async def test_who_starts_one_meanwhile_is_waited_for(self, running: Running, meeting: Meeting) -> None:
+        with meeting.lock():
+            await asyncio.sleep(3 * node.LINGER_S)
+            assert not running.ended.done()
+        await in_time(running.ended)
+
+    async def test_who_is_in_the_queue_is_served(
+        self, running: Running, meeting: Meeting, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await asyncio.sleep(0)
+        with connected(meeting) as command:
+            running.node._leave()
+            assert not running.ended.done()
+            messages.send(command, LISTEN)
+            assert await heard(command) == {"taken": True}
+
+    async def test_without_its_peer_it_does_not_stay(
+        self, pair: ForwardPair, running: Running, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(node, "LINGER_S", 600.0)
+        running.node._plan_end()
+        await asyncio.sleep(2 * node.LINGER_OFFLINE_S)
+        assert not running.ended.done()
+        pair.network.tox.set_online(False)
+        await in_time(running.ended)
+
+
+class TestNonsense:
+    @pytest.mark.parametrize("said", [b"{", b"{}", b'{"level":"x"}', b'{"level":null}'])
+    async def test_is_hung_up_on(self, running: Running, meeting: Meeting, said: bytes) -> None:
+        with connected(meeting) as stranger:
+            stranger.send(said)
+            assert await heard(stranger) is None
+
+    @pytest.mark.parametrize(
+        "request_",
+        [{"do": "fly"}, {"do": "pipe"}, {"do": "pipe", "target": "x"}, {"do": "pipe", "target": "a:1"},
+         {"do": "listen"}, {"do": "listen", "listeners": [{"told": "x", "target": None, "sockets": 1}]}],
+        ids=str,
+    )  # fmt: skip
+    async def test_is_answered(
+        self, running: Running, meeting: Meeting, request_: messages.Message, pair: ForwardPair
+    ) -> None:
+        if request_.get("target") == "a:1":  # and no descriptors
+            request_ = request_ | {"target": str(pair.target.target)}
+        with connected(meeting) as stranger:
+            messages.send(stranger, request_ | {"level": 60})
+            told = await heard(stranger)
+            assert told is not None and told["ended"] in (1, 2) and told["text"]
+            assert await heard(stranger) is None
+
+    async def test_who_says_nothing_is_not_waited_for(
+        self, running: Running, meeting: Meeting, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("toxvpn.daemon.share.session.FIRST_WORD_S", 0.01)
+        with connected(meeting) as stranger:
+            assert await heard(stranger) is None
+
+    async def test_nothing_of_it_is_left(self, running: Running, meeting: Meeting) -> None:
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        for request in ({"do": "fly", "level": 60}, {"level": "x"}):
+            with connected(meeting) as stranger:
+                messages.send(stranger, request, [0, 1])
+                while await heard(stranger) is not None:
+                    pass
+        await until(lambda: running.node.idle)
+        await until(lambda: len(list(Path("/proc/self/fd").iterdir())) == before)
+
+
+async def test_a_node_that_cannot_be_says_why(
+    options: ClientOptions, meeting: Meeting, tmp_path: Path
+) -> None:
+    """And is gone at once."""
+    listener = meeting.listen()
+    options = replace(options, nodes_file=tmp_path / "none")
+    with connected(meeting) as one, connected(meeting) as other:
+        messages.send(one, LISTEN)
+        messages.send(other, {"do": "ping", "level": 20})
+        await in_time(asyncio.create_task(node.share(options, meeting, listener)))
+        for command in (one, other):
+            told = await heard(command)
+            assert told is not None and told["ended"] == ConfigError.exit_code and "none" in told["text"]
+            assert await heard(command) is None
+    assert meeting.connect() is None and not meeting.path.exists()

@@ -1,0 +1,84 @@
+"""One node, however many commands need one at once."""
+
+import socket
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from toxvpn.config import ClientOptions
+from toxvpn.daemon.share import messages, start
+from toxvpn.daemon.share.meeting import Meeting, NotSharedError, for_node
+from toxvpn.errors import ConfigError
+from toxvpn.tcpforward.spec import Target
+
+
+def test_first_commands_at_once_start_one(
+    options: ClientOptions, meeting: Meeting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[socket.socket] = []
+    monkeypatch.setattr(start, "start", lambda _, listener, __: started.append(listener.dup()))
+    found: list[socket.socket] = []
+    commands = [
+        threading.Thread(target=lambda: found.append(start.connect_or_start(Meeting(options), options)))
+        for _ in range(8)
+    ]
+    for command in commands:
+        command.start()
+    for command in commands:
+        command.join()
+    assert (len(started), len(found)) == (1, 8)
+    for each in started + found:
+        each.close()
+
+
+def test_one_that_was_killed_is_replaced(
+    options: ClientOptions, meeting: Meeting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meeting.listen().close()
+    with meeting.listen() as kept:
+        monkeypatch.setattr(start, "start", lambda _, listener, __: kept.close())
+        connection = start.connect_or_start(meeting, options)
+    connection.close()
+
+
+def test_one_that_does_not_start(
+    options: ClientOptions, meeting: Meeting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/nonexistent")
+    with pytest.raises(NotSharedError, match="does not start"):
+        start.connect_or_start(meeting, options)
+
+
+def test_a_process_gets_the_options_and_the_listener(options: ClientOptions, tmp_path: Path) -> None:
+    """This one cannot be: no packet is sent."""
+    options = replace(options, nodes_file=tmp_path / "none", pipe=Target("localhost", 22), secret=b"a guess")
+    meeting = Meeting(options)
+    with meeting.listen() as listener:
+        connection = meeting.connect()
+        node = start.start(meeting, listener, options)
+    shown = Path(f"/proc/{node.pid}/cmdline").read_bytes() + Path(f"/proc/{node.pid}/environ").read_bytes()
+    assert connection is not None
+    with connection:
+        messages.send(connection, {"do": "ping", "level": 20})
+        told, _ = messages.receive(connection)
+    assert told == {"ended": ConfigError.exit_code, "text": told and told["text"]}
+    assert told and f"{tmp_path}/none" in told["text"]
+    assert node.wait(10) == 0
+    assert b"a guess" not in shown and str(options.server).encode() not in shown
+    assert "a guess" not in repr(for_node(options))
+
+
+def test_it_outlives_the_command(options: ClientOptions, tmp_path: Path) -> None:
+    """It is in a session of its own, and holds nothing of the command's terminal."""
+    options = replace(options, nodes_file=tmp_path / "none")
+    meeting = Meeting(options)
+    with meeting.listen() as listener:
+        node: subprocess.Popen[bytes] = start.start(meeting, listener, options)
+    stat = Path(f"/proc/{node.pid}/stat").read_text().rpartition(")")[2].split()
+    assert int(stat[3]) == node.pid  # proc_pid_stat(5): session
+    node.kill()
+    node.wait()

@@ -1,0 +1,130 @@
+"""A shared node on a network in memory, and its commands, which are real processes.
+
+Command ~ socket ~ SharedNode -> Client -> road ~ road -> Server -> TargetProgram
+"""
+
+import asyncio
+import contextlib
+import socket
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Self, cast
+
+from ..daemon.call import Calling
+from ..daemon.share.meeting import Meeting
+from ..daemon.share.node import SharedNode
+from ..daemon.share.retell import Retelling
+from ..wire.toxid import ToxId
+from .forward_pair import ForwardPair, in_time
+
+ID = ToxId(bytes(range(32)), b"\1\2\3\4")
+"""Whom the commands say they call."""
+
+
+class FakeCalling:
+    """What `daemon.call.calling` makes, as far as the shared node is concerned."""
+
+    road = "tuntox"
+
+    def __init__(self, pair: ForwardPair) -> None:
+        self.run = SimpleNamespace(node=pair.client_node, stopping=asyncio.Event())
+        self.client = pair.client
+
+    async def ping(self) -> str:
+        return "pong"
+
+
+class Running:
+    """A node that serves, `async with`; `ended` is done when it does not any more."""
+
+    ended: "asyncio.Task[None]"
+
+    def __init__(self, pair: ForwardPair, meeting: Meeting) -> None:
+        self.pair = pair
+        self.parting = contextlib.ExitStack()
+        self._made = FakeCalling(pair)
+        self.node = SharedNode(
+            cast(Calling, self._made), meeting, meeting.listen(), Retelling(), self.parting
+        )
+
+    async def __aenter__(self) -> Self:
+        self.ended = asyncio.create_task(self.node.serve())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.stop()
+        await in_time(asyncio.gather(self.ended, return_exceptions=True))
+        self.parting.close()
+
+    def stop(self) -> None:
+        """As `toxvpn down` does."""
+        self._made.run.stopping.set()
+
+    def hang_up(self) -> None:
+        """On its commands, without a word, as if it had been killed."""
+        for session in self.node.sessions:
+            session.connection.shutdown(socket.SHUT_RDWR)
+
+
+class Command:
+    """A toxvpn process, its three pipes in the hands of a test."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        assert process.stdin and process.stdout and process.stderr
+        self._stdin, self._stdout, self._stderr = process.stdin, process.stdout, process.stderr
+
+    async def write(self, data: bytes) -> None:
+        self._stdin.write(data)
+        await in_time(self._stdin.drain())
+
+    def end_stdin(self) -> None:
+        self._stdin.close()
+
+    async def read(self, size_bytes: int) -> bytes:
+        return await in_time(self._stdout.readexactly(size_bytes))
+
+    async def rest(self) -> bytes:
+        return await in_time(self._stdout.read())
+
+    async def line(self, part: str) -> str:
+        """The next line of stderr with `part` in it."""
+        while line := (await in_time(self._stderr.readline())).decode():
+            if part in line:
+                return line
+        raise AssertionError(f"it ended without saying {part!r}")
+
+    async def said(self) -> str:
+        """The rest of stderr."""
+        return (await in_time(self._stderr.read())).decode()
+
+    async def code(self) -> int:
+        return await in_time(self.process.wait())
+
+
+class Commands:
+    """Started with `-C directory`; `close` ends those that still run."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._started: list[asyncio.subprocess.Process] = []
+
+    async def start(self, *arguments: str, boot: tuple[str, ...] = ("-m", "toxvpn")) -> Command:
+        argv = [sys.executable, *boot, "-C", str(self._directory), "-i", str(ID), *arguments]
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(*argv, stdin=pipe, stdout=pipe, stderr=pipe)
+        self._started.append(process)
+        return Command(process)
+
+    async def close(self) -> None:
+        for process in self._started:
+            if process.returncode is None:
+                process.kill()
+            await process.communicate()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port: int = found.getsockname()[1]
+        return port
