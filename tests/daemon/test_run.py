@@ -64,7 +64,7 @@ def test_a_second_signal_does_not_hide_the_first() -> None:
             await for_ever()
         finally:
             os.kill(os.getpid(), signal.SIGINT)
-            await asyncio.sleep(0)
+            await asyncio.wait_for(for_ever(), 10)
 
     assert run(work, OPTIONS) == 128 + signal.SIGTERM
 
