@@ -30,7 +30,7 @@ class Places:
 
 
 def find_places(directory: Path | None = None, *, service: bool | None = None) -> Places:
-    """With `directory` everything is in it; else root or a service gets the service's, others the XDG ones."""
+    """With `directory` everything is in it; else root or a service gets the service's, others XDG ones."""
     if directory is not None:
         directory = directory.absolute()  # a daemon changes its working directory
         return Places(directory, directory, directory, directory)
