@@ -4,16 +4,19 @@ In: the strings that were typed. Out: ServerOptions or ClientOptions (config.py)
 one line. A run with -L, -D PORT, -P, -W or -p is a client, every other one a server, as in tuntox.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ..config import ClientOptions, ServerOptions
-from ..errors import UsageError
+from ..errors import PeerRefusedError, UsageError
 from ..tcpforward.spec import Road, parse_forward, parse_listen, parse_target
+from ..tox.places import find_places
 from ..tox.proxy import Proxy
 from ..wire.toxid import ToxId, parse_public_key_or_id, parse_tox_id
+from .callee import Callee, find_callee
 
 T = TypeVar("T")
 
@@ -102,9 +105,14 @@ def build_client(typed: Typed, common: dict[str, Any]) -> ClientOptions:
     if (typed.pipes or typed.ping) and common["daemonize"]:
         flag = "-P needs stdin and stdout" if typed.pipes else "-p tells on stdout what it measured"
         raise UsageError(f"-z (or -D alone) goes into the background and {flag}: leave one out")
+    directory = common["directory"]
+    callee = parse_callee(typed.ids, directory)
+    kept = callee.kept and common["secret"] is None  # where the secret is given, a passing identity will do
     return ClientOptions(
         **common,
-        server=parse_server(typed.ids),
+        server=callee.tox_id,
+        invite=callee.invite if kept else None,
+        kept=kept and directory is None,
         forwards=parse_each("-L", parse_forward, typed.forwards),
         socks=parse_each("-D", parse_listen, typed.socks),
         pipe=next(iter(parse_each("-P", parse_target, typed.pipes)), None),
@@ -123,11 +131,19 @@ def parse_each(flag: str, parse: Callable[[str], T], texts: Sequence[str]) -> tu
 
 
 def parse_server(ids: Sequence[str]) -> ToxId:
+    return parse_each("-i", parse_tox_id, ids)[0]
+
+
+def parse_callee(ids: Sequence[str], directory: Path | None) -> Callee:
+    """Raises UsageError, PeerRefusedError, ConfigError (the file of peers)."""
     if not ids:
         raise UsageError("the server's Tox ID is missing: add -i ID, which 'toxvpn id' prints on the server")
     if len(ids) > 1:
         raise UsageError("a client talks to one server: give -i once")
-    return parse_each("-i", parse_tox_id, ids)[0]
+    try:
+        return find_callee(ids[0], lambda: find_places(directory).data, time.time())
+    except (UsageError, PeerRefusedError) as error:
+        raise type(error)(f"-i {error}") from None
 
 
 def parse_udp_ports(text: str) -> tuple[int, int]:

@@ -81,7 +81,8 @@ FLAGS: tuple[Decorator, ...] = (
          help="Allow only the targets in FILE, one host:port a line."),
     flag("Server", "--open", is_flag=True, help="Let in everybody who knows the Tox ID (not recommended)."),
     flag("Client", "-i", "ids", metavar="ID", multiple=True,
-         help="The server's Tox ID. On a server: let in only this Tox ID or public key; repeatable."),
+         help="The server: its Tox ID, an invite, or the name of a kept peer. "
+              "On a server: let in only this Tox ID or public key; repeatable."),
     flag("Client", "-L", "forwards", metavar="[BIND:]PORT:HOST:HOSTPORT", multiple=True,
          help="Forward a local port to HOST:HOSTPORT as the server sees it; repeatable."),
     flag("Client", "-D", "daemon_or_socks", metavar="[[BIND:]PORT]", multiple=True, is_flag=False,

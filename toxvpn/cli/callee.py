@@ -1,0 +1,62 @@
+"""Whom a client calls: -i, or the machine that `toxvpn ssh` is to log in to.
+
+In: what was typed: a Tox ID, an invite, or a peer that is kept here (by name, key or overlay address).
+Out: its Tox ID, what to ask it with, and whether it knows us by the identity that is kept.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import PeerRefusedError, UsageError
+from ..tox import peers as configured
+from ..tox.peers import check_name
+from ..tox.selector import as_address, find, is_key
+from ..wire.invite import Invite, decode, is_invite
+from ..wire.toxid import PUBLIC_KEY_DIGITS, ToxId, parse_tox_id
+
+
+@dataclass(frozen=True, slots=True)
+class Callee:
+    """`kept`: it lets this machine in, not just anybody with a secret: the kept identity has to call."""
+
+    tox_id: ToxId
+    invite: Invite | None = None
+    kept: bool = False
+
+
+def find_callee(text: str, directory: Callable[[], Path], now: float) -> Callee:
+    """`directory` is where peers are kept, asked for only when it matters.
+
+    Raises UsageError, PeerRefusedError (nobody of that name), ConfigError.
+    """
+    if is_invite(text):
+        invite = decode(text)
+        invite.check_fresh(now)
+        return Callee(invite.tox_id, invite, kept=True)
+    if not is_selector(text):
+        return Callee(parse_tox_id(text))
+    try:
+        peer = find(text, configured.load(directory()).values())
+    except PeerRefusedError:
+        if len(text) == PUBLIC_KEY_DIGITS:
+            parse_tox_id(text)  # says what a public key lacks
+        raise PeerRefusedError(
+            f"{text!r} is no Tox ID, and no peer that is kept here: see `toxvpn peer list`"
+        ) from None
+    if peer.tox_id is None:
+        raise UsageError(
+            f"of peer {peer.short} only the public key is known: give its Tox ID to `toxvpn peer add`"
+        )
+    return Callee(peer.tox_id, peer.invite, kept=True)
+
+
+def is_selector(text: str) -> bool:
+    """Whether it can mean a kept peer, and no Tox ID."""
+    if as_address(text) is not None or (len(text) == PUBLIC_KEY_DIGITS and is_key(text)):
+        return True
+    try:
+        check_name(text)
+    except UsageError:
+        return False
+    return True
