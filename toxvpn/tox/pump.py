@@ -6,6 +6,7 @@ No packet passes through Python; this only says when. Used by the VPN and by the
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 
 from .._native.datapath import Datapath
 from .node import Node
@@ -14,12 +15,18 @@ log = logging.getLogger("toxvpn.tox")
 
 
 class PacketPump:
-    """Runs from construction until `close`. `tun_fd` stays its owner's."""
+    """Runs from construction until `close`, or until the device is removed: then `gone` is called.
 
-    def __init__(self, node: Node, datapath: Datapath, tun_fd: int) -> None:
+    `tun_fd` stays its owner's.
+    """
+
+    def __init__(
+        self, node: Node, datapath: Datapath, tun_fd: int, gone: Callable[[], None] = lambda: None
+    ) -> None:
         self._node = node
         self._datapath = datapath
         self._fd = tun_fd
+        self._gone = gone
         self._loop = asyncio.get_running_loop()
         self._closed = False
         node.after_turn.append(datapath.flush_inbound)
@@ -39,14 +46,17 @@ class PacketPump:
         try:
             self._datapath.read_tun()
         except OSError as failure:
-            log.error("the TUN interface is gone: %s", failure.strerror)
-            self._loop.remove_reader(self._fd)
+            log.error("%s", failure.strerror)
+            self.close()
+            self._gone()
             return
         if self._node.tox.congested:  # the device's own queue holds the rest
             self._loop.remove_reader(self._fd)
             self._node.when_writable(self._go_on)
 
     def _go_on(self) -> None:
+        if self._closed:
+            return
         self._node.turn()  # sends what waits
         if not self._closed and not self._node.closed:
             self._wait()

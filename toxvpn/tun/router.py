@@ -69,8 +69,9 @@ class Router:
         self._readdress = readdress
         self._members: dict[bytes, Member] = {}
 
-    def start(self, own_ipv6: IPv6Address) -> None:
-        self._datapath.add_own_address(IPv6Network(own_ipv6))
+    def start(self, own_ipv6: IPv6Address | None) -> None:
+        if own_ipv6 is not None:
+            self._datapath.add_own_address(IPv6Network(own_ipv6))
         self._take_ipv4(self._book.settle().own)
 
     @property

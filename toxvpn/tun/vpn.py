@@ -22,6 +22,7 @@ from ..tox.node import Node
 from ..tox.pump import PacketPump
 from ..wire.addressbook import AddressBook
 from ..wire.addressing import OVERLAY_IPV6, overlay_ipv6
+from .changes import read_sysctl
 from .device import Offload, TunDevice, open_tun
 from .interfaces import choose_ipv4, local_networks
 from .netconf import NetworkChanges
@@ -54,12 +55,15 @@ class Vpn:
         options: VpnOptions,
         journal: Path,
         belongs: Callable[[bytes], bool] = lambda public_key: True,
+        gone: Callable[[], None] = lambda: None,
     ) -> None:
-        """`belongs` says whether the friend of that public key is on the network."""
+        """`belongs` says whether the friend of that public key is on the network.
+
+        `gone` is called when somebody has removed the device: there is nothing left but to close.
+        """
         self._node = node
         self._belongs = belongs
         self.closed = False
-        self.ipv6: IPv6Address = overlay_ipv6(node.tox.public_key)
         with contextlib.ExitStack() as undo:
             network = undo.enter_context(NetworkChanges(journal))
             book = self._choose_address(options)
@@ -76,26 +80,27 @@ class Vpn:
             undo.callback(self.datapath.close)
             network.set_queue_length(self.device.name, QUEUE_PACKETS)
             network.set_mtu(self.device.name, options.mtu)
-            network.add_address(self.device.name, IPv6Interface((self.ipv6, 128)))
+            self.ipv6 = self._take_ipv6(network)
             self.router = Router(self.datapath, network, self.device.name, book, announcement.set_ipv4)
             if options.address is not None:
                 self.router.own_prefix = options.address.network.prefixlen
             self.router.start(self.ipv6)
             network.link_up(self.device.name)
-            network.add_route(self.device.name, OVERLAY_IPV6)
+            if self.ipv6 is not None:
+                network.add_route(self.device.name, OVERLAY_IPV6)
+            announcement.set(ip6=self.ipv6, mtu=options.mtu)
+            self.review()
+            node.subscribe(self._hear)
+            undo.callback(node.unsubscribe, self._hear)
+            pump = PacketPump(node, self.datapath, self.device.fd, gone)
+            undo.callback(pump.close)
             self._undo = undo.pop_all()
-        announcement.set(ip6=self.ipv6, mtu=options.mtu)
-        self.review()
-        node.subscribe(self._hear)
-        self._pump = PacketPump(node, self.datapath, self.device.fd)
 
     def close(self) -> None:
         """Takes everything back. Idempotent."""
         if self.closed:
             return
         self.closed = True
-        self._pump.close()
-        self._node.unsubscribe(self._hear)
         self._undo.close()
 
     def __enter__(self) -> Self:
@@ -116,6 +121,16 @@ class Vpn:
         if isinstance(event, PeerConnection) and self._belongs(event.peer.public_key):
             self.router.add(event.peer)
         self.router.hear(event)
+
+    def _take_ipv6(self, network: NetworkChanges) -> IPv6Address | None:
+        """None where the device has no IPv6: switched off, or with an MTU below 1280 (RFC 8200 §5)."""
+        name = self.device.name
+        if read_sysctl(f"net/ipv6/conf/{name}/disable_ipv6") != "0":
+            log.warning("%s has no IPv6: it is switched off here, or the MTU is below 1280", name)
+            return None
+        address = overlay_ipv6(self._node.tox.public_key)
+        network.add_address(name, IPv6Interface((address, 128)))
+        return address
 
     def _choose_address(self, options: VpnOptions) -> AddressBook:
         """Raises ConfigError when the requested address cannot be ours."""

@@ -1,0 +1,134 @@
+"""The pump wakes a datapath up at the right moments, and stops when it should."""
+
+import errno
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from typing import cast
+
+import pytest
+
+from toxvpn._native.datapath import Datapath
+from toxvpn.testing.fake_nodes import Network, until
+from toxvpn.tox.node import Node
+from toxvpn.tox.pump import PacketPump
+
+
+class FakeDatapath:
+    """Reads datagrams off a socket; `room` is how many the network takes before it is congested."""
+
+    def __init__(self, node: Node, tun: socket.socket) -> None:
+        self.read: list[bytes] = []
+        self.flushes = 0
+        self.room = 1000
+        self.failure: OSError | None = None
+        self._network = node
+        self._tun = tun
+
+    def read_tun(self) -> int:
+        if self.failure is not None:
+            raise self.failure
+        while self.room:
+            try:
+                self.read.append(self._tun.recv(100))
+            except BlockingIOError:
+                break
+            self.room -= 1
+        self._network.tox.congested = not self.room  # type: ignore[misc]
+        return len(self.read)
+
+    def flush_inbound(self) -> None:
+        self.flushes += 1
+
+
+class Scene:
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.kernel, self.tun = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.tun.setblocking(False)
+        self.datapath = FakeDatapath(node, self.tun)
+        self.gone = 0
+        self.pump = PacketPump(node, cast(Datapath, self.datapath), self.tun.fileno(), self._gone)
+
+    def _gone(self) -> None:
+        self.gone += 1
+
+
+@pytest.fixture
+async def network() -> AsyncIterator[Network]:
+    made = Network()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+async def scene(network: Network) -> AsyncIterator[Scene]:
+    made = Scene(network.node())
+    yield made
+    made.pump.close()
+    made.kernel.close()
+    made.tun.close()
+
+
+async def test_packets_of_the_kernel_are_read_at_once(scene: Scene) -> None:
+    scene.kernel.send(b"one")
+    await until(lambda: scene.datapath.read == [b"one"])
+
+
+async def test_what_is_held_back_is_written_after_each_turn(scene: Scene) -> None:
+    before = scene.datapath.flushes
+    scene.node.turn()
+    assert scene.datapath.flushes == before + 1
+
+
+async def test_a_congested_network_leaves_packets_in_the_device(scene: Scene) -> None:
+    """And they go on their way when it has room again, in their order."""
+    scene.datapath.room = 2
+    for number in range(5):
+        scene.kernel.send(b"%d" % number)
+    writable: list[Callable[[], None]] = []
+    scene.node.when_writable = writable.append  # type: ignore[method-assign, assignment]
+    await until(lambda: writable)
+    assert scene.datapath.read == [b"0", b"1"]
+    scene.kernel.send(b"5")
+    for _ in range(10):
+        scene.node.turn()
+    assert scene.datapath.read == [b"0", b"1"] and len(writable) == 1
+    scene.datapath.room = 1000
+    writable.pop()()
+    assert scene.datapath.read == [b"%d" % number for number in range(6)]
+    scene.kernel.send(b"6")
+    await until(lambda: scene.datapath.read[-1] == b"6")
+
+
+async def test_a_device_that_is_gone_is_told_of_once(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    scene.datapath.failure = OSError(errno.EBADFD, f"the TUN device is gone: {os.strerror(errno.EBADFD)}")
+    scene.kernel.send(b"wakes it")
+    await until(lambda: scene.gone)
+    flushes = scene.datapath.flushes
+    scene.node.turn()
+    assert (scene.gone, scene.datapath.flushes) == (1, flushes)
+    assert caplog.messages == ["the TUN device is gone: File descriptor in bad state"]
+
+
+async def test_a_closed_pump_reads_nothing_any_more(scene: Scene) -> None:
+    scene.pump.close()
+    scene.pump.close()
+    scene.kernel.send(b"late")
+    for _ in range(3):
+        scene.node.turn()
+    assert scene.datapath.read == []
+    assert scene.node.after_turn == []
+
+
+async def test_room_that_comes_after_the_end_is_of_no_use(scene: Scene) -> None:
+    scene.datapath.room = 1
+    writable: list[Callable[[], None]] = []
+    scene.node.when_writable = writable.append  # type: ignore[method-assign, assignment]
+    for packet in (b"one", b"two"):
+        scene.kernel.send(packet)
+    await until(lambda: writable)
+    scene.pump.close()
+    scene.datapath.room = 1
+    writable.pop()()
+    assert scene.datapath.read == [b"one"]

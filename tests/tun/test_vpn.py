@@ -1,0 +1,258 @@
+"""The VPN on a real kernel, each test in a network namespace of its own; toxcore is real and meets nobody."""
+
+import asyncio
+import logging
+import subprocess
+from collections.abc import Awaitable, Callable
+from ipaddress import IPv4Interface
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from toxvpn._native.options import Options
+from toxvpn._native.toxcore import Tox
+from toxvpn.errors import ConfigError, ToxvpnError
+from toxvpn.testing.fake_nodes import Once, until
+from toxvpn.testing.netns import have_namespaces, in_new_netns
+from toxvpn.tox.announcement import Announcement
+from toxvpn.tox.node import Node
+from toxvpn.tun import netconf
+from toxvpn.tun.device import open_tun
+from toxvpn.tun.vpn import QUEUE_PACKETS, Vpn, VpnOptions
+from toxvpn.wire.addressing import RANGES, ipv4_candidates, overlay_ipv6
+from toxvpn.wire.status import decode
+
+pytestmark = pytest.mark.skipif(not have_namespaces(), reason="needs root and /dev/net/tun")
+
+NAME = "tox0"
+
+
+class Machine:
+    """A node in a fresh namespace, which `ip` shows as `before`."""
+
+    def __init__(self, directory: Path) -> None:
+        self.journal = directory / "journal"
+        self.node = Node(Tox(Options(local_discovery=False)), Once([]))
+        self.announcement = Announcement(self.node)
+        self.before = shown()
+
+    def vpn(self, belongs: Callable[[bytes], bool] = lambda key: True, **options: Any) -> Vpn:
+        chosen = VpnOptions(interface=NAME, **options)
+        return Vpn(self.node, self.announcement, chosen, self.journal, belongs)
+
+    @property
+    def says(self) -> Any:
+        return decode(self.node.tox.status_message)
+
+
+def ip(*words: str) -> str:
+    return subprocess.run(["ip", *words], check=True, capture_output=True, text=True).stdout
+
+
+def shown() -> str:
+    tables = ("link", "addr", "route show table all", "-6 route show table all", "rule", "-6 rule")
+    return "\n".join(ip(*table.split()) for table in tables)
+
+
+def on_a_machine(directory: Path, scene: Callable[[Machine], Awaitable[Any]]) -> Any:
+    """What the scene returns; the network is the same after it as before, and the journal is gone."""
+
+    async def play() -> Any:
+        ip("link", "set", "lo", "up")
+        machine = Machine(directory)
+        try:
+            result = await scene(machine)
+        finally:
+            machine.node.close()
+        assert shown() == machine.before
+        assert not machine.journal.exists()
+        return result
+
+    return in_new_netns(lambda: asyncio.run(play()))
+
+
+def test_it_is_up_and_leaves_no_trace(tmp_path: Path) -> None:
+    async def scene(machine: Machine) -> None:
+        key = machine.node.tox.public_key
+        with machine.vpn() as vpn:
+            assert vpn.router.own_ipv4 == next(ipv4_candidates(key))
+            assert vpn.ipv6 == overlay_ipv6(key)
+            addresses, link = ip("addr", "show", NAME), ip("link", "show", NAME)
+            assert f"{vpn.router.own_ipv4}/32" in addresses and f"{vpn.ipv6}/128" in addresses
+            assert (
+                f"mtu 1368 qdisc pfifo_fast state UNKNOWN mode DEFAULT group default qlen {QUEUE_PACKETS}"
+                in (link)
+            )
+            assert f"fd74:6f78::/32 dev {NAME}" in ip("-6", "route")
+            said = machine.says
+            assert said.ip4 == vpn.router.own_ipv4
+            assert (said.toxvpn.ip6, said.toxvpn.mtu) == (vpn.ipv6, 1368)
+        vpn.close()
+
+    on_a_machine(tmp_path, scene)
+
+
+def test_the_friends_that_belong_are_in_and_the_others_are_not(tmp_path: Path) -> None:
+    async def scene(machine: Machine) -> None:
+        own = [machine.node.accept(bytes([number]) * 32) for number in (1, 2)]
+        admitted = {own[0].public_key}
+        with machine.vpn(lambda key: key in admitted) as vpn:
+            assert [member.peer for member in vpn.router.members] == own[:1]
+            admitted.add(own[1].public_key)
+            admitted.remove(own[0].public_key)
+            vpn.review()
+            assert [member.peer for member in vpn.router.members] == own[1:]
+            machine.node.remove(own[1])
+            assert vpn.router.members == []
+
+    on_a_machine(tmp_path, scene)
+
+
+@pytest.mark.parametrize("why", ["disabled", "small MTU"])
+def test_without_ipv6_there_is_still_ipv4(tmp_path: Path, why: str, caplog: pytest.LogCaptureFixture) -> None:
+    async def scene(machine: Machine) -> list[str]:
+        if why == "disabled":
+            for which in ("all", "default"):
+                Path(f"/proc/sys/net/ipv6/conf/{which}/disable_ipv6").write_text("1")
+            machine.before = shown()
+        with caplog.at_level(logging.WARNING), machine.vpn(mtu=1000 if why == "small MTU" else 1368) as vpn:
+            assert vpn.ipv6 is None
+            assert "inet6" not in ip("addr", "show", NAME)
+            assert f"inet {vpn.router.own_ipv4}/32" in ip("addr", "show", NAME)
+            assert (machine.says.ip4, machine.says.toxvpn.ip6) == (vpn.router.own_ipv4, None)
+        return caplog.messages
+
+    assert on_a_machine(tmp_path, scene) == [
+        f"{NAME} has no IPv6: it is switched off here, or the MTU is below 1280"
+    ]
+
+
+def test_a_local_network_in_our_range_moves_us_to_another(tmp_path: Path) -> None:
+    async def scene(machine: Machine) -> None:
+        ip("addr", "add", "100.64.1.1/16", "dev", "lo")
+        machine.before = shown()
+        with machine.vpn() as vpn:
+            assert vpn.router.own_ipv4 in RANGES[1]
+
+    on_a_machine(tmp_path, scene)
+
+
+def test_with_local_networks_in_every_range_there_is_ipv6_alone(tmp_path: Path) -> None:
+    async def scene(machine: Machine) -> None:
+        for network in RANGES:
+            ip("addr", "add", f"{network[1]}/{network.prefixlen}", "dev", "lo")
+        machine.before = shown()
+        with machine.vpn() as vpn:
+            assert vpn.router.own_ipv4 is None
+            assert machine.says.ip4 is None
+            assert f"{vpn.ipv6}/128" in ip("addr", "show", NAME)
+
+    on_a_machine(tmp_path, scene)
+
+
+def test_a_chosen_address_with_its_network(tmp_path: Path) -> None:
+    async def scene(machine: Machine) -> None:
+        with machine.vpn(address=IPv4Interface("10.9.8.7/24")) as vpn:
+            assert str(vpn.router.own_ipv4) == "10.9.8.7"
+            assert f"10.9.8.0/24 dev {NAME}" in ip("route")
+
+    on_a_machine(tmp_path, scene)
+
+
+def test_a_chosen_address_in_a_local_network_is_refused(tmp_path: Path) -> None:
+    async def scene(machine: Machine) -> None:
+        ip("addr", "add", "10.9.8.1/24", "dev", "lo")
+        machine.before = shown()
+        with pytest.raises(ConfigError, match=r"10\.9\.8\.7 lies in 10\.9\.8\.0/24 of the interface lo"):
+            machine.vpn(address=IPv4Interface("10.9.8.7/32"))
+
+    on_a_machine(tmp_path, scene)
+
+
+def test_a_name_that_another_program_uses_is_refused(tmp_path: Path) -> None:
+    async def scene(machine: Machine) -> None:
+        other = open_tun(NAME)
+        machine.before = shown()
+        with pytest.raises(ToxvpnError, match=f"The interface {NAME} is in use by another program"):
+            machine.vpn()
+        assert shown() == machine.before
+        other.close()
+        machine.before = shown()
+
+    on_a_machine(tmp_path, scene)
+
+
+def test_a_route_of_somebody_else_stops_us_half_way_and_stays(tmp_path: Path) -> None:
+    async def scene(machine: Machine) -> None:
+        ip("-6", "route", "add", "fd74:6f78::/32", "dev", "lo")
+        machine.before = shown()
+        with pytest.raises(ToxvpnError, match="something else on this machine has made it already"):
+            machine.vpn()
+
+    on_a_machine(tmp_path, scene)
+
+
+def add_device() -> None:
+    """One that outlives the program that uses it: so what that has changed on it shows."""
+    ip("tuntap", "add", NAME, "mode", "tun", "vnet_hdr")
+    ip("link", "set", NAME, "up")  # gets its queueing discipline, and keeps it
+    ip("link", "set", NAME, "down")
+
+
+def test_a_device_that_was_there_before_is_left_as_it_was(tmp_path: Path) -> None:
+    async def scene(machine: Machine) -> None:
+        add_device()
+        machine.before = shown()
+        with machine.vpn():
+            assert shown() != machine.before
+
+    on_a_machine(tmp_path, scene)
+
+
+STEPS = ("set_queue_length", "set_mtu", "add_address", "link_up", "add_route")
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_failure_half_way_leaves_nothing_behind(
+    tmp_path: Path, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ToxvpnError("the kernel says no")
+
+    async def scene(machine: Machine) -> None:
+        add_device()
+        machine.before = shown()
+        with pytest.raises(ToxvpnError, match="the kernel says no"):
+            machine.vpn()
+        assert machine.node.after_turn == []
+
+    monkeypatch.setattr(netconf.NetworkChanges, step, fail)
+    on_a_machine(tmp_path, scene)
+
+
+def test_a_failure_after_everything_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ToxvpnError("a bug")
+
+    async def scene(machine: Machine) -> None:
+        with pytest.raises(ToxvpnError, match="a bug"):
+            machine.vpn()
+
+    monkeypatch.setattr(Vpn, "review", fail)
+    on_a_machine(tmp_path, scene)
+
+
+def test_a_device_that_somebody_removes_is_noticed(tmp_path: Path) -> None:
+    async def scene(machine: Machine) -> None:
+        gone: list[bool] = []
+        chosen = VpnOptions(interface=NAME)
+        report = lambda: gone.append(True)  # noqa: E731
+        with Vpn(machine.node, machine.announcement, chosen, machine.journal, gone=report):
+            ip("link", "del", NAME)
+            await until(lambda: gone)
+        assert gone == [True]
+
+    on_a_machine(tmp_path, scene)
