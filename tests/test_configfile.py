@@ -108,7 +108,7 @@ def test_a_section_without_keys_switches_its_part_on() -> None:
         ('[vpn]\naddress = "10.0.0"', "vpn.address:"),
         ("[vpn]\nmtu = 9000", "vpn.mtu: 9000 is not from 576 to 1368"),
         ('[vpn]\ninterface = "a/b"', "vpn.interface:"),
-        ('[vpn]\naddress = "224.0.0.1"', "vpn.address: no host can have 224.0.0.1; expected an IPv4 address"),
+        ('[vpn]\naddress = "224.0.0.1"', "vpn.address: no host can have that address, 224.0.0.1; expected an IPv4 address"),
         ('[node]\nproxy = "tor"', "node.proxy: it cannot be used: expected socks5://"),
         ("[node]\nnodes_file = 3", "node.nodes_file: 3 is no text; expected a file name"),
         ("[peers.box]", "peers.box.id: it is missing; expected a Tox ID"),

@@ -1,4 +1,4 @@
-"""The import rule: errors <- _native <- wire <- tox <- {tun, tcpforward} <- daemon <- cli (docs/design.md)."""
+"""The import rule (docs/design.md): errors <- _native <- wire <- tox <- {tun, tcpforward} <- daemon <- cli."""
 
 import ast
 from pathlib import Path
@@ -18,9 +18,32 @@ ALLOWED: dict[str, set[str]] = {
     "control": {"errors", "wire", "tox"},
     "config": {"errors", "_native", "wire", "tox", "tcpforward", "tun"},
     "configfile": {"errors", "wire", "tox", "tcpforward"},
+    "merge": {"errors", "tcpforward", "config", "configfile"},
     "testing": {"errors", "_native", "wire", "tox", "tun", "tcpforward", "control", "config", "daemon"},
-    "daemon": {"errors", "_native", "wire", "tox", "tun", "tcpforward", "control", "config", "configfile"},
-    "cli": {"errors", "_native", "wire", "tox", "tun", "tcpforward", "control", "config", "configfile", "daemon"},
+    "daemon": {
+        "errors",
+        "_native",
+        "wire",
+        "tox",
+        "tun",
+        "tcpforward",
+        "control",
+        "config",
+        "configfile",
+        "merge",
+    },
+    "cli": {
+        "errors",
+        "_native",
+        "wire",
+        "tox",
+        "tun",
+        "tcpforward",
+        "control",
+        "config",
+        "configfile",
+        "daemon",
+    },
 }
 # a private stack is a TUN device in another namespace
 EXCEPTIONS = {("tcpforward/stack.py", "tun/device"), ("tcpforward/stack_helper.py", "tun/device")}

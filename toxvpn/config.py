@@ -25,8 +25,11 @@ class NodeOptions:
 
     `directory` is -C; without it a server uses the usual places and a client a passing identity.
     `udp_ports` (first, last) and `tcp_port` are None when nobody cares; a tcp_port of 0 is "no relay".
+    `config_file` None: there is none. What it says of the node is in these options already; what the run
+    is to do beside them is read from it again at each reload (merge.py).
     """
 
+    config_file: Path | None = None
     directory: Path | None = None
     nodes_file: Path | None = None
     id_file: Path | None = None
@@ -38,6 +41,7 @@ class NodeOptions:
     daemonize: bool = False
     pid_file: Path | None = None
     user: str | None = None
+    metrics_port: int | None = None
 
 
 def with_absolute_paths(options: O) -> O:
@@ -89,14 +93,15 @@ class UpOptions(NodeOptions):
     """`toxvpn up`: a network of its own with the configured peers and, for this run only, `peers`.
 
     `name` is what we call ourselves to them. `address` None: the one that follows from our key; a bare
-    address has a prefix of 32 bits. `mtu` (bytes) None: the largest that one packet carries.
+    address has a prefix of 32 bits. `mtu` (bytes) None: the largest that one packet carries. `interface`
+    None: INTERFACE.
     """
 
     peers: tuple[ConfiguredPeer, ...] = ()
     name: str | None = None
     address: IPv4Interface | None = None
     mtu: int | None = None
-    interface: str = INTERFACE
+    interface: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,10 +43,10 @@ from .wire.toxid import parse_public_key_or_id, parse_tox_id
 
 T = TypeVar("T")
 
-FILE_NAME = "config.toml"
 MAX_MTU = 1368
 """The largest inner packet that one Tox packet carries (docs/wire-format.md §2)."""
 INTERFACE_BYTES = 15  # linux/if.h IFNAMSIZ, less the NUL
+INTERFACE_FORM = f"1 to {INTERFACE_BYTES} bytes without spaces, '/', ':' or '%'"
 ID_DIGITS = 76
 EXPECTED = "expected "
 
@@ -191,7 +191,7 @@ class _Reader:
             "name": _Key(_name, "a name"),
             "address": _Key(_address, 'an IPv4 address such as "10.9.8.7/24"'),
             "mtu": _Key(_mtu, f"a number from {MIN_MTU} to {MAX_MTU}"),
-            "interface": _Key(_interface, "1 to 15 bytes without spaces, '/', ':' or '%'"),
+            "interface": _Key(_interface, INTERFACE_FORM),
         }
 
     def _peer(self, name: str, table: dict[str, Any]) -> PeerSection:
@@ -356,7 +356,7 @@ def read_address(text: str) -> IPv4Interface:
     except ValueError:
         raise ValueError(f"{text!r} is none") from None
     if not is_host_address(address.ip):
-        raise ValueError(f"no host can have {text}")
+        raise ValueError(f"no host can have that address, {text}")
     return address
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from toxvpn.cli import logs, main, root, up
+from toxvpn.cli import configuration, logs, main, root, up
 from toxvpn.config import ClientOptions, ServerOptions, UpOptions
 
 
@@ -54,8 +54,18 @@ def syslog(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
 
 
 @pytest.fixture
-def toxvpn(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], syslog: Syslog) -> Toxvpn:
-    """Runs a command line up to the point where the daemon would start, which is recorded instead."""
+def toxvpn(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    syslog: Syslog,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Toxvpn:
+    """Runs a command line up to the point where the daemon would start, which is recorded instead.
+
+    Without -C there is no configuration, whatever this machine has.
+    """
+    nowhere = tmp_path_factory.mktemp("config")
+    monkeypatch.setattr(configuration, "find_config", lambda directory: directory or nowhere)
     for name in ("TOXVPN_SHARED_SECRET", "TUNTOX_SHARED_SECRET", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
 

@@ -41,7 +41,6 @@ def test_flags(toxvpn: Any, here: Path, flags: list[str], expected: dict[str, An
     ran = toxvpn("up", *flags, "-C", here)
     assert ran.code == 0
     assert ran.options == UpOptions(**({"directory": here} | expected))
-    assert ran.options.interface in ("toxvpn0", "vpn-1")
     assert not here.exists()
 
 
@@ -71,17 +70,17 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["--peer", encode(INVITE)[:-1]], "--peer this invite has 95 characters"),
     (["--peer", encode(Invite(ALICE, b"fifteen secrets", 1))], "--peer this invite expired"),
     (["--name", "two words"], "not usable"),
-    (["--address", "fd00::1"], "--address 'fd00::1': expected an IPv4 address"),
+    (["--address", "fd00::1"], "--address: 'fd00::1' is none; expected an IPv4 address"),
     (["--address", "10.9.8.7/33"], "expected an IPv4 address"),
     (["--address", "127.0.0.1"], "no host can have that address"),
     (["--address", "224.0.0.1"], "no host can have"),
     (["--mtu", "500"], "500 is not in the range"),
     (["--mtu", "1369"], "1369 is not in the range"),
-    (["--interface", ""], "--interface ''"),
+    (["--interface", ""], "--interface: ''"),
     (["--interface", "x" * 16], "1 to 15 bytes"),
     (["--interface", "a b"], "without spaces"),
     (["--interface", "tun%d"], "without spaces"),
-    (["--interface", ".."], "expected 1 to 15 bytes"),
+    (["--interface", ".."], "--interface: '..' cannot be an interface's name; expected 1 to 15 bytes"),
     (["-u", "x"], "-u 'x'"),
     (["-t", "x"], "-t 'x'"),
     (["-s", ""], "shared secret is empty"),

@@ -14,7 +14,7 @@ import pytest
 
 from toxvpn.config import ClientOptions, ServerOptions
 from toxvpn.daemon.call import call
-from toxvpn.daemon.serve import serve
+from toxvpn.daemon.whole import whole
 from toxvpn.errors import ConfigError, LinkError, ToxvpnError
 from toxvpn.tcpforward import pipe
 from toxvpn.tcpforward.ends import StdioEnd
@@ -44,7 +44,7 @@ class Daemons:
         known = set(self._network.members)
         rights = {"secret": SECRET} if not {"secret", "whitelist", "open"} & set(options) else {}
         made = ServerOptions(**({"directory": self.directory / "server"} | self._common | rights | options))
-        running = self._runs(serve(made))
+        running = self._runs(whole(made))
         await until(lambda: set(self._network.members) - known or running.done())
         if running.done():
             running.result()
@@ -186,7 +186,7 @@ class TestWhoIsLetIn:
         kept = daemons.directory / "server" / "secret"
         assert stat.S_IMODE(kept.stat().st_mode) == 0o600
         secret = kept.read_bytes().strip()
-        assert f"TOXVPN_SHARED_SECRET=$(cat {kept})" in caplog.text
+        assert f"--secret-file FILE  # FILE: with the content of {kept} in it" in caplog.text
         assert secret.decode() not in caplog.text
         await in_time(daemons.call(server, ping=True, secret=secret))
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from toxvpn.errors import ConfigError, NoPermissionError, ToxvpnError
-from toxvpn.tox.places import find_places, find_runtime, make
+from toxvpn.tox.places import find_config, find_places, find_runtime, make
 
 XDG = {
     "config": "XDG_CONFIG_HOME",
@@ -81,6 +81,18 @@ def test_the_runtime_directory_is_found_alone_too(
         monkeypatch.setenv("XDG_RUNTIME_DIR", str(no_xdg))
     assert find_runtime() == find_places().runtime
     assert find_runtime(no_xdg / "kept") == no_xdg / "kept"
+
+
+@pytest.mark.parametrize("uid", [0, 1000])
+@pytest.mark.parametrize("value", [None, "", "/else/where"])
+def test_the_configuration_is_found_in_a_hurry(
+    no_xdg: Path, monkeypatch: pytest.MonkeyPatch, uid: int, value: str | None
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: uid)
+    if value is not None:
+        monkeypatch.setenv("XDG_CONFIG_HOME", value)
+    assert find_config() == find_places().config
+    assert find_config(no_xdg / "kept") == no_xdg / "kept"
 
 
 def test_directories_are_private_whatever_the_umask(tmp_path: Path) -> None:

@@ -1,14 +1,56 @@
 """`toxvpn config check` and `config show`: what the configuration says, without running it."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
-from ..configfile import Config, load
-from .run import CONFIG, config_path
+from ..config import INTERFACE
+from ..configfile import MAX_MTU, Config, load
+from .configuration import CONFIG, config_path
 from .shared import SHARED, Settings, takes
+
+DEFAULT = "default"
+
+
+class Words(str):
+    """A default that is no value of the key's own."""
+
+
+NODE: dict[str, Any] = {
+    "nodes_file": Words("(built-in)"),
+    "udp_ports": Words("(100 random ones)"),
+    "tcp_port": 0,
+    "proxy": Words("(none)"),
+}
+VPN: dict[str, Any] = {
+    "name": Words("(none)"),
+    "address": Words("(follows from the key)"),
+    "mtu": MAX_MTU,
+    "interface": INTERFACE,
+}
+SERVER: dict[str, Any] = {
+    "whitelist": Words("(everybody with the secret)"),
+    "open": False,
+    "allow": Words("(everything)"),
+}
+PEER: dict[str, Any] = {
+    "secret_file": Words("(that of the server)"),
+    "allow": Words("(as server.allow)"),
+    "vpn": True,
+}
+
+
+class Line(NamedTuple):
+    key: str
+    value: Any
+    origin: str
+
+    def __str__(self) -> str:
+        value = self.value if isinstance(self.value, Words) else json.dumps(self.value)
+        return f"{self.key} = {value}  # {self.origin}"
 
 
 @click.group("config")
@@ -31,24 +73,22 @@ def check(settings: Settings, config_file: Path | None) -> None:
 @takes((CONFIG, *SHARED))
 @click.pass_obj
 def show(settings: Settings, config_file: Path | None) -> None:
-    """Print what is in force, a key a line, and where it comes from. Secrets stay in their files."""
+    """Print every key in force, one a line, and where it comes from. Secrets stay in their files."""
     settings.begin()
     path = config_path(settings, config_file)
-    config = read(path)
-    for key, value in config.given.items():
-        click.echo(f"{key} = {json.dumps(value)}  # {path.name}")
-    for key, value in defaults(config).items():
-        click.echo(f"{key} = {json.dumps(value)}  # default")
+    config = read(path) if config_file is not None or path.exists() else Config()
+    for line in lines(config, path.name, settings.places.data):
+        click.echo(str(line))
 
 
 def read(path: Path) -> Config:
-    """The configuration with the secrets and nodes that it names. Raises ConfigError."""
-    from ..daemon.whole import configured
+    """The configuration, with a look at the secrets and nodes that it names. Raises ConfigError."""
+    from ..daemon.policy import peers
     from ..tox.bootstrap import load_nodes
     from ..tox.secretfile import read_secret_file
 
     config = load(path)
-    configured(config)
+    peers(config)
     if config.server is not None and config.server.secret_file is not None:
         read_secret_file(config.server.secret_file)
     if config.node.nodes_file is not None:
@@ -56,18 +96,39 @@ def read(path: Path) -> Config:
     return config
 
 
-def defaults(config: Config) -> dict[str, Any]:
-    """What holds for keys that the file leaves out."""
-    values: dict[str, Any] = {
-        "node.nodes_file": "(built-in)",
-        "node.udp_ports": "(random)",
-        "node.tcp_port": 0,
-        "node.proxy": "(none)",
-    }
+def lines(config: Config, file_name: str, data: Path) -> Iterator[Line]:
+    """In the order of the documentation; `data` is where peers.json and the secret are kept."""
+    sections: dict[str, dict[str, Any]] = {"node": NODE}
     if config.server is not None:
-        values |= {"server.open": False, "server.whitelist": [], "server.allow": "(everything)"}
+        sections["server"] = {"secret_file": secret_default(config, data), **SERVER}
     if config.vpn is not None:
-        values |= {"vpn.interface": "toxvpn0", "vpn.mtu": 1368, "vpn.address": "(from the key)"}
+        sections["vpn"] = VPN
     for name in config.peers:
-        values |= {f"peers.{name}.vpn": True, f"peers.{name}.allow": "(as server.allow)"}
-    return {key: value for key, value in values.items() if key not in config.given}
+        sections[f"peers.{name}"] = {"id": None, **PEER}
+    for section, keys in sections.items():
+        for key, default in keys.items():
+            path = f"{section}.{key}"
+            given = path in config.given
+            yield Line(path, config.given[path] if given else default, file_name if given else DEFAULT)
+    for path, value in config.given.items():
+        if path.startswith(("forwards[", "socks[")):
+            yield Line(path, value, file_name)
+    yield from kept_peers(config, data)
+
+
+def secret_default(config: Config, data: Path) -> Any:
+    from ..daemon.policy import makes_secret
+    from ..tox.secretfile import SECRET_NAME
+
+    return str(data / SECRET_NAME) if makes_secret(config) else Words("(none)")
+
+
+def kept_peers(config: Config, data: Path) -> Iterator[Line]:
+    """Those that `peer add`, `peer accept`, `join` and invites have left; config.toml goes before them."""
+    from ..tox import peers
+
+    configured = {peer.public_key for peer in config.peers.values()}
+    for public_key, peer in peers.load(data).items():
+        if public_key not in configured:
+            value = str(peer.tox_id or public_key.hex().upper())
+            yield Line(f"peers.{peer.short}.id", value, peers.PEERS_NAME)

@@ -14,7 +14,6 @@ from ..config import ClientOptions, ServerOptions
 from ..errors import PeerRefusedError, UsageError
 from ..tcpforward.spec import Road, parse_forward, parse_listen, parse_target
 from ..tox.places import find_places
-from ..tox.proxy import Proxy
 from ..wire.toxid import ToxId, parse_public_key_or_id, parse_tox_id
 from .callee import Callee, find_callee
 
@@ -54,32 +53,8 @@ class Typed:
         return bool(self.forwards or self.pipes or self.socks or self.ping)
 
 
-def build(
-    typed: Typed,
-    *,
-    directory: Path | None,
-    nodes_file: Path | None,
-    secret: bytes | None,
-    toxcore_log: bool,
-    proxy: Proxy | None = None,
-    daemonize: bool = False,
-    pid_file: Path | None = None,
-    user: str | None = None,
-) -> ServerOptions | ClientOptions:
-    """Raises UsageError."""
-    common: dict[str, Any] = {
-        "directory": directory,
-        "nodes_file": nodes_file,
-        "id_file": typed.id_file,
-        "secret": secret,
-        "udp_ports": None if typed.udp_ports is None else parse_udp_ports(typed.udp_ports),
-        "tcp_port": None if typed.tcp_port is None else parse_tcp_port(typed.tcp_port),
-        "toxcore_log": toxcore_log,
-        "proxy": proxy,
-        "daemonize": daemonize,
-        "pid_file": pid_file,
-        "user": user,
-    }
+def build(typed: Typed, common: dict[str, Any]) -> ServerOptions | ClientOptions:
+    """`common`: what every kind of run has (configuration.py), and the secret. Raises UsageError."""
     return build_client(typed, common) if typed.is_client else build_server(typed, common)
 
 
@@ -144,20 +119,3 @@ def parse_callee(ids: Sequence[str], directory: Path | None) -> Callee:
         return find_callee(ids[0], lambda: find_places(directory).data, time.time())
     except (UsageError, PeerRefusedError) as error:
         raise type(error)(f"-i {error}") from None
-
-
-def parse_udp_ports(text: str) -> tuple[int, int]:
-    """`FIRST:LAST`, or one port."""
-    first, _, last = text.partition(":")
-    ports = [
-        int(part) for part in (first, last or first) if part.isascii() and part.isdigit() and len(part) < 6
-    ]
-    if len(ports) != 2 or not 0 < ports[0] <= ports[1] < 65536 or text.endswith(":"):
-        raise UsageError(f"-u {text!r}: expected FIRST:LAST, two port numbers from 1 to 65535")
-    return ports[0], ports[1]
-
-
-def parse_tcp_port(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 6 and int(text) < 65536):
-        raise UsageError(f"-t {text!r}: expected a port number from 1 to 65535, or 0 for no relay")
-    return int(text)

@@ -15,6 +15,7 @@ from ..config import ClientOptions, ServerOptions
 from ..errors import UsageError
 from ..tcpforward.spec import Road
 from . import verbs
+from .configuration import CONFIG, find_configuration, node_options
 from .options import DAEMONIZE, Typed, build
 from .process import PROCESS, Process, without_ports_beside_a_proxy
 from .secret import find_secret
@@ -94,6 +95,7 @@ FLAGS: tuple[Decorator, ...] = (
          help="Pin how bytes travel: over our own stack, or as tuntox does. [default: auto]"),
     flag("Client", "--no-share", is_flag=True,
          help="Connect for this command alone. [default: share the connection with others to this server]"),
+    CONFIG,
     *NODE,
     *PROCESS,
     *SHARED,
@@ -110,7 +112,14 @@ FLAGS: tuple[Decorator, ...] = (
 )
 @takes(FLAGS)
 @click.pass_obj
-def root(settings: Settings, /, secret: str | None, secret_file: Path | None, **flags: Any) -> int:
+def root(
+    settings: Settings,
+    /,
+    config_file: Path | None,
+    secret: str | None,
+    secret_file: Path | None,
+    **flags: Any,
+) -> int:
     """Reach a machine behind any NAT by its Tox ID.
 
     Alone it is the server; with -i and one of -L, -D PORT, -P, -p it is the client.
@@ -122,17 +131,21 @@ def root(settings: Settings, /, secret: str | None, secret_file: Path | None, **
     process.begin(settings, logging.WARNING if typed.pipes else logging.INFO)
     verb = click.get_current_context().invoked_subcommand
     if verb is not None:
-        if secret is not None or secret_file is not None or (process, typed) != (Process(), Typed()):
+        others = (config_file, secret, secret_file)
+        if others != (None, None, None) or (process, typed) != (Process(), Typed()):
             raise UsageError(f"only -C, -b, -d and -q go before '{verb}'")
         return 0
-    options = build(
-        typed,
-        directory=settings.directory,
-        nodes_file=settings.nodes_file,
-        secret=find_secret(secret, secret_file, os.environ),
-        toxcore_log=settings.debug > 1,
-        **process.options(),
+    config = find_configuration(settings, config_file)
+    common = node_options(
+        settings,
+        process,
+        config,
+        id_file=typed.id_file,
+        udp_ports=typed.udp_ports,
+        tcp_port=typed.tcp_port,
+        passing=typed.is_client,
     )
+    options = build(typed, common | {"secret": find_secret(secret, secret_file, os.environ)})
     return start(without_ports_beside_a_proxy(options))
 
 

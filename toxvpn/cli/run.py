@@ -7,19 +7,12 @@ from typing import Any
 import click
 
 from ..config import RunOptions
-from ..configfile import FILE_NAME, Config, load
+from ..configfile import Config, load
 from ..errors import UsageError
-from .options import parse_tcp_port, parse_udp_ports
+from .configuration import CONFIG, config_path, node_options
 from .process import PROCESS, Process, without_ports_beside_a_proxy
 from .secret import find_secret
-from .shared import NODE, PATH, SHARED, Settings, flag, takes
-
-CONFIG = flag("Common", "--config", "config_file", metavar="FILE", type=PATH,
-              help="The configuration. [default: config.toml in -C DIR, or the usual place]")  # fmt: skip
-
-
-def config_path(settings: Settings, typed: Path | None) -> Path:
-    return (typed or settings.places.config / FILE_NAME).absolute()
+from .shared import NODE, SHARED, Settings, takes
 
 
 @click.command("run")
@@ -38,13 +31,12 @@ def command(settings: Settings, /, config_file: Path | None, **typed: Any) -> in
         raise UsageError(
             f"{path} switches nothing on: it needs [server], [vpn], [peers.NAME] or [[forwards]]"
         )
-    return start(build(settings, process, path, config, **typed))
+    return start(build(settings, process, config, **typed))
 
 
 def build(
     settings: Settings,
     process: Process,
-    path: Path,
     config: Config,
     *,
     secret: str | None,
@@ -53,22 +45,13 @@ def build(
     udp_ports: str | None,
     tcp_port: str | None,
 ) -> RunOptions:
-    """Flags go before what the file says about the node. Raises UsageError."""
+    """Raises UsageError."""
     if find_secret(secret, secret_file, os.environ) is not None:
         raise UsageError(
             "the secrets of `toxvpn run` are in its configuration: secret_file of [server] and peers"
         )
-    options = RunOptions(
-        directory=settings.directory,
-        nodes_file=settings.nodes_file or config.node.nodes_file,
-        id_file=id_file,
-        udp_ports=config.node.udp_ports if udp_ports is None else parse_udp_ports(udp_ports),
-        tcp_port=config.node.tcp_port if tcp_port is None else parse_tcp_port(tcp_port),
-        toxcore_log=settings.debug > 1,
-        config_file=path,
-        **process.options(config.node.proxy),
-    )
-    return without_ports_beside_a_proxy(options)
+    common = node_options(settings, process, config, id_file=id_file, udp_ports=udp_ports, tcp_port=tcp_port)
+    return without_ports_beside_a_proxy(RunOptions(**common))
 
 
 def start(options: RunOptions) -> int:

@@ -10,21 +10,17 @@ from typing import Any
 import click
 
 from ..config import INTERFACE, UpOptions
+from ..configfile import INTERFACE_FORM, MAX_MTU, Config, read_address, read_interface
 from ..errors import PeerRefusedError, UsageError
 from ..tox import peers as configured
 from ..tox.peers import ConfiguredPeer, check_name, parse_peer, same_name
 from ..tox.selector import is_key
-from ..wire.addressing import is_host_address
 from ..wire.invite import is_invite
 from ..wire.status import MIN_MTU
-from .options import parse_tcp_port, parse_udp_ports
+from .configuration import CONFIG, find_configuration, node_options
 from .process import PROCESS, Process, without_ports_beside_a_proxy
 from .secret import find_secret
 from .shared import NODE, SHARED, Settings, flag, takes
-
-MAX_MTU = 1368
-"""The largest inner packet that one Tox packet carries (docs/wire-format.md §2)."""
-INTERFACE_BYTES = 15  # linux/if.h IFNAMSIZ, less the NUL
 
 FLAGS = (
     flag("VPN", "--peer", "peers", metavar="PEER", multiple=True,
@@ -32,33 +28,34 @@ FLAGS = (
     flag("VPN", "--name", metavar="NAME", help="What we call ourselves to the peers."),
     flag("VPN", "--address", metavar="IPV4[/BITS]", help="Our IPv4 address. [default: follows from our key]"),
     flag("VPN", "--mtu", type=click.IntRange(MIN_MTU, MAX_MTU), help="The device's MTU."),
-    flag("VPN", "--interface", metavar="NAME", default=INTERFACE, show_default=True,
-         help="The device's name."),
+    flag("VPN", "--interface", metavar="NAME", help=f"The device's name. [default: {INTERFACE}]"),
 )  # fmt: skip
 
 
 @click.command("up")
-@takes((*FLAGS, *NODE, *PROCESS, *SHARED))
+@takes((*FLAGS, CONFIG, *NODE, *PROCESS, *SHARED))
 @click.pass_obj
-def command(settings: Settings, /, **typed: Any) -> int:
+def command(settings: Settings, /, config_file: Path | None, **typed: Any) -> int:
     """Be on a network with the peers, in the foreground, until a signal or `toxvpn down`.
 
-    Two machines that give each other's Tox ID with --peer need no further step.
+    Two machines that give each other's Tox ID with --peer need no further step. What no flag says is in
+    [vpn] and [peers] of the configuration, if there is one.
     """
     process = Process.taken_from(typed)
     process.begin(settings)
-    return start(build(settings, process, **typed))
+    return start(build(settings, process, find_configuration(settings, config_file), **typed))
 
 
 def build(
     settings: Settings,
     process: Process,
+    config: Config | None,
     *,
     peers: Sequence[str],
     name: str | None,
     address: str | None,
     mtu: int | None,
-    interface: str,
+    interface: str | None,
     secret: str | None,
     secret_file: Path | None,
     id_file: Path | None,
@@ -68,26 +65,23 @@ def build(
     """Raises UsageError, PeerRefusedError (a name that nobody has), ConfigError."""
     if name is not None:
         check_name(name)
+    common = node_options(settings, process, config, id_file=id_file, udp_ports=udp_ports, tcp_port=tcp_port)
     options = UpOptions(
-        directory=settings.directory,
-        nodes_file=settings.nodes_file,
-        id_file=id_file,
+        **common,
         secret=find_secret(secret, secret_file, os.environ),
-        udp_ports=None if udp_ports is None else parse_udp_ports(udp_ports),
-        tcp_port=None if tcp_port is None else parse_tcp_port(tcp_port),
-        toxcore_log=settings.debug > 1,
-        peers=parse_peers(peers, settings.places.data, time.time()),
+        peers=parse_peers(peers, settings.places.data, config, time.time()),
         name=name,
         address=None if address is None else parse_address(address),
         mtu=mtu,
-        interface=parse_interface(interface),
-        **process.options(),
+        interface=None if interface is None else parse_interface(interface),
     )
     return without_ports_beside_a_proxy(options)
 
 
-def parse_peers(texts: Sequence[str], directory: Path, now: float) -> tuple[ConfiguredPeer, ...]:
-    """Those of this run; a name of a kept peer is checked and adds nothing."""
+def parse_peers(
+    texts: Sequence[str], directory: Path, config: Config | None, now: float
+) -> tuple[ConfiguredPeer, ...]:
+    """Those of this run; a name of a known peer is checked and adds nothing."""
     peers = []
     for text in texts:
         if is_key(text.strip()) or is_invite(text) or not is_name(text):
@@ -96,7 +90,7 @@ def parse_peers(texts: Sequence[str], directory: Path, now: float) -> tuple[Conf
             except UsageError as error:
                 raise UsageError(f"--peer {error}") from None
         else:
-            check_kept(text, directory)
+            check_known(text, directory, config)
     return tuple(peers)
 
 
@@ -108,8 +102,9 @@ def is_name(text: str) -> bool:
     return True
 
 
-def check_kept(name: str, directory: Path) -> None:
-    if not any(same_name(peer.name, name) for peer in configured.load(directory).values()):
+def check_known(name: str, directory: Path, config: Config | None) -> None:
+    names = [peer.name for peer in configured.load(directory).values()]
+    if not any(same_name(known, name) for known in [*names, *(config.peers if config else ())]):
         raise PeerRefusedError(
             f"--peer {name!r}: no kept peer has that name; give its Tox ID, or see `toxvpn peer list`"
         )
@@ -117,23 +112,18 @@ def check_kept(name: str, directory: Path) -> None:
 
 def parse_address(text: str) -> IPv4Interface:
     try:
-        address = IPv4Interface(text)
-    except ValueError:
+        return read_address(text)
+    except ValueError as failure:
         raise UsageError(
-            f"--address {text!r}: expected an IPv4 address such as 10.9.8.7 or 10.9.8.7/24"
+            f"--address: {failure}; expected an IPv4 address such as 10.9.8.7 or 10.9.8.7/24"
         ) from None
-    if not is_host_address(address.ip):
-        raise UsageError(f"--address {text!r}: no host can have that address")
-    return address
 
 
 def parse_interface(name: str) -> str:
-    usable = 0 < len(name.encode()) <= INTERFACE_BYTES and name not in (".", "..")
-    if not usable or any(letter in "/:%" or letter.isspace() or not letter.isprintable() for letter in name):
-        raise UsageError(
-            f"--interface {name!r}: expected 1 to {INTERFACE_BYTES} bytes without spaces, '/', ':' or '%'"
-        )
-    return name
+    try:
+        return read_interface(name)
+    except ValueError as failure:
+        raise UsageError(f"--interface: {failure}; expected {INTERFACE_FORM}") from None
 
 
 def start(options: UpOptions) -> int:

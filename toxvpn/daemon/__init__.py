@@ -1,8 +1,9 @@
 """The composition root: makes every part from the options, starts them in order, stops them in reverse.
 
-One file per kind of run: serve.py, call.py, up.py, whole.py; what they share is in base.py (the node and
-what keeps it), control.py (what the control socket answers), run.py (the process: background, privileges,
-signals, the exit code) and life.py (word of how it goes). share/ is a node for several commands.
+Two kinds of run: whole.py (the server, `up` and `run`, made of parts.py) and call.py (the client). What
+they share is in base.py (the node and what keeps it), control.py (what the control socket answers),
+run.py (the process: background, privileges, signals, the exit code) and life.py (word of how it goes).
+share/ is a node for several commands.
 
 Everything is loaded when it is asked for: a command that shares a node needs next to nothing of it.
 """
@@ -20,9 +21,9 @@ FIRST_FREE_PORT = 1024
 def run_server(options: ServerOptions) -> int:
     """`toxvpn` alone, until a signal or `toxvpn down`; the exit code. Raises ToxvpnError."""
     from .run import run
-    from .serve import serve
+    from .whole import whole
 
-    return run(serve, options)
+    return run(whole, options)
 
 
 def run_client(options: ClientOptions) -> int:

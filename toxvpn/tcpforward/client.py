@@ -31,7 +31,12 @@ class Client:
         self._online = asyncio.Event()
         if peer.online:
             self._online.set()
+        self._node = node
         node.subscribe(self._hear)
+
+    def close(self) -> None:
+        """Opens no more streams; those that are open go on."""
+        self._node.unsubscribe(self._hear)
 
     async def open(self, target: Target) -> Stream:
         """Raises OpenFailed, PeerOfflineError."""

@@ -35,10 +35,14 @@ def find_places(directory: Path | None = None, *, service: bool | None = None) -
         directory = directory.absolute()  # a daemon changes its working directory
         return Places(directory, directory, directory, directory)
     if service is None:
-        service = os.geteuid() == 0 or bool(os.environ.get(SERVICE_VARIABLE))
+        service = is_service()
     if service:
         return Places(SERVICE_CONFIG, SERVICE_DATA, SERVICE_DATA, SERVICE_RUNTIME)
     return user_places()
+
+
+def is_service() -> bool:
+    return os.geteuid() == 0 or bool(os.environ.get(SERVICE_VARIABLE))
 
 
 def user_places() -> Places:
@@ -51,6 +55,13 @@ def user_places() -> Places:
         state=state,
         runtime=(user_runtime_base() or state / "run") / "toxvpn",
     )
+
+
+def find_config(directory: Path | None = None) -> Path:
+    """`find_places(directory).config`, for those in a hurry."""
+    if directory is not None or is_service():
+        return find_places(directory).config
+    return Path(os.environ.get("XDG_CONFIG_HOME", "").strip() or Path("~/.config").expanduser()) / "toxvpn"
 
 
 def find_runtime(directory: Path | None = None) -> Path:

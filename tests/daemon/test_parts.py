@@ -1,0 +1,402 @@
+"""What a reload does to what runs, on a Tox network in memory with real sockets at the ends."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Callable, Iterable
+from pathlib import Path
+from typing import cast
+
+import pytest
+import pytest_asyncio
+
+from toxvpn.configfile import Config, parse
+from toxvpn.daemon import parts as parts_module
+from toxvpn.daemon.base import Base
+from toxvpn.daemon.life import Life
+from toxvpn.daemon.notify import Notifier
+from toxvpn.daemon.parts import Parts
+from toxvpn.errors import ConfigError, ToxvpnError, UsageError
+from toxvpn.tcpforward.lossless import LosslessRoad
+from toxvpn.tcpforward.rules import Rules
+from toxvpn.tcpforward.server import Server
+from toxvpn.tcpforward.stack import Stack, StackUnavailableError
+from toxvpn.testing.fake_nodes import Network, until
+from toxvpn.testing.forward_pair import Program, TargetProgram
+from toxvpn.tox.announcement import Announcement
+from toxvpn.tox.friends import FriendBook
+from toxvpn.tox.keeper import Keeper
+from toxvpn.tox.node import Node
+from toxvpn.tox.places import find_places
+from toxvpn.tun.vpn import VpnOptions
+from toxvpn.wire.status import decode
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        port: int = found.getsockname()[1]
+        return port
+
+
+class FakeKeeper:
+    def changed(self) -> None: ...
+
+
+class FakeVpn:
+    """Remembers what it was made with, and asks who belongs."""
+
+    def __init__(
+        self,
+        node: Node,
+        announcement: Announcement,
+        options: VpnOptions,
+        journal: Path,
+        belongs: Callable[[bytes], bool],
+    ) -> None:
+        self.options = options
+        self.reviews = 0
+        self.belongs = belongs
+        self.node = node
+
+    def __enter__(self) -> "FakeVpn":
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def review(self) -> None:
+        self.reviews += 1
+
+    @property
+    def members(self) -> set[bytes]:
+        return {peer.public_key for peer in self.node if self.belongs(peer.public_key)}
+
+
+class Machine:
+    """What `toxvpn run` has, made from the text of a config.toml."""
+
+    def __init__(self, directory: Path, network: Network, undo: contextlib.AsyncExitStack) -> None:
+        self.directory = directory
+        self.node = network.node()
+        life = Life(Notifier({}))
+        keeper = cast(Keeper, FakeKeeper())
+        self.base = Base(self.node, Announcement(self.node), FriendBook(), keeper, directory, life)
+        self._undo = undo
+
+    def config(self, text: str) -> Config:
+        return parse(text, self.directory / "config.toml")
+
+    def start(self, text: str, *, forwards: bool = True) -> None:
+        places = find_places(self.directory)
+        self.parts = Parts(self.base, places, self.config(text), self._undo, forwards=forwards)
+        self.parts.start()
+
+    def reload(self, text: str) -> list[str]:
+        return self.parts.apply(self.config(text))
+
+    @property
+    def friends(self) -> set[bytes]:
+        return {peer.public_key for peer in self.node}
+
+    @property
+    def vpn(self) -> FakeVpn:
+        return cast(FakeVpn, self.parts.vpn)
+
+    @property
+    def listens(self) -> list[str]:
+        return [state.listen for state in self.parts.forwards.states()]
+
+
+@pytest_asyncio.fixture
+async def network() -> AsyncIterator[Network]:
+    made = Network()
+    yield made
+    made.close()
+
+
+@pytest_asyncio.fixture
+async def machine(
+    tmp_path: Path, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Machine]:
+    async def unavailable(_: object) -> Stack:
+        raise StackUnavailableError("not in this test")
+
+    monkeypatch.setattr(Stack, "start", unavailable)
+    monkeypatch.setattr(parts_module, "Vpn", FakeVpn)
+    async with contextlib.AsyncExitStack() as undo:
+        yield Machine(tmp_path, network, undo)
+
+
+class Box:
+    """A peer that serves everything; `target` is what it reaches."""
+
+    def __init__(self, network: Network, undo: contextlib.AsyncExitStack) -> None:
+        self.node = network.node()
+        self.road = LosslessRoad(self.node, Server(Rules()).serve)
+        undo.push_async_callback(self.road.close)
+        self.target = TargetProgram()
+        undo.callback(self.target.close)
+        self._undo = undo
+
+    @property
+    def key(self) -> bytes:
+        return self.node.tox.public_key
+
+    @property
+    def id(self) -> str:
+        return self.node.tox.address.hex()
+
+    def lets_in(self, machine: Machine) -> None:
+        self.node.accept(machine.node.tox.public_key)
+
+    def section(self, name: str = "box", more: str = "") -> str:
+        return f'[peers.{name}]\nid = "{self.id}"\n{more}\n'
+
+    def forward(self, port: int, name: str = "box") -> str:
+        target = f"127.0.0.1:{self.target.port}"
+        return f'[[forwards]]\npeer = "{name}"\nlisten = "127.0.0.1:{port}"\ntarget = "{target}"\n'
+
+    async def reached(self, port: int) -> tuple[Program, Program]:
+        """A connection through a forward at `port`, and its other end here."""
+        application = await Program.connect(port)
+        self._undo.callback(application.close)
+        target = await self.target.accept()
+        self._undo.callback(target.close)
+        return application, target
+
+
+@pytest_asyncio.fixture
+async def boxes(network: Network, machine: Machine) -> AsyncIterator[Callable[[], Box]]:
+    async with contextlib.AsyncExitStack() as undo:
+
+        def make() -> Box:
+            box = Box(network, undo)
+            box.lets_in(machine)
+            return box
+
+        yield make
+
+
+async def talk(ends: tuple[Program, Program]) -> None:
+    for one, other in (ends, ends[::-1]):
+        await one.send(b"word")
+        assert await other.receive(4) == b"word"
+
+
+# -- forwards -------------------------------------------------------------------------------------
+
+
+async def test_what_is_open_stays_open_when_its_forward_goes(
+    machine: Machine, boxes: Callable[[], Box]
+) -> None:
+    box, old, new = boxes(), free_port(), free_port()
+    machine.start(box.section() + box.forward(old))
+    ends = await box.reached(old)
+    await talk(ends)
+    told = machine.reload(box.section() + box.forward(new))
+    assert told == [f"no longer listening on 127.0.0.1:{old}", f"listening on 127.0.0.1:{new}"]
+    await talk(ends)
+    await talk(await box.reached(new))
+    with pytest.raises(ConnectionRefusedError):
+        await Program.connect(old)
+
+
+async def test_a_listener_that_stays_is_not_touched(machine: Machine, boxes: Callable[[], Box]) -> None:
+    box, kept, other = boxes(), free_port(), free_port()
+    machine.start(box.section() + box.forward(kept))
+    waiting = socket.create_connection(("127.0.0.1", kept))  # in the backlog: lost with its listener
+    try:
+        machine.reload(box.section() + box.forward(kept) + box.forward(other))
+        target = await box.target.accept()
+        waiting.sendall(b"still here")
+        assert await target.receive(10) == b"still here"
+        target.close()
+    finally:
+        waiting.close()
+
+
+async def test_a_port_in_use_changes_nothing(machine: Machine, boxes: Callable[[], Box]) -> None:
+    box, other, old = boxes(), boxes(), free_port()
+    before = box.section() + box.forward(old)
+    machine.start(before)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port, free = taken.getsockname()[1], free_port()
+        more = other.section("other") + other.forward(free, "other") + other.forward(port, "other")
+        with pytest.raises(ToxvpnError, match=f"{port}"):
+            machine.reload(box.section(more="allow = []") + more)
+    assert machine.friends == {box.key}
+    assert machine.listens == [f"127.0.0.1:{old}"]
+    with pytest.raises(ConnectionRefusedError):
+        await Program.connect(free)
+    assert machine.reload(before) == []
+    await talk(await box.reached(old))
+
+
+async def test_a_forward_to_another_peer_keeps_its_listener(
+    machine: Machine, boxes: Callable[[], Box]
+) -> None:
+    one, two, port = boxes(), boxes(), free_port()
+    peers = one.section("one") + two.section("two")
+    machine.start(peers + one.forward(port, "one"))
+    ends = await one.reached(port)
+    told = machine.reload(peers + two.forward(port, "two"))
+    assert told == [f"what comes to 127.0.0.1:{port} goes elsewhere now"]
+    await talk(await two.reached(port))
+    await talk(ends)
+
+
+async def test_a_peer_that_has_another_id_is_another_peer(machine: Machine, boxes: Callable[[], Box]) -> None:
+    one, two, port = boxes(), boxes(), free_port()
+    machine.start(one.section() + one.forward(port))
+    await talk(await one.reached(port))
+    assert "peer box changed" in machine.reload(two.section() + two.forward(port))
+    assert machine.friends == {two.key}
+    await talk(await two.reached(port))
+
+
+async def test_a_peer_that_goes_and_comes_back_is_reached_again(
+    machine: Machine, boxes: Callable[[], Box]
+) -> None:
+    box, port = boxes(), free_port()
+    machine.start(box.section() + box.forward(port))
+    await talk(await box.reached(port))
+    machine.reload("")
+    machine.reload(box.section() + box.forward(port))
+    await talk(await box.reached(port))
+
+
+async def test_streams_of_a_forward_that_went_end_with_the_run(
+    machine: Machine, boxes: Callable[[], Box]
+) -> None:
+    box, port = boxes(), free_port()
+    machine.start(box.section() + box.forward(port))
+    application, _ = await box.reached(port)
+    machine.reload(box.section())
+    await machine.parts.forwards.close()
+    assert await application.is_reset()
+
+
+# -- peers ----------------------------------------------------------------------------------------
+
+
+async def test_who_is_not_in_the_file_any_more_is_dismissed(
+    machine: Machine, boxes: Callable[[], Box]
+) -> None:
+    one, two = boxes(), boxes()
+    machine.start(one.section("one") + two.section("two"))
+    kept = machine.node.peer(two.key)
+    await until(lambda: kept is not None and kept.online)
+    assert machine.reload(two.section("two")) == ["peer one removed"]
+    assert machine.friends == {two.key}
+    assert machine.node.peer(two.key) is kept and kept is not None and kept.online
+    assert machine.reload(one.section("one") + two.section("two")) == ["peer one added"]
+    assert machine.friends == {one.key, two.key}
+
+
+async def test_our_own_id_changes_nothing(machine: Machine, boxes: Callable[[], Box]) -> None:
+    box, port = boxes(), free_port()
+    machine.start(box.section())
+    own = machine.node.tox.address.hex()
+    with pytest.raises(UsageError, match="own Tox ID"):
+        machine.reload(box.section() + box.forward(port) + f'[peers.me]\nid = "{own}"\n')
+    with pytest.raises(ConnectionRefusedError):
+        await Program.connect(port)
+    assert machine.reload(box.section()) == []
+
+
+async def test_grants_are_replaced(machine: Machine, boxes: Callable[[], Box]) -> None:
+    box = boxes()
+    machine.start(box.section(more='allow = ["localhost:22"]'))
+    server = machine.parts._server
+    assert not server.rules.allows("localhost", 22), "without [server], others reach nothing"
+    assert server.grants[box.key].allows("localhost", 22)
+    assert machine.reload(box.section(more='allow = ["localhost:22"]')) == []
+    assert machine.reload(box.section(more="allow = []")) == ["peer box changed"]
+    assert not server.grants[box.key].allows("localhost", 22)
+    assert machine.reload(box.section() + '[server]\nallow = ["localhost:80"]') == [
+        "peer box changed",
+        "[server] changed",
+    ]
+    assert server.rules.allows("localhost", 80) and server.grants == {}
+
+
+async def test_secrets_are_read_again(machine: Machine, boxes: Callable[[], Box]) -> None:
+    box = boxes()
+    secret, own = machine.directory / "secret", machine.directory / "box"
+    for path in (secret, own):
+        path.touch(0o600)
+        path.write_text("one")
+    text = '[server]\nsecret_file = "secret"\n' + box.section(more='secret_file = "box"')
+    machine.start(text)
+    assert machine.reload(text) == []
+    secret.write_text("two")
+    assert machine.reload(text) == ["[server] changed"]
+    assert machine.parts.now.policy.authority.secret == b"two"
+    own.write_text("three")
+    assert machine.reload(text) == ["peer box changed"]
+    assert machine.parts.roster.peers()[box.key].secret == b"three"
+    own.unlink()
+    with pytest.raises(ConfigError, match="no secret file"):
+        machine.reload(text)
+    assert machine.parts.roster.peers()[box.key].secret == b"three"
+    own.touch(0o600)
+    own.write_text("three")
+    assert machine.reload(text) == []
+
+
+# -- the VPN and the node -------------------------------------------------------------------------
+
+
+async def test_who_is_on_the_network(machine: Machine, boxes: Callable[[], Box]) -> None:
+    one, two = boxes(), boxes()
+    machine.start("[vpn]\nmtu = 1280\n" + one.section("one") + two.section("two", "vpn = false"))
+    assert machine.vpn.options.mtu == 1280
+    assert machine.vpn.members == {one.key}
+    reviews = machine.vpn.reviews
+    assert machine.reload("[vpn]\nmtu = 1280\n" + one.section("one") + two.section("two")) == [
+        "peer two changed"
+    ]
+    assert machine.vpn.members == {one.key, two.key} and machine.vpn.reviews == reviews + 1
+
+
+@pytest.mark.parametrize(("server", "belongs"), [("", True), ("[server]\nopen = true\n", False)])
+async def test_who_came_for_forwards_is_not_on_the_network(
+    machine: Machine, boxes: Callable[[], Box], server: str, belongs: bool
+) -> None:
+    box = boxes()
+    machine.start("[vpn]\n" + server)
+    machine.node.accept(box.key)
+    assert (box.key in machine.vpn.members) is belongs
+
+
+async def test_our_name_is_changed_at_once(machine: Machine) -> None:
+    machine.start('[vpn]\nname = "one"')
+    assert machine.reload('[vpn]\nname = "two"') == ["our name is two"]
+    said = decode(machine.node.tox.status_message).toxvpn
+    assert said is not None and said.name == "two"
+
+
+RESTARTS: Iterable[tuple[str, str, list[str]]] = [
+    ("", "[node]\ntcp_port = 0", ["[node] changed: that takes a restart"]),
+    ("", "[vpn]", ["[vpn] was switched on: that takes a restart"]),
+    ("[vpn]", "", ["[vpn] was switched off: that takes a restart"]),
+    ("[vpn]", "[vpn]\nmtu = 1280", ["vpn.mtu changed: that takes a restart"]),
+    ('[vpn]\ninterface = "a"', '[vpn]\ninterface = "b"', ["vpn.interface changed: that takes a restart"]),
+    ("[vpn]", '[vpn]\naddress = "10.1.2.3"', ["vpn.address changed: that takes a restart"]),
+    ("", "", []),
+]
+
+
+@pytest.mark.parametrize(("started", "now", "told"), RESTARTS)
+async def test_what_takes_a_restart_is_told_each_time(
+    machine: Machine, started: str, now: str, told: list[str]
+) -> None:
+    machine.start(started)
+    for _ in range(2):
+        assert machine.reload(now) == told
+    assert machine.reload(started) == []
+
+
+async def test_up_never_serves(machine: Machine) -> None:
+    machine.start("[vpn]", forwards=False)
+    await asyncio.sleep(0)
+    assert machine.parts.forwarding._life is None

@@ -1,0 +1,112 @@
+"""The forwards of the configuration: listeners that come and go while it runs.
+
+In: ForwardSections, and the roads. Out: connections, carried through the peer. A listener is known by
+where it listens: it stays while it is wanted, whatever becomes of its peer or target. Connections that
+run are never touched by a change.
+"""
+
+import contextlib
+import logging
+import socket
+from collections.abc import Iterable, Iterator, Mapping
+
+from ..configfile import ForwardSection, PeerSection
+from ..control.status import ForwardState
+from ..tcpforward import socks
+from ..tcpforward.client import Client
+from ..tcpforward.listen import Listener
+from ..tcpforward.roads import Roads
+from ..tcpforward.spec import Listen
+from ..tox.node import Node
+
+log = logging.getLogger("toxvpn")
+
+
+class Forward:
+    """One listener; `client` and `section` are what its next connection is carried with."""
+
+    client: Client
+    section: ForwardSection
+
+    def __init__(self, listen: Listen) -> None:
+        self.listener = Listener(listen, self._carry)
+
+    async def _carry(self, local: socket.socket) -> None:
+        if self.section.target is None:
+            await socks.carry(self.client, local)
+        else:
+            await self.client.carry(local, self.section.target)
+
+
+Fresh = Mapping[Listen, Forward]
+"""Bound, and nothing else."""
+
+
+class Forwards:
+    def __init__(self, node: Node, roads: Roads) -> None:
+        self._node = node
+        self._roads = roads
+        self._forwards: dict[Listen, Forward] = {}
+        self._retired: list[Listener] = []
+        self._clients: dict[bytes, Client] = {}
+
+    @contextlib.contextmanager
+    def bound(self, sections: Iterable[ForwardSection]) -> Iterator[Fresh]:
+        """What is wanted and not there yet. It is given up when the block fails.
+
+        Raises ToxvpnError (a port in use), NoPermissionError.
+        """
+        with contextlib.ExitStack() as undo:
+            fresh: dict[Listen, Forward] = {}
+            for section in sections:
+                if section.listen not in self._forwards:
+                    fresh[section.listen] = Forward(section.listen)
+                    undo.callback(fresh[section.listen].listener.stop_listening)
+            yield fresh
+            undo.pop_all()
+
+    def set(self, sections: Iterable[ForwardSection], peers: Mapping[str, PeerSection], fresh: Fresh) -> None:
+        """Once the peers are friends. `fresh` is what `bound` gave for these sections."""
+        wanted = {section.listen: section for section in sections}
+        for listen in self._forwards.keys() - wanted.keys():
+            listener = self._forwards.pop(listen).listener
+            listener.stop_listening()
+            self._retired.append(listener)
+        self._retired = [listener for listener in self._retired if listener.connections]
+        self._forwards |= fresh
+        for listen, section in wanted.items():
+            self._forwards[listen].section = section
+            self._forwards[listen].client = self._client(peers[section.peer].public_key)
+        for listen, forward in fresh.items():
+            forward.listener.start()
+            log.info("listening: %s -> %s of %s", listen, _target(forward.section), forward.section.peer)
+
+    async def close(self) -> None:
+        """Resets what runs."""
+        for listener in [*(forward.listener for forward in self._forwards.values()), *self._retired]:
+            await listener.close()
+
+    def states(self) -> list[ForwardState]:
+        return [
+            ForwardState(
+                listen=str(listen),
+                target=_target(forward.section),
+                road="fast" if self._roads.choice(forward.client.peer)[0] == "fast" else "tuntox",
+                streams=forward.listener.connections,
+            )
+            for listen, forward in self._forwards.items()
+        ]
+
+    def _client(self, public_key: bytes) -> Client:
+        peer = self._node.peer(public_key) or self._node.accept(public_key)
+        client = self._clients.get(public_key)
+        if client is not None and client.peer is not peer:  # it was removed, and is here again
+            client.close()
+            client = None
+        if client is None:
+            client = self._clients[public_key] = Client(self._node, peer, self._roads)
+        return client
+
+
+def _target(section: ForwardSection) -> str:
+    return "socks5" if section.target is None else str(section.target)

@@ -1,0 +1,102 @@
+"""What a run with peers is made of: roster, server, forwards, VPN; and how a reload changes them.
+
+In: the Config in force (merge.py). Made once, closed through `undo`, in reverse. A change touches only
+what differs; what is about the node or the device itself is told to need a restart.
+"""
+
+import contextlib
+
+from ..config import INTERFACE
+from ..configfile import Config
+from ..tcpforward.forwarding import Forwarding
+from ..tcpforward.server import Server
+from ..tcpforward.spec import Road
+from ..tox.peers import ConfiguredPeer
+from ..tox.places import Places, make
+from ..tun.vpn import JOURNAL_NAME, Vpn, VpnOptions
+from .base import Base
+from .changes import InForce, changes, needs_restart
+from .forwards import Forwards
+from .policy import policy
+
+
+class Parts:
+    """`run_peers` are for this run only, beside the file's. `forwards` False: there will never be any."""
+
+    def __init__(
+        self,
+        run: Base,
+        places: Places,
+        config: Config,
+        undo: contextlib.AsyncExitStack,
+        *,
+        run_peers: tuple[ConfiguredPeer, ...] = (),
+        forwards: bool = True,
+    ) -> None:
+        self._run = run
+        self._places = places
+        self._run_peers = run_peers
+        self._started = config
+        self.now = InForce(config, policy(config, places.data))
+        own = self.now.policy
+        self.roster = run.roster(own.authority, self._peers())
+        self._server = Server(own.rules, own.grants)
+        road, serve = (Road.AUTO, self._server.serve) if forwards else (Road.TUNTOX, None)
+        self.forwarding = Forwarding(run.node, run.announcement, road, serve)
+        undo.push_async_callback(self.forwarding.close)
+        self.vpn = None if config.vpn is None else undo.enter_context(self._make_vpn())
+        self.forwards = Forwards(run.node, self.forwarding.roads)
+        undo.push_async_callback(self.forwards.close)
+
+    def start(self) -> None:
+        """Raises ToxvpnError: a port in use."""
+        config = self.now.config
+        with self.forwards.bound(config.forwards) as fresh:
+            self.roster.start()
+            self.forwards.set(config.forwards, config.peers, fresh)
+        if self.vpn is not None:
+            self.vpn.review()
+        self._run.node.start()
+
+    def apply(self, config: Config) -> list[str]:
+        """What it changed, a line each. Raises ToxvpnError; then everything is as it was."""
+        old, new = self.now, InForce(config, policy(config, self._places.data))
+        with self.forwards.bound(config.forwards) as fresh:
+            self.roster.reconfigure(new.policy.authority, self._peers(new))
+            self.now = new
+            self._server.rules, self._server.grants = new.policy.rules, new.policy.grants
+            self.forwards.set(config.forwards, config.peers, fresh)
+        if self.vpn is not None:
+            self._name_us()
+            self.vpn.review()
+        return [*changes(old, new), *needs_restart(self._started, config)]
+
+    def _peers(self, now: InForce | None = None) -> list[ConfiguredPeer]:
+        return [*(now or self.now).policy.peers.values(), *self._run_peers]
+
+    def _make_vpn(self) -> Vpn:
+        section = self.now.config.vpn
+        assert section is not None
+        self._name_us()
+        options = VpnOptions(
+            interface=section.interface or INTERFACE,
+            address=section.address,
+            mtu=section.mtu or VpnOptions().mtu,
+        )
+        journal = make(self._places.runtime) / JOURNAL_NAME
+        return Vpn(self._run.node, self._run.announcement, options, journal, self._belongs)
+
+    def _name_us(self) -> None:
+        if self.now.config.vpn is not None:
+            self._run.announcement.set(name=self.now.config.vpn.name)
+
+    def _belongs(self, public_key: bytes) -> bool:
+        """Whether that friend is on the network: one in the file unless that says no, and a kept one.
+
+        Who came by the secret, or the open door, of [server] came for forwards only.
+        """
+        config = self.now.config
+        for peer in config.peers.values():
+            if peer.public_key == public_key:
+                return peer.vpn
+        return config.server is None or public_key in self.roster.peers()

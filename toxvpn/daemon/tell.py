@@ -1,0 +1,79 @@
+"""What a person is told when a run begins: our Tox ID, the network, the command for the other side.
+
+stdout gets the Tox ID of a server and nothing else. A secret is shown to a person at a terminal, who
+needs it for the other side; a log, which others may read, gets the name of its file.
+"""
+
+import logging
+import re
+import shlex
+import sys
+from pathlib import Path
+
+from ..configfile import Config
+from ..tcpforward.rules import Rules
+from ..tox.secretfile import SECRET_NAME
+from ..tun.vpn import Vpn
+from .policy import Policy, makes_secret
+
+log = logging.getLogger("toxvpn")
+
+USUAL_TARGET = "localhost:22"
+SINGLE_TARGET = re.compile(r"[A-Za-z0-9_.-]+:[1-9][0-9]*")
+FIRST_FREE_PORT = 1024
+
+
+def tell_network(vpn: Vpn, tox_id: str) -> None:
+    own = [str(each) for each in (vpn.router.own_ipv4, vpn.ipv6) if each is not None]
+    log.info("%s is up: %s", vpn.device.name, ", ".join(own))
+    log.info("this machine's Tox ID: %s", tox_id)
+
+
+def tell_server(config: Config, policy: Policy, tox_id: str, data: Path) -> None:
+    """`data` is where a secret of our own is kept."""
+    print(tox_id, flush=True)  # noqa: T201
+    if policy.authority.open:
+        log.warning("--open: everybody who knows the Tox ID can reach what this machine can reach")
+    person = sys.stderr.isatty()
+    line = "on the other side: " + command(tox_id, config, policy, data, show=person)
+    if not person:
+        log.info("%s", line)
+    elif log.isEnabledFor(logging.INFO):
+        print(line, file=sys.stderr)  # noqa: T201
+
+
+def command(tox_id: str, config: Config, policy: Policy, data: Path, *, show: bool) -> str:
+    """Ready to be pasted. Without `show` the secret is not in it, but the name of a file."""
+    words = f"toxvpn -i {tox_id} -L {example(policy.rules)}"
+    secret = policy.authority.secret
+    if secret is None:
+        by_key = policy.authority.whitelist or (config.peers and not policy.authority.open)
+        return f"{words} -C DIR  # DIR: with the identity that is let in" if by_key else words
+    if show and is_printable(secret):
+        return f"TOXVPN_SHARED_SECRET={shlex.quote(secret.decode())} {words}"
+    return f"{words} --secret-file FILE  # FILE: with {secret_of(config, data)} in it"
+
+
+def is_printable(secret: bytes) -> bool:
+    try:
+        return secret.decode().isprintable()
+    except UnicodeDecodeError:
+        return False
+
+
+def secret_of(config: Config, data: Path) -> str:
+    if makes_secret(config):
+        return f"the content of {data / SECRET_NAME}"
+    if config.secret is None and config.server is not None and config.server.secret_file is not None:
+        return f"the content of {config.server.secret_file}"
+    return "the secret"
+
+
+def example(rules: Rules) -> str:
+    """A forward to something that may be reached: ssh if it may, or the first target that has a rule."""
+    targets = [rule.line for rule in rules.rules or () if SINGLE_TARGET.fullmatch(rule.line)]
+    host, _, port = (USUAL_TARGET if rules.allows("localhost", 22) or not targets else targets[0]).rpartition(
+        ":"
+    )
+    local = 2222 if port == "22" else int(port) if int(port) >= FIRST_FREE_PORT else 8000 + int(port)
+    return f"{local}:{host}:{port}"
