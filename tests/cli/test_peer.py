@@ -61,6 +61,13 @@ def test_listing(toxvpn: Any, here: Path) -> None:
 
 
 @pytest.mark.parametrize("selector", ["alice", "A1A1", str(ALICE)])
+def test_naming(toxvpn: Any, here: Path, selector: str) -> None:
+    toxvpn("peer", "add", ALICE, "--name", "alice", "-C", here)
+    assert toxvpn("peer", "name", selector, "liz", "-C", here).code == 0
+    assert peers.load(here) == {ALICE.public_key: ConfiguredPeer(ALICE.public_key, b"spam", "liz")}
+
+
+@pytest.mark.parametrize("selector", ["alice", "A1A1", str(ALICE)])
 def test_removing(toxvpn: Any, here: Path, selector: str) -> None:
     toxvpn("peer", "add", ALICE, "--name", "alice", "-C", here)
     book = FriendBook()
@@ -92,6 +99,7 @@ MISTAKES = [
     (["add", str(ALICE), "--name", "two words"], 2, "not usable"),
     (["add"], 2, "Missing argument"),
     (["remove", "nobody"], 4, "no peer 'nobody'"),
+    (["name", "nobody", "somebody"], 4, "no peer 'nobody'"),
     (["dance"], 2, "No such command"),
 ]
 

@@ -148,6 +148,16 @@ async def test_accepting_a_stranger_and_removing_it(machines: Machines) -> None:
         await host.ask("peer-remove", peer="guest")
 
 
+async def test_naming(machines: Machines) -> None:
+    one, other = machines
+    await one.ask("peer-add", peer=other.id, name="other")
+    answer = await one.ask("peer-name", peer="other", name="box")
+    assert answer == {"public_key": other.key, "name": "box"}
+    assert (await one.ask("status"))["peers"][0]["name"] == "box"
+    with pytest.raises(PeerRefusedError):
+        await one.ask("peer-name", peer="other", name="x")
+
+
 async def test_mistakes(machines: Machines) -> None:
     one, _ = machines
     with pytest.raises(PeerRefusedError):

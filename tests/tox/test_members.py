@@ -65,6 +65,33 @@ def test_named_ones_come_first(tmp_path: Path) -> None:
     ]
 
 
+def test_a_new_name_for_who_is_kept(tmp_path: Path) -> None:
+    found = opened(tmp_path)
+    found.add(ConfiguredPeer(ALICE, b"spam", "alice"))
+    assert found.rename(member(found, ALICE), "liz") == ConfiguredPeer(ALICE, b"spam", "liz")
+    found.add(ConfiguredPeer(BOB, name="bob"))
+    with pytest.raises(UsageError, match="is the name of peer"):
+        found.rename(member(found, BOB), "LIZ")
+    assert opened(tmp_path).peers == found.peers
+
+
+@pytest.mark.parametrize("grant", [Grant.INVITE, Grant.ACCEPT])
+def test_a_name_for_whom_a_person_let_in(tmp_path: Path, grant: Grant) -> None:
+    found = opened(tmp_path)
+    found.book.authorise(ALICE, grant, NOW)
+    found.rename(member(found, ALICE), "alice")
+    assert opened(tmp_path).peers == {ALICE: ConfiguredPeer(ALICE, None, "alice")}
+
+
+@pytest.mark.parametrize("grant", [Grant.SECRET, Grant.OPEN, Grant.WHITELIST, Grant.PEER])
+def test_a_name_lets_nobody_in_for_longer(tmp_path: Path, grant: Grant) -> None:
+    found = opened(tmp_path)
+    found.book.authorise(ALICE, grant, NOW)
+    with pytest.raises(UsageError, match="is not kept: `toxvpn peer add KEY --name alice` keeps it"):
+        found.rename(member(found, ALICE), "alice")
+    assert found.peers == {}
+
+
 def test_an_invite_lets_one_machine_in_under_its_name(tmp_path: Path) -> None:
     invite = opened(tmp_path).invite(US, 3600, "alice")
     assert invite == Invite(US, bytes(15), int(NOW) + 3600)

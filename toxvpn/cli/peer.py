@@ -22,7 +22,7 @@ LATER = "kept; toxvpn is not running, so it takes effect at its next start"
 @click.group("peer")
 @takes(SHARED)
 def command() -> None:
-    """Add, remove, list and accept peers."""
+    """Add, name, remove, list and accept peers."""
 
 
 @command.command("add")
@@ -66,6 +66,27 @@ def check_not_us(settings: Settings, peer: "ConfiguredPeer") -> None:
     directory = settings.places.data
     if read_savedata(directory) is not None and tox_id(directory)[:64] == peer.public_key.hex().upper():
         raise UsageError("that is this machine's own Tox ID: give the other machine's")
+
+
+@command.command("name")
+@click.argument("peer")
+@click.argument("name")
+@takes(SHARED)
+@click.pass_obj
+def name_peer(settings: Settings, peer: str, name: str) -> None:
+    """Call PEER (name, key, or first digits of a key) NAME from now on."""
+    settings.begin()
+    running_or_not(
+        online=lambda: ask(settings, "peer-name", peer=peer, name=name),
+        offline=lambda: rename_peer(settings, peer, name),
+    )
+
+
+def rename_peer(settings: Settings, selector: str, name: str) -> None:
+    from ..tox.selector import find
+
+    with kept_members(settings) as members:
+        members.rename(find(selector, members), name)
 
 
 @command.command("remove")

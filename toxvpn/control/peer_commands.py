@@ -20,6 +20,7 @@ class PeerCommands:
         self._roster = roster
         self._wall = wall
         server.register("peer-add", self.add)
+        server.register("peer-name", self.name)
         server.register("peer-remove", self.remove)
         server.register("peer-accept", self.accept)
         server.register("invite", self.invite)
@@ -30,6 +31,9 @@ class PeerCommands:
         """`peer` is a Tox ID, a public key or an invite."""
         peer = parse_peer(request.text("peer"), request.optional_text("name"), self._wall())
         return described(self._roster.add(peer))
+
+    async def name(self, request: Request) -> object:
+        return described(self._roster.rename(request.text("peer"), request.text("name")))
 
     async def remove(self, request: Request) -> object:
         member = self._roster.remove(request.text("peer"))

@@ -13,7 +13,7 @@ from ..wire import invite as wire
 from ..wire.invite import Invite
 from ..wire.toxid import ToxId
 from . import friends, invites, peers
-from .friends import PASSING, FriendBook, Grant
+from .friends import PASSING, FriendBook, Grant, rank
 from .invites import InviteVerdict, Outstanding
 from .peers import ConfiguredPeer, check_name, merged
 
@@ -70,6 +70,12 @@ class Members:
         changed = merged(self.peers, peer)
         self._keep_peers(changed)
         return changed[peer.public_key]
+
+    def rename(self, member: Member, name: str) -> ConfiguredPeer:
+        """Raises UsageError: the name, or a peer that is not kept, which having a name would change."""
+        if member.peer is None and (member.grant is None or rank(member.grant) < rank(Grant.ACCEPT)):
+            raise UsageError(f"{member.short} is not kept: `toxvpn peer add KEY --name {name}` keeps it")
+        return self.add(ConfiguredPeer(member.public_key, name=name))
 
     def admitted(self, public_key: bytes) -> None:
         """It has let us in: what it invited us with is of no use any more."""

@@ -129,6 +129,12 @@ class Roster:
         self.admission.admit(kept.public_key, Grant.ACCEPT)
         return kept
 
+    def rename(self, selector: str, name: str) -> ConfiguredPeer:
+        """Raises PeerRefusedError, UsageError."""
+        member = find(selector, self.members)
+        merged(self.peers(), ConfiguredPeer(member.public_key, name=name))
+        return self.members.rename(member, name)
+
     def remove(self, selector: str) -> Member:
         """Shuts a peer out, now and at the next start. Raises PeerRefusedError, UsageError."""
         member = find(selector, self.members)
