@@ -1,0 +1,166 @@
+"""`toxvpn ssh`: which command line it becomes."""
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from toxvpn.cli import ssh
+from toxvpn.tox import peers
+from toxvpn.tox.peers import ConfiguredPeer
+from toxvpn.wire import invite
+from toxvpn.wire.invite import Invite
+from toxvpn.wire.toxid import ToxId
+
+BOX = ToxId(bytes(range(32)), b"\1\2\3\4")
+ALIAS = "HostKeyAlias=toxvpn-0001020304050607"
+TOKEN = invite.encode(Invite(BOX, bytes(15), 1 << 31))
+
+
+@pytest.fixture
+def kept(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory that keeps the peer `box`; ssh is not run."""
+    monkeypatch.setattr(os, "execvp", lambda *_: pytest.fail("ssh was run"))
+    here.mkdir()
+    peers.save(here, {BOX.public_key: ConfiguredPeer(BOX.public_key, BOX.nospam, "box")})
+    return here
+
+
+def became(toxvpn: Any, monkeypatch: pytest.MonkeyPatch, *arguments: object) -> list[str]:
+    """ssh's arguments."""
+    found: list[list[str]] = []
+    monkeypatch.setattr(ssh, "become_ssh", found.append)
+    ran = toxvpn(*arguments)
+    assert (ran.code, ran.out) == (0, "")
+    (words,) = found
+    return list(words)
+
+
+def proxy_of(words: list[str]) -> list[str]:
+    """The program that ssh would start, as the shell sees it."""
+    (option,) = [word for word in words if word.startswith("ProxyCommand=")]
+    return shlex.split(option.removeprefix("ProxyCommand=").replace("%%", "%"))
+
+
+def test_its_own_options_go_before_the_destination(
+    toxvpn: Any, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = became(toxvpn, monkeypatch, "-C", kept, "ssh", "-vp", "2222", "-lme", "box", "-C", "ls", "-l")
+    proxy = f"ProxyCommand={shlex.join([sys.executable, '-m', 'toxvpn', '-C', str(kept), '-i', 'box'])}"
+    assert words == [
+        "-vp", "2222", "-lme", "-o", f"{proxy} -P localhost:%p", "-o", ALIAS, "box", "-C", "ls", "-l"
+    ]  # fmt: skip
+
+
+DESTINATIONS = {
+    ("box",): "box",
+    ("me@box",): "me@box",
+    ("me@corp@box",): "me@corp@box",
+    ("ssh://me@box:2222",): "ssh://me@box:2222",
+    ("ssh://box",): "ssh://box",
+    ("-4A", "-i", "key", "-oUser=me", "-o", "Port=2", "-L1:a:2", "-J", "x", "box", "cmd"): "box",
+    ("-p", "22", "--", "box"): "box",
+}
+
+
+@pytest.mark.parametrize("arguments", DESTINATIONS, ids=" ".join)
+def test_the_destination_is_found(
+    toxvpn: Any, kept: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    words = became(toxvpn, monkeypatch, "-C", kept, "ssh", *arguments)
+    place = words.index(DESTINATIONS[arguments])
+    own = words[:place] if words[place - 1] != "--" else words[: place - 1]
+    assert own[-1] == ALIAS
+    assert proxy_of(words)[-4:] == ["-i", "box", "-P", "localhost:%p"]
+
+
+def test_an_id_and_a_key_are_one_host(toxvpn: Any, kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for text in (str(BOX), BOX.public_key.hex(), "00010203"):
+        words = became(toxvpn, monkeypatch, "-C", kept, "ssh", f"me@{text}")
+        assert words[-1] == f"me@{text}" and ALIAS in words
+        assert proxy_of(words)[-3] == text
+
+
+def test_what_is_for_toxvpn_goes_on(toxvpn: Any, kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(kept)
+    (kept / "it's 100% odd").touch()
+    words = became(
+        toxvpn, monkeypatch, "-C", ".", "-b", "nodes", "-d", "ssh", "--secret-file", "it's 100% odd",
+        "--road", "tuntox", "--no-share", "--proxy", "socks5://localhost:9050", "box",
+    )  # fmt: skip
+    assert proxy_of(words)[3:] == [
+        "-C", str(kept), "-b", str(kept / "nodes"), "-d", "--secret-file", str(kept / "it's 100% odd"),
+        "--road", "tuntox", "--proxy", "socks5://localhost:9050", "--no-share",
+        "-i", "box", "-P", "localhost:%p",
+    ]  # fmt: skip
+
+
+def test_ssh_reads_it_as_meant(toxvpn: Any, kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And it can all be overridden."""
+    if not Path("/usr/bin/ssh").exists():
+        pytest.skip("no ssh here")
+
+    def read(*arguments: str) -> dict[str, str]:
+        words = became(toxvpn, monkeypatch, "-C", kept, "ssh", "-F", "none", "-G", *arguments)
+        said = subprocess.run(["ssh", *words], capture_output=True, text=True, check=True).stdout
+        return dict(line.split(" ", 1) for line in said.splitlines() if " " in line)
+
+    meant = read("-p", "2222", "me@box")
+    assert (meant["user"], meant["hostname"], meant["port"]) == ("me", "box", "2222")
+    assert meant["hostkeyalias"] == ALIAS.partition("=")[2]
+    assert read("-o", "HostKeyAlias=other", "box")["hostkeyalias"] == "other"
+
+
+def test_an_invite_is_kept_and_not_shown(toxvpn: Any, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(2):  # the second time it is known
+        words = became(toxvpn, monkeypatch, "-C", here, "ssh", f"me@{TOKEN}")
+        assert words[-1] == f"me@{BOX.public_key.hex()}"
+        assert "toxvpn-a" not in " ".join(words)
+    (peer,) = peers.load(here).values()
+    assert peer.invite is not None and peer.tox_id == BOX
+
+
+def test_without_a_destination_ssh_has_the_word(
+    toxvpn: Any, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert became(toxvpn, monkeypatch, "ssh", "-V") == ["-V"]
+    assert became(toxvpn, monkeypatch, "ssh", "-Q", "cipher") == ["-Q", "cipher"]
+
+
+MISTAKES: dict[tuple[str, ...], tuple[int, str]] = {
+    (): (2, "whom?"),
+    ("me@nobody",): (4, "'nobody' is no Tox ID, and no peer that is kept here"),
+    (f"me@{str(BOX)[:-1]}",): (2, "75 digits"),
+    ("--road", "slow", "box"): (2, "slow"),
+}
+
+
+@pytest.mark.parametrize("arguments", MISTAKES, ids=" ".join)
+def test_a_mistake_is_told_before_ssh_runs(toxvpn: Any, kept: Path, arguments: tuple[str, ...]) -> None:
+    code, told = MISTAKES[arguments]
+    ran = toxvpn("-C", kept, "ssh", *arguments)
+    assert (ran.code, ran.err.count("\n")) == (code, 1)
+    assert told in ran.err
+
+
+def test_ssh_is_not_installed(toxvpn: Any, kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    monkeypatch.setenv("PATH", "/nonexistent")
+    ran = toxvpn("-C", kept, "ssh", "box")
+    assert ran.code == 1 and "cannot run ssh" in ran.err
+
+
+def test_the_program_is_found_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from toxvpn.cli.shared import Settings
+
+    script = tmp_path / "toxvpn"
+    script.touch(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["./toxvpn"])
+    assert ssh.ourselves(Settings()) == [str(script)]
+    script.chmod(0o600)
+    assert ssh.ourselves(Settings()) == [sys.executable, "-m", "toxvpn"]

@@ -1,0 +1,153 @@
+"""`toxvpn ssh`: ssh to a peer by its name, Tox ID or invite, through our own -P.
+
+In: ssh's own arguments, of which only the destination is looked at. Out: this process becomes ssh.
+"""
+
+import logging
+import os
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from ..errors import ToxvpnError, UsageError
+from ..tcpforward.spec import Road
+from ..tox import peers as configured
+from ..tox.peers import parse_peer
+from ..wire.invite import is_invite
+from .ask import ask, kept_members, running_or_not, tell
+from .callee import Callee, find_callee
+from .shared import PATH, Settings
+
+WITH_VALUE = frozenset("BDEFIJLOPQRSWbceilmopw")
+"""ssh's options that take a value, as of OpenSSH 10 (its ssh.c, getopt)."""
+URI = "ssh://"
+
+
+@click.command("ssh", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
+@click.option("--secret-file", metavar="FILE", type=PATH, help="Where the shared secret is; see toxvpn -h.")
+@click.option("--road", type=click.Choice([road.value for road in Road]), help="See toxvpn -h.")
+@click.option("--proxy", metavar="URL", help="See toxvpn -h.")
+@click.option("--no-share", is_flag=True, help="Connect for this command alone.")
+@click.argument("arguments", metavar="[SSH OPTION]... [USER@]PEER", nargs=-1, type=click.UNPROCESSED)
+@click.pass_obj
+def command(
+    settings: Settings,
+    arguments: tuple[str, ...],
+    secret_file: Path | None,
+    road: str | None,
+    proxy: str | None,
+    no_share: bool,
+) -> None:
+    """Log in to PEER with ssh: a kept peer's name, a Tox ID, or an invite.
+
+    The options below come first; all others are ssh's own. (-C, -b, -d and -q of toxvpn go before the
+    word ssh.) It is sshd on the peer itself that is called, at the port that ssh was told, usually 22.
+    What ~/.ssh/config says of a host of that name applies.
+    """
+    settings.begin(logging.WARNING)
+    if not arguments:
+        raise UsageError("whom? toxvpn ssh [SSH OPTION]... [USER@]PEER [COMMAND]")
+    place = find_destination(arguments)
+    if place is None:
+        become_ssh(arguments)  # ssh -V, or a mistake that ssh explains
+        return
+    before, destination, after = arguments[:place], arguments[place], arguments[place + 1 :]
+    start, text, end = split_destination(destination)
+    callee = find_callee(text, lambda: settings.places.data, time.time())
+    if is_invite(text):
+        keep(settings, text, callee)
+        text = callee.tox_id.public_key.hex()  # an invite is secret, and arguments are for all to see
+    own = ourselves(settings)
+    own += [] if secret_file is None else ["--secret-file", str(secret_file.absolute())]
+    own += [] if road is None else ["--road", road]
+    own += [] if proxy is None else ["--proxy", proxy]
+    own += ["--no-share"] if no_share else []
+    dashes = ["--"] if before[-1:] == ("--",) else []
+    before = before[: len(before) - len(dashes)]
+    options = ssh_options([*own, "-i", text], callee)
+    become_ssh([*before, *options, *dashes, f"{start}{text}{end}", *after])
+
+
+def find_destination(arguments: Sequence[str]) -> int | None:
+    """Which of ssh's arguments it is: the first that is no option, nor the value of one."""
+    expected = False
+    for place, word in enumerate(arguments):
+        if expected:
+            expected = False
+        elif word == "--":
+            return place + 1 if place + 1 < len(arguments) else None
+        elif not word.startswith("-"):
+            return place
+        else:
+            expected = wants_value(word)
+    return None
+
+
+def wants_value(word: str) -> bool:
+    """Whether the value of its last option is the next word: `-vp 22`, but not `-vp22`."""
+    for number, letter in enumerate(word[1:], 2):
+        if letter in WITH_VALUE:
+            return number == len(word)
+    return False
+
+
+def split_destination(destination: str) -> tuple[str, str, str]:
+    """What goes before the peer, the peer, and what goes after: `user@PEER` or `ssh://user@PEER:22`."""
+    start, end = "", ""
+    rest = destination
+    if rest.startswith(URI):
+        rest = rest[len(URI) :]
+        rest, colon, port = rest.partition(":")
+        start, end = URI, colon + port
+    user, at, peer = rest.rpartition("@")
+    return start + user + at, peer, end
+
+
+def keep(settings: Settings, token: str, callee: Callee) -> None:
+    """An invite lets in one machine, once: both are kept, it and the identity that it let in."""
+    if callee.tox_id.public_key in configured.load(settings.places.data):
+        return
+
+    def kept() -> None:
+        with kept_members(settings) as members:
+            members.add(parse_peer(token, None, time.time()))
+
+    running_or_not(online=lambda: ask(settings, "peer-add", peer=token), offline=kept)
+    short = callee.tox_id.public_key.hex()[:8].upper()
+    tell(settings, f"kept as peer {short}: `toxvpn peer name {short} NAME` gives it a name to call it by")
+
+
+def ourselves(settings: Settings) -> list[str]:
+    """The command that runs this toxvpn, from wherever ssh runs it, on the same files."""
+    script = Path(sys.argv[0])
+    if script.name == "toxvpn" and script.is_file() and os.access(script, os.X_OK):
+        words = [str(script.absolute())]
+    else:
+        words = [sys.executable, "-m", "toxvpn"]
+    words += [] if settings.directory is None else ["-C", str(settings.directory.absolute())]
+    words += [] if settings.nodes_file is None else ["-b", str(settings.nodes_file.absolute())]
+    return words + ["-d"] * settings.debug + (["-q"] if settings.quiet else [])
+
+
+def ssh_options(own: Sequence[str], callee: Callee) -> list[str]:
+    """They go after what was typed, of which ssh takes the first: all can be overridden.
+
+    The name stays what was typed, not `localhost`: it is part of what ssh's own sharing and
+    ~/.ssh/config know a host by. Host keys are remembered by the peer's key, however it is called.
+    """
+    words = [shlex.quote(word).replace("%", "%%") for word in own]
+    proxy = " ".join([*words, "-P", "localhost:%p"])
+    alias = f"toxvpn-{callee.tox_id.public_key.hex()[:16]}"
+    return ["-o", f"ProxyCommand={proxy}", "-o", f"HostKeyAlias={alias}"]
+
+
+def become_ssh(arguments: Sequence[str]) -> None:
+    """Does not return, and so ssh's exit code is ours. Raises ToxvpnError."""
+    try:
+        os.execvp("ssh", ["ssh", *arguments])
+    except OSError as error:
+        raise ToxvpnError(f"cannot run ssh: {error.strerror}; is OpenSSH's client installed?") from None
