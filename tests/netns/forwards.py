@@ -4,7 +4,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pwd import getpwnam
 
@@ -29,14 +29,25 @@ def private_directory(host: Host, name: str) -> Path:
 
 
 class Running:
-    """A toxvpn that goes on until it is stopped; its stderr is in `log`, its stdout a pipe."""
+    """A toxvpn that goes on until it is stopped; its stderr is in `log`, its stdout a pipe.
 
-    def __init__(self, lab: Lab, host: Host, name: str, *arguments: str, env: Mapping[str, str]) -> None:
+    `program` is how it is started, where that is unusual.
+    """
+
+    def __init__(
+        self,
+        lab: Lab,
+        host: Host,
+        name: str,
+        *arguments: str,
+        env: Mapping[str, str],
+        program: Sequence[str] = TOXVPN,
+    ) -> None:
         self.host = host
         self.log = host.directory / f"{name}.log"
         with self.log.open("wb") as log:
             self.process = host.popen(
-                [*TOXVPN, "-b", str(lab.nodes_json), *arguments],
+                [*program, "-b", str(lab.nodes_json), *arguments],
                 user=USER,
                 env=env,
                 stdout=subprocess.PIPE,
@@ -76,17 +87,23 @@ class Server(Running):
     _runs = 0
 
     def __init__(
-        self, lab: Lab, host: Host, directory: Path, *arguments: str, env: Mapping[str, str] | None = None
+        self,
+        lab: Lab,
+        host: Host,
+        directory: Path,
+        *arguments: str,
+        env: Mapping[str, str] | None = None,
+        program: Sequence[str] = TOXVPN,
     ) -> None:
         Server._runs += 1  # each run has a log of its own, the directory may be the same
         name = f"{directory.name}-{self._runs}"
-        super().__init__(lab, host, name, "-C", str(directory), *arguments, env=env or {})
+        super().__init__(lab, host, name, "-C", str(directory), *arguments, env=env or {}, program=program)
         assert self.process.stdout
         self.tox_id = self.process.stdout.readline().decode().strip()
 
 
 class Client(Running):
-    """`toxvpn -i ID` with forwards, over the tuntox road and on a node of its own."""
+    """`toxvpn -i ID` with forwards, on a node of its own."""
 
     def __init__(
         self,
@@ -95,7 +112,9 @@ class Client(Running):
         name: str,
         server: str,
         *arguments: str,
+        road: str = "tuntox",
         env: Mapping[str, str] | None = None,
+        program: Sequence[str] = TOXVPN,
     ) -> None:
-        arguments = ("-i", server, "--no-share", "--road", "tuntox", *arguments)
-        super().__init__(lab, host, name, *arguments, env=env or {})
+        arguments = ("-i", server, "--no-share", "--road", road, *arguments)
+        super().__init__(lab, host, name, *arguments, env=env or {}, program=program)
