@@ -57,6 +57,8 @@ SYSCTLS = {
     # 1 % of lost packets leaves CUBIC a small part of the link, BBR nearly all
     "net/ipv4/tcp_congestion_control": "bbr",
     "net/ipv4/tcp_slow_start_after_idle": "0",
+    # where large packets get lost without a word, smaller ones are tried (RFC 4821)
+    "net/ipv4/tcp_mtu_probing": "1",
     # One stream over a path of 100 ms: 240 Mbit/s with the usual 4 MiB, 940 with 16. Most is for who
     # can use it; a buffer grows with what its path takes.
     "net/ipv4/tcp_wmem": f"4096 16384 {16 * MIB}",
