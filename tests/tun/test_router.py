@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Network
 from typing import cast
 
 import pytest
@@ -19,6 +19,7 @@ from toxvpn.wire.addressbook import AddressBook
 from toxvpn.wire.addressing import ipv4_candidates, overlay_ipv6
 from toxvpn.wire.status import Status, ToxvpnStatus, encode
 
+Route = IPv4Network | IPv6Network
 FREE = IPv4Address("10.203.0.9")
 
 
@@ -27,8 +28,16 @@ class FakeChanges:
 
     def __init__(self) -> None:
         self.addresses: list[IPv4Address] = []
-        self.routes: list[IPv4Network] = []
-        self.refuses: set[IPv4Network] = set()
+        self.every_route: list[Route] = []
+        self.refuses: set[Route] = set()
+
+    @property
+    def routes(self) -> list[IPv4Network]:
+        return [route for route in self.every_route if isinstance(route, IPv4Network)]
+
+    @property
+    def routes6(self) -> list[IPv6Network]:
+        return [route for route in self.every_route if isinstance(route, IPv6Network)]
 
     def add_address(self, interface: str, address: IPv4Interface) -> None:
         self.addresses.append(address.ip)
@@ -36,20 +45,20 @@ class FakeChanges:
     def remove_address(self, interface: str, address: IPv4Interface) -> None:
         self.addresses.remove(address.ip)
 
-    def add_route(self, interface: str, destination: IPv4Network) -> None:
+    def add_route(self, interface: str, destination: Route) -> None:
         if destination in self.refuses:
             raise ToxvpnError("the kernel says no")
-        self.routes.append(destination)
+        self.every_route.append(destination)
 
-    def remove_route(self, interface: str, destination: IPv4Network) -> None:
-        if destination in self.routes:
-            self.routes.remove(destination)
+    def remove_route(self, interface: str, destination: Route) -> None:
+        if destination in self.every_route:
+            self.every_route.remove(destination)
 
 
 class Machine:
     """A node with a router on fakes."""
 
-    def __init__(self, network: Network, local: tuple[IPv4Network, ...] = ()) -> None:
+    def __init__(self, network: Network, local: tuple[IPv4Network, ...] = (), ipv6: bool = True) -> None:
         self.node = network.node()
         self.tables = FakeTables()
         self.changes = FakeChanges()
@@ -58,7 +67,7 @@ class Machine:
         self.router = Router(
             cast(Datapath, self.tables), cast(NetworkChanges, self.changes), "tox0", book, self.told.append
         )
-        self.router.start(overlay_ipv6(self.node.tox.public_key))
+        self.router.start(overlay_ipv6(self.node.tox.public_key) if ipv6 else None)
         self.node.subscribe(self.router.hear)
 
     async def meet(self, other: Node, stated: bytes = b"") -> Peer:
@@ -101,7 +110,7 @@ async def test_a_peer_has_the_address_of_its_key_and_the_one_it_states(network: 
     await until(lambda: machine.ipv4_of(peer) == FREE)
     ipv6 = overlay_ipv6(peer.public_key)
     assert machine.tables.routes == machine.tables.sources == {ipv6: peer.number, FREE: peer.number}
-    assert machine.changes.routes == [IPv4Network(FREE)]
+    assert machine.changes.every_route == [IPv6Network(ipv6), IPv4Network(FREE)]
     assert machine.tables.mtu == {peer.number: 1280}
     assert machine.tables.online == {peer.number}
 
@@ -185,8 +194,18 @@ async def test_a_removed_peer_leaves_nothing(network: Network) -> None:
     await until(lambda: machine.ipv4_of(peer) == FREE)
     machine.node.remove(peer)
     assert machine.tables.routes == machine.tables.sources == machine.tables.mtu == {}
-    assert machine.changes.routes == []
+    assert machine.changes.every_route == []
     assert machine.router.members == []
+
+
+async def test_without_ipv6_there_is_no_route_for_it(network: Network) -> None:
+    machine, other = Machine(network, ipv6=False), network.node()
+    peer = await machine.meet(other, said(str(FREE)))
+    await until(lambda: machine.ipv4_of(peer) == FREE)
+    assert machine.changes.every_route == [IPv4Network(FREE)]
+    assert machine.tables.own == {machine.router.own_ipv4}
+    machine.node.remove(peer)
+    assert machine.changes.every_route == []
 
 
 async def test_what_the_kernel_refuses_costs_only_that_address(network: Network) -> None:

@@ -183,12 +183,16 @@ def test_a_name_that_another_program_uses_is_refused(tmp_path: Path) -> None:
     on_a_machine(tmp_path, scene)
 
 
-def test_a_route_of_somebody_else_stops_us_half_way_and_stays(tmp_path: Path) -> None:
+def test_two_networks_on_one_machine(tmp_path: Path) -> None:
     async def scene(machine: Machine) -> None:
-        ip("-6", "route", "add", "fd74:6f78::/32", "dev", "lo")
-        machine.before = shown()
-        with pytest.raises(ToxvpnError, match="something else on this machine has made it already"):
-            machine.vpn()
+        other = Node(Tox(Options(local_discovery=False)), Once([]))
+        peers = machine.node.accept(bytes([8]) * 32), other.accept(bytes([9]) * 32)
+        chosen = VpnOptions(interface="tox1")
+        with machine.vpn() as one, Vpn(other, Announcement(other), chosen, tmp_path / "other") as two:
+            assert one.router.own_ipv4 in RANGES[0] and two.router.own_ipv4 in RANGES[1]
+            for peer, device in zip(peers, (NAME, "tox1"), strict=True):
+                assert f"{overlay_ipv6(peer.public_key)} dev {device}" in ip("-6", "route")
+        other.close()
 
     on_a_machine(tmp_path, scene)
 

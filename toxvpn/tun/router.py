@@ -61,6 +61,7 @@ class Router:
     ) -> None:
         self.own_ipv4: IPv4Address | None = None
         self.own_prefix = 32
+        self._has_ipv6 = False
         self._datapath = datapath
         self._overlay = Overlay(datapath, self._refiled)
         self._network = network
@@ -71,6 +72,7 @@ class Router:
 
     def start(self, own_ipv6: IPv6Address | None) -> None:
         if own_ipv6 is not None:
+            self._has_ipv6 = True
             self._datapath.add_own_address(IPv6Network(own_ipv6))
         self._take_ipv4(self._book.settle().own)
 
@@ -92,6 +94,8 @@ class Router:
             return
         member = self._members[peer.public_key] = Member(peer, overlay_ipv6(peer.public_key))
         self._overlay.add(peer)
+        if self._has_ipv6:
+            self._add_route(member, IPv6Network(member.ipv6))
         if peer.status_text is not None:
             self._learn(member, peer.status_text)
 
@@ -100,6 +104,7 @@ class Router:
         member = self._members.pop(public_key, None)
         if member is not None:
             self._set_ipv4(member, None)
+            self._network.remove_route(self._interface, IPv6Network(member.ipv6))
             self._overlay.remove(public_key)
             self._apply(self._book.forget(public_key))
 
@@ -163,14 +168,19 @@ class Router:
         if address is None:
             return
         new = IPv4Network(address)
-        try:
-            self._network.add_route(self._interface, new)
-        except ToxvpnError as failure:
-            member.tell(logging.WARNING, "no IPv4 address: %s", failure)
+        if not self._add_route(member, new):
             member.ipv4 = None
             return
         self._file_ipv4(member, new)
         member.tell(logging.INFO, "%s", address)
+
+    def _add_route(self, member: Member, destination: IPv4Network | IPv6Network) -> bool:
+        try:
+            self._network.add_route(self._interface, destination)
+        except ToxvpnError as failure:
+            member.tell(logging.WARNING, "no IPv%d address: %s", destination.version, failure)
+            return False
+        return True
 
     # -- our own address
 

@@ -7,6 +7,7 @@ is taken back by `close`, and by the next start after a kill (netconf.py).
 
 import contextlib
 import logging
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv4Network, IPv6Address, IPv6Interface
@@ -32,6 +33,7 @@ log = logging.getLogger("toxvpn.tun")
 
 QUEUE_PACKETS = 1000
 """Bursts of small UDP packets overflow the usual 500; TCP limits itself (bench/vpn.py)."""
+CATCH_ALL_METRIC = 10_000
 JOURNAL_NAME = "network.journal"
 
 
@@ -87,7 +89,9 @@ class Vpn:
             self.router.start(self.ipv6)
             network.link_up(self.device.name)
             if self.ipv6 is not None:
-                network.add_route(self.device.name, OVERLAY_IPV6)
+                # for addresses that are nobody's; of several networks on a machine each has one
+                metric = CATCH_ALL_METRIC + socket.if_nametoindex(self.device.name)
+                network.add_route(self.device.name, OVERLAY_IPV6, metric=metric)
             announcement.set(ip6=self.ipv6, mtu=options.mtu)
             self.review()
             node.subscribe(self._hear)
