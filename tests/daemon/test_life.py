@@ -10,7 +10,7 @@ import pytest
 from toxvpn._native.results import Connection
 from toxvpn.daemon.life import Life, standing
 from toxvpn.daemon.notify import Notifier
-from toxvpn.errors import ConfigError
+from toxvpn.errors import ConfigError, ToxvpnError
 from toxvpn.tox.events import PeerStatus, SelfConnection
 from toxvpn.tox.node import Node
 
@@ -94,6 +94,15 @@ async def test_a_run_without_anything_to_read_again_says_so(caplog: pytest.LogCa
     with caplog.at_level("INFO"):
         Life(told).reload()
     assert told.lines == [] and "nothing to read again" in caplog.messages[0]
+
+
+async def test_a_run_ends_well_or_with_what_it_failed_of() -> None:
+    well, failing = Life(Told()), Life(Told())
+    well.stopping.set()
+    await well.ended()
+    failing.fail(ToxvpnError("the device is gone"))
+    with pytest.raises(ToxvpnError, match="the device is gone"):
+        await failing.ended()
 
 
 async def test_the_loop_feeds_the_watchdog_twice_in_its_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,7 +52,9 @@ class FakeVpn:
         options: VpnOptions,
         journal: Path,
         belongs: Callable[[bytes], bool],
+        gone: Callable[[], None],
     ) -> None:
+        self.gone = gone
         self.options = options
         self.reviews = 0
         self.belongs = belongs
@@ -356,6 +358,13 @@ async def test_who_is_on_the_network(machine: Machine, boxes: Callable[[], Box])
         "peer two changed"
     ]
     assert machine.vpn.members == {one.key, two.key} and machine.vpn.reviews == reviews + 1
+
+
+async def test_a_device_that_is_gone_ends_the_run(machine: Machine) -> None:
+    machine.start('[vpn]\ninterface = "office"')
+    machine.vpn.gone()
+    with pytest.raises(ToxvpnError, match="office was removed by somebody else"):
+        await machine.base.life.ended()
 
 
 @pytest.mark.parametrize(("server", "belongs"), [("", True), ("[server]\nopen = true\n", False)])

@@ -25,6 +25,7 @@ Reload = Callable[[], Iterable[str]]
 class Life:
     def __init__(self, notifier: Notifier, went_ready: Callable[[], None] = lambda: None) -> None:
         self.stopping = asyncio.Event()
+        self._failure: ToxvpnError | None = None
         self._notifier = notifier
         self._went_ready = went_ready
         self._reload: Reload | None = None
@@ -37,6 +38,17 @@ class Life:
         """Once, when it serves: listeners are bound, the Tox ID is known. Raises ToxvpnError."""
         self._notifier.ready()
         self._went_ready()
+
+    async def ended(self) -> None:
+        """Returns when the run is to end. Raises what it failed of."""
+        await self.stopping.wait()
+        if self._failure is not None:
+            raise self._failure
+
+    def fail(self, error: ToxvpnError) -> None:
+        """Ends the run with that error."""
+        self._failure = error
+        self.stopping.set()
 
     def watch(self, node: Node) -> None:
         """Keeps systemd's status line true."""

@@ -8,6 +8,7 @@ import contextlib
 
 from ..config import INTERFACE
 from ..configfile import Config
+from ..errors import ToxvpnError
 from ..tcpforward.forwarding import Forwarding
 from ..tcpforward.server import Server
 from ..tcpforward.spec import Road
@@ -84,7 +85,12 @@ class Parts:
             mtu=section.mtu or VpnOptions().mtu,
         )
         journal = make(self._places.runtime) / JOURNAL_NAME
-        return Vpn(self._run.node, self._run.announcement, options, journal, self._belongs)
+
+        def gone() -> None:
+            what = f"{options.interface} was removed by somebody else, and the network with it: start again"
+            self._run.life.fail(ToxvpnError(what))
+
+        return Vpn(self._run.node, self._run.announcement, options, journal, self._belongs, gone)
 
     def _name_us(self) -> None:
         if self.now.config.vpn is not None:

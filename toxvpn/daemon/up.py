@@ -1,5 +1,6 @@
 """`toxvpn up`: the VPN, unless it is up already."""
 
+import asyncio
 import logging
 from pathlib import Path
 
@@ -12,15 +13,26 @@ from .whole import whole
 
 log = logging.getLogger("toxvpn")
 
+ALREADY = "the network is up already, and nothing was changed: see `toxvpn status` or `toxvpn down`"
+STARTING_S = 3.0
+"""How long another process with our identity may take to say what it is, or to be done with it."""
+LOOK_AGAIN_S = 0.1
+
 
 async def up(options: UpOptions) -> None:
     """Returns at once, and changes nothing, when the network is up already."""
-    try:
-        await whole(options)
-    except IdentityInUseError:
-        if not _is_up(find_places(options.directory).runtime):
-            raise
-        log.info("the network is up already, and nothing was changed: see `toxvpn status` or `toxvpn down`")
+    loop = asyncio.get_running_loop()
+    given_up_s = loop.time() + STARTING_S
+    while True:
+        try:
+            return await whole(options)
+        except IdentityInUseError:
+            if _is_up(find_places(options.directory).runtime):
+                log.info(ALREADY)
+                return None
+            if loop.time() > given_up_s:
+                raise
+        await asyncio.sleep(LOOK_AGAIN_S)
 
 
 def _is_up(runtime: Path) -> bool:

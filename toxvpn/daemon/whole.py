@@ -38,7 +38,7 @@ async def whole(options: Staying) -> None:
             if parts.vpn is not None:
                 tell_network(parts.vpn, tox_id)
             run.life.ready()
-            await run.stopping.wait()
+            await run.life.ended()
 
 
 def has_files(options: Staying) -> bool:
