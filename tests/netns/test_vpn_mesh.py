@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from itertools import permutations
 
 import pytest
@@ -41,7 +42,7 @@ def test_one_leaves_and_returns_and_the_others_go_on(mesh: list[Machine]) -> Non
 
     assert eve.stop() == 0
     for machine in others:
-        machine.until(lambda m=machine: not m.sees(eve.public_key)["online"], "word that eve has left")
+        machine.until(partial(has_lost, machine, eve), "word that eve has left")
     said = ann.host.run(["ping", "-c", "1", addresses[0]], check=False).stdout
     assert "Destination Host Unreachable" in said, "ICMP, at once"
     assert ann.sees(eve.public_key)["drops"] == {"offline": 1}
@@ -57,6 +58,10 @@ def test_one_leaves_and_returns_and_the_others_go_on(mesh: list[Machine]) -> Non
     report = pinging.communicate(timeout=10)[0].decode()
     assert " 0% packet loss" in report, report
     assert all(machine.up.process.poll() is None for machine in mesh)
+
+
+def has_lost(machine: Machine, other: Machine) -> bool:
+    return not machine.sees(other.public_key)["online"]
 
 
 def test_five_in_status(mesh: list[Machine]) -> None:
