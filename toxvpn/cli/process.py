@@ -10,6 +10,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+import click
+
 from ..config import NodeOptions
 from ..errors import UsageError
 from ..tox.proxy import Proxy, parse_proxy
@@ -29,6 +31,8 @@ PROCESS: tuple[Decorator, ...] = (
          help="Go into the background as soon as it serves; log to syslog."),
     flag("Process", "-F", "pid_file", metavar="FILE", type=PATH, help="Write the process ID to FILE."),
     flag("Process", "-U", "user", metavar="USER", help="As root: become USER (a name or number) for good."),
+    flag("Process", "--metrics-port", metavar="PORT", type=click.IntRange(1, 65535),
+         help="Serve metrics for Prometheus to this machine, at http://localhost:PORT/metrics."),
     flag("Process", "-S", "syslog", is_flag=True, help="Log to syslog instead of stderr."),
 )  # fmt: skip
 
@@ -42,6 +46,7 @@ class Process:
     pid_file: Path | None = None
     user: str | None = None
     syslog: bool = False
+    metrics_port: int | None = None
 
     @classmethod
     def taken_from(cls, typed: dict[str, Any]) -> Self:
@@ -61,6 +66,7 @@ class Process:
             "daemonize": self.daemonize,
             "pid_file": self.pid_file,
             "user": self.user,
+            "metrics_port": self.metrics_port,
         }
 
 

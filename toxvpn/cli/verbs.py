@@ -18,7 +18,10 @@ VERBS = {
     "invite": "Print an invite that lets one machine join.",
     "join": "Join the machine that printed an invite.",
     "id": "Print this machine's Tox ID.",
+    "metrics": "Print what it counts, for Prometheus.",
     "doctor": "Name the first layer that fails, and what to do about it.",
+    "bugreport": "Print what belongs into a bug report, without secrets.",
+    "completion": "Print the completion script of a shell.",
 }
 
 

@@ -35,6 +35,7 @@ class Base:
     keeper: Keeper
     directory: Path | None
     life: Life
+    metrics_port: int | None = None
 
     @property
     def stopping(self) -> asyncio.Event:
@@ -72,4 +73,4 @@ async def base(options: NodeOptions, directory: Path | None) -> AsyncIterator[Ba
         undo.callback(keeper.close)
         life = LIFE.get(None) or Life(Notifier({}))
         life.watch(node)
-        yield Base(node, Announcement(node), book, keeper, directory, life)
+        yield Base(node, Announcement(node), book, keeper, directory, life, options.metrics_port)

@@ -50,12 +50,19 @@ class Calling:
     @contextlib.asynccontextmanager
     async def controlled(self, forwards: Callable[[], Iterable[ForwardState]]) -> AsyncIterator[None]:
         """With a control socket, unless nothing is kept: such clients come and go in numbers."""
-        if self.places is None:
+        if self.places is None and self.run.metrics_port is None:
             yield
             return
         from .control import Source, controlled  # and all of the VPN with it
 
         source = Source(self.run, "client", forwards=forwards)
+        if self.places is None:
+            from .meter import Meter
+            from .metrics_port import served
+
+            async with served(self.run.metrics_port, Meter(source, self.forwarding.lossless).text):
+                yield
+            return
         async with controlled(self.run, self.places.runtime, source, self.forwarding.lossless):
             yield
 

@@ -20,6 +20,8 @@ from ..tox.roster import Roster
 from ..tun.vpn import Vpn
 from ..wire.addressing import overlay_ipv6
 from .base import Base
+from .meter import Meter
+from .metrics_port import served
 
 Mode = Literal["up", "server", "client"]
 
@@ -93,7 +95,10 @@ async def controlled(
     roster: Roster | None = None,
     reload: Callable[[], list[str]] | None = None,
 ) -> AsyncIterator[None]:
-    """Serves the control socket in `directory` meanwhile. Raises ToxvpnError when another one does."""
+    """Serves the control socket in `directory` meanwhile, and metrics if that is wanted.
+
+    Raises ToxvpnError when another one serves there.
+    """
 
     async def ping(public_key: bytes) -> float:
         peer = run.node.peer(public_key)
@@ -108,9 +113,12 @@ async def controlled(
         PeerCommands(server, roster)
     if reload is not None:
         ReloadCommand(server, reload)
+    meter = Meter(source, lossless, roster)
+    server.register("metrics", meter.metrics)
     run.node.subscribe(commands.changed)
-    await server.start()
-    try:
-        yield
-    finally:
-        server.close()
+    async with served(run.metrics_port, meter.text):
+        await server.start()
+        try:
+            yield
+        finally:
+            server.close()

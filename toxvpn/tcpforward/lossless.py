@@ -7,6 +7,7 @@ peer's requests `serve` says which local end they get.
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -19,6 +20,7 @@ from ..tox.peer import Peer
 from ..wire import status, tunnel_events
 from ..wire.socks5 import ReplyCode
 from ..wire.tunnels import FriendTunnels
+from ..wire.tuntox import DropReason
 from .ends import End
 from .road import OpenFailed
 from .target import TargetRefusedError
@@ -43,6 +45,7 @@ class LosslessRoad:
         self._blocked: set[Conversation] = set()
         self._conversations: dict[bytes, Conversation] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._past_drops: Counter[DropReason] = Counter()
         node.subscribe(self._hear)
         node.on_lossless_id(PACKET_ID, self._receive)
         node.after_turn.append(self._retry)
@@ -59,6 +62,10 @@ class LosslessRoad:
         if found is None:
             found = self._conversations[peer.public_key] = Conversation(self, peer)
         return found
+
+    def drops(self) -> Counter[DropReason]:
+        """Packets of the peers, of those that left too, that were of no use."""
+        return sum((each.tunnels.drops for each in self._conversations.values()), self._past_drops)
 
     def run(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -86,6 +93,7 @@ class LosslessRoad:
                 known.lost()
                 if known.idle:  # a server sees many passing clients
                     del self._conversations[event.peer.public_key]
+                    self._past_drops += known.tunnels.drops
         elif isinstance(event, PeerStatus):
             conversation = self.conversation(event.peer)
             said = status.decode(event.text)

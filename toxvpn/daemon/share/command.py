@@ -70,7 +70,8 @@ def _objection(options: ClientOptions) -> str | None:
         return "--no-share"
     if options.id_file is not None:
         return "-I asks for an ID of its own"
-    if options.daemonize or options.pid_file or options.user or "NOTIFY_SOCKET" in os.environ:
+    service = (options.daemonize, options.pid_file, options.user, options.metrics_port)
+    if any(service) or "NOTIFY_SOCKET" in os.environ:
         return "a service of its own has a node of its own"
     return None
 
