@@ -1,4 +1,4 @@
-"""The import rule (docs/design.md): errors <- _native <- wire <- tox <- {tun, tcpforward} <- daemon <- cli."""
+"""The import rule of design.md: errors <- _native <- wire <- tox <- {tun, tcpforward} <- daemon <- cli."""
 
 import ast
 from pathlib import Path

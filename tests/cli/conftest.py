@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from toxvpn.cli import configuration, logs, main, root, up
+from toxvpn.cli import run as whole
 from toxvpn.config import ClientOptions, ServerOptions, UpOptions
 
 
@@ -73,6 +74,7 @@ def toxvpn(
         started: list[ServerOptions | ClientOptions | UpOptions] = []
         monkeypatch.setattr(root, "start", started.append)
         monkeypatch.setattr(up, "start", started.append)
+        monkeypatch.setattr(whole, "start", started.append)
         code = main.run([str(argument) for argument in arguments])
         out, err = capsys.readouterr()
         return Ran(code, out, err, started)

@@ -1,19 +1,23 @@
 """Whom a client calls: -i, or the machine that `toxvpn ssh` is to log in to.
 
-In: what was typed: a Tox ID, an invite, or a peer that is kept here (by name, key or overlay address).
-Out: its Tox ID, what to ask it with, and whether it knows us by the identity that is kept.
+In: what was typed: a Tox ID, an invite, or a peer of config.toml or kept here (by name, key or overlay
+address). Out: its Tox ID, what to ask it with, and whether it knows us by the identity that is kept.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import PeerRefusedError, UsageError
 from ..tox import peers as configured
-from ..tox.peers import check_name
+from ..tox.peers import ConfiguredPeer, check_name, updated
 from ..tox.selector import as_address, find, is_key
 from ..wire.invite import Invite, decode, is_invite
 from ..wire.toxid import PUBLIC_KEY_DIGITS, ToxId, parse_tox_id
+
+if TYPE_CHECKING:
+    from ..configfile import Config
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +26,16 @@ class Callee:
 
     tox_id: ToxId
     invite: Invite | None = None
+    secret: bytes | None = field(default=None, repr=False)
     kept: bool = False
 
 
-def find_callee(text: str, directory: Callable[[], Path], now: float) -> Callee:
+def find_callee(
+    text: str, directory: Callable[[], Path], now: float, config: "Config | None" = None
+) -> Callee:
     """`directory` is where peers are kept, asked for only when it matters.
 
-    Raises UsageError, PeerRefusedError (nobody of that name), ConfigError.
+    Raises UsageError, PeerRefusedError (nobody of that name), ConfigError (peers.json, its secret file).
     """
     if is_invite(text):
         invite = decode(text)
@@ -37,7 +44,7 @@ def find_callee(text: str, directory: Callable[[], Path], now: float) -> Callee:
     if not is_selector(text):
         return Callee(parse_tox_id(text))
     try:
-        peer = find(text, configured.load(directory()).values())
+        peer = find(text, known_peers(directory(), config))
     except PeerRefusedError:
         if len(text) == PUBLIC_KEY_DIGITS:
             parse_tox_id(text)  # says what a public key lacks
@@ -48,7 +55,27 @@ def find_callee(text: str, directory: Callable[[], Path], now: float) -> Callee:
         raise UsageError(
             f"of peer {peer.short} only the public key is known: give its Tox ID to `toxvpn peer add`"
         )
-    return Callee(peer.tox_id, peer.invite, kept=True)
+    secret = secret_of(peer, config)
+    return Callee(peer.tox_id, peer.invite, secret, kept=secret is None)
+
+
+def known_peers(directory: Path, config: "Config | None") -> list[ConfiguredPeer]:
+    """Those that are kept, and those of config.toml, which goes before."""
+    known = configured.load(directory)
+    for name, section in config.peers.items() if config is not None else ():
+        peer = ConfiguredPeer(section.public_key, section.nospam, name)
+        known[peer.public_key] = updated(known.get(peer.public_key), peer)
+    return list(known.values())
+
+
+def secret_of(peer: ConfiguredPeer, config: "Config | None") -> bytes | None:
+    """What config.toml has for asking it."""
+    from ..tox.secretfile import read_secret_file
+
+    for section in config.peers.values() if config is not None else ():
+        if section.public_key == peer.public_key and section.secret_file is not None:
+            return read_secret_file(section.secret_file)
+    return None
 
 
 def is_selector(text: str) -> bool:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..config import ClientOptions, ServerOptions
 from ..errors import PeerRefusedError, UsageError
@@ -16,6 +16,9 @@ from ..tcpforward.spec import Road, parse_forward, parse_listen, parse_target
 from ..tox.places import find_places
 from ..wire.toxid import ToxId, parse_public_key_or_id, parse_tox_id
 from .callee import Callee, find_callee
+
+if TYPE_CHECKING:
+    from ..configfile import Config
 
 T = TypeVar("T")
 
@@ -53,9 +56,14 @@ class Typed:
         return bool(self.forwards or self.pipes or self.socks or self.ping)
 
 
-def build(typed: Typed, common: dict[str, Any]) -> ServerOptions | ClientOptions:
-    """`common`: what every kind of run has (configuration.py), and the secret. Raises UsageError."""
-    return build_client(typed, common) if typed.is_client else build_server(typed, common)
+def build(
+    typed: Typed, common: dict[str, Any], config: "Config | None" = None
+) -> ServerOptions | ClientOptions:
+    """`common`: what every kind of run has (configuration.py), and the secret.
+
+    Raises UsageError, PeerRefusedError, ConfigError.
+    """
+    return build_client(typed, common, config) if typed.is_client else build_server(typed, common)
 
 
 def build_server(typed: Typed, common: dict[str, Any]) -> ServerOptions:
@@ -69,7 +77,7 @@ def build_server(typed: Typed, common: dict[str, Any]) -> ServerOptions:
     return ServerOptions(**common, whitelist=whitelist, open=typed.open, rules_file=typed.rules_file)
 
 
-def build_client(typed: Typed, common: dict[str, Any]) -> ClientOptions:
+def build_client(typed: Typed, common: dict[str, Any], config: "Config | None") -> ClientOptions:
     if typed.rules_file is not None or typed.open:
         flag = "--open" if typed.open else "-f"
         raise UsageError(f"{flag} is for the server: leave it out, or leave out -L, -D PORT, -P and -p")
@@ -81,8 +89,10 @@ def build_client(typed: Typed, common: dict[str, Any]) -> ClientOptions:
         flag = "-P needs stdin and stdout" if typed.pipes else "-p tells on stdout what it measured"
         raise UsageError(f"-z (or -D alone) goes into the background and {flag}: leave one out")
     directory = common["directory"]
-    callee = parse_callee(typed.ids, directory)
+    callee = parse_callee(typed.ids, directory, config)
     kept = callee.kept and common["secret"] is None  # where the secret is given, a passing identity will do
+    if common["secret"] is None:
+        common = common | {"secret": callee.secret}
     return ClientOptions(
         **common,
         server=callee.tox_id,
@@ -109,13 +119,13 @@ def parse_server(ids: Sequence[str]) -> ToxId:
     return parse_each("-i", parse_tox_id, ids)[0]
 
 
-def parse_callee(ids: Sequence[str], directory: Path | None) -> Callee:
+def parse_callee(ids: Sequence[str], directory: Path | None, config: "Config | None") -> Callee:
     """Raises UsageError, PeerRefusedError, ConfigError (the file of peers)."""
     if not ids:
         raise UsageError("the server's Tox ID is missing: add -i ID, which 'toxvpn id' prints on the server")
     if len(ids) > 1:
         raise UsageError("a client talks to one server: give -i once")
     try:
-        return find_callee(ids[0], lambda: find_places(directory).data, time.time())
+        return find_callee(ids[0], lambda: find_places(directory).data, time.time(), config)
     except (UsageError, PeerRefusedError) as error:
         raise type(error)(f"-i {error}") from None

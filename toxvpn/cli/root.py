@@ -145,7 +145,7 @@ def root(
         tcp_port=typed.tcp_port,
         passing=typed.is_client,
     )
-    options = build(typed, common | {"secret": find_secret(secret, secret_file, os.environ)})
+    options = build(typed, common | {"secret": find_secret(secret, secret_file, os.environ)}, config)
     return start(without_ports_beside_a_proxy(options))
 
 

@@ -20,6 +20,7 @@ from ..tox.peers import parse_peer
 from ..wire.invite import is_invite
 from .ask import ask, kept_members, running_or_not, tell
 from .callee import Callee, find_callee
+from .configuration import find_configuration
 from .shared import PATH, Settings
 
 WITH_VALUE = frozenset("BDEFIJLOPQRSWbceilmopw")
@@ -57,7 +58,8 @@ def command(
         return
     before, destination, after = arguments[:place], arguments[place], arguments[place + 1 :]
     start, text, end = split_destination(destination)
-    callee = find_callee(text, lambda: settings.places.data, time.time())
+    config = find_configuration(settings, None)
+    callee = find_callee(text, lambda: settings.places.data, time.time(), config)
     if is_invite(text):
         keep(settings, text, callee)
         text = callee.tox_id.public_key.hex()  # an invite is secret, and arguments are for all to see

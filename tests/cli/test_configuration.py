@@ -1,0 +1,243 @@
+"""config.toml beneath the flags: which file, what is in force, and peers by their names."""
+
+import json
+from ipaddress import IPv4Interface
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from toxvpn.config import ClientOptions, ServerOptions, UpOptions
+from toxvpn.tox import peers
+from toxvpn.tox.peers import ConfiguredPeer
+from toxvpn.tox.proxy import Proxy
+from toxvpn.wire.toxid import ToxId
+
+BOX = ToxId(bytes(range(32)), b"\1\2\3\4")
+NAS = ToxId(bytes(range(32, 64)), b"\1\2\3\4")
+TEXT = f"""
+[node]
+nodes_file = "nodes.json"
+udp_ports = "20000:20100"
+tcp_port = 3389
+[server]
+[vpn]
+name = "here"
+[peers.box]
+id = "{BOX}"
+secret_file = "box.secret"
+[peers.half]
+id = "{bytes(range(64, 96)).hex()}"
+"""
+PROXY = '[node]\nproxy = "socks5://127.0.0.1:9050"\n'
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A directory for -C with a config.toml and the secret that it names."""
+    (tmp_path / "config.toml").write_text(TEXT)
+    (tmp_path / "box.secret").touch(0o600)
+    (tmp_path / "box.secret").write_text("of the box\n")
+    return tmp_path
+
+
+def of_the_file(directory: Path) -> dict[str, Any]:
+    return {
+        "config_file": directory / "config.toml",
+        "nodes_file": directory / "nodes.json",
+        "udp_ports": (20000, 20100),
+        "tcp_port": 3389,
+    }
+
+
+RUNS: list[tuple[list[str], type[ServerOptions | UpOptions], dict[str, Any]]] = [
+    ([], ServerOptions, {}),
+    (["-b", "other.json"], ServerOptions, {"nodes_file": Path("other.json")}),
+    (["-u", "7:8", "-t", "0"], ServerOptions, {"udp_ports": (7, 8), "tcp_port": 0}),
+    (["--open"], ServerOptions, {"open": True}),
+    (["up"], UpOptions, {}),
+    (["up", "-u", "7", "--mtu", "1300"], UpOptions, {"udp_ports": (7, 7), "mtu": 1300}),
+    (["up", "--address", "10.9.8.7/24"], UpOptions, {"address": IPv4Interface("10.9.8.7/24")}),
+    (["up", "--peer", "box"], UpOptions, {}),  # it is one of them anyway
+]
+
+
+@pytest.mark.parametrize(("flags", "kind", "expected"), RUNS, ids=[" ".join(flags) for flags, *_ in RUNS])
+def test_flags_go_before_the_file(
+    toxvpn: Any,
+    config: Path,
+    flags: list[str],
+    kind: type[ServerOptions | UpOptions],
+    expected: dict[str, Any],
+) -> None:
+    ran = toxvpn("-C", config, *flags)
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.options == kind(**({"directory": config} | of_the_file(config) | expected))
+
+
+@pytest.mark.parametrize("verb", [[], ["up"], ["run"]])
+def test_another_file(
+    toxvpn: Any, config: Path, tmp_path_factory: pytest.TempPathFactory, verb: list[str]
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    ran = toxvpn(*verb, "-C", elsewhere, "--config", config / "config.toml")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.options.config_file == config / "config.toml"
+    assert ran.options.directory == elsewhere and ran.options.nodes_file == config / "nodes.json"
+
+
+@pytest.mark.parametrize("verb", [[], ["up"], ["run"], ["config", "check"], ["config", "show"]])
+def test_a_file_that_is_asked_for_must_be_there(toxvpn: Any, tmp_path: Path, verb: list[str]) -> None:
+    ran = toxvpn(*verb, "--config", tmp_path / "none.toml")
+    assert (ran.code, ran.out, ran.started) == (78, "", [])
+    assert "none.toml: the configuration cannot be read: No such file" in ran.err
+
+
+@pytest.mark.parametrize("verb", [[], ["up"], ["run"], ["-i", "box", "-p"], ["config", "check"]])
+def test_a_mistake_in_it_stops_every_run(toxvpn: Any, tmp_path: Path, verb: list[str]) -> None:
+    (tmp_path / "config.toml").write_text("[server]\nopn = true")
+    ran = toxvpn("-C", tmp_path, *verb)
+    assert (ran.code, ran.started) == (78, [])
+    assert ran.err == f"toxvpn: {tmp_path}/config.toml: server.opn is unknown: did you mean 'open'?\n"
+
+
+def test_the_proxy_of_the_file_is_everybodys(toxvpn: Any, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(PROXY)
+    own, typed = Proxy("socks5", "127.0.0.1", 9050), Proxy("http", "127.0.0.1", 8080)
+    for words in ([], ["up"], ["-i", str(BOX), "-p"]):
+        assert toxvpn("-C", tmp_path, *words).options.proxy == own
+        assert toxvpn("-C", tmp_path, *words, "--proxy", str(typed)).options.proxy == typed
+
+
+def test_verbs_that_only_look_do_not_read_it(toxvpn: Any, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("not TOML")
+    assert toxvpn("-C", tmp_path, "id").code == 0
+    assert toxvpn("--config", tmp_path / "config.toml", "id").code == 2
+
+
+# -- a client -------------------------------------------------------------------------------------
+
+
+def test_a_client_takes_the_nodes_and_not_the_ports(toxvpn: Any, config: Path) -> None:
+    """Those are taken by the run that stays."""
+    ran = toxvpn("-C", config, "-i", str(BOX), "-p")
+    assert ran.options == ClientOptions(
+        directory=config, nodes_file=config / "nodes.json", server=BOX, ping=True
+    )
+
+
+@pytest.mark.parametrize("name", ["box", "BOX", BOX.public_key.hex()])
+def test_a_name_of_the_file(toxvpn: Any, config: Path, name: str) -> None:
+    options = toxvpn("-C", config, "-i", name, "-L", "2222:localhost:22").options
+    assert (options.server, options.secret) == (BOX, b"of the box")
+    assert not options.kept, "who has the secret may call with any identity"
+
+
+def test_a_secret_that_is_typed_goes_before_the_names(
+    toxvpn: Any, config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOXVPN_SHARED_SECRET", "typed")
+    assert toxvpn("-C", config, "-i", "box", "-p").options.secret == b"typed"
+
+
+def test_a_name_that_is_kept(toxvpn: Any, config: Path) -> None:
+    kept = {
+        NAS.public_key: ConfiguredPeer(NAS.public_key, NAS.nospam, "nas"),
+        BOX.public_key: ConfiguredPeer(BOX.public_key, BOX.nospam, "old"),
+    }
+    peers.save(config, kept)
+    assert toxvpn("-C", config, "-i", "nas", "-p").options.server == NAS
+    assert toxvpn("-C", config, "-i", "box", "-p").options.server == BOX
+    ran = toxvpn("-C", config, "-i", "old", "-p")
+    assert ran.code == 4, "it has another name in the file"
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "told"),
+    [
+        ("nobody", 4, "-i 'nobody' is no Tox ID, and no peer that is kept here"),
+        ("half", 2, "of peer half only the public key is known"),
+    ],
+)
+def test_names_that_cannot_be_called(toxvpn: Any, config: Path, name: str, code: int, told: str) -> None:
+    ran = toxvpn("-C", config, "-i", name, "-p")
+    assert (ran.code, ran.started) == (code, [])
+    assert told in ran.err and len(ran.err.splitlines()) == 1
+
+
+def test_a_secret_file_that_others_can_read(toxvpn: Any, config: Path) -> None:
+    (config / "box.secret").chmod(0o644)
+    ran = toxvpn("-C", config, "-i", "box", "-p")
+    assert ran.code == 78 and "chmod 600" in ran.err
+    assert toxvpn("-C", config, "config", "check").code == 78
+
+
+# -- config check, config show --------------------------------------------------------------------
+
+
+def test_check(toxvpn: Any, config: Path) -> None:
+    (config / "nodes.json").write_text('{"nodes": []}')
+    ran = toxvpn("-C", config, "config", "check")
+    assert ran.code == 78 and "nodes.json" in ran.err
+    node = {"ipv4": "127.0.0.1", "port": 1, "public_key": "00" * 32}
+    (config / "nodes.json").write_text(json.dumps({"nodes": [node]}))
+    ran = toxvpn("-C", config, "config", "check")
+    assert (ran.code, ran.out, ran.err) == (0, f"{config}/config.toml: good\n", "")
+
+
+def test_show_names_every_key_and_where_it_comes_from(toxvpn: Any, config: Path) -> None:
+    (config / "config.toml").write_text(
+        f"""
+[server]
+secret_file = "box.secret"
+allow = ["localhost:22"]
+[vpn]
+[peers.box]
+id = "{BOX}"
+vpn = false
+[[forwards]]
+peer = "box"
+listen = 2222
+target = "localhost:22"
+"""
+    )
+    peers.save(config, {NAS.public_key: ConfiguredPeer(NAS.public_key, NAS.nospam, "nas")})
+    ran = toxvpn("-C", config, "config", "show")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.splitlines() == [
+        "node.nodes_file = (built-in)  # default",
+        "node.udp_ports = (100 random ones)  # default",
+        "node.tcp_port = 0  # default",
+        "node.proxy = (none)  # default",
+        f'server.secret_file = "{config}/box.secret"  # config.toml',
+        "server.whitelist = (everybody with the secret)  # default",
+        "server.open = false  # default",
+        'server.allow = ["localhost:22"]  # config.toml',
+        "vpn.name = (none)  # default",
+        "vpn.address = (follows from the key)  # default",
+        "vpn.mtu = 1368  # default",
+        'vpn.interface = "toxvpn0"  # default',
+        f'peers.box.id = "{BOX}"  # config.toml',
+        "peers.box.secret_file = (that of the server)  # default",
+        "peers.box.allow = (as server.allow)  # default",
+        "peers.box.vpn = false  # config.toml",
+        'forwards[1].peer = "box"  # config.toml',
+        "forwards[1].listen = 2222  # config.toml",
+        'forwards[1].target = "localhost:22"  # config.toml',
+        f'peers.nas.id = "{NAS}"  # peers.json',
+    ]
+    assert "of the box" not in ran.out
+
+
+def test_show_without_a_file(toxvpn: Any, here: Path) -> None:
+    ran = toxvpn("-C", here, "config", "show")
+    assert ran.code == 0 and "node.tcp_port = 0  # default" in ran.out
+    assert not here.exists()
+
+
+def test_show_names_the_secret_that_the_server_makes(toxvpn: Any, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("[server]\n")
+    assert (
+        f'server.secret_file = "{tmp_path}/secret"  # default' in toxvpn("-C", tmp_path, "config", "show").out
+    )
+    assert not (tmp_path / "secret").exists()
