@@ -3,6 +3,7 @@
 Nothing of it is loaded where there is no such file: a client is in a hurry.
 """
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ from .shared import PATH, Settings, flag
 
 if TYPE_CHECKING:
     from ..configfile import Config
+
+log = logging.getLogger("toxvpn.cli")
 
 FILE_NAME = "config.toml"
 
@@ -32,6 +35,13 @@ def find_configuration(settings: Settings, typed: Path | None) -> "Config | None
     from ..configfile import load
 
     return load(path)
+
+
+def tell_left_out(config: "Config | None", *sections: str) -> None:
+    """What this kind of run does not do of what the file says: somebody may wait for it."""
+    left = [f"[{name}]" for name in sections if config is not None and getattr(config, name)]
+    if left and config is not None:
+        log.info("%s is not for this run: `toxvpn run` does all of %s", " and ".join(left), config.source)
 
 
 def node_options(

@@ -15,7 +15,7 @@ from ..config import ClientOptions, ServerOptions
 from ..errors import UsageError
 from ..tcpforward.spec import Road
 from . import verbs
-from .configuration import CONFIG, find_configuration, node_options
+from .configuration import CONFIG, find_configuration, node_options, tell_left_out
 from .options import DAEMONIZE, Typed, build
 from .process import PROCESS, Process, without_ports_beside_a_proxy
 from .secret import find_secret
@@ -136,6 +136,8 @@ def root(
             raise UsageError(f"only -C, -b, -d and -q go before '{verb}'")
         return 0
     config = find_configuration(settings, config_file)
+    if not typed.is_client:
+        tell_left_out(config, "vpn", "forwards")
     common = node_options(
         settings,
         process,

@@ -17,7 +17,7 @@ from ..tox.peers import ConfiguredPeer, check_name, parse_peer, same_name
 from ..tox.selector import is_key
 from ..wire.invite import is_invite
 from ..wire.status import MIN_MTU
-from .configuration import CONFIG, find_configuration, node_options
+from .configuration import CONFIG, find_configuration, node_options, tell_left_out
 from .process import PROCESS, Process, without_ports_beside_a_proxy
 from .secret import find_secret
 from .shared import NODE, SHARED, Settings, flag, takes
@@ -43,7 +43,9 @@ def command(settings: Settings, /, config_file: Path | None, **typed: Any) -> in
     """
     process = Process.taken_from(typed)
     process.begin(settings)
-    return start(build(settings, process, find_configuration(settings, config_file), **typed))
+    config = find_configuration(settings, config_file)
+    tell_left_out(config, "server", "forwards")
+    return start(build(settings, process, config, **typed))
 
 
 def build(
