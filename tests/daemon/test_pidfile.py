@@ -34,7 +34,11 @@ def test_a_second_one_is_refused_and_told_of_the_first(path: Path) -> None:
         assert path.read_text() == f"{os.getpid()}\n"
 
 
-@pytest.mark.parametrize("content", ["", "1\n", "4194304", f"{os.getpid()}\n"])
+@pytest.mark.parametrize(
+    "content",
+    ["", "1\n", "4194304", f"{os.getpid()}\n"],
+    ids=["empty", "init", "nobody", "ourselves"],
+)
 def test_a_file_that_nobody_holds_is_taken_over(path: Path, content: str) -> None:
     path.write_text(content)  # whoever has that number now: it is not a toxvpn that holds the file
     with PidFile(path) as pid_file:
