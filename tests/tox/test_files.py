@@ -10,6 +10,8 @@ import pytest
 from toxvpn.errors import ConfigError, NoPermissionError, ToxvpnError
 from toxvpn.tox.files import explain, read_private, write_atomic
 
+SERVICE = 54321  # a user who is nobody
+
 
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
@@ -98,6 +100,28 @@ def test_a_planted_temporary_file_is_not_written_through(tmp_path: Path) -> None
     (tmp_path / ".f.new").symlink_to(tmp_path / "victim")
     write_atomic(tmp_path / "f", b"x")
     assert (tmp_path / "victim").read_bytes() == b"mine"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for two users")
+def test_what_root_writes_among_a_services_files_is_the_services(tmp_path: Path) -> None:
+    os.chown(tmp_path, SERVICE, SERVICE + 1)
+    write_atomic(tmp_path / "f", b"x")
+    write_atomic(tmp_path / "f", b"y")
+    found = (tmp_path / "f").stat()
+    assert (found.st_uid, found.st_gid, mode(tmp_path / "f")) == (SERVICE, SERVICE + 1, 0o600)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for two users")
+def test_root_does_not_follow_a_link_that_a_service_has_put_there(tmp_path: Path) -> None:
+    (tmp_path / "victim").write_bytes(b"mine")
+    service = tmp_path / "service"
+    service.mkdir()
+    (service / "f").symlink_to(tmp_path / "victim")
+    for path in (service, service / "f"):
+        os.chown(path, SERVICE, SERVICE, follow_symlinks=False)
+    write_atomic(service / "f", b"x")
+    assert (tmp_path / "victim").read_bytes() == b"mine"
+    assert (service / "f").read_bytes() == b"x" and not (service / "f").is_symlink()
 
 
 def test_a_file_open_to_others_is_tightened_and_logged(

@@ -35,6 +35,20 @@ def test_a_service_managers_credential_is_taken(tmp_path: Path, monkeypatch: pyt
     assert read_secret_file(private(tmp_path / "s", b"x", 0o440)) == b"x"
 
 
+def test_a_service_gets_what_is_below_etc_as_credentials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    etc, credentials = tmp_path / "etc", tmp_path / "credentials"
+    etc.joinpath("secrets").mkdir(parents=True)
+    credentials.mkdir()
+    monkeypatch.setattr("toxvpn.tox.secretfile.SERVICE_CONFIG", etc)
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(credentials))
+    private(credentials / "secrets_office", b"handed over", 0o440)
+    assert read_secret_file(etc / "secrets" / "office") == b"handed over"
+    assert read_secret_file(private(etc / "secrets" / "home", b"its own")) == b"its own"
+    assert read_secret_file(private(tmp_path / "office", b"elsewhere")) == b"elsewhere"
+
+
 def test_a_pipe_is_taken(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     os.write(writer, b"from pass\n")

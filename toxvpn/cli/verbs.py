@@ -17,6 +17,7 @@ VERBS = {
     "peer": "Add, name, remove, list and accept peers.",
     "invite": "Print an invite that lets one machine join.",
     "join": "Join the machine that printed an invite.",
+    "service": "Install toxvpn as a systemd service, or remove it.",
     "id": "Print this machine's Tox ID.",
     "metrics": "Print what it counts, for Prometheus.",
     "doctor": "Name the first layer that fails, and what to do about it.",

@@ -21,9 +21,11 @@ OTHERS_MASK = 0o077
 def write_atomic(path: Path, data: bytes, mode: int = PRIVATE_MODE) -> None:
     """Replaces the file by `data`: a reader, or a crash at any moment, sees the old or the new whole.
 
+    In another user's directory, where root works on a service's files, it becomes that user's.
     Raises NoPermissionError or ToxvpnError (disk full, ...); the old file is then untouched.
     """
-    path = Path(os.path.realpath(path))  # replace what a link points to, not the link
+    if is_own(path):
+        path = Path(os.path.realpath(path))  # replace what a link points to, not the link
     fresh = path.with_name(f".{path.name}.new")
     try:
         with contextlib.suppress(FileNotFoundError):
@@ -32,6 +34,7 @@ def write_atomic(path: Path, data: bytes, mode: int = PRIVATE_MODE) -> None:
         try:
             with os.fdopen(descriptor, "wb") as file:
                 os.fchmod(descriptor, mode)  # whatever the umask took away
+                give_to_owner_of(path.parent, descriptor)
                 file.write(data)
                 file.flush()
                 os.fsync(descriptor)
@@ -42,6 +45,21 @@ def write_atomic(path: Path, data: bytes, mode: int = PRIVATE_MODE) -> None:
         sync_directory(path.parent)
     except OSError as error:
         raise explain(error, path, "write") from error
+
+
+def is_own(path: Path) -> bool:
+    """Whether the file, or the link itself, is ours: root must not be led astray by a service's link."""
+    with contextlib.suppress(OSError):
+        return path.lstat().st_uid == os.geteuid()
+    return False
+
+
+def give_to_owner_of(directory: Path, descriptor: int) -> None:
+    """What root makes among a service's files would be closed to the service."""
+    owner = directory.stat()
+    if os.geteuid() == 0 and owner.st_uid != 0:
+        with contextlib.suppress(PermissionError):  # a file system without owners
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 
 def sync_directory(directory: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from ..errors import ConfigError, ToxvpnError
-from .files import explain, read_private, write_atomic
+from .files import explain, give_to_owner_of, read_private, write_atomic
 from .places import make
 
 log = logging.getLogger("toxvpn.identity")
@@ -121,6 +121,7 @@ def take_lock(path: Path) -> int:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     except OSError as error:
         raise explain(error, path, "open") from error
+    give_to_owner_of(path.parent, descriptor)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

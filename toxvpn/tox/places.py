@@ -66,7 +66,7 @@ def find_config(directory: Path | None = None) -> Path:
 
 def find_runtime(directory: Path | None = None) -> Path:
     """`find_places(directory).runtime`, for those in a hurry."""
-    if directory is None and os.geteuid() != 0 and (base := user_runtime_base()) is not None:
+    if directory is None and not is_service() and (base := user_runtime_base()) is not None:
         return base / "toxvpn"
     return find_places(directory).runtime
 

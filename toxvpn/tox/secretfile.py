@@ -12,6 +12,7 @@ from pathlib import Path
 from ..errors import ConfigError, UsageError
 from ..wire.secret import MAX_MESSAGE_BYTES, check_usable
 from .files import OTHERS_MASK, explain, read_private, write_atomic
+from .places import SERVICE_CONFIG
 
 SECRET_NAME = "secret"
 KEPT_SECRET_BYTES = 20
@@ -22,9 +23,11 @@ def read_secret_file(path: Path) -> bytes:
     """The content of the file without its last line end.
 
     A file that others can read is refused; a pipe (`<(pass show x)`) is fine, and so is a systemd
-    credential, whose group bits are the mask of an access list.
+    credential, whose group bits are the mask of an access list. A service gets as credentials what is
+    only root's to read below /etc/toxvpn.
     Raises ConfigError or NoPermissionError.
     """
+    path = as_credential(path) or path
     try:
         with path.open("rb") as file:
             mode = os.fstat(file.fileno()).st_mode
@@ -36,6 +39,15 @@ def read_secret_file(path: Path) -> bytes:
     except OSError as error:
         raise explain(error, path, "read") from error
     return usable(data.removesuffix(b"\n").removesuffix(b"\r"), path)
+
+
+def as_credential(path: Path) -> Path | None:
+    """Where the service manager put `path`: LoadCredential=secrets:/etc/toxvpn/secrets gives secrets_NAME."""
+    directory = os.environ.get("CREDENTIALS_DIRECTORY")
+    if not directory or not path.is_relative_to(SERVICE_CONFIG):
+        return None
+    credential = Path(directory, "_".join(path.relative_to(SERVICE_CONFIG).parts))
+    return credential if credential.exists() else None
 
 
 def is_credential(path: Path) -> bool:
