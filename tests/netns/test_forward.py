@@ -247,6 +247,9 @@ def test_without_udp_a_relay_carries(pair: Pair) -> None:
 
 def test_a_killed_server_is_usable_again_through_the_running_client(pair: Pair) -> None:
     """And it is the same one: its Tox ID, and who was let in, are kept."""
+    let_in = pair.server.wait_for("peer ([0-9A-F]{8}): accepted")[1]
+    record = pair.directory / "friends.json"
+    wait_until(lambda: record.exists() and let_in in record.read_text(), "record of who was let in")
     pair.server.kill()
     server = pair.restarted()
     assert server.tox_id == pair.server.tox_id

@@ -233,6 +233,20 @@ class TestConnectionToThePeer:
         assert await application.is_reset()
         await until(lambda: not pair.server_road._conversations)
 
+    async def test_of_a_peer_that_is_removed_meanwhile(self, pair: ForwardPair) -> None:
+        """Who waits for it waits in vain; as a new peer it is welcome."""
+        pair.network.tox.set_online(False)
+        await until(lambda: not pair.peer.online)
+        opening = asyncio.create_task(pair.client_road.open(pair.peer, "127.0.0.1", pair.target.port))
+        await asyncio.sleep(0)
+        pair.client_node.remove(pair.peer)
+        with pytest.raises(PeerOfflineError, match="removed"):
+            await in_time(opening)
+        pair.client_node.accept(bytes(32))  # takes the number that has become free
+        peer = pair.client_node.accept(pair.server_node.tox.public_key)
+        pair.network.tox.set_online(True)
+        (await in_time(pair.client_road.open(peer, "127.0.0.1", pair.target.port))).abort()
+
     async def test_a_ping_is_timed_and_fails_when_the_peer_leaves(self, pair: ForwardPair) -> None:
         assert 0 < await in_time(pair.client_road.ping(pair.peer)) < 10
         pair.server_node._lossless[0xA2] = lambda peer, packet: None

@@ -14,7 +14,7 @@ from typing import Any
 from .._native.results import SendResult
 from ..errors import PeerOfflineError
 from ..tox.events import Event as NodeEvent
-from ..tox.events import PeerConnection, PeerStatus
+from ..tox.events import PeerConnection, PeerRemoved, PeerStatus
 from ..tox.node import Node
 from ..tox.peer import Peer
 from ..wire import status, tunnel_events
@@ -92,8 +92,11 @@ class LosslessRoad:
             elif (known := self._conversations.get(event.peer.public_key)) is not None:
                 known.lost()
                 if known.idle:  # a server sees many passing clients
-                    del self._conversations[event.peer.public_key]
-                    self._past_drops += known.tunnels.drops
+                    self._forget(event.peer)
+        elif isinstance(event, PeerRemoved):
+            if (known := self._conversations.get(event.peer.public_key)) is not None:
+                known.removed()
+                self._forget(event.peer)
         elif isinstance(event, PeerStatus):
             conversation = self.conversation(event.peer)
             said = status.decode(event.text)
@@ -101,6 +104,9 @@ class LosslessRoad:
                 log.warning("peer %s: %s", event.peer.short, said.problem)
             conversation.tunnels.peer_status(said.speaks_toxvpn, conversation.now())
             conversation.soon()
+
+    def _forget(self, peer: Peer) -> None:
+        self._past_drops += self._conversations.pop(peer.public_key).tunnels.drops
 
     def block(self, conversation: "Conversation", blocked: bool) -> None:
         """Whether packets of it wait for toxcore to take them."""
@@ -162,6 +168,14 @@ class Conversation:
                 waiting.set_exception(PeerOfflineError("the peer went offline"))
         self._pings.clear()
         self.pump()
+
+    def removed(self) -> None:
+        """The peer is lost for good; should it become a peer again, that is another conversation."""
+        self.lost()
+        for opening in self._opening.values():
+            if not opening.done():
+                opening.set_exception(PeerOfflineError("the peer has been removed"))
+        self._opening.clear()
 
     async def open(self, host: str, port: int) -> TunnelStream:
         handle = self.tunnels.open(host, port, self.now())
