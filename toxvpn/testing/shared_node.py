@@ -15,6 +15,7 @@ from ..daemon.call import Calling
 from ..daemon.share.meeting import Meeting
 from ..daemon.share.node import SharedNode
 from ..daemon.share.retell import Retelling
+from ..tox.places import Places
 from ..wire.toxid import ToxId
 from .forward_pair import ForwardPair, in_time
 
@@ -30,6 +31,7 @@ class FakeCalling:
     def __init__(self, pair: ForwardPair) -> None:
         self.run = SimpleNamespace(node=pair.client_node, stopping=asyncio.Event())
         self.client = pair.client
+        self.places: Places | None = None
 
     async def ping(self) -> str:
         return "pong"
@@ -43,10 +45,8 @@ class Running:
     def __init__(self, pair: ForwardPair, meeting: Meeting) -> None:
         self.pair = pair
         self.parting = contextlib.ExitStack()
-        self._made = FakeCalling(pair)
-        self.node = SharedNode(
-            cast(Calling, self._made), meeting, meeting.listen(), Retelling(), self.parting
-        )
+        self.made = FakeCalling(pair)
+        self.node = SharedNode(cast(Calling, self.made), meeting, meeting.listen(), Retelling(), self.parting)
 
     async def __aenter__(self) -> Self:
         self.ended = asyncio.create_task(self.node.serve())
@@ -59,7 +59,7 @@ class Running:
 
     def stop(self) -> None:
         """As `toxvpn down` does."""
-        self._made.run.stopping.set()
+        self.made.run.stopping.set()
 
     def hang_up(self) -> None:
         """On its commands, without a word, as if it had been killed."""

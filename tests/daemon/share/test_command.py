@@ -4,10 +4,16 @@ import asyncio
 import os
 import signal
 import socket
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from toxvpn.daemon.share.meeting import Meeting
+from toxvpn.config import ClientOptions
+from toxvpn.daemon.share.command import run
+from toxvpn.daemon.share.meeting import Meeting, NotSharedError
+from toxvpn.errors import ConfigError
 from toxvpn.testing.fake_nodes import until
 from toxvpn.testing.forward_pair import ForwardPair, Program
 from toxvpn.testing.shared_node import Command, Commands, Running, free_port
@@ -218,6 +224,36 @@ class TestTheLog:
         pair.network.tox.set_online(False)
         assert await command.code() == 255
         assert (await command.said()).startswith("toxvpn: ")
+
+
+OWN_NODE: list[dict[str, Any]] = [
+    {"share": False},
+    {"id_file": Path("id")},
+    {"daemonize": True},
+    {"pid_file": Path("pid")},
+    {"user": "nobody"},
+    {"metrics_port": 1},
+]
+
+
+@pytest.mark.parametrize("asked", OWN_NODE, ids=str)
+def test_who_has_a_node_of_its_own(options: ClientOptions, asked: dict[str, Any]) -> None:
+    with pytest.raises(NotSharedError):
+        run(replace(options, **asked))
+
+
+def test_a_service_has_a_node_of_its_own(options: ClientOptions, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", "/nonexistent")
+    with pytest.raises(NotSharedError):
+        run(options)
+
+
+async def test_a_node_that_cannot_be_is_one_line_and_its_code(commands: Commands, tmp_path: Path) -> None:
+    """This one is started: a real one, which ends before it sends anything."""
+    command = await commands.start("-b", str(tmp_path / "none"), "-P", NOTHING_LISTENS)
+    assert await command.code() == ConfigError.exit_code
+    said = await command.said()
+    assert said.startswith("toxvpn: ") and f"{tmp_path}/none" in said and said.count("\n") == 1
 
 
 HEAVY = {"asyncio", "platformdirs", "pyroute2", "rich", "subprocess", "toxvpn._native.toxcore", "toxvpn.tun"}

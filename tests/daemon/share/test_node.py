@@ -14,6 +14,7 @@ from toxvpn.errors import ConfigError
 from toxvpn.testing.fake_nodes import until
 from toxvpn.testing.forward_pair import ForwardPair, in_time
 from toxvpn.testing.shared_node import Running
+from toxvpn.tox.places import find_places
 
 LISTEN = {"do": "listen", "level": 20, "listeners": []}
 
@@ -87,6 +88,15 @@ class TestIdle:
             assert not running.ended.done()
             messages.send(command, LISTEN)
             assert await heard(command) == {"taken": True}
+
+    async def test_a_kept_identity_is_let_go_of_sooner(
+        self, running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(node, "LINGER_S", 600.0)
+        monkeypatch.setattr(node, "LINGER_KEPT_S", 0.05)
+        running.made.places = find_places(tmp_path)
+        running.node._plan_end()
+        await in_time(running.ended)
 
     async def test_without_its_peer_it_does_not_stay(
         self, pair: ForwardPair, running: Running, monkeypatch: pytest.MonkeyPatch

@@ -33,6 +33,8 @@ log = logging.getLogger("toxvpn.share")
 
 LINGER_S = 600.0
 """How long it stays connected with nobody using it."""
+LINGER_KEPT_S = 60.0
+"""With a kept identity, which others may want: `toxvpn up`, `toxvpn peer add`."""
 LINGER_OFFLINE_S = 10.0
 """And with the peer away: a wrong secret must not be tried for minutes. The first command comes within it."""
 LOOK_AGAIN_S = 0.1
@@ -134,8 +136,13 @@ class SharedNode:
             self._timer.cancel()
             self._timer = None
         if self.idle:
-            linger_s = LINGER_S if self._made.client.peer.online else LINGER_OFFLINE_S
-            self._timer = self._loop.call_at(self._idle_since_s + linger_s, self._leave)
+            self._timer = self._loop.call_at(self._idle_since_s + self._linger_s, self._leave)
+
+    @property
+    def _linger_s(self) -> float:
+        if not self._made.client.peer.online:
+            return LINGER_OFFLINE_S
+        return LINGER_S if self._made.places is None else LINGER_KEPT_S
 
     def _leave(self) -> None:
         """Unless somebody is just coming: who holds the lock, or is in the queue."""
