@@ -4,12 +4,16 @@ import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from toxvpn.cli import ssh
+from toxvpn.testing.fake_daemon import FakeDaemon
+from toxvpn.testing.fake_status import ALICE, CAROL
 from toxvpn.tox import peers
 from toxvpn.tox.peers import ConfiguredPeer
 from toxvpn.wire import invite
@@ -113,6 +117,42 @@ def test_ssh_reads_it_as_meant(toxvpn: Any, kept: Path, monkeypatch: pytest.Monk
     assert (meant["user"], meant["hostname"], meant["port"]) == ("me", "box", "2222")
     assert meant["hostkeyalias"] == ALIAS.partition("=")[2]
     assert read("-o", "HostKeyAlias=other", "box")["hostkeyalias"] == "other"
+
+
+class TestTheNetworkIsUp:
+    @pytest.fixture
+    def up(self, kept: Path) -> Iterator[FakeDaemon]:
+        peers.save(
+            kept,
+            {key: ConfiguredPeer(key, b"spam", name) for key, name in ((ALICE, "alice"), (CAROL, "carol"))},
+        )
+        with FakeDaemon(kept) as daemon:
+            yield daemon
+
+    def test_a_peer_is_called_by_its_address(
+        self, toxvpn: Any, kept: Path, up: FakeDaemon, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        words = became(toxvpn, monkeypatch, "-C", kept, "ssh", "-p", "2222", "me@alice")
+        alias = f"HostKeyAlias=toxvpn-{ALICE.hex()[:16]}"
+        assert words == ["-p", "2222", "-o", "HostName=fd74:6f78::2", "-o", alias, "me@alice"]
+
+    def test_one_that_is_away_is_told(
+        self, toxvpn: Any, kept: Path, up: FakeDaemon, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ran = toxvpn("-C", kept, "ssh", "carol")
+        assert ran.code == 5 and "carol is not online" in ran.err.replace(CAROL.hex()[:8], "carol")
+
+    def test_with_a_secret_it_is_not_asked(
+        self, toxvpn: Any, kept: Path, up: FakeDaemon, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("TOXVPN_SHARED_SECRET", "x")
+        assert proxy_of(became(toxvpn, monkeypatch, "-C", kept, "ssh", "alice"))
+
+    def test_another_kind_of_run_has_no_network(
+        self, toxvpn: Any, kept: Path, up: FakeDaemon, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        up.source.own = replace(up.source.own, mode="client")
+        assert proxy_of(became(toxvpn, monkeypatch, "-C", kept, "ssh", "alice"))
 
 
 def test_an_invite_is_kept_and_not_shown(toxvpn: Any, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""`toxvpn ssh`: ssh to a peer by its name, Tox ID or invite, through our own -P.
+"""`toxvpn ssh`: ssh to a peer by its name, Tox ID or invite, through our own -P or the VPN that is up.
 
 In: ssh's own arguments, of which only the destination is looked at. Out: this process becomes ssh.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import click
 
-from ..errors import ToxvpnError, UsageError
+from ..errors import PeerOfflineError, ToxvpnError, UsageError
 from ..tcpforward.spec import Road
 from ..tox import peers as configured
 from ..tox.peers import parse_peer
@@ -21,6 +21,7 @@ from ..wire.invite import is_invite
 from .ask import ask, kept_members, running_or_not, tell
 from .callee import Callee, find_callee
 from .configuration import find_configuration
+from .secret import VARIABLES
 from .shared import PATH, Settings
 
 WITH_VALUE = frozenset("BDEFIJLOPQRSWbceilmopw")
@@ -47,7 +48,8 @@ def command(
 
     The options below come first; all others are ssh's own. (-C, -b, -d and -q of toxvpn go before the
     word ssh.) It is sshd on the peer itself that is called, at the port that ssh was told, usually 22.
-    What ~/.ssh/config says of a host of that name applies.
+    What ~/.ssh/config says of a host of that name applies. While `toxvpn up` runs here, its peers are
+    called by their addresses there.
     """
     settings.begin(logging.WARNING)
     if not arguments:
@@ -63,15 +65,20 @@ def command(
     if is_invite(text):
         keep(settings, text, callee)
         text = callee.tox_id.public_key.hex()  # an invite is secret, and arguments are for all to see
-    own = ourselves(settings)
-    own += [] if secret_file is None else ["--secret-file", str(secret_file.absolute())]
-    own += [] if road is None else ["--road", road]
-    own += [] if proxy is None else ["--proxy", proxy]
-    own += ["--no-share"] if no_share else []
+    by_identity = callee.kept and secret_file is None and not any(map(os.environ.get, VARIABLES))
+    address = vpn_address(settings, callee) if by_identity else None
+    if address is None:
+        own = ourselves(settings)
+        own += [] if secret_file is None else ["--secret-file", str(secret_file.absolute())]
+        own += [] if road is None else ["--road", road]
+        own += [] if proxy is None else ["--proxy", proxy]
+        own += ["--no-share"] if no_share else []
+        way = proxy_command([*own, "-i", text])
+    else:
+        way = f"HostName={address}"
     dashes = ["--"] if before[-1:] == ("--",) else []
     before = before[: len(before) - len(dashes)]
-    options = ssh_options([*own, "-i", text], callee)
-    become_ssh([*before, *options, *dashes, f"{start}{text}{end}", *after])
+    become_ssh([*before, *ssh_options(way, callee), *dashes, f"{start}{text}{end}", *after])
 
 
 def find_destination(arguments: Sequence[str]) -> int | None:
@@ -135,16 +142,39 @@ def ourselves(settings: Settings) -> list[str]:
     return words + ["-d"] * settings.debug + (["-q"] if settings.quiet else [])
 
 
-def ssh_options(own: Sequence[str], callee: Callee) -> list[str]:
-    """They go after what was typed, of which ssh takes the first: all can be overridden.
+def vpn_address(settings: Settings, callee: Callee) -> str | None:
+    """The peer's on the network that is up, if one is: who runs that has the identity, and the way.
 
-    The name stays what was typed, not `localhost`: it is part of what ssh's own sharing and
-    ~/.ssh/config know a host by. Host keys are remembered by the peer's key, however it is called.
+    Raises PeerOfflineError.
+    """
+    try:
+        document = ask(settings, "status")
+    except ToxvpnError:
+        return None
+    key = callee.tox_id.public_key.hex().upper()
+    for peer in document["peers"] if document["self"]["mode"] == "up" else ():
+        if peer["public_key"] == key:
+            if not peer["online"]:
+                raise PeerOfflineError(f"{peer['name'] or key[:8]} is not online now: see `toxvpn status`")
+            address: str | None = peer["ipv6"] or peer["ipv4"]
+            return address
+    return None
+
+
+def proxy_command(own: Sequence[str]) -> str:
+    """An option of ssh's. The host stays what was typed, not `localhost`, which would be any peer to
+    ~/.ssh/config and to ssh's own sharing.
     """
     words = [shlex.quote(word).replace("%", "%%") for word in own]
-    proxy = " ".join([*words, "-P", "localhost:%p"])
-    alias = f"toxvpn-{callee.tox_id.public_key.hex()[:16]}"
-    return ["-o", f"ProxyCommand={proxy}", "-o", f"HostKeyAlias={alias}"]
+    return " ".join(["ProxyCommand=" + words[0], *words[1:], "-P", "localhost:%p"])
+
+
+def ssh_options(way: str, callee: Callee) -> list[str]:
+    """They go after what was typed, of which ssh takes the first: all can be overridden.
+
+    Host keys are remembered by the peer's key, however it is called and reached.
+    """
+    return ["-o", way, "-o", f"HostKeyAlias=toxvpn-{callee.tox_id.public_key.hex()[:16]}"]
 
 
 def become_ssh(arguments: Sequence[str]) -> None:
