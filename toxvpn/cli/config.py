@@ -10,7 +10,7 @@ import click
 from ..config import INTERFACE
 from ..configfile import MAX_MTU, Config, load
 from .configuration import CONFIG, config_path
-from .shared import SHARED, Settings, takes
+from .shared import SHARED, Settings, need_verb, takes
 
 DEFAULT = "default"
 
@@ -53,9 +53,11 @@ class Line(NamedTuple):
         return f"{self.key} = {value}  # {self.origin}"
 
 
-@click.group("config")
-def command() -> None:
+@click.group("config", invoke_without_command=True)
+@click.pass_context
+def command(ctx: click.Context) -> None:
     """Check or show the configuration."""
+    need_verb(ctx)
 
 
 @command.command("check")

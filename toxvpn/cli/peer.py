@@ -8,7 +8,7 @@ import click
 
 from ..errors import NotRunningError, UsageError
 from .ask import ask, kept_members, running_or_not, tell
-from .shared import SHARED, Settings, takes
+from .shared import SHARED, Settings, need_verb, takes
 from .status import show_pending
 from .table import path_word, show
 
@@ -19,10 +19,12 @@ NAME = click.option("--name", metavar="NAME", help="What to call it here.")
 LATER = "kept; toxvpn is not running, so it takes effect at its next start"
 
 
-@click.group("peer")
+@click.group("peer", invoke_without_command=True)
 @takes(SHARED)
-def command() -> None:
+@click.pass_context
+def command(ctx: click.Context) -> None:
     """Add, name, remove, list and accept peers."""
+    need_verb(ctx)
 
 
 @command.command("add")

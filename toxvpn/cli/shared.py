@@ -103,3 +103,9 @@ def takes(options: tuple[Decorator, ...]) -> Decorator:
         return command
 
     return decorate
+
+
+def need_verb(ctx: click.Context) -> None:
+    """For a group of commands. Raises UsageError when none of them was named."""
+    if ctx.invoked_subcommand is None and isinstance(ctx.command, click.Group):
+        raise UsageError(f"{ctx.info_name} what? one of {', '.join(sorted(ctx.command.commands))}")

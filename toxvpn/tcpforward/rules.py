@@ -73,8 +73,10 @@ def load_rules(path: Path) -> Rules:
     """Raises ConfigError: the file cannot be read, or a line of it."""
     try:
         text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: the rules file cannot be read: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: the rules file cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: the rules file cannot be read: it is not UTF-8") from error
     return parse_rules(text, str(path))
 
 
