@@ -10,6 +10,7 @@ HERE = Path(__file__).parent
 BENCHES: dict[str, tuple[list[str], list[str]]] = {
     "raw_lossy.py": ([], ["--runs", "1"]),
     "connect.py": ([], ["--runs", "2"]),
+    "share.py": ([], ["--runs", "2"]),
     "forward.py": ([], ["--runs", "1", "--trips", "100", "--seconds", "5"]),
     "idle.py": ([], ["--seconds", "10"]),
     "vpn.py": ([], ["--runs", "1", "--seconds", "2", "--pings", "20"]),

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -52,11 +53,14 @@ class Scene:
         assert (ran.returncode, ran.stdout) == (0, "hello"), ran.stderr
         return ran
 
-    def ssh(self, destination: str, *words: str, options: Sequence[str] = ()) -> str:
-        key = ["-i", str(self.home / "key")]
+    @property
+    def key_options(self) -> list[str]:
         known = [f"-oUserKnownHostsFile={self.home}/known_hosts", "-oStrictHostKeyChecking=accept-new"]
-        argv = self.argv("ssh", *options, "-F", "none", "-q", *key, *known, f"root@{destination}", *words)
-        ran = self.run(argv)
+        return ["-i", str(self.home / "key"), *known]
+
+    def ssh(self, destination: str, *words: str) -> str:
+        """What the command said."""
+        ran = self.run(self.argv("ssh", "-F", "none", "-q", *self.key_options, f"root@{destination}", *words))
         assert ran.returncode == 0, ran.stderr
         return ran.stdout
 
@@ -81,7 +85,7 @@ class Scene:
 
 @pytest.fixture(scope="module")
 def scene(_shared_network: Lab) -> Iterator[Scene]:
-    require("sshd", "ssh", "ssh-keygen")
+    require("sshd", "ssh", "ssh-keygen", "scp", "git")
     lab = _shared_network
     hosts = lab.host("sharing"), lab.host("sharer")
     sshd = apps.sshd(hosts[0])
@@ -145,8 +149,42 @@ def test_ssh_knows_a_peer_by_name_and_its_host_key_by_its_key(scene: Scene) -> N
 
 
 def test_ssh_ends_as_what_it_ran(scene: Scene) -> None:
-    argv = scene.argv("ssh", "-F", "none", "-i", str(scene.home / "key"), "-oStrictHostKeyChecking=no", "-q")
-    assert scene.run([*argv, f"root@{scene.server.tox_id}", "exit 42"]).returncode == 42
+    argv = scene.argv("ssh", "-F", "none", "-q", *scene.key_options, f"root@{scene.server.tox_id}", "exit 42")
+    assert scene.run(argv).returncode == 42
+
+
+def test_git_takes_it_for_ssh(scene: Scene) -> None:
+    """It asks what kind of ssh that is (`-G`), and believes it."""
+    git = ["git", "-c", "user.name=A", "-c", "user.email=a@example.org", "-c", "init.defaultBranch=main"]
+    origin = scene.lab.hosts["sharing"].directory / "origin"
+    subprocess.run([*git, "init", "-q", origin], check=True)
+    subprocess.run([*git, "-C", origin, "commit", "-q", "--allow-empty", "-m", "first"], check=True)
+    ssh = shlex.join(scene.argv("ssh", "-F", "none", "-q", *scene.key_options))
+    copy = scene.home / "copy"
+    argv = ["git", "clone", "-q", f"root@box:{origin}", str(copy)]
+    ran = scene.laptop.run(argv, user=USER, env={**scene.env, "GIT_SSH_COMMAND": ssh}, timeout_s=60)
+    assert ran.stderr == "" and (copy / ".git" / "HEAD").exists()
+
+
+def test_scp_by_a_host_section(scene: Scene) -> None:
+    """The recipe of the README."""
+    proxy = shlex.join(scene.argv("-i", "%n", "-P", "localhost:%p"))
+    config = scene.home / "config"
+    config.write_text(f"Host box\n    ProxyCommand {proxy}\n")
+    (scene.home / "file").write_text("copied")
+    target = scene.lab.hosts["sharing"].directory / "copied"
+    argv = [
+        "scp",
+        "-F",
+        str(config),
+        "-q",
+        *scene.key_options,
+        str(scene.home / "file"),
+        f"root@box:{target}",
+    ]
+    ran = scene.run(argv)
+    assert ran.returncode == 0, ran.stderr
+    assert target.read_text() == "copied"
 
 
 def test_listeners_use_it_too(scene: Scene) -> None:
