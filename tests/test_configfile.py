@@ -1,5 +1,7 @@
 """Every key of config.toml is read, and every mistake is named with file, key and expected form."""
 
+import re
+from dataclasses import fields
 from ipaddress import IPv4Interface
 from pathlib import Path
 
@@ -7,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toxvpn.configfile import Config, load, parse
+from toxvpn.configfile import (
+    Config,
+    ForwardSection,
+    NodeSection,
+    PeerSection,
+    ServerSection,
+    VpnSection,
+    load,
+    parse,
+)
 from toxvpn.errors import ConfigError
 from toxvpn.tcpforward.spec import Listen, Target
 from toxvpn.wire.toxid import ToxId
@@ -21,7 +32,6 @@ WHOLE = f"""
 nodes_file = "nodes.json"
 udp_ports = "20000:20100"
 tcp_port = 0
-proxy = "socks5://127.0.0.1:9050"
 
 [server]
 secret_file = "/run/secret"
@@ -58,7 +68,6 @@ def test_everything() -> None:
     config = parse(WHOLE, PATH)
     assert config.node.nodes_file == Path("/etc/toxvpn/nodes.json")
     assert (config.node.udp_ports, config.node.tcp_port) == ((20000, 20100), 0)
-    assert config.node.proxy == "socks5://127.0.0.1:9050"
     assert config.server is not None and config.server.allow is not None
     assert config.server.secret_file == Path("/run/secret")
     assert config.server.whitelist == {OTHER}
@@ -78,6 +87,31 @@ def test_everything() -> None:
     assert socks.target is None and socks.listen == Listen(("0.0.0.0", "::"), 1080)
     assert config.given["server.secret_file"] == "/run/secret"
     assert config.given["peers.box.secret_file"] == "/etc/toxvpn/box.secret"
+
+
+def test_a_proxy() -> None:
+    config = parse('[node]\nproxy = "socks5://127.0.0.1:9050"\ntcp_port = 0', PATH)
+    assert config.node.proxy == "socks5://127.0.0.1:9050"
+
+
+def test_the_example_of_the_documentation_has_every_key() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "configuration.md").read_text()
+    (example,) = re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    config = parse(example, PATH)
+    assert config.server is not None and config.vpn is not None and len(config.forwards) == 2
+    sections = {
+        "node": NodeSection,
+        "server": ServerSection,
+        "vpn": VpnSection,
+        "peers.box": PeerSection,
+        "forwards[1]": ForwardSection,
+    }
+    for name, section in sections.items():
+        for each in fields(section):
+            key = {"public_key": "id", "nospam": "id"}.get(each.name, each.name)
+            assert f"{name}.{key}" in config.given or f"# {key} = " in example, f"{name}.{key}"
+            if name == "node" and key == "proxy":
+                parse("[node]\n" + re.search(r"^# (proxy = .*)$", example, re.MULTILINE)[1], PATH)  # type: ignore[index]
 
 
 def test_an_empty_file_switches_nothing_on() -> None:
@@ -108,7 +142,14 @@ def test_a_section_without_keys_switches_its_part_on() -> None:
         ('[vpn]\naddress = "10.0.0"', "vpn.address:"),
         ("[vpn]\nmtu = 9000", "vpn.mtu: 9000 is not from 576 to 1368"),
         ('[vpn]\ninterface = "a/b"', "vpn.interface:"),
-        ('[vpn]\naddress = "224.0.0.1"', "vpn.address: no host can have that address, 224.0.0.1; expected an IPv4 address"),
+        (
+            '[vpn]\naddress = "224.0.0.1"',
+            "vpn.address: no host can have that address, 224.0.0.1; expected an IPv4 address",
+        ),
+        (
+            '[node]\nproxy = "http://a:1"\nudp_ports = "1:2"',
+            "node.proxy: nothing is to go around it; expected neither udp_ports",
+        ),
         ('[node]\nproxy = "tor"', "node.proxy: it cannot be used: expected socks5://"),
         ("[node]\nnodes_file = 3", "node.nodes_file: 3 is no text; expected a file name"),
         ("[peers.box]", "peers.box.id: it is missing; expected a Tox ID"),

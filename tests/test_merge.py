@@ -91,6 +91,7 @@ def test_the_secret_of_the_run_is_no_files(directory: Path) -> None:
     options = ServerOptions(config_file=directory / "config.toml", secret=b"typed")
     assert read(options).secret == b"typed"
     assert "typed" not in repr(read(options))
+    assert read(RunOptions(config_file=directory / "config.toml", secret=b"typed")).secret == b"typed"
     assert read(RunOptions(config_file=directory / "config.toml")).secret is None
 
 

@@ -166,6 +166,10 @@ class _Reader:
             raise self._wrong(
                 "server.open", "it lets everybody in, a secret or whitelist does not", "one of them"
             )
+        if config.node.proxy is not None and (config.node.udp_ports or config.node.tcp_port):
+            raise self._wrong(
+                "node.proxy", "nothing is to go around it", "neither udp_ports nor tcp_port beside it"
+            )
         return config
 
     # -- what there is

@@ -21,13 +21,13 @@ Staying = ServerOptions | UpOptions | RunOptions
 def read(options: Staying) -> Config:
     """Raises ConfigError: the file, or that of -f."""
     config = Config() if options.config_file is None else load(options.config_file)
+    config = replace(config, secret=options.secret)
     if isinstance(options, RunOptions):
         return config
-    config = replace(config, secret=options.secret, forwards=())
     if isinstance(options, ServerOptions):
-        return replace(config, server=_server(options, config.server), vpn=None)
+        return replace(config, server=_server(options, config.server), vpn=None, forwards=())
     peers = {name: replace(peer, allow=None) for name, peer in config.peers.items()}
-    return replace(config, server=None, vpn=_vpn(options, config.vpn), peers=peers)
+    return replace(config, server=None, vpn=_vpn(options, config.vpn), peers=peers, forwards=())
 
 
 def _server(flags: ServerOptions, file: ServerSection | None) -> ServerSection:

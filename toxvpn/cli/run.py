@@ -45,13 +45,10 @@ def build(
     udp_ports: str | None,
     tcp_port: str | None,
 ) -> RunOptions:
-    """Raises UsageError."""
-    if find_secret(secret, secret_file, os.environ) is not None:
-        raise UsageError(
-            "the secrets of `toxvpn run` are in its configuration: secret_file of [server] and peers"
-        )
+    """Raises UsageError, ConfigError."""
     common = node_options(settings, process, config, id_file=id_file, udp_ports=udp_ports, tcp_port=tcp_port)
-    return without_ports_beside_a_proxy(RunOptions(**common))
+    options = RunOptions(**common, secret=find_secret(secret, secret_file, os.environ))
+    return without_ports_beside_a_proxy(options)
 
 
 def start(options: RunOptions) -> int:
