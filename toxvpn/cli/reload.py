@@ -1,4 +1,4 @@
-"""`toxvpn reload`: a running `toxvpn run` applies what changed in its configuration."""
+"""`toxvpn reload`: the running toxvpn applies what changed in its configuration."""
 
 import click
 

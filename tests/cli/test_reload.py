@@ -1,0 +1,35 @@
+"""`toxvpn reload`: what was changed is told, a line each, on stderr."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from toxvpn.errors import ConfigError
+from toxvpn.testing.fake_daemon import FakeDaemon
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (["peer box added", "[server] changed"], "peer box added\n[server] changed\n"),
+        ([], "nothing has changed\n"),
+    ],
+)
+def test_what_changed(toxvpn: Any, here: Path, answer: list[str], told: str) -> None:
+    with FakeDaemon(here, {"reload": answer}):
+        ran = toxvpn("reload", "-C", here)
+        assert (ran.code, ran.out, ran.err) == (0, "", told)
+        assert toxvpn("reload", "-q", "-C", here).err == ""
+
+
+def test_a_mistake_in_the_file(toxvpn: Any, here: Path) -> None:
+    with FakeDaemon(here, {"reload": ConfigError("config.toml: no")}):
+        ran = toxvpn("reload", "-C", here)
+    assert (ran.code, ran.out, ran.err) == (78, "", "toxvpn: config.toml: no\n")
+
+
+def test_a_run_that_cannot(toxvpn: Any, here: Path) -> None:
+    with FakeDaemon(here):
+        ran = toxvpn("reload", "-C", here)
+    assert (ran.code, ran.err) == (2, "toxvpn: the toxvpn that runs here cannot do 'reload'\n")
