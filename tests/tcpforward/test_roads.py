@@ -36,12 +36,22 @@ class FakeRoad:
         self.failure: ToxvpnError | None = None
         self.probes: asyncio.Queue[ToxvpnError | None] = asyncio.Queue()
         self.probing = 0
+        self.pings: list[Peer] = []
+        self.silent = False
 
     async def open(self, peer: Peer, host: str, port: int) -> str:
         self.opened.append((host, port))
         if self.failure is not None:
             raise self.failure
         return self.name
+
+    async def ping(self, peer: Peer) -> float:
+        self.pings.append(peer)
+        if self.failure is not None:
+            raise self.failure
+        if self.silent:
+            await asyncio.get_running_loop().create_future()
+        return 0.001
 
     async def probe(self, peer: Peer) -> None:
         self.probing += 1
@@ -96,6 +106,11 @@ async def scene() -> AsyncIterator[Scene]:
     yield made
     await made.roads.close()
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE_S", 0.001)
 
 
 @pytest.fixture
@@ -211,6 +226,38 @@ async def test_a_fast_road_that_leads_nowhere(
     assert told.messages == [f"peer 01010101: streams take the tuntox road: {BROKEN}"]
     assert scene.roads.choice(other)[0] == "fast", "that was about one peer"
     assert scene.fast.probing == 0, "it is not tried again at once"
+
+
+async def test_it_does_not_count_as_broken_while_the_other_one_is_as_well(
+    scene: Scene, told: pytest.LogCaptureFixture
+) -> None:
+    scene.stack_is_up()
+    scene.lossless.silent = True
+    scene.fast.failure = RoadBrokenError(BROKEN)
+    opening = asyncio.create_task(scene.open())
+    await until(lambda: len(scene.fast.opened) > 2)
+    assert scene.lossless.pings
+    scene.fast.failure = None
+    assert await opening == "fast"
+    assert not scene.lossless.opened
+    assert told.messages == ["peer 01010101: streams take the fast road: both sides have it"]
+
+
+async def test_a_peer_that_is_lost_meanwhile(scene: Scene) -> None:
+    scene.stack_is_up()
+    scene.lossless.failure = PeerOfflineError("gone")
+    scene.fast.failure = RoadBrokenError(BROKEN)
+    opening = asyncio.create_task(scene.open())
+    await until(lambda: len(scene.fast.opened) > 2)
+    scene.fast.failure = PeerOfflineError("gone")
+    with pytest.raises(PeerOfflineError):
+        await opening
+
+
+async def test_a_stream_that_opens_at_once_asks_nobody_else(scene: Scene) -> None:
+    scene.stack_is_up()
+    await asyncio.gather(*(scene.open() for _ in range(10)))
+    assert not scene.lossless.pings
 
 
 async def test_it_is_tried_again_until_it_works(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

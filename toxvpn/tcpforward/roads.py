@@ -7,7 +7,7 @@ open stream, and for log and status the road's name and the reason. `--road` pin
 import asyncio
 import logging
 
-from ..errors import ToxvpnError
+from ..errors import PeerOfflineError, ToxvpnError
 from ..tox.node import Node
 from ..tox.peer import Peer
 from ..wire import status
@@ -21,8 +21,11 @@ log = logging.getLogger("toxvpn.tcpforward")
 
 TRY_AGAIN_S = 60.0
 """Between two questions to a peer whose stack could not be reached; streams do not wait for them."""
-STATUS_S = 3.0
-"""toxcore delivers the status message right after the connect; a peer without one is no toxvpn."""
+STATUS_S = 15.0
+"""Every program on toxcore sends a status message on connecting, empty as it may be; seconds later at times:
+until then the peer does not know that it is connected, and hears nothing on any road."""
+PATIENCE_S = 1.0
+"""A peer's stack answers sooner; then the other road is asked, and has as long again for its answer."""
 BOTH_HAVE_IT = "both sides have it"
 
 
@@ -70,7 +73,7 @@ class Roads:
         reason = self._objection(peer)
         if reason is None and self.fast is not None:
             try:
-                stream = await self.fast.open(peer, host, port)
+                stream = await self._open_fast(self.fast, peer, host, port)
             except (RoadBrokenError, StackUnavailableError) as failure:
                 reason = str(failure)
                 self._avoid(peer, reason)
@@ -90,6 +93,30 @@ class Roads:
         deadline_s = self._node.now() + STATUS_S
         while peer.online and peer.status_text is None and self._node.now() < deadline_s:
             await asyncio.sleep(0.02)
+
+    async def _open_fast(self, fast: FastRoad, peer: Peer, host: str, port: int) -> Stream:
+        """As FastRoad.open. But the road counts as broken only if the other one is not.
+
+        For seconds after a change of path, toxcore may send to an address that the peer does not know us by.
+        """
+        while True:
+            other_works = asyncio.create_task(self._other_road_works(peer))
+            try:
+                return await fast.open(peer, host, port)
+            except RoadBrokenError:
+                if await other_works:
+                    raise
+            finally:
+                other_works.cancel()
+
+    async def _other_road_works(self, peer: Peer) -> bool:
+        await asyncio.sleep(PATIENCE_S)
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await self._lossless.ping(peer)
+        except (TimeoutError, PeerOfflineError):
+            return False
+        return True
 
     def _objection(self, peer: Peer) -> str | None:
         """Why a stream to the peer cannot take the fast road now; None when it can."""
