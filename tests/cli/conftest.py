@@ -1,4 +1,5 @@
 import contextlib
+import logging
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -60,7 +61,7 @@ def toxvpn(
     capsys: pytest.CaptureFixture[str],
     syslog: Syslog,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Toxvpn:
+) -> Iterator[Toxvpn]:
     """Runs a command line up to the point where the daemon would start, which is recorded instead.
 
     Without -C there is no configuration, whatever this machine has.
@@ -79,7 +80,13 @@ def toxvpn(
         out, err = capsys.readouterr()
         return Ran(code, out, err, started)
 
-    return run
+    yield run
+    logger = logging.getLogger("toxvpn")  # what it logs to is this test's stderr
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+        handler.close()
+    logger.propagate = True
+    logger.setLevel(logging.NOTSET)
 
 
 @pytest.fixture

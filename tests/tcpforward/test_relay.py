@@ -6,7 +6,7 @@ import random
 import signal
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -94,9 +94,11 @@ async def within_deadline(result: asyncio.Future[RelayResult]) -> RelayResult:
 
 
 @pytest.fixture(autouse=True)
-def deadline() -> None:
+def deadline() -> Iterator[None]:
     """Nothing here takes seconds; a hang ends in a traceback instead of silence."""
     signal.alarm(60)
+    yield
+    signal.alarm(0)  # the tests that follow may take longer
 
 
 async def test_bytes_go_both_ways_and_are_counted(joined: Joined) -> None:
