@@ -209,7 +209,7 @@ def test_help_is_on_stdout_and_fine(toxvpn: Any, flag: str) -> None:
     assert (ran.code, ran.err) == (0, "")
     for heading in ("Server:", "Client:", "Common:", "Process:", "Commands:"):
         assert heading in ran.out
-    for letter in ["i", "L", "P", "W", "D", "p", "C", "s", "f", "I", "t", "u", "b", "d", "q", "S", "z", "F", "U", "V", "h"]:
+    for letter in "iLPWDpCsfItubdqSzFUVh":
         assert f" -{letter}" in ran.out
 
 

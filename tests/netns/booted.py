@@ -38,7 +38,8 @@ leave() {
     sleep 0.1
   done
 }
-sh -c 'echo $$ >"$0/cgroup.procs" && exec unshare --mount --pid --cgroup --fork --kill-child sh -c "$INSIDE"' \
+sh -c 'echo $$ >"$0/cgroup.procs" &&
+  exec unshare --mount --pid --cgroup --fork --kill-child sh -c "$INSIDE"' \
   "$group" &
 inside=$!
 trap leave EXIT
@@ -113,6 +114,13 @@ class Booted:
         """Raises LabError as Host.run does."""
         enter = ["nsenter", "-t", str(self._pid), "-m", "-p", "-i", "-u", "-C", "-r", "-w"]
         return self.host.run([*enter, *argv], check=check, timeout_s=timeout_s)
+
+    def start(self, unit: str) -> None:
+        """Raises LabError with what the unit said, when it does not get ready."""
+        if self.systemctl("start", unit, check=False).returncode:
+            raise LabError(
+                f"{unit} did not start:\n" + self.run("journalctl", "-o", "cat", "-u", unit).stdout
+            )
 
     def systemctl(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         return self.run("systemctl", "--no-pager", *words, check=check)
