@@ -66,7 +66,9 @@ def copy_a_file(lab: Lab, server: Host, laptop: Host, sshd: apps.Sshd) -> None:
             sys.exit("the server did not start")
     console.print(f"  {tox_id}", soft_wrap=True)
     with step("the server joins the Tox network (later clients find it warm)"):
-        laptop.run([TOXVPN, "-q", "-b", str(lab.nodes_json), "-i", tox_id, "-p"], env=environment, timeout_s=90)
+        laptop.run(
+            [TOXVPN, "-q", "-b", str(lab.nodes_json), "-i", tox_id, "-p"], env=environment, timeout_s=90
+        )
 
     show(laptop, f"TOXVPN_SHARED_SECRET=… toxvpn -i {tox_id[:8]}… -L {PORT}:localhost:22")
     began_s = time.monotonic()
