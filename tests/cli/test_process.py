@@ -102,6 +102,4 @@ def test_syslog_that_is_not_there(toxvpn: Any, monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(logs, "SYSLOG_SOCKET", tmp_path / "none")
     ran = toxvpn("-S")
     assert (ran.code, ran.started) == (1, [])
-    assert ran.err == (
-        f"toxvpn: -S: there is no syslog at {tmp_path}/none: start one, or leave -S out\n"
-    )
+    assert ran.err == (f"toxvpn: -S: there is no syslog at {tmp_path}/none: start one, or leave -S out\n")

@@ -8,7 +8,11 @@ from toxvpn.tox.proxy import Proxy, parse_proxy
     ("text", "expected", "shown"),
     [
         ("socks5://127.0.0.1:9050", Proxy("socks5", "127.0.0.1", 9050), "socks5://127.0.0.1:9050"),
-        ("SOCKS5H://Proxy.example:1080/", Proxy("socks5", "Proxy.example", 1080), "socks5://Proxy.example:1080"),
+        (
+            "SOCKS5H://Proxy.example:1080/",
+            Proxy("socks5", "Proxy.example", 1080),
+            "socks5://Proxy.example:1080",
+        ),
         ("http://[::1]:3128", Proxy("http", "::1", 3128), "http://[::1]:3128"),
         ("http://proxy@80", Proxy("http", "proxy", 80), "http://proxy:80"),  # as tuntox
     ],
