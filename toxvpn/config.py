@@ -43,6 +43,11 @@ class NodeOptions:
     user: str | None = None
     metrics_port: int | None = None
 
+    @property
+    def keeps_state(self) -> bool:
+        """Whether the run has directories of its own, and not just a passing identity."""
+        return True
+
 
 def with_absolute_paths(options: O) -> O:
     """The same for a process with another working directory."""
@@ -80,6 +85,10 @@ class ClientOptions(NodeOptions):
     ping: bool = False
     road: Road = Road.AUTO
     share: bool = True
+
+    @property
+    def keeps_state(self) -> bool:
+        return self.kept or self.directory is not None
 
     @property
     def listens(self) -> list[tuple[Listen, Target | None]]:

@@ -140,13 +140,13 @@ def test_in_a_directory_that_is_not_ours_any_more_it_is_emptied(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
-def test_a_place_that_is_not_ours(tmp_path: Path) -> None:
+def test_a_place_that_is_not_ours() -> None:
     child = fork()
     if child == 0:
         os.setresuid(65534, 65534, 65534)
         try:
-            PidFile(Path("/run/toxvpn-test.pid"))
+            PidFile(Path("/etc/toxvpn-test.pid"))
         except NoPermissionError as error:
-            os._exit(42 if "cannot write /run/toxvpn-test.pid: Permission denied" in str(error) else 43)
+            os._exit(42 if "cannot write /etc/toxvpn-test.pid: Permission denied" in str(error) else 43)
         os._exit(44)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 42

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from booted import NEEDED, Booted
-from forwards import CONNECTING_S, SECRET, WITH_SECRET, Client
+from forwards import CONNECTING_S, SECRET, WITH_SECRET, Running
 from lab import Host, Lab, LabError, apps, wait_until
 from lab.require import require
 from vpns import Machine
@@ -41,13 +41,24 @@ id = "{tox_id}"
 ECHO, OTHER_ECHO = 7, 9
 
 
+class FastClient(Running):
+    """`toxvpn -i ID` pinned to the fast road; as root, whom nobody denies a private stack."""
+
+    def __init__(self, lab: Lab, host: Host, name: str, server: str, *forwards: str) -> None:
+        self.host = host
+        self.log = host.directory / f"{name}.log"
+        argv = [*TOXVPN, "-b", str(lab.nodes_json), "-i", server, "--no-share", "--road", "fast", *forwards]
+        with self.log.open("wb") as log:
+            self.process = host.popen(argv, env=WITH_SECRET, stderr=log)
+
+
 @dataclass(frozen=True)
 class Service:
     """A machine with the running service, and one that is its peer."""
 
     booted: Booted
     laptop: Machine
-    client: Client
+    client: FastClient
     tox_id: str
 
     @property
@@ -96,10 +107,10 @@ def service(_shared_network: Lab) -> Iterator[Service]:
     write(booted, "config.toml", CONFIG.format(tox_id=laptop.tox_id))
     write(booted, "nodes.json", lab.nodes_json.read_text())
     write(booted, "secrets/server", SECRET, 0o600)
-    booted.systemctl("start", "toxvpn")
+    booted.start("toxvpn")
     tox_id = booted.run(*TOXVPN, "id").stdout.strip()
     forwards = [f"-L700{port}:localhost:{port}" for port in (ECHO, OTHER_ECHO)]
-    running = Client(lab, client, "forwards", tox_id, *forwards, road="fast", env=WITH_SECRET)
+    running = FastClient(lab, client, "forwards", tox_id, *forwards)
     laptop.start("--peer", tox_id)
     yield Service(booted, laptop, running, tox_id)
     for host in (server, client):
@@ -115,7 +126,7 @@ def echoes(host: Host, port: int) -> bool:
         return False
 
 
-def until_echoes(client: Client, port: int) -> None:
+def until_echoes(client: FastClient, port: int) -> None:
     """The peer tells that it has the fast road a moment after it has come online."""
     try:
         wait_until(lambda: echoes(client.host, port), "echo", CONNECTING_S, poll_s=0.2)
@@ -219,7 +230,7 @@ def test_what_root_does_while_it_is_stopped_is_not_closed_to_it(service: Service
     assert booted.property(UNIT, "Result") == "success"
     assert "toxvpn0" not in booted.run("ip", "link").stdout
     service.toxvpn("peer", "add", service.laptop.tox_id, "--name", "other")
-    booted.systemctl("start", "toxvpn")
+    booted.start("toxvpn")
     assert service.status()["tox_id"] == service.tox_id
 
 
@@ -240,13 +251,13 @@ def test_a_second_network_by_name_without_any_capability(service: Service) -> No
     text = '[node]\nnodes_file = "nodes.json"\n[server]\nsecret_file = "secrets/server"\n'
     service.config.with_name("office.toml").write_text(text)
     booted.systemctl("daemon-reload")
-    booted.systemctl("start", "toxvpn@office")
+    booted.start("toxvpn@office")
     status = Path(f"/proc/{booted.main_pid('toxvpn@office.service')}/status").read_text()
     assert "CapEff:\t0000000000000000" in status
     tox_id = booted.run(*TOXVPN, "-C", "/var/lib/toxvpn-office", "id").stdout.strip()
     assert tox_id != service.tox_id
     lab, host = service.laptop.lab, service.laptop.host
-    client = Client(lab, host, "office", tox_id, "-L7107:localhost:7", road="fast", env=WITH_SECRET)
+    client = FastClient(lab, host, "office", tox_id, "-L7107:localhost:7")
     client.wait_for("listening")
     until_echoes(client, 7107)
     client.stop()
@@ -254,7 +265,7 @@ def test_a_second_network_by_name_without_any_capability(service: Service) -> No
 
 def test_remove_stops_it_and_leaves_the_identity(service: Service) -> None:
     booted = service.booted
-    booted.systemctl("start", "toxvpn")
+    booted.start("toxvpn")
     booted.run(*TOXVPN, "service", "remove")
     assert booted.property(UNIT, "LoadState") == "not-found"
     assert booted.property("toxvpn@office.service", "ActiveState") == "inactive"

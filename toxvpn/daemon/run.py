@@ -40,7 +40,8 @@ def run(work: Work[O], options: O, keep: Collection[Capability] = ()) -> int:
                 undo.callback(pid_file.close)
                 pid_file.write()
             if account is not None:
-                hand_over(account, options.directory)
+                if options.keeps_state:
+                    hand_over(account, options.directory)
                 become(account, keep)
             netio.harden()  # keys are in this memory: no core dumps, no tracing by others
             return asyncio.run(_until_signal(work, options, ready))

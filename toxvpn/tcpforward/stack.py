@@ -180,6 +180,7 @@ def _spawn(address: IPv6Address) -> tuple[socket.socket, "subprocess.Popen[bytes
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,  # -z lets go of the terminal, and so must all that it has started
                 env={name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
             )
         except OSError as error:
