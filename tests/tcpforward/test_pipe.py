@@ -10,7 +10,7 @@ import pytest
 
 from toxvpn.errors import LinkError
 from toxvpn.tcpforward import client, pipe
-from toxvpn.tcpforward.ends import StdioEnd
+from toxvpn.tcpforward.ends import End, StdioEnd
 from toxvpn.testing.fake_nodes import until
 from toxvpn.testing.forward_pair import ForwardPair, in_time
 
@@ -158,6 +158,16 @@ async def test_a_refusal_says_why(pair: ForwardPair, pipes: Pipe) -> None:
     pair.target.close()
     with pytest.raises(LinkError, match="Connection refused"):
         await in_time(pipes.running)
+
+
+async def test_an_end_that_cannot_be_had_resets_the_stream(pair: ForwardPair) -> None:
+    async def take() -> End:
+        await (await pair.accept()).send(b"greeting")
+        raise OSError("out of descriptors")
+
+    with pytest.raises(OSError, match="out of descriptors"):
+        await in_time(pipe.carry(pair.client, pair.target.target, take))
+    assert pair.client_road.conversation(pair.peer).idle
 
 
 async def test_a_peer_that_does_not_come(pair: ForwardPair, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -121,7 +121,7 @@ class Commands:
         for process in self._started:
             if process.returncode is None:
                 process.kill()
-            await process.communicate()
+            await in_time(process.communicate())
 
 
 def free_port() -> int:

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from toxvpn.config import ClientOptions
+from toxvpn.daemon.share import messages
 from toxvpn.daemon.share.command import run
 from toxvpn.daemon.share.meeting import Meeting, NotSharedError
 from toxvpn.errors import ConfigError
-from toxvpn.testing.fake_nodes import until
 from toxvpn.testing.forward_pair import ForwardPair, Program
 from toxvpn.testing.shared_node import Command, Commands, Running, free_port
 
@@ -147,6 +147,21 @@ class TestListeners:
         assert await application.is_reset() and await target.is_reset()
         socket.create_server(("127.0.0.1", port)).close()
 
+    async def test_it_does_not_end_before_the_node_has_let_go(
+        self, commands: Commands, meeting: Meeting
+    ) -> None:
+        meeting.path.unlink()
+        with meeting.listen() as listener:  # a node in slow motion
+            command = await commands.start("-L", f"{free_port()}:localhost:1")
+            connection, _ = await asyncio.to_thread(listener.accept)
+            with connection:
+                messages.close(messages.receive(connection)[1])
+                messages.send(connection, {"taken": True})
+                command.process.send_signal(signal.SIGTERM)
+                assert await asyncio.to_thread(connection.recv, 1) == b""
+                messages.send(connection, {"log": 10, "name": "toxvpn", "text": "it still listens"})
+        assert await command.code() == 143
+
     async def test_a_port_in_use_is_told(self, commands: Commands) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             command = await commands.start("-L", f"{taken.getsockname()[1]}:localhost:1")
@@ -278,8 +293,7 @@ async def test_a_stranger_is_not_served(
     pair: ForwardPair, meeting: Meeting, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 4242)  # we are the stranger, as the node sees it
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as stranger:
-        stranger.setblocking(False)
+    with socket.socket(socket.AF_UNIX, messages.KIND) as stranger:
         stranger.connect(str(meeting.path))
-        assert await asyncio.get_running_loop().sock_recv(stranger, 100) == b""
-    await until(lambda: running.node.idle)
+        messages.send(stranger, {"do": "listen", "listeners": [], "level": 60})
+        assert await asyncio.to_thread(messages.receive, stranger) == (None, [])

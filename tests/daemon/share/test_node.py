@@ -109,6 +109,21 @@ class TestIdle:
         await in_time(running.ended)
 
 
+@pytest.mark.parametrize(("level", "logs"), [(20, 1), (30, 0)])
+async def test_a_command_is_told_what_its_level_shows(
+    running: Running, meeting: Meeting, level: int, logs: int
+) -> None:
+    with connected(meeting) as other, connected(meeting) as command:
+        messages.send(other, LISTEN | {"level": 10})  # for this one the node makes all records
+        assert await heard(other) == {"taken": True}
+        messages.send(command, LISTEN | {"level": level})
+        told: list[messages.Message] = []
+        while "taken" not in (told or [{}])[-1]:
+            await in_time(_readable(command))
+            told.append(messages.receive(command)[0] or {"taken": False})
+        assert sum("log" in message for message in told) == logs
+
+
 class TestNonsense:
     @pytest.mark.parametrize("said", [b"{", b"{}", b'{"level":"x"}', b'{"level":null}'])
     async def test_is_hung_up_on(self, running: Running, meeting: Meeting, said: bytes) -> None:

@@ -1,5 +1,6 @@
 """One node, however many commands need one at once."""
 
+import contextlib
 import socket
 import subprocess
 import sys
@@ -20,8 +21,16 @@ def test_first_commands_at_once_start_one(
     options: ClientOptions, meeting: Meeting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[socket.socket] = []
-    monkeypatch.setattr(start, "start", lambda _, listener, __: started.append(listener.dup()))
     found: list[socket.socket] = []
+    two, listen = threading.Barrier(2), Meeting.listen
+
+    def listen_slowly(meeting: Meeting) -> socket.socket:
+        with contextlib.suppress(threading.BrokenBarrierError):  # nobody else comes
+            two.wait(0.2)
+        return listen(meeting)
+
+    monkeypatch.setattr(Meeting, "listen", listen_slowly)
+    monkeypatch.setattr(start, "start", lambda _, listener, __: started.append(listener.dup()))
     commands = [
         threading.Thread(target=lambda: found.append(start.connect_or_start(Meeting(options), options)))
         for _ in range(8)
