@@ -73,7 +73,7 @@ def test_flags_go_before_the_file(
     ran = toxvpn("-C", config, *flags)
     assert ran.code == 0
     left = "[server]" if kind is UpOptions else "[vpn]"
-    assert ran.err == f"INFO: {left} is not for this run: `toxvpn run` does all of {config}/config.toml\n"
+    assert ran.err == f"INFO: {left} is left out here: `toxvpn run` does all of {config}/config.toml\n"
     assert ran.options == kind(**({"directory": config} | of_the_file(config) | expected))
 
 

@@ -309,3 +309,17 @@ async def test_a_name_is_one_peers_whether_kept_or_of_this_run(network: Network,
         ours.roster.reconfigure(Authority(), [ConfiguredPeer(third, name="other")])
     assert {key: peer.name for key, peer in ours.roster.peers().items()} == {first: "box", second: "other"}
     assert third not in {peer.public_key for peer in ours.node}
+
+
+async def test_who_is_named_for_the_run_is_removed_until_it_is_named_again(
+    network: Network, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    box = ConfiguredPeer(bytes([1]) * 32, name="box")
+    ours = Machine(network, tmp_path, box)
+    assert ours.roster.remove("box").public_key == box.public_key
+    assert ours.roster.peers() == {} and list(ours.node) == []
+    assert "box is named in config.toml, or by --peer: it will be back" in caplog.text
+    ours.roster.reconfigure(Authority(), [box])
+    assert ours.roster.peers() == {box.public_key: box}
+    with pytest.raises(PeerRefusedError, match="no peer 'other'"):
+        ours.roster.remove("other")

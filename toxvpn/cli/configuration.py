@@ -41,7 +41,7 @@ def tell_left_out(config: "Config | None", *sections: str) -> None:
     """What this kind of run does not do of what the file says: somebody may wait for it."""
     left = [f"[{name}]" for name in sections if config is not None and getattr(config, name)]
     if left and config is not None:
-        log.info("%s is not for this run: `toxvpn run` does all of %s", " and ".join(left), config.source)
+        log.info("%s is left out here: `toxvpn run` does all of %s", " and ".join(left), config.source)
 
 
 def node_options(

@@ -23,10 +23,9 @@ SINGLE_TARGET = re.compile(r"[A-Za-z0-9_.-]+:[1-9][0-9]*")
 FIRST_FREE_PORT = 1024
 
 
-def tell_network(vpn: Vpn, tox_id: str) -> None:
+def tell_network(vpn: Vpn) -> None:
     own = [str(each) for each in (vpn.router.own_ipv4, vpn.ipv6) if each is not None]
     log.info("%s is up: %s", vpn.device.name, ", ".join(own))
-    log.info("this machine's Tox ID: %s", tox_id)
 
 
 def tell_server(config: Config, policy: Policy, tox_id: str, data: Path) -> None:

@@ -5,6 +5,7 @@ reload; control.py answers for it meanwhile.
 """
 
 import contextlib
+import logging
 from functools import partial
 
 from ..config import ServerOptions, UpOptions
@@ -15,6 +16,8 @@ from .base import base
 from .control import Source, controlled
 from .parts import Parts
 from .tell import tell_network, tell_server
+
+log = logging.getLogger("toxvpn")
 
 
 async def whole(options: Staying) -> None:
@@ -35,8 +38,10 @@ async def whole(options: Staying) -> None:
             tox_id = run.node.tox.address.hex().upper()
             if config.server is not None:
                 tell_server(config, parts.now.policy, tox_id, places.data)
+            else:
+                log.info("this machine's Tox ID: %s", tox_id)
             if parts.vpn is not None:
-                tell_network(parts.vpn, tox_id)
+                tell_network(parts.vpn)
             run.life.ready()
             await run.life.ended()
 

@@ -137,11 +137,12 @@ class Roster:
 
     def remove(self, selector: str) -> Member:
         """Shuts a peer out, now and at the next start. Raises PeerRefusedError, UsageError."""
-        member = find(selector, self.members)
+        member = find(selector, self._named())
         if member.public_key in self._whitelist:
             raise UsageError(f"{member.short} is let in by -i: start toxvpn without that")
         self.members.remove(member)
-        self._run_peers.pop(member.public_key, None)
+        if self._run_peers.pop(member.public_key, None) is not None:
+            log.warning("%s is named in config.toml, or by --peer: it will be back", member.short)
         self._asked.discard(member.public_key)
         self.admission.dismiss(member.public_key)
         return member
@@ -167,6 +168,11 @@ class Roster:
     def _check_not_us(self, peer: ConfiguredPeer) -> None:
         if peer.public_key == self.own_key:
             raise UsageError("that is this machine's own Tox ID: give the other machine's")
+
+    def _named(self) -> list[Member]:
+        """The members, with the names that this run's peers have."""
+        peers = self.peers()
+        return [replace(member, peer=peers.get(member.public_key)) for member in self.members]
 
     def _ask(self, peer: ConfiguredPeer) -> None:
         known = self._node.peer(peer.public_key)
