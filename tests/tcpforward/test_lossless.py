@@ -18,6 +18,7 @@ from toxvpn.tcpforward.tunnel_stream import READ_BYTES
 from toxvpn.testing.fake_nodes import until
 from toxvpn.testing.fake_tuntox import V1, V2, FakeTuntoxClient, FakeTuntoxServer
 from toxvpn.testing.forward_pair import ForwardPair, Program, in_time
+from toxvpn.tox.brake import LONGEST_S
 from toxvpn.tox.node import Node
 from toxvpn.tox.peer import Peer
 from toxvpn.wire.socks5 import ReplyCode
@@ -70,6 +71,25 @@ class TestData:
             down = group.create_task(application.receive(len(NOISE)))
         assert up.result() == NOISE
         assert down.result() == NOISE[::-1]
+
+    async def test_turns_are_spaced_while_toxcore_refuses_packets(
+        self, pair: ForwardPair, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        node, spacings = pair.client_node, list[float | None]()
+        real = node.brake
+
+        def brake(spacing_s: float | None) -> None:
+            spacings.append(spacing_s)
+            real(spacing_s)
+
+        monkeypatch.setattr(node, "brake", brake)
+        application, target = await pair.joined()
+        pair.network.fake(node).queue_packets = 0
+        await application.send(b"refused")
+        await until(lambda: spacings and spacings[-1] == LONGEST_S)
+        pair.network.fake(node).queue_packets = 50
+        assert await target.receive(7) == b"refused"
+        assert spacings[-1] is None
 
     async def test_many_streams_at_once_keep_apart(self, pair: ForwardPair) -> None:
         port = pair.forward()

@@ -1,5 +1,6 @@
 """The node on a Tox network in memory; what crosses a real one is in tests/netns."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -127,3 +128,46 @@ async def test_bootstrap_nodes_are_asked(network: Network) -> None:
     node = network.node(contacts=[("203.0.113.7", 33445, (443, 3389), b"\x07" * 32)])
     await until(lambda: len(network.bootstrapped(node)) == 3)
     assert {port for _, port, _ in network.bootstrapped(node)} == {33445, 443, 3389}
+
+
+async def rounds() -> None:
+    """Everything that is ready has its turn."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_a_braked_node_takes_no_turn_for_what_comes_in(network: Network) -> None:
+    left, right = network.pair()
+    packets: list[bytes] = []
+    left.on_lossless_id(162, lambda _, packet: packets.append(packet))
+    left.brake(3600)
+    [peer] = right
+    right.send_lossless(peer, b"\xa2packet")
+    await rounds()
+    assert packets == []
+    left.brake(None)
+    await until(lambda: packets == [b"\xa2packet"])
+
+
+async def test_a_braked_node_takes_turns_at_the_spacing_it_was_given(network: Network) -> None:
+    left, _ = network.pair()
+    turns: list[float] = []
+    left.after_turn.append(lambda: turns.append(left.now()))
+    left.brake(0.001)
+    await until(lambda: len(turns) > 3)
+
+
+async def test_a_braked_node_goes_on_while_a_flood_of_others_waits(network: Network) -> None:
+    left, _ = network.pair()
+    turns = 0
+
+    def count() -> None:
+        nonlocal turns
+        turns += 1
+        network.fake(left).receive_pending = turns < 5
+
+    left.after_turn.append(count)
+    left.brake(3600)
+    left.turn()
+    await rounds()
+    assert turns == 5

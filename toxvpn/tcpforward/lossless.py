@@ -13,6 +13,7 @@ from typing import Any
 
 from .._native.results import SendResult
 from ..errors import PeerOfflineError
+from ..tox.brake import Brake
 from ..tox.events import Event as NodeEvent
 from ..tox.events import PeerConnection, PeerRemoved, PeerStatus
 from ..tox.node import Node
@@ -110,15 +111,21 @@ class LosslessRoad:
 
     def block(self, conversation: "Conversation", blocked: bool) -> None:
         """Whether packets of it wait for toxcore to take them."""
-        if blocked:
-            self._blocked.add(conversation)
-        else:
+        if not blocked:
             self._blocked.discard(conversation)
-        self.node.brake(bool(self._blocked))
+        elif conversation not in self._blocked:
+            self._blocked.add(conversation)
+            conversation.brake.engage(conversation.now())
+        self._brake_node()
+
+    def _brake_node(self) -> None:
+        self.node.brake(max((each.brake.spacing_s for each in self._blocked), default=None))
 
     def _retry(self) -> None:
         for conversation in list(self._blocked):
-            conversation.pump()
+            conversation.brake.turned(conversation.pump(), conversation.now())
+        if self._blocked:
+            self._brake_node()
 
 
 class Conversation:
@@ -126,6 +133,7 @@ class Conversation:
 
     def __init__(self, road: LosslessRoad, peer: Peer) -> None:
         self.tunnels = FriendTunnels(road.node.tox.public_key, peer.public_key)
+        self.brake = Brake()
         self._road = road
         self._peer = peer
         self._loop = asyncio.get_running_loop()
@@ -221,9 +229,10 @@ class Conversation:
         if not self._road.node.closed:
             self.pump()
 
-    def pump(self) -> None:
-        """Events to the streams, packets to toxcore until its queue is full, the next timer."""
+    def pump(self) -> int:
+        """Events to the streams, packets to toxcore until it refuses one, the next timer; how many went."""
         node = self._road.node
+        sent = 0
         blocked = False
         self._deliver_events()
         node.tox.cork()
@@ -232,12 +241,14 @@ class Conversation:
                 if node.send_lossless(self._peer, packet) is not SendResult.SENT:
                     blocked = self._peer.online  # else it has just left
                     break
+                sent += 1
                 self.tunnels.packet_sent()
                 self._deliver_events()
         finally:
             node.tox.uncork()
         self._road.block(self, blocked)
         self._set_timer()
+        return sent
 
     def _deliver_events(self) -> None:
         while (event := self.tunnels.next_event()) is not None:

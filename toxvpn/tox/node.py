@@ -29,14 +29,6 @@ log = logging.getLogger("toxvpn.tox")
 TICK_S = 0.25
 """How often bootstrapping, repeated requests and the clock's rate are looked at."""
 
-BRAKED_TURN_S = 0.01
-"""Between turns while toxcore's rate control refuses lossless packets.
-
-It refills its allowance by time, and takes a turn with an empty one for congestion: at a few hundred
-packets per second, turns on every wake-up of the socket keep the rate at 0.13 MB/s for ever.
-Spaced by 5 to 20 ms it grows 1.6 times per second (docs/decisions/0004-braked-turns.md).
-"""
-
 Lossless = Callable[[Peer, bytes], None]
 
 
@@ -65,7 +57,7 @@ class Node:
         self._lossless: dict[int, Lossless] = {}
         self._inbox: deque[Event | tuple[Peer, bytes]] = deque()
         self._dispatching = False
-        self._braked = False
+        self._spacing_s: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._turned_s = 0.0
         self._ticked_s = float("-inf")
@@ -146,9 +138,16 @@ class Node:
     def send_lossless(self, peer: Peer, packet: bytes | bytearray | memoryview) -> SendResult:
         return self.tox.send_lossless(peer.number, packet)
 
-    def brake(self, braked: bool) -> None:
-        """Whether lossless packets wait because toxcore takes no more for now."""
-        self._braked = braked
+    def brake(self, spacing_s: float | None) -> None:
+        """Turns are at least so far apart, whatever comes in, until None is given (brake.py)."""
+        before, self._spacing_s = self._spacing_s, spacing_s
+        if self.closed:
+            return
+        if spacing_s is None and before is not None:
+            self._watch.refresh()
+        elif spacing_s is not None and before is None:
+            self._watch.forget()
+            self._arm(spacing_s)
 
     def when_writable(self, call: Callable[[], None]) -> None:
         """Calls once when toxcore's UDP socket takes data again (`tox.congested` was true)."""
@@ -186,13 +185,13 @@ class Node:
     def _prepare_next(self) -> None:
         if self._turned_s - self._ticked_s >= TICK_S:
             self._tick(self._turned_s)
-        if self._braked:
+        if self.tox.receive_pending:  # also while braked: so much is others' traffic
+            self._loop.call_soon(self.turn)
+        if self._spacing_s is not None:
             self._watch.forget()
-            self._arm(BRAKED_TURN_S)
+            self._arm(self._spacing_s)
             return
         self._watch.refresh()
-        if self.tox.receive_pending:
-            self._loop.call_soon(self.turn)
         if self.tox.congested:
             self._watch.when_writable(self.turn)
         if self._timer is None:
@@ -210,7 +209,7 @@ class Node:
         # socket turns leave the timer alone; it finds out here that one was lately enough
         self._timer = None
         remaining_s = self._turned_s + self._interval_s() - self.now()
-        if remaining_s > 0.001 and not self._braked:
+        if remaining_s > 0.001 and self._spacing_s is None:
             self._arm(remaining_s)
         else:
             self.turn()
