@@ -141,6 +141,7 @@ async def test_a_braked_node_takes_no_turn_for_what_comes_in(network: Network) -
     packets: list[bytes] = []
     left.on_lossless_id(162, lambda _, packet: packets.append(packet))
     left.brake(3600)
+    left.turn()
     [peer] = right
     right.send_lossless(peer, b"\xa2packet")
     await rounds()
