@@ -176,6 +176,25 @@ def test_no_route_is_counted_and_answered(version: int) -> None:
 
 
 @versions
+@pytest.mark.parametrize("many", [1, 20])
+def test_what_the_carrier_sends_never_travels_in_itself(version: int, many: int) -> None:
+    """Of the kernel's own packets; who else uses that port, behind us, is not the carrier."""
+    own, friend = address_pair(version)
+    other = address_pair(version, 4)[1]
+    with MemoryPath(carrier_port=33445) as path:
+        looping = udp_packet(ip_header(version, own, friend), bytes(500 * many), sport=33445)
+        assert path.outbound(*(offloaded(looping, 500) if many > 1 else (looping, None))) == []
+        assert path.drops() == {DropReason.LOOP: 1}
+        assert path.tun.written() == []
+        for packet in (
+            udp_packet(ip_header(version, own, friend), b"x", sport=33446),
+            udp_packet(ip_header(version, other, friend), b"x", sport=33445),
+            tcp_packet(ip_header(version, own, friend), b"x", sport=33445),
+        ):
+            assert len(path.outbound(packet)) == 1
+
+
+@versions
 def test_an_offline_friend_is_counted_and_answered(version: int) -> None:
     packet = udp_packet(header(version), b"hello")
     with MemoryPath() as path:

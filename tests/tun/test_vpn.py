@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import socket
+import struct
 import subprocess
 from collections.abc import Awaitable, Callable
 from ipaddress import IPv4Interface
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 
 from toxvpn._native.options import Options
+from toxvpn._native.packets import DropReason
 from toxvpn._native.toxcore import Tox
 from toxvpn.errors import ConfigError, ToxvpnError
 from toxvpn.testing.fake_nodes import Once, until
@@ -246,6 +249,18 @@ def test_a_failure_after_everything_leaves_nothing_behind(
             machine.vpn()
 
     monkeypatch.setattr(Vpn, "review", fail)
+    on_a_machine(tmp_path, scene)
+
+
+def test_what_tox_itself_sends_never_goes_into_the_network(tmp_path: Path) -> None:
+    async def scene(machine: Machine) -> None:
+        with machine.vpn() as vpn, socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_UDP) as tox:
+            tox.bind((str(vpn.ipv6), 0))
+            port = machine.node.tox.udp_port
+            assert port
+            tox.sendto(struct.pack("!HHHH", port, 9, 8, 1), ("fd74:6f78::9", 0))
+            await until(lambda: vpn.datapath.drops[DropReason.LOOP] == 1)
+
     on_a_machine(tmp_path, scene)
 
 

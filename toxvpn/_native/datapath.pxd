@@ -39,6 +39,7 @@ cdef extern from "path.h" nogil:
         uint8_t packet_id
         size_t frame
         uint16_t mtu
+        uint16_t carrier_port
         c_carrier carrier
     cdef struct c_path "path":
         prefixes routes

@@ -21,7 +21,8 @@ class Datapath:
     `tun_fd` stays the caller's, who closes it after `close()`; it must be non-blocking, without
     tun_pi, and with `vnet_hdr` opened with IFF_VNET_HDR. `udp_offload` says that the kernel takes
     UDP super-packets. `mtu` is the largest IP packet sent to a friend, at most LARGEST_MTU of the
-    format. Everything is denied until allowed. Every method but `close` raises ClosedError once
+    format. `carrier_port` is the UDP port that the carrier sends from: those packets never go to a
+    friend, whatever the routes say. Everything is denied until allowed. Every method but `close` raises ClosedError once
     closed; one that names a friend raises ValueError for what can be no friend number.
     """
 
@@ -36,6 +37,7 @@ class Datapath:
         mtu: int,
         vnet_hdr: bool,
         udp_offload: bool = False,
+        carrier_port: int = 0,
     ) -> None: ...
     def close(self) -> None:
         """Takes no more packets from the carrier. What is not flushed is lost."""

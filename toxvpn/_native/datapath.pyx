@@ -99,6 +99,7 @@ cdef class Datapath:
         int mtu,
         bint vnet_hdr,
         bint udp_offload=False,
+        uint16_t carrier_port=0,
     ):
         if not SMALLEST_MTU <= mtu <= LARGEST_MTU[packet_format]:
             raise ValueError(f"an MTU of {mtu} is not from {SMALLEST_MTU} to {LARGEST_MTU[packet_format]}")
@@ -111,6 +112,7 @@ cdef class Datapath:
         settings.packet_id = packet_format
         settings.frame = FRAME_VPN if packet_format == PacketFormat.VPN else FRAME_STACK
         settings.mtu = mtu
+        settings.carrier_port = carrier_port
         settings.carrier.context = <void *>carrier
         settings.carrier.send = _send
         settings.carrier.flush = _flush

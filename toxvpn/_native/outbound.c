@@ -60,6 +60,16 @@ static size_t outbound_drop(struct path *path, const struct packet *packet, uint
     return 0;
 }
 
+/* A peer's address on the network may get around as one where Tox reaches it. What Tox sends there must not
+ * travel inside what Tox sends there, and so on: that fills the machine within a second. */
+static bool is_carriers_own(const struct path *path, const struct packet *packet) {
+    uint32_t owner;
+    return path->settings.carrier_port != 0 && packet->protocol == PROTOCOL_UDP &&
+           packet->transport + 2U <= packet->length &&
+           load16(packet->ip + packet->transport) == path->settings.carrier_port &&
+           prefixes_lookup(&path->sources, packet->version, packet->source, 0, &owner) && owner == OURSELVES;
+}
+
 static size_t outbound(struct path *path, uint8_t *ip, size_t length, const struct virtio_net_hdr *vnet) {
     struct segmentation plan = {0};
     struct packet *packet = &plan.packet;
@@ -69,6 +79,10 @@ static size_t outbound(struct path *path, uint8_t *ip, size_t length, const stru
         (path->settings.frame == FRAME_STACK && packet->version != 6) ||
         (super && !plan_segments(&plan, vnet))) {
         path_drop(path, OURSELVES, DROP_MALFORMED);
+        return 0;
+    }
+    if (is_carriers_own(path, packet)) {
+        path_drop(path, OURSELVES, DROP_LOOP);
         return 0;
     }
     if (!prefixes_lookup(&path->routes, packet->version, packet->destination, 0, &friend_number))

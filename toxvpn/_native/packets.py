@@ -22,6 +22,7 @@ class DropReason(StrEnum):
     TOO_BIG = "too_big"
     MALFORMED = "malformed"
     DEVICE = "device"  # the TUN refuses to take it: the interface is down or gone
+    LOOP = "loop"  # it is one of Tox's own: a packet that carries packets would carry itself
 
 
 @dataclass(frozen=True, slots=True)

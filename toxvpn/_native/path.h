@@ -28,6 +28,7 @@ enum drop {
     DROP_TOO_BIG,
     DROP_MALFORMED,
     DROP_DEVICE,
+    DROP_LOOP,
     DROP_REASONS,
 };
 
@@ -76,6 +77,7 @@ struct path_settings {
     uint8_t packet_id;
     size_t frame;     /* FRAME_VPN or FRAME_STACK */
     uint16_t mtu;     /* largest packet to a friend that has not said otherwise */
+    uint16_t carrier_port; /* UDP port that the carrier itself sends from; 0: none */
     struct carrier carrier;
 };
 

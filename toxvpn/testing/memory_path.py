@@ -16,11 +16,24 @@ FRIENDS = {3: ("100.64.0.2", "fd74:6f78::2"), 4: ("100.64.0.3", "fd74:6f78::3")}
 class MemoryPath:
     """We have the addresses OWN, and the FRIENDS, who are online, theirs."""
 
-    def __init__(self, *, vnet_hdr: bool = True, udp_offload: bool = True, mtu: int = VPN_MTU) -> None:
+    def __init__(
+        self,
+        *,
+        vnet_hdr: bool = True,
+        udp_offload: bool = True,
+        mtu: int = VPN_MTU,
+        carrier_port: int = 0,
+    ) -> None:
         self.tun = MemoryTun(vnet_hdr=vnet_hdr)
         self.carrier = MemoryCarrier()
         self.datapath = Datapath(
-            self.carrier, self.tun.fd, PacketFormat.VPN, mtu=mtu, vnet_hdr=vnet_hdr, udp_offload=udp_offload
+            self.carrier,
+            self.tun.fd,
+            PacketFormat.VPN,
+            mtu=mtu,
+            vnet_hdr=vnet_hdr,
+            udp_offload=udp_offload,
+            carrier_port=carrier_port,
         )
         for address in OWN:
             self.datapath.add_own_address(ip_network(address))

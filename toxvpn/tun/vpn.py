@@ -78,6 +78,7 @@ class Vpn:
                 mtu=options.mtu,
                 vnet_hdr=self.device.vnet_hdr,
                 udp_offload=bool(self.device.offload & Offload.USO4),
+                carrier_port=node.tox.udp_port,
             )
             undo.callback(self.datapath.close)
             network.set_queue_length(self.device.name, QUEUE_PACKETS)
