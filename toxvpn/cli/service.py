@@ -35,7 +35,7 @@ PLAIN_PATH = re.compile(r"[A-Za-z0-9/._+@-]+")  # others need quoting, and each 
 
 CONFIG = """\
 # What the service does. Check it with `toxvpn config check`, apply it with `systemctl reload toxvpn`.
-# All that can stand here: docs/config.md.
+# All that can stand here: docs/configuration.md.
 
 # let peers reach what this machine can reach
 [server]
