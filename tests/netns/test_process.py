@@ -1,6 +1,7 @@
 """Flags about the process, as a user gives them: the background, another user, a pidfile, a proxy."""
 
 import os
+import re
 import select
 import signal
 import subprocess
@@ -12,7 +13,7 @@ from pwd import getpwnam
 import pytest
 from forwards import ONLINE, TOXVPN, USER, WITH_SECRET, Client, Server, private_directory
 from lab import Host, Lab, apps, wait_until
-from lab.apps import wait_listening
+from lab.apps import listening_ports, wait_listening
 
 ACCOUNT = getpwnam(USER)
 PROXY_PORT = 3128
@@ -205,6 +206,29 @@ def test_a_pair_of_daemons_forwards_and_stops(tox_network: Lab) -> None:
         assert connection.recv(4) == b"word"
     client.end()
     server.end()
+
+
+def test_the_ports_the_id_file_and_the_ping(tox_network: Lab) -> None:
+    there, here = tox_network.host("there"), tox_network.host("here")
+    directory = private_directory(there, "ports")
+    flags = ["-u", "20001:20005", "-t", "3389", "-I", str(directory / "id")]
+    server = Server(tox_network, there, directory, *flags, env=WITH_SECRET)
+    assert server.tox_id, server.said()
+    assert directory.joinpath("id").read_text().strip() == server.tox_id
+    wait_listening(server.process, 3389)
+    bound = {int(line.split()[1].rpartition(":")[2], 16) for line in udp_sockets(server.process.pid)}
+    assert bound & set(range(20001, 20006))
+    ping = here.run(
+        [*TOXVPN, "-b", str(tox_network.nodes_json), "-i", server.tox_id, "-p", "-I", "own.id", "-q"],
+        cwd=here.directory,
+        env=WITH_SECRET,
+        timeout_s=90,
+    )
+    assert re.fullmatch(r"pong from [0-9A-F]{8} via udp in \d+\.\d\d ms\n", ping.stdout)
+    assert len(here.directory.joinpath("own.id").read_text()) == 77
+    server.stop()
+    server = Server(tox_network, there, directory, "-t", "0", "-q", env=WITH_SECRET)
+    assert not listening_ports(server.process.pid) and not server.said()
 
 
 @pytest.mark.parametrize("kind", ["socks5", "http"])

@@ -55,7 +55,7 @@ MESSAGES = {
     "NEW_MALLOC": "libtoxcore could not start: out of memory or of file descriptors",
     "NEW_PORT_ALLOC": "no port could be bound: the one asked for is in use; choose another with -u or -t",
     "NEW_PROXY_BAD_TYPE": "the proxy must be socks5:// or http://",
-    "NEW_PROXY_BAD_HOST": "the proxy's host name is not valid",
+    "NEW_PROXY_BAD_HOST": "the proxy's host name could not be resolved",
     "NEW_PROXY_BAD_PORT": "the proxy's port is not valid",
     "NEW_PROXY_NOT_FOUND": "the proxy's host name could not be resolved",
     "NEW_LOAD_ENCRYPTED": "the savedata is encrypted; toxvpn needs it without a password",
