@@ -46,9 +46,9 @@ alice             100.64.7.2 fd74:6f78::2  direct          0.42 ms 1.2 MB 89 B 3
 bob               fd74:6f78::3             tcp-relay               0 B       0 B
 0000000000000000                           offline, asked          0 B       0 B
 
-LISTEN          TARGET        ROAD    STREAMS
-127.0.0.1:1080  socks5        tuntox  0
-127.0.0.1:8080  localhost:80  fast    2
+LISTEN          TARGET        STREAMS  ROAD
+127.0.0.1:1080  socks5        0        tuntox: --road tuntox
+127.0.0.1:8080  localhost:80  2        fast: both sides have it
 
 ASKED TO COME IN  LAST                  TIMES  REFUSED BECAUSE
 D0D0D0D0D0D0D0D0  2027-01-15T08:01:00Z  2      unknown key

@@ -55,10 +55,10 @@ def show_status(settings: Settings, document: dict[str, Any]) -> None:
     if document["forwards"]:
         click.echo()
         rows = [
-            [each["listen"], each["target"], each["road"], str(each["streams"])]
+            [each["listen"], each["target"], str(each["streams"]), f"{each['road']}: {each['road_reason']}"]
             for each in document["forwards"]
         ]
-        show(("LISTEN", "TARGET", "ROAD", "STREAMS"), rows)
+        show(("LISTEN", "TARGET", "STREAMS", "ROAD"), rows)
     show_pending(settings, document["pending"])
 
 

@@ -74,11 +74,15 @@ class PeerState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForwardState:
-    """One listener of ours, as it was asked for, e.g. `127.0.0.1:8080` to `localhost:80`."""
+    """One listener of ours, as it was asked for, e.g. `127.0.0.1:8080` to `localhost:80`.
+
+    `road` is the one that a new stream would take now, and `why` says why.
+    """
 
     listen: str
     target: str
     road: Literal["fast", "tuntox"]
+    why: str
     streams: int
 
 
@@ -143,6 +147,7 @@ def _forward(forward: ForwardState) -> dict[str, Any]:
         "listen": forward.listen,
         "target": forward.target,
         "road": forward.road,
+        "road_reason": forward.why,
         "streams": forward.streams,
     }
 

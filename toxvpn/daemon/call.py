@@ -12,6 +12,7 @@ from ..errors import PeerOfflineError
 from ..tcpforward import pipe
 from ..tcpforward.client import Client
 from ..tcpforward.forwarding import Forwarding
+from ..tcpforward.roads import Choice
 from ..tox.places import Places, find_places
 from ..wire import invite
 from ..wire.secret import friend_request_message
@@ -32,9 +33,9 @@ class Calling:
     places: Places | None
 
     @property
-    def road(self) -> str:
+    def road(self) -> Choice:
         """What a stream would take now."""
-        return self.forwarding.roads.choice(self.client.peer)[0]
+        return self.forwarding.roads.choice(self.client.peer)
 
     async def ping(self) -> str:
         """A line for a person. Raises PeerOfflineError."""

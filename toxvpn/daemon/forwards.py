@@ -87,15 +87,17 @@ class Forwards:
             await listener.close()
 
     def states(self) -> list[ForwardState]:
-        return [
-            ForwardState(
-                listen=str(listen),
-                target=_target(forward.section),
-                road="fast" if self._roads.choice(forward.client.peer)[0] == "fast" else "tuntox",
-                streams=forward.listener.connections,
-            )
-            for listen, forward in self._forwards.items()
-        ]
+        return [self._state(listen, forward) for listen, forward in self._forwards.items()]
+
+    def _state(self, listen: Listen, forward: Forward) -> ForwardState:
+        road, why = self._roads.choice(forward.client.peer)
+        return ForwardState(
+            listen=str(listen),
+            target=_target(forward.section),
+            road=road,
+            why=why,
+            streams=forward.listener.connections,
+        )
 
     def _client(self, public_key: bytes) -> Client:
         peer = self._node.peer(public_key) or self._node.accept(public_key)

@@ -9,6 +9,7 @@ from ..control.status import ForwardState
 from ..tcpforward import socks
 from ..tcpforward.client import Client
 from ..tcpforward.listen import Listener
+from ..tcpforward.roads import Choice
 from ..tcpforward.spec import Listen, Target
 
 log = logging.getLogger("toxvpn")
@@ -38,14 +39,10 @@ class Listeners:
         for listener, _, _ in self._listeners:
             await listener.close()
 
-    def states(self, road: str) -> list[ForwardState]:
+    def states(self, choice: Choice) -> list[ForwardState]:
+        road, why = choice
         return [
-            ForwardState(
-                listen=listen,
-                target=target,
-                road="fast" if road == "fast" else "tuntox",
-                streams=listener.connections,
-            )
+            ForwardState(listen=listen, target=target, road=road, why=why, streams=listener.connections)
             for listener, listen, target in self._listeners
         ]
 

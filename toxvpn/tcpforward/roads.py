@@ -6,6 +6,7 @@ open stream, and for log and status the road's name and the reason. `--road` pin
 
 import asyncio
 import logging
+from typing import Literal
 
 from ..errors import PeerOfflineError, ToxvpnError
 from ..tox.node import Node
@@ -27,6 +28,9 @@ until then the peer does not know that it is connected, and hears nothing on any
 PATIENCE_S = 1.0
 """A peer's stack answers sooner; then the other road is asked, and has as long again for its answer."""
 BOTH_HAVE_IT = "both sides have it"
+
+Choice = tuple[Literal["fast", "tuntox"], str]
+"""A road, and why that one."""
 
 
 class Roads:
@@ -62,7 +66,7 @@ class Roads:
         self.why_not_fast = reason
         self.settled.set()
 
-    def choice(self, peer: Peer) -> tuple[str, str]:
+    def choice(self, peer: Peer) -> Choice:
         """The road that a stream would take now, and why."""
         reason = self._objection(peer)
         return ("fast", BOTH_HAVE_IT) if reason is None else ("tuntox", reason)

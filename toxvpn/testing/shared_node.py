@@ -15,6 +15,7 @@ from ..daemon.call import Calling
 from ..daemon.share.meeting import Meeting
 from ..daemon.share.node import SharedNode
 from ..daemon.share.retell import Retelling
+from ..tcpforward.roads import Choice
 from ..tox.places import Places
 from ..wire.toxid import ToxId
 from .forward_pair import ForwardPair, in_time
@@ -26,7 +27,7 @@ ID = ToxId(bytes(range(32)), b"\1\2\3\4")
 class FakeCalling:
     """What `daemon.call.calling` makes, as far as the shared node is concerned."""
 
-    road = "tuntox"
+    road: Choice = ("tuntox", "the peer is no toxvpn")
 
     def __init__(self, pair: ForwardPair) -> None:
         self.run = SimpleNamespace(node=pair.client_node, stopping=asyncio.Event())
