@@ -107,6 +107,22 @@ def test_no_place_no_sharing(options: ClientOptions, tmp_path: Path) -> None:
         Meeting(replace(options, directory=tmp_path / "file"))
 
 
+def test_without_proc_no_sharing(options: ClientOptions, monkeypatch: pytest.MonkeyPatch) -> None:
+    def name(*_: object) -> str:
+        raise FileNotFoundError(2, "No such file or directory")
+
+    monkeypatch.setattr(module, "_name", name)
+    with pytest.raises(NotSharedError, match="No such file"):
+        Meeting(options)
+
+
+def test_a_key_that_cannot_be_kept_no_sharing(options: ClientOptions, meeting: Meeting) -> None:
+    (meeting.directory / "key").unlink()
+    (meeting.directory / "key").mkdir()
+    with pytest.raises(NotSharedError):
+        Meeting(options)
+
+
 def test_a_connection(meeting: Meeting, listening: socket.socket) -> None:
     connection = meeting.connect()
     assert connection is not None

@@ -49,7 +49,10 @@ class Meeting:
 
     def __init__(self, options: ClientOptions) -> None:
         self.directory = _private_directory(find_runtime(options.directory) / DIRECTORY_NAME)
-        self.path = self.directory / f"{_name(for_node(options), self._key())}.sock"
+        try:
+            self.path = self.directory / f"{_name(for_node(options), self._key())}.sock"
+        except (OSError, ToxvpnError) as error:
+            raise NotSharedError(f"no name for the socket: {error}") from None
 
     def connect(self) -> socket.socket | None:
         """A connection to the node, if one runs. Raises NotSharedError."""
@@ -87,19 +90,16 @@ class Meeting:
             os.close(descriptor)
 
     def _key(self) -> bytes:
-        """Made by the first who comes."""
+        """Made by the first who comes. Raises ToxvpnError."""
         path = self.directory / KEY_NAME
-        try:
+        key = read_private(path) or b""
+        if len(key) == KEY_BYTES:
+            return key
+        with self.lock():
             key = read_private(path) or b""
-            if len(key) == KEY_BYTES:
-                return key
-            with self.lock():
-                key = read_private(path) or b""
-                if len(key) != KEY_BYTES:
-                    key = os.urandom(KEY_BYTES)
-                    write_atomic(path, key)
-        except ToxvpnError as error:
-            raise NotSharedError(str(error)) from None
+            if len(key) != KEY_BYTES:
+                key = os.urandom(KEY_BYTES)
+                write_atomic(path, key)
         return key
 
 
@@ -122,7 +122,10 @@ def _private_directory(directory: Path) -> Path:
 
 
 def _name(options: ClientOptions, key: bytes) -> str:
-    """Alike only for commands of the same version, in the same network, that want the same node."""
+    """Alike only for commands of the same version, in the same network, that want the same node.
+
+    Raises OSError where there is no /proc.
+    """
     network = Path("/proc/self/ns/net").stat()
     switches = sorted(item for item in os.environ.items() if item[0].startswith("TOXVPN_"))
     wanted = [(each.name, getattr(options, each.name)) for each in fields(options)]
