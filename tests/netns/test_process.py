@@ -176,6 +176,22 @@ def test_the_vpn_keeps_the_one_right_that_it_needs(alone: Daemon) -> None:
     assert "toxvpn0" not in alone.host.run(["ip", "-br", "link"]).stdout
 
 
+@pytest.mark.parametrize(
+    ("config", "rights"),
+    [
+        ("[server]\n", 0),
+        ("[vpn]\n", NET_ADMIN),
+        ('[[forwards]]\npeer = "p"\nlisten = "80"\ntarget = "localhost:80"\n', NET_BIND_SERVICE),
+    ],
+)
+def test_a_run_keeps_what_its_configuration_needs(alone: Daemon, config: str, rights: int) -> None:
+    path = alone.host.directory / "config.toml"
+    path.write_text(f'[peers.p]\nid = "{"0" * 76}"\n{config}')
+    alone.start("-C", str(alone.directory), "-U", USER, "--config", str(path), verb=("run",))
+    assert int(alone.status["CapEff"], 16) == rights
+    alone.end()
+
+
 def test_a_client_may_listen_on_a_low_port_as_an_ordinary_user(alone: Daemon) -> None:
     alone.start("-i", "0" * 76, "-L80:localhost:80", "-U", USER)
     assert int(alone.status["CapEff"], 16) == NET_BIND_SERVICE

@@ -54,8 +54,13 @@ def run_up(options: UpOptions) -> int:
 
 def run_whole(options: RunOptions) -> int:
     """`toxvpn run`, until a signal or `toxvpn down`; the exit code. Raises ToxvpnError."""
+    from ..merge import read
     from .privileges import Capability
     from .run import run
     from .whole import whole
 
-    return run(whole, options, {Capability.NET_ADMIN, Capability.NET_BIND_SERVICE})
+    config = read(options)
+    keep = {Capability.NET_ADMIN} if config.vpn is not None else set()
+    if any(forward.listen.port < FIRST_FREE_PORT for forward in config.forwards):
+        keep.add(Capability.NET_BIND_SERVICE)
+    return run(whole, options, keep)
