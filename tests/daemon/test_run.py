@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import signal
 
 import pytest
@@ -28,6 +29,23 @@ async def for_ever() -> None:
 def test_work_that_ends_is_success() -> None:
     async def work(options: ServerOptions) -> None:
         assert options == OPTIONS
+
+    assert run(work, OPTIONS) == 0
+
+
+@pytest.mark.parametrize(
+    ("before", "allowed"), [((1024, 4096), 4096), ((1024, 1 << 20), 65_536), ((1 << 18, 1 << 20), 1 << 18)]
+)
+def test_there_are_descriptors_for_many_streams(
+    before: tuple[int, int], allowed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as the hard limit allows, and never fewer than there were."""
+    limits = {resource.RLIMIT_NOFILE: before}
+    monkeypatch.setattr(resource, "getrlimit", limits.get)
+    monkeypatch.setattr(resource, "setrlimit", limits.__setitem__)
+
+    async def work(options: ServerOptions) -> None:
+        assert limits == {resource.RLIMIT_NOFILE: (allowed, before[1])}
 
     assert run(work, OPTIONS) == 0
 

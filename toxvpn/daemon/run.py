@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import resource
 import signal
 from collections.abc import Callable, Collection, Coroutine
 from typing import Any, TypeVar
@@ -21,6 +22,8 @@ from .pidfile import PidFile
 from .privileges import Capability, become, find_account, hand_over
 
 log = logging.getLogger("toxvpn")
+
+DESCRIPTORS = 65_536
 
 O = TypeVar("O", bound=NodeOptions)  # noqa: E741
 Work = Callable[[O], Coroutine[Any, Any, None]]
@@ -43,6 +46,7 @@ def run(work: Work[O], options: O, keep: Collection[Capability] = ()) -> int:
                 if options.keeps_state:
                     hand_over(account, options.directory)
                 become(account, keep)
+            allow_descriptors()
             netio.harden()  # keys are in this memory: no core dumps, no tracing by others
             return asyncio.run(_until_signal(work, options, ready))
 
@@ -55,6 +59,12 @@ def run(work: Work[O], options: O, keep: Collection[Capability] = ()) -> int:
     finally:
         if pid_file is not None and os.getpid() == before:
             pid_file.leave()
+
+
+def allow_descriptors() -> None:
+    """A stream takes two: the usual soft limit of 1024, which is for programs with select(2), allows 500."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, DESCRIPTORS)), hard))
 
 
 async def _until_signal(work: Work[O], options: O, ready: Callable[[], None]) -> int:
