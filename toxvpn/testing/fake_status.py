@@ -73,7 +73,9 @@ def busy() -> FakeStatus:
         ),
     ]
     source.forward_states = [
-        ForwardState(listen="127.0.0.1:8080", target="localhost:80", road="fast", why="both sides have it", streams=2),
+        ForwardState(
+            listen="127.0.0.1:8080", target="localhost:80", road="fast", why="both sides have it", streams=2
+        ),
         ForwardState(listen="127.0.0.1:1080", target="socks5", road="tuntox", why="--road tuntox", streams=0),
     ]
     source.requests = [PendingRequest(DAVE, NOW, NOW + 60, 2, "unknown key")]
