@@ -313,18 +313,27 @@ async def test_another_user_who_can_connect_is_refused(
     assert f"user {NOBODY} was refused" in caplog.text
 
 
+async def serve_until_killed(ready: int) -> None:
+    """In the working directory; says so to `ready`."""
+    await ControlServer(Path()).start()
+    os.write(ready, b"ready\n")
+    await asyncio.Event().wait()
+
+
 @needs_root
 def test_root_may_control_another_users_daemon(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
     receive, send = os.pipe()
     child = fork()
-    if child == 0:
-        os.dup2(send, 1)
-        os.chdir(tmp_path)
-        os.setgroups([])
-        os.setgid(NOBODY)
-        os.setuid(NOBODY)
-        os.execv(sys.executable, [sys.executable, "-c", KILLED, "."])
+    if child == 0:  # without exec: another user may not reach the interpreter
+        try:
+            os.chdir(tmp_path)
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+            asyncio.run(serve_until_killed(send))
+        finally:
+            os._exit(1)
     os.close(send)
     try:
         with os.fdopen(receive) as pipe:

@@ -149,7 +149,9 @@ if child == 0:
     if sys.argv[1] == "leave":
         os._exit(os.waitstatus_to_exitcode(os.wait()[1]))
     os._exit(10 * before + has_terminal())
-os.read(terminal, 1)
+said = b""
+while 10 not in said:
+    said += os.read(terminal, 100)
 if sys.argv[1] == "close":
     os.close(terminal)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))

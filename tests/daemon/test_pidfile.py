@@ -148,5 +148,6 @@ def test_a_place_that_is_not_ours() -> None:
             PidFile(Path("/etc/toxvpn-test.pid"))
         except NoPermissionError as error:
             os._exit(42 if "cannot write /etc/toxvpn-test.pid: Permission denied" in str(error) else 43)
-        os._exit(44)
+        finally:
+            os._exit(44)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 42
