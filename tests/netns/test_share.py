@@ -7,8 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from pwd import getpwnam
 
@@ -30,10 +30,12 @@ class Scene:
     server: Server
     sshd: apps.Sshd
     home: Path  # the user's, on the laptop
+    key: Path
+    env_secret: Mapping[str, str]
 
     @property
     def env(self) -> dict[str, str]:
-        return {**WITH_SECRET, "XDG_RUNTIME_DIR": str(self.home), "XDG_DATA_HOME": str(self.home)}
+        return {**self.env_secret, "XDG_RUNTIME_DIR": str(self.home), "XDG_DATA_HOME": str(self.home)}
 
     @property
     def sockets(self) -> list[Path]:
@@ -56,7 +58,7 @@ class Scene:
     @property
     def key_options(self) -> list[str]:
         known = [f"-oUserKnownHostsFile={self.home}/known_hosts", "-oStrictHostKeyChecking=accept-new"]
-        return ["-i", str(self.home / "key"), *known]
+        return ["-i", str(self.key), *known]
 
     def ssh(self, destination: str, *words: str) -> str:
         """What the command said."""
@@ -79,6 +81,9 @@ class Scene:
 
     @property
     def node(self) -> int:
+        """The only one; the first test that asks starts it."""
+        if not self.nodes():
+            self.echoes()
         (pid,) = self.nodes()
         return pid
 
@@ -96,7 +101,7 @@ def scene(_shared_network: Lab) -> Iterator[Scene]:
     key.write_bytes(sshd.client_key.read_bytes())
     key.chmod(0o600)
     os.chown(key, getpwnam(USER).pw_uid, getpwnam(USER).pw_gid)
-    yield Scene(lab, hosts[1], server, sshd, home)
+    yield Scene(lab, hosts[1], server, sshd, home, key, WITH_SECRET)
     for host in hosts:
         lab.remove(host)
 
@@ -275,3 +280,15 @@ def test_two_commands_may_have_one_kept_identity(scene: Scene) -> None:
     assert scene.run(scene.argv("-C", str(kept), "down")).returncode == 0
     wait_until(lambda: not scene.nodes(), "the end of the node", ENDING_S)
     scene.echoes("-C", str(kept))
+
+
+def test_an_invite_lets_this_machine_in_for_good(scene: Scene) -> None:
+    """Without a secret: it is the kept identity that the server knows from then on."""
+    directory = scene.lab.hosts["sharing"].directory / "toxvpn"
+    invite = [*TOXVPN, "-C", str(directory), "invite", "--no-qr"]
+    token = scene.lab.hosts["sharing"].run(invite, user=USER).stdout.strip()
+    guest = replace(scene, home=private_directory(scene.laptop, "guest"), env_secret={})
+    assert guest.ssh(token, "echo", "here") == "here\n"
+    assert guest.run(guest.argv("down")).returncode == 0
+    assert guest.run(guest.argv("peer", "name", scene.server.tox_id[:8], "box")).returncode == 0
+    assert guest.ssh("box", "echo", "again") == "again\n"
