@@ -147,7 +147,7 @@ def test_a_kill_is_survived_by_the_other_side_and_undone_by_the_next_start(pair:
     pair.alice.stop(signal.SIGKILL)
     pair.alice.start("--peer", pair.bob.tox_id)
     pair.alice.wait()
-    assert wait_until(lambda: pair.bob.host.ping(pair.alice.ipv4), "answer from the one killed", CONNECTING_S)
+    assert pair.bob.reaches(pair.alice.ipv4)
     assert pair.bob.up.process.poll() is None
     assert pair.alice.stop() == 0
     assert network_of(pair.alice.host) == pair.before[0]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from lab import Host, Lab, wait_until
-from vpns import CONNECTING_S, Machine
+from vpns import CONNECTING_S, Machine, ipv4_only
 
 PROGRAM = Path(__file__).with_name("cpp_peer.py")
 CHOSEN = "10.203.0.2"
@@ -29,14 +29,14 @@ class Pair:
 @pytest.fixture(scope="module")
 def pair(_shared_network: Lab) -> Iterator[Pair]:
     lab = _shared_network
-    hosts = lab.host("ours"), lab.host("theirs")
+    hosts = [ipv4_only(lab.host(name)) for name in ("ours", "theirs")]
     ours = Machine(lab, hosts[0])
     argv = [sys.executable, str(PROGRAM), str(lab.nodes_json), CHOSEN, ours.tox_id]
     process = hosts[1].popen(argv, stdout=subprocess.PIPE)
     assert process.stdout
     their_id = process.stdout.readline().decode().strip()
     ours.start("--peer", their_id)
-    ours.wait()
+    ours.wait("--direct")
     yield Pair(ours, hosts[1], their_id)
     for host in hosts:
         lab.remove(host)
@@ -48,7 +48,7 @@ def test_its_address_is_the_one_it_states(pair: Pair) -> None:
 
 
 def test_each_reaches_the_other(pair: Pair) -> None:
-    assert len(pair.ours.host.ping(CHOSEN, count=3)) == 3
+    assert pair.ours.reaches(CHOSEN)
     own = pair.ours.ipv4
     assert wait_until(lambda: pair.theirs.ping(own), "an answer to the C++ peer", CONNECTING_S)
 
@@ -85,4 +85,4 @@ def test_ipv6_to_it_is_not_sent_astray(pair: Pair) -> None:
     """It cannot take any; nothing else may come of it."""
     peer = pair.ours.sees(bytes.fromhex(pair.their_id[:64]))
     assert not pair.ours.host.ping(peer["ipv6"], timeout_s=0.2)
-    assert pair.ours.host.ping(CHOSEN)
+    assert pair.ours.reaches(CHOSEN)

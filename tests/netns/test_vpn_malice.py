@@ -15,7 +15,7 @@ from lab import Lab, wait_until
 from puppets import Puppet, framed
 from scapy.layers.inet import ICMP, IP, UDP
 from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6
-from vpns import INTERFACE, Machine
+from vpns import INTERFACE, Machine, ipv4_only
 
 from toxvpn.wire.addressing import ipv4_candidates, overlay_ipv6
 from toxvpn.wire.status import Status, ToxvpnStatus, encode
@@ -93,7 +93,7 @@ def ours(ip4: str | None, **fields: Any) -> bytes:
 @pytest.fixture(scope="module")
 def _scene(_shared_network: Lab) -> Iterator[Scene]:
     lab = _shared_network
-    hosts = [lab.host(name) for name in ("alice", "mallory", "bob")]
+    hosts = [ipv4_only(lab.host(name)) for name in ("alice", "mallory", "bob")]
     alice = Machine(lab, hosts[0])
     mallory, bob = (Puppet(lab, host) for host in hosts[1:])
     alice.start("--peer", mallory.tox_id, "--peer", bob.tox_id)
@@ -101,6 +101,7 @@ def _scene(_shared_network: Lab) -> Iterator[Scene]:
         puppet.befriend(alice.tox_id)
     for puppet in (mallory, bob):
         puppet.wait_online()
+    alice.wait("--direct")
     yield Scene(alice, mallory, bob)
     for host in hosts:
         lab.remove(host)

@@ -1,9 +1,11 @@
 """Machines of the lab on a VPN: `toxvpn up` as a user runs it there, and what can be asked of it."""
 
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from forwards import Running
@@ -102,12 +104,35 @@ class Machine:
         own = self.status()["self"]
         return own["ipv4"], own["ipv6"]
 
+    def reaches(self, *addresses: str) -> bool:
+        """Whether each answers a ping, sooner or later: a path that changes may cost the first ones."""
+        for address in addresses:
+            ping = partial(self.host.ping, address, timeout_s=0.5)
+            wait_until(ping, f"answer from {address} to {self.host.name}")
+        return True
+
     def until(self, condition: Callable[[], object], what: str, timeout_s: float = 10.0) -> None:
         """Waits for a state; on failure the log is part of the message."""
         try:
             wait_until(condition, what, timeout_s, poll_s=0.05)
         except LabError as error:
             raise LabError(f"{error}; {self.host.name} said:\n{self.log}") from None
+
+
+class Talk:
+    """A ping from a host to an address that goes on until it is asked what was lost."""
+
+    def __init__(self, sender: Host, address: str) -> None:
+        argv = ["ping", "-n", "-i", "0.02", address]
+        self._process = sender.popen(argv, stdout=subprocess.PIPE)
+
+    def lost(self) -> list[int]:
+        """The numbers of the pings without an answer, of those before the last answered one."""
+        self._process.send_signal(signal.SIGINT)
+        said = self._process.communicate(timeout=10)[0].decode()
+        answered = [int(number) for number in re.findall(r"icmp_seq=(\d+) ttl", said)]
+        assert len(answered) > 50, said
+        return sorted(set(range(1, max(answered))) - set(answered))
 
 
 def network_of(host: Host) -> dict[str, str]:
@@ -123,3 +148,14 @@ def connected(*machines: Machine, arguments: Mapping[str, tuple[str, ...]] | Non
         machine.start(*peers, *(arguments or {}).get(machine.host.name, ()))
     for machine in machines:
         machine.wait()
+
+
+def ipv4_only(host: Host) -> Host:
+    """Takes the host's way into the IPv6 internet away.
+
+    With both, toxcore changes to IPv6 some seconds after it has connected over IPv4, one end before the
+    other, which loses a few packets: no place to see that nothing else does.
+    """
+    host.run(["ip", "-6", "route", "del", "default"])
+    host.run(["ip", "-6", "addr", "flush", "dev", host.interface, "scope", "global"])
+    return host

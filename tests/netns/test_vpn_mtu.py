@@ -1,0 +1,89 @@
+"""Two machines that differ: one takes smaller packets and has chosen its address."""
+
+import hashlib
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from lab import Lab
+from vpns import CONNECTING_S, INTERFACE, Machine, connected, ipv4_only
+
+CHOSEN = "10.203.0.9"
+WIDE, NARROW = 1368, 1280
+BOTH = pytest.mark.parametrize("family", [0, 1], ids=["IPv4", "IPv6"])
+HEADERS = (20 + 8, 40 + 8)  # before what a ping carries
+NOISE = os.urandom(10_000_000)
+
+
+@dataclass(frozen=True)
+class Pair:
+    wide: Machine
+    narrow: Machine
+
+
+@pytest.fixture(scope="module")
+def pair(_shared_network: Lab) -> Iterator[Pair]:
+    lab = _shared_network
+    hosts = [ipv4_only(lab.host(name)) for name in ("wide", "narrow")]
+    both = [Machine(lab, host) for host in hosts]
+    connected(*both, arguments={"narrow": ("--mtu", str(NARROW), "--address", CHOSEN)})
+    both[0].wait("--direct")
+    yield Pair(*both)
+    for host in hosts:
+        lab.remove(host)
+
+
+def test_a_chosen_address_is_known_to_the_other(pair: Pair) -> None:
+    assert pair.narrow.ipv4 == CHOSEN
+    assert pair.wide.sees(pair.narrow.public_key)["ipv4"] == CHOSEN
+
+
+def test_the_device_has_the_mtu_that_was_asked_for(pair: Pair) -> None:
+    for machine, mtu in ((pair.wide, WIDE), (pair.narrow, NARROW)):
+        assert f"mtu {mtu} " in machine.host.run(["ip", "link", "show", INTERFACE]).stdout
+
+
+@BOTH
+def test_a_packet_too_big_for_the_other_is_answered(pair: Pair, family: int) -> None:
+    before = pair.wide.sees(pair.narrow.public_key)["drops"].get("too_big", 0)
+    largest = NARROW - HEADERS[family]
+    ping = ["ping", "-c", "1", "-W", "2", "-M", "do", pair.narrow.addresses[family], "-s"]
+    assert "1 received" in pair.wide.host.run([*ping, str(largest)]).stdout
+    said = pair.wide.host.run([*ping, str(largest + 1)], check=False)
+    assert f"mtu = {NARROW}" in said.stdout or f"mtu={NARROW}" in said.stdout, said
+    assert pair.wide.sees(pair.narrow.public_key)["drops"]["too_big"] == before + 1
+
+
+@BOTH
+@pytest.mark.parametrize("to_the_narrow", [True, False], ids=["to the narrow one", "from it"])
+def test_tcp_agrees_on_segments_that_fit(pair: Pair, family: int, to_the_narrow: bool) -> None:
+    machines = [pair.wide, pair.narrow] if to_the_narrow else [pair.narrow, pair.wide]
+    sender, receiver = machines
+
+    def too_big() -> int:
+        return int(sender.sees(receiver.public_key)["drops"].get("too_big", 0))
+
+    before = too_big()
+    received = hashlib.sha256()
+
+    def receive() -> None:
+        with listener.accept()[0] as sock:
+            while data := sock.recv(1 << 20):
+                received.update(data)
+
+    with receiver.host.call(socket.create_server, ("::", 7), family=socket.AF_INET6, dualstack_ipv6=True) as (
+        listener
+    ):
+        thread = threading.Thread(target=receive)
+        thread.start()
+        with sender.host.connect(receiver.addresses[family], 7) as sock:
+            sock.settimeout(CONNECTING_S)
+            mss = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
+            assert mss <= NARROW - HEADERS[family] - 12 + 8
+            sock.sendall(NOISE)
+        thread.join(CONNECTING_S)
+    assert received.digest() == hashlib.sha256(NOISE).digest()
+    assert too_big() == before
