@@ -22,8 +22,9 @@ class Datapath:
     tun_pi, and with `vnet_hdr` opened with IFF_VNET_HDR. `udp_offload` says that the kernel takes
     UDP super-packets. `mtu` is the largest IP packet sent to a friend, at most LARGEST_MTU of the
     format. `carrier_port` is the UDP port that the carrier sends from: those packets never go to a
-    friend, whatever the routes say. Everything is denied until allowed. Every method but `close` raises ClosedError once
-    closed; one that names a friend raises ValueError for what can be no friend number.
+    friend, whatever the routes say. Everything is denied until allowed. Every method but `close`
+    raises ClosedError once closed; one that names a friend raises ValueError for what can be no
+    friend number.
     """
 
     packet_format: PacketFormat
