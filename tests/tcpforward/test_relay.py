@@ -6,17 +6,19 @@ import random
 import signal
 import socket
 import struct
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from toxvpn.tcpforward.ends import SocketEnd, StdioEnd
+from toxvpn.tcpforward.ends import UNSENT_BYTES, SocketEnd, StdioEnd
 from toxvpn.tcpforward.relay import MAX_CHUNK_BYTES, TURN_BYTES, TURN_STEPS, Relay, RelayResult
 from toxvpn.tcpforward.road import Ending
 from toxvpn.testing.netns import fork
 
+SIOCOUTQNSD = 0x894B  # linux/sockios.h
 SocketPair = tuple[socket.socket, socket.socket]
 MakePair = Callable[[], SocketPair]
 BULK = random.Random(1).randbytes(1_000_003) * 8
@@ -253,6 +255,8 @@ async def test_what_an_end_does_not_take_is_held_within_bounds(relay: Relay, tcp
     await fill(joined.client)
     pump = relay._readers[joined.ends[0].read_fd]
     assert 0 < len(pump.held) <= MAX_CHUNK_BYTES
+    unsent = int.from_bytes(fcntl.ioctl(joined.ends[1].write_fd, SIOCOUTQNSD, bytes(4)), sys.byteorder)
+    assert 0 < unsent <= UNSENT_BYTES + MAX_CHUNK_BYTES, "the kernel is not made to hold megabytes"
     joined.result.cancel()
     await expect_reset(joined.server)
 

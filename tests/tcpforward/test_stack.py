@@ -139,6 +139,12 @@ async def test_a_stack_that_does_not_answer_any_more_is_noticed(
     await stacks.close()
 
 
+async def test_the_queue_holds_packets_of_many_streams(stack: Stack) -> None:
+    show = ["nsenter", "-t", str(stack._helper.pid), "-n", "ip", "link", "show", stack.tun.name]
+    done = await asyncio.to_thread(subprocess.run, show, stdout=subprocess.PIPE, check=True)
+    assert b"qlen 10000" in done.stdout
+
+
 async def test_the_host_is_left_alone() -> None:
     def host() -> list[object]:
         names = (

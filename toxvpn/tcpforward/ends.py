@@ -16,6 +16,9 @@ from typing import Protocol
 
 from ..errors import LinkError
 
+TCP_NOTSENT_LOWAT = 25  # linux/tcp.h
+UNSENT_BYTES = 256 * 1024
+"""For a reader that stalls, the kernel keeps about so much instead of several MB; it costs no throughput."""
 _RESET = struct.pack("ii", 1, 0)  # struct linger: close() drops what is unsent and sends RST
 _ORDERLY = struct.pack("ii", 0, 0)
 
@@ -42,6 +45,7 @@ class SocketEnd:
         self._is_tcp = sock.family in (socket.AF_INET, socket.AF_INET6)
         if self._is_tcp:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            sock.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT_BYTES)
         self.read_fd = self.write_fd = sock.fileno()
 
     def finish(self) -> None:

@@ -35,6 +35,7 @@ PR_SET_NAME = 15
 SYSCTL_FOLDER = Path("/proc/sys")
 LOOPBACK_INDEX = 1
 MIB = 1 << 20
+QUEUE_PACKETS = 10_000  # TCP bounds what each of its streams has in it; the usual 500 overflow with 200
 BACKLOG = 4096  # as net.core.somaxconn, which caps it
 REQUEST_BYTES = 1024
 # A peer that is there but whose stack is not is noticed within two minutes: by an idle stream after
@@ -156,7 +157,7 @@ def configure(interface: str, address: str, prefix: str, mtu: int) -> None:
         try:
             index = route.link_lookup(ifname=interface)[0]
             route.link("set", index=LOOPBACK_INDEX, state="up")
-            route.link("set", index=index, mtu=mtu, state="up")
+            route.link("set", index=index, mtu=mtu, txqlen=QUEUE_PACKETS, state="up")
             # without duplicate address detection: else the kernel lets nobody bind to it for a moment
             route.addr("add", index=index, address=address, prefixlen=128, flags=IFA_F_NODAD)
             route.route("add", dst=prefix, oif=index)
