@@ -2,6 +2,7 @@
 
 import os
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -122,6 +123,21 @@ def test_one_capability_is_enough(machine: Machine) -> None:
     assert INTERFACE in network_of(machine.host)["addr"]
     assert capable.stop() == 0
     assert network_of(machine.host) == before
+
+
+def test_a_terminal_shows_what_is_waited_for(machine: Machine) -> None:
+    absent = Machine(machine.lab, machine.host, "absent")
+    screen, stderr = os.openpty()
+    process = machine.host.popen(machine.argv("up", "--peer", absent.tox_id), stderr=stderr)
+    os.close(stderr)
+    seen = b""
+    for words in (b"asking the bootstrap nodes", f"looking for {absent.tox_id[:8]} ".encode()):
+        while words not in seen:
+            assert select.select([screen], [], [], STARTING_S)[0], seen
+            seen += os.read(screen, 4096)
+    machine.toxvpn("down")
+    process.wait(STARTING_S)
+    os.close(screen)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

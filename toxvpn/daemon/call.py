@@ -18,6 +18,7 @@ from ..wire import invite
 from ..wire.secret import friend_request_message
 from .base import Base, base
 from .listeners import Listeners
+from .progress import progress
 
 PING_S = 60.0
 """How long `-p` waits for the peer: connecting takes 3 to 10 s, a slow network more."""
@@ -113,6 +114,8 @@ async def _forward(options: ClientOptions, made: Calling) -> None:
             made.run.node.start()
             listeners.start()
             made.run.life.ready()
-            await made.run.stopping.wait()
+            peer = made.client.peer
+            with progress(made.run.node, lambda: {peer.public_key: peer.short}):
+                await made.run.stopping.wait()
     finally:
         await listeners.close()

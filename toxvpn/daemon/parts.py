@@ -72,6 +72,10 @@ class Parts:
             self.vpn.review()
         return [*changes(old, new), *needs_restart(self._started, config)]
 
+    def wanted(self) -> dict[bytes, str]:
+        """The peers that are to be there, by what a person calls them."""
+        return {public_key: peer.short for public_key, peer in self.roster.peers().items()}
+
     def _peers(self, now: InForce | None = None) -> list[ConfiguredPeer]:
         return [*(now or self.now).policy.peers.values(), *self._run_peers]
 

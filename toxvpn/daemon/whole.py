@@ -15,6 +15,7 @@ from ..tox.places import find_places
 from .base import base
 from .control import Source, controlled
 from .parts import Parts
+from .progress import progress
 from .tell import tell_network, tell_server
 
 log = logging.getLogger("toxvpn")
@@ -43,7 +44,8 @@ async def whole(options: Staying) -> None:
             if parts.vpn is not None:
                 tell_network(parts.vpn)
             run.life.ready()
-            await run.life.ended()
+            with progress(run.node, parts.wanted):
+                await run.life.ended()
 
 
 def has_files(options: Staying) -> bool:
