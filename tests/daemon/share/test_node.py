@@ -73,6 +73,16 @@ class TestIdle:
             assert not running.ended.done()
         await in_time(running.ended)
 
+    async def test_who_only_looks_does_not_keep_it(
+        self, running: Running, meeting: Meeting, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(node, "LINGER_S", 600.0)
+        before = running.node._idle_since_s
+        with connected(meeting):
+            await until(lambda: not running.node.idle)
+        await until(lambda: running.node.idle)
+        assert running.node._idle_since_s == before
+
     async def test_who_starts_one_meanwhile_is_waited_for(self, running: Running, meeting: Meeting) -> None:
         with meeting.lock():
             await asyncio.sleep(3 * node.LINGER_S)

@@ -54,6 +54,19 @@ def test_one_that_was_killed_is_replaced(
     connection.close()
 
 
+def test_what_killed_ones_left_is_removed(
+    options: ClientOptions, meeting: Meeting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = [Meeting(replace(options, tcp_port=port)) for port in (1, 2)]
+    others[0].listen().close()
+    kept: list[socket.socket] = []
+    monkeypatch.setattr(start, "start", lambda _, listener, __: kept.append(listener.dup()))
+    with others[1].listen():
+        start.connect_or_start(meeting, options).close()
+        assert set(meeting.directory.glob("*.sock")) == {others[1].path, meeting.path}
+    kept.pop().close()
+
+
 def test_one_that_does_not_start(
     options: ClientOptions, meeting: Meeting, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,6 +24,7 @@ from ...tox.places import find_runtime, make
 from .messages import KIND, PROTOCOL
 
 DIRECTORY_NAME = "shared"
+SUFFIX = ".sock"
 KEY_NAME = "key"
 LOCK_NAME = "lock"
 KEY_BYTES = 32
@@ -50,7 +51,7 @@ class Meeting:
     def __init__(self, options: ClientOptions) -> None:
         self.directory = _private_directory(find_runtime(options.directory) / DIRECTORY_NAME)
         try:
-            self.path = self.directory / f"{_name(for_node(options), self._key())}.sock"
+            self.path = self.directory / f"{_name(for_node(options), self._key())}{SUFFIX}"
         except (OSError, ToxvpnError) as error:
             raise NotSharedError(f"no name for the socket: {error}") from None
 
@@ -76,6 +77,16 @@ class Meeting:
             raise NotSharedError(f"no socket {self.path}: {error.strerror or error}") from None
         listener.listen(BACKLOG)
         return listener
+
+    def sweep(self) -> None:
+        """Removes the sockets of nodes that were killed; the lock is held."""
+        for path in self.directory.glob(f"*{SUFFIX}"):
+            try:
+                socketfile.connect_to(path, ANSWER_S, KIND).close()
+            except ConnectionRefusedError:
+                path.unlink(missing_ok=True)
+            except OSError:  # it is busy
+                continue
 
     @contextlib.contextmanager
     def lock(self, *, wait: bool = True) -> Iterator[bool]:

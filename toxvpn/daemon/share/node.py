@@ -122,7 +122,8 @@ class SharedNode:
             await session.run()
         finally:
             self.sessions.discard(session)
-            self._idle_since_s = self._loop.time()
+            if session.understood:
+                self._idle_since_s = self._loop.time()
             self._plan_end()
 
     # -- the end

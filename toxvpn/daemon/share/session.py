@@ -60,6 +60,11 @@ class Session:
             self._retelling.discard(self)
             messages.close(self._descriptors)
 
+    @property
+    def understood(self) -> bool:
+        """Whether it was a command, not one that looks who is there."""
+        return self.level != QUIET
+
     def mention(self, message: Message) -> None:
         with contextlib.suppress(OSError):  # it does not listen, or has gone
             messages.send(self.connection, message)

@@ -28,6 +28,7 @@ def connect_or_start(meeting: Meeting, options: ClientOptions) -> socket.socket:
     with meeting.lock():
         if (connection := meeting.connect()) is not None:
             return connection
+        meeting.sweep()
         with meeting.listen() as listener:
             start(meeting, listener, options)
         connection = meeting.connect()
