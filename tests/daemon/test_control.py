@@ -1,0 +1,128 @@
+"""What the control socket of a run tells of it: the states as its parts have them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from toxvpn._native.packets import Counters, DropReason
+from toxvpn.config import ServerOptions
+from toxvpn.control.client import call
+from toxvpn.daemon.base import Base, base
+from toxvpn.daemon.control import Source, controlled
+from toxvpn.errors import PeerOfflineError, PeerRefusedError, ToxvpnError
+from toxvpn.tcpforward.lossless import LosslessRoad
+from toxvpn.testing.fake_nodes import until
+from toxvpn.testing.fake_tox import FakeNetwork, FakeTox
+from toxvpn.tox.friends import Authority
+from toxvpn.tun.router import Member
+from toxvpn.tun.vpn import Vpn
+from toxvpn.wire.addressing import overlay_ipv6
+
+NO_DROPS = dict.fromkeys(DropReason, 0)
+
+
+class FakeVpn:
+    """One with a single member."""
+
+    def __init__(self, member: Member, counters: Counters) -> None:
+        key = member.peer.public_key
+        self.ipv6: IPv6Address | None = IPv6Address("fd74:6f78::1")
+        self.device = SimpleNamespace(name="tox0")
+        self.datapath = SimpleNamespace(drops=NO_DROPS | {DropReason.NO_ROUTE: 3})
+        self.router = SimpleNamespace(
+            own_ipv4=IPv4Address("100.64.0.1"),
+            member=lambda public_key: member if public_key == key else None,
+            counters=lambda public_key: counters if public_key == key else None,
+        )
+
+
+@pytest.fixture
+async def run(nodes_file: Path, network: FakeNetwork, tmp_path: Path) -> AsyncIterator[Base]:
+    async with base(ServerOptions(nodes_file=nodes_file), tmp_path / "own") as made:
+        made.node.start()
+        yield made
+
+
+async def ask(directory: Path, do: str, **arguments: Any) -> Any:
+    return await asyncio.to_thread(lambda: call(directory, do, **arguments))
+
+
+async def test_of_a_server(run: Base, network: FakeNetwork) -> None:
+    other = FakeTox(network)
+    peer = run.node.accept(other.public_key)
+    source = Source(run, "server", run.roster(Authority()))
+    own = source.self_state()
+    assert (own.mode, own.ipv4, own.interface, own.drops) == ("server", None, None, {})
+    [state] = source.peers()
+    assert (state.public_key, state.ipv4, state.ipv6) == (
+        peer.public_key, None, overlay_ipv6(peer.public_key),
+    )  # fmt: skip
+    assert [*source.pending(), *source.forwards()] == []
+    other.close()
+
+
+async def test_of_a_vpn(run: Base) -> None:
+    peer, outsider = (run.node.accept(bytes([number]) * 32) for number in (1, 2))
+    member = Member(peer, overlay_ipv6(peer.public_key), ipv4=IPv4Address("100.64.0.2"))
+    counters = Counters(1, 100, 2, 200, NO_DROPS | {DropReason.TOO_BIG: 4})
+    vpn = FakeVpn(member, counters)
+    source = Source(run, "up", run.roster(Authority()), cast(Vpn, vpn))
+    own = source.self_state()
+    assert (own.ipv4, own.ipv6, own.interface) == (vpn.router.own_ipv4, vpn.ipv6, "tox0")
+    assert own.drops == {"no_route": 3}
+    states = {state.public_key: state for state in source.peers()}
+    inside, outside = states[peer.public_key], states[outsider.public_key]
+    assert (inside.ipv4, inside.rx_bytes, inside.tx_bytes) == (member.ipv4, 100, 200)
+    assert inside.drops == {"too_big": 4}
+    assert (outside.ipv4, outside.rx_bytes, outside.drops) == (None, 0, {})
+    vpn.ipv6 = None
+    assert source.self_state().ipv6 is None
+
+
+async def test_it_answers_while_the_run_goes_on(run: Base, tmp_path: Path) -> None:
+    road = LosslessRoad(run.node)
+    source = Source(run, "server")
+    async with controlled(run, tmp_path, source, road):
+        assert (await ask(tmp_path, "status"))["self"]["mode"] == "server"
+        with pytest.raises(ToxvpnError, match="another toxvpn runs with"):
+            async with controlled(run, tmp_path, source, road):
+                pass
+        with pytest.raises(ToxvpnError, match="cannot do 'peer-add'"):
+            await ask(tmp_path, "peer-add", peer="x")
+        await ask(tmp_path, "down")
+        await asyncio.wait_for(run.stopping.wait(), 10)
+    assert not (tmp_path / "control.sock").exists()
+    await road.close()
+
+
+async def test_a_ping_is_remembered(run: Base, network: FakeNetwork, tmp_path: Path) -> None:
+    other = FakeTox(network)
+    peer = run.node.accept(other.public_key)
+    other.friend_add_norequest(run.node.tox.public_key)
+    road = LosslessRoad(run.node)
+
+    async def pong(peer: object) -> float:
+        return 0.25
+
+    road.ping = pong  # type: ignore[method-assign]
+    source = Source(run, "server", run.roster(Authority()))
+    async with controlled(run, tmp_path, source, road):
+        digits = peer.public_key.hex()
+        await until(lambda: peer.online)
+        assert (await ask(tmp_path, "ping", peer=digits))["rtt_seconds"] == 0.25
+        [state] = (await ask(tmp_path, "status"))["peers"]
+        assert state["rtt_seconds"] == 0.25
+        network.set_online(False)
+        await until(lambda: not peer.online)
+        with pytest.raises(PeerOfflineError):
+            await ask(tmp_path, "ping", peer=digits)
+        run.node.remove(peer)
+        with pytest.raises(PeerRefusedError):
+            await ask(tmp_path, "ping", peer=digits)
+    other.close()
+    await road.close()

@@ -1,0 +1,71 @@
+"""`toxvpn up` beside another process that has its identity already."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from toxvpn.config import UpOptions
+from toxvpn.daemon import up as module
+from toxvpn.daemon.up import ALREADY, up
+from toxvpn.errors import NotRunningError
+from toxvpn.tox.identity import IdentityInUseError
+
+
+class Scene:
+    """`tries` are the outcomes of coming up, one after the other; `answers` what the other one says."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
+        self.options = UpOptions(directory=directory)
+        self.tries: list[Exception | None] = []
+        self.answer: object = NotRunningError("nobody answers")
+        monkeypatch.setattr(module, "whole", self._whole)
+        monkeypatch.setattr(module, "ask", self._ask)
+        monkeypatch.setattr(module, "LOOK_AGAIN_S", 0.001)
+        monkeypatch.setattr(module, "STARTING_S", 0.1)
+
+    async def _whole(self, options: UpOptions) -> None:
+        assert options is self.options
+        outcome = self.tries.pop(0) if self.tries else IdentityInUseError("in use")
+        if outcome is not None:
+            raise outcome
+
+    def _ask(self, directory: Path, do: str) -> Any:
+        assert (directory, do) == (self.options.directory, "status")
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+@pytest.fixture
+def scene(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Scene:
+    return Scene(monkeypatch, tmp_path)
+
+
+async def test_a_network_that_is_up_is_left_alone(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    scene.answer = {"self": {"mode": "up"}}
+    caplog.set_level("INFO", "toxvpn")
+    await up(scene.options)
+    assert caplog.messages == [ALREADY]
+
+
+@pytest.mark.parametrize(
+    "answer", [{"self": {"mode": "server"}}, {"self": {}}, {}, [], None, NotRunningError("gone")]
+)
+async def test_another_use_of_the_identity_is_a_failure(scene: Scene, answer: object) -> None:
+    scene.answer = answer
+    with pytest.raises(IdentityInUseError):
+        await up(scene.options)
+
+
+async def test_who_has_it_for_a_moment_is_waited_for(scene: Scene) -> None:
+    scene.tries = [IdentityInUseError("in use"), IdentityInUseError("in use"), None]
+    await up(scene.options)
+    assert scene.tries == []
+
+
+async def test_other_failures_are_told_at_once(scene: Scene) -> None:
+    scene.tries = [NotRunningError("something else"), None]
+    with pytest.raises(NotRunningError):
+        await up(scene.options)
+    assert scene.tries == [None]
