@@ -32,7 +32,7 @@ def lab() -> Iterator[Lab]:
         yield lab
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def _shared_network() -> Iterator[Lab]:
     with Lab() as lab:
         lab.bootstrap()
