@@ -129,7 +129,8 @@ def test_one_in_a_home_is_shown_to_the_service_and_nothing_else_of_the_home(
     monkeypatch.setattr(service, "HIDDEN", (installed.parent,))
     installed.parent.chmod(0o700)
     assert service.fitted(UNIT) == (
-        f"ExecStart={installed}/bin/toxvpn run\nProtectHome=tmpfs\nBindReadOnlyPaths={installed}\n"
+        f"ExecStart={installed}/bin/toxvpn run\n"
+        f"ProtectHome=tmpfs\nTemporaryFileSystem=/root:mode=0755\nBindReadOnlyPaths={installed}\n"
     )
 
 

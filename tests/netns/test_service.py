@@ -156,6 +156,16 @@ def test_a_forward_reaches_what_is_allowed_and_nothing_else(service: Service) ->
     assert not echoes(service.laptop.host, 7009)
 
 
+def test_the_private_stack_is_tuned(service: Service) -> None:
+    """/proc/sys is read-only for the service, but for its network part."""
+    if not user_namespaces(service.laptop.host):
+        return
+    (helper,) = Path(f"/proc/{service.pid}/task/{service.pid}/children").read_text().split()
+    enter = ["nsenter", "-t", helper, "-U", "-n", "--preserve-credentials"]
+    fastopen = service.laptop.host.run([*enter, "cat", "/proc/sys/net/ipv4/tcp_fastopen"]).stdout.strip()
+    assert int(fastopen) == 0x607
+
+
 def test_the_vpn_carries_packets(service: Service) -> None:
     service.laptop.wait(service.tox_id[:64])
     ipv6 = service.laptop.sees(bytes.fromhex(service.tox_id[:64]))["ipv6"]

@@ -28,6 +28,8 @@ PROGRAM = "/usr/bin/toxvpn"
 
 HIDDEN = (Path("/home"), Path("/root"), Path("/run/user"))
 """What ProtectHome takes out of the service's sight."""
+SHOWING = "ProtectHome=tmpfs\nTemporaryFileSystem=/root:mode=0755\nBindReadOnlyPaths={}\n"
+"""In their place: empty ones with these directories. systemd makes /root private, also an empty one."""
 NOT_ITS_OWN = (Path("/tmp"), Path("/var/tmp"))
 """What PrivateTmp replaces."""
 ELSEWHERE = "install toxvpn for all users, such as in a virtual environment in /opt/toxvpn"
@@ -106,9 +108,7 @@ def fitted(unit: str) -> str:
         check_readable(tree)
     hidden = [str(tree) for tree in trees if is_below(tree, HIDDEN)]
     if hidden:
-        unit = unit.replace(
-            "ProtectHome=yes\n", f"ProtectHome=tmpfs\nBindReadOnlyPaths={' '.join(sorted(hidden))}\n"
-        )
+        unit = unit.replace("ProtectHome=yes\n", SHOWING.format(" ".join(hidden)))
     return unit.replace(PROGRAM, program())
 
 
