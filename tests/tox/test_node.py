@@ -7,6 +7,7 @@ import pytest
 
 from toxvpn._native.results import Connection, SendResult
 from toxvpn.testing.fake_nodes import Network, until
+from toxvpn.tox import pace
 from toxvpn.tox.events import Event, FriendRequest, PeerConnection, PeerStatus, SelfConnection
 from toxvpn.tox.node import Node
 
@@ -114,14 +115,27 @@ async def test_closing_inside_an_event(network: Network) -> None:
     server.close()
 
 
-async def test_clock_runs_fast_only_until_connected(network: Network) -> None:
+@pytest.fixture
+def no_settling(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pace, "SETTLE_S", 0.0)
+
+
+async def test_clocks_run_fast_only_until_connected(network: Network, no_settling: None) -> None:
     server, client = network.node(), network.node()
-    await until(lambda: network.rate_of(client) == 1)
+    await until(lambda: network.rate_of(client) == network.rate_of(server) == 1)
     peer = client.reach(server.tox.address, b"hi")
-    await until(lambda: network.rate_of(client) == 4)
+    await until(lambda: network.rate_of(client) == pace.FAST_RATE)
     server.accept(client.tox.public_key)
+    assert network.rate_of(server) == pace.FAST_RATE
     await until(lambda: peer.online)
-    await until(lambda: network.rate_of(client) == 1)
+    await until(lambda: network.rate_of(client) == network.rate_of(server) == pace.SLOW_RATE)
+
+
+async def test_nobody_is_hurried_for_while_another_is_connected(network: Network, no_settling: None) -> None:
+    left, _ = network.pair()
+    await until(lambda: network.rate_of(left) != pace.FAST_RATE)
+    left.accept(network.node().tox.public_key)
+    assert network.rate_of(left) != pace.FAST_RATE
 
 
 async def test_bootstrap_nodes_are_asked(network: Network) -> None:

@@ -118,6 +118,9 @@ class Node:
     def accept(self, public_key: bytes) -> Peer:
         """Lets that key in; the grant itself is the caller's decision."""
         known = self.peer(public_key)
+        if known is None and self._pace is not None and not any(peer.online for peer in self):
+            self._pace.expect(self.now())
+            self._run_clock(self.now())
         return known or self._know(self.tox.friend_add_norequest(public_key))
 
     def remove(self, peer: Peer) -> None:
@@ -224,11 +227,13 @@ class Node:
                 self.reach(address, message)
         for public_key in self._heard.due(now):
             self.hear_again(public_key)
-        if self._pace is not None:
-            rate = self._pace.rate(now)
-            if rate != self._rate:
-                self._rate = rate
-                self.tox.set_clock_rate(rate)
+        self._run_clock(now)
+
+    def _run_clock(self, now: float) -> None:
+        rate = 1.0 if self._pace is None else self._pace.rate(now)
+        if rate != self._rate:
+            self._rate = rate
+            self.tox.set_clock_rate(rate)
 
     def _contact(self, contact: Contact) -> None:
         try:
@@ -309,7 +314,7 @@ class Node:
         self._inbox.append(self._changed(peer, connection))
         if connection is not Connection.NONE:
             if self._pace is not None:
-                self._pace.connected()
+                self._pace.connected(self.now())
         else:
             self._requests.lost(peer.public_key, self.now())
             if self._pace is not None and not any(other.online for other in self._peers.values()):
