@@ -171,7 +171,7 @@ def toxvpn_relay(lab: Lab, host: Host) -> Path:
 
 
 def main() -> None:
-    given = arguments(__doc__, runs=3, trips=500, seconds=15, scene="")
+    given = arguments(__doc__, runs=2, trips=300, seconds=10, scene="")
     with Lab() as lab:
         lab.bootstrap()
         for scene in scenes(lab):
