@@ -53,6 +53,13 @@ def test_a_configuration_to_begin_with_is_good_and_stays_as_it_is_edited(toxvpn:
     assert path.read_text() == "[vpn]\n"
 
 
+def test_a_directory_of_ones_own_is_for_another_unit(toxvpn: Any, machine: Path) -> None:
+    for before, after in ((("-C", "here"), ()), ((), ("-b", "nodes.json"))):
+        ran = toxvpn(*before, "service", "install", *after)
+        assert ran.code == 2 and "toxvpn@NAME is for further networks" in ran.err
+    assert not any(machine.joinpath("units").iterdir())
+
+
 def test_remove_leaves_what_is_the_users(toxvpn: Any, machine: Path) -> None:
     toxvpn("service", "install")
     machine.joinpath("units", "other.service").touch()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-from ..errors import NoPermissionError, ToxvpnError
+from ..errors import NoPermissionError, ToxvpnError, UsageError
 from ..tox.files import write_atomic
 from ..tox.places import SERVICE_CONFIG, SERVICE_DATA
 from .configuration import FILE_NAME
@@ -63,6 +63,11 @@ def command() -> None:
 def install(settings: Settings) -> None:
     """Write the units toxvpn.service and toxvpn@.service, and a configuration if there is none."""
     settings.begin()
+    if settings.directory is not None or settings.nodes_file is not None:
+        raise UsageError(
+            f"the service has directories of its own and finds its nodes in {SERVICE_CONFIG / FILE_NAME}: "
+            "leave -C and -b out; toxvpn@NAME is for further networks"
+        )
     units = {name: fitted(SHIPPED.joinpath(name).read_text()) for name in UNITS}
     try:
         for name, text in units.items():
