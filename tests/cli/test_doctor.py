@@ -86,6 +86,37 @@ def test_a_kept_peer_is_asked_with_the_identity_it_knows(
     assert asked[0].directory == here
 
 
+def test_a_peer_of_the_configuration_comes_with_its_secret_and_the_way_there(
+    toxvpn: Any, here: Path, asked: list[DoctorOptions], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
+    here.mkdir(mode=0o700)
+    for name, content in (
+        ("secret", "kept\n"),
+        (
+            "config.toml",
+            f"""
+[node]
+proxy = "socks5://127.0.0.1:9050"
+nodes_file = "nodes.json"
+[peers.box]
+id = "{BOX}"
+secret_file = "secret"
+""",
+        ),
+    ):
+        (here / name).write_text(content)
+        (here / name).chmod(0o600)
+    ran = toxvpn("doctor", "-C", here, "box")
+    assert ran.err == ""
+    [options] = asked
+    assert options.peer is not None and options.peer.public_key == BOX.public_key
+    assert (options.secret, str(options.proxy)) == (b"kept", "socks5://127.0.0.1:9050")
+    assert options.nodes_file == here / "nodes.json"
+    toxvpn("doctor", "-C", here, "--proxy", "socks5://127.0.0.1:9051")
+    assert str(asked[1].proxy) == "socks5://127.0.0.1:9051"
+
+
 def test_the_running_toxvpn_is_asked_of_a_peer_it_knows(
     toxvpn: Any, here: Path, asked: list[DoctorOptions]
 ) -> None:
@@ -107,7 +138,13 @@ def test_the_running_toxvpn_is_asked_of_a_peer_it_knows(
 
 @pytest.mark.parametrize(
     ("arguments", "code"),
-    [(["box", "-i", BOX], 2), (["-i", "1234"], 2), (["--target", "22"], 2), (["nobody"], 4)],
+    [
+        (["box", "-i", BOX], 2),
+        (["-i", "F" * 76], 2),
+        (["-i", "toxvpn:abc"], 2),
+        (["--target", "22"], 2),
+        (["nobody"], 4),
+    ],
 )
 def test_mistakes(toxvpn: Any, here: Path, arguments: list[object], code: int) -> None:
     ran = toxvpn("doctor", "-C", here, *arguments)

@@ -16,6 +16,7 @@ from toxvpn.daemon.doctor_report import (
     PathSeen,
     PrivateStackSeen,
     ProtocolSeen,
+    ProxySeen,
     RoadSeen,
     State,
     TargetSeen,
@@ -116,6 +117,14 @@ def test_who_is_on_the_network_has_found_a_node() -> None:
     """Nodes may have switched off to tell of themselves."""
     quiet = BootstrapSeen(asked=8, udp=0, tcp=0, path="udp")
     assert quiet.finding().state is State.OK and UdpSeen(quiet).finding().state is State.OK
+
+
+def test_behind_a_proxy_a_relay_is_as_it_should_be() -> None:
+    assert PathSeen("tcp-relay", None, udp=None).finding().state is State.OK
+    assert ProxySeen("socks5://127.0.0.1:9050").finding().state is State.OK
+    refused = ProxySeen("socks5://127.0.0.1:9050", "Connection refused").finding()
+    assert (refused.layer, refused.state, refused.exit_code) == (Layer.BOOTSTRAP, State.FAILED, 5)
+    assert "--proxy" in (refused.fix or "")
 
 
 def test_a_tuntox_knows_one_road_only_and_that_is_no_fault() -> None:

@@ -7,25 +7,29 @@ import json
 import logging
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from ..config import DoctorOptions
 from ..errors import NotRunningError, UsageError
 from ..tcpforward.spec import parse_target
-from ..tox import peers as configured
 from ..tox.identity import SAVE_NAME
 from ..tox.peers import ConfiguredPeer
 from ..tox.selector import find
-from ..wire.toxid import ADDRESS_DIGITS, ToxId
+from ..wire.invite import is_invite
+from ..wire.toxid import parse_tox_id
 from .ask import ask
-from .options import parse_server
+from .callee import is_selector, known_peers, secret_of
+from .configuration import CONFIG, find_configuration
+from .process import PROXY, find_proxy
 from .secret import find_secret
 from .shared import SECRET, SHARED, Settings, takes
 
 if TYPE_CHECKING:
+    from ..configfile import Config
     from ..daemon.doctor_report import Finding, Report
 
 COLOURS = {"ok": "green", "limited": "yellow", "failed": "red", "skipped": "bright_black"}
@@ -45,7 +49,7 @@ COLOURS = {"ok": "green", "limited": "yellow", "failed": "red", "skipped": "brig
     help="Seconds to get on the network, and again to reach the peer.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document whose schema is kept.")
-@takes((*SECRET, *SHARED))
+@takes((*SECRET, CONFIG, PROXY, *SHARED))
 @click.pass_obj
 def command(
     settings: Settings,
@@ -57,6 +61,8 @@ def command(
     as_json: bool,
     secret: str | None,
     secret_file: Path | None,
+    config_file: Path | None,
+    proxy: str | None,
 ) -> int:
     """Look at one layer after the other, and name the first that fails with what to do about it.
 
@@ -67,15 +73,19 @@ def command(
     settings.begin(logging.WARNING)  # what would be logged is in the findings
     from ..daemon.doctor import run_doctor
 
-    who, runtime = whom(settings, peer, tox_id)
+    config = find_configuration(settings, config_file)
+    node = None if config is None else config.node
+    asked = whom(settings, config, peer, tox_id)
+    given = find_secret(secret, secret_file, os.environ)
     options = DoctorOptions(
-        directory=None if runtime else identity_for(settings, kept=peer is not None),
-        nodes_file=settings.nodes_file,
-        secret=find_secret(secret, secret_file, os.environ),
+        directory=asked.identity,
+        nodes_file=settings.nodes_file or (node.nodes_file if node else None),
+        secret=secret_of(asked.peer, config) if given is None and asked.peer else given,
         toxcore_log=settings.debug > 1,
-        peer=who,
+        proxy=find_proxy(proxy, node.proxy if node else None, os.environ),
+        peer=asked.peer,
         target=None if target is None else parse_target(target),
-        runtime=runtime,
+        runtime=asked.runtime,
         timeout_s=timeout_s,
     )
     report = run_doctor(options, ignore if as_json else show)
@@ -86,49 +96,56 @@ def command(
     return report.exit_code
 
 
-def whom(
-    settings: Settings, selector: str | None, tox_id: str | None
-) -> tuple[ConfiguredPeer | None, Path | None]:
-    """The peer, and the runtime directory of the running toxvpn if that knows it.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """`runtime` is that of the running toxvpn, if it is to be asked; `identity` is where to take one from."""
 
-    Raises UsageError, PeerRefusedError.
-    """
+    peer: ConfiguredPeer | None = None
+    runtime: Path | None = None
+    identity: Path | None = None
+
+
+def whom(settings: Settings, config: "Config | None", selector: str | None, tox_id: str | None) -> Asked:
+    """Raises UsageError, PeerRefusedError."""
     if selector is not None and tox_id is not None:
         raise UsageError("a peer and -i both say whom to reach: leave one out")
-    if selector is not None and len(selector) == ADDRESS_DIGITS:
-        selector, tox_id = None, selector
+    text = tox_id or selector
+    if text is not None and is_invite(text):
+        raise UsageError("an invite is used up by who asks with it: `toxvpn join` it, then ask for the peer")
     try:
-        document: dict[str, Any] | None = ask(settings, "status")
+        document = ask(settings, "status")
     except NotRunningError:
-        document = None
-    running = [] if document is None else [known(each) for each in document["peers"]]
-    runtime = settings.places.runtime
-    if tox_id is not None:
-        asked = parse_server([tox_id])
-        return stranger(asked), runtime if any(
-            each.public_key == asked.public_key for each in running
-        ) else None
-    if selector is None:
-        return None, None if document is None else runtime
-    if document is not None:
-        return find(selector, running), runtime
-    return find(selector, configured.load(settings.places.data).values()), None
+        return not_running(settings, config, text)
+    if text is None:
+        return Asked(None, settings.places.runtime)
+    known = [
+        ConfiguredPeer(bytes.fromhex(each["public_key"]), None, each["name"]) for each in document["peers"]
+    ]
+    if is_selector(text):
+        return Asked(find(text, known), settings.places.runtime)
+    stranger = parse_server(text)
+    for peer in known:
+        if peer.public_key == stranger.public_key:
+            return Asked(peer, settings.places.runtime)
+    return Asked(stranger)
 
 
-def known(state: dict[str, Any]) -> ConfiguredPeer:
-    return ConfiguredPeer(bytes.fromhex(state["public_key"]), None, state["name"])
-
-
-def stranger(tox_id: ToxId) -> ConfiguredPeer:
-    return ConfiguredPeer(tox_id.public_key, tox_id.nospam)
-
-
-def identity_for(settings: Settings, *, kept: bool) -> Path | None:
-    """Where the identity is that the peer may know; None for a passing one. Nothing is made."""
-    if settings.directory is None and not kept:
-        return None
+def not_running(settings: Settings, config: "Config | None", text: str | None) -> Asked:
+    """With the identity that the peer may know; nothing is made."""
     directory = settings.places.data
-    return directory if (directory / SAVE_NAME).exists() else None
+    kept = text is not None and is_selector(text)
+    has_identity = (settings.directory is not None or kept) and (directory / SAVE_NAME).exists()
+    identity = directory if has_identity else None
+    if text is None:
+        return Asked(identity=identity)
+    peer = find(text, known_peers(directory, config)) if kept else parse_server(text)
+    return Asked(peer, identity=identity)
+
+
+def parse_server(text: str) -> ConfiguredPeer:
+    """Raises UsageError."""
+    tox_id = parse_tox_id(text)
+    return ConfiguredPeer(tox_id.public_key, tox_id.nospam)
 
 
 def ignore(_: "Finding") -> None: ...

@@ -24,9 +24,14 @@ O = TypeVar("O", bound=NodeOptions)  # noqa: E741
 
 PROXY_VARIABLES = ("ALL_PROXY", "all_proxy")
 
+PROXY = flag(
+    "Common",
+    "--proxy",
+    metavar="URL",
+    help="Reach Tox only through this: socks5://HOST:PORT or http://HOST:PORT. [default: ALL_PROXY]",
+)
 PROCESS: tuple[Decorator, ...] = (
-    flag("Common", "--proxy", metavar="URL",
-         help="Reach Tox only through this: socks5://HOST:PORT or http://HOST:PORT. [default: ALL_PROXY]"),
+    PROXY,
     flag("Process", "-z", "daemonize", is_flag=True,
          help="Go into the background as soon as it serves; log to syslog."),
     flag("Process", "-F", "pid_file", metavar="FILE", type=PATH, help="Write the process ID to FILE."),

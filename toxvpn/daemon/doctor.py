@@ -22,7 +22,7 @@ from ..tcpforward.spec import Road, Target
 from ..tcpforward.stack import Stack, StackUnavailableError
 from ..tox.announcement import Announcement
 from ..tox.birth import make_tox
-from ..tox.bootstrap import BootstrapNode, Bootstrapper, load_nodes
+from ..tox.bootstrap import Bootstrapper, load_nodes
 from ..tox.identity import Identity
 from ..tox.names import Names
 from ..tox.node import Node
@@ -31,14 +31,12 @@ from ..tox.peers import ConfiguredPeer
 from ..wire import status
 from ..wire.addressing import overlay_ipv6
 from ..wire.secret import friend_request_message
-from . import doctor_nodes
 from .doctor_nodes import Addressed
 from .doctor_report import (
     Finding,
     FriendRequestSeen,
     Layer,
     LibrarySeen,
-    NodesSeen,
     OwnStatusSeen,
     PathSeen,
     PrivateStackSeen,
@@ -46,14 +44,12 @@ from .doctor_report import (
     Report,
     RoadSeen,
     TargetSeen,
-    UdpSeen,
     report,
 )
 from .doctor_running import ask_running
 from .doctor_walk import Stopped, Walk, until
+from .doctor_way import the_list, way_in
 
-ASKED_NODES = 12
-"""Of a long list; so many tell enough."""
 UPGRADE_S = 5.0
 """toxcore is often on the network over a relay first, and over UDP a moment later."""
 DIRECT_S = 25.0
@@ -78,13 +74,15 @@ async def examine(options: DoctorOptions, tell: Callable[[Finding], None]) -> Re
         if options.runtime is None:
             await with_own_node(walk, options, nodes)
         else:
-            await ask_running(walk, nodes, options.runtime, options.peer)
+            await ask_running(walk, options, options.runtime, nodes)
     return report(walk.findings, not_asked(options))
 
 
 def not_asked(options: DoctorOptions) -> dict[Layer, str]:
     """Why layers were not looked at, but for a failure below them."""
     reasons: dict[Layer, str] = {}
+    if options.proxy is not None:
+        reasons[Layer.UDP] = "all goes through the proxy"
     if options.runtime is not None:
         for layer in (Layer.ROAD, Layer.TARGET):
             reasons[layer] = "only with a node of its own: stop the running toxvpn and ask again"
@@ -115,16 +113,6 @@ async def private_stack() -> PrivateStackSeen:
     return PrivateStackSeen(None)
 
 
-async def the_list(options: DoctorOptions, chosen: list[Addressed]) -> NodesSeen:
-    """Fills `chosen` with some of the nodes and their addresses."""
-    nodes = load_nodes(options.nodes_file)
-    some = random.sample(nodes, min(len(nodes), ASKED_NODES))
-    addressed, unresolved = await doctor_nodes.resolve(some)
-    chosen += addressed
-    source = str(options.nodes_file or "the built-in list")
-    return NodesSeen(len(nodes), source, unresolved, addresses=len(addressed))
-
-
 # -- the network ----------------------------------------------------------------------------------
 
 
@@ -134,10 +122,7 @@ async def with_own_node(walk: Walk, options: DoctorOptions, nodes: list[Addresse
         try:
             peer = None if options.peer is None else ask_in(node, options.peer, options.secret)
             node.start()  # at once: while nodes are asked, connecting has begun
-            bootstrap = await walk.look(
-                Layer.BOOTSTRAP, doctor_nodes.look(nodes, lambda: node.connection.path)
-            )
-            udp = walk.add(UdpSeen(bootstrap)).through
+            udp = await way_in(walk, options, nodes, lambda: node.connection.path)
             await walk.look(Layer.OWN_STATUS, own_status(node, udp, options.timeout_s))
             if peer is not None:
                 await look_at_peer(walk, options, forwarding, peer, udp)
@@ -148,14 +133,15 @@ async def with_own_node(walk: Walk, options: DoctorOptions, nodes: list[Addresse
 @contextlib.asynccontextmanager
 async def own_node(options: DoctorOptions) -> AsyncIterator[Node]:
     """With the identity in `options.directory`, held meanwhile and never written, or with a passing one."""
-    nodes: tuple[BootstrapNode, ...] = load_nodes(options.nodes_file)
+    nodes = load_nodes(options.nodes_file)
     chance = random.SystemRandom()
     with contextlib.ExitStack() as undo:
         identity = Identity.ephemeral() if options.directory is None else Identity.open(options.directory)
         undo.callback(identity.close)
-        tox = make_tox(identity, chance, options.udp_ports, tell_all=options.toxcore_log)
+        tox = make_tox(identity, chance, tell_all=options.toxcore_log, proxy=options.proxy)
         undo.callback(tox.close)
-        node = Node(tox, Bootstrapper(nodes, chance, Names(asyncio.get_running_loop()).resolve))
+        resolve = None if options.proxy else Names(asyncio.get_running_loop()).resolve
+        node = Node(tox, Bootstrapper(nodes, chance, resolve))
         undo.callback(node.close)
         yield node
 
@@ -167,7 +153,7 @@ def ask_in(node: Node, peer: ConfiguredPeer, secret: bytes | None) -> Peer:
     return node.reach(bytes(peer.tox_id), friend_request_message(secret))
 
 
-async def own_status(node: Node, udp: bool, timeout_s: float) -> OwnStatusSeen:
+async def own_status(node: Node, udp: bool | None, timeout_s: float) -> OwnStatusSeen:
     await until(lambda: node.connection is not Connection.NONE, timeout_s)
     if udp:
         await until(lambda: node.connection is Connection.UDP, UPGRADE_S)
@@ -178,7 +164,7 @@ async def own_status(node: Node, udp: bool, timeout_s: float) -> OwnStatusSeen:
 
 
 async def look_at_peer(
-    walk: Walk, options: DoctorOptions, forwarding: Forwarding, peer: Peer, udp: bool
+    walk: Walk, options: DoctorOptions, forwarding: Forwarding, peer: Peer, udp: bool | None
 ) -> None:
     assert options.peer is not None
     await walk.look(Layer.FRIEND_REQUEST, friend_request(options, options.peer, peer))
@@ -199,7 +185,7 @@ async def friend_request(options: DoctorOptions, configured: ConfiguredPeer, pee
     )
 
 
-async def path(peer: Peer, udp: bool) -> PathSeen:
+async def path(peer: Peer, udp: bool | None) -> PathSeen:
     if udp:
         await until(lambda: peer.connection is not Connection.TCP, DIRECT_S)
     return PathSeen(peer.connection.path, DIRECT_S, udp)

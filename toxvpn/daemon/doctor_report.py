@@ -166,6 +166,24 @@ class BootstrapSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class ProxySeen:
+    """Instead of BootstrapSeen where all goes through a proxy; `refusal`: why it cannot be reached."""
+
+    proxy: str
+    refusal: str | None = None
+
+    def finding(self) -> Finding:
+        if self.refusal is None:
+            return ok(Layer.BOOTSTRAP, f"{self.proxy} takes connections; nobody was asked around it")
+        return failed(
+            Layer.BOOTSTRAP,
+            f"{self.proxy} cannot be reached: {self.refusal}",
+            "start the proxy, or give the right one (--proxy, ALL_PROXY, proxy of [node] in config.toml)",
+            PeerOfflineError,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class UdpSeen:
     """Whether datagrams come back."""
 
@@ -197,7 +215,7 @@ class OwnStatusSeen:
             return ok(Layer.OWN_STATUS, f"on the Tox network, {WORDS[self.path]}")
         return failed(
             Layer.OWN_STATUS,
-            f"not on the Tox network{after(self.waited_s)}, though nodes answer",
+            f"not on the Tox network{after(self.waited_s)}, though there are answers",
             "try other nodes (-b FILE); with -d it tells what becomes of each attempt",
             PeerOfflineError,
         )
@@ -244,17 +262,19 @@ class FriendRequestSeen:
 
 @dataclass(frozen=True, slots=True)
 class PathSeen:
-    """`udp`: whether datagrams get through on our side."""
+    """`udp`: whether datagrams get through on our side; None: they are not to, there is a proxy."""
 
     path: str
     waited_s: float | None
-    udp: bool = True
+    udp: bool | None = True
 
     def finding(self) -> Finding:
         if self.path == "udp":
             return ok(Layer.PATH, "direct")
         if self.path == "none":
             return failed(Layer.PATH, "the peer was lost again", "ask again", PeerOfflineError)
+        if self.udp is None:
+            return ok(Layer.PATH, "over a TCP relay, as all that goes through a proxy")
         if not self.udp:
             return limited(Layer.PATH, "over a TCP relay, as UDP is blocked here", "see udp")
         return limited(

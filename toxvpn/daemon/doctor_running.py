@@ -6,25 +6,26 @@ In: where its control socket is. Out: findings from its status, and from a ping 
 from pathlib import Path
 from typing import Any
 
+from ..config import DoctorOptions
 from ..control.client import ANSWER_S, Client
 from ..errors import PeerOfflineError
 from ..tox.peers import ConfiguredPeer
-from . import doctor_nodes
 from .doctor_nodes import Addressed
-from .doctor_report import FriendRequestSeen, Layer, OwnStatusSeen, PathSeen, ProtocolSeen, UdpSeen
+from .doctor_report import FriendRequestSeen, Layer, OwnStatusSeen, PathSeen, ProtocolSeen
 from .doctor_walk import Walk
+from .doctor_way import way_in
 
 PING_S = 10.0
 
 
-async def ask_running(walk: Walk, nodes: list[Addressed], runtime: Path, peer: ConfiguredPeer | None) -> None:
+async def ask_running(walk: Walk, options: DoctorOptions, runtime: Path, nodes: list[Addressed]) -> None:
     """Up to the protocol: what lies above is the business of its own forwards. Raises Stopped."""
     with Client(runtime) as client:
         document: dict[str, Any] = client.call("status")
         path: str = document["self"]["connection"]
-        bootstrap = await walk.look(Layer.BOOTSTRAP, doctor_nodes.look(nodes, lambda: path))
-        udp = walk.add(UdpSeen(bootstrap)).through
+        udp = await way_in(walk, options, nodes, lambda: path)
         walk.add(OwnStatusSeen(path, None))
+        peer = options.peer
         if peer is None:
             return
         state = state_of(document, peer)
