@@ -1,12 +1,19 @@
-"""For all tests: on CI nothing may be skipped."""
+"""For all tests: on CI nothing may be skipped, and in a chroot there are user namespaces too."""
 
 import os
 import sys
 
 import pytest
 
+from toxvpn.testing.chroot import leave_chroot
+
 ON_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 _skipped: list[str] = []
+
+
+def pytest_configure() -> None:
+    if os.geteuid() == 0:
+        leave_chroot()
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -40,19 +40,13 @@ id = "{tox_id}"
 ECHO, OTHER_ECHO = 7, 9
 
 
-def user_namespaces(host: Host) -> bool:
-    """Whether a service, which is no root, can have a private stack: not in a chroot (unshare(2))."""
-    return host.run(["unshare", "--user", "true"], check=False).returncode == 0
-
-
 class FastClient(Running):
-    """`toxvpn -i ID` pinned to the fast road if there can be one; as root, who needs no user namespace."""
+    """`toxvpn -i ID` pinned to the fast road."""
 
     def __init__(self, lab: Lab, host: Host, name: str, server: str, *forwards: str) -> None:
         self.host = host
         self.log = host.directory / f"{name}.log"
-        road = "fast" if user_namespaces(host) else "tuntox"
-        argv = [*TOXVPN, "-b", str(lab.nodes_json), "-i", server, "--no-share", "--road", road, *forwards]
+        argv = [*TOXVPN, "-b", str(lab.nodes_json), "-i", server, "--no-share", "--road", "fast", *forwards]
         with self.log.open("wb") as log:
             self.process = host.popen(argv, env=WITH_SECRET, stderr=log)
 
@@ -158,8 +152,6 @@ def test_a_forward_reaches_what_is_allowed_and_nothing_else(service: Service) ->
 
 def test_the_private_stack_is_tuned(service: Service) -> None:
     """/proc/sys is read-only for the service, but for its network part."""
-    if not user_namespaces(service.laptop.host):
-        return
     (helper,) = Path(f"/proc/{service.pid}/task/{service.pid}/children").read_text().split()
     enter = ["nsenter", "-t", helper, "-U", "-n", "--preserve-credentials"]
     fastopen = service.laptop.host.run([*enter, "cat", "/proc/sys/net/ipv4/tcp_fastopen"]).stdout.strip()
@@ -263,8 +255,6 @@ def test_a_second_network_by_name_without_any_capability(service: Service) -> No
     folder = booted.root / "etc/systemd/system/toxvpn@office.service.d"
     folder.mkdir()
     drop_in = SHIPPED.joinpath("forwards-only.conf").read_text()
-    if not user_namespaces(service.laptop.host):
-        drop_in = drop_in.replace("PrivateUsers=yes", "")
     folder.joinpath("forwards-only.conf").write_text(drop_in)
     text = '[node]\nnodes_file = "nodes.json"\n[server]\nsecret_file = "secrets/server"\n'
     service.config.with_name("office.toml").write_text(text)
