@@ -24,7 +24,7 @@ class Host:
     def __init__(self, name: str, namespace: Namespace, processes: Processes, directory: Path) -> None:
         self.name = name
         self.namespace = namespace
-        self.directory = directory  # for files of the host's programs; removed with the lab
+        self.directory = directory  # for files of the host's programs; removed with the host
         self.ipv4: str | None = None
         self.ipv6: str | None = None
         self.uplink: Cable | None = None

@@ -13,6 +13,7 @@ for public ones; nothing of it can leave the machine. Names are random per lab: 
 
 import re
 import secrets
+import shutil
 import tempfile
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
@@ -153,7 +154,7 @@ class Lab:
         return self.nodes
 
     def remove(self, host: Host) -> None:
-        """Take one host away, with all that runs on it. Its addresses are not given to others later.
+        """Take one host away, with its files and all that runs on it. Its addresses stay unused.
 
         (A new Tox identity on the address and port of one that has just left is found only after a minute.)
         """
@@ -161,6 +162,7 @@ class Lab:
         self._processes.stop_all(host.namespace.name)
         host.namespace.unplug()
         processes.erase(host.namespace.name)
+        shutil.rmtree(host.directory)
 
     def _new_host(self, kind: type[H], name: str, forwards: bool = False) -> H:
         if not re.fullmatch(r"[a-z0-9]{1,12}", name):
