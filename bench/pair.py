@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import shutil
 import subprocess
 import time
 from dataclasses import dataclass
@@ -17,12 +18,13 @@ LISTEN_PORT = 7000
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Two hosts, the nodes.json they start from, and how their toxvpn runs."""
+    """Two hosts, the nodes.json they start from, and how their toxvpn runs; `user` None: as root."""
 
     server: Host
     client: Host
     nodes: Path
     environment: Environment
+    user: str | None = None
 
     def variables(self) -> dict[str, str]:
         return {"TOXVPN_SHARED_SECRET": "bench", **self.environment}
@@ -34,18 +36,21 @@ class Server:
     def __init__(self, site: Site) -> None:
         self.site = site
         directory = site.server.directory / f"toxvpn-{time.monotonic_ns()}"
+        directory.mkdir(mode=0o700)
+        if site.user:
+            shutil.chown(directory, site.user)
         self.log = directory.with_suffix(".log")
         with self.log.open("wb") as log:
             self.process = site.server.popen(
                 [TOXVPN, "-C", directory, "-b", site.nodes],
-                env=site.variables(), stdout=subprocess.PIPE, stderr=log,
+                user=site.user, env=site.variables(), stdout=subprocess.PIPE, stderr=log,
             )  # fmt: skip
         assert self.process.stdout
         self.tox_id = self.process.stdout.readline().decode().strip()
         if not self.tox_id:
             raise LabError(f"the server ended: {self.log.read_text()}")
         ping = [TOXVPN, "-q", "-b", str(site.nodes), "-i", self.tox_id, "-p"]
-        site.client.run(ping, env=site.variables(), timeout_s=ONLINE_S)
+        site.client.run(ping, user=site.user, env=site.variables(), timeout_s=ONLINE_S)
 
     def stop(self) -> None:
         self.site.server.stop(self.process)
@@ -63,7 +68,7 @@ class Client:
         with self.log.open("wb") as log:
             self.process = self.site.client.popen(
                 [TOXVPN, "-b", self.site.nodes, "-i", server.tox_id, "--no-share", "-L", forward, *flags],
-                env={**self.site.variables(), **(environment or {})}, stderr=log,
+                user=self.site.user, env={**self.site.variables(), **(environment or {})}, stderr=log,
             )  # fmt: skip
 
     def connect(self) -> Socket:
