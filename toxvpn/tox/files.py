@@ -8,12 +8,18 @@ import contextlib
 import logging
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from ..errors import ConfigError, NoPermissionError, ToxvpnError
 
 log = logging.getLogger("toxvpn.files")
 
+T = TypeVar("T")
+
+DAMAGE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+"""What decoding a file raises that somebody or something has spoilt."""
 PRIVATE_MODE = 0o600
 OTHERS_MASK = 0o077
 
@@ -91,6 +97,31 @@ def read_private(path: Path) -> bytes | None:
         return None
     except OSError as error:
         raise explain(error, path, "read") from error
+
+
+def read_record(path: Path, decode: Callable[[bytes], T], empty: T, consequence: str) -> T:
+    """What `decode` makes of the file; `empty` when there is none, or it is damaged: then it is kept as .bad.
+
+    `consequence` tells in the log what that means. Raises NoPermissionError or ToxvpnError when the file is
+    there and cannot be read.
+    """
+    data = read_private(path)
+    if data is None:
+        return empty
+    try:
+        return decode(data)
+    except DAMAGE as error:
+        aside = path.with_name(f"{path.name}.bad")
+        set_aside(path, aside)
+        log.warning("%s is damaged (%s); kept as %s, %s", path, error, aside, consequence)
+        return empty
+
+
+def set_aside(path: Path, aside: Path) -> None:
+    try:
+        path.replace(aside)
+    except OSError as error:
+        raise explain(error, aside, "write") from error
 
 
 def explain(error: OSError, path: Path, doing: str) -> ToxvpnError:

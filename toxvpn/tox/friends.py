@@ -17,7 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from .files import explain, read_private, write_atomic
+from .files import read_record, write_atomic
 
 log = logging.getLogger("toxvpn.friends")
 
@@ -184,24 +184,7 @@ def load(directory: Path) -> FriendBook:
 
     Raises NoPermissionError or ToxvpnError when the file is there and cannot be read.
     """
-    path = directory / FRIENDS_NAME
-    data = read_private(path)
-    if data is None:
-        return FriendBook()
-    try:
-        return decode(data)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        aside = path.with_name(f"{FRIENDS_NAME}.bad")
-        set_aside(path, aside)
-        log.warning("%s is damaged (%s); kept as %s, friends must prove themselves again", path, error, aside)
-        return FriendBook()
-
-
-def set_aside(path: Path, aside: Path) -> None:
-    try:
-        path.replace(aside)
-    except OSError as error:
-        raise explain(error, aside, "write") from error
+    return read_record(directory / FRIENDS_NAME, decode, FriendBook(), "friends must prove themselves again")
 
 
 def save(directory: Path, book: FriendBook) -> None:

@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import PeerRefusedError, UsageError
-from .files import read_private, write_atomic
-from .friends import set_aside
+from .files import read_record, write_atomic
 
 log = logging.getLogger("toxvpn.friends")
 
@@ -144,17 +143,7 @@ def load(directory: Path) -> InviteBook:
 
     Raises NoPermissionError or ToxvpnError when the file is there and cannot be read.
     """
-    path = directory / INVITES_NAME
-    data = read_private(path)
-    if data is None:
-        return InviteBook()
-    try:
-        return decode(data)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        aside = path.with_name(f"{INVITES_NAME}.bad")
-        set_aside(path, aside)
-        log.warning("%s is damaged (%s); kept as %s, earlier invites are void", path, error, aside)
-        return InviteBook()
+    return read_record(directory / INVITES_NAME, decode, InviteBook(), "earlier invites are void")
 
 
 def save(directory: Path, book: InviteBook) -> None:

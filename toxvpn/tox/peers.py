@@ -16,7 +16,7 @@ from ..wire import invite as invites
 from ..wire.invite import Invite
 from ..wire.secret import friend_request_message
 from ..wire.toxid import PUBLIC_KEY_DIGITS, ToxId, parse_public_key_or_id, parse_tox_id
-from .files import read_private, write_atomic
+from .files import DAMAGE, read_private, write_atomic
 from .selector import as_address, is_key
 
 PEERS_NAME = "peers.json"
@@ -150,7 +150,7 @@ def load(directory: Path) -> dict[bytes, ConfiguredPeer]:
         return {}
     try:
         return decode(data)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, UsageError) as error:
+    except (*DAMAGE, UsageError) as error:
         raise ConfigError(
             f"{path} is not usable ({type(error).__name__}: {error}): mend it, or move it away to start "
             "without peers"
