@@ -9,7 +9,6 @@ Neighbours: files.py writes friends.json; the daemon asks and tells.
 
 import hashlib
 import json
-import logging
 import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
@@ -19,7 +18,6 @@ from typing import Any
 
 from .files import read_record, write_atomic
 
-log = logging.getLogger("toxvpn.friends")
 
 FRIENDS_NAME = "friends.json"
 SCHEMA = 1

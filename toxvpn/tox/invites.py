@@ -9,7 +9,6 @@ Neighbours: wire/invite.py is text and message; admission.py asks; members.py ch
 import enum
 import hmac
 import json
-import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
@@ -19,7 +18,6 @@ from typing import Any
 from ..errors import PeerRefusedError, UsageError
 from .files import read_record, write_atomic
 
-log = logging.getLogger("toxvpn.friends")
 
 INVITES_NAME = "invites.json"
 SCHEMA = 1
