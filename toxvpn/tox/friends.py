@@ -18,7 +18,6 @@ from typing import Any
 
 from .files import read_record, write_atomic
 
-
 FRIENDS_NAME = "friends.json"
 SCHEMA = 1
 SALT_BYTES = 16

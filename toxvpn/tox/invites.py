@@ -18,7 +18,6 @@ from typing import Any
 from ..errors import PeerRefusedError, UsageError
 from .files import read_record, write_atomic
 
-
 INVITES_NAME = "invites.json"
 SCHEMA = 1
 MOST_OUTSTANDING = 64
