@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 from lab import Lab
-from lab.require import require
+from lab.processes import as_user
 from vpns import INTERFACE, STARTING_S, Machine, network_of
 
 USER = "nobody"
@@ -107,17 +107,12 @@ def test_a_network_here_in_the_usual_range_moves_us_to_another(machine: Machine)
 
 
 def test_one_capability_is_enough(machine: Machine) -> None:
-    require("setpriv")
     directory = machine.host.directory / "capable"
     capable = Machine(machine.lab, machine.host, "capable")
     for path in (directory, *directory.iterdir()):
         shutil.chown(path, USER, "nogroup")
-    privileges = [
-        "setpriv", f"--reuid={USER}", "--regid=nogroup", "--clear-groups",
-        "--inh-caps=-all,+net_admin", "--ambient-caps=+net_admin", "--bounding-set=-all,+net_admin",
-    ]  # fmt: skip
     before = network_of(machine.host)
-    up = capable.start(prefix=tuple(privileges))
+    up = capable.start(prefix=tuple(as_user(USER, "net_admin")))
     status = (os.path.realpath(f"/proc/{up.process.pid}/exe"), capable.addresses)
     assert all(status)
     assert INTERFACE in network_of(machine.host)["addr"]

@@ -53,12 +53,10 @@ class Processes:
         pass_fds: Sequence[int] = (),
     ) -> subprocess.Popen[bytes]:
         """See Host.popen."""
-        account = pwd.getpwnam(user) if user else None
-        hidden = _hidden_folder(REPOSITORY)
-        if account and hidden:
-            argv = [*_showing(REPOSITORY, hidden, account), *argv]
         environment = {**os.environ, **(env or {}), MARK: namespace.name}
-        if account:
+        if user:
+            argv = [*as_user(user), *argv]
+            account = pwd.getpwnam(user)
             environment |= {"HOME": account.pw_dir, "USER": account.pw_name, "LOGNAME": account.pw_name}
         process = namespace.call(
             subprocess.Popen,
@@ -70,9 +68,6 @@ class Processes:
             env=environment,
             pass_fds=pass_fds,
             start_new_session=True,  # a Ctrl-C at the terminal is for the lab's owner, who stops the rest
-            user=account.pw_uid if account and not hidden else None,
-            group=account.pw_gid if account and not hidden else None,
-            extra_groups=[] if account and not hidden else None,
         )
         self._started[process] = namespace.name
         return process
@@ -99,6 +94,20 @@ class Processes:
         self.stop(*(process for process, name in self._started.items() if _within(name, scope)))
 
 
+def as_user(name: str, *capabilities: str) -> list[str]:
+    """What to put before a program and its arguments for that user to run it, and to have these capabilities.
+
+    Below a folder that others may not enter, this repository is shown nevertheless.
+    """
+    account = pwd.getpwnam(name)
+    become = ["setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]
+    if capabilities:
+        kept = ",".join(["-all", *(f"+{capability}" for capability in capabilities)])
+        become += [f"--{which}={kept}" for which in ("inh-caps", "ambient-caps", "bounding-set")]
+    hidden = _hidden_folder(REPOSITORY)
+    return [*(_showing(REPOSITORY, hidden) if hidden else []), *become, "--"]
+
+
 def erase(scope: str) -> None:
     """End all processes of the scope and remove its namespaces, with their interfaces.
 
@@ -117,16 +126,12 @@ def _hidden_folder(path: Path) -> Path | None:
     return next((folder for folder in folders if not folder.stat().st_mode & stat.S_IXOTH), None)
 
 
-def _showing(path: Path, hidden: Path, account: pwd.struct_passwd) -> list[str]:
-    """A prefix that runs a program as that user, who sees `path` although it is below `hidden`.
-
-    In a mount namespace of its own, in which nothing else of `hidden` is there.
-    """
+def _showing(path: Path, hidden: Path) -> list[str]:
+    """A prefix that runs a program in a mount namespace of its own, with nothing in `hidden` but `path`."""
     script = """
         mount --bind "$1" /mnt && mount -t tmpfs -o mode=755 none "$2" &&
         mkdir -p "$1" && mount --move /mnt "$1" && shift 2 && exec "$@" """
-    become = ["setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups", "--"]
-    return ["unshare", "--mount", "sh", "-c", script, "sh", str(path), str(hidden), *become]
+    return ["unshare", "--mount", "sh", "-c", script, "sh", str(path), str(hidden)]
 
 
 def _within(name: str, scope: str) -> bool:
