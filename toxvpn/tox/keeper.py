@@ -12,8 +12,9 @@ from .node import Node
 
 log = logging.getLogger("toxvpn.identity")
 
-SOON_S = 1.0
-"""Changes come in bursts: a client that joins changes friends, nodes and record at once."""
+SOON_S = 0.1
+"""Changes come in bursts: a client that joins changes friends, nodes and record at once. A server that is
+killed in between forgets it, and it has to ask again."""
 NOW_AND_THEN_S = 600.0
 """The nodes that toxcore learnt are worth keeping for the next start, but not much."""
 
@@ -27,25 +28,26 @@ class Keeper:
         self._book = book
         self._directory = directory
         self._loop = asyncio.get_running_loop()
-        self._planned: asyncio.TimerHandle | None = None
-        self._plan(NOW_AND_THEN_S)
+        self._pressing = False
+        self._planned = self._loop.call_later(NOW_AND_THEN_S, self._save_and_go_on)
 
     def changed(self) -> None:
         """Something worth keeping has changed."""
-        self._plan(SOON_S)
+        if not self._pressing:  # further changes do not put it off
+            self._pressing = True
+            self._plan(SOON_S)
 
     def close(self) -> None:
         """The last save, while the node still lives."""
-        if self._planned is not None:
-            self._planned.cancel()
+        self._planned.cancel()
         self._save()
 
     def _plan(self, delay_s: float) -> None:
-        if self._planned is not None:
-            self._planned.cancel()
+        self._planned.cancel()
         self._planned = self._loop.call_later(delay_s, self._save_and_go_on)
 
     def _save_and_go_on(self) -> None:
+        self._pressing = False
         self._save()
         self._plan(NOW_AND_THEN_S)
 

@@ -1,0 +1,114 @@
+"""When identity and friends are written: with a loop whose time the test decides on."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from toxvpn.errors import ToxvpnError
+from toxvpn.tox import friends
+from toxvpn.tox.friends import FriendBook
+from toxvpn.tox.keeper import NOW_AND_THEN_S, SOON_S, Keeper
+
+
+class Timers:
+    """The one thing that a keeper wants of a loop."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.planned: dict[object, tuple[float, Callable[[], None]]] = {}
+
+    def call_later(self, delay_s: float, function: Callable[[], None]) -> SimpleNamespace:
+        handle = object()
+        self.planned[handle] = self.now + delay_s, function
+        return SimpleNamespace(cancel=lambda: self.planned.pop(handle, None))
+
+    def advance(self, seconds: float) -> None:
+        end = self.now + seconds
+        while due := [handle for handle, (when, _) in self.planned.items() if when <= end]:
+            handle = min(due, key=lambda handle: self.planned[handle][0])
+            self.now, function = self.planned.pop(handle)
+            function()
+        self.now = end
+
+
+@pytest.fixture
+def timers(monkeypatch: pytest.MonkeyPatch) -> Timers:
+    timers = Timers()
+    monkeypatch.setattr(asyncio, "get_running_loop", lambda: timers)
+    return timers
+
+
+class Kept:
+    """A keeper's identity and node; `saved` is what was written, and `failure` what writing raises."""
+
+    def __init__(self, directory: Path | None) -> None:
+        self.saved: list[bytes] = []
+        self.failure: ToxvpnError | None = None
+        self.book = FriendBook()
+        node = cast(Any, SimpleNamespace(tox=SimpleNamespace(savedata=lambda: b"savedata")))
+        self.keeper = Keeper(node, cast(Any, self), self.book, directory)
+
+    def save(self, data: bytes) -> None:
+        if self.failure:
+            raise self.failure
+        self.saved.append(data)
+
+
+def test_a_change_is_written_soon_with_the_record(timers: Timers, tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
+    kept.keeper.changed()
+    assert kept.saved == []
+    timers.advance(SOON_S)
+    assert kept.saved == [b"savedata"]
+    assert tmp_path.joinpath(friends.FRIENDS_NAME).exists()
+
+
+def test_changes_that_follow_each_other_are_written_together_and_not_put_off(
+    timers: Timers, tmp_path: Path
+) -> None:
+    kept = Kept(tmp_path)
+    for _ in range(10):
+        kept.keeper.changed()
+        timers.advance(SOON_S / 4)
+    assert len(kept.saved) == 2  # after SOON_S, and again after as long; the last two wait
+    timers.advance(SOON_S)
+    assert len(kept.saved) == 3
+
+
+def test_without_a_change_it_is_written_now_and_then(timers: Timers, tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
+    timers.advance(2.5 * NOW_AND_THEN_S)
+    assert len(kept.saved) == 2
+
+
+def test_the_end_writes_at_once_and_no_more_after_it(timers: Timers, tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
+    kept.keeper.changed()
+    kept.keeper.close()
+    timers.advance(2 * NOW_AND_THEN_S)
+    assert len(kept.saved) == 1
+
+
+def test_a_passing_identity_is_not_written(timers: Timers) -> None:
+    kept = Kept(None)
+    kept.keeper.changed()
+    timers.advance(SOON_S)
+    kept.keeper.close()
+    assert kept.saved == []
+
+
+def test_a_full_disk_is_told_and_tried_again(
+    timers: Timers, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = Kept(tmp_path)
+    kept.failure = ToxvpnError("cannot write tox_save: No space left on device")
+    kept.keeper.changed()
+    timers.advance(SOON_S)
+    assert "No space left" in caplog.text
+    kept.failure = None
+    timers.advance(NOW_AND_THEN_S)
+    assert kept.saved == [b"savedata"]
