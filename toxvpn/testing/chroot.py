@@ -16,10 +16,10 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 def leave_chroot() -> bool:
     """Whether this process was in a chroot, and now is not. Raises OSError."""
-    root = os.open("/", os.O_PATH)
     here = Path.cwd()
+    _call("unshare", _CLONE_NEWNS)
+    root = os.open("/", os.O_PATH)  # as it is mounted in the new namespace
     try:
-        _call("unshare", _CLONE_NEWNS)
         own = os.open("/proc/self/ns/mnt", os.O_RDONLY)
         _call("setns", own, _CLONE_NEWNS)  # which makes the namespace's root this process's
         os.close(own)
