@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from toxvpn.config import DoctorOptions
-from toxvpn.daemon import doctor
-from toxvpn.daemon.doctor_report import Finding, Layer, OwnStatusSeen, Report, TargetSeen, report
+from toxvpn.daemon.doctor import examine
+from toxvpn.daemon.doctor.report import Finding, Layer, OwnStatusSeen, Report, TargetSeen, report
 from toxvpn.testing.fake_daemon import FakeDaemon
 from toxvpn.testing.fake_status import ALICE
 from toxvpn.tox import peers
@@ -33,7 +33,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[DoctorOptions]:
             tell(finding)
         return report(found, {Layer.ROAD: "no peer was given"})
 
-    monkeypatch.setattr(doctor, "run_doctor", run_doctor)
+    monkeypatch.setattr(examine, "run_doctor", run_doctor)
     return options
 
 

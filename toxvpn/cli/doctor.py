@@ -1,6 +1,6 @@
 """`toxvpn doctor`: names the first layer that fails, and what to do about it.
 
-What is looked at: daemon/doctor.py; what it means: daemon/doctor_report.py. Here: whom it is about.
+What is looked at: daemon/doctor/examine.py; what it means: daemon/doctor/report.py. Here: whom it is about.
 """
 
 import json
@@ -30,7 +30,7 @@ from .shared import SECRET, SHARED, Settings, takes
 
 if TYPE_CHECKING:
     from ..configfile import Config
-    from ..daemon.doctor_report import Finding, Report
+    from ..daemon.doctor.report import Finding, Report
 
 COLOURS = {"ok": "green", "limited": "yellow", "failed": "red", "skipped": "bright_black"}
 
@@ -71,7 +71,7 @@ def command(
     when all is well, with 6 when it works but less well than it could, else with the code of what failed.
     """
     settings.begin(logging.WARNING)  # what would be logged is in the findings
-    from ..daemon.doctor import run_doctor
+    from ..daemon.doctor.examine import run_doctor
 
     config = find_configuration(settings, config_file)
     node = None if config is None else config.node
@@ -176,6 +176,6 @@ def show_rest(report: "Report") -> None:
 
 
 def show_document(report: "Report") -> None:
-    from ..daemon.doctor_report import document
+    from ..daemon.doctor.report import document
 
     click.echo(json.dumps(document(report), indent=1))

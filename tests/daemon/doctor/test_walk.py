@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from toxvpn.daemon.doctor_report import Finding, Layer, PathSeen, State, TargetSeen
-from toxvpn.daemon.doctor_walk import Stopped, Walk, until
+from toxvpn.daemon.doctor.report import Finding, Layer, PathSeen, State, TargetSeen
+from toxvpn.daemon.doctor.walk import Stopped, Walk, until
 from toxvpn.errors import PeerRefusedError
 
 

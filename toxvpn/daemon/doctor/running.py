@@ -6,14 +6,14 @@ In: where its control socket is. Out: findings from its status, and from a ping 
 from pathlib import Path
 from typing import Any
 
-from ..config import DoctorOptions
-from ..control.client import ANSWER_S, Client
-from ..errors import PeerOfflineError
-from ..tox.peers import ConfiguredPeer
-from .doctor_nodes import Addressed
-from .doctor_report import FriendRequestSeen, Layer, OwnStatusSeen, PathSeen, ProtocolSeen
-from .doctor_walk import Walk
-from .doctor_way import way_in
+from ...config import DoctorOptions
+from ...control.client import ANSWER_S, Client
+from ...errors import PeerOfflineError
+from ...tox.peers import ConfiguredPeer
+from .nodes import Addressed
+from .report import FriendRequestSeen, Layer, OwnStatusSeen, PathSeen, ProtocolSeen
+from .walk import Walk
+from .way import way_in
 
 PING_S = 10.0
 

@@ -7,8 +7,8 @@ from typing import cast
 
 import pytest
 
-from toxvpn.daemon import doctor_nodes
-from toxvpn.daemon.doctor_nodes import INFO_REQUEST, Addressed, ask, look, resolve
+from toxvpn.daemon.doctor import nodes as doctor_nodes
+from toxvpn.daemon.doctor.nodes import INFO_REQUEST, Addressed, ask, look, resolve
 from toxvpn.tox.bootstrap import BootstrapNode
 
 KEY, OTHER = bytes([1]) * 32, bytes([2]) * 32

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from toxvpn.daemon.doctor_report import (
+from toxvpn.daemon.doctor.report import (
     BootstrapSeen,
     Finding,
     FriendRequestSeen,

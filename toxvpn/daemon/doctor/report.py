@@ -1,7 +1,7 @@
 """What the doctor makes of what it saw, sans-IO: an observation of each layer in, one report out.
 
 A layer is `ok`; or `limited`: it works, but less well than it could; or `failed`, and then those after
-it are `skipped`, for each needs the ones before. Neighbours: doctor.py and doctor_running.py look,
+it are `skipped`, for each needs the ones before. Neighbours: examine.py and running.py look,
 cli/doctor.py shows.
 """
 
@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
-from ..errors import ConfigError, PathError, PeerOfflineError, PeerRefusedError, ToxvpnError
-from ..wire.socks5 import ReplyCode
+from ...errors import ConfigError, PathError, PeerOfflineError, PeerRefusedError, ToxvpnError
+from ...wire.socks5 import ReplyCode
 
 SCHEMA = 1
 

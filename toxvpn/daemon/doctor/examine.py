@@ -1,8 +1,8 @@
 """`toxvpn doctor`: looks at one layer after the other until one fails.
 
-In: DoctorOptions. Out: a finding at a time, and the report of all; doctor_report.py judges what is seen.
+In: DoctorOptions. Out: a finding at a time, and the report of all; report.py judges what is seen.
 It makes a node of its own and keeps nothing: an identity on disk is used as it is, and never written.
-Where a daemon runs that knows the peer, doctor_running.py asks that one instead.
+Where a daemon runs that knows the peer, running.py asks that one instead.
 """
 
 import asyncio
@@ -10,29 +10,29 @@ import contextlib
 import random
 from collections.abc import AsyncIterator, Callable
 
-from .. import __version__
-from .._native import netio, toxcore
-from .._native.results import Connection
-from ..config import DoctorOptions
-from ..tcpforward.fastcall import RoadBrokenError
-from ..tcpforward.forwarding import Forwarding
-from ..tcpforward.road import OpenFailed
-from ..tcpforward.roads import STATUS_S
-from ..tcpforward.spec import Road, Target
-from ..tcpforward.stack import Stack, StackUnavailableError
-from ..tox.announcement import Announcement
-from ..tox.birth import make_tox
-from ..tox.bootstrap import Bootstrapper, load_nodes
-from ..tox.identity import Identity
-from ..tox.names import Names
-from ..tox.node import Node
-from ..tox.peer import Peer
-from ..tox.peers import ConfiguredPeer
-from ..wire import status
-from ..wire.addressing import overlay_ipv6
-from ..wire.secret import friend_request_message
-from .doctor_nodes import Addressed
-from .doctor_report import (
+from ... import __version__
+from ..._native import netio, toxcore
+from ..._native.results import Connection
+from ...config import DoctorOptions
+from ...tcpforward.fastcall import RoadBrokenError
+from ...tcpforward.forwarding import Forwarding
+from ...tcpforward.road import OpenFailed
+from ...tcpforward.roads import STATUS_S
+from ...tcpforward.spec import Road, Target
+from ...tcpforward.stack import Stack, StackUnavailableError
+from ...tox.announcement import Announcement
+from ...tox.birth import make_tox
+from ...tox.bootstrap import Bootstrapper, load_nodes
+from ...tox.identity import Identity
+from ...tox.names import Names
+from ...tox.node import Node
+from ...tox.peer import Peer
+from ...tox.peers import ConfiguredPeer
+from ...wire import status
+from ...wire.addressing import overlay_ipv6
+from ...wire.secret import friend_request_message
+from .nodes import Addressed
+from .report import (
     Finding,
     FriendRequestSeen,
     Layer,
@@ -46,9 +46,9 @@ from .doctor_report import (
     TargetSeen,
     report,
 )
-from .doctor_running import ask_running
-from .doctor_walk import Stopped, Walk, until
-from .doctor_way import the_list, way_in
+from .running import ask_running
+from .walk import Stopped, Walk, until
+from .way import the_list, way_in
 
 UPGRADE_S = 5.0
 """toxcore is often on the network over a relay first, and over UDP a moment later."""

@@ -6,15 +6,14 @@ With a proxy nothing goes around it: no node is asked, and no name looked up, by
 import random
 from collections.abc import Callable
 
-from ..config import NodeOptions
-from ..tcpforward.rules import Rules
-from ..tcpforward.target import TargetRefusedError, connect_target
-from ..tox.bootstrap import load_nodes
-from ..tox.proxy import Proxy
-from . import doctor_nodes
-from .doctor_nodes import Addressed
-from .doctor_report import Layer, NodesSeen, ProxySeen, UdpSeen
-from .doctor_walk import Walk
+from ...config import NodeOptions
+from ...tcpforward.rules import Rules
+from ...tcpforward.target import TargetRefusedError, connect_target
+from ...tox.bootstrap import load_nodes
+from ...tox.proxy import Proxy
+from .nodes import Addressed, look, resolve
+from .report import Layer, NodesSeen, ProxySeen, UdpSeen
+from .walk import Walk
 
 ASKED_NODES = 12
 """Of a long list; so many tell enough."""
@@ -31,7 +30,7 @@ async def way_in(
     if options.proxy is not None:
         await walk.look(Layer.BOOTSTRAP, the_proxy(options.proxy))
         return None
-    seen = await walk.look(Layer.BOOTSTRAP, doctor_nodes.look(nodes, path))
+    seen = await walk.look(Layer.BOOTSTRAP, look(nodes, path))
     return walk.add(UdpSeen(seen)).through
 
 
@@ -42,7 +41,7 @@ async def the_list(options: NodeOptions, chosen: list[Addressed]) -> NodesSeen:
     if options.proxy is not None:
         return NodesSeen(len(nodes), source, addresses=len(nodes))
     some = random.sample(nodes, min(len(nodes), ASKED_NODES))
-    addressed, unresolved = await doctor_nodes.resolve(some)
+    addressed, unresolved = await resolve(some)
     chosen += addressed
     return NodesSeen(len(nodes), source, unresolved, addresses=len(addressed))
 

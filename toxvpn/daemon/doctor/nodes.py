@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from ..tox.bootstrap import BootstrapNode, is_numeric
-from ..tox.names import Names
-from .doctor_report import BootstrapSeen
-from .doctor_walk import until
+from ...tox.bootstrap import BootstrapNode, is_numeric
+from ...tox.names import Names
+from .report import BootstrapSeen
+from .walk import until
 
 INFO_ID = 0xF0
 INFO_REQUEST = bytes([INFO_ID]) + bytes(77)

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from toxvpn.config import NodeOptions
-from toxvpn.daemon import doctor_nodes, doctor_way
-from toxvpn.daemon.doctor_nodes import Addressed, Answers
-from toxvpn.daemon.doctor_report import Layer, State
-from toxvpn.daemon.doctor_walk import Stopped, Walk
-from toxvpn.daemon.doctor_way import the_list, way_in
+from toxvpn.daemon.doctor import nodes as doctor_nodes
+from toxvpn.daemon.doctor import way as doctor_way
+from toxvpn.daemon.doctor.nodes import Addressed, Answers
+from toxvpn.daemon.doctor.report import Layer, State
+from toxvpn.daemon.doctor.walk import Stopped, Walk
+from toxvpn.daemon.doctor.way import the_list, way_in
 from toxvpn.tox.bootstrap import BootstrapNode
 from toxvpn.tox.proxy import Proxy
 

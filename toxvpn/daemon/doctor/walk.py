@@ -7,8 +7,8 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from ..errors import ToxvpnError
-from .doctor_report import Finding, Layer, Observation, State
+from ...errors import ToxvpnError
+from .report import Finding, Layer, Observation, State
 
 Seen = TypeVar("Seen", bound=Observation)
 
