@@ -92,6 +92,13 @@ async def test_sockets_are_ready_for_use(stacks: TwoStacks) -> None:
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG) < MTU_BYTES - 60
 
 
+async def test_a_lost_keystroke_is_repeated_soon(stacks: TwoStacks) -> None:
+    for sock in await connected(stacks.a, stacks.b):
+        with sock:
+            tcp_info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 12)
+            assert int.from_bytes(tcp_info[8:12], sys.byteorder) < 100_000, "tcpi_rto, in us; usually 200 ms"
+
+
 async def test_the_congestion_control_is_bbr_where_it_is_had(stack: Stack) -> None:
     has_bbr = "bbr" in Path("/proc/sys/net/ipv4/tcp_available_congestion_control").read_text().split()
     assert (stack.congestion_control == "bbr") is has_bbr
