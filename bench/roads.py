@@ -66,6 +66,7 @@ class Bench:
 
         with self.client(road, loss_percent) as caller:
             figures.rtt_ms += caller.round_trips_ms(trips)
+            figures.busy_rtt_ms += caller.round_trips_ms(trips, pause_s=0)
             figures.open_ms += caller.openings_ms(trips // 4)
         tell(f"round trip p50 {percentile(figures.rtt_ms, 50):.2f} ms")
         for size, fetched in figures.fetched.items():
