@@ -25,6 +25,7 @@ from harness import (
     LabError,
     apps,
     arguments,
+    awake,
     median,
     percentile,
     progress,
@@ -55,6 +56,7 @@ class Scene:
 @dataclass(slots=True)
 class Figures:
     rtt_ms: list[float] = field(default_factory=list)
+    awake_rtt_ms: list[float] = field(default_factory=list)
     fetch_s: dict[int, list[float]] = field(default_factory=lambda: {size: [] for size in SIZES_BYTES})
     mbit: dict[bool, list[float]] = field(default_factory=lambda: {False: [], True: []})  # by `reverse`
 
@@ -98,6 +100,8 @@ def measure(scene: Scene, how: str, figures: Figures, trips: int, seconds: int) 
     server = Server(site)
     with fresh_client(server, scene, apps.ECHO_PORT) as client:
         figures.rtt_ms += round_trips_ms(client, trips)
+        with awake():
+            figures.awake_rtt_ms += round_trips_ms(client, trips)
     progress(f"{scene.name}, {how}: p50 {median(figures.rtt_ms):.2f} ms")
     for size, times_s in figures.fetch_s.items():
         with fresh_client(server, scene, apps.HTTP_PORT) as client:
@@ -118,12 +122,16 @@ def report(scene: Scene, figures: dict[str, Figures], seconds: int) -> None:
         return [name, *cells, verdict]
 
     both = [figures[how] for how in HOW]
-    p50 = [percentile(one.rtt_ms, 50) for one in both]
-    goal = f"< {scene.goal_ms:g}: " + ("met" if p50[0] < scene.goal_ms else "MISSED") if scene.goal_ms else ""
-    rows = [
-        row("round trip p50, ms", [f"{value:.2f}" for value in p50], goal),
-        row("round trip p99, ms", [f"{percentile(one.rtt_ms, 99):.2f}" for one in both]),
-    ]
+    rows = []
+    trips = {
+        "round trip": [one.rtt_ms for one in both],
+        "the same, processors awake": [one.awake_rtt_ms for one in both],
+    }
+    for name, times_ms in trips.items():
+        p50 = [percentile(times, 50) for times in times_ms]
+        goal = scene.goal_ms and f"< {scene.goal_ms:g}: {'met' if p50[0] < scene.goal_ms else 'MISSED'}"
+        rows.append(row(f"{name}, p50, ms", [f"{value:.2f}" for value in p50], goal or ""))
+        rows.append(row(f"{name}, p99, ms", [f"{percentile(times, 99):.2f}" for times in times_ms]))
     for size in SIZES_BYTES:
         rows.append(row(f"fetch {size / 1e6:g} MB, s", [spread(one.fetch_s[size], ".2f") for one in both]))
     for reverse, way in ((False, "to the server"), (True, "back")) if seconds else ():

@@ -5,6 +5,7 @@ things by turns (A B A B) in one run, because figures of different runs are not 
 """
 
 import argparse
+import contextlib
 import datetime
 import os
 import platform
@@ -12,7 +13,7 @@ import re
 import statistics
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -33,6 +34,23 @@ STOCK: Environment = {"TOXVPN_SOCKETS": "off", "TOXVPN_CLOCK": "off", "TOXVPN_PA
 """libtoxcore as it comes (toxvpn/_native/netio.pyx): no batches, its own clock, every page lock."""
 
 ONLINE_S = 90.0
+
+
+@contextlib.contextmanager
+def awake() -> Iterator[None]:
+    """Keeps the processors from sleeping meanwhile, by work that gives way to any other.
+
+    A virtual processor that has slept takes 0.05 ms to wake, and finds its caches full of others' data:
+    what programs cost that wake each other now and then is mostly that.
+    """
+    spin = ["chrt", "--idle", "0", "sh", "-c", "while :; do :; done"]
+    spinners = [subprocess.Popen(spin) for _ in range(os.cpu_count() or 1)]
+    try:
+        yield
+    finally:
+        for spinner in spinners:
+            spinner.kill()
+            spinner.wait()
 
 
 # -- figures -------------------------------------------------------------------------------------------

@@ -16,7 +16,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import traffic
-from harness import OURS, Lab, LabError, apps, arguments, median, percentile, progress, table, wait_until
+from harness import (
+    OURS,
+    Lab,
+    LabError,
+    apps,
+    arguments,
+    awake,
+    median,
+    percentile,
+    progress,
+    table,
+    wait_until,
+)
 from lab import Delay
 from pair import LISTEN_PORT, LOCALHOST, Client, Server, Site
 from roads_report import ROADS, SIZES_BYTES, STREAMS, USER, Figures, report, report_vpn, shown
@@ -66,7 +78,8 @@ class Bench:
 
         with self.client(road, loss_percent) as caller:
             figures.rtt_ms += caller.round_trips_ms(trips)
-            figures.busy_rtt_ms += caller.round_trips_ms(trips, pause_s=0)
+            with awake():
+                figures.awake_rtt_ms += caller.round_trips_ms(trips)
             figures.open_ms += caller.openings_ms(trips // 4)
         tell(f"round trip p50 {percentile(figures.rtt_ms, 50):.2f} ms")
         for size, fetched in figures.fetched.items():

@@ -18,7 +18,7 @@ class Figures:
     """Of one road in one scene."""
 
     rtt_ms: list[float] = field(default_factory=list)
-    busy_rtt_ms: list[float] = field(default_factory=list)
+    awake_rtt_ms: list[float] = field(default_factory=list)
     open_ms: list[float] = field(default_factory=list)
     fetched: dict[int, list[Fetched]] = field(default_factory=lambda: {size: [] for size in SIZES_BYTES})
     crowds: list[Crowd] = field(default_factory=list)
@@ -29,7 +29,7 @@ def report(scene: str, figures: dict[str, Figures]) -> None:
     goal_ms = 1.0 if scene == "plain" else None
     rows = [
         *latency("round trip", fast.rtt_ms, tuntox.rtt_ms, goal_ms),
-        *latency("one after the other", fast.busy_rtt_ms, tuntox.busy_rtt_ms, goal_ms),
+        *latency("the same, processors awake,", fast.awake_rtt_ms, tuntox.awake_rtt_ms, goal_ms),
         *latency("open + first byte", fast.open_ms, tuntox.open_ms),
         *(fetches(scene, size, fast.fetched[size], tuntox.fetched[size]) for size in SIZES_BYTES),
         [

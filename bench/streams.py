@@ -69,8 +69,7 @@ class Caller:
             sock.sendall(ECHO + b"x")
             sock.recv(1)
             while len(times_ms) < count and time.monotonic() < ends_s:
-                if pause_s:
-                    time.sleep(pause_s)
+                time.sleep(pause_s)
                 began_s = time.perf_counter()
                 sock.sendall(b"x")
                 sock.recv(1)

@@ -1,14 +1,27 @@
 """The VPN against the bare link, raw stock libtoxcore and the VPNs that people would pick instead.
 
 Two hosts, one veth, everything up at once and measured by turns: one TCP flow each way over IPv4 and IPv6,
-200-byte UDP packets at 100 000 per second, ping idle and while a TCP flow runs.
+200-byte UDP packets at 100 000 per second, ping idle (also with processors kept awake) and beside a TCP flow.
 """
 
 from dataclasses import dataclass, field
 
 import rivals
 import traffic
-from harness import OURS, STOCK, Lab, apps, arguments, median, percentile, progress, ratio, spread, table
+from harness import (
+    OURS,
+    STOCK,
+    Lab,
+    apps,
+    arguments,
+    awake,
+    median,
+    percentile,
+    progress,
+    ratio,
+    spread,
+    table,
+)
 from raw_pair import RawPair
 from rivals import Addresses
 from vpn_pair import toxvpn_up
@@ -26,6 +39,7 @@ class Figures:
     received_kpps: list[float] = field(default_factory=list)
     lost_percent: list[float] = field(default_factory=list)
     idle_ms: list[float] = field(default_factory=list)
+    awake_ms: list[float] = field(default_factory=list)
     loaded_ms: list[float] = field(default_factory=list)
 
 
@@ -38,6 +52,8 @@ def measure(bench: "Bench", inner: Addresses, figures: Figures) -> None:
     figures.received_kpps.append(udp.received_kpps)
     figures.lost_percent.append(udp.lost_percent)
     figures.idle_ms += traffic.ping_ms(bench.near, inner.far_ipv4, bench.pings)
+    with awake():
+        figures.awake_ms += traffic.ping_ms(bench.near, inner.far_ipv4, bench.pings)
     figures.loaded_ms += traffic.ping_under_load_ms(bench.near, inner.far_ipv4, bench.pings)
 
 
@@ -93,7 +109,7 @@ def report(figures: dict[str, Figures], raw: dict[bool, list[float]], runs: int,
     )
     table(
         f"UDP packets of {traffic.UDP_BYTES} bytes, {traffic.UDP_KPPS} kpps offered; ping, median and p99",
-        ["", "sent kpps", "received kpps", "lost %", "ping idle ms", "under load ms"],
+        ["", "sent kpps", "received kpps", "lost %", "ping idle ms", "CPUs awake", "under load"],
         [
             [
                 name,
@@ -101,6 +117,7 @@ def report(figures: dict[str, Figures], raw: dict[bool, list[float]], runs: int,
                 f"{median(one.received_kpps):.0f}",
                 spread(one.lost_percent, ".2f"),
                 both(one.idle_ms),
+                both(one.awake_ms),
                 both(one.loaded_ms),
             ]
             for name, one in figures.items()
