@@ -15,7 +15,7 @@ from harness import OURS, Lab, apps, arguments, progress, table
 from pair import Client, Server, Site, receive
 
 GOAL_PERCENT = 0.5
-SETTLE_S = 5.0
+SETTLE_S = 25.0  # then a node rests (toxvpn/tox/rest.py)
 TRANSFER_BYTES = 10_000_000
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 Process = Popen[bytes]

@@ -7,7 +7,7 @@ import pytest
 
 from toxvpn._native.results import Connection, SendResult
 from toxvpn.testing.fake_nodes import Network, until
-from toxvpn.tox import pace
+from toxvpn.tox import pace, rest
 from toxvpn.tox.events import Event, FriendRequest, PeerConnection, PeerStatus, SelfConnection
 from toxvpn.tox.node import Node
 
@@ -148,6 +148,37 @@ async def rounds() -> None:
     """Everything that is ready has its turn."""
     for _ in range(20):
         await asyncio.sleep(0)
+
+
+async def test_a_quiet_node_takes_no_turn_until_something_happens(
+    network: Network, no_settling: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rest, "QUIET_AFTER_S", 0.01)
+    monkeypatch.setattr(rest, "LONGEST_S", 3600.0)
+    left, right = network.pair()
+    network.fake(left).interval_ms = 0
+    await until(lambda: network.rate_of(left) <= 1)
+    turns: list[float] = []
+    left.after_turn.append(lambda: turns.append(left.now()))
+
+    async def turns_again() -> bool:
+        before = len(turns)
+        await rounds()
+        return len(turns) > before
+
+    async def quiet() -> None:
+        async with asyncio.timeout(5):
+            while await turns_again():
+                pass
+
+    await quiet()
+    [peer] = right
+    right.send_lossless(peer, b"\xa2packet")
+    assert await turns_again(), "the socket wakes it"
+    await quiet()
+    [peer] = left
+    left.send_lossless(peer, b"\xa2packet")
+    assert await turns_again(), "it repeats what gets lost"
 
 
 async def test_a_braked_node_takes_no_turn_for_what_comes_in(network: Network) -> None:

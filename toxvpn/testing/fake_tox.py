@@ -18,6 +18,7 @@ from ..wire.toxid import checksum
 
 MAX_PACKET_BYTES = 1373
 QUEUE_PACKETS = 4096
+INTERVAL_MS = 50
 """How many lossless packets a friend's queue takes (net_crypto's is 32768)."""
 SAVE_HEADER = b"fake"
 
@@ -54,6 +55,7 @@ class FakeTox:
         self.congested = False
         self.receive_pending = False
         self.queue_packets = QUEUE_PACKETS
+        self.interval_ms = INTERVAL_MS
         self.bootstrapped: list[tuple[str, int, bytes]] = []
         if savedata is None:
             key = secrets.token_bytes(31) + bytes([secrets.randbelow(128)])  # as X25519 keys end
@@ -113,7 +115,7 @@ class FakeTox:
 
     def iteration_interval_ms(self) -> int:
         self._alive()
-        return 50
+        return self.interval_ms
 
     def cork(self) -> None:
         self._alive()

@@ -22,6 +22,7 @@ from .heard import Heard
 from .pace import Pace
 from .peer import Peer
 from .requests import Requests
+from .rest import Rest
 from .sockets import SocketWatch
 
 log = logging.getLogger("toxvpn.tox")
@@ -50,6 +51,7 @@ class Node:
         self._watch = SocketWatch(tox, self._loop, self.turn)
         self._pace = Pace() if accelerate else None
         self._rate = 1.0
+        self._rest = Rest()
         self._requests = Requests()
         self._heard = Heard()
         self._peers: dict[int, Peer] = {}
@@ -69,6 +71,7 @@ class Node:
     # -- life ----------------------------------------------------------------------------------
 
     def start(self) -> None:
+        self._stir()
         if self._pace is not None:
             self._pace.start(self.now())
         self.turn()
@@ -111,12 +114,14 @@ class Node:
         else:
             peer = self._know(self.tox.friend_add(address, message))
         self._requests.sent(peer.public_key, address, message, self.now())
+        self._stir()
         if self._pace is not None:
             self._pace.start(self.now())
         return peer
 
     def accept(self, public_key: bytes) -> Peer:
         """Lets that key in; the grant itself is the caller's decision."""
+        self._stir()
         known = self.peer(public_key)
         if known is None and self._pace is not None and not any(peer.online for peer in self):
             self._pace.expect(self.now())
@@ -139,6 +144,7 @@ class Node:
                 self.tox.friend_delete(self.tox.friend_add_norequest(public_key))
 
     def send_lossless(self, peer: Peer, packet: bytes | bytearray | memoryview) -> SendResult:
+        self._stir()
         return self.tox.send_lossless(peer.number, packet)
 
     def brake(self, spacing_s: float | None) -> None:
@@ -201,7 +207,15 @@ class Node:
             self._arm(self._interval_s())
 
     def _interval_s(self) -> float:
-        return self.tox.iteration_interval_ms() / 1000 / self._rate
+        wanted_s = self.tox.iteration_interval_ms() / 1000 / self._rate
+        # while it hurries, and where nothing wakes us for a relay's packets, turns must not be late
+        if self._rate > 1 or not self._watch.exact:
+            return wanted_s
+        return self._rest.interval_s(wanted_s, self.now())
+
+    def _stir(self) -> None:
+        if self._rest.stir(self.now()) and self._timer is not None and self._spacing_s is None:
+            self._arm(self._interval_s())
 
     def _arm(self, delay_s: float) -> None:
         if self._timer is not None:
@@ -288,6 +302,7 @@ class Node:
 
     def on_self_connection(self, connection: Connection) -> None:
         log.info("Tox network: %s", connection.path)
+        self._stir()
         self.connection = connection
         if self._pace is not None and not self._peers:
             self._pace.alone()
@@ -310,6 +325,7 @@ class Node:
         peer = self._peers.get(number)
         if peer is None:
             return
+        self._stir()
         log.info("peer %s: %s", peer.short, connection.path)
         self._inbox.append(self._changed(peer, connection))
         if connection is not Connection.NONE:
@@ -324,6 +340,7 @@ class Node:
         """Lossy packets of known IDs go to the compiled packet path; others mean nothing here."""
 
     def on_lossless(self, number: int, packet: bytes) -> None:
+        self._stir()
         peer = self._peers.get(number)
         if peer is not None and packet[0] in self._lossless:
             self._inbox.append((peer, packet))

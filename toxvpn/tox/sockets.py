@@ -25,6 +25,8 @@ class SocketWatch:
         self._tox = tox
         self._loop = loop
         self._wake = wake
+        self.exact = False
+        """Whether every one of toxcore's sockets is watched."""
         self._version: int | None = None
         self._watched: list[int] = []
         self._arrivals: select.epoll | None = None
@@ -35,7 +37,10 @@ class SocketWatch:
         version = self._tox.sockets_version
         if version == self._version:
             return
-        found = [fd for fd, _ in self._tox.sockets()] or find_udp_sockets(self._tox.udp_port)
+        found = [fd for fd, _ in self._tox.sockets()]
+        self.exact = bool(found)
+        if not self.exact:
+            found = find_udp_sockets(self._tox.udp_port)
         # a number may have been closed and given to a new socket: register all of them anew
         self.forget()
         self._version = version
