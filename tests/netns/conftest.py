@@ -4,7 +4,7 @@ Everything here is marked `netns`. Without root, namespaces or tox-bootstrapd it
 CI=true.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -46,3 +46,23 @@ def tox_network(_shared_network: Lab) -> Iterator[Lab]:
     yield _shared_network
     for name in set(_shared_network.hosts) - before:
         _shared_network.remove(_shared_network.hosts[name])
+
+
+FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    item.stash[FAILED] = report.failed or item.stash.get(FAILED, False)
+    return report
+
+
+@pytest.fixture(autouse=True)
+def _another_network_after_a_failure(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What a failed test leaves behind is met by no other one, nor by the same one tried again."""
+    request.node.stash[FAILED] = False
+    yield
+    if request.node.stash[FAILED] and "_shared_network" in request.fixturenames:
+        shared = request._get_active_fixturedef("_shared_network")
+        shared.finish(request)  # type: ignore[arg-type]  # with all that depends on it
