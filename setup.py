@@ -67,6 +67,7 @@ def extensions() -> list[Extension]:
         [
             extension("netio", "importpatch.c", "hooks.c", "sendbatch.c", "recvbatch.c", "pagelock.c"),
             extension("toxcore", libraries=["toxcore"]),
+            extension("wakeups"),
             extension("carrier"),
             extension("toxcarrier"),
             extension(

@@ -1,7 +1,10 @@
 """For all tests: on CI nothing may be skipped, and in a chroot there are user namespaces too."""
 
+import gc
 import os
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -26,3 +29,19 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if ON_CI and _skipped and session.exitstatus == 0:
         sys.stderr.write("\n  ".join(["\nskipped on CI, where nothing may be:", *_skipped]) + "\n")
         session.exitstatus = 1
+
+
+def open_descriptors() -> dict[str, str]:
+    folder = Path("/proc/self/fd")
+    return {fd.name: str(fd.readlink()) for fd in folder.iterdir() if fd.is_symlink()}
+
+
+@pytest.fixture
+def no_descriptor_is_left() -> Iterator[None]:
+    """Ask for it before anything that opens descriptors: pytest closes the last one first."""
+    gc.collect()
+    before = open_descriptors()
+    yield
+    gc.collect()
+    after = open_descriptors()
+    assert len(after) == len(before), {fd: what for fd, what in after.items() if before.get(fd) != what}

@@ -261,3 +261,32 @@ def test_fragments_pass() -> None:
     ]
     with MemoryPath() as path:
         assert [packet for _, packet in path.inbound(*packets)] == packets
+
+
+def test_what_the_kernel_answers_at_once_goes_with_the_round_of_packets() -> None:
+    ours, theirs = address_pair(4)
+    question = udp_packet(ip_header(4, theirs, ours), b"question")
+    answer = udp_packet(ip_header(4, ours, theirs), b"answer")
+    with MemoryPath() as path:
+        path.tun.inject(answer)
+        path.carrier.end_round()
+        assert path.carrier.sent == []  # nothing was written: the device is not asked
+        path.carrier.deliver(3, frame_vpn(question))
+        path.carrier.end_round()
+        assert path.tun.packets() == [question]
+        assert path.carrier.sent == [(3, frame_vpn(answer))]
+
+
+def test_a_round_that_ends_while_the_carrier_is_congested_leaves_answers_in_the_device() -> None:
+    ours, theirs = address_pair(4)
+    packet = tcp_packet(ip_header(4, theirs, ours), b"held back until the round is over")
+    with MemoryPath() as path:
+        path.carrier.is_congested = True
+        path.tun.inject(tcp_packet(ip_header(4, ours, theirs), b"answer"))
+        path.carrier.deliver(3, frame_vpn(packet))
+        path.carrier.end_round()
+        assert path.tun.packets() == [packet]
+        assert path.carrier.sent == []
+        path.carrier.is_congested = False
+        path.datapath.read_tun()
+        assert len(path.carrier.sent) == 1

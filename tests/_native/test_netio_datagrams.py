@@ -206,6 +206,7 @@ def test_a_flood_ends_the_turn_and_nothing_is_lost(pair: tuple[End, End]) -> Non
             received.append(receiver.receive()[0])
     assert receiver.owner is not None
     assert receiver.owner.receive_pending()
+    assert receiver.owner.drained == 1
     assert 512 <= len(received) < 512 + 64
     received += [data for data, _ in receiver.drain()]
     assert received == sent
@@ -225,6 +226,23 @@ def test_a_flood_of_single_datagrams_ends_the_turn_too(pair: tuple[End, End]) ->
                 receiver.receive()
         with receiver.turn():
             assert receiver.receive()[0] == b"next turn"
+
+
+def test_the_end_of_what_there_is_to_receive_is_told_within_the_turn(pair: tuple[End, End]) -> None:
+    sender, receiver = pair
+    assert receiver.owner
+    for count in (0, 1, 3):
+        with sender.turn():
+            for _ in range(count):
+                sender.send(b"datagram", receiver.address("127.0.0.1"))
+        before = receiver.owner.drained
+        with receiver.turn():
+            for _ in range(count):
+                receiver.receive()
+            assert receiver.owner.drained == before
+            with pytest.raises(BlockingIOError):
+                receiver.receive()
+            assert receiver.owner.drained == before + (count > 0)
 
 
 def test_outside_a_turn_a_datagram_leaves_at_once(pair: tuple[End, End]) -> None:

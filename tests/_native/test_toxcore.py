@@ -224,6 +224,29 @@ def test_packets_arrive_whole(pair: Pair, size: int) -> None:
     pair.turn_until(lambda: lossless in pair.heard[1].lossless and lossy in pair.heard[1].lossy)
 
 
+def test_a_turn_in_which_the_handler_heard_something_was_not_quiet(pair: Pair) -> None:
+    first, second = pair.ends
+    heard = pair.heard[0].lossless
+    first.sockets()
+    pair.turn_until(lambda: first.quiet)
+    heard.clear()
+    second.send_lossless(pair.numbers[1], b"\xa0once")
+    pair.turn_until(lambda: heard)
+    assert not first.quiet
+    pair.turn_until(lambda: first.quiet)
+    assert heard == [b"\xa0once"]
+
+
+def test_sockets_that_nobody_has_asked_for_are_not_quiet() -> None:
+    tox = Tox(LOCAL)
+    tox.iterate()
+    quiet = [tox.quiet]
+    tox.sockets()
+    quiet.append(tox.quiet)
+    assert quiet == [False, True]
+    tox.close()
+
+
 def test_corked_packets_keep_their_order(pair: Pair) -> None:
     packets = [bytes([201, i]) + bytes(i * 5) for i in range(100)]
     pair.heard[1].lossy.clear()

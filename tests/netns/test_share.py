@@ -101,7 +101,10 @@ def scene(_shared_network: Lab) -> Iterator[Scene]:
     key.write_bytes(sshd.client_key.read_bytes())
     key.chmod(0o600)
     os.chown(key, getpwnam(USER).pw_uid, getpwnam(USER).pw_gid)
-    yield Scene(lab, hosts[1], server, sshd, home, key, WITH_SECRET)
+    scene = Scene(lab, hosts[1], server, sshd, home, key, WITH_SECRET)
+    for words in (("add", server.tox_id), ("name", server.tox_id[:8], "box")):
+        assert scene.run(scene.argv("peer", *words)).returncode == 0
+    yield scene
     for host in hosts:
         lab.remove(host)
 
@@ -144,8 +147,6 @@ def test_ssh(scene: Scene) -> None:
 
 
 def test_ssh_knows_a_peer_by_name_and_its_host_key_by_its_key(scene: Scene) -> None:
-    assert scene.run(scene.argv("peer", "add", scene.server.tox_id)).returncode == 0
-    assert scene.run(scene.argv("peer", "name", scene.server.tox_id[:8], "box")).returncode == 0
     assert scene.ssh("box", "echo", "here") == "here\n"
     known = (scene.home / "known_hosts").read_text().splitlines()
     alias = f"toxvpn-{scene.server.tox_id[:16].lower()}"

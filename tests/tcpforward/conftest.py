@@ -1,7 +1,5 @@
-import gc
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -9,22 +7,6 @@ import pytest_asyncio
 from toxvpn.testing.two_stacks import TwoStacks
 
 SocketPair = tuple[socket.socket, socket.socket]
-
-
-def open_descriptors() -> dict[str, str]:
-    folder = Path("/proc/self/fd")
-    return {fd.name: str(fd.readlink()) for fd in folder.iterdir() if fd.is_symlink()}
-
-
-@pytest.fixture
-def no_descriptor_is_left() -> Iterator[None]:
-    """Ask for it before anything that opens descriptors: pytest closes the last one first."""
-    gc.collect()
-    before = open_descriptors()
-    yield
-    gc.collect()
-    after = open_descriptors()
-    assert len(after) == len(before), {fd: what for fd, what in after.items() if before.get(fd) != what}
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ class Scene:
         header = ip_header(6, source, destination or self.own)
         packet = tcp_packet(header, bytes(size - HEADERS_BYTES))
         self.carrier.deliver(peer.number, FRAME + packet)
-        self.node.turn()
+        self.carrier.end_round()
         arrived = self.tun.packets()
         assert arrived in ([], [packet])
         return bool(arrived)

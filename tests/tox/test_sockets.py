@@ -20,6 +20,11 @@ class Handle:
     def __init__(self, *watched: socket.socket) -> None:
         self.watched = list(watched)
         self.sockets_version = 1
+        self.quiet = True
+        self.turns = 0
+
+    def iterate(self) -> None:
+        self.turns += 1
 
     def sockets(self) -> list[tuple[int, bool]]:
         return [(sock.fileno(), sock.type == socket.SOCK_DGRAM) for sock in self.watched]
@@ -30,22 +35,22 @@ class Handle:
 
 
 class Awake:
-    """A watch on a handle; `count` says how often it woke."""
+    """A watch on a handle, which leaves everything unread; `settle` says how often it was turned."""
 
     def __init__(self, handle: Handle) -> None:
-        self.count = 0
+        self._handle = handle
         self.watch = SocketWatch(cast(Tox, handle), asyncio.get_running_loop(), self._wake)
         self.watch.refresh()
 
     def _wake(self) -> None:
-        self.count += 1
+        self.watch.turn()
 
     async def settle(self) -> int:
-        """How often it woke in some rounds of the loop."""
-        before = self.count
+        """How often the handle was turned in some rounds of the loop."""
+        before = self._handle.turns
         for _ in range(LOOP_ROUNDS):
             await asyncio.sleep(0)
-        return self.count - before
+        return self._handle.turns - before
 
 
 @pytest.fixture

@@ -4,6 +4,8 @@ from libc.stdint cimport uint8_t, uint32_t
 
 # context, friend number, the custom packet with its ID byte, its length
 ctypedef void (*lossy_sink)(void *, uint32_t, const uint8_t *, size_t) noexcept
+# context; what follows a round of packets
+ctypedef void (*sink_flush)(void *) noexcept
 
 
 cdef class Carrier:
@@ -12,12 +14,13 @@ cdef class Carrier:
     # Ends a batch of sends.
     cdef void flush(self) noexcept
     cdef bint congested(self) noexcept
-    # Packets of this ID go to `sink`; NULL ends that.
-    cdef void set_sink(self, uint8_t packet_id, lossy_sink sink, void *context) noexcept
+    # Packets of this ID go to `sink`, and `flush` follows each round of them; NULL ends that.
+    cdef void set_sink(self, uint8_t packet_id, lossy_sink sink, sink_flush flush, void *context) noexcept
 
 
 cdef class MemoryCarrier(Carrier):
     cdef lossy_sink _sinks[256]
+    cdef sink_flush _flushes[256]
     cdef void *_contexts[256]
     cdef readonly list sent
     cdef readonly int flushes

@@ -15,3 +15,6 @@ class MemoryCarrier(Carrier):
 
     def deliver(self, friend_number: int, packet: bytes) -> None:
         """As if the friend had sent the packet (with its ID byte)."""
+
+    def end_round(self) -> None:
+        """As after a turn of Tox's: the datapath writes what it holds back and sends what is answered."""

@@ -11,7 +11,7 @@ cdef class Carrier:
     cdef bint congested(self) noexcept:
         return False
 
-    cdef void set_sink(self, uint8_t packet_id, lossy_sink sink, void *context) noexcept:
+    cdef void set_sink(self, uint8_t packet_id, lossy_sink sink, sink_flush flush, void *context) noexcept:
         pass
 
 
@@ -27,6 +27,11 @@ cdef class MemoryCarrier(Carrier):
         cdef const uint8_t[::1] view = packet
         if view.shape[0]:
             self._pass_on(friend_number, &view[0], view.shape[0])
+
+    def end_round(self):
+        for packet_id in range(256):
+            if self._flushes[packet_id] != NULL:
+                self._flushes[packet_id](self._contexts[packet_id])
 
     cdef void _pass_on(self, uint32_t friend_number, const uint8_t *packet, size_t length) noexcept:
         if self._sinks[packet[0]] != NULL:
@@ -46,6 +51,7 @@ cdef class MemoryCarrier(Carrier):
     cdef bint congested(self) noexcept:
         return self.is_congested
 
-    cdef void set_sink(self, uint8_t packet_id, lossy_sink sink, void *context) noexcept:
+    cdef void set_sink(self, uint8_t packet_id, lossy_sink sink, sink_flush flush, void *context) noexcept:
         self._sinks[packet_id] = sink
+        self._flushes[packet_id] = flush
         self._contexts[packet_id] = context

@@ -55,3 +55,4 @@ cdef extern from "path.h" nogil:
     size_t path_read_tun(c_path *, size_t, int *)
     void path_inbound(void *, uint32_t, const uint8_t *, size_t) noexcept
     void path_flush_inbound(c_path *)
+    void path_end_round(void *) noexcept

@@ -2,6 +2,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from .carrier import Carrier
 from .packets import Counters, DropReason, PacketFormat
+from .wakeups import Early
 
 LARGEST_MTU: dict[PacketFormat, int]
 SMALLEST_MTU: int
@@ -15,7 +16,7 @@ class PrefixTable:
     def get(self, network: IPv4Network | IPv6Network, scope: int = 0) -> int | None: ...
     def lookup(self, address: IPv4Address | IPv6Address, scope: int = 0) -> int | None: ...
 
-class Datapath:
+class Datapath(Early):
     """Moves IP packets between a TUN descriptor and a carrier, as its tables say.
 
     `tun_fd` stays the caller's, who closes it after `close()`; it must be non-blocking, without
@@ -24,7 +25,7 @@ class Datapath:
     format. `carrier_port` is the UDP port that the carrier sends from: those packets never go to a
     friend, whatever the routes say. Everything is denied until allowed. Every method but `close`
     raises ClosedError once closed; one that names a friend raises ValueError for what can be no
-    friend number.
+    friend number. Served early (wakeups.pyx), it does what read_tun does.
     """
 
     packet_format: PacketFormat

@@ -9,6 +9,7 @@ import os
 cimport cython
 
 from .carrier cimport Carrier
+from .wakeups cimport Early
 
 from ..errors import ClosedError
 from .packets import Counters, DropReason, PacketFormat
@@ -17,6 +18,9 @@ assert len(DropReason) == DROP_REASONS
 
 LARGEST_MTU = {PacketFormat.VPN: 1373 - FRAME_VPN, PacketFormat.STACK: 1373 - FRAME_STACK}
 SMALLEST_MTU = 576
+
+cdef enum:
+    BUDGET = 256  # packets at a time, then others get theirs
 
 
 # -- one prefix, as its parts --------------------------------------------------------------------
@@ -85,7 +89,7 @@ cdef bint _congested(void *carrier) noexcept:
 # -- the packet path -------------------------------------------------------------------------------
 
 @cython.no_gc_clear
-cdef class Datapath:
+cdef class Datapath(Early):
     cdef c_path *_path
     cdef Carrier _carrier
     cdef readonly object packet_format
@@ -122,11 +126,11 @@ cdef class Datapath:
             raise MemoryError
         self._carrier = carrier
         self.packet_format = packet_format
-        carrier.set_sink(packet_format, path_inbound, self._path)
+        carrier.set_sink(packet_format, path_inbound, path_end_round, self._path)
 
     def close(self):
         if self._path != NULL:
-            self._carrier.set_sink(self.packet_format, NULL, NULL)
+            self._carrier.set_sink(self.packet_format, NULL, NULL, NULL)
             path_free(self._path)
             self._path = NULL
 
@@ -146,7 +150,14 @@ cdef class Datapath:
 
     # -- packets --
 
-    def read_tun(self, size_t budget=256):
+    cdef bint serve(self) noexcept:
+        cdef int error
+        if self._path == NULL:
+            return False
+        path_read_tun(self._path, BUDGET, &error)
+        return error == 0 and not self._carrier.congested()
+
+    def read_tun(self, size_t budget=BUDGET):
         cdef int error
         cdef size_t handled = path_read_tun(self._open(), budget, &error)
         if error:

@@ -24,8 +24,10 @@ enum {
 
 /* The TUN takes a packet or refuses it at once; waiting for it would hold up every other friend. */
 static void written(struct path *path, uint32_t friend_number, ssize_t result, unsigned packets) {
-    if (result >= 0)
+    if (result >= 0) {
+        path->wrote = true;
         return;
+    }
     enum drop reason = errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM ? DROP_QUEUE_FULL : DROP_DEVICE;
     while (packets--)
         path_drop(path, friend_number, reason);

@@ -37,6 +37,8 @@ struct netio_owner {
     bool batching;
     bool turn_cut;
     unsigned turn;
+    netio_drained *drained;
+    void *drained_context;
     double rate;
     int64_t real_ns, own_ns; /* the moment of the last change of rate, on both clocks */
 };
@@ -126,6 +128,12 @@ void netio_flush(netio_owner *owner)
     for (struct entry *entry = owner ? owner->entries : NULL; entry; entry = entry->next)
         if (entry->out)
             sendbatch_flush(entry->out);
+}
+
+void netio_on_drained(netio_owner *owner, netio_drained *call, void *context)
+{
+    owner->drained = call;
+    owner->drained_context = context;
 }
 
 bool netio_congested(const netio_owner *owner)
@@ -261,6 +269,15 @@ int netio_hook_setsockopt(int fd, int level, int option, const void *value, sock
     return setsockopt(fd, level, option, value, length);
 }
 
+/* Nothing more to receive now, after something was: before libtoxcore goes on to all its other work. */
+static ssize_t drained(netio_owner *owner, int error)
+{
+    if (owner == current && owner->drained && owner->turn > 0)
+        owner->drained(owner->drained_context);
+    errno = error;
+    return -1;
+}
+
 /* Whether the current turn has received enough; asked only when nothing received is left over. */
 static bool turn_over(netio_owner *owner)
 {
@@ -279,17 +296,16 @@ ssize_t netio_hook_recvfrom(int fd, void *out, size_t room, int flags, struct so
         return recvfrom(fd, out, room, flags, from, from_length);
     bool left = entry->in && recvbatch_left(entry->in);
     if (!left && entry->owner == current && turn_over(current)) {
-        errno = EAGAIN;
-        return -1;
+        return drained(current, EAGAIN);
     }
     if (!entry->in)
         netio_counters.receive_calls++;
     ssize_t length = entry->in ? recvbatch_take(entry->in, out, room, flags, from, from_length)
                                : recvfrom(fd, out, room, flags, from, from_length);
-    if (length >= 0) {
-        netio_counters.received++;
-        entry->owner->turn++;
-    }
+    if (length < 0)
+        return drained(entry->owner, errno);
+    netio_counters.received++;
+    entry->owner->turn++;
     return length;
 }
 

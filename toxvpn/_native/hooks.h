@@ -17,6 +17,8 @@ typedef struct {
     bool datagram;
 } netio_socket;
 
+typedef void netio_drained(void *context);
+
 enum netio_part { NETIO_SOCKETS, NETIO_BATCH, NETIO_CLOCK, NETIO_PAGE_LOCK };
 
 /* Replaces one part of the libtoxcore that contains `address`; NULL, or why not. */
@@ -27,6 +29,7 @@ void netio_owner_free(netio_owner *owner);
 netio_owner *netio_enter(netio_owner *owner);
 void netio_leave(netio_owner *owner, netio_owner *previous);
 void netio_flush(netio_owner *owner);
+void netio_on_drained(netio_owner *owner, netio_drained *call, void *context);
 bool netio_congested(const netio_owner *owner);
 bool netio_receive_pending(const netio_owner *owner);
 void netio_set_batching(netio_owner *owner, bool batching);

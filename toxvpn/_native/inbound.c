@@ -69,3 +69,13 @@ static void inbound(struct path *path, uint32_t friend_number, struct packet *pa
 }
 
 void path_flush_inbound(struct path *path) { coalesce_flush(&path->coalescer); }
+
+/* A pong or an acknowledgement is there as soon as write() returns; later, a processor that has slept would
+ * get round to it only after all that comes after a wake-up. */
+void path_end_round(void *context) {
+    struct path *path = context;
+    int error; /* whoever reads the device next meets it again */
+    path_flush_inbound(path);
+    if (path->wrote)
+        path_read_tun(path, ANSWERS, &error);
+}

@@ -9,6 +9,7 @@ cdef extern from "hooks.h":
     ctypedef struct netio_socket:
         int fd
         bint datagram
+    ctypedef void netio_drained(void *) noexcept
 
 
 # One owner per Tox handle. Between enter and leave, sockets that libtoxcore makes are the
@@ -19,6 +20,8 @@ cdef void owner_free(netio_owner *owner) noexcept nogil
 cdef netio_owner *enter(netio_owner *owner) noexcept nogil
 cdef void leave(netio_owner *owner, netio_owner *previous) noexcept nogil
 cdef void flush(netio_owner *owner) noexcept nogil
+# `call` comes inside tox_iterate, when a turn has received datagrams and there are no more of them
+cdef void on_drained(netio_owner *owner, netio_drained *call, void *context) noexcept nogil
 # the kernel takes no more for now: stop producing, wait until the socket is writable, then flush
 cdef bint congested(netio_owner *owner) noexcept nogil
 # datagrams were received but not yet handed out (bounded turns): iterate again soon

@@ -23,6 +23,8 @@ from typing import NamedTuple
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.errno cimport errno
+from .netio cimport netio_drained
+
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
 
 
@@ -74,6 +76,7 @@ cdef extern from "hooks.h" nogil:
     netio_owner *netio_enter(netio_owner *owner)
     void netio_leave(netio_owner *owner, netio_owner *previous)
     void netio_flush(netio_owner *owner)
+    void netio_on_drained(netio_owner *owner, netio_drained *call, void *context)
     bint netio_congested(const netio_owner *owner)
     bint netio_receive_pending(const netio_owner *owner)
     void netio_set_batching(netio_owner *owner, bint batching)
@@ -111,6 +114,10 @@ cdef void leave(netio_owner *owner, netio_owner *previous) noexcept nogil:
 
 cdef void flush(netio_owner *owner) noexcept nogil:
     netio_flush(owner)
+
+
+cdef void on_drained(netio_owner *owner, netio_drained *call, void *context) noexcept nogil:
+    netio_on_drained(owner, call, context)
 
 
 cdef bint congested(netio_owner *owner) noexcept nogil:
@@ -252,16 +259,23 @@ cdef ssize_t _checked(ssize_t result) except -1:
     return result
 
 
+cdef void _count_drained(void *hooked) noexcept nogil:
+    with gil:
+        (<Hooked>hooked).drained += 1
+
+
 cdef class Hooked:
     """An owner of its own and the hooks on ordinary descriptors; addresses are raw struct sockaddr bytes."""
 
     cdef netio_owner *_owner
     cdef netio_owner *_previous
+    cdef readonly int drained
 
     def __cinit__(self, batching: bool = True) -> None:
         self._owner = netio_owner_new()
         if self._owner == NULL:
             raise MemoryError
+        netio_on_drained(self._owner, _count_drained, <void *>self)
         netio_set_batching(self._owner, batching)
 
     def __dealloc__(self) -> None:

@@ -28,6 +28,7 @@ static size_t outbound(struct path *path, uint8_t *ip, size_t length, const stru
 size_t path_read_tun(struct path *path, size_t budget, int *error) {
     size_t sent = 0;
     *error = 0;
+    path->wrote = false;
     size_t vnet_length = path->settings.vnet_hdr ? VNET_HEADER : 0;
     uint8_t *ip = path->buffer + HEADROOM + VNET_HEADER;
     while (sent < budget && !path->settings.carrier.congested(path->settings.carrier.context)) {

@@ -51,6 +51,7 @@ enum {
     LARGEST_READ = 65536, /* of a super-packet */
     /* before a packet: a frame or a segment's headers are written there, whichever is larger */
     HEADROOM = 256,
+    ANSWERS = 32, /* read at once after a round of inbound packets */
     MAX_FRIENDS = 65536, /* toxcore numbers friends densely from 0 */
 };
 
@@ -90,6 +91,7 @@ struct path {
     uint32_t many_friends;
     uint64_t drops[DROP_REASONS]; /* of packets that belong to no friend */
 
+    bool wrote; /* into the TUN, since it was last read: the kernel may have answered */
     struct error_budget errors;
     struct coalescer coalescer;
     uint8_t buffer[HEADROOM + VNET_HEADER + LARGEST_READ + 64];
@@ -114,6 +116,9 @@ void path_inbound(void *path, uint32_t friend_number, const uint8_t *packet, siz
 
 /* Writes what is held back for coalescing. */
 void path_flush_inbound(struct path *path);
+
+/* After a round of packets: the same, then sends what the kernel answered at once. Fit for a sink_flush. */
+void path_end_round(void *path);
 
 /* Counts a drop for the friend, or for nobody when there is no such friend. */
 void path_drop(struct path *path, uint32_t friend_number, enum drop reason);

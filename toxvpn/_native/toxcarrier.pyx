@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint8_t, uint32_t
 
-from .carrier cimport Carrier, lossy_sink
+from .carrier cimport Carrier, lossy_sink, sink_flush
 from .toxcore cimport Tox
 
 
@@ -21,5 +21,5 @@ cdef class ToxCarrier(Carrier):
     cdef bint congested(self) noexcept:
         return self._tox.is_congested()
 
-    cdef void set_sink(self, uint8_t packet_id, lossy_sink sink, void *context) noexcept:
-        self._tox.set_lossy_sink(packet_id, sink, context)
+    cdef void set_sink(self, uint8_t packet_id, lossy_sink sink, sink_flush flush, void *context) noexcept:
+        self._tox.set_lossy_sink(packet_id, sink, flush, context)

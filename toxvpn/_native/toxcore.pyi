@@ -18,7 +18,11 @@ class Tox:
 
     def close(self) -> None: ...
     def iterate(self) -> None:
-        """tox_iterate; raises the first exception that a callback raised."""
+        """tox_iterate; raises the first exception that a callback raised.
+
+        As soon as the UDP socket is empty, a datapath writes what came for it and sends what the kernel
+        answers at once.
+        """
 
     def iteration_interval_ms(self) -> int: ...
     def cork(self) -> None: ...
@@ -30,6 +34,13 @@ class Tox:
     @property
     def receive_pending(self) -> bool:
         """Datagrams wait in our own buffer: iterate again without waiting for the socket."""
+
+    @property
+    def quiet(self) -> bool:
+        """Since the last `iterate` began: no call of the handler, and nothing below that waits for anybody.
+
+        The sockets are those that `sockets` last told of, the queues are neither full nor unread.
+        """
 
     def set_clock_rate(self, rate: float) -> None:
         """How many of toxcore's seconds pass in one of ours from now on."""

@@ -20,6 +20,7 @@ from .results import Connection, SendResult, error as _error
 
 cdef enum:
     MAX_SOCKETS = 1024
+    FIRST_LOSSY = 192
 
 
 def version() -> str:
@@ -75,6 +76,7 @@ cdef int _send_result(bint sent, int code) noexcept:
 cdef class Tox:
     def __cinit__(self):
         memset(self._sinks, 0, sizeof(self._sinks))
+        memset(self._sink_flushes, 0, sizeof(self._sink_flushes))
         memset(self._sink_contexts, 0, sizeof(self._sink_contexts))
 
     def __init__(self, options, savedata=None, handler=None):
@@ -90,6 +92,7 @@ cdef class Tox:
         finally:
             tox_options_free(c_options)
         self._set_callbacks()
+        netio.on_drained(self._owner, _on_drained, <void *>self)
 
     cdef _create(self, CToxOptions *c_options, options, savedata):
         cdef Tox_Err_New code = <Tox_Err_New>0
@@ -165,6 +168,11 @@ cdef class Tox:
     def receive_pending(self):
         return netio.receive_pending(self._owner)
 
+    @property
+    def quiet(self):
+        return not (self._told or self.congested or self.receive_pending
+                    or self._sockets_seen != self.sockets_version)
+
     def set_clock_rate(self, double rate):
         self.alive()
         netio.set_clock_rate(self._owner, rate)
@@ -175,6 +183,7 @@ cdef class Tox:
 
     def sockets(self):
         cdef netio_socket found[MAX_SOCKETS]
+        self._sockets_seen = netio.sockets_version(self._owner)
         cdef size_t count = netio.sockets(self._owner, found, MAX_SOCKETS)
         return [(found[i].fd, bool(found[i].datagram)) for i in range(count)]
 
@@ -210,8 +219,10 @@ cdef class Tox:
         if self._iterating:
             raise ClosedError("iterate() called from inside a callback")
         self._iterating = True
+        self._told = False
         self.begin()
         tox_iterate(self._tox, <void *>self)
+        self._flush_sinks()  # also what came through a relay
         self.end()
         self._iterating = False
         if self._close_asked:
@@ -449,12 +460,24 @@ cdef class Tox:
             self._gathering = False
             self.end()
 
+    cdef void _flush_sinks(self) noexcept:
+        cdef int packet_id
+        for packet_id in range(FIRST_LOSSY, 256):
+            if self._sink_flushes[packet_id] != NULL:
+                self._sink_flushes[packet_id](self._sink_contexts[packet_id])
+        netio.flush(self._owner)
+
     cdef bint is_congested(self) noexcept:
         return netio.congested(self._owner)
 
-    cdef void set_lossy_sink(self, uint8_t packet_id, lossy_sink sink, void *context) noexcept:
+    cdef void set_lossy_sink(self, uint8_t packet_id, lossy_sink sink, sink_flush flush, void *context) noexcept:
         self._sinks[packet_id] = sink
+        self._sink_flushes[packet_id] = flush
         self._sink_contexts[packet_id] = context
+
+
+cdef void _on_drained(void *tox) noexcept:
+    (<Tox>tox)._flush_sinks()
 
 
 cdef _sized(bytes value, size_t size):
@@ -475,6 +498,7 @@ cdef void _on_log(CTox *tox, int level, const char *file, uint32_t line, const c
 
 cdef void _on_self_connection(CTox *tox, int connection, void *context) noexcept:
     cdef Tox self = <Tox>context
+    self._told = True
     try:
         self.handler.on_self_connection(Connection(connection))
     except BaseException as failure:
@@ -484,6 +508,7 @@ cdef void _on_self_connection(CTox *tox, int connection, void *context) noexcept
 cdef void _on_friend_request(CTox *tox, const uint8_t *public_key, const uint8_t *message, size_t length,
                              void *context) noexcept:
     cdef Tox self = <Tox>context
+    self._told = True
     try:
         self.handler.on_friend_request(public_key[:TOX_PUBLIC_KEY_SIZE], message[:length])
     except BaseException as failure:
@@ -493,6 +518,7 @@ cdef void _on_friend_request(CTox *tox, const uint8_t *public_key, const uint8_t
 cdef void _on_friend_name(CTox *tox, uint32_t number, const uint8_t *name, size_t length,
                           void *context) noexcept:
     cdef Tox self = <Tox>context
+    self._told = True
     try:
         self.handler.on_friend_name(number, name[:length])
     except BaseException as failure:
@@ -502,6 +528,7 @@ cdef void _on_friend_name(CTox *tox, uint32_t number, const uint8_t *name, size_
 cdef void _on_friend_status_message(CTox *tox, uint32_t number, const uint8_t *text, size_t length,
                                     void *context) noexcept:
     cdef Tox self = <Tox>context
+    self._told = True
     try:
         self.handler.on_friend_status_message(number, text[:length])
     except BaseException as failure:
@@ -510,6 +537,7 @@ cdef void _on_friend_status_message(CTox *tox, uint32_t number, const uint8_t *t
 
 cdef void _on_friend_connection(CTox *tox, uint32_t number, int connection, void *context) noexcept:
     cdef Tox self = <Tox>context
+    self._told = True
     try:
         self.handler.on_friend_connection(number, Connection(connection))
     except BaseException as failure:
@@ -521,6 +549,7 @@ cdef void _on_lossy(CTox *tox, uint32_t number, const uint8_t *data, size_t leng
     if length and self._sinks[data[0]] != NULL:
         self._sinks[data[0]](self._sink_contexts[data[0]], number, data, length)
         return
+    self._told = True
     try:
         self.handler.on_lossy(number, data[:length])
     except BaseException as failure:
@@ -529,6 +558,7 @@ cdef void _on_lossy(CTox *tox, uint32_t number, const uint8_t *data, size_t leng
 
 cdef void _on_lossless(CTox *tox, uint32_t number, const uint8_t *data, size_t length, void *context) noexcept:
     cdef Tox self = <Tox>context
+    self._told = True
     try:
         self.handler.on_lossless(number, data[:length])
     except BaseException as failure:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from .._native import netio
 from ..config import NodeOptions, with_absolute_paths
+from ..tox.loop import Loop
 from .background import in_background
 from .life import LIFE, Life, has_terminal
 from .notify import Notifier
@@ -48,7 +49,8 @@ def run(work: Work[O], options: O, keep: Collection[Capability] = ()) -> int:
                 become(account, keep)
             allow_descriptors()
             netio.harden()  # keys are in this memory: no core dumps, no tracing by others
-            return asyncio.run(_until_signal(work, options, ready))
+            with asyncio.Runner(loop_factory=Loop) as runner:
+                return runner.run(_until_signal(work, options, ready))
 
     pid_file = None if options.pid_file is None else PidFile(options.pid_file)
     if not options.daemonize:

@@ -54,6 +54,7 @@ class FakeTox:
         self.clock_rate = 1.0
         self.congested = False
         self.receive_pending = False
+        self._told = False
         self.queue_packets = QUEUE_PACKETS
         self.interval_ms = INTERVAL_MS
         self.bootstrapped: list[tuple[str, int, bytes]] = []
@@ -96,8 +97,13 @@ class FakeTox:
         for member in self.network.members.values():
             member.wake()
 
+    @property
+    def quiet(self) -> bool:
+        return not (self._told or self.congested or self.receive_pending)
+
     def iterate(self) -> None:
         self._alive()
+        self._told = False
         with contextlib.suppress(BlockingIOError):
             while True:
                 self._wake_read.recv(64)
@@ -107,6 +113,7 @@ class FakeTox:
             call = self._calls.popleft()
             try:
                 if self.handler is not None:
+                    self._told = True
                     call(self.handler)
             except BaseException as caught:
                 failure = failure or caught

@@ -83,8 +83,8 @@ class FastPair(Programs):
         return cast(ToxCarrier, self._carriers[id(tox)])
 
     async def _turn(self) -> None:
-        """Nothing else wakes a node up for packets that do not come through its Tox."""
+        """Nothing else ends a round of packets that do not come through Tox."""
         while True:
-            for node in self.network.nodes:
-                node.turn()
+            for carrier in self._carriers.values():
+                carrier.end_round()
             await asyncio.sleep(TURN_S)

@@ -70,6 +70,10 @@ class MemoryTun:
     def packets(self) -> list[bytes]:
         return [packet for _, packet in self.written()]
 
+    def hang_up(self) -> None:
+        """Reading finds the device gone."""
+        self._ours.shutdown(socket.SHUT_WR)
+
     def close(self) -> None:
         self._ours.close()
         self._theirs.close()

@@ -48,7 +48,7 @@ class Node:
         self.after_turn: list[Callable[[], None]] = []
         self._bootstraps = bootstraps
         self._loop = asyncio.get_running_loop()
-        self._watch = SocketWatch(tox, self._loop, self.turn)
+        self._watch = SocketWatch(tox, self._loop, self._woken)
         self._pace = Pace() if accelerate else None
         self._rate = 1.0
         self._rest = Rest()
@@ -178,10 +178,16 @@ class Node:
 
     def turn(self) -> None:
         """One iteration of toxcore and all that follows from it."""
+        self._turn(self.tox.iterate)
+
+    def _woken(self) -> None:
+        self._turn(self._watch.turn)
+
+    def _turn(self, iterate: Callable[[], None]) -> None:
         if self.closed:
             return
         try:
-            self.tox.iterate()
+            iterate()
         except Exception:
             log.exception("an event could not be handled")
         self._turned_s = self.now()

@@ -1,14 +1,15 @@
-"""Wakes a datapath up: when its TUN has packets, after each turn of the node, when the socket has room.
+"""Wakes a datapath up: when its TUN has packets, and when the socket has room again.
 
-No packet passes through Python; this only says when. Used by the VPN and by the fast road.
+No packet passes through Python; this only says when, and where the loop can serve a datapath (loop.py) not
+even that. Inbound packets come with the node's turns. Used by the VPN and by the fast road.
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable
 
 from .._native.datapath import Datapath
+from .loop import add_reader, remove_reader
 from .node import Node
 
 log = logging.getLogger("toxvpn.tox")
@@ -29,18 +30,15 @@ class PacketPump:
         self._gone = gone
         self._loop = asyncio.get_running_loop()
         self._closed = False
-        node.after_turn.append(datapath.flush_inbound)
         self._wait()
 
     def close(self) -> None:
         """Idempotent; before the datapath and the descriptor are closed."""
         self._closed = True
-        self._loop.remove_reader(self._fd)
-        with contextlib.suppress(ValueError):
-            self._node.after_turn.remove(self._datapath.flush_inbound)
+        remove_reader(self._loop, self._fd)
 
     def _wait(self) -> None:
-        self._loop.add_reader(self._fd, self._outbound)
+        add_reader(self._loop, self._fd, self._datapath, self._outbound)
 
     def _outbound(self) -> None:
         try:
@@ -51,7 +49,7 @@ class PacketPump:
             self._gone()
             return
         if self._node.tox.congested:  # the device's own queue holds the rest
-            self._loop.remove_reader(self._fd)
+            remove_reader(self._loop, self._fd)
             self._node.when_writable(self._go_on)
 
     def _go_on(self) -> None:

@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 import os
-import select
 import socket
 import stat
 from collections.abc import Callable
 
 from .._native.toxcore import Tox
+from .._native.wakeups import Arrivals
+from .loop import add_reader, remove_reader
 
 
 class SocketWatch:
@@ -29,7 +30,7 @@ class SocketWatch:
         """Whether every one of toxcore's sockets is watched."""
         self._version: int | None = None
         self._watched: list[int] = []
-        self._arrivals: select.epoll | None = None
+        self._arrivals: Arrivals | None = None
         self._to_call: list[Callable[[], None]] = []
 
     def refresh(self) -> None:
@@ -44,17 +45,18 @@ class SocketWatch:
         # a number may have been closed and given to a new socket: register all of them anew
         self.forget()
         self._version = version
-        self._arrivals = select.epoll()
+        self._arrivals = Arrivals(self._tox)
         for fd in found:
-            self._arrivals.register(fd, select.EPOLLIN | select.EPOLLET)
-        self._loop.add_reader(self._arrivals.fileno(), self._arrived, self._arrivals)
+            self._arrivals.add(fd)
+        add_reader(self._loop, self._arrivals.fileno(), self._arrivals, self._wake)
         self._watched = found
         if self._to_call:
             self._add_writers()
 
-    def _arrived(self, arrivals: select.epoll) -> None:
-        arrivals.poll(0)
-        self._wake()
+    def turn(self) -> None:
+        """What arrived, unless the selector has served it. Raises as Tox.iterate."""
+        if self._arrivals is not None:
+            self._arrivals.turn()
 
     def when_writable(self, call: Callable[[], None]) -> None:
         """Calls once when the datagram sockets take data again."""
@@ -78,7 +80,7 @@ class SocketWatch:
         """No more wake-ups until the next `refresh`."""
         self._version = None
         if self._arrivals is not None:
-            self._loop.remove_reader(self._arrivals.fileno())
+            remove_reader(self._loop, self._arrivals.fileno())
             self._arrivals.close()
             self._arrivals = None
         for fd in self._watched:
