@@ -6,16 +6,17 @@ craft, and Bob, who behaves.
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Any
 
 import pytest
-from lab import Lab, wait_until
+from lab import Lab, LabError, wait_until
 from puppets import Puppet, framed
 from scapy.layers.inet import ICMP, IP, UDP
 from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6
-from vpns import INTERFACE, Machine, ipv4_only
+from vpns import CONNECTING_S, INTERFACE, Machine, ipv4_only
 
 from toxvpn.wire.addressing import ipv4_candidates, overlay_ipv6
 from toxvpn.wire.status import Status, ToxvpnStatus, encode
@@ -50,7 +51,17 @@ class Scene:
         puppet.say(stated)
         self.alice.until(lambda: self.ipv4_of(puppet) == ipv4, f"{ipv4} as the address of the puppet")
 
-    def echoes(self, puppet: Puppet, family: int = 0) -> bool:
+    def until_reached(self, puppet: Puppet) -> None:
+        """For a moment after a change of path, packets may get lost."""
+
+        def once() -> bool:
+            with suppress(LabError):
+                return self.echoes(puppet, family=1, timeout_s=1)
+            return False
+
+        wait_until(once, "path that packets get through", CONNECTING_S)
+
+    def echoes(self, puppet: Puppet, family: int = 0, timeout_s: float = 10) -> bool:
         """Whether a ping that is as it should be is answered; what was sent before has been judged then."""
         number = next(NUMBERS)
         source, destination = (
@@ -59,7 +70,7 @@ class Scene:
             else (str(overlay_ipv6(puppet.public_key)), self.alice.ipv6)
         )
         puppet.send_ip(ping(source, destination, number))
-        return bool(wait_until(lambda: number in answers(puppet), "an answer to a ping"))
+        return bool(wait_until(lambda: number in answers(puppet), "answer to a ping", timeout_s))
 
 
 NUMBERS = iter(range(1, 1 << 16))
@@ -102,7 +113,10 @@ def _scene(_shared_network: Lab) -> Iterator[Scene]:
     for puppet in (mallory, bob):
         puppet.wait_online()
     alice.wait("--direct")
-    yield Scene(alice, mallory, bob)
+    scene = Scene(alice, mallory, bob)
+    for puppet in scene.puppets:
+        scene.until_reached(puppet)
+    yield scene
     for host in hosts:
         lab.remove(host)
 
