@@ -329,15 +329,22 @@ def test_friend_request_carries_its_message_and_another_one_after_a_friendship(k
         ends_s = time.monotonic() + 40
         while (client.public_key, message) not in heard.requests:
             assert time.monotonic() < ends_s
+            if heard.requests:  # the earlier one comes more than once, by different ways
+                hear_again()
             server.iterate()
             client.iterate()
             time.sleep(0.002)
+
+    def hear_again() -> None:
+        """Having told of a request, toxcore ignores all others of that key until there was a friendship."""
+        heard.requests.clear()
+        server.friend_delete(server.friend_add_norequest(client.public_key))
 
     client.bootstrap("127.0.0.1", server.udp_port, server.dht_id)
     number = client.friend_add(server.address, b"secret\0")
     heard_of(b"secret\0")
     client.friend_delete(number)
-    server.friend_delete(server.friend_add_norequest(client.public_key))  # else it would be ignored
+    hear_again()
     client.friend_add(server.address, b"another\0")
     heard_of(b"another\0")
     for end in (server, client):
