@@ -36,7 +36,7 @@ cdef class Blaster:
 
     def __init__(self, Tox tox not None):
         self._tox = tox
-        tox.set_lossy_sink(PACKET_ID, _count, <void *>self)
+        tox.set_lossy_sink(PACKET_ID, _count, NULL, <void *>self)
 
     def blast(self, uint32_t friend, size_t size, double seconds, int udp_fd):
         cdef uint8_t packet[LARGEST]
