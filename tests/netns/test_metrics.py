@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from forwards import ONLINE, TOXVPN, USER, WITH_SECRET, Client, Server, private_directory
+from forwards import DIRECT, TOXVPN, USER, WITH_SECRET, Client, Server, private_directory
 from lab import Host, Lab, LabError
 
 PORT = 9469
@@ -41,7 +41,7 @@ def test_a_client_with_a_passing_identity_has_them_too(server: Server, tox_netwo
     host = tox_network.host("caller")
     forward = ("-L", "7007:localhost:7", "--metrics-port", str(PORT))
     client = Client(tox_network, host, "client", server.tox_id, *forward, env=WITH_SECRET)
-    client.wait_for(ONLINE)
+    client.wait_for(DIRECT)
     text = fetched(host, "localhost")
     assert 'mode="client"' in text
     assert 'toxvpn_forward_streams{listen="127.0.0.1:7007, [::1]:7007",road="tuntox"' in text
