@@ -52,7 +52,7 @@ class Datapath(Early):
         """
 
     def flush_inbound(self) -> None:
-        """Writes what is held back for coalescing: call it after each round of receiving."""
+        """Writes what is held back for coalescing: carriers do it by themselves."""
 
     def set_route(self, network: IPv4Network | IPv6Network, friend_number: int) -> None:
         """Packets to `network` go to the friend; a longer prefix wins, the same one is replaced."""

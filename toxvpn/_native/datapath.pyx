@@ -1,7 +1,8 @@
 """IP packets between a TUN device and Tox, without Python per packet: path.h and its neighbours do the work.
 
-In and out: a TUN descriptor on one side, a Carrier on the other. Python fills the tables, calls
-read_tun() when the TUN is readable and flush_inbound() after each tox_iterate(), and reads counters.
+In and out: a TUN descriptor on one side, a Carrier on the other. The selector (wakeups.pyx) serves it when
+the TUN is readable, the carrier ends its rounds of inbound packets; Python fills the tables, calls read_tun()
+where no selector does, and reads counters.
 """
 
 import os

@@ -295,9 +295,8 @@ ssize_t netio_hook_recvfrom(int fd, void *out, size_t room, int flags, struct so
     if (!entry || !entry->datagram || !entry->owner->batching || (flags & ~MSG_DONTWAIT))
         return recvfrom(fd, out, room, flags, from, from_length);
     bool left = entry->in && recvbatch_left(entry->in);
-    if (!left && entry->owner == current && turn_over(current)) {
+    if (!left && entry->owner == current && turn_over(current))
         return drained(current, EAGAIN);
-    }
     if (!entry->in)
         netio_counters.receive_calls++;
     ssize_t length = entry->in ? recvbatch_take(entry->in, out, room, flags, from, from_length)
