@@ -1,6 +1,7 @@
 """The shared node's end: when it comes, and that nobody is lost on the way."""
 
 import asyncio
+import shutil
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from toxvpn.config import ClientOptions
 from toxvpn.daemon.share import messages, node
 from toxvpn.daemon.share.meeting import Meeting
+from toxvpn.daemon.share.retell import Retelling
 from toxvpn.errors import ConfigError
 from toxvpn.testing.fake_nodes import until
 from toxvpn.testing.forward_pair import ForwardPair, in_time
@@ -119,6 +121,54 @@ class TestIdle:
         await in_time(running.ended)
 
 
+class TestWithoutItsDirectory:
+    """/run/user/UID is removed when the user logs out."""
+
+    async def test_it_ends(self, running: Running, meeting: Meeting) -> None:
+        shutil.rmtree(meeting.directory)
+        await in_time(running.ended)
+        assert running.made.run.stopping.is_set()
+
+    async def test_it_stays_for_the_command_that_it_has(self, running: Running, meeting: Meeting) -> None:
+        with connected(meeting) as command:
+            messages.send(command, LISTEN)
+            assert await heard(command) == {"taken": True}
+            shutil.rmtree(meeting.directory)
+            await asyncio.sleep(3 * node.LINGER_S)
+            assert not running.ended.done()
+        await in_time(running.ended)
+
+    async def test_it_can_be_stopped(
+        self, running: Running, meeting: Meeting, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(node, "LINGER_S", 600.0)
+        running.node._plan_end()
+        shutil.rmtree(meeting.directory)
+        running.stop()
+        await in_time(running.ended)
+
+    async def test_whatever_goes_wrong_it_ends(
+        self, running: Running, meeting: Meeting, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*_: object, **__: object) -> None:
+            raise OSError(24, "Too many open files")
+
+        monkeypatch.setattr(node, "_is_waiting", fail)
+        await in_time(running.ended)
+
+    async def test_a_node_that_cannot_be_says_why_to_who_waits(
+        self, options: ClientOptions, meeting: Meeting, tmp_path: Path
+    ) -> None:
+        listener = meeting.listen()
+        options = replace(options, nodes_file=tmp_path / "none")
+        with connected(meeting) as command:
+            messages.send(command, LISTEN)
+            shutil.rmtree(meeting.directory)
+            await in_time(asyncio.create_task(node.share(options, meeting, listener, Retelling())))
+            told = await heard(command)
+            assert told is not None and told["ended"] == ConfigError.exit_code
+
+
 @pytest.mark.parametrize(("level", "logs"), [(20, 1), (30, 0)])
 async def test_a_command_is_told_what_its_level_shows(
     running: Running, meeting: Meeting, level: int, logs: int
@@ -185,7 +235,7 @@ async def test_a_node_that_cannot_be_says_why(
     with connected(meeting) as one, connected(meeting) as other:
         messages.send(one, LISTEN)
         messages.send(other, {"do": "ping", "level": 20})
-        await in_time(asyncio.create_task(node.share(options, meeting, listener)))
+        await in_time(asyncio.create_task(node.share(options, meeting, listener, Retelling())))
         for command in (one, other):
             told = await heard(command)
             assert told is not None and told["ended"] == ConfigError.exit_code and "none" in told["text"]

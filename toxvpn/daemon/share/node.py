@@ -2,6 +2,7 @@
 
 In: a listening socket, made by the command that started it, and its options, from a pipe. It ends LINGER_S
 after the last command, sooner when the peer is not there to be waited for, and by SIGTERM at any time.
+Whatever goes wrong on the way to its end ends it too: nobody would find it to stop it.
 """
 
 import asyncio
@@ -24,7 +25,8 @@ from ...tox.events import Event, PeerConnection
 from ..call import Calling, calling
 from ..run import run
 from . import messages
-from .meeting import Meeting
+from .log import keep_log
+from .meeting import Meeting, NotSharedError
 from .messages import NonsenseError
 from .retell import Retelling
 from .session import Session
@@ -50,11 +52,18 @@ def main(descriptor: int) -> int:
     os.dup2(nothing, 0)
     os.close(nothing)
     listener = socket.socket(fileno=descriptor)
-    return run(partial(share, meeting=meeting, listener=listener), options)
+    retelling = Retelling(keep_log(options.directory))
+    try:
+        return run(partial(share, meeting=meeting, listener=listener, retelling=retelling), options)
+    except Exception:
+        log.exception("the shared node failed")
+        return ToxvpnError.exit_code
 
 
-async def share(options: ClientOptions, meeting: Meeting, listener: socket.socket) -> None:
-    retelling = Retelling()
+async def share(
+    options: ClientOptions, meeting: Meeting, listener: socket.socket, retelling: Retelling
+) -> None:
+    log.info("a node for commands to peer %s starts", str(options.server)[:8])
     with contextlib.ExitStack() as parting:  # nobody starts another one before the identity is let go
         try:
             async with calling(options) as made:
@@ -63,7 +72,9 @@ async def share(options: ClientOptions, meeting: Meeting, listener: socket.socke
                     made.run.node.start()
                     await node.serve()
         except ToxvpnError as failure:
+            log.error("%s", failure)
             refuse(meeting, listener, failure)
+    log.info("it ends")
 
 
 class SharedNode:
@@ -103,7 +114,7 @@ class SharedNode:
             if self._timer is not None:
                 self._timer.cancel()
             if self._listener.sockets:  # told to stop, not left
-                self._parting.enter_context(self._meeting.lock())
+                _hold(self._meeting, self._parting)
                 self._withdraw()
             await self._listener.close()
 
@@ -147,14 +158,25 @@ class SharedNode:
 
     def _leave(self) -> None:
         """Unless somebody is just coming: who holds the lock, or is in the queue."""
+        try:
+            if not self._may_leave():
+                self._timer = self._loop.call_later(LOOK_AGAIN_S, self._leave)
+                return
+        except Exception as error:  # its directory is gone, say, as at the user's logout: nobody can come
+            log.warning("the place where commands find this node is lost, so it ends: %s", error)
+        try:
+            self._withdraw()
+        finally:
+            self._made.run.stopping.set()
+
+    def _may_leave(self) -> bool:
+        """If so, nobody can start another node before `parting`. Raises NotSharedError."""
         with contextlib.ExitStack() as undo:
             got = undo.enter_context(self._meeting.lock(wait=False))
             if not got or _is_waiting(self._socket):
-                self._timer = self._loop.call_later(LOOK_AGAIN_S, self._leave)
-                return
+                return False
             self._parting.push(undo.pop_all())
-        self._withdraw()
-        self._made.run.stopping.set()
+        return True
 
     def _withdraw(self) -> None:
         """Who comes now finds nobody."""
@@ -164,13 +186,21 @@ class SharedNode:
 
 def refuse(meeting: Meeting, listener: socket.socket, failure: ToxvpnError) -> None:
     """The node cannot be: tells why to who waits for it."""
-    identity = socketfile.identify(meeting.path)
-    with meeting.lock(), listener:
-        socketfile.remove_at(meeting.path, identity)
+    with listener, contextlib.ExitStack() as undo:
+        with contextlib.suppress(OSError):
+            identity = socketfile.identify(meeting.path)
+            _hold(meeting, undo)
+            socketfile.remove_at(meeting.path, identity)
         while _is_waiting(listener):
             connection, _ = listener.accept()
             with connection:
                 _refuse_one(connection, failure)
+
+
+def _hold(meeting: Meeting, undo: contextlib.ExitStack) -> None:
+    """The lock, while there is one: with its directory gone, nobody comes there either."""
+    with contextlib.suppress(NotSharedError):
+        undo.enter_context(meeting.lock())
 
 
 def _refuse_one(connection: socket.socket, failure: ToxvpnError) -> None:

@@ -1,6 +1,7 @@
 """The node's log, told to the commands it works for: it has no terminal of its own.
 
-What a session's own tasks say goes to its command alone, all else to every command.
+What a session's own tasks say goes to its command alone, all else to every command, and everything to the
+node's own log (log.py), commands or none.
 """
 
 import asyncio
@@ -27,13 +28,14 @@ SPEAKER: ContextVar[Listening | None] = ContextVar("SPEAKER", default=None)
 
 
 class Retelling(logging.Handler):
-    """Takes over the logger `toxvpn` of this process, and its level."""
+    """Takes over the logger `toxvpn` of this process, and its level; `kept` is the node's own log."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: logging.Handler | None = None) -> None:
         super().__init__()
         self._sessions: set[Listening] = set()
+        self._least = QUIET if kept is None else kept.level
         self._logger = logging.getLogger("toxvpn")
-        self._logger.handlers[:] = [self]
+        self._logger.handlers[:] = [self] if kept is None else [self, kept]
         self._logger.propagate = False
         self._level()
 
@@ -56,7 +58,7 @@ class Retelling(logging.Handler):
         return [speaker] if speaker is not None and speaker in self._sessions else list(self._sessions)
 
     def _level(self) -> None:
-        self._logger.setLevel(min((session.level for session in self._sessions), default=QUIET))
+        self._logger.setLevel(min([self._least, *(session.level for session in self._sessions)]))
 
 
 def _in_a_task() -> bool:

@@ -1,0 +1,50 @@
+"""The shared node's own log: a file of bounded size in the state directory, as it has no terminal.
+
+Every shared node of a user, or of a directory given with -C, writes to the same two files: shared.log and,
+when that is full, shared.log.1 with what came before.
+"""
+
+import contextlib
+import logging
+import os
+from pathlib import Path
+
+from ...errors import ToxvpnError
+from ...tox.files import PRIVATE_MODE
+from ...tox.places import find_places, make
+
+LOG_NAME = "shared.log"
+LIMIT_BYTES = 256 * 1024
+"""Of each of the two files."""
+FORMAT = "%(asctime)s toxvpn-shared[%(process)d] %(levelname)s: %(message)s"
+
+
+def keep_log(directory: Path | None) -> logging.Handler | None:
+    """`directory` is -C. None when there is no place for it."""
+    try:
+        return BoundedLog(make(find_places(directory).state) / LOG_NAME)
+    except ToxvpnError:
+        return None
+
+
+class BoundedLog(logging.Handler):
+    """A line a record. The file is opened for each: it may have been moved aside, by another node too."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(logging.INFO)
+        self.setFormatter(logging.Formatter(FORMAT))
+        self._path = path
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with contextlib.suppress(OSError):  # a full disk must not end the connections
+            descriptor = self._open()
+            if os.fstat(descriptor).st_size >= LIMIT_BYTES:
+                self._path.replace(self._path.with_name(f"{LOG_NAME}.1"))
+                os.close(descriptor)
+                descriptor = self._open()
+            with open(descriptor, "ab", buffering=0) as file:  # noqa: PTH123
+                file.write(self.format(record).encode("utf-8", "backslashreplace") + b"\n")
+
+    def _open(self) -> int:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+        return os.open(self._path, flags, PRIVATE_MODE)
