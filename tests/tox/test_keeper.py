@@ -47,7 +47,7 @@ class Kept:
 
     def __init__(self, directory: Path | None) -> None:
         self.saved: list[bytes] = []
-        self.failure: ToxvpnError | None = None
+        self.failure: Exception | None = None
         self.book = FriendBook()
         node = cast(Any, SimpleNamespace(tox=SimpleNamespace(savedata=lambda: b"savedata")))
         self.keeper = Keeper(node, cast(Any, self), self.book, directory)
@@ -101,11 +101,16 @@ def test_a_passing_identity_is_not_written(timers: Timers) -> None:
     assert kept.saved == []
 
 
+@pytest.mark.parametrize(
+    "failure",
+    [ToxvpnError("cannot write tox_save: No space left on device"), OSError(28, "No space left on device")],
+    ids=["told", "unexpected"],
+)
 def test_a_full_disk_is_told_and_tried_again(
-    timers: Timers, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    timers: Timers, tmp_path: Path, caplog: pytest.LogCaptureFixture, failure: Exception
 ) -> None:
     kept = Kept(tmp_path)
-    kept.failure = ToxvpnError("cannot write tox_save: No space left on device")
+    kept.failure = failure
     kept.keeper.changed()
     timers.advance(SOON_S)
     assert "No space left" in caplog.text

@@ -33,7 +33,7 @@ class End(Protocol):
         """No more bytes will be written; reading goes on. The other side sees EOF. Raises OSError."""
 
     def close(self, *, clean: bool) -> None:
-        """`clean` means that every byte of both directions was handed over."""
+        """`clean` means that every byte of both directions was handed over. Raises nothing."""
 
 
 class SocketEnd:
@@ -110,4 +110,5 @@ class StdioEnd:
     def _release(self, own: int) -> None:
         original, blocking = self._originals.pop(own)
         os.close(own)
-        os.set_blocking(original, blocking)
+        with contextlib.suppress(OSError):  # somebody has closed it
+            os.set_blocking(original, blocking)

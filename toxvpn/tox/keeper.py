@@ -59,3 +59,5 @@ class Keeper:
             friends.save(self._directory, self._book)
         except ToxvpnError as failure:  # a full disk must not end the connections
             log.error("%s", failure)
+        except Exception:  # nor anything else the saving
+            log.exception("identity and friends could not be saved")
