@@ -1,6 +1,7 @@
 """Waking on sockets that toxcore would read: real ones, with a stub for the handle."""
 
 import asyncio
+import contextlib
 import os
 import socket
 from collections.abc import Iterator
@@ -135,3 +136,32 @@ async def test_nothing_wakes_after_forget_until_refresh(pair: Pair) -> None:
     awake.watch.refresh()
     assert await awake.settle() == 1
     awake.watch.forget()
+
+
+async def test_room_is_told_of_once_also_while_arrivals_wake_nobody(other_pair: Pair) -> None:
+    near, far = other_pair
+    near.setblocking(False)
+    awake = Awake(Handle(near))
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            near.send(bytes(1000))
+    told: list[str] = []
+    awake.watch.forget()
+    awake.watch.when_writable(lambda: told.append("room"))
+    await awake.settle()
+    assert not told
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            far.recv(1000, socket.MSG_DONTWAIT)
+    await awake.settle()
+    assert told == ["room"]
+    awake.watch.close()
+
+
+async def test_nobody_hears_of_room_after_the_end(other_pair: Pair) -> None:
+    awake = Awake(Handle(other_pair[0]))
+    told: list[str] = []
+    awake.watch.when_writable(lambda: told.append("room"))
+    awake.watch.close()
+    await awake.settle()
+    assert not told

@@ -27,6 +27,9 @@ class Tox:
     def iteration_interval_ms(self) -> int: ...
     def cork(self) -> None: ...
     def uncork(self) -> None: ...
+    def flush(self) -> None:
+        """Sends what has waited for room, as far as there is some, without a turn of toxcore."""
+
     @property
     def congested(self) -> bool:
         """The kernel's send queue is full: stop producing until a socket is writable."""

@@ -160,6 +160,12 @@ cdef class Tox:
     def uncork(self):
         self.end()
 
+    def flush(self):
+        self.alive()
+        self.begin()
+        self._flush_sinks()
+        self.end()
+
     @property
     def congested(self):
         return netio.congested(self._owner)

@@ -129,6 +129,9 @@ class FakeTox:
 
     def uncork(self) -> None: ...
 
+    def flush(self) -> None:
+        self._alive()
+
     def set_clock_rate(self, rate: float) -> None:
         self.clock_rate = rate
 

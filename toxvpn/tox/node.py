@@ -83,7 +83,7 @@ class Node:
         self.closed = True
         if self._timer is not None:
             self._timer.cancel()
-        self._watch.forget()
+        self._watch.close()
         self.tox.handler = None
         self.tox.close()
 
@@ -202,15 +202,23 @@ class Node:
             self._tick(self._turned_s)
         if self.tox.receive_pending:  # also while braked: so much is others' traffic
             self._loop.call_soon(self.turn)
+        self._ask_for_room()
         if self._spacing_s is not None:
             self._watch.forget()
             self._arm(self._spacing_s)
             return
         self._watch.refresh()
-        if self.tox.congested:
-            self._watch.when_writable(self.turn)
         if self._timer is None:
             self._arm(self._interval_s())
+
+    def _ask_for_room(self) -> None:
+        if self.tox.congested:
+            self._watch.when_writable(self._use_room)
+
+    def _use_room(self) -> None:
+        """Without a turn, for which it may be too early."""
+        self.tox.flush()
+        self._ask_for_room()
 
     def _interval_s(self) -> float:
         wanted_s = self.tox.iteration_interval_ms() / 1000 / self._rate

@@ -53,9 +53,7 @@ class PacketPump:
             self._node.when_writable(self._go_on)
 
     def _go_on(self) -> None:
-        if self._closed:
-            return
-        self._node.turn()  # sends what waits
         if not self._closed and not self._node.closed:
+            self._node.tox.flush()
             self._wait()
             self._outbound()

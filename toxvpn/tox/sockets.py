@@ -29,9 +29,9 @@ class SocketWatch:
         self.exact = False
         """Whether every one of toxcore's sockets is watched."""
         self._version: int | None = None
-        self._watched: list[int] = []
         self._arrivals: Arrivals | None = None
         self._to_call: list[Callable[[], None]] = []
+        self._writers: list[int] = []
 
     def refresh(self) -> None:
         """After every call that may have opened or closed a socket of toxcore's."""
@@ -43,13 +43,12 @@ class SocketWatch:
         if not self.exact:
             found = find_udp_sockets(self._tox.udp_port)
         # a number may have been closed and given to a new socket: register all of them anew
-        self.forget()
+        self.close()
         self._version = version
         self._arrivals = Arrivals(self._tox)
         for fd in found:
             self._arrivals.add(fd)
         add_reader(self._loop, self._arrivals.fileno(), self._arrivals, self._wake)
-        self._watched = found
         if self._to_call:
             self._add_writers()
 
@@ -59,33 +58,39 @@ class SocketWatch:
             self._arrivals.turn()
 
     def when_writable(self, call: Callable[[], None]) -> None:
-        """Calls once when the datagram sockets take data again."""
+        """Calls once when the datagram sockets take data again, also between `forget` and `refresh`."""
         if call not in self._to_call:
             self._to_call.append(call)
         self._add_writers()
 
     def _add_writers(self) -> None:
         for fd, datagram in self._tox.sockets():
-            if datagram and fd in self._watched:
+            if datagram and fd not in self._writers:
                 self._loop.add_writer(fd, self._writable)
+                self._writers.append(fd)
+
+    def _remove_writers(self) -> None:
+        while self._writers:
+            self._loop.remove_writer(self._writers.pop())
 
     def _writable(self) -> None:
-        for fd in self._watched:
-            self._loop.remove_writer(fd)
+        self._remove_writers()
         calls, self._to_call = self._to_call, []
         for call in calls:
             call()
 
     def forget(self) -> None:
-        """No more wake-ups until the next `refresh`."""
+        """What arrives wakes nobody until the next `refresh`."""
         self._version = None
         if self._arrivals is not None:
             remove_reader(self._loop, self._arrivals.fileno())
             self._arrivals.close()
             self._arrivals = None
-        for fd in self._watched:
-            self._loop.remove_writer(fd)
-        self._watched = []
+
+    def close(self) -> None:
+        """Nothing wakes until the next `refresh`."""
+        self.forget()
+        self._remove_writers()
 
 
 def find_udp_sockets(port: int) -> list[int]:
