@@ -2,14 +2,17 @@
 
 from libc.stdint cimport uint8_t, uint32_t
 
+cimport cython
+
 from .carrier cimport Carrier, lossy_sink, sink_flush
 from .toxcore cimport Tox
 
 
+@cython.no_gc_clear  # a datapath that dies in the same cycle takes its sink out through it
 cdef class ToxCarrier(Carrier):
     cdef Tox _tox
 
-    def __init__(self, Tox tox not None):
+    def __cinit__(self, Tox tox not None):
         self._tox = tox
 
     cdef int send(self, uint32_t friend_number, const uint8_t *packet, size_t length) noexcept:
