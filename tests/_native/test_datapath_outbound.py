@@ -150,6 +150,15 @@ def test_super_packets_that_do_not_add_up_are_malformed(vnet: VnetHeader) -> Non
         assert total == {DropReason.MALFORMED: 1}
 
 
+@versions
+@pytest.mark.parametrize("words", range(5))
+def test_a_tcp_header_shorter_than_the_least_is_malformed(version: int, words: int) -> None:
+    body, vnet = offloaded(tcp_packet(header(version), b"x" * 300, dataofs=words), 100)
+    with MemoryPath() as path:
+        assert path.outbound(body, vnet) == []
+        assert path.drops() == {DropReason.MALFORMED: 1}
+
+
 def test_without_offload_packets_go_as_they_are() -> None:
     packet = tcp_packet(header(4), b"hello")
     with MemoryPath(vnet_hdr=False) as path:

@@ -138,8 +138,8 @@ static bool plan_segments(struct segmentation *plan, const struct virtio_net_hdr
     plan->headers = (uint16_t)(packet->transport + header);
     plan->segment = vnet->gso_size;
     /* the headers of a segment are written before its payload, and the frame before those */
-    return header < room && header >= UDP_HEADER && plan->segment > 0 && !packet->fragment &&
-           plan->headers + FRAME_VPN <= HEADROOM;
+    return header < room && header >= (plan->tcp ? TCP_HEADER : UDP_HEADER) && plan->segment > 0 &&
+           !packet->fragment && plan->headers + FRAME_VPN <= HEADROOM;
 }
 
 /* The transport header of the segment at `ip`, which begins `offset` bytes into the payload. */

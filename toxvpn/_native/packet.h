@@ -24,7 +24,9 @@ enum {
     TCP_RST = 0x04,
     TCP_PSH = 0x08,
     TCP_ACK = 0x10,
+    TCP_ECE = 0x40,
     TCP_CWR = 0x80,
+    TCP_RESERVED = 0x0e, /* in the byte of the data offset; the bit below is AE (RFC 9768) */
 };
 
 struct packet {
