@@ -9,6 +9,7 @@
 /* What a packet can be to the coalescer. */
 enum fate {
     PASS,    /* it belongs to no flow: order does not matter */
+    FENCE,   /* it may be of any flow between its addresses: it ends their runs, then passes */
     BREAK,   /* it ends the run of its flow, then passes */
     MERGE,   /* it may be merged */
 };
@@ -23,12 +24,14 @@ struct candidate {
 
 static bool complete_checksum(uint64_t sum) { return csum_fold(sum) == 0xffff; }
 
-/* Flags other than ACK and PSH change a connection's state: they stand alone (as in Linux's GRO). */
+/* Flags that change a connection's state stand alone. ECE and AE may be the same in all: AccECN sets them in
+ * every segment (RFC 9768 §3.2.2). CWR may not: who cuts a super-packet leaves it to the first (RFC 3168). */
 static enum fate classify_tcp(struct candidate *candidate, const uint8_t *tcp, size_t room) {
     if (room < TCP_HEADER)
-        return PASS;
+        return FENCE;
     size_t header = (size_t)(tcp[12] >> 4) * 4;
-    if (header < TCP_HEADER || header >= room || (tcp[12] & 15) || (tcp[13] & ~TCP_PSH) != TCP_ACK)
+    if (header < TCP_HEADER || header >= room || (tcp[12] & TCP_RESERVED) ||
+        (tcp[13] & ~(TCP_PSH | TCP_ECE)) != TCP_ACK)
         return BREAK;
     candidate->headers = (uint16_t)(candidate->packet->transport + header);
     candidate->push = tcp[13] & TCP_PSH;
@@ -38,7 +41,7 @@ static enum fate classify_tcp(struct candidate *candidate, const uint8_t *tcp, s
 /* A datagram without a checksum has nothing to verify. */
 static enum fate classify_udp(struct candidate *candidate, const uint8_t *udp, size_t room) {
     if (room < UDP_HEADER)
-        return PASS;
+        return FENCE;
     if (load16(udp + 4) != room || room == UDP_HEADER || load16(udp + 6) == 0)
         return BREAK;
     candidate->headers = (uint16_t)(candidate->packet->transport + UDP_HEADER);
@@ -60,24 +63,27 @@ static enum fate classify(const struct coalescer *coalescer, struct candidate *c
     size_t room = packet->length - packet->transport;
     /* options and extension headers are rare; where each packet may carry others, nothing is gained */
     bool plain = packet->transport == (packet->version == 4 ? IPV4_HEADER : IPV6_HEADER);
-    enum fate fate = PASS;
+    bool tcp = packet->protocol == PROTOCOL_TCP;
     if (packet->fragment || !plain || packet->length > COALESCE_LARGEST)
+        return FENCE;
+    if (!tcp && packet->protocol != PROTOCOL_UDP)
         return PASS;
-    if (packet->protocol == PROTOCOL_TCP && coalescer->tcp)
-        fate = classify_tcp(candidate, transport, room);
-    else if (packet->protocol == PROTOCOL_UDP && coalescer->udp)
-        fate = classify_udp(candidate, transport, room);
-    if (fate == PASS)
-        return PASS;
+    enum fate fate = tcp ? classify_tcp(candidate, transport, room) : classify_udp(candidate, transport, room);
+    if (fate == FENCE)
+        return FENCE;
     candidate->hash = hash_flow(packet);
     if (fate == MERGE)
         candidate->payload = (uint16_t)(packet->length - candidate->headers);
-    return fate;
+    return (tcp ? coalescer->tcp : coalescer->udp) ? fate : BREAK;
+}
+
+static bool same_addresses(const struct flow *flow, const struct packet *packet) {
+    return flow->packet.version == packet->version &&
+           memcmp(flow->packet.source, packet->source, 2 * address_bytes(packet->version)) == 0;
 }
 
 static bool same_flow(const struct flow *flow, const struct packet *packet) {
-    return flow->packet.version == packet->version && flow->packet.protocol == packet->protocol &&
-           memcmp(flow->packet.source, packet->source, 2 * address_bytes(packet->version)) == 0 &&
+    return same_addresses(flow, packet) && flow->packet.protocol == packet->protocol &&
            memcmp(flow->packet.ip + packet->transport, packet->ip + packet->transport, 4) == 0;
 }
 
@@ -131,6 +137,18 @@ static void flush(struct coalescer *coalescer, struct flow *flow) {
     coalescer->open--;
 }
 
+/* Ends the runs of all flows between the packet's addresses. */
+static void flush_between(struct coalescer *coalescer, uint32_t friend_number, const struct packet *packet) {
+    unsigned left = coalescer->open;
+    for (struct flow *flow = coalescer->flows; left; flow++) {
+        if (flow->packets == 0)
+            continue;
+        left--;
+        if (flow->friend_number == friend_number && same_addresses(flow, packet))
+            flush(coalescer, flow);
+    }
+}
+
 static struct flow *free_slot(struct coalescer *coalescer) {
     struct flow *oldest = &coalescer->flows[0];
     for (struct flow *flow = coalescer->flows; flow < coalescer->flows + COALESCE_FLOWS; flow++) {
@@ -165,7 +183,7 @@ static bool same_ip_header(struct flow *flow, const uint8_t *ip) {
 static bool tcp_continues(const struct flow *flow, const uint8_t *tcp, uint16_t header) {
     const uint8_t *ours = flow->packet.ip + flow->packet.transport;
     return load32(tcp + 4) == flow->next_sequence && memcmp(ours + 8, tcp + 8, 5) == 0 &&
-           memcmp(ours + 14, tcp + 14, 2) == 0 && memcmp(ours + 18, tcp + 18, header - 18U) == 0;
+           ((ours[13] ^ tcp[13]) & ~TCP_PSH) == 0 && memcmp(ours + 14, tcp + 14, 2) == 0 && memcmp(ours + 18, tcp + 18, header - 18U) == 0;
 }
 
 static bool may_append(struct flow *flow, const struct candidate *candidate) {
@@ -227,7 +245,7 @@ static bool begin(struct flow *flow, uint32_t friend_number, const struct candid
 void coalesce(struct coalescer *coalescer, uint32_t friend_number, const struct packet *packet) {
     struct candidate candidate = {.packet = packet};
     enum fate fate = classify(coalescer, &candidate);
-    struct flow *flow = fate == PASS ? NULL : find(coalescer, friend_number, &candidate);
+    struct flow *flow = fate > FENCE ? find(coalescer, friend_number, &candidate) : NULL;
     if (flow && fate == MERGE && may_append(flow, &candidate) && append(flow, &candidate)) {
         flow->last_used = ++coalescer->clock;
         if (candidate.push || candidate.payload < flow->segment)
@@ -236,6 +254,8 @@ void coalesce(struct coalescer *coalescer, uint32_t friend_number, const struct 
     }
     if (flow)
         flush(coalescer, flow);
+    if (fate == FENCE)
+        flush_between(coalescer, friend_number, packet);
     if (fate == MERGE && !candidate.push) {
         flow = free_slot(coalescer);
         if (begin(flow, friend_number, &candidate)) {

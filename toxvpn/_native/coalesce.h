@@ -3,7 +3,8 @@
  * In: checked inbound packets; out: packets with a virtio_net_hdr for the TUN, through `write`.
  * The kernel then walks its stack once for dozens of segments. What is merged comes apart again into
  * the same packets (the checksums of all were verified before); what cannot be merged passes as it is, and
- * never overtakes a packet of its flow. */
+ * never overtakes a packet of its flow. Fragments, options and extension headers may hide which flow that is,
+ * so they overtake nothing between their addresses. */
 #ifndef TOXVPN_COALESCE_H
 #define TOXVPN_COALESCE_H
 
@@ -41,7 +42,7 @@ struct coalescer {
     /* a virtio_net_hdr and a super-packet of so many packets */
     void (*write)(void *context, uint32_t friend_number, const uint8_t *buffer, size_t length,
                   unsigned packets);
-    bool tcp, udp; /* what the kernel can take apart again */
+    bool tcp, udp; /* what the kernel can take apart again; may end between two packets */
     uint64_t clock;
     unsigned open;
     struct flow flows[COALESCE_FLOWS];
