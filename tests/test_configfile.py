@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import fields
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
 import pytest
@@ -52,6 +52,7 @@ vpn = false
 
 [peers.other]
 id = "{OTHER.hex()}"
+address = "10.9.8.6"
 
 [[forwards]]
 peer = "box"
@@ -81,6 +82,7 @@ def test_everything() -> None:
     assert box.allow is not None and not box.allow.allows("localhost", 22)
     assert (config.peers["other"].public_key, config.peers["other"].nospam) == (OTHER, None)
     assert config.peers["other"].allow is None and config.peers["other"].vpn
+    assert config.peers["other"].address == IPv4Address("10.9.8.6") and box.address is None
     forward, socks = config.forwards
     assert (forward.peer, forward.target) == ("box", Target("::1", 22))
     assert forward.listen == Listen(("127.0.0.1", "::1"), 2222)
@@ -163,6 +165,15 @@ def test_a_section_without_keys_switches_its_part_on() -> None:
         (
             f'[peers.a]\nid = "{OTHER.hex()}"\n[peers.A]\nid = "{KEY.hex()}"',
             "peers.A: it differs from 'a' in case only",
+        ),
+        *(
+            (f'[peers.a]\nid = "{ID}"\naddress = "{address}"', "peers.a.address: ")
+            for address in ("9.9.9.9", "10.9.8.0/24", "127.0.0.1", "fd00::1", "")
+        ),
+        (
+            f'[peers.a]\nid = "{ID}"\naddress = "10.9.8.6"\n'
+            f'[peers.b]\nid = "{OTHER.hex()}"\naddress = "10.9.8.6"',
+            "peers.b.address: peers.a has it; expected another address",
         ),
         (
             f'[peers.a]\nid = "{ID}"\n[peers.b]\nid = "{KEY.hex()}"',

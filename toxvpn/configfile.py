@@ -28,7 +28,7 @@ import itertools
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -79,13 +79,17 @@ class VpnSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerSection:
-    """`nospam` None: only the public key is known, so it cannot be asked. `allow` None: as [server] says."""
+    """`nospam` None: only the public key is known, so it cannot be asked. `allow` None: as [server] says.
+
+    `address`: it may have this one on the VPN, although it does not follow from its key.
+    """
 
     public_key: bytes
     nospam: bytes | None = None
     secret_file: Path | None = None
     allow: Rules | None = None
     vpn: bool = True
+    address: IPv4Address | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +213,7 @@ class _Reader:
             "secret_file": _Key(self._file, "a file name"),
             "allow": _Key(_rules, 'a list such as ["localhost:22", "10.0.0.0/8:*"], or [] for nothing'),
             "vpn": _Key(_flag, "true or false"),
+            "address": _Key(_peer_address, 'a private IPv4 address such as "10.9.8.6"'),
         }
         values = self._section(path, table, keys)
         if "id" not in values:
@@ -222,6 +227,8 @@ class _Reader:
                 raise self._wrong(f"peers.{other}", f"it differs from {one!r} in case only", "another name")
             if first.public_key == second.public_key:
                 raise self._wrong(f"peers.{other}.id", f"it is that of peers.{one}", "one section per peer")
+            if first.address is not None and first.address == second.address:
+                raise self._wrong(f"peers.{other}.address", f"peers.{one} has it", "another address")
 
     def _listeners(
         self, kind: str, document: dict[str, Any], peers: Mapping[str, PeerSection], *, with_target: bool
@@ -347,6 +354,13 @@ def _proxy(value: Any) -> str:
 
 def _address(value: Any) -> IPv4Interface:
     return read_address(_text(value))
+
+
+def _peer_address(value: Any) -> IPv4Address:
+    address = read_address(_text(value))
+    if address.ip.is_global or address.network.num_addresses > 1:
+        raise ValueError(f"{value!r} is a public one, or a network")
+    return address.ip
 
 
 def _interface(value: Any) -> str:

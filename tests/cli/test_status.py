@@ -45,6 +45,7 @@ PEER              ADDRESS                  PATH            RTT     RECEIVED  SEN
 alice             100.64.7.2 fd74:6f78::2  direct          0.42 ms 1.2 MB 89 B 3 queue full, 40 wrong source
 bob               fd74:6f78::3             tcp-relay               0 B       0 B
 0000000000000000                           offline, asked          0 B       0 B
+bob: the IPv4 address it states, 10.1.2.3, is not used: it is another peer's
 
 LISTEN          TARGET        STREAMS  ROAD
 127.0.0.1:1080  socks5        0        tuntox: --road tuntox

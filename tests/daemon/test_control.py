@@ -21,6 +21,7 @@ from toxvpn.testing.fake_tox import FakeNetwork, FakeTox
 from toxvpn.tox.friends import Authority
 from toxvpn.tun.router import Member
 from toxvpn.tun.vpn import Vpn
+from toxvpn.wire.addressbook import Refused
 from toxvpn.wire.addressing import overlay_ipv6
 
 NO_DROPS = dict.fromkeys(DropReason, 0)
@@ -68,7 +69,9 @@ async def test_of_a_server(run: Base, network: FakeNetwork) -> None:
 
 async def test_of_a_vpn(run: Base) -> None:
     peer, outsider = (run.node.accept(bytes([number]) * 32) for number in (1, 2))
-    member = Member(peer, overlay_ipv6(peer.public_key), ipv4=IPv4Address("100.64.0.2"))
+    ways = {IPv4Address("100.64.0.2"): IPv4Address("100.64.0.1")}
+    refused = IPv4Address("10.1.2.3"), Refused.CHOSEN
+    member = Member(peer, overlay_ipv6(peer.public_key), ways, *refused)
     counters = Counters(1, 100, 2, 200, NO_DROPS | {DropReason.TOO_BIG: 4})
     vpn = FakeVpn(member, counters)
     source = Source(run, "up", run.roster(Authority()), cast(Vpn, vpn))
@@ -79,6 +82,7 @@ async def test_of_a_vpn(run: Base) -> None:
     inside, outside = states[peer.public_key], states[outsider.public_key]
     assert (inside.ipv4, inside.rx_bytes, inside.tx_bytes) == (member.ipv4, 100, 200)
     assert inside.drops == {"too_big": 4}
+    assert inside.objection == member.objection and "10.1.2.3" in str(inside.objection)
     assert (outside.ipv4, outside.rx_bytes, outside.drops) == (None, 0, {})
     vpn.ipv6 = None
     assert source.self_state().ipv6 is None

@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import cast
 
@@ -56,6 +57,7 @@ class FakeVpn:
     ) -> None:
         self.gone = gone
         self.options = options
+        self.allowed = options.allowed
         self.reviews = 0
         self.belongs = belongs
         self.node = node
@@ -67,6 +69,9 @@ class FakeVpn:
 
     def review(self) -> None:
         self.reviews += 1
+
+    def allow(self, addresses: Mapping[bytes, IPv4Address]) -> None:
+        self.allowed = addresses
 
     @property
     def members(self) -> set[bytes]:
@@ -358,6 +363,14 @@ async def test_who_is_on_the_network(machine: Machine, boxes: Callable[[], Box])
         "peer two changed"
     ]
     assert machine.vpn.members == {one.key, two.key} and machine.vpn.reviews == reviews + 1
+
+
+async def test_which_address_a_peer_may_choose(machine: Machine, boxes: Callable[[], Box]) -> None:
+    box = boxes()
+    machine.start("[vpn]\n" + box.section("box", 'address = "10.9.8.6"'))
+    assert machine.vpn.allowed == machine.vpn.options.allowed == {box.key: IPv4Address("10.9.8.6")}
+    assert machine.reload("[vpn]\n" + box.section("box")) == ["peer box changed"]
+    assert machine.vpn.allowed == {}
 
 
 async def test_a_device_that_is_gone_ends_the_run(machine: Machine) -> None:

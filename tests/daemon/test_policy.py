@@ -1,6 +1,7 @@
 """Who is let in, as the configuration says."""
 
 import stat
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,8 @@ def test_what_may_be_reached(tmp_path: Path) -> None:
     granted = of(f'{PEER}allow = ["localhost:22"]', tmp_path)
     assert granted.rules == NOTHING and granted.grants[KEY].allows("localhost", 22)
     assert of(PEER, tmp_path).grants == {}
+
+
+def test_addresses_that_need_not_follow_from_the_key(tmp_path: Path) -> None:
+    assert of(PEER, tmp_path).addresses == {}
+    assert of(f'{PEER}address = "10.9.8.6"', tmp_path).addresses == {KEY: IPv4Address("10.9.8.6")}

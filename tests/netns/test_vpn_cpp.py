@@ -35,6 +35,7 @@ def pair(_shared_network: Lab) -> Iterator[Pair]:
     process = hosts[1].popen(argv, stdout=subprocess.PIPE)
     assert process.stdout
     their_id = process.stdout.readline().decode().strip()
+    (ours.directory / "config.toml").touch()
     ours.start("--peer", their_id)
     ours.wait("--direct")
     yield Pair(ours, hosts[1], their_id)
@@ -42,9 +43,16 @@ def pair(_shared_network: Lab) -> Iterator[Pair]:
         lab.remove(host)
 
 
-def test_its_address_is_the_one_it_states(pair: Pair) -> None:
-    peer = pair.ours.sees(bytes.fromhex(pair.their_id[:64]))
-    assert (peer["ipv4"], peer["path"]) == (CHOSEN, "udp")
+def test_its_address_is_the_one_it_states_once_a_person_has_said_yes(pair: Pair) -> None:
+    key = bytes.fromhex(pair.their_id[:64])
+    peer = pair.ours.sees(key)
+    assert (peer["ipv4"], peer["path"]) == (None, "udp")
+    words = f'address = "{CHOSEN}"'
+    assert words in pair.ours.toxvpn("status").stdout and words in pair.ours.log
+    (pair.ours.directory / "config.toml").write_text(f'[peers.old]\nid = "{pair.their_id}"\n{words}\n')
+    pair.ours.toxvpn("reload")
+    peer = pair.ours.sees(key)
+    assert (peer["ipv4"], peer["address_problem"]) == (CHOSEN, None)
 
 
 def test_each_reaches_the_other(pair: Pair) -> None:

@@ -107,6 +107,8 @@ def _scene(_shared_network: Lab) -> Iterator[Scene]:
     hosts = [ipv4_only(lab.host(name)) for name in ("alice", "mallory", "bob")]
     alice = Machine(lab, hosts[0])
     mallory, bob = (Puppet(lab, host) for host in hosts[1:])
+    allowed = f'id = "{mallory.tox_id[:64]}"\naddress = "{CHOSEN}"\n'
+    (alice.directory / "config.toml").write_text(f"[peers.mallory]\n{allowed}")
     alice.start("--peer", mallory.tox_id, "--peer", bob.tox_id)
     for puppet in (mallory, bob):
         puppet.befriend(alice.tox_id)
@@ -207,8 +209,9 @@ def test_packets_of_other_kinds_mean_nothing(scene: Scene) -> None:
     [
         ("alice", "it is this machine's own"),
         ("bob", "it is another peer's"),
-        ("uplink", "it lies in a local network"),
+        ("uplink", "this machine uses it otherwise: a local network"),
         ("8.8.8.8", "it is a public one"),
+        ("192.168.77.1", "it does not follow from the peer's key; to allow it: address = "),
     ],
 )
 def test_an_address_that_is_not_its_to_claim_is_refused(scene: Scene, claim: str, reason: str) -> None:
@@ -217,7 +220,9 @@ def test_an_address_that_is_not_its_to_claim_is_refused(scene: Scene, claim: str
     routes = scene.alice.host.run(["ip", "route"]).stdout
     scene.settle(scene.mallory, ours(claimed), None)
     short = scene.mallory.tox_id[:8]
-    assert f"peer {short}: the IPv4 address it states is not used: {reason}" in scene.alice.log
+    told = f"the IPv4 address it states, {claimed}, is not used: {reason}"
+    assert f"peer {short}: {told}" in scene.alice.log
+    assert told in scene.alice.sees(scene.mallory.public_key)["address_problem"]
     after = scene.alice.host.run(["ip", "route"]).stdout.splitlines()
     assert after == [line for line in routes.splitlines() if derived(scene.mallory) not in line]
     counted = scene.drops(scene.mallory, "source_not_allowed")
@@ -233,7 +238,7 @@ def test_what_is_for_one_peer_never_goes_to_another_that_claims_its_address(scen
     bobs = derived(scene.bob)
     if first == "mallory":
         scene.settle(scene.bob, ours(None), None)
-        scene.settle(scene.mallory, ours(bobs), bobs)
+        scene.settle(scene.mallory, ours(bobs), None)
         scene.settle(scene.bob, ours(bobs), bobs)
     scene.settle(scene.mallory, ours(bobs), None)
     mallorys, heard = scene.mallory.packets, len(scene.bob.packets)

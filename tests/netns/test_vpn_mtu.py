@@ -1,4 +1,4 @@
-"""Two machines that differ: one takes smaller packets and has chosen its address."""
+"""Two machines that have chosen addresses in a network of their own; one takes smaller packets."""
 
 import hashlib
 import os
@@ -11,7 +11,7 @@ import pytest
 from lab import Lab
 from vpns import CONNECTING_S, INTERFACE, Machine, connected, ipv4_only
 
-CHOSEN = "10.203.0.9"
+CHOSEN = ("10.203.0.8/24", "10.203.0.9/24")
 WIDE, NARROW = 1368, 1280
 BOTH = pytest.mark.parametrize("family", [0, 1], ids=["IPv4", "IPv6"])
 HEADERS = (20 + 8, 40 + 8)  # before what a ping carries
@@ -29,16 +29,18 @@ def pair(_shared_network: Lab) -> Iterator[Pair]:
     lab = _shared_network
     hosts = [ipv4_only(lab.host(name)) for name in ("wide", "narrow")]
     both = [Machine(lab, host) for host in hosts]
-    connected(*both, arguments={"narrow": ("--mtu", str(NARROW), "--address", CHOSEN)})
+    arguments = {"wide": ("--address", CHOSEN[0]), "narrow": ("--mtu", str(NARROW), "--address", CHOSEN[1])}
+    connected(*both, arguments=arguments)
     both[0].wait("--direct")
     yield Pair(*both)
     for host in hosts:
         lab.remove(host)
 
 
-def test_a_chosen_address_is_known_to_the_other(pair: Pair) -> None:
-    assert pair.narrow.ipv4 == CHOSEN
-    assert pair.wide.sees(pair.narrow.public_key)["ipv4"] == CHOSEN
+def test_chosen_addresses_in_the_same_network_need_no_further_word(pair: Pair) -> None:
+    for one, other, chosen in zip((pair.wide, pair.narrow), (pair.narrow, pair.wide), CHOSEN, strict=True):
+        assert f"{one.ipv4}/24" == chosen
+        assert other.sees(one.public_key)["ipv4"] == one.ipv4
 
 
 def test_the_device_has_the_mtu_that_was_asked_for(pair: Pair) -> None:

@@ -1,7 +1,7 @@
 """The router fills the datapath's tables and the kernel's routes; here both are fakes."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Network
 from typing import cast
 
@@ -15,21 +15,24 @@ from toxvpn.tox.node import Node
 from toxvpn.tox.peer import Peer
 from toxvpn.tun.netconf import NetworkChanges
 from toxvpn.tun.router import LINES_AT_ONCE, Router
-from toxvpn.wire.addressbook import AddressBook
-from toxvpn.wire.addressing import ipv4_candidates, overlay_ipv6
+from toxvpn.wire.addressbook import AddressBook, Consent
+from toxvpn.wire.addressing import RANGES, ipv4_candidates, overlay_ipv6
 from toxvpn.wire.status import Status, ToxvpnStatus, encode
 
 Route = IPv4Network | IPv6Network
+GIVEN = IPv4Network("10.203.0.0/24")
 FREE = IPv4Address("10.203.0.9")
 
 
 class FakeChanges:
-    """What the kernel was told; `refuses` makes it say no to a route."""
+    """What the kernel was told; `refuses` makes it say no, `broken` makes taking back fail."""
 
     def __init__(self) -> None:
         self.addresses: list[IPv4Address] = []
         self.every_route: list[Route] = []
-        self.refuses: set[Route] = set()
+        self.sources: dict[Route, IPv4Address | None] = {}
+        self.refuses: set[Route | IPv4Address] = set()
+        self.broken = False
 
     @property
     def routes(self) -> list[IPv4Network]:
@@ -40,30 +43,46 @@ class FakeChanges:
         return [route for route in self.every_route if isinstance(route, IPv6Network)]
 
     def add_address(self, interface: str, address: IPv4Interface) -> None:
+        if address.ip in self.refuses:
+            raise ToxvpnError("the kernel says no")
         self.addresses.append(address.ip)
 
     def remove_address(self, interface: str, address: IPv4Interface) -> None:
         self.addresses.remove(address.ip)
+        self._write()
 
-    def add_route(self, interface: str, destination: Route) -> None:
+    def add_route(self, interface: str, destination: Route, *, source: IPv4Address | None = None) -> None:
         if destination in self.refuses:
             raise ToxvpnError("the kernel says no")
+        assert source is None or source in self.addresses
         self.every_route.append(destination)
+        self.sources[destination] = source
 
     def remove_route(self, interface: str, destination: Route) -> None:
         if destination in self.every_route:
             self.every_route.remove(destination)
+            self._write()
+
+    def _write(self) -> None:
+        if self.broken:
+            raise ToxvpnError("the journal cannot be written")
 
 
 class Machine:
     """A node with a router on fakes."""
 
-    def __init__(self, network: Network, local: tuple[IPv4Network, ...] = (), ipv6: bool = True) -> None:
+    def __init__(
+        self,
+        network: Network,
+        local: tuple[IPv4Network, ...] = (),
+        ipv6: bool = True,
+        given: IPv4Network | None = GIVEN,
+    ) -> None:
         self.node = network.node()
         self.tables = FakeTables()
         self.changes = FakeChanges()
-        self.told: list[IPv4Address | None] = []
-        book = AddressBook(self.node.tox.public_key, local=local)
+        self.told: list[Sequence[IPv4Address]] = []
+        book = AddressBook(self.node.tox.public_key, local=local, consent=Consent(network=given))
         self.router = Router(
             cast(Datapath, self.tables), cast(NetworkChanges, self.changes), "tox0", book, self.told.append
         )
@@ -99,7 +118,7 @@ def said(address: str | None, **fields: int) -> bytes:
 async def test_own_addresses(network: Network) -> None:
     machine = Machine(network)
     own = next(ipv4_candidates(machine.node.tox.public_key))
-    assert machine.told == [own]
+    assert machine.told == [(own,)]
     assert machine.changes.addresses == [own]
     assert machine.tables.own == {own, overlay_ipv6(machine.node.tox.public_key)}
 
@@ -130,7 +149,7 @@ async def test_without_an_address_of_our_own_peers_have_none_either(network: Net
     assert overlay_ipv6(peer.public_key) in machine.tables.routes
 
 
-@pytest.mark.parametrize("claim", ["ours", "224.0.0.1", "127.0.0.1", "192.168.1.9"])
+@pytest.mark.parametrize("claim", ["ours", "224.0.0.1", "127.0.0.1", "192.168.1.9", "192.168.77.1"])
 async def test_a_claim_that_is_not_the_peers_to_make_is_refused(network: Network, claim: str) -> None:
     machine, other = Machine(network, local=(IPv4Network("192.168.1.0/24"),)), network.node()
     if claim == "ours":
@@ -164,12 +183,12 @@ async def test_the_log_is_not_a_peers_to_fill(network: Network, caplog: pytest.L
     machine, other = Machine(network), network.node()
     peer = await machine.meet(other, said(None))
     caplog.set_level("INFO", "toxvpn.tun")
-    for number in range(100):
+    for number in range(1, 100):
         address = IPv4Address("10.203.0.0") + number
         other.tox.status_message = said(str(address))
         await until(lambda address=address: machine.ipv4_of(peer) == address)  # type: ignore[misc]
     lines = [record.getMessage() for record in caplog.records if record.name == "toxvpn.tun"]
-    assert lines == [f"peer {peer.short}: 10.203.0.{number}" for number in range(LINES_AT_ONCE)]
+    assert lines == [f"peer {peer.short}: 10.203.0.{number}" for number in range(1, LINES_AT_ONCE + 1)]
 
 
 async def test_our_own_address_gives_way_to_a_smaller_key(
@@ -184,7 +203,7 @@ async def test_our_own_address_gives_way_to_a_smaller_key(
     peer = await machine.meet(other, said(str(own)))
     await until(lambda: machine.ipv4_of(peer) == own)
     assert machine.router.own_ipv4 != own
-    assert machine.told == [own, machine.router.own_ipv4]
+    assert machine.told == [(own,), machine.router.own]
     assert machine.changes.addresses == [machine.router.own_ipv4]
 
 
@@ -196,6 +215,81 @@ async def test_a_removed_peer_leaves_nothing(network: Network) -> None:
     assert machine.tables.routes == machine.tables.sources == machine.tables.mtu == {}
     assert machine.changes.every_route == []
     assert machine.router.members == []
+
+
+async def test_a_removed_peer_leaves_nothing_in_the_datapath_whatever_fails(network: Network) -> None:
+    """Its number is the next friend's, who must not inherit its addresses."""
+    machine, other = Machine(network), network.node()
+    peer = await machine.meet(other, said(str(FREE), mtu=1300))
+    await until(lambda: machine.ipv4_of(peer) == FREE)
+    machine.changes.broken = True
+    machine.router.remove(peer.public_key)
+    assert machine.tables.routes == machine.tables.sources == machine.tables.mtu == {}
+    assert machine.router.members == [] and machine.changes.every_route == []
+
+
+async def test_what_becomes_local_is_no_peers_any_more(network: Network) -> None:
+    machine, other = Machine(network), network.node()
+    peer = await machine.meet(other, said(str(FREE)))
+    await until(lambda: machine.ipv4_of(peer) == FREE)
+    machine.changes.broken = True
+    machine.router.look([IPv4Network("10.203.0.0/24")], [])
+    assert machine.ipv4_of(peer) is None and machine.changes.routes == []
+    assert FREE not in machine.tables.routes and FREE not in machine.tables.sources
+    machine.changes.broken = False
+    machine.router.look([], [])
+    assert machine.ipv4_of(peer) == FREE and machine.changes.routes == [IPv4Network(FREE)]
+
+
+async def test_a_chosen_address_takes_a_yes_and_the_log_says_how(
+    network: Network, caplog: pytest.LogCaptureFixture
+) -> None:
+    machine, other = Machine(network, given=None), network.node()
+    peer = await machine.meet(other, said(str(FREE)))
+    told = (
+        f"the IPv4 address it states, {FREE}, is not used: it does not follow from the peer's key; "
+        f'to allow it: address = "{FREE}" in the section of that peer in config.toml'
+    )
+    assert f"peer {peer.short}: {told}" in caplog.messages
+    [member] = machine.router.members
+    assert (member.ipv4, member.objection) == (None, told)
+    machine.router.allow(Consent({peer.public_key: FREE}))
+    assert (member.ipv4, member.objection) == (FREE, None)
+    assert machine.tables.sources[FREE] == peer.number
+    machine.router.allow(Consent())
+    assert member.ipv4 is None and FREE not in machine.tables.sources
+
+
+async def test_a_peer_in_another_range_is_met_there(network: Network) -> None:
+    machine, other = Machine(network), network.node()
+    [own] = machine.router.own
+    others = [next(ipv4_candidates(other.tox.public_key, [each])) for each in RANGES]
+    peer = await machine.meet(other, encode(Status(others[1], ToxvpnStatus(more_ip4=(others[2],)))))
+    await until(lambda: machine.ipv4_of(peer) == others[1])
+    assert machine.told == [(own,), machine.router.own]
+    assert machine.router.own[0] == own and machine.router.own_ipv4 == own
+    assert set(machine.changes.addresses) == set(machine.router.own) <= machine.tables.own
+    for address, source in zip(others[1:], machine.router.own[1:], strict=True):
+        assert machine.changes.sources[IPv4Network(address)] == source
+        assert machine.tables.routes[address] == machine.tables.sources[address] == peer.number
+    machine.node.remove(peer)
+    assert machine.changes.routes == [] and machine.tables.sources == {}
+
+
+async def test_an_own_address_that_the_kernel_refuses_is_not_told_to_peers(
+    network: Network, caplog: pytest.LogCaptureFixture
+) -> None:
+    machine, other = Machine(network), network.node()
+    [own] = machine.router.own
+    refused = next(ipv4_candidates(machine.node.tox.public_key, [RANGES[1]]))
+    machine.changes.refuses.add(refused)
+    await machine.meet(other, said(str(next(ipv4_candidates(other.tox.public_key, [RANGES[1]])))))
+    assert "no IPv4 address of our own: the kernel says no" in caplog.messages
+    assert len(machine.router.own) == 2 and machine.router.own[0] == own and refused not in machine.tables.own
+    assert machine.told[-1] == machine.router.own
+    machine.changes.refuses.clear()
+    machine.router.look([], [])
+    assert machine.router.own[1] == refused and refused in machine.tables.own
 
 
 async def test_without_ipv6_there_is_no_route_for_it(network: Network) -> None:

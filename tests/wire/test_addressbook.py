@@ -1,13 +1,14 @@
 import random
+from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
-from itertools import combinations
+from itertools import combinations, permutations
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toxvpn.wire.addressbook import AddressBook, Refused, Settlement
-from toxvpn.wire.addressing import RANGES, ipv4_candidates
+from toxvpn.wire.addressbook import AddressBook, Consent, Refused, Settlement
+from toxvpn.wire.addressing import RANGES, free_ranges, ipv4_candidates
 
 NARROW = (IPv4Network("10.64.0.0/24"),)  # where keys meet soon
 
@@ -33,39 +34,48 @@ def book(key: bytes, **options: object) -> AddressBook:
     return AddressBook(key, ranges=NARROW, **options)  # type: ignore[arg-type]
 
 
+def state(mine: AddressBook, key: bytes, *addresses: IPv4Address | None) -> Settlement:
+    return mine.state_untrusted(key, [each for each in addresses if each is not None])
+
+
+def firsts(settled: Settlement) -> dict[bytes, IPv4Address]:
+    """What each peer is known by."""
+    return {key: next(iter(ways)) for key, ways in settled.accepted.items()}
+
+
 def test_alone_a_node_has_its_first_candidate() -> None:
-    assert book(SMALL).settle() == Settlement(CLASH, {}, {})
+    assert book(SMALL).settle() == Settlement((CLASH,), {}, {})
 
 
 def test_the_larger_key_moves_and_both_know_it() -> None:
     small, large = book(SMALL), book(LARGE)
-    before = small.state_untrusted(LARGE, CLASH)
-    assert (before.own, before.refused) == (CLASH, {LARGE: Refused.OURS})
-    moved = large.state_untrusted(SMALL, CLASH)
-    assert moved.own == list(ipv4_candidates(LARGE, NARROW))[1]
-    assert moved.accepted == {SMALL: CLASH}
-    assert small.state_untrusted(LARGE, moved.own).accepted == {LARGE: moved.own}
+    before = state(small, LARGE, CLASH)
+    assert (before.own, before.refused) == ((CLASH,), {LARGE: Refused.OURS})
+    moved = state(large, SMALL, CLASH)
+    assert moved.own == (list(ipv4_candidates(LARGE, NARROW))[1],)
+    assert firsts(moved) == {SMALL: CLASH}
+    assert firsts(state(small, LARGE, *moved.own)) == {LARGE: moved.own[0]}
 
 
 def test_moving_passes_over_every_stated_address() -> None:
     second, third = list(ipv4_candidates(LARGE, NARROW))[1:3]
     large = book(LARGE)
-    large.state_untrusted(OTHER, second)
-    assert large.state_untrusted(SMALL, CLASH).own == third
+    state(large, OTHER, second)
+    assert state(large, SMALL, CLASH).own == (third,)
 
 
 def test_a_requested_address_never_moves() -> None:
     large = book(LARGE, requested=CLASH)
-    settled = large.state_untrusted(SMALL, CLASH)
-    assert (settled.own, settled.refused) == (CLASH, {SMALL: Refused.OURS})
+    settled = state(large, SMALL, CLASH)
+    assert (settled.own, settled.refused) == ((CLASH,), {SMALL: Refused.OURS})
 
 
 def test_a_chosen_address_moves_nobody() -> None:
     """Claiming our address is no way to drive us from it."""
     liar = b"\0" * 31 + b"\1"
     assert CLASH not in ipv4_candidates(liar, NARROW) and liar < LARGE
-    settled = book(LARGE).state_untrusted(liar, CLASH)
-    assert (settled.own, settled.refused) == (CLASH, {liar: Refused.OURS})
+    settled = state(book(LARGE), liar, CLASH)
+    assert (settled.own, settled.refused) == ((CLASH,), {liar: Refused.OURS})
 
 
 @pytest.mark.parametrize("liar_first", [True, False])
@@ -73,8 +83,8 @@ def test_another_peers_address_cannot_be_claimed(liar_first: bool) -> None:
     claims = [(OTHER, CLASH), (LARGE, CLASH)]
     mine = book(b"\x77" * 32)
     for key, address in claims if liar_first else reversed(claims):
-        settled = mine.state_untrusted(key, address)
-    assert settled.accepted == {LARGE: CLASH}
+        settled = state(mine, key, address)
+    assert firsts(settled) == {LARGE: CLASH}
     assert settled.refused == {OTHER: Refused.TAKEN}
 
 
@@ -82,19 +92,19 @@ def test_another_peers_address_cannot_be_claimed(liar_first: bool) -> None:
 def test_between_two_peers_the_smaller_key_has_it_whoever_came_first(order: tuple[bytes, bytes]) -> None:
     mine = book(b"\x77" * 32)
     for key in order:
-        settled = mine.state_untrusted(key, CLASH)
-    assert settled.accepted == {SMALL: CLASH}
+        settled = state(mine, key, CLASH)
+    assert firsts(settled) == {SMALL: CLASH}
     assert settled.refused == {LARGE: Refused.TAKEN}
-    assert mine.forget(SMALL).accepted == {LARGE: CLASH}
+    assert firsts(mine.forget(SMALL)) == {LARGE: CLASH}
 
 
 def test_between_two_chosen_ones_the_first_has_it_and_keeps_it() -> None:
-    mine = book(b"\x77" * 32)
-    mine.state_untrusted(LARGE, CHOSEN)
-    mine.state_untrusted(SMALL, CHOSEN)
-    settled = mine.state_untrusted(LARGE, CHOSEN)  # stated again on every connect
-    assert (settled.accepted, settled.refused) == ({LARGE: CHOSEN}, {SMALL: Refused.TAKEN})
-    assert mine.state_untrusted(LARGE, None).accepted == {SMALL: CHOSEN}
+    mine = book(b"\x77" * 32, consent=Consent(network=IPv4Network("10.203.0.0/24")))
+    state(mine, LARGE, CHOSEN)
+    state(mine, SMALL, CHOSEN)
+    settled = state(mine, LARGE, CHOSEN)  # stated again on every connect
+    assert (firsts(settled), settled.refused) == ({LARGE: CHOSEN}, {SMALL: Refused.TAKEN})
+    assert firsts(state(mine, LARGE, None)) == {SMALL: CHOSEN}
 
 
 @pytest.mark.parametrize(
@@ -110,63 +120,235 @@ def test_between_two_chosen_ones_the_first_has_it_and_keeps_it() -> None:
 )
 def test_addresses_that_are_refused(address: str, reason: Refused) -> None:
     mine = AddressBook(SMALL, local=[IPv4Network("192.168.1.0/24")])
-    assert mine.state_untrusted(LARGE, IPv4Address(address)).refused == {LARGE: reason}
+    assert state(mine, LARGE, IPv4Address(address)).refused == {LARGE: reason}
 
 
 def test_a_local_network_in_the_way_moves_us_to_another_range() -> None:
-    assert AddressBook(SMALL).settle().own in RANGES[0]
-    assert AddressBook(SMALL, local=[IPv4Network("100.64.0.0/16")]).settle().own in RANGES[1]
+    assert AddressBook(SMALL).settle().own[0] in RANGES[0]
+    assert AddressBook(SMALL, local=[IPv4Network("100.64.0.0/16")]).settle().own[0] in RANGES[1]
 
 
 def test_without_a_free_candidate_there_is_no_ipv4_until_one_is() -> None:
     everything = AddressBook(SMALL, local=[IPv4Network("0.0.0.0/0")])
-    assert everything.settle().own is None
+    assert everything.settle().own == ()
     full = book(LARGE)
     for number, address in enumerate(dict.fromkeys(ipv4_candidates(LARGE, NARROW))):
-        settled = full.state_untrusted(b"\xee" * 31 + bytes([number]), address)
-    assert settled.own == CLASH  # chosen addresses do not drive it out
-    assert full.state_untrusted(SMALL, CLASH).own is None
-    assert full.forget(b"\xee" * 31 + bytes([1])).own is not None
+        settled = state(full, b"\xee" * 31 + bytes([number]), address)
+    assert settled.own == (CLASH,)  # chosen addresses do not drive it out
+    assert state(full, SMALL, CLASH).own == ()
+    assert full.forget(b"\xee" * 31 + bytes([1])).own
+
+
+# -- chosen addresses ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "address", ["10.20.30.40", "172.16.0.53", "192.168.178.1", "10.96.0.10", "100.100.100.100", "10.203.0.2"]
+)
+def test_a_chosen_address_takes_a_yes(address: str) -> None:
+    """It may be the router of the next place, or a host behind the one that we have now."""
+    mine, chosen = AddressBook(SMALL), IPv4Address(address)
+    settled = state(mine, OTHER, chosen)
+    assert (settled.accepted, settled.refused) == ({}, {OTHER: Refused.CHOSEN})
+    assert mine.allow(Consent({LARGE: chosen})).refused == {OTHER: Refused.CHOSEN}
+    assert firsts(mine.allow(Consent({OTHER: chosen}))) == {OTHER: chosen}
+    assert mine.allow(Consent()).accepted == {}
+
+
+def test_a_yes_to_the_network_is_one_to_its_hosts() -> None:
+    mine = AddressBook(SMALL, consent=Consent(network=IPv4Network("10.203.0.0/24")))
+    assert firsts(state(mine, OTHER, CHOSEN)) == {OTHER: CHOSEN}
+    for neither in ("10.203.0.0", "10.203.0.255", "10.203.1.1"):
+        assert state(mine, OTHER, IPv4Address(neither)).refused == {OTHER: Refused.CHOSEN}
+
+
+def test_what_is_named_for_one_peer_is_no_other_ones() -> None:
+    consent = Consent({LARGE: CHOSEN}, IPv4Network("10.203.0.0/24"))
+    mine = AddressBook(SMALL, consent=consent)
+    assert state(mine, OTHER, CHOSEN).refused == {OTHER: Refused.CHOSEN}
+    assert firsts(state(mine, LARGE, CHOSEN)) == {LARGE: CHOSEN}
+
+
+def test_only_the_first_of_several_may_be_chosen() -> None:
+    derived = [next(ipv4_candidates(OTHER, [each])) for each in RANGES]
+    mine = AddressBook(SMALL, consent=Consent({OTHER: CHOSEN}))
+    settled = state(mine, OTHER, derived[0], CHOSEN, derived[1])
+    assert set(settled.accepted[OTHER]) == {derived[0], derived[1]}
+    many = [IPv4Address(number) for number in range(int(CHOSEN) + 1, int(CHOSEN) + 100)]
+    assert set(state(mine, OTHER, derived[0], *many, derived[1]).accepted[OTHER]) == {derived[0]}
+
+
+# -- what is local, and what becomes it ---------------------------------------------------------
+
+
+def test_what_becomes_local_wins() -> None:
+    mine = AddressBook(SMALL, consent=Consent({OTHER: CHOSEN}))
+    derived = next(ipv4_candidates(LARGE))
+    state(mine, OTHER, CHOSEN)
+    state(mine, LARGE, derived)
+    settled = mine.look([IPv4Network("10.203.0.0/16")], [IPv4Network(derived)])
+    assert settled.refused == {OTHER: Refused.LOCAL, LARGE: Refused.LOCAL}
+    assert firsts(mine.look([])) == {OTHER: CHOSEN, LARGE: derived}
+
+
+def test_so_it_is_with_our_own() -> None:
+    mine = AddressBook(SMALL)
+    [own] = mine.settle().own
+    assert mine.look([], [IPv4Network(own)]).own == (list(ipv4_candidates(SMALL))[1],)
+    asked_for = AddressBook(SMALL, requested=CHOSEN)
+    assert asked_for.look([IPv4Network("10.203.0.0/16")]).own == ()
+    assert asked_for.look([]).own == (CHOSEN,)
+
+
+def test_a_range_with_something_local_in_it_is_left() -> None:
+    mine = AddressBook(SMALL)
+    [own] = mine.settle().own
+    tailscale = [IPv4Network("100.99.98.97/32")]
+    assert mine.look([], tailscale).own == (own,)
+    assert mine.look(tailscale).own == (next(ipv4_candidates(SMALL, RANGES[1:])),)
+
+
+def test_two_in_different_ranges_meet_in_one_that_both_can_use() -> None:
+    with_tailscale, without = AddressBook(SMALL, local=[IPv4Network("100.99.98.97/32")]), AddressBook(LARGE)
+    here, there = with_tailscale.settle().own, without.settle().own
+    assert here[0] in RANGES[1] and there[0] in RANGES[0]
+    there = state(without, SMALL, *here).own
+    here = state(with_tailscale, LARGE, *there).own
+    assert [[each in network for network in RANGES].index(True) for each in there] == [0, 1, 2]
+    assert [[each in network for network in RANGES].index(True) for each in here] == [1, 2, 0]
+    ways, back = (
+        state(with_tailscale, LARGE, *there).accepted[LARGE],
+        state(without, SMALL, *here).accepted[SMALL],
+    )
+    assert next(iter(ways.items())) == (there[1], here[0])
+    assert next(iter(back.items())) == (here[0], there[1])
+
+
+def test_a_third_one_stays_as_it_is() -> None:
+    third = AddressBook(OTHER)
+    [own] = third.settle().own
+    everywhere = [next(ipv4_candidates(LARGE, [network])) for network in RANGES]
+    assert state(third, LARGE, *everywhere).own == (own,)
+
+
+def test_an_address_once_taken_stays() -> None:
+    """Connections use it. What has come back to the first range says so first."""
+    mine = AddressBook(SMALL, local=[IPv4Network("100.99.98.97/32")])
+    state(mine, LARGE, next(ipv4_candidates(LARGE)))
+    assert mine.look([]).own == tuple(next(ipv4_candidates(SMALL, [network])) for network in RANGES)
+    assert len(mine.forget(LARGE).own) == len(RANGES)
+
+
+# -- many of them -------------------------------------------------------------------------------
+
+
+class World:
+    """Nodes with random friendships; statuses are delivered in any order, but of each to each in turn."""
+
+    def __init__(self, seed: int, books: dict[bytes, AddressBook], density: float) -> None:
+        self.chance = random.Random(seed)
+        self.books = books
+        self.settled = {key: book.settle() for key, book in books.items()}
+        self.friends: dict[bytes, list[bytes]] = {key: [] for key in books}
+        for a, b in combinations(books, 2):
+            if self.chance.random() < density:
+                self.friends[a].append(b)
+                self.friends[b].append(a)
+        self._under_way: list[tuple[bytes, bytes, tuple[IPv4Address, ...]]] = []
+        for key in books:
+            self._tell(key)
+
+    def _tell(self, sender: bytes) -> None:
+        self._under_way += [(sender, friend, self.settled[sender].own) for friend in self.friends[sender]]
+
+    def look(self, key: bytes, *local: IPv4Network) -> None:
+        self._become(key, self.books[key].look(local))
+
+    def _become(self, key: bytes, settled: Settlement) -> None:
+        before, self.settled[key] = self.settled[key].own, settled
+        if settled.own != before:
+            self._tell(key)
+
+    def deliver(self) -> bool:
+        """The oldest status of a random pair; False when nothing is under way."""
+        if not self._under_way:
+            return False
+        sender, receiver, _ = self.chance.choice(self._under_way)
+        at = next(n for n, entry in enumerate(self._under_way) if entry[:2] == (sender, receiver))
+        addresses = self._under_way.pop(at)[2]
+        self._become(receiver, self.books[receiver].state_untrusted(sender, addresses))
+        return True
+
+    def come_to_rest(self) -> None:
+        for _ in range(50 * len(self.books) ** 2):
+            if not self.deliver():
+                return
+        pytest.fail("it goes in circles")
+
+
+def random_keys(many: int, seed: int) -> Iterator[bytes]:
+    chance = random.Random(~seed)
+    return (chance.randbytes(32) for _ in range(many))
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(2, 25), st.integers(0, 2**32), st.floats(0.1, 1.0))
 def test_no_circles_and_the_same_end_on_both_sides(many: int, seed: int, density: float) -> None:
     """Any friendships, any order of delivery: all come to rest, and no two friends share an address."""
-    chance = random.Random(seed)
-    keys = sorted(chance.randbytes(32) for _ in range(many))
-    friends: dict[bytes, list[bytes]] = {key: [] for key in keys}
-    for a, b in combinations(keys, 2):
-        if chance.random() < density:
-            friends[a].append(b)
-            friends[b].append(a)
-    books = {key: book(key) for key in keys}
-    settled = {key: books[key].settle() for key in keys}
-    under_way = [(key, friend, settled[key].own) for key in keys for friend in friends[key]]
-    deliveries = 0
-    while under_way:
-        deliveries += 1
-        assert deliveries < 50 * many * many
-        # statuses of one sender to one receiver arrive in order: take the oldest of a random pair
-        sender, receiver, _ = chance.choice(under_way)
-        at = next(n for n, entry in enumerate(under_way) if entry[:2] == (sender, receiver))
-        address = under_way.pop(at)[2]
-        before = settled[receiver].own
-        settled[receiver] = books[receiver].state_untrusted(sender, address)
-        if settled[receiver].own != before:
-            under_way += [(receiver, friend, settled[receiver].own) for friend in friends[receiver]]
-    for key in keys:
-        mine = settled[key]
-        assert len(set(mine.accepted.values())) == len(mine.accepted)
-        assert mine.own not in mine.accepted.values()
-        for friend in friends[key]:
-            theirs = settled[friend]
-            assert mine.own is None or mine.own != theirs.own
+    world = World(seed, {key: book(key) for key in random_keys(many, seed)}, density)
+    world.come_to_rest()
+    for key, mine in world.settled.items():
+        accepted = firsts(mine)
+        assert len(set(accepted.values())) == len(accepted)
+        assert not set(mine.own) & set(accepted.values())
+        for friend in world.friends[key]:
+            theirs = world.settled[friend].own
+            assert not set(mine.own) & set(theirs)
             if friend in mine.refused:  # only for another friend with a smaller key
                 assert mine.refused[friend] is Refused.TAKEN
                 assert any(
-                    other < friend and settled[other].own == theirs.own and other in mine.accepted
-                    for other in friends[key]
+                    other < friend and world.settled[other].own == theirs and other in accepted
+                    for other in world.friends[key]
                 )
-            elif theirs.own is not None:
-                assert mine.accepted[friend] == theirs.own
+            elif theirs and mine.own:
+                assert accepted[friend] == theirs[0]
+
+
+crowds = st.lists(
+    st.sampled_from(["100.99.98.97/32", "100.64.0.0/10", "10.0.0.0/8", "198.18.0.0/24"]), max_size=2
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(crowds, crowds), min_size=2, max_size=8), st.integers(0, 2**32), st.floats(0.2, 1.0)
+)
+def test_friends_reach_each_other_wherever_both_have_a_free_range(
+    machines: list[tuple[list[str], list[str]]], seed: int, density: float
+) -> None:
+    """Whatever each machine uses, at first and later: what one sends first of all, the other takes."""
+    books = {key: AddressBook(key) for key in random_keys(len(machines), seed)}
+    at_first, later = (
+        {
+            key: [IPv4Network(each) for each in machine[when]]
+            for key, machine in zip(books, machines, strict=True)
+        }
+        for when in (0, 1)
+    )
+    for key, mine in books.items():
+        mine.look(at_first[key])
+    world = World(seed, books, density)
+    for key in books:
+        for _ in range(world.chance.randrange(10)):
+            world.deliver()
+        world.look(key, *later[key])
+    world.come_to_rest()
+    for key, friend in permutations(books, 2):
+        if friend not in world.friends[key]:
+            continue
+        if not set(free_ranges(later[key])) & set(free_ranges(later[friend])):
+            continue
+        destination, source = next(iter(world.settled[key].accepted[friend].items()))
+        assert source in world.settled[key].own
+        assert destination in world.settled[friend].own
+        assert source in world.settled[friend].accepted[key]

@@ -15,6 +15,7 @@ from toxvpn.wire.status import Status, ToxvpnStatus
 FULL = Status(
     IPv4Address("100.64.0.2"),
     ToxvpnStatus(
+        more_ip4=(IPv4Address("10.64.0.2"), IPv4Address("198.18.0.2")),
         ip6=IPv6Address("fd74:6f78::1"),
         mtu=1280,
         fast=True,
@@ -23,8 +24,8 @@ FULL = Status(
     ),
 )
 FULL_BYTES = (
-    b'{"mode":"tun","ownip":"100.64.0.2","toxvpn":{"v":1,"ip6":"fd74:6f78::1","mtu":1280,"fast":true,'
-    b'"routes":["192.0.2.0/24","2001:db8::/32"],"name":"b\xc3\xbcro"}}'
+    b'{"mode":"tun","ownip":"100.64.0.2","toxvpn":{"v":1,"ip4":["10.64.0.2","198.18.0.2"],'
+    b'"ip6":"fd74:6f78::1","mtu":1280,"fast":true,"routes":["192.0.2.0/24","2001:db8::/32"],"name":"b\xc3\xbcro"}}'
 )
 
 
@@ -109,6 +110,12 @@ def test_an_unreadable_message_says_nothing_and_the_log_says_why(message: bytes,
         {"v": 1.0},
         {"v": "1"},
         {"v": None},
+        {"ip4": "100.64.0.2"},
+        {"ip4": {}},
+        {"ip4": None},
+        {"ip4": [1]},
+        {"ip4": ["fd74:6f78::1"]},
+        {"ip4": ["127.0.0.1"]},
         {"ip6": 1},
         {"ip6": "100.64.0.2"},
         {"ip6": "fe80::1%eth0"},
@@ -173,6 +180,7 @@ statuses = st.builds(
     st.none()
     | st.builds(
         ToxvpnStatus,
+        more_ip4=st.sampled_from([(), (IPv4Address("10.64.0.1"),)]),
         ip6=st.none() | st.integers(1, 2**64).map(lambda low: IPv6Address((0xFD746F78 << 96) + low)),
         mtu=st.none() | st.integers(576, 65535),
         fast=st.booleans(),
@@ -194,7 +202,7 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
-keys = st.sampled_from(["v", "ip6", "mtu", "fast", "routes", "name", "other"])
+keys = st.sampled_from(["v", "ip4", "ip6", "mtu", "fast", "routes", "name", "other"])
 
 
 @given(

@@ -9,6 +9,7 @@ from ipaddress import ip_address
 from typing import Any
 
 KEPT_DIGITS = 8
+IPV4 = re.compile(r"\d+(?:\.\d+){3}")
 LONG_HEX = re.compile(r"(?<![0-9A-Za-z])([0-9A-Fa-f]{8})[0-9A-Fa-f]{8,}(?![0-9A-Za-z])")
 """A key, a Tox ID, or the greater part of one."""
 HARMLESS_HOSTS = ("localhost", "127.0.0.1", "::1", "0.0.0.0", "::")
@@ -34,6 +35,8 @@ def document(value: Any, key: str = "") -> Any:
             return value[:KEPT_DIGITS] + "..."
         case "ipv4" | "ipv6":
             return address(value)
+        case "address_problem":
+            return IPV4.sub("x.x.x.x", value)
         case "name":
             return "(a name)"
         case "listen" | "target":

@@ -52,6 +52,9 @@ def show_status(settings: Settings, document: dict[str, Any]) -> None:
             ("PEER", "ADDRESS", "PATH", "RTT", "RECEIVED", "SENT", "DROPPED"),
             [peer_row(peer) for peer in document["peers"]],
         )
+        for peer in document["peers"]:
+            if peer["address_problem"]:
+                click.echo(f"{peer_row(peer)[0]}: {peer['address_problem']}")
     if document["forwards"]:
         click.echo()
         rows = [

@@ -24,6 +24,7 @@ class Measured:
     tx_bytes: int = 0
     drops: Mapping[str, int] = field(default_factory=dict)
     rtt_s: float | None = None
+    objection: str | None = None
 
 
 def peer_states(
@@ -54,6 +55,7 @@ def peer_states(
                 configured=known is not None or roster is None,
                 grant=grant.value if grant else None,
                 asked=roster is not None and roster.is_asked(peer.public_key),
+                objection=seen.objection,
                 introduced=peer.status_text is not None,
             )
         )

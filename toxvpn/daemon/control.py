@@ -83,6 +83,7 @@ class Source:
             tx_bytes=counters.tx_bytes,
             drops={reason.value: count for reason, count in counters.drops.items() if count},
             rtt_s=rtt_s,
+            objection=member.objection,
         )
 
 

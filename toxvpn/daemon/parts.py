@@ -69,6 +69,7 @@ class Parts:
             self.forwards.set(config.forwards, config.peers, fresh)
         if self.vpn is not None:
             self._name_us()
+            self.vpn.allow(new.policy.addresses)
             self.vpn.review()
         return [*changes(old, new), *needs_restart(self._started, config)]
 
@@ -87,6 +88,7 @@ class Parts:
             interface=section.interface or INTERFACE,
             address=section.address,
             mtu=section.mtu or VpnOptions().mtu,
+            allowed=self.now.policy.addresses,
         )
         journal = make(self._places.runtime) / JOURNAL_NAME
 

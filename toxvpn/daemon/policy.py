@@ -6,6 +6,7 @@ tcpforward/server.py. Deny by default: without [server] only what single peers a
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address
 from pathlib import Path
 
 from ..configfile import Config
@@ -20,19 +21,24 @@ EVERYTHING = Rules()
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """`peers` by their names in the file; `rules` are for all that have none in `grants` (by public key)."""
+    """`peers` by their names in the file; `rules` are for all that have none in `grants` (by public key).
+
+    `addresses`: on the VPN, also by public key, those that need not follow from the key.
+    """
 
     authority: Authority = field(repr=False)
     peers: Mapping[str, ConfiguredPeer] = field(repr=False)
     rules: Rules
     grants: Mapping[bytes, Rules]
+    addresses: Mapping[bytes, IPv4Address]
 
 
 def policy(config: Config, data: Path) -> Policy:
     """`data` is where a secret of our own is kept. Raises ConfigError, NoPermissionError, ToxvpnError."""
     rules = NOTHING if config.server is None else config.server.allow or EVERYTHING
     grants = {peer.public_key: peer.allow for peer in config.peers.values() if peer.allow is not None}
-    return Policy(authority(config, data), peers(config), rules, grants)
+    addresses = {peer.public_key: peer.address for peer in config.peers.values() if peer.address is not None}
+    return Policy(authority(config, data), peers(config), rules, grants, addresses)
 
 
 def authority(config: Config, data: Path) -> Authority:

@@ -1,5 +1,6 @@
 """What we say of ourselves in the status message: several parts contribute, one message results."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import Any
@@ -16,9 +17,11 @@ class Announcement:
         self._status = Status(toxvpn=ToxvpnStatus())
         self._publish()
 
-    def set_ipv4(self, address: IPv4Address | None) -> None:
-        self._status = replace(self._status, ip4=address)
-        self._publish()
+    def set_ipv4(self, addresses: Sequence[IPv4Address]) -> None:
+        """The first is the one that every peer reads, the C++ toxvpn too."""
+        first = addresses[0] if addresses else None
+        self._status = replace(self._status, ip4=first)
+        self.set(more_ip4=tuple(addresses[1:]))
 
     def set(self, **fields: Any) -> None:
         """Fields of ToxvpnStatus. Raises ConfigError when it would be too long."""

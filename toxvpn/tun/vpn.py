@@ -8,9 +8,9 @@ is taken back by `close`, and by the next start after a kill (netconf.py).
 import contextlib
 import logging
 import socket
-from collections.abc import Callable
-from dataclasses import dataclass
-from ipaddress import IPv4Interface, IPv4Network, IPv6Address, IPv6Interface
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface
 from pathlib import Path
 from typing import Self
 
@@ -21,7 +21,7 @@ from ..tox.announcement import Announcement
 from ..tox.events import Event, PeerConnection
 from ..tox.node import Node
 from ..tox.pump import PacketPump
-from ..wire.addressbook import AddressBook
+from ..wire.addressbook import AddressBook, Consent
 from ..wire.addressing import OVERLAY_IPV6, overlay_ipv6
 from .changes import read_sysctl
 from .device import Offload, TunDevice, open_tun
@@ -39,12 +39,16 @@ JOURNAL_NAME = "network.journal"
 
 @dataclass(frozen=True, slots=True)
 class VpnOptions:
-    """`address` None: one is derived from our key. `mtu` at most 1368, wire/ip.py says why."""
+    """`address` None: one is derived from our key. `mtu` at most 1368, wire/ip.py says why.
+
+    `allowed`: addresses that peers may have, by public key, although they do not follow from the key.
+    """
 
     interface: str = "toxvpn0"
     address: IPv4Interface | None = None
     mtu: int = 1368
     offload: bool = True
+    allowed: Mapping[bytes, IPv4Address] = field(default_factory=dict)
 
 
 class Vpn:
@@ -64,6 +68,7 @@ class Vpn:
         `gone` is called when somebody has removed the device: there is nothing left but to close.
         """
         self._node = node
+        self._given = options.address.network if options.address is not None else None
         self._belongs = belongs
         self.closed = False
         with contextlib.ExitStack() as undo:
@@ -122,6 +127,13 @@ class Vpn:
             else:
                 self.router.remove(peer.public_key)
 
+    def allow(self, addresses: Mapping[bytes, IPv4Address]) -> None:
+        """As VpnOptions.allowed, from now on."""
+        self.router.allow(self._consent(addresses))
+
+    def _consent(self, addresses: Mapping[bytes, IPv4Address]) -> Consent:
+        return Consent(addresses, self._given)
+
     def _hear(self, event: Event) -> None:
         if isinstance(event, PeerConnection) and self._belongs(event.peer.public_key):
             self.router.add(event.peer)
@@ -145,4 +157,5 @@ class Vpn:
         if choose_ipv4(key, local, requested=requested) is None:
             log.warning("every range for IPv4 addresses is in use on this machine: IPv6 only")
         networks = [entry.network for entry in local if isinstance(entry.network, IPv4Network)]
-        return AddressBook(key, requested=requested, local=networks)
+        consent = self._consent(options.allowed)
+        return AddressBook(key, requested=requested, local=networks, consent=consent)

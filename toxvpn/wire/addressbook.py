@@ -1,22 +1,25 @@
 """Who has which IPv4 address on the network, when two want the same.
 
-In: the address that each peer states (its status message, so any value); out: our own address, the
-ones accepted from peers, and the refused ones with the reason. Nobody is asked and nobody answers:
-each node decides by itself, from public keys and from what its peers state, and two nodes that see
-the same collision decide alike. Neighbour: `addressing` (the candidates of a key).
+In: the addresses that each peer states (its status message, so any values), what this machine uses
+without us, what a person here allows; out: our own addresses, the ones accepted from peers, and the
+refused ones with the reason. Nobody is asked and nobody answers: each node decides by itself, from
+public keys and from what its peers state, and two nodes that see the same collision decide alike.
+Neighbour: `addressing` (the candidates of a key).
 
 The rules:
 
 1. A *derived* address is a candidate of the key that states it; anything else was *chosen* by
-   someone. A node may choose freely (--address, or the C++ toxvpn), but a chosen address never
-   takes one away from anybody.
+   someone (--address, or the C++ toxvpn). A derived one is believed. A chosen one may be that of the
+   router we will sit behind tomorrow, so it takes a yes from a person here (`Consent`); and it never
+   takes an address away from anybody.
 2. Of two keys with the same derived address, the numerically smaller one stays.
 3. So a node moves on to its next free candidate when, and only when, a peer with a smaller key
    states the same address and it is derived. A requested address (--address) never moves.
 4. Among peers: derived goes before chosen, then the smaller key, then (both chosen) who came first.
    Who loses has no IPv4 address here until it states another; its IPv6 address always works.
-5. An address that is ours, or lies in a local network, or can be no host's is refused. So is a
-   public one: a peer that states a name server's address must not get what is meant for that.
+5. What this machine uses without us goes before everything, also what it uses only since a moment
+   ago: no address of a local network, of a route, of a name server is ours or a peer's. Nor is a
+   public one, which no yes changes: it may be anybody's.
 
 Why this cannot go in circles: only smaller keys move a node. The node with the smallest key never
 moves. Once all smaller keys have come to rest, a node that avoids their addresses has no reason to
@@ -27,19 +30,29 @@ the same address, and we settle it for ourselves, always in the same way.
 
 What rules 1 and 4 cost an attacker: to take the IPv4 address of a peer he must be a peer of ours
 himself, with a key that he searched for (some millions of tries). He never gets the IPv6 address.
+
+Ranges. A node has its address in the first range in which nothing local lies. Where one node cannot
+use a range that another is in (a carrier's NAT, Tailscale), they would not reach each other. So
+whoever sees a peer whose first address is in another range than its own takes an address in *every*
+range, and states them all: the two then meet in any range that both can use. Ranges in which
+something local lies come last; an address that is not itself local still works there for connections
+from before. Once taken, they stay, so that what uses them lives on. Others do not follow, because
+they look at first addresses only.
 """
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network
 
 from toxvpn.wire.addressing import (
     RANGES,
+    NetworkSet,
     free_ranges,
     ipv4_candidates,
     is_host_address,
     is_ipv4_candidate,
+    range_of,
 )
 
 
@@ -48,25 +61,63 @@ class Refused(StrEnum):
 
     NO_HOST = "no host can have it"
     OURS = "it is this machine's own"
-    LOCAL = "it lies in a local network"
+    LOCAL = "this machine uses it otherwise: a local network, a route or a name server"
     PUBLIC = "it is a public one"
     TAKEN = "it is another peer's"
+    CHOSEN = "it does not follow from the peer's key"
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """Which chosen addresses a person here has said yes to.
+
+    `addresses`: by public key; an address named for one peer is no other one's. `network` is given to
+    the VPN as a whole (--address with its prefix): there, who comes first has an address.
+    """
+
+    addresses: Mapping[bytes, IPv4Address] = field(default_factory=dict)
+    network: IPv4Network | None = None
+
+    def covers(self, public_key: bytes, address: IPv4Address) -> bool:
+        if address in self.addresses.values():
+            return self.addresses.get(public_key) == address
+        network = self.network
+        if network is None or address not in network:
+            return False
+        # both of a /31 are hosts (RFC 3021)
+        return network.prefixlen == 31 or address not in (network[0], network[-1])
 
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """The state of the addresses; `own` is None when every candidate is taken (IPv6 still works)."""
+    """The state of the addresses.
 
-    own: IPv4Address | None
-    accepted: dict[bytes, IPv4Address]
+    `own`: the first is what we are known by; empty when none can be had (IPv6 still works), and then
+    nobody else has one. `accepted`: of each peer, in order of preference, its addresses and which of
+    ours to send there from. `refused`: why a peer has none, though it states one.
+    """
+
+    own: tuple[IPv4Address, ...]
+    accepted: dict[bytes, dict[IPv4Address, IPv4Address]]
     refused: dict[bytes, Refused]
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    public_key: bytes
+    address: IPv4Address
+    derived: bool
+
+    def precedence(self) -> tuple[bool, bytes]:
+        """Sorts by rule 4, stably: claims are in the order of their arrival."""
+        return not self.derived, self.public_key if self.derived else b""
 
 
 class AddressBook:
     """What every peer states, by public key, and the settlement that follows.
 
     `requested` is the address that the user insists on; without it the first free candidate of
-    `own_key` outside `local` is taken. `local` are the networks of this machine's other interfaces.
+    `own_key` is taken.
     """
 
     def __init__(
@@ -75,71 +126,137 @@ class AddressBook:
         *,
         requested: IPv4Address | None = None,
         local: Collection[IPv4Network] = (),
-        ranges: Collection[IPv4Network] = RANGES,
+        consent: Consent = Consent(),
+        ranges: Sequence[IPv4Network] = RANGES,
     ) -> None:
         self._own_key = own_key
         self._requested = requested
-        self._local = tuple(local)
-        self._all_ranges = ranges
-        self._ranges = free_ranges(self._local, ranges)
-        self._stated: dict[bytes, IPv4Address] = {}
-        self._own = requested or self._next_candidate()
+        self._consent = consent
+        self._ranges = ranges
+        self._stated: dict[bytes, tuple[_Claim, ...]] = {}
+        self._own: dict[IPv4Network, IPv4Address] = {}
+        self._in_every_range = False
+        self.look(local)
 
-    def state_untrusted(self, public_key: bytes, address: IPv4Address | None) -> Settlement:
-        """The peer states this address, or (None) that it has none."""
-        if self._stated.get(public_key) != address:
+    def state_untrusted(self, public_key: bytes, addresses: Sequence[IPv4Address]) -> Settlement:
+        """The peer states these, its first one and others derived from its key; or none."""
+        claims = self._claims(public_key, addresses)
+        if self._stated.get(public_key, ()) != claims:
             self._stated.pop(public_key, None)  # a new claim queues up behind the others
-            if address is not None:
-                self._stated[public_key] = address
+            if claims:
+                self._stated[public_key] = claims
         return self.settle()
 
     def forget(self, public_key: bytes) -> Settlement:
-        """The peer is no longer one; while it is only offline, it keeps its address."""
+        """The peer is no longer one; while it is only offline, it keeps its addresses."""
         self._stated.pop(public_key, None)
         return self.settle()
 
-    def settle(self) -> Settlement:
-        if self._must_move():
-            self._own = self._next_candidate()
-        accepted: dict[bytes, IPv4Address] = {}
-        refused: dict[bytes, Refused] = {}
-        for public_key, address in sorted(self._stated.items(), key=self._precedence):
-            reason = self._objection(address)
-            if reason is None and address in accepted.values():
-                reason = Refused.TAKEN
-            if reason is None:
-                accepted[public_key] = address
-            else:
-                refused[public_key] = reason
-        return Settlement(self._own, accepted, refused)
+    def allow(self, consent: Consent) -> Settlement:
+        self._consent = consent
+        return self.settle()
 
-    def _must_move(self) -> bool:
-        if self._requested is not None:
-            return False
-        return self._own is None or any(
-            address == self._own and public_key < self._own_key and self._is_derived(public_key, address)
-            for public_key, address in self._stated.items()
+    def look(self, local: Collection[IPv4Network], apart: Collection[IPv4Network] = ()) -> Settlement:
+        """What this machine uses now. `apart`: networks that leave the rest of their range to us."""
+        self._local = NetworkSet([*local, *apart])
+        self._free = free_ranges(local, self._ranges)
+        return self.settle()
+
+    def settle(self) -> Settlement:
+        self._own = self._settle_own() if self._requested is None else {}
+        own = tuple(self._own.values())
+        if self._requested is not None and self._requested not in self._local:
+            own = (self._requested,)
+        accepted: dict[bytes, dict[IPv4Address, IPv4Address]] = {}
+        refused: dict[bytes, Refused] = {}
+        if own:
+            winners: dict[IPv4Address, bytes] = {}
+            claims = [claim for claims in self._stated.values() for claim in claims]
+            for claim in sorted(claims, key=_Claim.precedence):
+                reason = Refused.TAKEN if claim.address in winners else self._objection(claim, own)
+                if reason is None:
+                    winners[claim.address] = claim.public_key
+                else:
+                    refused.setdefault(claim.public_key, reason)
+            accepted = self._accepted(winners, own)
+        return Settlement(own, accepted, {key: why for key, why in refused.items() if key not in accepted})
+
+    def _claims(self, public_key: bytes, addresses: Sequence[IPv4Address]) -> tuple[_Claim, ...]:
+        claims = [
+            _Claim(public_key, address, self._is_derived(public_key, address))
+            for address in dict.fromkeys(addresses[: len(self._ranges)])
+        ]
+        return (*claims[:1], *(claim for claim in claims[1:] if claim.derived))
+
+    # -- ours
+
+    def _settle_own(self) -> dict[IPv4Network, IPv4Address]:
+        own: dict[IPv4Network, IPv4Address] = {}
+        crowded = (network for network in self._ranges if network not in self._free)
+        for network in (*self._free, *crowded):
+            if own and not self._wanted_everywhere(next(iter(own))):
+                break
+            if (address := self._candidate(network)) is not None:
+                own[network] = address
+        return own
+
+    def _wanted_everywhere(self, first_range: IPv4Network) -> bool:
+        self._in_every_range = self._in_every_range or any(
+            claims[0].derived and claims[0].address not in first_range for claims in self._stated.values()
+        )
+        return self._in_every_range
+
+    def _candidate(self, network: IPv4Network) -> IPv4Address | None:
+        """The one we have, or the first that no peer states: landing on a larger key would move that one."""
+        held = self._own.get(network)
+        if held is not None and held not in self._local and not self._must_yield(held):
+            return held
+        stated = {claim.address for claims in self._stated.values() for claim in claims}
+        candidates = ipv4_candidates(self._own_key, [network])
+        return next((each for each in candidates if each not in stated and each not in self._local), None)
+
+    def _must_yield(self, own: IPv4Address) -> bool:
+        return any(
+            claim.address == own and claim.derived and claim.public_key < self._own_key
+            for claims in self._stated.values()
+            for claim in claims
         )
 
-    def _next_candidate(self) -> IPv4Address | None:
-        """The first that no peer states, whatever its key: landing on a larger key would move that one."""
-        stated = set(self._stated.values())
-        candidates = ipv4_candidates(self._own_key, self._ranges)
-        return next((address for address in candidates if address not in stated), None)
+    # -- the peers'
 
-    def _precedence(self, claim: tuple[bytes, IPv4Address]) -> tuple[bool, bytes]:
-        """Sorts by rule 4; sorting is stable and the claims are in the order of their arrival."""
-        derived = self._is_derived(*claim)
-        return not derived, claim[0] if derived else b""
-
-    def _objection(self, address: IPv4Address) -> Refused | None:
-        if not is_host_address(address):
+    def _objection(self, claim: _Claim, own: tuple[IPv4Address, ...]) -> Refused | None:
+        if not is_host_address(claim.address):
             return Refused.NO_HOST
-        if address == self._own:
+        if claim.address in own:
             return Refused.OURS
-        if any(address in network for network in self._local):
+        if claim.address in self._local:
             return Refused.LOCAL
-        return Refused.PUBLIC if address.is_global else None
+        if claim.address.is_global:
+            return Refused.PUBLIC
+        if claim.derived or self._consent.covers(claim.public_key, claim.address):
+            return None
+        return Refused.CHOSEN
+
+    def _accepted(
+        self, winners: Mapping[IPv4Address, bytes], own: tuple[IPv4Address, ...]
+    ) -> dict[bytes, dict[IPv4Address, IPv4Address]]:
+        """As the peer orders them, but those last that lie in a range which is not free here."""
+        accepted = {}
+        for public_key, claims in self._stated.items():
+            addresses = [each.address for each in claims if winners.get(each.address) == public_key]
+            if addresses:
+                addresses.sort(key=self._is_crowded)
+                accepted[public_key] = {each: self._source(each, own) for each in addresses}
+        return accepted
+
+    def _is_crowded(self, address: IPv4Address) -> bool:
+        network = range_of(address, self._ranges)
+        return network is not None and network not in self._free
+
+    def _source(self, address: IPv4Address, own: tuple[IPv4Address, ...]) -> IPv4Address:
+        """Ours in the same range: a peer that takes ours for local in another takes it here."""
+        network = range_of(address, self._ranges)
+        return own[0] if network is None else self._own.get(network, own[0])
 
     def _is_derived(self, public_key: bytes, address: IPv4Address) -> bool:
-        return is_ipv4_candidate(public_key, address, self._all_ranges)
+        return is_ipv4_candidate(public_key, address, self._ranges)

@@ -75,6 +75,23 @@ def is_host_address(address: IPv4Address) -> bool:
     )
 
 
+class NetworkSet:
+    """Networks, asked whether one of them has an address: at most 33 look-ups, however many they are."""
+
+    def __init__(self, networks: Collection[IPv4Network]) -> None:
+        self._bases: dict[int, set[int]] = {}
+        for network in networks:
+            self._bases.setdefault(int(network.netmask), set()).add(int(network.network_address))
+
+    def __contains__(self, address: IPv4Address) -> bool:
+        number = int(address)
+        return any(number & mask in bases for mask, bases in self._bases.items())
+
+
+def range_of(address: IPv4Address, ranges: Collection[IPv4Network] = RANGES) -> IPv4Network | None:
+    return next((network for network in ranges if address in network), None)
+
+
 def free_ranges(
     local: Collection[IPv4Network], ranges: Collection[IPv4Network] = RANGES
 ) -> tuple[IPv4Network, ...]:

@@ -2,10 +2,11 @@
 
 Source: docs/wire-format.md §2 and §3. One JSON object of at most 1007 bytes, which the C++ toxvpn reads too:
 
-    {"mode":"tun","ownip":"100.64.0.2","toxvpn":{"v":1,"ip6":...,"mtu":...,"fast":...,"routes":[...],"name":...}}
+    {"mode":"tun","ownip":"100.64.0.2","toxvpn":{"v":1,"ip6":...,"mtu":...,...}}
 
 - `mode` and `ownip`: what the C++ program writes and reads; both left out by a node without an IPv4 address.
-- `toxvpn`: only ours write it. `v` is required, the rest may be missing; unknown keys are ignored.
+- `toxvpn`: only ours write it. `v` is required; `ip4`, `ip6`, `mtu`, `fast`, `routes` and `name` may be
+  missing; unknown keys are ignored.
 
 A value that fails validation makes the friend a plain peer, with a problem for the log. Nothing in
 a status message grants anything: what a friend may use is decided by local policy.
@@ -28,6 +29,7 @@ MIN_MTU, MAX_MTU = 576, 65535  # smaller than every IPv4 host must accept, or la
 class ToxvpnStatus:
     """What only a toxvpn of ours says."""
 
+    more_ip4: tuple[IPv4Address, ...] = ()  # beside the one that everybody reads
     ip6: IPv6Address | None = None
     mtu: int | None = None  # largest inner packet accepted, in bytes
     fast: bool = False  # serves forwards over the fast path
@@ -45,6 +47,13 @@ class Status:
     ip4: IPv4Address | None = None
     toxvpn: ToxvpnStatus | None = None
     problem: str | None = None
+
+    @property
+    def every_ip4(self) -> tuple[IPv4Address, ...]:
+        """The addresses that it states, the one it wants to be known by first."""
+        if self.ip4 is None:
+            return ()
+        return (self.ip4, *(self.toxvpn.more_ip4 if self.toxvpn else ()))
 
     @property
     def speaks_toxvpn(self) -> bool:
@@ -93,6 +102,8 @@ def decode(message: bytes) -> Status:
 
 def _encode_ours(ours: ToxvpnStatus) -> dict[str, Any]:
     fields: dict[str, Any] = {"v": PROTOCOL_VERSION}
+    if ours.more_ip4:
+        fields["ip4"] = [str(address) for address in ours.more_ip4]
     if ours.ip6 is not None:
         fields["ip6"] = str(ours.ip6)
     if ours.mtu is not None:
@@ -138,6 +149,7 @@ def _decode_ours(fields: Any) -> ToxvpnStatus:
     if version != PROTOCOL_VERSION:
         raise _InvalidError(f"it speaks another protocol version than {PROTOCOL_VERSION}")
     return ToxvpnStatus(
+        more_ip4=_more_ip4(fields.get("ip4", [])),
         ip6=_ip6(fields.get("ip6")),
         mtu=_mtu(fields.get("mtu")),
         fast=_flag("fast", fields.get("fast", False)),
@@ -147,14 +159,22 @@ def _decode_ours(fields: Any) -> ToxvpnStatus:
 
 
 def _ip4(value: Any) -> IPv4Address | None:
-    if value is None:
-        return None
+    return None if value is None else _host("ownip", value)
+
+
+def _more_ip4(value: Any) -> tuple[IPv4Address, ...]:
+    if not isinstance(value, list):
+        raise _InvalidError("its ip4 is no list")
+    return tuple(_host("ip4", address) for address in value)
+
+
+def _host(key: str, value: Any) -> IPv4Address:
     try:
-        address = IPv4Address(_text("ownip", value))
+        address = IPv4Address(_text(key, value))
     except ValueError:
-        raise _InvalidError("its ownip is no IPv4 address") from None
+        raise _InvalidError(f"its {key} is no IPv4 address") from None
     if address.is_unspecified or address.is_loopback or address.is_multicast or address.is_reserved:
-        raise _InvalidError(f"its ownip {address} is no host's address")
+        raise _InvalidError(f"its {key} {address} is no host's address")
     return address
 
 
