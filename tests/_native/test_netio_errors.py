@@ -118,8 +118,8 @@ def test_no_memory_for_a_batch_sends_its_datagrams_singly(sender: Sender, error:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("error", [errno.EIO, errno.EOPNOTSUPP, errno.ENOPROTOOPT])
-def test_a_device_without_segmentation_gets_single_datagrams_from_then_on(sender: Sender, error: int) -> None:
+@pytest.mark.parametrize("error", [errno.EOPNOTSUPP, errno.ENOPROTOOPT])
+def test_a_kernel_without_segmentation_gets_single_datagrams_from_then_on(sender: Sender, error: int) -> None:
     netio.sends_fail([error])
     with sender.owner:
         sender.gather(3)
@@ -144,6 +144,58 @@ def test_a_path_refusing_a_size_is_tried_again_after_a_minute(sender: Sender) ->
     netio.real_time_is(1061 * 10**9)
     assert burst(1400) == batched
     assert sender.received() == list(range(20))
+
+
+def test_a_route_without_segmentation_is_the_only_one(sender: Sender) -> None:
+    """EIO: its device has no checksum offload, or it leads into IPsec; others have no such trouble."""
+    netio.real_time_is(1000 * 10**9)
+    netio.sends_fail([errno.EIO])
+    elsewhere = sockaddr.pack("127.0.0.2", 9)
+    with sender.owner:
+        sender.gather(3)
+    with sender.owner:
+        sender.gather(3, size=50)
+    assert sender.counted() == {"send_calls": 7, "segmented_refused": 1, "sent": 6}
+    with sender.owner:
+        for _ in range(3):
+            sender.owner.sendto(sender.fd, b"datagram", elsewhere)
+    assert sender.counted() == {"send_calls": 1, "segmented": 1, "sent": 3}
+    netio.real_time_is(1061 * 10**9)
+    with sender.owner:
+        sender.gather(3)
+    assert sender.counted() == {"send_calls": 1, "segmented": 1, "sent": 3}
+    assert sender.received() == list(range(9))
+
+
+def test_a_batch_begun_singly_ends_singly_though_its_path_takes_batches_again(sender: Sender) -> None:
+    netio.real_time_is(1000 * 10**9)
+    netio.sends_fail([errno.EMSGSIZE])
+    with sender.owner:
+        sender.gather(3)
+    netio.real_time_is(1030 * 10**9)
+    netio.sends_fail([0, errno.EAGAIN])
+    with sender.owner:
+        sender.gather(3)
+    assert sender.received() == [0, 1, 2, 3]
+    netio.real_time_is(1061 * 10**9)
+    sender.owner.flush()
+    assert sender.received() == [4, 5]
+
+
+def test_without_segmentation_all_else_stays(sender: Sender) -> None:
+    """Datagrams are gathered, bounded and kept in order as ever."""
+    plain = netio.Hooked(segmentation=False)
+    with plain:
+        fd = plain.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        for number in range(3):
+            plain.sendto(fd, number.to_bytes(4, "big"), sender.to)
+        assert sender.received() == []
+        netio.sends_fail([0, errno.EAGAIN])
+    assert plain.congested()
+    plain.flush()
+    plain.close(fd)
+    assert sender.received() == [0, 1, 2]
+    assert sender.counted() == {"send_calls": 4, "deferred": 2, "sent": 3}
 
 
 def test_an_interrupted_call_is_repeated(sender: Sender) -> None:

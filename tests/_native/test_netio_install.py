@@ -36,8 +36,8 @@ int probe_munlock(void *p, size_t n) { return sodium_munlock(p, n); }
 """
 SODIUM = """
 #include <stddef.h>
-int locks, unlocks;
-int sodium_mlock(void *p, size_t n) { locks++; return 0; }
+int locks, unlocks, shortest = 1 << 30;
+int sodium_mlock(void *p, size_t n) { locks++; if ((int)n < shortest) shortest = n; return 0; }
 int sodium_munlock(void *p, size_t n) { unlocks++; return 0; }
 """
 LINKING = {
@@ -66,7 +66,13 @@ def build(compiler: str, folder: Path, *options: str) -> Path:
     return folder / "libtox-like.so"
 
 
-PRELUDE = """
+KINDS = [0x87, 0x87, 0x87, 0x87, 0x83, 0x86, 0x87]
+LENGTHS = [353, 354, 355, 490, 490, 490, 1400]
+"""The third, fourth and last of such datagrams harm a flawed libtoxcore."""
+
+PRELUDE = (
+    f"KINDS, LENGTHS = {KINDS}, {LENGTHS}"
+    + """
 import ctypes, json, socket, sys
 from toxvpn._native import netio
 from toxvpn.testing import sockaddr
@@ -75,12 +81,13 @@ def address(function):
 def protection(name):
     return [line.split()[1] for line in open("/proc/self/maps") if line.rstrip().endswith(name)]
 """
+)
 
 USE = """
 library, sodium = ctypes.CDLL(sys.argv[1]), ctypes.CDLL(sys.argv[1].replace("tox-like", "sodium-like"))
 before = protection("libtox-like.so")
 library.probe_clock()                     # bound lazily: one entry is filled in already
-parts = netio.install(address(library.probe_clock))
+parts = netio.install(address(library.probe_clock), len(sys.argv) > 2)
 after = protection("libtox-like.so")
 again = netio.install(0) == parts == netio.parts()
 netio.real_time_is(5 * 10**9)
@@ -102,19 +109,24 @@ received = [receiver.recvfrom(100) for _ in range(3)]
 receiver.sendto(b"answer", received[0][1])
 answer = ctypes.create_string_buffer(20)
 library.probe_recvfrom(fd, answer, 20)
+lengths = []
+for kind, length in zip(KINDS, LENGTHS):
+    receiver.sendto(bytes([kind]) + bytes(length - 1), received[0][1])
+    lengths.append(library.probe_recvfrom(fd, ctypes.create_string_buffer(2048), 2048))
 with owner:
     library.probe_close(fd)
-key, scratch = ctypes.create_string_buffer(b"k" * 31), ctypes.create_string_buffer(b"s" * 1400)
-for memory in key, scratch:
-    library.probe_mlock(memory, len(memory))
-    library.probe_munlock(memory, len(memory))
+keys, scratch, small = (ctypes.create_string_buffer(length) for length in (73728, 1432, 41))
+for memory in keys, scratch, small:
+    library.probe_mlock(memory, ctypes.c_size_t(len(memory)))
+    library.probe_munlock(memory, ctypes.c_size_t(len(memory)))
 count = lambda name: ctypes.c_int.in_dll(sodium, name).value
 print(json.dumps({
     "parts": parts._asdict(), "same_protection": before == after, "idempotent": again, "sockets": sockets,
     "clock": clock, "received": [data.decode() for data, _ in received], "answer": answer.value.decode(),
     "segmented": netio.counters()["segmented"], "counted": netio.counters()["received"],
+    "lengths": lengths, "shielded": netio.counters()["shielded"], "shield": netio.shield(),
     "closed": owner.sockets() == [], "locks": count("locks"), "unlocks": count("unlocks"),
-    "wiped": not any(scratch.raw),
+    "shortest_locked": count("shortest"),
 }))
 """
 
@@ -144,8 +156,9 @@ def test_every_part_takes_in_every_linking_style(compiler: str, tmp_path: Path, 
     assert in_force(seen.pop("parts")) == ALL
     assert seen == {
         "same_protection": True, "idempotent": True, "sockets": True, "clock": 5 + 4 * 2,
-        "received": ["hello"] * 3, "answer": "answer", "segmented": 1, "counted": 1, "closed": True,
-        "locks": 1, "unlocks": 1, "wiped": True,
+        "received": ["hello"] * 3, "answer": "answer", "segmented": 1, "counted": 8, "closed": True,
+        "lengths": LENGTHS, "shielded": 0, "shield": None, "locks": 1, "unlocks": 1,
+        "shortest_locked": 73728,
     }  # fmt: skip
 
 
@@ -170,7 +183,31 @@ def test_the_environment_asks_for_plain_parts(
     assert seen["sockets"] == ("sockets" not in missing)
     assert seen["segmented"] == ("batch" not in missing)
     assert (seen["clock"] == 13) == ("clock" not in missing)
-    assert (seen["locks"], seen["unlocks"]) == ((2, 2) if "page_lock" in missing else (1, 1))
+    assert (seen["locks"], seen["unlocks"]) == ((3, 3) if "page_lock" in missing else (1, 1))
+
+
+@pytest.mark.parametrize("linking", LINKING)
+@pytest.mark.parametrize("environment", [{}, {"TOXVPN_UDP_BATCH": "off"}])
+def test_the_shield_keeps_long_announce_requests_from_a_flawed_library(
+    compiler: str, tmp_path: Path, linking: str, environment: dict[str, str]
+) -> None:
+    library = build(compiler, tmp_path, *LINKING[linking])
+    seen = report(USE, str(library), "flawed", **environment)
+    assert seen["shield"] == [True, ""]
+    assert seen["lengths"] == [353, 354, 0, 0, 490, 490, 0]
+    assert seen["shielded"] == 3
+    assert seen["answer"] == "answer"
+
+
+def test_without_our_sockets_there_is_no_shield(compiler: str, tmp_path: Path) -> None:
+    seen = report(USE, str(build(compiler, tmp_path)), "flawed", TOXVPN_SOCKETS="off")
+    assert seen["shield"] == [False, "TOXVPN_SOCKETS=off"]
+    assert (seen["lengths"], seen["shielded"]) == (LENGTHS, 0)
+
+
+def test_a_library_that_cannot_be_shielded_tells_why() -> None:
+    seen = report("netio.install(1, True)\nprint(json.dumps({'shield': netio.shield()}))")
+    assert seen["shield"] == [False, "libtoxcore was not found as a shared library"]
 
 
 def test_a_part_is_all_or_nothing(compiler: str, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Whose sockets and whose clock: what libtoxcore does between enter and leave belongs to one owner."""
 
 import os
+import resource
 import socket
 import time
 from collections.abc import Iterator
@@ -54,6 +55,31 @@ def test_accepted_connections_are_the_owners(owner: netio.Hooked) -> None:
         with socket.create_connection(listener.getsockname()):
             accepted = owner.accept(listener.detach())
         assert sorted(owner.sockets()) == sorted([(fd, False), (accepted, False)])
+
+
+def test_no_program_that_ours_becomes_inherits_them(owner: netio.Hooked) -> None:
+    with owner:
+        listener = socket.socket(fileno=owner.socket(socket.AF_INET, socket.SOCK_STREAM))
+        udp = owner.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        with socket.create_connection(listener.getsockname()):
+            accepted = owner.accept(listener.fileno())
+    assert [os.get_inheritable(fd) for fd in (listener.detach(), udp, accepted)] == [False] * 3
+
+
+def test_all_are_listed_however_many_there_are(owner: netio.Hooked) -> None:
+    count = 1100  # a relay for others may have thousands
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        with owner:
+            made = {owner.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(count)}
+            assert {fd for fd, _ in owner.sockets()} == made
+            for fd in made:
+                owner.close(fd)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_streams_send_small_packets_at_once_made_or_accepted(owner: netio.Hooked) -> None:

@@ -4,9 +4,14 @@ No network but loopback, two handles in one process.
 """
 
 import gc
+import os
+import shutil
+import subprocess
+import sys
 import time
 import weakref
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -106,6 +111,54 @@ def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
 
 def test_version_is_of_the_supported_line() -> None:
     assert version().startswith("0.2.")
+
+
+WATCH = """
+#define _GNU_SOURCE
+#include <malloc.h>
+#include <string.h>
+extern void __libc_free(void *);
+static const void *needle;
+static size_t length;
+static int found;
+void watch(const void *wanted, size_t size) { needle = wanted, length = size, found = 0; }
+int seen(void) { return found; }
+void free(void *memory)
+{
+    if (memory && needle && memmem(memory, malloc_usable_size(memory), needle, length))
+        found++;
+    __libc_free(memory);
+}
+"""
+SAVE = """
+import ctypes
+from toxvpn._native.options import Options
+from toxvpn._native.toxcore import Tox
+tox = Tox(Options(udp=False, local_discovery=False))
+save = tox.savedata()
+process = ctypes.CDLL(None)
+at = save.index(tox.public_key) + 32  # the secret key follows the public one
+key = save[at : at + 32]
+process.watch(key, 32)
+again = tox.savedata()
+print(process.seen(), again == save)
+"""
+
+
+def test_the_secret_key_is_wiped_before_its_memory_is_given_back(tmp_path: Path) -> None:
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("needs a C compiler")
+    (tmp_path / "watch.c").write_text(WATCH)
+    subprocess.run([compiler, "-shared", "-fPIC", "watch.c", "-o", "watch.so"], cwd=tmp_path, check=True)
+    environment = os.environ | {
+        "LD_PRELOAD": str(tmp_path / "watch.so"),
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    result = subprocess.run(
+        [sys.executable, "-c", SAVE], env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert (result.stdout, result.stderr) == ("0 True\n", "")
 
 
 def test_identity_survives_in_savedata() -> None:

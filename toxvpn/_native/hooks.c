@@ -9,6 +9,7 @@
 #include "pagelock.h"
 #include "recvbatch.h"
 #include "sendbatch.h"
+#include "shield.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -35,6 +36,7 @@ struct netio_owner {
     struct entry *entries;
     uint32_t version;
     bool batching;
+    bool segmentation;
     bool turn_cut;
     unsigned turn;
     netio_drained *drained;
@@ -49,6 +51,7 @@ struct netio_counters netio_counters;
 static _Thread_local netio_owner *current;
 static struct entry *by_fd[DESCRIPTORS];
 static bool batch_installed;
+static bool shield_up;
 
 /* -- the owner ---------------------------------------------------------------------------------- */
 
@@ -70,6 +73,7 @@ netio_owner *netio_owner_new(void)
     netio_owner *owner = calloc(1, sizeof *owner);
     if (owner) {
         owner->batching = batch_installed;
+        owner->segmentation = true;
         owner->rate = 1.0;
         owner->real_ns = owner->own_ns = real_now_ns();
     }
@@ -159,6 +163,11 @@ void netio_set_batching(netio_owner *owner, bool batching)
     owner->batching = batching;
 }
 
+void netio_set_segmentation(netio_owner *owner, bool segmentation)
+{
+    owner->segmentation = segmentation;
+}
+
 void netio_set_clock_rate(netio_owner *owner, double rate)
 {
     if (!(rate > 0 && rate <= FASTEST))
@@ -177,8 +186,9 @@ uint32_t netio_sockets_version(const netio_owner *owner)
 size_t netio_sockets(const netio_owner *owner, netio_socket *out, size_t room)
 {
     size_t count = 0;
-    for (const struct entry *entry = owner->entries; entry && count < room; entry = entry->next)
-        out[count++] = (netio_socket){entry->fd, entry->datagram};
+    for (const struct entry *entry = owner->entries; entry; entry = entry->next, count++)
+        if (count < room)
+            out[count] = (netio_socket){entry->fd, entry->datagram};
     return count;
 }
 
@@ -198,7 +208,7 @@ static void adopt(int fd, bool datagram)
     entry->fd = fd;
     entry->datagram = datagram;
     if (datagram && owner->batching) {
-        entry->out = sendbatch_new(fd);
+        entry->out = sendbatch_new(fd, owner->segmentation);
         entry->in = recvbatch_new(fd);
     }
     entry->next = owner->entries;
@@ -207,7 +217,9 @@ static void adopt(int fd, bool datagram)
     by_fd[fd] = entry;
 }
 
-/* libtoxcore writes its packets to a relay one by one; Nagle's algorithm holds the second back until the
+/* No program that ours starts gets libtoxcore's sockets: hence SOCK_CLOEXEC.
+
+   libtoxcore writes its packets to a relay one by one; Nagle's algorithm holds the second back until the
    first is acknowledged, which the other side delays by up to 40 ms. Accepted sockets inherit this. */
 static void send_at_once(int fd)
 {
@@ -217,7 +229,7 @@ static void send_at_once(int fd)
 
 int netio_hook_socket(int domain, int type, int protocol)
 {
-    int fd = socket(domain, type, protocol);
+    int fd = socket(domain, type | SOCK_CLOEXEC, protocol);
     bool internet = domain == AF_INET || domain == AF_INET6;
     int kind = type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC);
     adopt(fd, internet && kind == SOCK_DGRAM);
@@ -228,7 +240,7 @@ int netio_hook_socket(int domain, int type, int protocol)
 
 int netio_hook_accept(int fd, struct sockaddr *from, socklen_t *from_length)
 {
-    int accepted = accept(fd, from, from_length);
+    int accepted = accept4(fd, from, from_length, SOCK_CLOEXEC);
     adopt(accepted, false);
     return accepted;
 }
@@ -288,12 +300,22 @@ static bool turn_over(netio_owner *owner)
     return true;
 }
 
+/* What is received reaches libtoxcore, or as an empty datagram, which it ignores as it must any stranger's:
+   so a flood of them costs what it would without a shield, and ends a turn as others do. */
+static ssize_t shielded(const void *data, ssize_t length)
+{
+    if (!shield_up || length < 0 || !shield_refuses(data, (size_t)length))
+        return length;
+    netio_counters.shielded++;
+    return 0;
+}
+
 ssize_t netio_hook_recvfrom(int fd, void *out, size_t room, int flags, struct sockaddr *from,
                             socklen_t *from_length)
 {
     struct entry *entry = find(fd);
     if (!entry || !entry->datagram || !entry->owner->batching || (flags & ~MSG_DONTWAIT))
-        return recvfrom(fd, out, room, flags, from, from_length);
+        return shielded(out, recvfrom(fd, out, room, flags, from, from_length));
     bool left = entry->in && recvbatch_left(entry->in);
     if (!left && entry->owner == current && turn_over(current))
         return drained(current, EAGAIN);
@@ -305,7 +327,7 @@ ssize_t netio_hook_recvfrom(int fd, void *out, size_t room, int flags, struct so
         return drained(entry->owner, errno);
     netio_counters.received++;
     entry->owner->turn++;
-    return length;
+    return shielded(out, length);
 }
 
 /* -- clock -------------------------------------------------------------------------------------- */
@@ -325,7 +347,7 @@ int netio_hook_clock_gettime(clockid_t clock, struct timespec *out)
 static bool kernel_can_batch(void)
 {
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    struct sendbatch *out = sendbatch_new(fd);
+    struct sendbatch *out = sendbatch_new(fd, true);
     struct recvbatch *in = recvbatch_new(fd);
     bool can = out || in;
     sendbatch_free(out);
@@ -342,6 +364,7 @@ const char *netio_install(enum netio_part part, const void *address)
     static const struct import batch[] = {
         {"sendto", netio_hook_sendto}, {"recvfrom", netio_hook_recvfrom},
         {"setsockopt", netio_hook_setsockopt}};
+    static const struct import shield[] = {{"recvfrom", netio_hook_recvfrom}};
     static const struct import clock[] = {{"clock_gettime", netio_hook_clock_gettime}};
     const char *why = NULL;
 
@@ -352,6 +375,10 @@ const char *netio_install(enum netio_part part, const void *address)
         why = kernel_can_batch() ? importpatch_apply(address, batch, 3)
                                  : "this kernel joins no UDP datagrams (UDP_SEGMENT, UDP_GRO)";
         batch_installed = !why;
+        return why;
+    case NETIO_SHIELD:
+        why = importpatch_apply(address, shield, 1);
+        shield_up = !why;
         return why;
     case NETIO_CLOCK:
         return importpatch_apply(address, clock, 1);

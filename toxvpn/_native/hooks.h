@@ -19,7 +19,7 @@ typedef struct {
 
 typedef void netio_drained(void *context);
 
-enum netio_part { NETIO_SOCKETS, NETIO_BATCH, NETIO_CLOCK, NETIO_PAGE_LOCK };
+enum netio_part { NETIO_SOCKETS, NETIO_BATCH, NETIO_SHIELD, NETIO_CLOCK, NETIO_PAGE_LOCK };
 
 /* Replaces one part of the libtoxcore that contains `address`; NULL, or why not. */
 const char *netio_install(enum netio_part part, const void *address);
@@ -33,6 +33,7 @@ void netio_on_drained(netio_owner *owner, netio_drained *call, void *context);
 bool netio_congested(const netio_owner *owner);
 bool netio_receive_pending(const netio_owner *owner);
 void netio_set_batching(netio_owner *owner, bool batching);
+void netio_set_segmentation(netio_owner *owner, bool segmentation);
 void netio_set_clock_rate(netio_owner *owner, double rate);
 uint32_t netio_sockets_version(const netio_owner *owner);
 size_t netio_sockets(const netio_owner *owner, netio_socket *out, size_t room);

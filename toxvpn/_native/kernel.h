@@ -25,6 +25,7 @@ struct netio_counters {
     uint64_t dropped_too_long;
     uint64_t dropped_other;
     uint64_t received;            /* datagrams handed to libtoxcore */
+    uint64_t shielded;            /* of these, emptied since they would crash this libtoxcore (shield.h) */
     uint64_t receive_calls;
     uint64_t truncated;           /* receptions longer than the buffer (never seen) */
     uint64_t turns_cut;           /* receptions ended early so that others get their turn */

@@ -30,5 +30,7 @@ cdef bint receive_pending(netio_owner *owner) noexcept nogil
 cdef void set_clock_rate(netio_owner *owner, double rate) noexcept nogil
 # changes whenever the list of sockets does
 cdef uint32_t sockets_version(netio_owner *owner) noexcept nogil
-# writes at most `room` of them, returns how many it wrote
-cdef size_t sockets(netio_owner *owner, netio_socket *out, size_t room) noexcept nogil
+# all of them, as (descriptor, whether it is for datagrams)
+cdef list sockets(netio_owner *owner)
+# whether sockets that are made from now on may send with UDP_SEGMENT
+cdef void set_segmentation(netio_owner *owner, bint segmentation) noexcept nogil

@@ -7,12 +7,15 @@ library's own import entries at functions of ours, in four parts, each in force 
 - batch: many UDP datagrams per system call, both ways (sendto, recvfrom), and the receive buffer that
   libtoxcore asks for (setsockopt, when privileged); needs `sockets`
 - clock: a handle's clock may run faster for a while (clock_gettime)
-- page_lock: keys stay locked in memory, the scratch of each packet is only wiped (sodium_mlock,
+- page_lock: caches of keys stay locked in memory, the scratch of each packet is not (sodium_mlock,
   sodium_munlock)
 
+A libtoxcore with a flaw that a stranger's datagrams can reach (flaws.py) gets a fifth, the shield: what
+would harm it is dropped (recvfrom).
+
 A part that is not in force leaves libtoxcore as it comes. The environment can ask for that:
-TOXVPN_SOCKETS=off (no batch either), TOXVPN_UDP_BATCH=off, TOXVPN_CLOCK=off (its rate is always 1),
-TOXVPN_PAGE_LOCK=strict (every scratch buffer locked, about half the speed).
+TOXVPN_SOCKETS=off (neither batch nor shield), TOXVPN_UDP_BATCH=off, TOXVPN_CLOCK=off (its rate is always
+1), TOXVPN_PAGE_LOCK=strict (every scratch buffer locked, about half the speed).
 
 Neighbours: toxcore.pyx, which enters and leaves an owner around each call into libtoxcore; in C
 hooks.c, sendbatch.c, recvbatch.c, pagelock.c, importpatch.c. `Hooked` below is the tests' door.
@@ -25,6 +28,7 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.errno cimport errno
 from .netio cimport netio_drained
 
+from libc.stdlib cimport free, malloc
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
 
 
@@ -60,7 +64,7 @@ cdef extern from "kernel.h":
     struct counted "netio_counters":
         uint64_t sent, send_calls, segmented, segmented_refused, deferred, refused
         uint64_t dropped_unreachable, dropped_denied, dropped_too_long, dropped_other
-        uint64_t received, receive_calls, truncated, turns_cut
+        uint64_t received, shielded, receive_calls, truncated, turns_cut
     kernel_calls _kernel "netio_kernel"
     counted _counters "netio_counters"
 
@@ -68,6 +72,7 @@ cdef extern from "hooks.h" nogil:
     enum netio_part:
         NETIO_SOCKETS
         NETIO_BATCH
+        NETIO_SHIELD
         NETIO_CLOCK
         NETIO_PAGE_LOCK
     const char *netio_install(netio_part part, const void *address)
@@ -80,6 +85,7 @@ cdef extern from "hooks.h" nogil:
     bint netio_congested(const netio_owner *owner)
     bint netio_receive_pending(const netio_owner *owner)
     void netio_set_batching(netio_owner *owner, bint batching)
+    void netio_set_segmentation(netio_owner *owner, bint segmentation)
     void netio_set_clock_rate(netio_owner *owner, double rate)
     uint32_t netio_sockets_version(const netio_owner *owner)
     size_t netio_sockets(const netio_owner *owner, netio_socket *out, size_t room)
@@ -136,8 +142,20 @@ cdef uint32_t sockets_version(netio_owner *owner) noexcept nogil:
     return netio_sockets_version(owner)
 
 
-cdef size_t sockets(netio_owner *owner, netio_socket *out, size_t room) noexcept nogil:
-    return netio_sockets(owner, out, room)
+cdef list sockets(netio_owner *owner):
+    cdef size_t count = netio_sockets(owner, NULL, 0)
+    cdef netio_socket *found = <netio_socket *>malloc(max(count, 1) * sizeof(netio_socket))
+    if found == NULL:
+        raise MemoryError
+    try:
+        netio_sockets(owner, found, count)
+        return [(found[i].fd, bool(found[i].datagram)) for i in range(count)]
+    finally:
+        free(found)
+
+
+cdef void set_segmentation(netio_owner *owner, bint segmentation) noexcept nogil:
+    netio_set_segmentation(owner, segmentation)
 
 
 # -- putting the hooks in place ----------------------------------------------------------------------
@@ -158,6 +176,7 @@ class Parts(NamedTuple):
 
 _NOT_YET = Part(False, "libtoxcore is not loaded yet")
 _parts = Parts(_NOT_YET, _NOT_YET, _NOT_YET, _NOT_YET)
+_shield = None
 
 
 cdef object _install(netio_part part, uintptr_t address, str switch, str plain):
@@ -167,13 +186,13 @@ cdef object _install(netio_part part, uintptr_t address, str switch, str plain):
     return Part(True, "") if why == NULL else Part(False, why.decode())
 
 
-def install(address: int) -> Parts:
+def install(address: int, flawed: bool = False) -> Parts:
     """Puts the hooks into the loaded libtoxcore that contains `address`, the address of any function of it.
 
-    To be called before the first handle is made. Done once per process: later calls only return what is
-    in force.
+    `flawed`: the library needs the shield. To be called before the first handle is made. Done once per
+    process: later calls only return what is in force.
     """
-    global _parts
+    global _parts, _shield
     if _parts.sockets is not _NOT_YET:
         return _parts
     sockets = _install(NETIO_SOCKETS, address, "TOXVPN_SOCKETS", "off")
@@ -181,6 +200,8 @@ def install(address: int) -> Parts:
         batch = _install(NETIO_BATCH, address, "TOXVPN_UDP_BATCH", "off")
     else:
         batch = Part(False, f"needs the sockets ({sockets.reason})")
+    if flawed:
+        _shield = _install(NETIO_SHIELD, address, "TOXVPN_SOCKETS", "off")
     clock = _install(NETIO_CLOCK, address, "TOXVPN_CLOCK", "off")
     page_lock = _install(NETIO_PAGE_LOCK, address, "TOXVPN_PAGE_LOCK", "strict")
     _parts = Parts(sockets, batch, clock, page_lock)
@@ -190,6 +211,11 @@ def install(address: int) -> Parts:
 def parts() -> Parts:
     """Which parts are in force, for `toxvpn -V`."""
     return _parts
+
+
+def shield() -> Part | None:
+    """Whether what would harm this libtoxcore is kept from it; None where it needs no shield."""
+    return _shield
 
 
 def counters() -> dict[str, int]:
@@ -271,12 +297,13 @@ cdef class Hooked:
     cdef netio_owner *_previous
     cdef readonly int drained
 
-    def __cinit__(self, batching: bool = True) -> None:
+    def __cinit__(self, batching: bool = True, segmentation: bool = True) -> None:
         self._owner = netio_owner_new()
         if self._owner == NULL:
             raise MemoryError
         netio_on_drained(self._owner, _count_drained, <void *>self)
         netio_set_batching(self._owner, batching)
+        netio_set_segmentation(self._owner, segmentation)
 
     def __dealloc__(self) -> None:
         netio_owner_free(self._owner)
@@ -336,6 +363,4 @@ cdef class Hooked:
         return netio_sockets_version(self._owner)
 
     def sockets(self) -> list[tuple[int, bool]]:
-        cdef netio_socket found[64]
-        cdef size_t count = netio_sockets(self._owner, found, 64)
-        return [(found[i].fd, found[i].datagram) for i in range(count)]
+        return sockets(self._owner)

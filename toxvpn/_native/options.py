@@ -13,6 +13,7 @@ class Options:
     """`udp_ports` is the range (first, last) tried in turn; 0, 0 is toxcore's own 33445 to 33545.
 
     `tcp_port` other than 0 makes this node a TCP relay on that port. With a proxy, UDP is off.
+    `udp_segmentation`: several datagrams a system call, where the kernel can (UDP_SEGMENT).
     """
 
     ipv6: bool = True
@@ -23,4 +24,5 @@ class Options:
     proxy_type: Literal["socks5", "http"] = "socks5"
     proxy_host: str | None = None
     proxy_port: int = 0
+    udp_segmentation: bool = True
     log: LogCallback | None = None

@@ -24,7 +24,8 @@ enum {
     SEGMENTS = 64,       /* UDP_MAX_SEGMENTS of Linux before 6.9; later ones take 128 */
     BATCH_BYTES = 65487, /* 65535 less an IPv6 and a UDP header: the most one call can carry */
     BATCHES = 8,         /* half a megabyte waiting: beyond the kernel's own buffer, more is delay */
-    REFUSALS = 8,
+    REFUSALS = 32,
+    ANY_SIZE = 1,
     REFUSAL_S = 60,      /* a path's MTU may recover; trying once a minute costs nothing */
 };
 
@@ -44,7 +45,7 @@ struct batch {
     uint8_t data[BATCH_BYTES];
 };
 
-/* This path does not carry segments this large unfragmented (its MTU is smaller). */
+/* This path does not carry segments this large unfragmented (its MTU is smaller), or none at all. */
 struct refusal {
     struct destination to;
     size_t segment;
@@ -53,7 +54,7 @@ struct refusal {
 
 struct sendbatch {
     int fd;
-    bool segmentation;   /* the kernel has not said yet that it cannot */
+    bool segmentation;   /* wanted, and the kernel has not said yet that it cannot */
     bool blocked;
     unsigned first, used; /* ring of batches; unblocked, at most one is in use */
     unsigned next_refusal;
@@ -61,7 +62,7 @@ struct sendbatch {
     struct batch batches[BATCHES];
 };
 
-struct sendbatch *sendbatch_new(int fd)
+struct sendbatch *sendbatch_new(int fd, bool segmentation)
 {
     int value = 0;
     socklen_t length = sizeof value;
@@ -71,7 +72,7 @@ struct sendbatch *sendbatch_new(int fd)
     struct sendbatch *batch = calloc(1, sizeof *batch);
     if (batch) {
         batch->fd = fd;
-        batch->segmentation = true;
+        batch->segmentation = segmentation;
     }
     return batch;
 }
@@ -109,7 +110,7 @@ static bool refuses(const struct sendbatch *batch, const struct batch *open)
     return false;
 }
 
-static void remember_refusal(struct sendbatch *batch, const struct batch *open)
+static void remember_refusal(struct sendbatch *batch, const struct batch *open, size_t segment)
 {
     struct refusal *refusal = NULL;
     for (unsigned i = 0; i < REFUSALS && !refusal; i++)
@@ -117,7 +118,7 @@ static void remember_refusal(struct sendbatch *batch, const struct batch *open)
             refusal = &batch->refusals[i];
     if (!refusal)
         refusal = &batch->refusals[batch->next_refusal++ % REFUSALS];
-    *refusal = (struct refusal){open->to, open->segment, now_s() + REFUSAL_S};
+    *refusal = (struct refusal){open->to, segment, now_s() + REFUSAL_S};
 }
 
 /* The kernel is out of room for now, as opposed to refusing this datagram. */
@@ -193,7 +194,8 @@ static bool send_one_by_one(struct sendbatch *batch, struct batch *open)
 /* True once the batch is over: sent, or refused for good. */
 static bool send_batch(struct sendbatch *batch, struct batch *open)
 {
-    if (open->one_by_one || open->count == 1 || !batch->segmentation || refuses(batch, open))
+    /* once begun one by one, it ends so: what is gone already may not go again */
+    if (open->sent || open->one_by_one || open->count == 1 || !batch->segmentation || refuses(batch, open))
         return send_one_by_one(batch, open);
     int error = transmit(batch->fd, &open->to, open->data, open->length, open->segment);
     switch (error) {
@@ -204,9 +206,12 @@ static bool send_batch(struct sendbatch *batch, struct batch *open)
     case EAGAIN:
         return false;
     case EMSGSIZE: case EINVAL: /* larger than the path's MTU: single ones get fragmented */
-        remember_refusal(batch, open);
+        remember_refusal(batch, open, open->segment);
         break;
-    case EIO: case EOPNOTSUPP: case ENOPROTOOPT: /* the device or the kernel cannot */
+    case EIO: /* the device that leads there has no checksum offload, or it is an IPsec tunnel (udp(7)) */
+        remember_refusal(batch, open, ANY_SIZE);
+        break;
+    case EOPNOTSUPP: case ENOPROTOOPT: /* the kernel cannot */
         batch->segmentation = false;
         break;
     case ENOBUFS: case ENOMEM: /* less at a time may fit */

@@ -8,8 +8,9 @@
 
 struct sendbatch;
 
-/* NULL when the kernel has no UDP_SEGMENT, or no memory is left: send plainly then. */
-struct sendbatch *sendbatch_new(int fd);
+/* NULL when the kernel has no UDP_SEGMENT, or no memory is left: send plainly then.
+   Without `segmentation` all is gathered and bounded the same, and sent one by one. */
+struct sendbatch *sendbatch_new(int fd, bool segmentation);
 void sendbatch_free(struct sendbatch *batch); /* NULL is fine */
 /* As sendto(2); success also means "kept for the next flush". EAGAIN when the wait is full. */
 ssize_t sendbatch_put(struct sendbatch *batch, const void *data, size_t length, int flags,

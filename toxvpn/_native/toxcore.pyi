@@ -1,8 +1,12 @@
 from typing_extensions import Buffer
 
+from .flaws import Flaw
 from .handler import Handler
 from .options import Options as Options
 from .results import Connection, SendResult
+
+FLAW: Flaw | None
+"""What is wrong with the loaded libtoxcore; `netio.shield()` tells whether it is kept from harm."""
 
 def version() -> str: ...
 

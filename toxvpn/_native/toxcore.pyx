@@ -11,15 +11,18 @@ from libc.string cimport memset
 
 from . cimport netio
 from .capi cimport *
-from .netio cimport netio_owner, netio_socket
+from .netio cimport netio_owner
 
 from ..errors import ClosedError, UsageError
 from . import netio as _netio
+from .flaws import flaw_of_libtoxcore
 from .options import Options
 from .results import Connection, SendResult, error as _error
 
+cdef extern from "<string.h>" nogil:
+    void explicit_bzero(void *memory, size_t length)
+
 cdef enum:
-    MAX_SOCKETS = 1024
     FIRST_LOSSY = 192
 
 
@@ -28,8 +31,9 @@ def version() -> str:
     return f"{tox_version_major()}.{tox_version_minor()}.{tox_version_patch()}"
 
 
+FLAW = flaw_of_libtoxcore((tox_version_major(), tox_version_minor(), tox_version_patch()))
 # where libtoxcore's code is, so that netio patches that very object and no other
-_netio.install(<uintptr_t><void *>&tox_version_major)
+_netio.install(<uintptr_t><void *>&tox_version_major, FLAW is not None)
 
 cdef dict _NEW_CODES = {
     TOX_ERR_NEW_MALLOC: "NEW_MALLOC",
@@ -87,6 +91,7 @@ cdef class Tox:
         if self._owner == NULL or c_options == NULL:
             tox_options_free(c_options)
             raise MemoryError
+        netio.set_segmentation(self._owner, options.udp_segmentation)
         try:
             self._create(c_options, options, savedata)
         finally:
@@ -188,10 +193,8 @@ cdef class Tox:
         return netio.sockets_version(self._owner)
 
     def sockets(self):
-        cdef netio_socket found[MAX_SOCKETS]
         self._sockets_seen = netio.sockets_version(self._owner)
-        cdef size_t count = netio.sockets(self._owner, found, MAX_SOCKETS)
-        return [(found[i].fd, bool(found[i].datagram)) for i in range(count)]
+        return netio.sockets(self._owner)
 
     # -- life ----------------------------------------------------------------------------------
 
@@ -257,7 +260,7 @@ cdef class Tox:
             tox_get_savedata(self._tox, buffer)
             return buffer[:size]
         finally:
-            memset(buffer, 0, size)
+            explicit_bzero(buffer, size)  # a memset before free is what compilers leave out
             free(buffer)
 
     @property

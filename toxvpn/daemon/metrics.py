@@ -18,6 +18,7 @@ PEER = ("public_key", "name")
 NETWORK = {
     "sent": ("toxvpn_datagrams_sent", "Datagrams that the kernel took."),
     "received": ("toxvpn_datagrams_received", "Datagrams handed to libtoxcore."),
+    "shielded": ("toxvpn_datagrams_shielded", "Of these, kept from a libtoxcore that they would crash."),
     "send_calls": ("toxvpn_send_calls", "System calls that sent them."),
     "receive_calls": ("toxvpn_receive_calls", "System calls that received them."),
     "segmented": ("toxvpn_segmented_send_calls", "Calls that sent several datagrams (UDP_SEGMENT)."),

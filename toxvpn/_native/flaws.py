@@ -1,0 +1,39 @@
+"""What is known to be wrong with versions of libtoxcore and of Linux, and told from the version alone.
+
+A distribution may have mended a version without another number; what we do about it then costs little.
+Neighbours: toxcore.pyx asks for the shield, birth.py for sending without segments; `toxvpn -V`, `doctor` and
+`bugreport` tell. docs/decisions/0007-shield.md has the flaws that cannot reach us.
+"""
+
+import re
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """`harm` says who can do what. `cure` is the first version without it."""
+
+    name: str
+    harm: str
+    cure: str
+
+    def __str__(self) -> str:
+        return f"{self.harm} ({self.name}, mended in {self.cure})"
+
+
+ANNOUNCE = Flaw("GHSA-42vg-9mg3-399f", "any stranger can crash it with five datagrams", "libtoxcore 0.2.23")
+BAD_SEGMENTS = Flaw("tailscale#19777", "it corrupts UDP datagrams that are sent in batches", "Linux 7.1.5")
+
+
+def flaw_of_libtoxcore(version: tuple[int, int, int]) -> Flaw | None:
+    """Major, minor, patch. The flaw that the shield keeps strangers from (shield.h)."""
+    return ANNOUNCE if (0, 2, 19) <= version < (0, 2, 23) else None
+
+
+def flaw_of_segmentation(release: str) -> Flaw | None:
+    """`release` as uname(2) tells it, e.g. `6.12.43+deb13-amd64`; one that says nothing has no flaw."""
+    found = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", release)
+    if found is None:
+        return None
+    version = tuple(int(part or 0) for part in found.groups())
+    return BAD_SEGMENTS if (7, 0, 0) <= version < (7, 1, 5) else None
