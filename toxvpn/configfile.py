@@ -35,6 +35,7 @@ from typing import Any, TypeVar
 from .errors import ConfigError, UsageError
 from .tcpforward.rules import Rules, parse_rules
 from .tcpforward.spec import Listen, Target, parse_listen, parse_target
+from .tox.files import read_given
 from .tox.peers import check_name, same_name
 from .tox.proxy import parse_proxy
 from .wire.addressing import is_host_address
@@ -121,7 +122,7 @@ class Config:
 def load(path: Path) -> Config:
     """Raises ConfigError: the file cannot be read, or is not as it should be."""
     try:
-        text = path.read_text("utf-8")
+        text = read_given(path).decode()
     except OSError as failure:
         raise ConfigError(f"{path}: the configuration cannot be read: {failure.strerror}") from failure
     except UnicodeDecodeError as failure:

@@ -65,6 +65,15 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
         listen(tmp_path)
 
 
+def test_nor_by_who_asks(tmp_path: Path) -> None:
+    """Root is not led to a socket that is only root's."""
+    (tmp_path / "elsewhere").mkdir()
+    with listen(tmp_path / "elsewhere"):
+        (tmp_path / SOCKET_NAME).symlink_to(tmp_path / "elsewhere" / SOCKET_NAME)
+        with pytest.raises(ConnectionRefusedError):
+            connect(tmp_path, 5)
+
+
 def test_only_ones_own_socket_is_removed(tmp_path: Path) -> None:
     listen(tmp_path).close()
     old = socketfile.identify(tmp_path / SOCKET_NAME)

@@ -11,6 +11,7 @@ import pytest
 from toxvpn.daemon.pidfile import PidFile
 from toxvpn.errors import ConfigError, NoPermissionError, ToxvpnError
 from toxvpn.testing.netns import fork
+from toxvpn.tox.folder import Folder
 
 
 @pytest.fixture
@@ -97,7 +98,7 @@ def test_a_file_that_is_something_else_is_left_alone(path: Path, content: str) -
 
 def test_what_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
-    with pytest.raises(ConfigError, match="holds no process ID"):
+    with pytest.raises(ConfigError, match="not a regular file"):
         PidFile(tmp_path / "fifo")
     with pytest.raises(ConfigError, match="Is a directory"):
         PidFile(tmp_path)
@@ -109,16 +110,16 @@ def test_one_that_was_replaced_meanwhile_is_not_believed(path: Path, monkeypatch
     """Its owner removes it between our opening it and our locking it."""
     path.write_text("1")
     opened = []
-    really = os.open
+    really = Folder.open_or_make
 
-    def open_(name: Path, flags: int, mode: int = 0o777) -> int:
-        descriptor = really(name, flags, mode)
+    def open_(folder: Folder, name: str, mode: int) -> tuple[int, bool]:
+        descriptor = really(folder, name, mode)
         opened.append(descriptor)
         if len(opened) == 1:
             path.unlink()
         return descriptor
 
-    monkeypatch.setattr(os, "open", open_)
+    monkeypatch.setattr(Folder, "open_or_make", open_)
     with PidFile(path) as pid_file:
         pid_file.write()
         assert path.read_text() == f"{os.getpid()}\n"
@@ -151,3 +152,23 @@ def test_a_place_that_is_not_ours() -> None:
         finally:
             os._exit(44)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 42
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for two users")
+def test_a_second_name_of_a_file_of_roots_is_not_overwritten(tmp_path: Path) -> None:
+    """One that would pass for a pidfile."""
+    (tmp_path / "victim").write_text("42\n")
+    service = tmp_path / "service"
+    service.mkdir()
+    (service / "pid").hardlink_to(tmp_path / "victim")
+    os.chown(service, 54321, 54321)
+    with pytest.raises(ConfigError, match="second name of another file"):
+        PidFile(service / "pid")
+    assert (tmp_path / "victim").read_text() == "42\n"
+
+
+def test_what_came_into_its_place_stays(path: Path) -> None:
+    with PidFile(path):
+        path.unlink()
+        path.write_text("somebody else's")
+    assert path.read_text() == "somebody else's"

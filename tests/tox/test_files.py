@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from toxvpn.errors import ConfigError, NoPermissionError, ToxvpnError
-from toxvpn.tox.files import explain, read_private, write_atomic
+from toxvpn.tox.files import explain, read_given, read_private, read_record, write_atomic
 
 SERVICE = 54321  # a user who is nobody
 
@@ -46,13 +46,13 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
     assert (tmp_path / "elsewhere" / "real").read_bytes() == b"x"
 
 
-@pytest.mark.parametrize("step", ["os.fsync", "pathlib.Path.replace"])
+@pytest.mark.parametrize("step", ["os.fsync", "os.replace"])
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     write_atomic(tmp_path / "f", b"old")
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(step, fail)
@@ -155,3 +155,88 @@ def test_permission_errors_name_the_owner(tmp_path: Path) -> None:
         "make /etc/shadow writable" if os.geteuid() == 0 else "/etc/shadow belongs to root: run as that user"
     )
     assert str(error).startswith(f"cannot read /etc/shadow: Permission denied; {advice}, or choose")
+
+
+# -- in a directory of somebody else's ----------------------------------------------------------------
+
+LED_ASTRAY = r"link that is not followed|second name of another file"
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for two users")
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Path:
+    """A service's directory, beside a file of root's that it wants to lead root to: 0644, as /etc/passwd."""
+    (tmp_path / "victim").write_bytes(b"roots")
+    (tmp_path / "victim").chmod(0o644)
+    directory = tmp_path / "service"
+    directory.mkdir()
+    os.chown(directory, SERVICE, SERVICE)
+    return directory
+
+
+def assert_unharmed(service: Path) -> None:
+    victim = service.parent / "victim"
+    found = victim.stat()
+    assert victim.read_bytes() == b"roots"
+    assert (found.st_uid, mode(victim)) == (0, 0o644)
+
+
+@as_root
+@pytest.mark.parametrize("plant", ["link", "hard link"])
+def test_root_neither_reads_nor_changes_what_a_service_leads_it_to(service: Path, plant: str) -> None:
+    path = service / "f"
+    path.symlink_to(service.parent / "victim") if plant == "link" else path.hardlink_to(
+        service.parent / "victim"
+    )
+    with pytest.raises(ConfigError, match=LED_ASTRAY):
+        read_private(path)
+    with pytest.raises(ConfigError, match=LED_ASTRAY):
+        read_record(path, bytes.decode, "", "of no consequence")
+    with pytest.raises(ConfigError, match=LED_ASTRAY):
+        read_given(path)
+    assert_unharmed(service)
+    write_atomic(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert_unharmed(service)
+
+
+@as_root
+def test_root_uses_a_services_own_files_and_its_own_there(service: Path) -> None:
+    (service / "f").write_bytes(b"x")
+    (service / "f").chmod(0o644)
+    for owner in (0, SERVICE):
+        os.chown(service / "f", owner, owner)
+        assert read_private(service / "f") == b"x"
+        assert read_given(service / "f") == b"x"
+    assert mode(service / "f") == 0o600
+
+
+@as_root
+def test_a_third_users_file_is_none_of_a_service(service: Path) -> None:
+    (service / "f").write_bytes(b"x")
+    os.chown(service / "f", SERVICE + 1, SERVICE + 1)
+    with pytest.raises(ConfigError, match="neither ours nor of its directory's owner"):
+        read_private(service / "f")
+
+
+@pytest.mark.parametrize("owner", [os.geteuid(), pytest.param(SERVICE, marks=as_root)])
+def test_nobody_waits_at_a_pipe(tmp_path: Path, owner: int) -> None:
+    os.mkfifo(tmp_path / "f")
+    os.chown(tmp_path / "f", owner, -1)
+    os.chown(tmp_path, owner, -1)
+    with pytest.raises(ConfigError, match="is not a regular file; move it away"):
+        read_private(tmp_path / "f")
+    if owner == SERVICE:
+        with pytest.raises(ConfigError, match="is not a regular file; move it away"):
+            read_given(tmp_path / "f")
+
+
+def test_a_person_may_name_a_pipe_or_a_link_of_their_own(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"piped")
+    os.close(writer)
+    assert read_given(Path(f"/dev/fd/{reader}")) == b"piped"
+    os.close(reader)
+    (tmp_path / "real").write_bytes(b"linked")
+    (tmp_path / "f").symlink_to("real")
+    assert read_given(tmp_path / "f") == b"linked"

@@ -126,3 +126,40 @@ def test_a_planted_lock_link_is_not_followed(tmp_path: Path) -> None:
     with pytest.raises(ToxvpnError):
         Identity.open(tmp_path)
     assert (tmp_path / "victim").read_text() == "mine"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for two users")
+class TestInAServicesDirectory:
+    @pytest.fixture
+    def service(self, tmp_path: Path) -> Path:
+        (tmp_path / "victim").write_bytes(b"roots")
+        directory = tmp_path / "service"
+        directory.mkdir()
+        os.chown(directory, 54321, 54321)
+        return directory
+
+    def test_roots_lock_is_the_services(self, service: Path) -> None:
+        Identity.open(service).close()
+        assert (service / "lock").stat().st_uid == 54321
+
+    @pytest.mark.parametrize("plant", ["link", "hard link", "fifo"])
+    def test_what_is_in_the_locks_place_is_neither_given_away_nor_emptied(
+        self, service: Path, plant: str
+    ) -> None:
+        victim = service.parent / "victim"
+        lock = service / "lock"
+        match plant:
+            case "link":
+                lock.symlink_to(victim)
+            case "hard link":
+                lock.hardlink_to(victim)
+            case "fifo":
+                os.mkfifo(lock)
+        with pytest.raises(ConfigError):
+            Identity.open(service)
+        assert victim.stat().st_uid == 0 and victim.read_bytes() == b"roots"
+
+    def test_a_lock_that_is_there_stays_whose_it_is(self, service: Path) -> None:
+        (service / "lock").touch()
+        Identity.open(service).close()
+        assert (service / "lock").stat().st_uid == 0

@@ -1,11 +1,15 @@
+import contextlib
+import grp
 import os
+import pwd
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from toxvpn.errors import ConfigError, NoPermissionError, ToxvpnError
-from toxvpn.tox.places import find_config, find_places, find_runtime, make
+from toxvpn.tox.places import find_config, find_places, find_runtime, make, make_for
 
 XDG = {
     "config": "XDG_CONFIG_HOME",
@@ -136,3 +140,72 @@ def test_root_may_use_anybodys_directory(tmp_path: Path) -> None:
         pytest.skip("needs root")
     os.chown(tmp_path, 4243, 4243)
     make(tmp_path)
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o770, 0o722])
+def test_a_directory_that_others_can_write_to_is_refused_with_what_to_do(tmp_path: Path, mode: int) -> None:
+    if os.geteuid() == 0:
+        os.chown(tmp_path, 0, 4243)
+    tmp_path.chmod(mode)
+    with pytest.raises(
+        ConfigError, match=rf"others can write to it \(mode {mode:o}\).*: chmod go-w {tmp_path}"
+    ):
+        make(tmp_path)
+    tmp_path.chmod(mode & ~0o022)
+    make(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "members", "private"),
+    [("alice", [], True), ("alice", ["alice"], True), ("alice", ["bob"], False), ("staff", [], False)],
+)
+def test_a_group_of_its_owner_alone_is_nobody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, members: list[str], private: bool
+) -> None:
+    """Where each user has one, the umask is 002 often enough."""
+    found = tmp_path.stat()
+    user = pwd.struct_passwd(("alice", "x", found.st_uid, found.st_gid, "", "/", "/bin/sh"))
+    monkeypatch.setattr(pwd, "getpwuid", lambda uid: user)
+    monkeypatch.setattr(grp, "getgrgid", lambda gid: grp.struct_group((name, "x", gid, members)))
+    tmp_path.chmod(0o775)
+    if private:
+        make(tmp_path)
+    else:
+        with pytest.raises(ConfigError, match="others can write"):
+            make(tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for two users")
+class TestForAnotherUser:
+    def test_a_new_directory_is_that_users(self, tmp_path: Path) -> None:
+        make_for(tmp_path / "new", 4242, 4243)
+        found = (tmp_path / "new").stat()
+        assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (4242, 4243, 0o700)
+
+    def test_what_is_there_already_stays_as_it_is(self, tmp_path: Path) -> None:
+        (tmp_path / "roots").mkdir()
+        (tmp_path / "link").symlink_to("roots")
+        for name in ("roots", "link"):
+            make_for(tmp_path / name, 4242, 4242)
+        assert (tmp_path / "roots").stat().st_uid == 0
+
+    @pytest.mark.parametrize("plant", ["link", "full"])
+    def test_what_the_owner_of_the_parent_puts_in_its_place_is_not_given_away(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plant: str
+    ) -> None:
+        """Between our making it and our giving it away."""
+        roots = tmp_path / "roots"
+        roots.mkdir()
+        (roots / "file").touch()
+        really = os.mkdir
+
+        def mkdir(*arguments: Any, **keywords: Any) -> None:
+            really(*arguments, **keywords)
+            (tmp_path / "new").rmdir()
+            (tmp_path / "new").symlink_to("roots") if plant == "link" else roots.rename(tmp_path / "new")
+
+        monkeypatch.setattr(os, "mkdir", mkdir)
+        with contextlib.suppress(OSError):
+            make_for(tmp_path / "new", 4242, 4242)
+        assert (tmp_path / "new").stat().st_uid == 0
+        assert (tmp_path / "new" / "file").exists()

@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from toxvpn.tun.changes import (
     RuleAdded,
     SysctlSet,
     from_json,
+    read_sysctl,
     to_json,
 )
 from toxvpn.tun.journal import Journal, NetworkBusyError
@@ -93,3 +95,113 @@ def test_records_of_an_unknown_kind_are_not_fatal(tmp_path: Path, record: object
 def test_a_missing_folder_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ToxvpnError, match="cannot be written: No such file"):
         Journal(tmp_path / "missing" / "journal")
+
+
+# -- a record that is not ours ------------------------------------------------------------------------
+
+SERVICE = 54321
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for two users")
+
+
+@as_root
+def test_what_a_service_has_written_is_not_undone_by_root(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "journal"
+    written(path)
+    for place in (tmp_path, path):
+        os.chown(place, SERVICE, SERVICE)
+    journal = Journal(path)
+    assert journal.changes == []
+    assert f"not undone: {path} was written by user {SERVICE}" in caplog.text
+    journal.add(LinkUp(TOX0))
+    journal.close()
+    journal = Journal(path)
+    assert journal.changes == [LinkUp(TOX0)]  # which we have written
+    journal.close()
+
+
+@as_root
+@pytest.mark.parametrize("plant", ["link", "hard link"])
+def test_nor_what_a_service_leads_root_to(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, plant: str
+) -> None:
+    """A record of root's from elsewhere, say from another time."""
+    written(tmp_path / "roots")
+    service = tmp_path / "service"
+    service.mkdir()
+    path = service / "journal"
+    path.symlink_to(tmp_path / "roots") if plant == "link" else path.hardlink_to(tmp_path / "roots")
+    os.chown(service, SERVICE, SERVICE)
+    journal = Journal(path)
+    assert journal.changes == []
+    assert "is not undone" in caplog.text
+    journal.close()
+
+
+@pytest.mark.parametrize("plant", ["link", "fifo"])
+def test_the_lock_is_a_file_of_its_own(tmp_path: Path, plant: str) -> None:
+    lock = tmp_path / "journal.lock"
+    lock.symlink_to(tmp_path / "victim") if plant == "link" else os.mkfifo(lock)
+    with pytest.raises(ToxvpnError, match=r"journal\.lock is "):
+        Journal(tmp_path / "journal")
+    assert not (tmp_path / "victim").exists()
+
+
+@as_root
+def test_roots_lock_in_a_services_directory_is_the_services(tmp_path: Path) -> None:
+    os.chown(tmp_path, SERVICE, SERVICE)
+    Journal(tmp_path / "journal").close()
+    assert (tmp_path / "journal.lock").stat().st_uid == SERVICE
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "/etc/passwd",
+        "../../etc/passwd",
+        "net/../kernel/core_pattern",
+        "net/ipv4/conf/../ip_forward",
+        "net/ipv4/conf/../../../kernel/core_pattern",
+        "net/ipv4/conf/a/b/forwarding",
+        "net/ipv4/ip_forward/",
+        "net/ipv4/ip_forward\n",
+        "kernel/core_pattern",
+        "net/core/rmem_max",
+        "",
+    ],
+)
+def test_no_sysctl_but_ours_comes_from_a_record(key: str) -> None:
+    with pytest.raises(ValueError, match="no sysctl of ours"):
+        from_json({"kind": "sysctl", "key": key, "value": "1", "previous": "0"})
+    with pytest.raises(ValueError, match="no sysctl of ours"):
+        read_sysctl(key)
+
+
+@pytest.mark.parametrize(("value", "previous"), [("1", "root:x:0:0"), ("", "0"), ("1\n", "0"), ("-1", "0")])
+def test_no_value_but_a_number_comes_from_a_record(value: str, previous: str) -> None:
+    with pytest.raises(ValueError, match="no value"):
+        from_json({"kind": "sysctl", "key": "net/ipv4/ip_forward", "value": value, "previous": previous})
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["net/ipv4/conf/eth0.100/rp_filter", "net/ipv6/conf/all/forwarding", "net/ipv6/conf/...a/accept_ra"],
+)
+def test_the_sysctls_of_an_interface_are_ours_to_set(key: str) -> None:
+    assert SysctlSet(key, "1", "0").key == key
+
+
+def test_a_record_with_a_sysctl_of_others_is_damaged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "journal"
+    written(path)
+    victim = tmp_path / "victim"
+    victim.write_text("1")
+    change = {"kind": "sysctl", "key": str(victim), "value": "1", "previous": "0"}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"changes": [change]}))
+    journal = Journal(path)
+    assert journal.changes == [] and "is damaged" in caplog.text
+    journal.close()
+    assert victim.read_text() == "1"

@@ -5,6 +5,7 @@ goes by way of /proc/self/fd. Neighbours: server.py listens, client.py connects.
 """
 
 import contextlib
+import errno
 import os
 import socket
 import stat
@@ -40,13 +41,25 @@ def credentials(connection: socket.socket) -> Credentials:
 
 @contextlib.contextmanager
 def address(path: Path) -> Iterator[str]:
-    """An address of the socket `path`, good inside the `with`. Raises OSError."""
+    """An address to make the socket `path` at, good inside the `with`. Raises OSError."""
     if len(os.fsencode(path)) <= LONGEST_ADDRESS_BYTES:
         yield str(path)
         return
     descriptor = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
     try:
         yield f"/proc/self/fd/{descriptor}/{path.name}"
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def address_found(path: Path) -> Iterator[str]:
+    """An address of the socket that is at `path`, and of none that a link there leads to. Raises OSError."""
+    descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "not a socket")
+        yield f"/proc/self/fd/{descriptor}"
     finally:
         os.close(descriptor)
 
@@ -62,7 +75,7 @@ def connect_to(
     connection = socket.socket(socket.AF_UNIX, kind)
     connection.settimeout(timeout_s)
     try:
-        with address(path) as where:
+        with address_found(path) as where:
             connection.connect(where)
     except BaseException:
         connection.close()

@@ -7,12 +7,12 @@ from a file that one left behind: process IDs are used again, so the number alon
 import contextlib
 import fcntl
 import os
-import stat
 from pathlib import Path
 from typing import Self
 
 from ..errors import ConfigError, ToxvpnError
 from ..tox.files import explain
+from ..tox.folder import Folder
 
 MODE = 0o644
 LONGEST_BYTES = 32
@@ -48,7 +48,8 @@ class PidFile:
     def close(self) -> None:
         """Removes it; in a directory that is not ours any more, empties it."""
         try:
-            self.path.unlink(missing_ok=True)
+            if os.path.samestat(os.fstat(self._descriptor), self.path.lstat()):
+                self.path.unlink()
         except OSError:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._descriptor, 0)
@@ -61,8 +62,8 @@ class PidFile:
     def _check(self) -> None:
         """Someone may have named a file that is dear to them."""
         found = os.fstat(self._descriptor)
-        is_file = stat.S_ISREG(found.st_mode) and found.st_size <= LONGEST_BYTES
-        content = os.pread(self._descriptor, LONGEST_BYTES, 0).strip() if is_file else b"something else"
+        is_small = found.st_size <= LONGEST_BYTES
+        content = os.pread(self._descriptor, LONGEST_BYTES, 0).strip() if is_small else b"something else"
         if content and not content.isdigit():
             raise ConfigError(f"-F {self.path} is there and holds no process ID: choose another file")
 
@@ -70,7 +71,8 @@ class PidFile:
 def _locked(path: Path) -> int:
     while True:
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, MODE)
+            with Folder(path) as folder:  # the file stays ours: who could write to it could name any process
+                descriptor, _ = folder.open_or_make(path.name, MODE)
         except OSError as error:
             raise explain(error, path, "write") from error
         try:
@@ -89,5 +91,5 @@ def _locked(path: Path) -> int:
 
 def _is_at(descriptor: int, path: Path) -> bool:
     with contextlib.suppress(OSError):
-        return os.path.samestat(os.fstat(descriptor), path.stat())
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
     return False

@@ -14,7 +14,8 @@ from enum import IntEnum
 from pathlib import Path
 
 from ..errors import NoPermissionError, ToxvpnError, UsageError
-from ..tox.places import SERVICE_VARIABLE, find_places, make
+from ..tox.files import explain
+from ..tox.places import SERVICE_VARIABLE, find_places, make_for
 
 CAPABILITY_VERSION = 0x20080522  # linux/capability.h: _LINUX_CAPABILITY_VERSION_3
 PR_SET_KEEPCAPS = 8
@@ -76,10 +77,12 @@ def hand_over(account: Account, directory: Path | None) -> None:
     """
     places = find_places(directory)
     for place in dict.fromkeys((places.data, places.state, places.runtime)):
-        if not place.exists():
-            make(place)
-            os.chown(place, account.uid, account.gid)
-        elif place.stat().st_uid != account.uid:
+        try:
+            make_for(place, account.uid, account.gid)
+            owner = place.stat().st_uid
+        except OSError as error:
+            raise explain(error, place, "use") from error
+        if owner != account.uid:
             raise NoPermissionError(
                 f"-U {account.name}: {place} is not that user's: chown -R {account.name} {place}"
             )

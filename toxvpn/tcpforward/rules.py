@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import ConfigError
+from ..tox.files import read_given
 from .spec import host_is_sane, parse_port, split_fields
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -72,7 +73,7 @@ EVERYTHING = Rules()
 def load_rules(path: Path) -> Rules:
     """Raises ConfigError: the file cannot be read, or a line of it."""
     try:
-        text = path.read_text("utf-8")
+        text = read_given(path).decode()
     except OSError as error:
         raise ConfigError(f"{path}: the rules file cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -15,6 +15,7 @@ from random import Random
 
 from .._native.results import Connection
 from ..errors import ConfigError
+from .files import read_given
 
 SHAPE = '{"nodes": [{"ipv4": ..., "port": ..., "public_key": ...}, ...]} as nodes.tox.chat/json has it'
 BUILT_IN = Path(__file__).with_name("nodes.json")
@@ -56,7 +57,7 @@ def load_nodes(path: Path | None = None) -> tuple[BootstrapNode, ...]:
     """The nodes in the file given with -b, or the built-in ones. Raises ConfigError."""
     source = path or BUILT_IN
     try:
-        data = source.read_bytes()
+        data = BUILT_IN.read_bytes() if path is None else read_given(path)
     except OSError as error:
         raise ConfigError(
             f"cannot read {source}: {error.strerror}; -b takes a file of bootstrap nodes"

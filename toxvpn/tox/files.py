@@ -1,18 +1,19 @@
 """Files that hold secrets or identity: read with a look at their mode, written whole or not at all.
 
 In: paths and bytes. Out: bytes, or a one-line error that says what to do.
-Neighbours: identity.py, friends.py and secretfile.py keep their files through here.
+Neighbours: identity.py, friends.py and secretfile.py keep their files through here; folder.py keeps us
+from being led astray where the directory is another user's.
 """
 
-import contextlib
 import logging
 import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from ..errors import ConfigError, NoPermissionError, ToxvpnError
+from .folder import PRIVATE_MODE, Folder
 
 log = logging.getLogger("toxvpn.files")
 
@@ -20,7 +21,6 @@ T = TypeVar("T")
 
 DAMAGE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 """What decoding a file raises that somebody or something has spoilt."""
-PRIVATE_MODE = 0o600
 OTHERS_MASK = 0o077
 
 
@@ -30,64 +30,47 @@ def write_atomic(path: Path, data: bytes, mode: int = PRIVATE_MODE) -> None:
     In another user's directory, where root works on a service's files, it becomes that user's.
     Raises NoPermissionError or ToxvpnError (disk full, ...); the old file is then untouched.
     """
-    if is_own(path):
-        path = Path(os.path.realpath(path))  # replace what a link points to, not the link
-    fresh = path.with_name(f".{path.name}.new")
     try:
-        with contextlib.suppress(FileNotFoundError):
-            fresh.unlink()  # left by a run that was killed here
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                os.fchmod(descriptor, mode)  # whatever the umask took away
-                give_to_owner_of(path.parent, descriptor)
-                file.write(data)
-                file.flush()
-                os.fsync(descriptor)
-            fresh.replace(path)
-        except OSError:
-            fresh.unlink(missing_ok=True)
-            raise
-        sync_directory(path.parent)
+        with Folder(path) as folder:
+            if not (folder.is_ours and folder.is_link(path.name)):
+                _replace(folder, path.name, data, mode)
+                return
+        path = Path(os.path.realpath(path))  # what a link of our own points to, not the link
+        with Folder(path) as folder:
+            _replace(folder, path.name, data, mode)
     except OSError as error:
         raise explain(error, path, "write") from error
 
 
-def is_own(path: Path) -> bool:
-    """Whether the file, or the link itself, is ours: root must not be led astray by a service's link."""
-    with contextlib.suppress(OSError):
-        return path.lstat().st_uid == os.geteuid()
-    return False
-
-
-def give_to_owner_of(directory: Path, descriptor: int) -> None:
-    """What root makes among a service's files would be closed to the service."""
-    owner = directory.stat()
-    if os.geteuid() == 0 and owner.st_uid != 0:
-        with contextlib.suppress(PermissionError):  # a file system without owners
-            os.fchown(descriptor, owner.st_uid, owner.st_gid)
-
-
-def sync_directory(directory: Path) -> None:
-    """Makes a rename in the directory survive a power cut."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+def _replace(folder: Folder, name: str, data: bytes, mode: int) -> None:
+    """Raises OSError."""
+    fresh = f".{name}.new"
+    folder.remove(fresh)  # left by a run that was killed here
+    descriptor = folder.make(fresh, mode)
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        with os.fdopen(descriptor, "wb") as file:
+            os.fchmod(descriptor, mode)  # whatever the umask took away
+            folder.give(descriptor)
+            file.write(data)
+            file.flush()
+            os.fsync(descriptor)
+        folder.rename(fresh, name)
+    except OSError:
+        folder.remove(fresh)
+        raise
+    folder.sync()
 
 
 def read_private(path: Path) -> bytes | None:
     """The content of a file of our own, or None if there is none.
 
     A file that others may read is tightened to 0600 and that is logged: older programs made it by
-    the umask. Raises NoPermissionError when it can be neither read nor tightened.
+    the umask. Raises NoPermissionError when it can be neither read nor tightened, ConfigError when it is
+    none that we should use.
     """
     try:
-        with path.open("rb") as file:
+        with Folder(path) as folder, os.fdopen(folder.open(path.name, os.O_RDONLY), "rb") as file:
             found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode):
-                raise ConfigError(f"{path} is not a regular file; move it away, or choose another directory")
             if found.st_mode & OTHERS_MASK:
                 os.fchmod(file.fileno(), PRIVATE_MODE)
                 log.warning("%s was open to other users of this machine (mode %o); it is 0600 now",
@@ -97,6 +80,34 @@ def read_private(path: Path) -> bytes | None:
         return None
     except OSError as error:
         raise explain(error, path, "read") from error
+
+
+def open_given(path: Path) -> BinaryIO:
+    """A file that a person has named, to be read; a pipe (`<(pass show x)`) is fine.
+
+    Root, however, reads in another user's directory what that user could, as Folder has it. Raises OSError,
+    ConfigError.
+    """
+    if os.geteuid() == 0:
+        with Folder(path) as folder:
+            if not folder.is_ours:
+                return os.fdopen(folder.open(path.name, os.O_RDONLY), "rb")
+    return path.open("rb")
+
+
+def read_given(path: Path) -> bytes:
+    """As `open_given`."""
+    with open_given(path) as file:
+        return file.read()
+
+
+def lock_file(path: Path) -> int:
+    """A descriptor to lock; the file is made where it is missing. Raises OSError, ConfigError."""
+    with Folder(path) as folder:
+        descriptor, made = folder.open_or_make(path.name)
+        if made:
+            folder.give(descriptor)
+        return descriptor
 
 
 def read_record(path: Path, decode: Callable[[bytes], T], empty: T, consequence: str) -> T:
@@ -118,8 +129,10 @@ def read_record(path: Path, decode: Callable[[bytes], T], empty: T, consequence:
 
 
 def set_aside(path: Path, aside: Path) -> None:
+    """Beside itself."""
     try:
-        path.replace(aside)
+        with Folder(path) as folder:
+            folder.rename(path.name, aside.name)
     except OSError as error:
         raise explain(error, aside, "write") from error
 

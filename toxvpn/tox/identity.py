@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from ..errors import ConfigError, ToxvpnError
-from .files import explain, give_to_owner_of, read_private, write_atomic
+from .files import explain, lock_file, read_private, write_atomic
 from .places import make
 
 log = logging.getLogger("toxvpn.identity")
@@ -118,10 +118,9 @@ class IdentityInUseError(ToxvpnError):
 def take_lock(path: Path) -> int:
     """A descriptor that holds the lock; closing it, or the end of the process, lets go."""
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        descriptor = lock_file(path)
     except OSError as error:
         raise explain(error, path, "open") from error
-    give_to_owner_of(path.parent, descriptor)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -5,11 +5,13 @@ Neighbours: identity.py and friends.py keep their files in `data`, the control s
 """
 
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import NoPermissionError
+from ..errors import ConfigError, NoPermissionError
 from .files import explain, user_name
+from .folder import Folder, others_can_write
 
 PRIVATE_DIRECTORY_MODE = 0o700
 SERVICE_CONFIG = Path("/etc/toxvpn")
@@ -90,11 +92,33 @@ def make_missing(directory: Path) -> None:
     directory.mkdir(PRIVATE_DIRECTORY_MODE, exist_ok=True)
 
 
+def make_for(directory: Path, uid: int, gid: int) -> None:
+    """As `make`, for another user, by root; what is there already is left as it is. Raises OSError.
+
+    Also where a user owns the directory above, who may put something else in its place at any moment.
+    """
+    if not directory.parent.exists():
+        make_missing(directory.parent)
+    with Folder(directory) as above:
+        try:
+            os.mkdir(directory.name, PRIVATE_DIRECTORY_MODE, dir_fd=above.descriptor)
+        except FileExistsError:
+            return
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        made = os.open(directory.name, flags, dir_fd=above.descriptor)
+        try:
+            with os.scandir(made) as content:
+                if os.fstat(made).st_uid == os.geteuid() and not any(content):  # else it was exchanged
+                    os.fchown(made, uid, gid)
+        finally:
+            os.close(made)
+
+
 def make(directory: Path) -> Path:
     """Makes the directory, 0700, with missing parents; returns it.
 
     Raises NoPermissionError when it cannot be made, is not writable, or is another user's, and
-    ConfigError when something else is in its place.
+    ConfigError when something else is in its place, or others than its owner can write to it.
     """
     try:
         make_missing(directory)
@@ -110,5 +134,10 @@ def make(directory: Path) -> Path:
         raise NoPermissionError(
             f"cannot use {directory}: it belongs to {user_name(found.st_uid)}, who could read what is kept "
             "there; choose a directory of your own with -C DIR"
+        )
+    if others_can_write(found):
+        raise ConfigError(
+            f"cannot use {directory}: others can write to it (mode {stat.S_IMODE(found.st_mode):o}) and so "
+            f"replace what is kept there: chmod go-w {directory}"
         )
     return directory

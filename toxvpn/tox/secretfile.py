@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..errors import ConfigError, UsageError
 from ..wire.secret import MAX_MESSAGE_BYTES, check_usable
-from .files import OTHERS_MASK, explain, read_private, write_atomic
+from .files import OTHERS_MASK, explain, open_given, read_private, write_atomic
 from .places import SERVICE_CONFIG
 
 SECRET_NAME = "secret"
@@ -29,7 +29,7 @@ def read_secret_file(path: Path) -> bytes:
     """
     path = as_credential(path) or path
     try:
-        with path.open("rb") as file:
+        with open_given(path) as file:
             mode = os.fstat(file.fileno()).st_mode
             if stat.S_ISREG(mode) and mode & OTHERS_MASK and not is_credential(path):
                 raise ConfigError(f"{path} can be read by other users of this machine: chmod 600 {path}")

@@ -7,6 +7,7 @@ counts only while the interface has the index *and* the name that we saw.
 """
 
 import errno
+import re
 import socket
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -23,6 +24,13 @@ PROTOCOL = 116  # 't': who made a route or a rule (`ip route` shows it as "proto
 MAIN_TABLE = 254
 _IFA_F_NODAD = 0x02
 _IFF_UP = 0x01
+_SYSCTL_KEY = re.compile(
+    r"net/ipv4/ip_forward"
+    r"|net/ipv4/conf/(?!\.\.?/)[^/\s]{1,15}/(forwarding|rp_filter)"
+    r"|net/ipv6/conf/(?!\.\.?/)[^/\s]{1,15}/(forwarding|accept_ra|disable_ipv6)"
+)
+"""What is ours to read and set: an interface's name, `all` or `default` stands before the last part."""
+_SYSCTL_VALUE = re.compile(r"[0-9]{1,10}")
 _GONE = {errno.ENOENT, errno.ESRCH, errno.ENODEV, errno.EADDRNOTAVAIL, errno.ENXIO}
 
 
@@ -176,12 +184,21 @@ class LinkUp:
 
 @dataclass(frozen=True, slots=True)
 class SysctlSet:
-    """`key` as a path below /proc/sys, such as net/ipv4/ip_forward."""
+    """`key` as a path below /proc/sys, such as net/ipv4/ip_forward, and one of those in _SYSCTL_KEY.
+
+    Raises ValueError on another key, and on values that are no numbers: a journal may say anything.
+    """
 
     kind: ClassVar[str] = "sysctl"
     key: str
     value: str
     previous: str
+
+    def __post_init__(self) -> None:
+        _sysctl(self.key)
+        for value in (self.value, self.previous):
+            if not _SYSCTL_VALUE.fullmatch(value):
+                raise ValueError(f"{value!r} is no value of {self.key}")
 
     def apply(self, net: Netlink) -> None:
         self._write(self.value)
@@ -209,7 +226,7 @@ def to_json(change: Change) -> dict[str, Any]:
 
 
 def from_json(record: dict[str, Any]) -> Change:
-    """Raises AttributeError, KeyError or TypeError on a record that `to_json` did not make."""
+    """Raises AttributeError, KeyError, TypeError or ValueError on a record that `to_json` did not make."""
     fields = {name: value for name, value in record.items() if name != "kind"}
     if "interface" in fields:
         fields["interface"] = Interface(**fields["interface"])
@@ -217,7 +234,7 @@ def from_json(record: dict[str, Any]) -> Change:
 
 
 def read_sysctl(key: str) -> str | None:
-    """The present value; None when the kernel has no such sysctl."""
+    """The present value; None when the kernel has no such sysctl. Raises ValueError, as SysctlSet."""
     try:
         return _sysctl(key).read_text().strip()
     except FileNotFoundError:
@@ -251,4 +268,6 @@ def _family(network: str) -> int:
 
 
 def _sysctl(key: str) -> Path:
+    if not _SYSCTL_KEY.fullmatch(key):
+        raise ValueError(f"{key!r} is no sysctl of ours")
     return Path("/proc/sys", key)

@@ -13,13 +13,13 @@ The file is a JSON object, written anew for each change and renamed into place, 
 
 A change is recorded before it is made. A kill in between leaves a record of nothing, which undoing
 tolerates; the other order would leave a change that nobody remembers. The rename needs no fsync:
-what a power failure could spoil, the reboot after it makes void.
+what a power failure could spoil, the reboot after it makes void. What another user has written is not
+undone: the changes of a killed process went with its device, and a record can say anything.
 
 A lock on `<file>.lock`, which the kernel drops when its owner dies however it dies, says whether the
 network is up: no guessing from process numbers.
 """
 
-import contextlib
 import fcntl
 import json
 import logging
@@ -27,7 +27,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from toxvpn.errors import ToxvpnError
+from toxvpn.errors import ConfigError, ToxvpnError
+from toxvpn.tox.files import lock_file, user_name
+from toxvpn.tox.folder import Folder
 from toxvpn.tun.changes import Change, from_json, to_json
 
 VERSION = 1
@@ -66,13 +68,13 @@ class Journal:
 
     def _write(self) -> None:
         record = _identity() | {"pid": os.getpid(), "changes": [to_json(change) for change in self.changes]}
-        fresh = self.path.with_name(self.path.name + ".new")
-        with contextlib.suppress(FileNotFoundError):
-            fresh.unlink()
+        fresh = f"{self.path.name}.new"
         try:
-            with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:  # noqa: PTH123
-                json.dump(record, file)
-            fresh.replace(self.path)
+            with Folder(self.path) as folder:
+                folder.remove(fresh)
+                with open(folder.make(fresh), "w") as file:  # noqa: PTH123
+                    json.dump(record, file)
+                folder.rename(fresh, self.path.name)
         except OSError as error:
             raise _unwritable(self.path, error) from error
 
@@ -80,14 +82,14 @@ class Journal:
 def _locked(path: Path) -> int:
     lock = path.with_name(path.name + ".lock")
     try:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = lock_file(lock)
     except OSError as error:
         raise _unwritable(path, error) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        owner = _read(path).get("pid")
+        owner = _read(path)[0].get("pid")
         by = f" by process {owner}" if owner else ""
         message = f"This network is up already{by}: nothing was changed. Take it down with 'toxvpn down'."
         raise NetworkBusyError(message) from None
@@ -95,7 +97,9 @@ def _locked(path: Path) -> int:
 
 
 def _left_behind(path: Path) -> list[Change]:
-    record = _read(path)
+    record, refused = _read(path)
+    if refused:
+        logger.warning("what an earlier run left in the network is not undone: %s", refused)
     identity = _identity()
     if any(record.get(key) != value for key, value in identity.items()):
         if record and record.get("boot_id") == identity["boot_id"]:
@@ -103,17 +107,24 @@ def _left_behind(path: Path) -> list[Change]:
         return []
     try:
         return [from_json(change) for change in record["changes"]]
-    except (AttributeError, KeyError, TypeError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         logger.warning("%s is damaged: changes of an earlier run may be left in the network", path)
         return []
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> tuple[dict[str, Any], str]:
+    """The record, {} where there is none, and why there is one that is not to be believed."""
     try:
-        record = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return record if isinstance(record, dict) else {}
+        with Folder(path) as folder, open(folder.open(path.name, os.O_RDONLY), "rb") as file:  # noqa: PTH123
+            owner = os.fstat(file.fileno()).st_uid
+            if owner != os.geteuid():
+                return {}, f"{path} was written by {user_name(owner)}"
+            record = json.load(file)
+    except ConfigError as error:
+        return {}, str(error)
+    except (OSError, ValueError, RecursionError):
+        return {}, ""
+    return (record, "") if isinstance(record, dict) else ({}, "")
 
 
 def _identity() -> dict[str, Any]:

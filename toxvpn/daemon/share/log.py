@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 from ...errors import ToxvpnError
-from ...tox.files import PRIVATE_MODE
+from ...tox.folder import Folder
 from ...tox.places import find_places, make
 
 LOG_NAME = "shared.log"
@@ -36,15 +36,22 @@ class BoundedLog(logging.Handler):
         self._path = path
 
     def emit(self, record: logging.LogRecord) -> None:
-        with contextlib.suppress(OSError):  # a full disk must not end the connections
-            descriptor = self._open()
-            if os.fstat(descriptor).st_size >= LIMIT_BYTES:
-                self._path.replace(self._path.with_name(f"{LOG_NAME}.1"))
-                os.close(descriptor)
-                descriptor = self._open()
-            with open(descriptor, "ab", buffering=0) as file:  # noqa: PTH123
-                file.write(self.format(record).encode("utf-8", "backslashreplace") + b"\n")
+        # a full disk must not end the connections, nor a file in the way
+        with contextlib.suppress(OSError, ToxvpnError), Folder(self._path) as folder:
+            self._append(folder, self.format(record).encode("utf-8", "backslashreplace") + b"\n")
 
-    def _open(self) -> int:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
-        return os.open(self._path, flags, PRIVATE_MODE)
+    def _append(self, folder: Folder, line: bytes) -> None:
+        name = self._path.name
+        with open(self._open(folder), "ab", buffering=0) as file:  # noqa: PTH123
+            if os.fstat(file.fileno()).st_size < LIMIT_BYTES:
+                file.write(line)
+                return
+        folder.rename(name, f"{name}.1")
+        with open(self._open(folder), "ab", buffering=0) as file:  # noqa: PTH123
+            file.write(line)
+
+    def _open(self, folder: Folder) -> int:
+        descriptor, made = folder.open_or_make(self._path.name, flags=os.O_WRONLY | os.O_APPEND)
+        if made:
+            folder.give(descriptor)
+        return descriptor
