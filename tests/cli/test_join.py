@@ -12,7 +12,7 @@ from toxvpn.tox.peers import ConfiguredPeer
 from toxvpn.wire.invite import Invite, encode
 from toxvpn.wire.toxid import ToxId
 
-HOST = ToxId(b"\xa1" * 32, b"spam")
+HOST = ToxId(b"\xa1" * 31 + b"\1", b"spam")
 INVITE = Invite(HOST, b"fifteen secrets", int(time.time()) + 3600)
 TOKEN = encode(INVITE)
 

@@ -27,6 +27,7 @@ CONFIGS = {
     "toml": ("[server", "not TOML"),
     "type": ('[server]\nopen = "yes"', "server.open: 'yes' is neither; expected true or false"),
     "rule": ('[server]\nallow = ["localhost"]', "server.allow: rule:1: 'localhost': the port is missing"),
+    "bit": ('[peers.box]\nid = "' + "3" * 62 + 'F3"', "peers.box.id: '3333333333333333...' is no public key"),
     "id": ('[peers.box]\nid = "12"', "peers.box.id: '12' is neither a Tox ID (76 digits) nor a public key"),
     "name": ('[peers."my box"]\nid = "12"', "peers.my box: the name 'my box' is not usable"),
     "peer": (
@@ -86,7 +87,6 @@ COMMAND_LINES: list[tuple[str, int, str]] = [
     ("-C {here}/garbage", CONFIG, "cannot use {here}/garbage: Not a directory"),
     ("-C {here}/damaged", CONFIG, "{here}/damaged/tox_save"),
     ("-C {here}/damaged id", CONFIG, "{here}/damaged/tox_save"),
-    ("-C {here}/peers", CONFIG, "{here}/peers/peers.json is not usable"),
     ("-I /missing/id", 1, "cannot write /missing/id: No such file or directory"),
     ("--config /missing", CONFIG, "/missing: the configuration cannot be read: No such file or directory"),
     ("run", CONFIG, "{here}/new/config.toml: the configuration cannot be read: No such file or directory"),
@@ -115,15 +115,13 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, objec
     for name, text in (("public", "x"), ("empty", ""), ("long", "x" * 1100)):
         (here / name).write_text(text)
         (here / name).chmod(0o644 if name == "public" else 0o600)
-    for name in ("damaged", "peers", "nothing", "forwards", *CONFIGS):
+    for name in ("damaged", "nothing", "forwards", *CONFIGS):
         (here / name).mkdir(mode=0o700)
     (here / "damaged" / "tox_save").write_bytes(b"garbage")
-    (here / "peers" / "peers.json").write_text('{"schema": 1}')
     (here / "nothing" / "config.toml").write_text("")
     for name, (text, _) in CONFIGS.items():
         (here / name / "config.toml").write_text(text)
-    for path in ("damaged/tox_save", "peers/peers.json"):
-        (here / path).chmod(0o600)
+    (here / "damaged" / "tox_save").chmod(0o600)
     with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
         udp.bind(("", 0))
         taken = tcp.getsockname()[1]

@@ -19,7 +19,7 @@ from toxvpn.tox.peers import ConfiguredPeer
 from toxvpn.wire.addressing import overlay_ipv6
 from toxvpn.wire.toxid import ToxId
 
-ALICE, BOB = (ToxId(bytes([number]) * 32, b"spam") for number in (0xA1, 0xB0))
+ALICE, BOB = (ToxId(bytes([number]) * 31 + b"\1", b"spam") for number in (0xA1, 0xB0))
 LATER = "kept; toxvpn is not running, so it takes effect at its next start\n"
 
 
@@ -122,9 +122,15 @@ def test_a_process_that_holds_the_identity_keeps_others_out(toxvpn: Any, here: P
 def test_damaged_peers_are_told(toxvpn: Any, here: Path) -> None:
     here.mkdir()
     (here / "peers.json").write_text("{}")
-    for arguments in (["list"], ["add", ALICE], ["remove", "alice"]):
-        ran = toxvpn("peer", *arguments, "-C", here)
-        assert ran.code == 78 and "mend it, or move it away" in ran.err
+    ran = toxvpn("peer", "add", ALICE, "-C", here)
+    assert ran.code == 0 and "there are no kept peers now" in ran.err
+    assert (here / "peers.json.bad").read_text() == "{}"
+
+
+def test_a_key_that_can_be_no_friend_is_not_kept(toxvpn: Any, here: Path) -> None:
+    ran = toxvpn("peer", "add", "3" * 62 + "F3", "-C", here)
+    assert ran.code == 2 and "is no public key" in ran.err
+    assert not (here / "peers.json").exists()
 
 
 def test_many_at_once_lose_nothing(here: Path) -> None:

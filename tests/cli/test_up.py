@@ -13,15 +13,15 @@ from toxvpn.tox.peers import ConfiguredPeer
 from toxvpn.wire.invite import Invite, encode
 from toxvpn.wire.toxid import ToxId
 
-ALICE = ToxId(bytes([0xA1]) * 32, b"spam")
+ALICE = ToxId(bytes([0xA1]) * 31 + b"\1", b"spam")
 INVITE = Invite(ALICE, b"fifteen secrets", int(time.time()) + 3600)
 
 OPTIONS: list[tuple[list[str], dict[str, Any]]] = [
     ([], {}),
     (["--peer", str(ALICE)], {"peers": (ConfiguredPeer(ALICE.public_key, b"spam"),)}),
     (["--peer", f"tox:{ALICE}"], {"peers": (ConfiguredPeer(ALICE.public_key, b"spam"),)}),
-    (["--peer", "B0" * 32, "--peer", str(ALICE)],
-     {"peers": (ConfiguredPeer(b"\xb0" * 32), ConfiguredPeer(ALICE.public_key, b"spam"))}),
+    (["--peer", "B0" * 31 + "01", "--peer", str(ALICE)],
+     {"peers": (ConfiguredPeer(b"\xb0" * 31 + b"\1"), ConfiguredPeer(ALICE.public_key, b"spam"))}),
     (["--peer", encode(INVITE)], {"peers": (ConfiguredPeer(ALICE.public_key, b"spam", None, INVITE),)}),
     (["--name", "laptop"], {"name": "laptop"}),
     (["--address", "10.9.8.7"], {"address": IPv4Interface("10.9.8.7/32")}),

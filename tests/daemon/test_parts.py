@@ -25,7 +25,7 @@ from toxvpn.tcpforward.stack import Stack, StackUnavailableError
 from toxvpn.testing.fake_nodes import Network, until
 from toxvpn.testing.forward_pair import Program, TargetProgram
 from toxvpn.tox.announcement import Announcement
-from toxvpn.tox.friends import FriendBook
+from toxvpn.tox.friends import FriendBook, Grant
 from toxvpn.tox.keeper import Keeper
 from toxvpn.tox.node import Node
 from toxvpn.tox.places import find_places
@@ -347,6 +347,44 @@ async def test_secrets_are_read_again(machine: Machine, boxes: Callable[[], Box]
     assert machine.parts.roster.peers()[box.key].secret == b"three"
     own.touch(0o600)
     own.write_text("three")
+    assert machine.reload(text) == []
+
+
+STRANGER = bytes([9]) * 32
+"""Whom a person has let in: no reload may lose that."""
+
+
+@pytest.mark.parametrize("place", ["forwards", "vpn", "friends"])
+async def test_a_reload_that_fails_anywhere_changes_nothing(
+    machine: Machine, boxes: Callable[[], Box], monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    one, two, kept, other = boxes(), boxes(), free_port(), free_port()
+    text = "[vpn]\n" + one.section("one", 'allow = ["localhost:22"]') + one.forward(kept, "one")
+    machine.start(text)
+    friend = machine.base.book
+    friend.authorise(STRANGER, Grant.INVITE, 0)
+    machine.node.accept(STRANGER)
+    ends = await one.reached(kept)
+    before = machine.parts.now
+
+    def fail(*_: object) -> None:
+        monkeypatch.undo()  # what is undone must not fail of it
+        raise RuntimeError("what nobody thought of")
+
+    broken = {
+        "forwards": (machine.parts.forwards, "_client"),
+        "vpn": (machine.vpn, "review"),
+        "friends": (machine.node, "accept"),
+    }[place]
+    monkeypatch.setattr(*broken, fail)
+    with pytest.raises(RuntimeError):
+        machine.reload("[vpn]\n" + two.section("two", "allow = []") + two.forward(other, "two"))
+    assert machine.parts.now is before
+    assert machine.friends == {one.key, STRANGER}
+    assert machine.parts._server.grants[one.key].allows("localhost", 22)
+    assert machine.listens == [f"127.0.0.1:{kept}"]
+    await talk(ends)
+    await talk(await one.reached(kept))
     assert machine.reload(text) == []
 
 

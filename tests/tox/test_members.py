@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from toxvpn.errors import ConfigError, PeerRefusedError, ToxvpnError, UsageError
+from toxvpn.errors import PeerRefusedError, ToxvpnError, UsageError
 from toxvpn.tox import friends, peers
 from toxvpn.tox.friends import FriendBook, Grant
 from toxvpn.tox.invites import InviteVerdict
@@ -16,7 +16,7 @@ from toxvpn.wire.toxid import ToxId
 
 NOW = 1_800_000_000.0
 US = ToxId(bytes(32), b"ours")
-ALICE, BOB, CAROL = (bytes([number]) * 32 for number in (0xA1, 0xB0, 0xCA))
+ALICE, BOB, CAROL = (bytes([number]) * 31 + b"\1" for number in (0xA1, 0xB0, 0xCA))
 
 
 class Clock:
@@ -187,7 +187,7 @@ def test_what_cannot_be_kept_has_no_effect(tmp_path: Path, monkeypatch: pytest.M
     assert found.peers == {}
 
 
-def test_damaged_peers_are_not_ignored(tmp_path: Path) -> None:
+def test_damaged_peers_do_not_keep_it_from_starting(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "peers.json").write_text("{")
-    with pytest.raises(ConfigError):
-        opened(tmp_path)
+    assert opened(tmp_path).peers == {}
+    assert "peers.json is damaged" in caplog.text

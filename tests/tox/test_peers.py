@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toxvpn.errors import ConfigError, UsageError
+from toxvpn.errors import UsageError
 from toxvpn.tox.peers import ConfiguredPeer, check_name, decode, encode, load, merged, parse_peer, save
 from toxvpn.wire import invite as wire
 from toxvpn.wire.invite import Invite
@@ -15,7 +15,7 @@ from toxvpn.wire.secret import friend_request_message
 from toxvpn.wire.toxid import ToxId
 
 NOW = 1_800_000_000.0
-ALICE, BOB = (ToxId(bytes([number]) * 32, b"spam") for number in (0xA1, 0xB0))
+ALICE, BOB = (ToxId(bytes([number]) * 31 + b"\1", b"spam") for number in (0xA1, 0xB0))
 INVITE = Invite(ALICE, b"fifteen secrets", int(NOW) + 60)
 TOKEN = wire.encode(INVITE)
 
@@ -154,39 +154,61 @@ GOOD = json.loads(encode(PEERS))
 KEY = GOOD["peers"][1]["public_key"]
 
 
+def write(directory: Path, content: bytes) -> Path:
+    path = directory / "peers.json"
+    path.write_bytes(content)
+    path.chmod(0o600)
+    return path
+
+
 @pytest.mark.parametrize(
-    "document",
+    "entry",
     [
         5,
-        [],
-        GOOD | {"schema": 2},
-        {"schema": 1},
-        GOOD | {"peers": {}, "schema": "1"},
-        GOOD | {"peers": [5]},
-        GOOD | {"peers": [{}]},
-        GOOD | {"peers": [{"public_key": "AB"}]},
-        GOOD | {"peers": [{"public_key": KEY, "tox_id": str(ALICE)}]},
-        GOOD | {"peers": [{"public_key": KEY, "invite": TOKEN}]},
-        GOOD | {"peers": [{"public_key": KEY, "name": "two words"}]},
-        GOOD | {"peers": [{"public_key": KEY, "name": 5}]},
-        GOOD | {"peers": [*GOOD["peers"], {"public_key": "0" * 64, "name": "ALICE"}]},
+        {},
+        {"public_key": "AB"},
+        {"public_key": "3" * 62 + "F3"},  # a typo: libtoxcore has no such friend
+        {"public_key": KEY, "tox_id": str(ALICE)},
+        {"public_key": KEY, "invite": TOKEN},
+        {"public_key": KEY, "name": "two words"},
+        {"public_key": KEY, "name": 5},
+        {"public_key": "0" * 64, "name": "ALICE"},
     ],
 )
-def test_a_damaged_file_is_an_error_and_kept(tmp_path: Path, document: object) -> None:
-    path = tmp_path / "peers.json"
-    path.write_text(json.dumps(document))
-    path.chmod(0o600)
-    with pytest.raises(ConfigError, match=r"peers.json is not usable .*mend it, or move it away") as caught:
-        load(tmp_path)
-    assert "\n" not in str(caught.value) and TOKEN not in str(caught.value)
+def test_a_damaged_entry_is_left_out_told_of_and_kept(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, entry: object
+) -> None:
+    document = GOOD | {"peers": [GOOD["peers"][0], entry, *GOOD["peers"][1:]]}
+    path = write(tmp_path, json.dumps(document).encode())
+    assert load(tmp_path) == PEERS
+    assert "it is left out, and kept in" in caplog.text and TOKEN not in caplog.text
+    assert caplog.text.count("\n") == 1
     assert json.loads(path.read_text()) == document
+    save(tmp_path, PEERS)
+    assert json.loads((tmp_path / "peers.json.bad").read_text()) == document
+
+
+def test_the_damaged_entry_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write(tmp_path, json.dumps(GOOD | {"peers": [{"public_key": "3" * 62 + "F3", "name": "nas"}]}).encode())
+    assert load(tmp_path) == {}
+    assert "the entry of 'nas' is damaged ('3333333333333333...' is no public key" in caplog.text
+
+
+@pytest.mark.parametrize("document", [5, [], GOOD | {"schema": 2}, {"schema": 1}, GOOD | {"schema": "1"}])
+def test_what_is_no_such_file_is_set_aside(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, document: object
+) -> None:
+    write(tmp_path, json.dumps(document).encode())
+    assert load(tmp_path) == {}
+    assert "there are no kept peers now" in caplog.text
+    assert json.loads((tmp_path / "peers.json.bad").read_text()) == document
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000])
 def test_no_json(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "peers.json").write_bytes(content)
-    with pytest.raises(ConfigError, match="not usable"):
-        load(tmp_path)
+    write(tmp_path, content)
+    assert load(tmp_path) == {}
+    assert (tmp_path / "peers.json.bad").read_bytes() == content
 
 
 values = st.recursive(
@@ -200,9 +222,9 @@ entries: st.SearchStrategy[dict[str, Any]] = st.dictionaries(
 
 @given(st.lists(values | entries, max_size=3))
 def test_no_file_is_read_wrong(raw: list[Any]) -> None:
-    try:
-        peers = decode(json.dumps(GOOD | {"peers": raw}).encode())
-    except (ValueError, KeyError, TypeError, AttributeError, UsageError):
-        return
+    left_out: list[str] = []
+    peers = decode(json.dumps(GOOD | {"peers": raw}).encode(), left_out)
+    assert len(peers) + len(left_out) <= len(raw)
     assert all(len(key) == 32 and peer.public_key == key for key, peer in peers.items())
-    assert decode(encode(peers)) == peers
+    again: list[str] = []
+    assert decode(encode(peers), again) == peers and again == []

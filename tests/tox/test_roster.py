@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from toxvpn.errors import PeerRefusedError, UsageError
+from toxvpn.errors import PeerRefusedError, ToxvpnError, UsageError
 from toxvpn.testing.fake_nodes import Network, until
-from toxvpn.tox import friends
+from toxvpn.tox import friends, peers
 from toxvpn.tox.friends import Authority, FriendBook, Grant
 from toxvpn.tox.node import Node
 from toxvpn.tox.peers import ConfiguredPeer, parse_peer
@@ -77,6 +77,11 @@ class Machine:
         refused, before = other.roster.admission.refused, other.roster.admission.refused.total()
         self.node.reach(other.node.tox.address, message)
         await until(lambda: refused.total() > before or self.sees(other))
+
+
+def reconfigure(machine: Machine, peers: list[ConfiguredPeer]) -> None:
+    with machine.roster.changed(Authority(), peers):
+        pass
 
 
 async def test_two_that_name_each_other_connect(network: Network) -> None:
@@ -306,7 +311,7 @@ async def test_a_name_is_one_peers_whether_kept_or_of_this_run(network: Network,
         ours.roster.add(ConfiguredPeer(second, name="Box"))
     ours.roster.add(ConfiguredPeer(second, name="other"))
     with pytest.raises(UsageError, match="'other' is the name of"):
-        ours.roster.reconfigure(Authority(), [ConfiguredPeer(third, name="other")])
+        reconfigure(ours, [ConfiguredPeer(third, name="other")])
     assert {key: peer.name for key, peer in ours.roster.peers().items()} == {first: "box", second: "other"}
     assert third not in {peer.public_key for peer in ours.node}
 
@@ -319,7 +324,60 @@ async def test_who_is_named_for_the_run_is_removed_until_it_is_named_again(
     assert ours.roster.remove("box").public_key == box.public_key
     assert ours.roster.peers() == {} and list(ours.node) == []
     assert "box is named in config.toml, or by --peer: it will be back" in caplog.text
-    ours.roster.reconfigure(Authority(), [box])
+    reconfigure(ours, [box])
     assert ours.roster.peers() == {box.public_key: box}
     with pytest.raises(PeerRefusedError, match="no peer 'other'"):
         ours.roster.remove("other")
+
+
+# -- what toxcore will not have -------------------------------------------------------------------
+
+
+def refusing(machine: Machine, monkeypatch: pytest.MonkeyPatch, key: bytes) -> None:
+    """libtoxcore says of that key what it says of one that is none."""
+    fake = machine.network.fake(machine.node)
+    usual = fake.friend_add_norequest
+
+    def add(public_key: bytes) -> int:
+        if public_key == key:
+            raise ToxvpnError("the Tox ID's checksum is wrong")
+        return usual(public_key)
+
+    monkeypatch.setattr(fake, "friend_add_norequest", add)
+
+
+NONE = bytes([3]) * 32
+
+
+async def test_what_toxcore_will_not_have_is_not_kept(
+    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = Machine(network, tmp_path)
+    refusing(host, monkeypatch, NONE)
+    with pytest.raises(ToxvpnError, match="checksum"):
+        host.roster.add(ConfiguredPeer(NONE))
+    assert host.roster.peers() == {} and NONE not in host.roster.members.book
+    assert peers.load(tmp_path) == {}
+
+
+async def test_what_toxcore_will_not_have_keeps_no_one_else_out(
+    network: Network, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    host, box, later = Machine(network), Machine(network), Machine(network)
+    refusing(host, monkeypatch, NONE)
+    bad = ConfiguredPeer(NONE, b"spam", "bad")
+    reconfigure(host, [bad, box.peer])
+    assert host.node.peer(box.key) is not None
+    assert "peer bad cannot be asked" in caplog.text and "cannot be a friend" in caplog.text
+    reconfigure(host, [bad, later.peer])
+    assert {peer.public_key for peer in host.node} == {later.key}
+
+
+async def test_a_kept_peer_goes_without_a_name_that_the_configuration_has(
+    network: Network, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = (bytes([number]) * 32 for number in (1, 2))
+    peers.save(tmp_path, {first: ConfiguredPeer(first, name="Box")})
+    host = Machine(network, tmp_path, ConfiguredPeer(second, name="box"))
+    assert {key: peer.name for key, peer in host.roster.peers().items()} == {first: None, second: "box"}
+    assert "the kept peer 0101010101010101 goes without one" in caplog.text

@@ -47,7 +47,7 @@ def test_what_a_person_types(text: str, meant: Known) -> None:
     assert find(text, ALL, ipv4=ipv4) is meant
 
 
-@pytest.mark.parametrize("text", ["", "dave", "a1", "a1c", "a1b2" * 20, "100.64.0.2", "::1", "ff" * 32, "%"])
+@pytest.mark.parametrize("text", ["", "dave", "a1", "a1c", "a1b2" * 20, "100.64.0.2", "::1", "77" * 32, "%"])
 def test_nobody(text: str) -> None:
     with pytest.raises(PeerRefusedError, match=r"no peer .* is known here: see `toxvpn peer list`"):
         find(text, ALL, ipv4=ipv4)

@@ -22,7 +22,7 @@ TEXT = encode(INVITE)
 
 invites = st.builds(
     Invite,
-    st.builds(ToxId, st.binary(min_size=32, max_size=32), st.binary(min_size=4, max_size=4)),
+    st.builds(ToxId, st.binary(min_size=31, max_size=31).map(lambda key: key + b"\x7f"), st.just(b"spam")),
     st.binary(min_size=15, max_size=15),
     st.integers(0, LATEST_EXPIRY),
 )
@@ -43,6 +43,11 @@ def test_it_survives_the_way_there(invite: Invite) -> None:
     for as_pasted in (text, text.upper(), text.title(), f"  {text[:40]}\n {text[40:]}\r\n"):
         assert is_invite(as_pasted)
         assert decode(as_pasted) == invite
+
+
+def test_it_names_a_key_that_can_be() -> None:
+    with pytest.raises(UsageError, match="no Tox ID that can be"):
+        decode(encode(Invite(ToxId(b"\xff" * 32, b"spam"), bytes(15), 1_800_000_000)))
 
 
 def test_digits_that_look_like_letters_are_read_as_these() -> None:

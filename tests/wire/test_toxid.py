@@ -12,7 +12,8 @@ GOLDEN = [
     "F6A634897E7FF92F5B55BACAE44E748383A28A082780ED43D5D6A8A218663E425A774408B26B",
     "5F2B9D748A59C3BBEDFB26643EEBBCD55C779A4DBE92F4F2AD21B515CF04981F9CAD6377FEB3",
 ]
-tox_ids = st.builds(ToxId, st.binary(min_size=32, max_size=32), st.binary(min_size=4, max_size=4))
+keys = st.binary(min_size=32, max_size=32).map(lambda key: key[:31] + bytes([key[31] & 0x7F]))
+tox_ids = st.builds(ToxId, keys, st.binary(min_size=4, max_size=4))
 
 
 @pytest.mark.parametrize("text", GOLDEN)
@@ -61,6 +62,18 @@ def test_either_form_gives_the_key() -> None:
         parse_public_key_or_id(GOLDEN[0][:63])
     with pytest.raises(UsageError, match="checksum"):
         parse_public_key_or_id(GOLDEN[0][:-1] + "0")
+
+
+@pytest.mark.parametrize("digit", "89ABCDEF")
+def test_a_key_that_toxcore_takes_for_none_is_refused(digit: str) -> None:
+    """Its last byte's top bit is set: what a typo in the last digit but one makes of it."""
+    text = "3" * 62 + digit + "3"
+    told = f"is no public key: digit 63 of one is 0 to 7, here it is {digit}"
+    for wrong in (text, str(ToxId(bytes.fromhex(text), b"spam"))):
+        with pytest.raises(UsageError, match=told):
+            parse_public_key_or_id(wrong)
+    with pytest.raises(UsageError, match=told):
+        parse_tox_id(str(ToxId(bytes.fromhex(text), b"spam")))
 
 
 @given(tox_ids)

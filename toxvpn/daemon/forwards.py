@@ -66,8 +66,12 @@ class Forwards:
             undo.pop_all()
 
     def set(self, sections: Iterable[ForwardSection], peers: Mapping[str, PeerSection], fresh: Fresh) -> None:
-        """Once the peers are friends. `fresh` is what `bound` gave for these sections."""
+        """Once the peers are friends. `fresh` is what `bound` gave for these sections.
+
+        When it raises, no listener has changed.
+        """
         wanted = {section.listen: section for section in sections}
+        clients = {listen: self._client(peers[each.peer].public_key) for listen, each in wanted.items()}
         for listen in self._forwards.keys() - wanted.keys():
             listener = self._forwards.pop(listen).listener
             listener.stop_listening()
@@ -76,7 +80,7 @@ class Forwards:
         self._forwards |= fresh
         for listen, section in wanted.items():
             self._forwards[listen].section = section
-            self._forwards[listen].client = self._client(peers[section.peer].public_key)
+            self._forwards[listen].client = clients[listen]
         for listen, forward in fresh.items():
             forward.listener.start()
             log.info("listening: %s -> %s of %s", listen, _target(forward.section), forward.section.peer)

@@ -77,6 +77,8 @@ class Life:
                 log.info("reload: %s", line)
         except ToxvpnError as failure:
             log.error("nothing is reloaded: %s", failure)
+        except Exception:
+            log.exception("nothing is reloaded")
         finally:
             self._notifier.ready()
 

@@ -5,6 +5,7 @@ what differs; what is about the node or the device itself is told to need a rest
 """
 
 import contextlib
+from collections.abc import Iterator
 
 from ..config import INTERFACE
 from ..configfile import Config
@@ -60,18 +61,34 @@ class Parts:
         self._run.node.start()
 
     def apply(self, config: Config) -> list[str]:
-        """What it changed, a line each. Raises ToxvpnError; then everything is as it was."""
+        """What it changed, a line each. When anything raises, everything is as it was."""
         old, new = self.now, InForce(config, policy(config, self._places.data))
-        with self.forwards.bound(config.forwards) as fresh:
-            self.roster.reconfigure(new.policy.authority, self._peers(new))
-            self.now = new
-            self._server.rules, self._server.grants = new.policy.rules, new.policy.grants
+        with (
+            self.forwards.bound(config.forwards) as fresh,
+            self._all_or_nothing(),
+            self.roster.changed(new.policy.authority, self._peers(new)),
+        ):
+            self._put_in_force(new)
             self.forwards.set(config.forwards, config.peers, fresh)
+        return [*changes(old, new), *needs_restart(self._started, config)]
+
+    @contextlib.contextmanager
+    def _all_or_nothing(self) -> Iterator[None]:
+        """Rules and VPN are as they were when the block fails, and with it the roster."""
+        before = self.now
+        try:
+            yield
+        except BaseException:
+            self._put_in_force(before)
+            raise
+
+    def _put_in_force(self, now: InForce) -> None:
+        self.now = now
+        self._server.rules, self._server.grants = now.policy.rules, now.policy.grants
         if self.vpn is not None:
             self._name_us()
             self.vpn.allow(new.policy.addresses)
             self.vpn.review()
-        return [*changes(old, new), *needs_restart(self._started, config)]
 
     def wanted(self) -> dict[bytes, str]:
         """The peers that are to be there, by what a person calls them."""

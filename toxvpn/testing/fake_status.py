@@ -6,7 +6,7 @@ from ..control.status import ForwardState, PeerState, SelfState
 from ..tox.pending import PendingRequest
 
 NOW = 1_800_000_000.0
-ALICE, BOB, CAROL, DAVE = (bytes([number]) * 32 for number in (0xB0, 0xCA, 0x00, 0xD0))
+ALICE, BOB, CAROL, DAVE = (bytes([number]) * 31 + b"\1" for number in (0xB0, 0xCA, 0x00, 0xD0))
 TOX_ID = "A1" * 32 + "000000010001"
 
 

@@ -11,7 +11,9 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from ..errors import ToxvpnError
 from ..wire.secret import SecretVerdict, judge_friend_request
+from ..wire.toxid import is_public_key
 from .events import Event, FriendRequest, PeerConnection
 from .friends import Authority, FriendBook, Grant
 from .invites import InviteVerdict
@@ -27,8 +29,6 @@ LOGGED_REFUSALS_PER_MINUTE = 10
 JUDGED_PER_S = 10
 JUDGED_AT_ONCE = 100
 """Nobody guesses a secret faster than this; who is refused for it may ask again (heard.py)."""
-UNUSED_BIT = 0x80
-"""Of an X25519 key's last byte (RFC 7748 §5): a request can be decrypted with it set, a friend not added."""
 UNKNOWN_KEY = "unknown key"
 TOO_MANY = "too many requests"
 
@@ -76,35 +76,44 @@ class Admission:
         self.settle()
         self._node.subscribe(self._hear)
 
-    def reconfigure(self, authority: Authority) -> None:
-        """Another configuration is in force: whom it does not cover is removed, at once."""
+    def enter(self, authority: Authority) -> None:
+        """Another configuration is in force: whom it names is let in. Nobody goes before `settle`."""
         self._authority = authority
-        self.settle()
+        self._book.enter(authority, self._wall())
+        for public_key in self._book:
+            self._befriend(public_key)
 
     def settle(self) -> None:
         """Brings toxcore's friend list in line with what is authorised now."""
         gone = self._book.settle(self._authority, self._wall())
+        for public_key in self._book:
+            self._befriend(public_key)
         for peer in self._node:
             if peer.public_key not in self._book:
                 gone.add(peer.public_key)
                 self._node.remove(peer)
-        for public_key in self._book:
-            self._node.accept(public_key)
         if gone:
             log.info("%d friends are not authorised any more: removed", len(gone))
         self._changed()
 
+    def _befriend(self, public_key: bytes) -> None:
+        """One that toxcore will not have is not the others' trouble."""
+        try:
+            self._node.accept(public_key)
+        except ToxvpnError as error:
+            log.warning("peer %s cannot be a friend: %s", public_key.hex()[:8].upper(), error)
+
     def admit(self, key: bytes, grant: Grant) -> Peer:
-        """Lets that key in, on the strength of `grant`."""
+        """Lets that key in, on the strength of `grant`. Raises ToxvpnError: toxcore will not have it."""
+        peer = self._node.accept(key)
         self.pending.forget(key)
         online = [peer.public_key for peer in self._node if peer.online]
         crowded_out = self._book.authorise(
             key, grant, self._wall(), secret=self._authority.secret, online=online
         )
         for other in crowded_out:
-            if (peer := self._node.peer(other)) is not None:
-                self._node.remove(peer)
-        peer = self._node.accept(key)
+            if (gone := self._node.peer(other)) is not None:
+                self._node.remove(gone)
         log.info("peer %s: accepted (%s)", peer.short, grant.value)
         self._changed()
         return peer
@@ -132,7 +141,7 @@ class Admission:
         mine = self._authority
         if key in mine.peers:
             return Grant.PEER
-        if key[-1] & UNUSED_BIT:
+        if not is_public_key(key):
             return Refusal("the key is none")
         if key not in mine.whitelist and not self._limit.take(now):  # a flood does not keep those out
             return Refusal(TOO_MANY)

@@ -16,7 +16,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from .files import read_record, write_atomic
+from ..wire.toxid import parse_public_key_or_id
+from .files import write_atomic
+from .records import LeftOut, put_each, read_entries
 
 FRIENDS_NAME = "friends.json"
 SCHEMA = 1
@@ -100,16 +102,20 @@ class FriendBook:
     def settle(self, authority: Authority, now: float) -> set[bytes]:
         """Drops whom `authority` no longer covers and whom nobody has seen for long; returns them.
 
-        Configured peers, and whitelisted keys that need no secret, are entered if they are new.
+        Whom it names is entered.
         """
-        for public_key in authority.whitelist if authority.secret is None else ():
-            self.authorise(public_key, Grant.WHITELIST, now)
-        for public_key in authority.peers:
-            self.authorise(public_key, Grant.PEER, now)
+        self.enter(authority, now)
         gone = {key for key, friend in self.friends.items() if not self._covered(key, friend, authority, now)}
         for public_key in gone:
             del self.friends[public_key]
         return gone
+
+    def enter(self, authority: Authority, now: float) -> None:
+        """Enters configured peers, and whitelisted keys that need no secret, if they are new."""
+        for public_key in authority.whitelist if authority.secret is None else ():
+            self.authorise(public_key, Grant.WHITELIST, now)
+        for public_key in authority.peers:
+            self.authorise(public_key, Grant.PEER, now)
 
     def _covered(self, public_key: bytes, friend: Friend, authority: Authority, now: float) -> bool:
         if friend.by in PASSING and now - friend.last_online > UNSEEN_S:
@@ -181,7 +187,7 @@ def load(directory: Path) -> FriendBook:
 
     Raises NoPermissionError or ToxvpnError when the file is there and cannot be read.
     """
-    return read_record(directory / FRIENDS_NAME, decode, FriendBook(), "friends must prove themselves again")
+    return read_entries(directory / FRIENDS_NAME, decode, FriendBook(), "friends must prove themselves again")
 
 
 def save(directory: Path, book: FriendBook) -> None:
@@ -200,20 +206,27 @@ def entry(friend: Friend) -> dict[str, Any]:
     return known | ({"secret_digest": friend.secret_digest} if friend.secret_digest else {})
 
 
-def decode(data: bytes) -> FriendBook:
+def decode(data: bytes, left_out: LeftOut) -> FriendBook:
     """Raises ValueError, KeyError, TypeError or AttributeError when it is not such a record."""
     document = json.loads(data)
     if document["schema"] != SCHEMA:
         raise ValueError(f"schema {document['schema']!r} is not {SCHEMA}")
     book = FriendBook(salt=bytes.fromhex(document["salt"]))
-    for key, raw in document["friends"].items():
-        public_key = bytes.fromhex(key)
-        if len(public_key) != 32 or len(book.salt) != SALT_BYTES:
-            raise ValueError("a key or the salt has the wrong length")
-        book.friends[public_key] = Friend(
-            by=Grant(raw["by"]),
-            since=float(raw["since"]),
-            last_online=float(raw["last_online"]),
-            secret_digest=str(raw.get("secret_digest", "")),
-        )
+    if len(book.salt) != SALT_BYTES:
+        raise ValueError("the salt has the wrong length")
+
+    def put(item: tuple[str, dict[str, Any]]) -> None:
+        key, raw = item
+        book.friends[parse_public_key_or_id(key)] = decode_entry(raw)
+
+    put_each(((repr(item[0][:16]), item) for item in document["friends"].items()), put, left_out)
     return book
+
+
+def decode_entry(raw: dict[str, Any]) -> Friend:
+    return Friend(
+        by=Grant(raw["by"]),
+        since=float(raw["since"]),
+        last_online=float(raw["last_online"]),
+        secret_digest=str(raw.get("secret_digest", "")),
+    )

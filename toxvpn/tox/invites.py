@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import PeerRefusedError, UsageError
-from .files import read_record, write_atomic
+from .files import write_atomic
+from .records import LeftOut, named, put_each, read_entries
 
 INVITES_NAME = "invites.json"
 SCHEMA = 1
@@ -140,7 +141,7 @@ def load(directory: Path) -> InviteBook:
 
     Raises NoPermissionError or ToxvpnError when the file is there and cannot be read.
     """
-    return read_record(directory / INVITES_NAME, decode, InviteBook(), "earlier invites are void")
+    return read_entries(directory / INVITES_NAME, decode, InviteBook(), "earlier invites are void")
 
 
 def save(directory: Path, book: InviteBook) -> None:
@@ -162,12 +163,15 @@ def encode(book: InviteBook) -> bytes:
     return json.dumps({"schema": SCHEMA, "invites": entries}, indent=1).encode() + b"\n"
 
 
-def decode(data: bytes) -> InviteBook:
+def decode(data: bytes, left_out: LeftOut) -> InviteBook:
     """Raises ValueError, KeyError, TypeError or AttributeError when it is not such a record."""
     document = json.loads(data)
     if document["schema"] != SCHEMA:
         raise ValueError(f"schema {document['schema']!r} is not {SCHEMA}")
-    return InviteBook(decode_entry(raw) for raw in document["invites"])
+    found: list[Outstanding] = []
+    raws = ((f"invite {named(raw, 'name', 'digest')}", raw) for raw in document["invites"])
+    put_each(raws, lambda raw: found.append(decode_entry(raw)), left_out)
+    return InviteBook(found)
 
 
 def decode_entry(raw: dict[str, Any]) -> Outstanding:

@@ -4,6 +4,7 @@ In: what a person decides (`peer add`, `peer remove`, `invite`) and who redeems 
 written at once. With a daemon, roster.py calls this and acts on it; without one, the command line does.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +17,8 @@ from . import friends, invites, peers
 from .friends import PASSING, FriendBook, Grant, rank
 from .invites import InviteVerdict, Outstanding
 from .peers import ConfiguredPeer, check_name, merged
+
+log = logging.getLogger("toxvpn.tox")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class Member:
 class Members:
     """`directory` None keeps nothing. `wall` is time.time; `random` is os.urandom.
 
-    Raises ConfigError, NoPermissionError or ToxvpnError when the files cannot be read; every change
+    Raises NoPermissionError or ToxvpnError when the files cannot be read; every change
     raises ToxvpnError when they cannot be written, and has no effect then.
     """
 
@@ -70,6 +73,20 @@ class Members:
         changed = merged(self.peers, peer)
         self._keep_peers(changed)
         return changed[peer.public_key]
+
+    def put_back(self, before: dict[bytes, ConfiguredPeer]) -> None:
+        """What `peers` was before an `add` that came to nothing."""
+        self._keep_peers(before)
+
+    def yield_name(self, name: str, public_key: bytes) -> None:
+        """Another peer than that one has no name any more, in this run, if it has this one."""
+        for key, peer in self.peers.items():
+            if key != public_key and peers.same_name(peer.name, name):
+                log.warning(
+                    "%r is the name of a peer of config.toml: the kept peer %s goes without one",
+                    name, key.hex()[:16].upper(),
+                )  # fmt: skip
+                self.peers = {**self.peers, key: replace(peer, name=None)}
 
     def rename(self, member: Member, name: str) -> ConfiguredPeer:
         """Raises UsageError: the name, or a peer that is not kept, which having a name would change."""

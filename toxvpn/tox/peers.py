@@ -11,12 +11,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigError, UsageError
+from ..errors import UsageError
 from ..wire import invite as invites
 from ..wire.invite import Invite
 from ..wire.secret import friend_request_message
 from ..wire.toxid import PUBLIC_KEY_DIGITS, ToxId, parse_public_key_or_id, parse_tox_id
-from .files import DAMAGE, read_private, write_atomic
+from .files import write_atomic
+from .records import LeftOut, named, put_each, read_entries
 from .selector import as_address, is_key
 
 PEERS_NAME = "peers.json"
@@ -142,19 +143,10 @@ def same_name(one: str | None, other: str) -> bool:
 def load(directory: Path) -> dict[bytes, ConfiguredPeer]:
     """What peers.json in the directory says; nobody when there is none.
 
-    Raises ConfigError when it is damaged: people were chosen here, and none may be lost unnoticed.
+    What is damaged of it is left out, told of, and kept as .bad: people were chosen here, and none may be
+    lost unnoticed. Raises NoPermissionError or ToxvpnError when the file is there and cannot be read.
     """
-    path = directory / PEERS_NAME
-    data = read_private(path)
-    if data is None:
-        return {}
-    try:
-        return decode(data)
-    except (*DAMAGE, UsageError) as error:
-        raise ConfigError(
-            f"{path} is not usable ({type(error).__name__}: {error}): mend it, or move it away to start "
-            "without peers"
-        ) from None
+    return read_entries(directory / PEERS_NAME, decode, {}, "there are no kept peers now")
 
 
 def save(directory: Path, peers: Peers) -> None:
@@ -178,14 +170,18 @@ def entry(peer: ConfiguredPeer) -> dict[str, Any]:
     return written
 
 
-def decode(data: bytes) -> dict[bytes, ConfiguredPeer]:
-    """Raises ValueError, KeyError, TypeError, AttributeError or UsageError when it is no such file."""
+def decode(data: bytes, left_out: LeftOut) -> dict[bytes, ConfiguredPeer]:
+    """Raises ValueError, KeyError, TypeError or AttributeError when it is no such file."""
     document = json.loads(data)
     if document["schema"] != SCHEMA:
         raise ValueError(f"schema {document['schema']!r} is not {SCHEMA}")
     peers: dict[bytes, ConfiguredPeer] = {}
-    for raw in document["peers"]:
-        peers = merged(peers, decode_entry(raw))
+
+    def put(raw: dict[str, Any]) -> None:
+        peer = decode_entry(raw)
+        peers.update(merged(peers, peer))
+
+    put_each(((named(raw, "name", "public_key"), raw) for raw in document["peers"]), put, left_out)
     return peers
 
 

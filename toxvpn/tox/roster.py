@@ -5,13 +5,14 @@ admissions and removals, each effective at once and without touching other peers
 files; admission.py guards the door.
 """
 
+import contextlib
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from ..errors import UsageError
+from ..errors import ToxvpnError, UsageError
 from ..wire.invite import Invite
 from ..wire.toxid import PUBLIC_KEY_BYTES, ToxId
 from .admission import Admission
@@ -34,7 +35,7 @@ class Roster:
 
     `authority` is today's configuration without its peers: those in `directory` and `run_peers`, which
     are for this run only, are entered here. `changed` is Keeper.changed, `wall` time.time.
-    Raises UsageError when our own key is among `run_peers`, ConfigError when peers.json is damaged.
+    Raises UsageError when our own key is among `run_peers`, ToxvpnError when peers.json cannot be read.
     """
 
     def __init__(
@@ -50,11 +51,10 @@ class Roster:
     ) -> None:
         self._node = node
         self._wall = wall
-        self._secret = authority.secret
-        self._whitelist = authority.whitelist
+        self._authority = authority
         self._asked: set[bytes] = set()
         self.members = Members(directory, book, wall, random)
-        self._run_peers = self._checked(run_peers)
+        self._run_peers = self._checked(run_peers, yielding=True)
         authority = self._with_peers(authority)
         self.admission = Admission(node, authority, book, changed, wall, self.members.redeem)
 
@@ -62,21 +62,28 @@ class Roster:
         """Removes friends that nothing covers any more, then asks every peer whose Tox ID is known."""
         self.admission.start()
         self._node.subscribe(self._hear)
-        for peer in self.peers().values():
-            self._ask(peer)
+        self._ask_all(self.peers().values())
 
-    def reconfigure(self, authority: Authority, run_peers: Iterable[ConfiguredPeer]) -> None:
+    @contextlib.contextmanager
+    def changed(self, authority: Authority, run_peers: Iterable[ConfiguredPeer]) -> Iterator[None]:
         """Another configuration is in force. Peers that it does not change are not disturbed.
 
-        Raises UsageError when our own key or a taken name is among `run_peers`; then nothing has changed.
+        Whom it does not cover goes after the block; when that fails, everything is as it was.
+        Raises UsageError when our own key or a taken name is among `run_peers`.
         """
-        before = self.peers()
-        self._run_peers = self._checked(run_peers)
-        self._secret, self._whitelist = authority.secret, authority.whitelist
-        self.admission.reconfigure(self._with_peers(authority))
-        for public_key, peer in self.peers().items():
-            if before.get(public_key) != peer:
-                self._ask(peer)
+        checked, peers, book = self._checked(run_peers), self.peers(), self.members.book
+        before = self._authority, self._run_peers, dict(book.friends)
+        self._authority, self._run_peers = authority, checked
+        try:
+            self.admission.enter(self._with_peers(authority))
+            yield
+        except BaseException:
+            self._authority, self._run_peers, book.friends = before
+            self.admission.enter(self._with_peers(self._authority))
+            self.admission.settle()
+            raise
+        self.admission.settle()
+        self._ask_all(peer for key, peer in self.peers().items() if peers.get(key) != peer)
 
     def _with_peers(self, authority: Authority) -> Authority:
         return replace(authority, peers=frozenset(self.peers()))
@@ -115,9 +122,9 @@ class Roster:
         """Keeps it, lets it in, and asks it. Raises UsageError (our own ID, its name), ToxvpnError."""
         self._check_not_us(peer)
         merged(self.peers(), peer)  # the names of this run's peers are taken too
-        kept = self.members.add(peer)
-        self.admission.admit(kept.public_key, Grant.PEER)
-        self._ask(kept)
+        with self._kept(peer) as kept:
+            self.admission.admit(kept.public_key, Grant.PEER)
+            self._ask(kept)
         return kept
 
     def accept(self, selector: str, name: str | None = None) -> ConfiguredPeer:
@@ -125,8 +132,8 @@ class Roster:
         stranger = find(selector, self.pending, fewest_digits=FEWEST_DIGITS_TO_ACCEPT)
         peer = ConfiguredPeer(stranger.public_key, name=name)
         merged(self.peers(), peer)
-        kept = self.members.add(peer)
-        self.admission.admit(kept.public_key, Grant.ACCEPT)
+        with self._kept(peer) as kept:
+            self.admission.admit(kept.public_key, Grant.ACCEPT)
         return kept
 
     def rename(self, selector: str, name: str) -> ConfiguredPeer:
@@ -138,7 +145,7 @@ class Roster:
     def remove(self, selector: str) -> Member:
         """Shuts a peer out, now and at the next start. Raises PeerRefusedError, UsageError."""
         member = find(selector, self._named())
-        if member.public_key in self._whitelist:
+        if member.public_key in self._authority.whitelist:
             raise UsageError(f"{member.short} is let in by -i: start toxvpn without that")
         self.members.remove(member)
         if self._run_peers.pop(member.public_key, None) is not None:
@@ -154,12 +161,30 @@ class Roster:
 
     # -- the node ------------------------------------------------------------------------------
 
-    def _checked(self, run_peers: Iterable[ConfiguredPeer]) -> dict[bytes, ConfiguredPeer]:
-        """Raises UsageError: our own key, or a name that is taken."""
+    @contextlib.contextmanager
+    def _kept(self, peer: ConfiguredPeer) -> Iterator[ConfiguredPeer]:
+        """Keeps it, on disk first; takes that back when the block fails. Raises UsageError, ToxvpnError."""
+        before = self.members.peers
+        kept = self.members.add(peer)
+        try:
+            yield kept
+        except ToxvpnError:
+            self.members.put_back(before)
+            raise
+
+    def _checked(
+        self, run_peers: Iterable[ConfiguredPeer], *, yielding: bool = False
+    ) -> dict[bytes, ConfiguredPeer]:
+        """Raises UsageError: our own key, or a name that is taken.
+
+        `yielding`: a kept peer of that name goes without one. A start does not fail for a file of ours.
+        """
         checked: dict[bytes, ConfiguredPeer] = {}
         for peer in run_peers:
             self._check_not_us(peer)
             checked = merged(checked, peer)
+            if yielding and peer.name is not None:
+                self.members.yield_name(peer.name, peer.public_key)
             merged(self.members.peers, peer)
         if self.own_key in self.members.peers:
             log.warning("this machine's own Tox ID is among its peers: left out")
@@ -174,12 +199,20 @@ class Roster:
         peers = self.peers()
         return [replace(member, peer=peers.get(member.public_key)) for member in self.members]
 
+    def _ask_all(self, peers: Iterable[ConfiguredPeer]) -> None:
+        """One that cannot be asked is not the others' trouble."""
+        for peer in list(peers):
+            try:
+                self._ask(peer)
+            except ToxvpnError as error:
+                log.warning("peer %s cannot be asked: %s", peer.short, error)
+
     def _ask(self, peer: ConfiguredPeer) -> None:
         known = self._node.peer(peer.public_key)
         if peer.tox_id is None or (known is not None and known.online):
             return
         self._asked.add(peer.public_key)
-        self._node.reach(bytes(peer.tox_id), peer.request_message(self._secret, self._wall()))
+        self._node.reach(bytes(peer.tox_id), peer.request_message(self._authority.secret, self._wall()))
 
     def _hear(self, event: Event) -> None:
         if isinstance(event, PeerConnection) and event.peer.online:

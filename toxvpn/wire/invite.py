@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 
 from toxvpn.errors import UsageError
 
-from .toxid import NOSPAM_BYTES, PUBLIC_KEY_BYTES, ToxId, parse_tox_id
+from .toxid import NOSPAM_BYTES, PUBLIC_KEY_BYTES, ToxId, is_public_key, parse_tox_id
 
 PREFIX = "toxvpn-"
 VERSION = 1
@@ -92,6 +92,8 @@ def decode(text: str) -> Invite:
     version, public_key, nospam, secret, expires = _LAYOUT.unpack(body)
     if version != VERSION:
         raise UsageError(f"this invite has version {version}, we know {VERSION}: update toxvpn here")
+    if not is_public_key(public_key):
+        raise UsageError("this invite names no Tox ID that can be: ask for a new one")
     return Invite(ToxId(public_key, nospam), secret, expires)
 
 

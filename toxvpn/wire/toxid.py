@@ -18,6 +18,7 @@ PUBLIC_KEY_DIGITS = 2 * PUBLIC_KEY_BYTES
 ADDRESS_DIGITS = 2 * ADDRESS_BYTES
 _HEX_DIGITS = frozenset("0123456789abcdefABCDEF")
 _URI_PREFIX = "tox:"
+_UNUSED_BIT = 0x80
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,13 @@ class ToxId:
 
     def __str__(self) -> str:
         return bytes(self).hex().upper()
+
+
+def is_public_key(public_key: bytes) -> bool:
+    """Whether 32 bytes can be an X25519 key as toxcore takes it: the last byte's top bit is unused
+    (RFC 7748 §5). A request can be decrypted with it set, a friend not added.
+    """
+    return not public_key[-1] & _UNUSED_BIT
 
 
 def checksum(preceding: bytes) -> bytes:
@@ -72,6 +80,7 @@ def parse_tox_id(text: str) -> ToxId:
             f"the checksum of Tox ID {_shortened(digits)} does not match: one digit is wrong or missing; "
             "copy it again"
         )
+    _checked(tox_id.public_key)
     return tox_id
 
 
@@ -83,13 +92,23 @@ def parse_public_key_or_id(text: str) -> bytes:
     """
     digits = _digits(text)
     if len(digits) == PUBLIC_KEY_DIGITS:
-        return bytes.fromhex(digits)
+        return _checked(bytes.fromhex(digits))
     if len(digits) != ADDRESS_DIGITS:
         raise UsageError(
             f"{_shortened(digits)} is neither a Tox ID ({ADDRESS_DIGITS} digits) nor a public key "
             f"({PUBLIC_KEY_DIGITS} digits): it has {len(digits)} digits"
         )
     return parse_tox_id(digits).public_key
+
+
+def _checked(public_key: bytes) -> bytes:
+    if not is_public_key(public_key):
+        digits = public_key.hex().upper()
+        raise UsageError(
+            f"{_shortened(digits)} is no public key: digit {PUBLIC_KEY_DIGITS - 1} of one is 0 to 7, "
+            f"here it is {digits[-2]}; copy it again"
+        )
+    return public_key
 
 
 def _digits(text: str) -> str:
