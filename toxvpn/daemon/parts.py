@@ -87,7 +87,7 @@ class Parts:
         self._server.rules, self._server.grants = now.policy.rules, now.policy.grants
         if self.vpn is not None:
             self._name_us()
-            self.vpn.allow(new.policy.addresses)
+            self.vpn.allow(now.policy.addresses)
             self.vpn.review()
 
     def wanted(self) -> dict[bytes, str]:
