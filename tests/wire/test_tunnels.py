@@ -433,8 +433,8 @@ class TestBreachesOfTheProtocol:
         assert events(tunnels) == []
         assert not tunnels.drops
 
-    def test_a_half_close_from_a_friend_taken_for_tuntox_is_understood(self) -> None:
-        tunnels = new(toxvpn=False)
+    def test_a_half_close_from_a_friend_that_has_not_said_what_it_is_is_understood(self) -> None:
+        tunnels = new(toxvpn=None)
         handle = serve(tunnels)
         tunnels.send_eof(handle, 0.0)
         assert tunnels.next_timer() == EOF_IDLE_S

@@ -114,6 +114,11 @@ class Tunnel:
             return not self.extended or self._sent < self._credit
         return self.extended and self.local_eof and not self.local_eof_sent
 
+    @property
+    def all_said(self) -> bool:
+        """Whether the local side has ended and all of it is sent, to a peer that knows no half-close."""
+        return self.local_eof and not self.extended and not self._queue
+
     def next_frame(self) -> bytes:
         """The next packet: up to 1365 stream bytes, or the half-close after the last of them."""
         if not self._queue:

@@ -65,9 +65,10 @@ MAX_INBOUND_TUNNELS = 256
 # tunnels together: several seconds at the road's speed. Then the (fullest) tunnel is reset.
 MAX_BUFFERED_BYTES = 4 * 1024 * 1024
 MAX_FRIEND_BUFFERED_BYTES = 64 * 1024 * 1024
-# A tuntox peer knows no half-close: TCP_FIN ends both directions. So when the local side has ended its
-# direction, the tunnel stays open for an answer until nothing has moved for this long. An answer that
-# begins later is lost; a local side that is gone altogether holds its slot this long.
+# A tuntox peer knows no half-close: TCP_FIN ends both directions. So when a local side that called has
+# ended its direction, the tunnel stays open for an answer until nothing has moved for this long. An answer
+# that begins later is lost; a local side that is gone altogether holds its slot this long. A target that
+# ends its stream has given its answer: what it says is the end of the tunnel, as with a tuntox server.
 EOF_IDLE_S = 10.0
 
 
@@ -116,9 +117,11 @@ class FriendTunnels:
     def peer_status(self, speaks_toxvpn: bool, now: float) -> None:
         """The friend's status message of this connection says whether it is a toxvpn."""
         self._speaks_toxvpn = speaks_toxvpn
-        if speaks_toxvpn:
-            for tunnel in self._tunnels:
+        for tunnel in self._tunnels:
+            if speaks_toxvpn:
                 self._extend(tunnel)
+            else:
+                self._end_if_complete(tunnel)
         self._send_requests(now)
 
     def connection_lost(self) -> None:
@@ -210,6 +213,7 @@ class FriendTunnels:
         if not tunnel.extended:
             self._tunnels.linger(tunnel, now + EOF_IDLE_S)
         self._outbox.schedule(tunnel)
+        self._end_if_complete(tunnel)
 
     def consumed(self, handle: int, size_bytes: int) -> None:
         """So many received bytes have been passed on to the local side; too late is harmless.
@@ -502,15 +506,20 @@ class FriendTunnels:
     def _end_lingering(self, tunnel: Tunnel, now: float) -> None:
         if tunnel.queued_bytes:  # the road is slow, not idle
             self._tunnels.linger(tunnel, now + EOF_IDLE_S)
-            return
-        self._tunnels.remove(tunnel)
-        self._outbox.put_fin(tunnel.version, tunnel.tunnel_id)
-        self._events.append(Closed(tunnel.handle, 0))
+        else:
+            self._end_for_tuntox(tunnel)
 
     def _end_if_complete(self, tunnel: Tunnel) -> None:
         if tunnel.remote_eof and tunnel.local_eof_sent:
             self._tunnels.remove(tunnel)
             self._events.append(Closed(tunnel.handle, 0))
+        elif self._speaks_toxvpn is False and tunnel.inbound and tunnel.all_said:
+            self._end_for_tuntox(tunnel)
+
+    def _end_for_tuntox(self, tunnel: Tunnel) -> None:
+        self._tunnels.remove(tunnel)
+        self._outbox.put_fin(tunnel.version, tunnel.tunnel_id)
+        self._events.append(Closed(tunnel.handle, 0))
 
     def _sendable(self, handle: int) -> Tunnel:
         tunnel = self._tunnels.by_handle(handle)
