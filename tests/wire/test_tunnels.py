@@ -290,6 +290,17 @@ class TestBounds:
             tunnels.receive_packet(packet(V2, TCP, 2, bytes(500)), 0.0)
         assert events(tunnels)[-1] == Reset(handle, ResetReason.BUFFER_FULL)
 
+    def test_what_was_sent_before_credit_counts_after_it_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("toxvpn.wire.tunnels.MAX_FRIEND_BUFFERED_BYTES", 1000)
+        tunnels = new(toxvpn=False)
+        overdrawn, other = serve(tunnels), serve(tunnels)
+        tunnels.receive_packet(packet(V2, TCP, 2, bytes(900)), 0.0)
+        for tunnel_id in (2, 4):
+            tunnels.receive_packet(packet(V2, CREDIT, tunnel_id, bytes(4)), 0.0)
+        tunnels.receive_packet(packet(V2, TCP, 4, bytes(101)), 0.0)
+        assert events(tunnels)[-1] == Reset(overdrawn, ResetReason.BUFFER_FULL)
+        assert tunnels.writable(other)
+
     def test_ids_are_given_in_turn_and_skip_those_in_use(self) -> None:
         tunnels = new()
         kept = serve(tunnels)

@@ -1,7 +1,7 @@
 """Two toxvpn on the tuntox road: flow control, half-close, refusals, loss of the connection."""
 
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 import pytest
 from hypothesis import given, settings
@@ -25,7 +25,7 @@ from toxvpn.wire.tunnel_events import (
     ResetReason,
     Writable,
 )
-from toxvpn.wire.tunnels import EOF_IDLE_S
+from toxvpn.wire.tunnels import EOF_IDLE_S, MAX_FRIEND_BUFFERED_BYTES, MAX_INBOUND_TUNNELS
 from toxvpn.wire.tuntox import DropReason, Version
 
 NOISE = random.Random(1).randbytes(1 << 20)
@@ -37,6 +37,17 @@ def received(side: Side, handle: int) -> bytes:
     mine = [event for event in side.events if isinstance(event, Data) and event.handle == handle]
     side.events = [event for event in side.events if event not in mine]
     return b"".join(event.data for event in mine)
+
+
+def arrived(side: Side) -> dict[int, int]:
+    """How many bytes came for each tunnel since the last time; other events must not have come."""
+    side.collect()
+    found: Counter[int] = Counter()
+    for event in side.events:
+        assert isinstance(event, Data)
+        found[event.handle] += len(event.data)
+    side.events.clear()
+    return dict(found)
 
 
 def fill(link: TunnelLink, sender: Side, handle: int) -> int:
@@ -262,6 +273,32 @@ class TestFlowControl:
         link.settle()
         assert received(link.a, a) == b"more"
         assert link.a.take(Reset) == []
+
+    def test_many_streams_that_nobody_reads_have_a_bound_and_go_on_when_they_are_read(self) -> None:
+        link = TunnelLink()
+        streams = [link.open(link.a) for _ in range(MAX_INBOUND_TUNNELS)]
+        for a, _ in streams:
+            link.a.tunnels.send(a, bytes(WINDOW_BYTES))
+        link.settle()
+        unread = arrived(link.b)
+        assert sum(unread.values()) == MAX_FRIEND_BUFFERED_BYTES
+        assert max(unread.values()) == WINDOW_BYTES
+        assert min(unread.values()) == INITIAL_WINDOW_BYTES
+        _, quick = streams[-1]
+        link.b.tunnels.consumed(quick, unread.pop(quick))
+        link.settle()
+        assert arrived(link.b) == {quick: INITIAL_WINDOW_BYTES}, "it goes on while the others hold all"
+        unread[quick] = INITIAL_WINDOW_BYTES
+        while unread:
+            for handle, count in unread.items():
+                link.b.tunnels.consumed(handle, count)
+            link.settle()
+            unread = arrived(link.b)
+        for a, _ in streams:
+            link.a.tunnels.send(a, bytes(INITIAL_WINDOW_BYTES // 2))
+        link.settle()
+        assert arrived(link.b) == dict.fromkeys((b for _, b in streams), INITIAL_WINDOW_BYTES // 2)
+        assert not link.b.tunnels.drops
 
     def test_a_peer_that_overdraws_its_credit_is_reset(self) -> None:
         link = TunnelLink()

@@ -189,15 +189,15 @@ class TestAsClient:
 
     def test_all_tunnels_together_have_a_bound_and_the_fullest_goes(self, magic: int) -> None:
         tunnels, server = new(), FakeTuntoxServer(magic, SSH)
-        handles = [opened(tunnels, server) for _ in range(17)]
+        handles = [opened(tunnels, server) for _ in range(25)]
         for tunnel_id in list(server.received)[:-1]:
             for raw in server.send(tunnel_id, bytes(MAX_BUFFERED_BYTES - (tunnel_id != 0x7003))):
                 tunnels.receive_packet(raw, 0.0)
-        for raw in server.send(0x7011, bytes(16)):
+        for raw in server.send(0x7019, bytes(24)):
             tunnels.receive_packet(raw, 0.0)
         resets = [event for event in events(tunnels) if isinstance(event, Reset)]
         assert resets == [Reset(handles[2], ResetReason.BUFFER_FULL)]
-        assert 16 * MAX_BUFFERED_BYTES == MAX_FRIEND_BUFFERED_BYTES
+        assert 24 * MAX_BUFFERED_BYTES == MAX_FRIEND_BUFFERED_BYTES
 
     def test_a_reset_request_that_is_answered_late_is_ended_for_the_server_too(self, magic: int) -> None:
         tunnels, server = new(), FakeTuntoxServer(magic, SSH)

@@ -17,7 +17,8 @@ learns of it in band, so that a status message that comes late cannot make the t
 5. An end that is not extended knows no credit, and its TCP_FIN closes both directions: tuntox.
 
 No deadlock: whoever waits for credit has extended its end, so it has sent a TCP_CREDIT, which makes the
-other end extend and grant.
+other end extend and grant. The window that the other end grants may vary, but it is never smaller than the
+initial one: then half of it at least is owed as soon as everything has been passed on.
 """
 
 from toxvpn.errors import LocalProtocolError
@@ -48,6 +49,7 @@ class Tunnel:
         "_received",
         "_sent",
         "closed",
+        "counted_extra_bytes",
         "extended",
         "handle",
         "idle_deadline_s",
@@ -74,6 +76,7 @@ class Tunnel:
         self.local_eof_sent = False
         self.remote_eof = False
         self.idle_deadline_s: float | None = None
+        self.counted_extra_bytes = 0  # in the owner's sum
         self._queue = bytearray()
         self._paused = False
         self._sent = 0
@@ -161,17 +164,26 @@ class Tunnel:
             raise LocalProtocolError(f"{size_bytes} bytes consumed of {self.unconsumed_bytes}")
         self._consumed += size_bytes
 
-    def credit_due(self) -> bool:
-        """Whether half the window has been consumed: often enough for the peer, rare on the road."""
-        return self.extended and not self.remote_eof and self._owed() >= WINDOW_BYTES // 2
+    @property
+    def extra_bytes(self) -> int:
+        """What may wait here beyond the initial window: granted, and not passed on yet."""
+        return max(0, self._granted - self._consumed - INITIAL_WINDOW_BYTES)
 
-    def grant(self) -> list[bytes]:
-        """The TCP_CREDIT packets that open the window fully again (several only after many gigabytes)."""
-        packets = []
-        while owed := min(self._owed(), _MAX_CREDIT):
+    def credit_due(self, window_bytes: int = WINDOW_BYTES) -> bool:
+        """Whether half the window has been consumed: often enough for the peer, rare on the road."""
+        return self.extended and not self.remote_eof and self._owed(window_bytes) >= window_bytes // 2
+
+    def grant(self, window_bytes: int = WINDOW_BYTES) -> list[bytes]:
+        """The TCP_CREDIT packets that open the window fully again (several only after many gigabytes).
+
+        One at least, if of 0 bytes: it tells that our end is extended.
+        """
+        packets: list[bytes] = []
+        while self._owed(window_bytes) or not packets:
+            owed = min(self._owed(window_bytes), _MAX_CREDIT)
             self._granted += owed
             packets.append(tuntox.credit(self.version, self.tunnel_id, owed))
         return packets
 
-    def _owed(self) -> int:
-        return self._consumed + WINDOW_BYTES - self._granted
+    def _owed(self, window_bytes: int) -> int:
+        return max(0, self._consumed + window_bytes - self._granted)

@@ -14,6 +14,7 @@ class TunnelTable:
 
     def __init__(self, *, gives_even_ids: bool) -> None:
         self.unconsumed_bytes = 0  # of all tunnels together
+        self.extra_bytes = 0  # the same, as of each one's last `recount`
         self._first_id = self._next_id = 2 if gives_even_ids else 1
         self._by_handle: dict[int, Tunnel] = {}
         self._by_id: dict[int, Tunnel] = {}
@@ -60,6 +61,12 @@ class TunnelTable:
         del self._by_id[tunnel.tunnel_id]
         self._lingering.pop(tunnel.handle, None)
         self.unconsumed_bytes -= tunnel.unconsumed_bytes
+        self.extra_bytes -= tunnel.counted_extra_bytes
+
+    def recount(self, tunnel: Tunnel) -> None:
+        """Its extra bytes may have changed."""
+        self.extra_bytes += tunnel.extra_bytes - tunnel.counted_extra_bytes
+        tunnel.counted_extra_bytes = tunnel.extra_bytes
 
     def linger(self, tunnel: Tunnel, until_s: float) -> None:
         """Gives the tunnel an idle deadline, or another one."""

@@ -40,7 +40,7 @@ from toxvpn.wire.opening import Request, Requests
 from toxvpn.wire.outbox import Outbox
 from toxvpn.wire.pings import Pings
 from toxvpn.wire.socks5 import ReplyCode
-from toxvpn.wire.tunnel import Tunnel
+from toxvpn.wire.tunnel import INITIAL_WINDOW_BYTES, WINDOW_BYTES, Tunnel
 from toxvpn.wire.tunnel_events import (
     Closed,
     Data,
@@ -61,10 +61,14 @@ from toxvpn.wire.tuntox import DropReason, Frame, FrameType, Version
 # Tunnels and unanswered requests together that a friend may have with us as server: a busy browser's
 # worth, and small beside the 1024 descriptors that a process may usually have.
 MAX_INBOUND_TUNNELS = 256
-# What waits for the local side of a tunnel whose peer knows no flow control, and of all of a friend's
-# tunnels together: several seconds at the road's speed. Then the (fullest) tunnel is reset.
+# By how much the windows of a friend's tunnels may be larger than the initial one, all together: forty of
+# them are full. What is granted counts, since it cannot be taken back.
+MAX_EXTRA_BYTES = 32 * 1024 * 1024
+# What waits for the local side of a tunnel whose peer knows no flow control: several seconds at the road's
+# speed. Of all of a friend's tunnels together: what a friend that heeds its credit can come to at the most.
+# Then the (fullest) tunnel is reset.
 MAX_BUFFERED_BYTES = 4 * 1024 * 1024
-MAX_FRIEND_BUFFERED_BYTES = 64 * 1024 * 1024
+MAX_FRIEND_BUFFERED_BYTES = MAX_INBOUND_TUNNELS * INITIAL_WINDOW_BYTES + MAX_EXTRA_BYTES
 # A tuntox peer knows no half-close: TCP_FIN ends both directions. So when a local side that called has
 # ended its direction, the tunnel stays open for an answer until nothing has moved for this long. An answer
 # that begins later is lost; a local side that is gone altogether holds its slot this long. A target that
@@ -225,8 +229,9 @@ class FriendTunnels:
             return
         tunnel.consume(size_bytes)
         self._tunnels.unconsumed_bytes -= size_bytes
-        if tunnel.credit_due():
-            self._outbox.put(*tunnel.grant())
+        self._tunnels.recount(tunnel)
+        if tunnel.credit_due(self._window_bytes(tunnel)):
+            self._grant(tunnel)
 
     def writable(self, handle: int) -> bool:
         """Whether `send` does not ask to pause; False for a tunnel that is not open."""
@@ -320,8 +325,7 @@ class FriendTunnels:
         if tunnel.idle_deadline_s is not None:
             self._tunnels.linger(tunnel, now + EOF_IDLE_S)
         self._events.append(Data(tunnel.handle, frame.payload))
-        if not tunnel.peer_extended:
-            self._bound_buffers(tunnel)
+        self._bound_buffers(tunnel)
 
     def _on_fin(self, tunnel: Tunnel | None) -> None:
         if tunnel is None:  # not answered: two sides that do not know it would never stop
@@ -486,8 +490,17 @@ class FriendTunnels:
             return
         tunnel.extended = True
         self._tunnels.stay(tunnel)
-        self._outbox.put(*tunnel.grant())
+        self._grant(tunnel)
         self._outbox.schedule(tunnel)
+
+    def _grant(self, tunnel: Tunnel) -> None:
+        self._outbox.put(*tunnel.grant(self._window_bytes(tunnel)))
+        self._tunnels.recount(tunnel)
+
+    def _window_bytes(self, tunnel: Tunnel) -> int:
+        """What the tunnel may have: less while the friend's others hold much."""
+        free = MAX_EXTRA_BYTES - self._tunnels.extra_bytes + tunnel.counted_extra_bytes
+        return min(INITIAL_WINDOW_BYTES + max(0, free), WINDOW_BYTES)
 
     def _break(self, tunnel: Tunnel, reason: ResetReason, drop: DropReason) -> None:
         self.drops[drop] += 1
@@ -496,8 +509,8 @@ class FriendTunnels:
         self._events.append(Reset(tunnel.handle, reason))
 
     def _bound_buffers(self, tunnel: Tunnel) -> None:
-        """A peer without flow control has sent data that the local side may not take for long."""
-        if tunnel.unconsumed_bytes > MAX_BUFFERED_BYTES:
+        """The local side may not take for long what the peer has sent."""
+        if not tunnel.peer_extended and tunnel.unconsumed_bytes > MAX_BUFFERED_BYTES:
             self._break(tunnel, ResetReason.BUFFER_FULL, DropReason.BUFFER_FULL)
         elif self._tunnels.unconsumed_bytes > MAX_FRIEND_BUFFERED_BYTES:
             fullest = self._tunnels.fullest()
