@@ -76,6 +76,7 @@ def extensions() -> list[Extension]:
                 "outbound.c",
                 "inbound.c",
                 "coalesce.c",
+                "cut.c",
                 "device.c",
                 "packet.c",
                 "prefixes.c",

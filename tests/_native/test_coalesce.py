@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from toxvpn._native.packets import DropReason
 from toxvpn.testing.craft import TIMESTAMP, dissect, ip_header, tcp_packet, udp_packet
 from toxvpn.testing.memory_path import MemoryPath, address_pair
 from toxvpn.testing.memory_tun import GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, NEEDS_CSUM, VnetHeader
@@ -304,3 +305,44 @@ def test_a_batch_of_datagrams_has_a_bound() -> None:
     written = merge(*packets)
     assert [len(dissect(packet).payload) // 3 for _, packet in written] == [64, 36]
     assert reopened(written) == packets
+
+
+@pytest.mark.parametrize("protocol", [TCP, UDP])
+@versions
+def test_what_the_kernel_refuses_merged_it_gets_one_by_one(version: int, protocol: int) -> None:
+    """And from then on nothing of that protocol is merged."""
+    own, friend = address_pair(version)
+    flow = RawPacket(str(friend), str(own), protocol)
+    packets = [replace(flow, seq=n * 1000, id=n, payload=bytes([n]) * 1000).build() for n in range(30)]
+    told = 0
+    with MemoryPath(largest_write=1500) as path:
+
+        def hear() -> None:
+            nonlocal told
+            told += 1
+
+        path.datapath.on_refusal = hear
+        merged = [path.datapath.merges]
+        for half in (packets[:15], packets[15:]):
+            assert path.inbound(*half) == unmerged(half)
+        merged.append(path.datapath.merges)
+        assert path.drops(3) == {}
+    assert merged == [("tcp", "udp"), ("udp",) if protocol == TCP else ("tcp",)]
+    assert told == 1
+
+
+def test_a_refusal_in_the_middle_of_a_batch_changes_no_order() -> None:
+    """The flow that waits when the first one is refused comes before what follows it."""
+    one, other = run(6, 3, sport=1), run(6, 4, sport=2)
+    one[2] = segment(6, 2000, bytes([2]) * 1000, sport=1, flags="PA")  # ends its run at once
+    with MemoryPath(largest_write=1500) as path:
+        written = path.inbound(*other[:2], *one, *other[2:])
+    assert written == unmerged([*one, *other])
+
+
+def test_a_device_that_is_down_is_no_refusal() -> None:
+    with MemoryPath() as path:
+        path.tun.stop_reading()
+        path.inbound(*run(6, 5))
+        assert path.drops(3) == {DropReason.DEVICE: 5}
+        assert path.datapath.merges == ("tcp", "udp")

@@ -4,8 +4,6 @@ import os
 from ipaddress import ip_network
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scapy.layers.inet import ICMP, IP
 from scapy.layers.inet6 import (
     ICMPv6DestUnreach,
@@ -99,17 +97,6 @@ def test_a_udp_super_packet_is_cut_into_datagrams(version: int) -> None:
     assert [len(part.payload) for part in parts] == [1200] * 4 + [320]
     assert b"".join(part.payload for part in parts) == PAYLOAD
     assert all(part.valid and part.transport.len == 8 + len(part.payload) for part in parts)
-
-
-@given(st.sampled_from([4, 6]), st.binary(min_size=1, max_size=3000), st.integers(1, 1280), st.booleans())
-def test_cutting_loses_no_byte(version: int, payload: bytes, segment: int, tcp: bool) -> None:
-    make = tcp_packet if tcp else udp_packet
-    with MemoryPath() as path:
-        sent = path.outbound(*offloaded(make(header(version), payload), segment))
-        parts = [dissect(packet) for _, packet in sent]
-        assert b"".join(part.payload for part in parts) == payload
-        assert all(part.valid for part in parts)
-        assert path.datapath.counters(3).tx_bytes == sum(len(packet) for _, packet in sent)
 
 
 @versions
@@ -219,7 +206,7 @@ def test_an_offline_friend_is_counted_and_answered(version: int) -> None:
 
 @versions
 def test_too_big_says_how_big_it_may_be(version: int) -> None:
-    packet = udp_packet(header(version), bytes(1290))
+    packet = udp_packet(header(version), bytes(1290))  # with DF
     own, friend = (str(address) for address in address_pair(version))
     with MemoryPath() as path:
         path.datapath.set_mtu(3, 1300)
@@ -232,6 +219,21 @@ def test_too_big_says_how_big_it_may_be(version: int) -> None:
     else:
         assert IPv6(answer)[ICMPv6PacketTooBig].mtu == 1300
     check_error(answer, packet, own, friend)
+
+
+def test_ipv6_is_carried_up_to_1280_bytes_whatever_the_friend_takes() -> None:
+    """RFC 8200 §5; a "too big" that says less is ignored (RFC 8201 §4)."""
+    with MemoryPath() as path:
+        path.datapath.set_mtu(3, 1000)
+        packet = udp_packet(header(6), bytes(1280 - 48))
+        assert path.outbound(packet) == [(3, packet)]
+        assert path.outbound(udp_packet(header(6), bytes(1281 - 48))) == []
+        assert path.drops(3) == {DropReason.TOO_BIG: 1}
+        (answer,) = path.tun.packets()
+        assert IPv6(answer)[ICMPv6PacketTooBig].mtu == 1280
+        assert path.outbound(udp_packet(header(4), bytes(1001 - 28))) == []
+        (answer,) = path.tun.packets()
+        assert IP(answer)[ICMP].nexthopmtu == 1000
 
 
 @versions

@@ -1,10 +1,5 @@
 #include "coalesce.h"
-
-#include <linux/virtio_net.h>
-
-#ifndef VIRTIO_NET_HDR_GSO_UDP_L4
-#define VIRTIO_NET_HDR_GSO_UDP_L4 5 /* Linux 6.2 */
-#endif
+#include "cut.h"
 
 /* What a packet can be to the coalescer. */
 enum fate {

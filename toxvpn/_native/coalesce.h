@@ -39,9 +39,8 @@ struct coalescer {
     void *context;
     /* a packet by itself, unchanged */
     void (*pass)(void *context, uint32_t friend_number, const uint8_t *packet, size_t length);
-    /* a virtio_net_hdr and a super-packet of so many packets */
-    void (*write)(void *context, uint32_t friend_number, const uint8_t *buffer, size_t length,
-                  unsigned packets);
+    /* a virtio_net_hdr and a super-packet of so many packets, which may be changed */
+    void (*write)(void *context, uint32_t friend_number, uint8_t *buffer, size_t length, unsigned packets);
     bool tcp, udp; /* what the kernel can take apart again; may end between two packets */
     uint64_t clock;
     unsigned open;

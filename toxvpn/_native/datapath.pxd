@@ -41,6 +41,11 @@ cdef extern from "path.h" nogil:
         uint16_t mtu
         uint16_t carrier_port
         c_carrier carrier
+        void *owner
+        void (*refused)(void *) noexcept
+    cdef struct c_coalescer "coalescer":
+        bint tcp
+        bint udp
     cdef struct c_path "path":
         prefixes routes
         prefixes sources
@@ -48,6 +53,7 @@ cdef extern from "path.h" nogil:
         friend_path *friends
         uint32_t many_friends
         uint64_t drops[DROP_REASONS]
+        c_coalescer coalescer
     c_path *path_new(const path_settings *)
     void path_free(c_path *)
     friend_path *path_friend(c_path *, uint32_t)

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from .carrier import Carrier
@@ -29,6 +30,8 @@ class Datapath(Early):
     """
 
     packet_format: PacketFormat
+    on_refusal: Callable[[], None] | None
+    """Called, from within any call that brings packets, each time that `merges` has lost one."""
 
     def __init__(
         self,
@@ -81,7 +84,10 @@ class Datapath(Early):
         """Packets to a friend that is offline are dropped, and answered with ICMP."""
 
     def set_mtu(self, friend_number: int, mtu: int) -> None:
-        """Largest IP packet for this friend, brought within what is possible."""
+        """Largest IP packet for this friend, brought within what is possible.
+
+        IPv4 packets above it are fragmented where that is allowed; IPv6 goes up to 1280 bytes at least.
+        """
 
     def remove_friend(self, friend_number: int) -> None:
         """Forgets its routes, sources, destinations and counters."""
@@ -90,3 +96,10 @@ class Datapath(Early):
     @property
     def drops(self) -> dict[DropReason, int]:
         """Packets that belong to no friend."""
+
+    @property
+    def merges(self) -> tuple[str, ...]:
+        """Of what the kernel takes super-packets: `tcp`, `udp`.
+
+        It shrinks when the kernel refuses one: that one's packets are written one by one, and all later ones.
+        """

@@ -87,6 +87,12 @@ cdef bint _congested(void *carrier) noexcept:
     return (<Carrier>carrier).congested()
 
 
+cdef void _refused(void *datapath) noexcept:
+    heard = (<Datapath>datapath).on_refusal
+    if heard is not None:
+        heard()
+
+
 # -- the packet path -------------------------------------------------------------------------------
 
 @cython.no_gc_clear
@@ -94,6 +100,7 @@ cdef class Datapath(Early):
     cdef c_path *_path
     cdef Carrier _carrier
     cdef readonly object packet_format
+    cdef public object on_refusal
 
     def __init__(
         self,
@@ -122,6 +129,8 @@ cdef class Datapath(Early):
         settings.carrier.send = _send
         settings.carrier.flush = _flush
         settings.carrier.congested = _congested
+        settings.owner = <void *>self
+        settings.refused = _refused
         self._path = path_new(&settings)
         if self._path == NULL:
             raise MemoryError
@@ -233,6 +242,12 @@ cdef class Datapath(Early):
     @property
     def drops(self):
         return _drops(self._open().drops)
+
+    @property
+    def merges(self):
+        cdef c_path *path = self._open()
+        kinds = {"tcp": path.coalescer.tcp, "udp": path.coalescer.udp}
+        return tuple(kind for kind, merged in kinds.items() if merged)
 
 
 cdef dict _drops(uint64_t *counts):

@@ -4,6 +4,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cut.h"
 #include "path.h"
 
 enum {
@@ -23,26 +24,58 @@ enum {
 };
 
 /* The TUN takes a packet or refuses it at once; waiting for it would hold up every other friend. */
-static void written(struct path *path, uint32_t friend_number, ssize_t result, unsigned packets) {
-    if (result >= 0) {
-        path->wrote = true;
-        return;
-    }
-    enum drop reason = errno == EAGAIN || errno == ENOBUFS || errno == ENOMEM ? DROP_QUEUE_FULL : DROP_DEVICE;
+static bool is_full(int error) { return error == EAGAIN || error == ENOBUFS || error == ENOMEM; }
+
+static bool written(struct path *path, uint32_t friend_number, ssize_t result, unsigned packets) {
+    if (result >= 0)
+        return path->wrote = true;
+    enum drop reason = is_full(errno) ? DROP_QUEUE_FULL : DROP_DEVICE;
     while (packets--)
         path_drop(path, friend_number, reason);
+    return false;
 }
 
-void device_write(struct path *path, uint32_t friend_number, const uint8_t *packet, size_t length) {
+static bool write_one(struct path *path, uint32_t friend_number, const uint8_t *packet, size_t length) {
     struct virtio_net_hdr vnet = {0};
     struct iovec parts[2] = {{&vnet, sizeof vnet}, {(void *)packet, length}};
     int skip = path->settings.vnet_hdr ? 0 : 1;
-    written(path, friend_number, writev(path->settings.tun, parts + skip, 2 - skip), 1);
+    return written(path, friend_number, writev(path->settings.tun, parts + skip, 2 - skip), 1);
 }
 
-void device_write_super(struct path *path, uint32_t friend_number, const uint8_t *buffer, size_t length,
+void device_write(struct path *path, uint32_t friend_number, const uint8_t *packet, size_t length) {
+    write_one(path, friend_number, packet, length);
+}
+
+struct singles {
+    struct path *path;
+    uint32_t friend_number;
+    unsigned taken;
+};
+
+static void write_single(void *context, const struct packet *packet) {
+    struct singles *singles = context;
+    singles->taken += write_one(singles->path, singles->friend_number, packet->ip, packet->length);
+}
+
+void device_write_super(struct path *path, uint32_t friend_number, uint8_t *buffer, size_t length,
                         unsigned packets) {
-    written(path, friend_number, write(path->settings.tun, buffer, length), packets);
+    struct segmentation plan;
+    struct singles singles = {path, friend_number, 0};
+    struct virtio_net_hdr vnet;
+    ssize_t result = write(path->settings.tun, buffer, length);
+    memcpy(&vnet, buffer, sizeof vnet);
+    if (result >= 0 || is_full(errno) ||
+        !packet_parse(&plan.packet, buffer + VNET_HEADER, length - VNET_HEADER, true) ||
+        !cut_plan(&plan, &vnet)) {
+        written(path, friend_number, result, packets);
+        return;
+    }
+    cut_segments(&plan, write_single, &singles);
+    bool *merges = plan.tcp ? &path->coalescer.tcp : &path->coalescer.udp;
+    if (singles.taken && *merges) { /* else the device is down, or gone */
+        *merges = false;
+        path->settings.refused(path->settings.owner);
+    }
 }
 
 static bool within_budget(struct error_budget *budget) {

@@ -6,7 +6,7 @@ static void pass(void *path, uint32_t friend_number, const uint8_t *packet, size
     device_write(path, friend_number, packet, length);
 }
 
-static void write_super(void *path, uint32_t friend_number, const uint8_t *buffer, size_t length,
+static void write_super(void *path, uint32_t friend_number, uint8_t *buffer, size_t length,
                         unsigned packets) {
     device_write_super(path, friend_number, buffer, length, packets);
 }

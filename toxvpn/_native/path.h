@@ -3,6 +3,7 @@
  * path.c       makes it, and keeps its friends
  * outbound.c   TUN -> Tox    path_read_tun()
  * inbound.c    Tox -> TUN    path_inbound(), path_flush_inbound()
+ * cut.c        a packet that goes in several, either way
  * device.c     writes to the TUN, and the ICMP errors that go back into it
  *
  * Nothing here knows Python or toxcore: `carrier` takes packets, datapath.pyx fills the tables. */
@@ -58,17 +59,17 @@ enum {
 /* beyond every friend number */
 static const uint32_t OURSELVES = UINT32_MAX, EVERYBODY = UINT32_MAX;
 
+/* As many ICMP errors at once, and per second (RFC 4443 §2.4 f, RFC 1812 §4.3.2.8). */
+struct error_budget {
+    double tokens;
+    uint64_t at_ms;
+};
+
 struct friend_path {
     bool online;
     uint16_t mtu;
     uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes;
     uint64_t drops[DROP_REASONS];
-};
-
-/* As many ICMP errors at once, and per second (RFC 4443 §2.4 f, RFC 1812 §4.3.2.8). */
-struct error_budget {
-    double tokens;
-    uint64_t at_ms;
 };
 
 struct path_settings {
@@ -80,6 +81,8 @@ struct path_settings {
     uint16_t mtu;     /* largest packet to a friend that has not said otherwise */
     uint16_t carrier_port; /* UDP port that the carrier itself sends from; 0: none */
     struct carrier carrier;
+    void *owner;
+    void (*refused)(void *owner); /* the kernel turned out not to take super-packets of one kind */
 };
 
 struct path {
@@ -126,9 +129,10 @@ void path_drop(struct path *path, uint32_t friend_number, enum drop reason);
 /* Writes one packet to the TUN as it is. */
 void device_write(struct path *path, uint32_t friend_number, const uint8_t *packet, size_t length);
 
-/* Writes a super-packet of so many packets: `buffer` begins with its virtio_net_hdr. */
-void device_write_super(struct path *path, uint32_t friend_number, const uint8_t *buffer, size_t length,
-                       unsigned packets);
+/* Writes a super-packet of so many packets: `buffer` begins with its virtio_net_hdr. Where the kernel refuses
+ * it, but takes the packets one by one, no more of that kind are made. */
+void device_write_super(struct path *path, uint32_t friend_number, uint8_t *buffer, size_t length,
+                        unsigned packets);
 
 /* Answers an outbound packet into the TUN with ICMP: too big for `mtu`, or with mtu 0: unreachable,
  * because it has no route or its peer is offline. Rate-limited; never for errors and multicast. */

@@ -23,8 +23,9 @@ class MemoryPath:
         udp_offload: bool = True,
         mtu: int = VPN_MTU,
         carrier_port: int = 0,
+        largest_write: int | None = None,
     ) -> None:
-        self.tun = MemoryTun(vnet_hdr=vnet_hdr)
+        self.tun = MemoryTun(vnet_hdr=vnet_hdr, largest=largest_write)
         self.carrier = MemoryCarrier()
         self.datapath = Datapath(
             self.carrier,

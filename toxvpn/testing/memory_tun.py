@@ -42,8 +42,13 @@ class VnetHeader:
 
 
 class MemoryTun:
-    def __init__(self, *, vnet_hdr: bool = True) -> None:
-        self._ours, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    """`largest`: writes of more bytes are refused, as super-packets are by some kernels."""
+
+    def __init__(self, *, vnet_hdr: bool = True, largest: int | None = None) -> None:
+        if largest is None:
+            self._ours, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        else:
+            self._ours, self._theirs = bounded_pair(largest)
         for end in (self._ours, self._theirs):
             end.setblocking(False)
         self.vnet_hdr = vnet_hdr
@@ -74,6 +79,10 @@ class MemoryTun:
         """Reading finds the device gone."""
         self._ours.shutdown(socket.SHUT_WR)
 
+    def stop_reading(self) -> None:
+        """Writing finds the device down."""
+        self._ours.shutdown(socket.SHUT_RD)
+
     def close(self) -> None:
         self._ours.close()
         self._theirs.close()
@@ -83,3 +92,19 @@ class MemoryTun:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DO, IPV6_MTU = 23, 2, 24  # linux/in6.h
+HEADERS = 48  # of UDP over IPv6
+
+
+def bounded_pair(largest: int) -> tuple[socket.socket, socket.socket]:
+    """Two UDP sockets; the second one sends at most `largest` bytes at a time, more is EMSGSIZE."""
+    pair = [socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) for _ in range(2)]
+    for end in pair:
+        end.bind(("::1", 0))
+    for end, other in zip(pair, reversed(pair), strict=True):
+        end.connect(other.getsockname())
+    pair[1].setsockopt(socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_DO)
+    pair[1].setsockopt(socket.IPPROTO_IPV6, IPV6_MTU, largest + HEADERS)
+    return pair[0], pair[1]

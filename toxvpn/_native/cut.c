@@ -1,0 +1,109 @@
+#include "cut.h"
+
+enum {
+    OPTION_END = 0,
+    OPTION_NOTHING = 1,
+    OPTION_IN_EVERY_FRAGMENT = 0x80,
+};
+
+bool cut_plan(struct segmentation *plan, const struct virtio_net_hdr *vnet) {
+    const struct packet *packet = &plan->packet;
+    size_t room = packet->length - packet->transport;
+    uint8_t kind = vnet->gso_type & (uint8_t)~VIRTIO_NET_HDR_GSO_ECN;
+    size_t header;
+    plan->tcp = kind == (packet->version == 4 ? VIRTIO_NET_HDR_GSO_TCPV4 : VIRTIO_NET_HDR_GSO_TCPV6);
+    if (plan->tcp && packet->protocol == PROTOCOL_TCP && room >= TCP_HEADER)
+        header = (size_t)(packet->ip[packet->transport + 12] >> 4) * 4;
+    else if (kind == VIRTIO_NET_HDR_GSO_UDP_L4 && packet->protocol == PROTOCOL_UDP)
+        header = UDP_HEADER;
+    else
+        return false;
+    plan->headers = (uint16_t)(packet->transport + header);
+    plan->segment = vnet->gso_size;
+    return header < room && header >= (plan->tcp ? TCP_HEADER : UDP_HEADER) && plan->segment > 0 &&
+           !packet->fragment && plan->headers <= LARGEST_HEADERS;
+}
+
+/* A view on a piece of the same packet; the addresses are where they were. */
+static struct packet piece_of(const struct packet *whole, uint8_t *ip, size_t length) {
+    struct packet piece = *whole;
+    piece.ip = ip;
+    piece.length = length;
+    piece.source = ip + (whole->source - whole->ip);
+    piece.destination = ip + (whole->destination - whole->ip);
+    return piece;
+}
+
+/* The transport header of a segment that begins `offset` bytes into the payload. */
+static void write_transport_header(const struct packet *segment, bool tcp, size_t offset, bool last) {
+    uint8_t *transport = segment->ip + segment->transport;
+    size_t room = segment->length - segment->transport;
+    uint8_t *checksum = transport + (tcp ? 16 : 6);
+    if (tcp) {
+        store32(transport + 4, load32(transport + 4) + (uint32_t)offset);
+        if (offset)
+            transport[13] &= (uint8_t)~TCP_CWR;
+        if (!last)
+            transport[13] &= (uint8_t)~(TCP_PSH | TCP_FIN);
+    } else {
+        store16(transport + 4, (uint16_t)room);
+    }
+    memset(checksum, 0, 2);
+    uint64_t pseudo = packet_pseudo_sum(segment, (uint32_t)room);
+    uint16_t sum = (uint16_t)~csum_fold(csum_add(pseudo, csum_bytes(transport, room)));
+    if (sum == 0 && !tcp)
+        sum = 0xffff; /* 0 would say that there is none (RFC 768) */
+    memcpy(checksum, &sum, 2);
+}
+
+size_t cut_segments(const struct segmentation *plan, cut_taker *take, void *context) {
+    uint8_t headers[LARGEST_HEADERS];
+    const struct packet *whole = &plan->packet;
+    size_t many = 0, payload = whole->length - plan->headers;
+    memcpy(headers, whole->ip, plan->headers);
+    for (size_t offset = 0; offset < payload; offset += plan->segment, many++) {
+        bool last = payload - offset <= plan->segment;
+        size_t length = plan->headers + (last ? payload - offset : plan->segment);
+        struct packet segment = piece_of(whole, whole->ip + offset, length);
+        memcpy(segment.ip, headers, plan->headers);
+        if (segment.version == 4)
+            store16(segment.ip + 4, (uint16_t)(load16(headers + 4) + many));
+        packet_set_length(&segment, length);
+        write_transport_header(&segment, plan->tcp, offset, last);
+        take(context, &segment);
+    }
+    return many;
+}
+
+/* RFC 791 §3.1: options that the first fragment alone has do nothing in the later ones, as in Linux. */
+static void leave_out_options(uint8_t *header, size_t length) {
+    for (size_t at = IPV4_HEADER; at < length && header[at] != OPTION_END;) {
+        size_t size = header[at] == OPTION_NOTHING ? 1 : at + 1 < length ? header[at + 1] : 0;
+        if (size == 0 || at + size > length)
+            return;
+        if (!(header[at] & OPTION_IN_EVERY_FRAGMENT))
+            memset(header + at, OPTION_NOTHING, size);
+        at += size;
+    }
+}
+
+size_t cut_fragments(const struct packet *whole, uint16_t mtu, cut_taker *take, void *context) {
+    uint8_t header[60];
+    size_t bytes = (size_t)(whole->ip[0] & 15) * 4, payload = whole->length - bytes, many = 0;
+    size_t room = (size_t)(mtu - bytes) & ~(size_t)7; /* offsets count in 8 bytes */
+    uint16_t place = load16(whole->ip + 6);
+    memcpy(header, whole->ip, bytes);
+    for (size_t at = 0; at < payload; at += room, many++) {
+        bool last = payload - at <= mtu - bytes;
+        struct packet piece = piece_of(whole, whole->ip + at, bytes + (last ? payload - at : room));
+        memcpy(piece.ip, header, bytes);
+        store16(piece.ip + 6, (uint16_t)((place + at / 8) | (last ? 0 : IPV4_MORE_FRAGMENTS)));
+        packet_set_length(&piece, piece.length);
+        take(context, &piece);
+        if (last)
+            return many + 1;
+        if (at == 0)
+            leave_out_options(header, bytes);
+    }
+    return many;
+}
