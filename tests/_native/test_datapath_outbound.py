@@ -1,6 +1,7 @@
 """TUN -> Tox: where packets go, how super-packets are cut, and what becomes of the ones that cannot go."""
 
 import os
+import select
 from ipaddress import ip_network
 
 import pytest
@@ -274,6 +275,21 @@ def test_errors_are_limited_in_number() -> None:
     assert 50 <= answers < 200
 
 
+def test_one_dead_address_does_not_silence_the_answers_about_others() -> None:
+    """Above all "too big", without which a connection stands still."""
+    dead = [ip_header(4, "100.64.0.1", nobody) for nobody in ("100.64.9.9", "100.64.0.3")]
+    with MemoryPath() as path:
+        path.datapath.set_online(4, False)  # 100.64.0.3
+        path.datapath.set_mtu(3, 1300)
+        for _ in range(100):
+            for to in dead:
+                path.outbound(bytes(to / ICMP(type=8)))
+            path.tun.packets()
+        path.outbound(udp_packet(header(4), bytes(1300)))
+        (answer,) = path.tun.packets()
+    assert (IP(answer)[ICMP].type, IP(answer)[ICMP].code) == (3, 4)
+
+
 @pytest.mark.parametrize(
     "packet",
     [
@@ -345,6 +361,15 @@ def test_nothing_is_read_while_the_carrier_is_congested() -> None:
         path.carrier.is_congested = False
         assert path.datapath.read_tun() == 1
         assert path.drops(3) == {}
+
+
+def test_a_packet_that_the_kernel_cannot_describe_ends_nothing() -> None:
+    """read(2) of a TUN is then EINVAL, and the packet is gone; so it is of an epoll descriptor."""
+    with select.epoll() as odd:
+        datapath = Datapath(MemoryCarrier(), odd.fileno(), PacketFormat.VPN, mtu=1368, vnet_hdr=True)
+        assert datapath.read_tun(5) == 5
+        assert datapath.drops[DropReason.DEVICE] == 5
+        datapath.close()
 
 
 def test_a_device_that_is_gone_raises() -> None:

@@ -145,13 +145,16 @@ static void write_error_icmp_header(uint8_t *icmp, uint8_t version, enum drop re
     }
 }
 
-void device_answer_error(struct path *path, const struct packet *packet, enum drop reason, uint16_t mtu) {
+void device_answer_error(struct path *path, const struct packet *packet, uint32_t friend_number,
+                         enum drop reason, uint16_t mtu) {
+    struct error_budget *budget =
+        friend_number < path->many_friends ? &path->friends[friend_number].errors : &path->errors;
     uint8_t answer[LARGEST_ERROR_IPV6];
     size_t headers = (packet->version == 4 ? IPV4_HEADER : IPV6_HEADER) + ICMP_HEADER;
     size_t room = (packet->version == 4 ? LARGEST_ERROR_IPV4 : LARGEST_ERROR_IPV6) - headers;
     size_t quoted = packet->length < room ? packet->length : room;
     size_t length = headers + quoted;
-    if (!may_be_answered(packet) || !within_budget(&path->errors))
+    if (!may_be_answered(packet) || !within_budget(budget))
         return;
     size_t at = write_error_ip_header(answer, packet, length);
     write_error_icmp_header(answer + at, packet->version, reason, mtu);

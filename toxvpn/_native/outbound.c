@@ -29,6 +29,11 @@ size_t path_read_tun(struct path *path, size_t budget, int *error) {
     while (sent < budget && !path->settings.carrier.congested(path->settings.carrier.context)) {
         struct virtio_net_hdr vnet = {0};
         ssize_t length = read(path->settings.tun, ip - vnet_length, vnet_length + LARGEST_READ);
+        if (length < 0 && errno == EINVAL) { /* of a kind that a virtio_net_hdr has no word for: it is gone */
+            path_drop(path, OURSELVES, DROP_DEVICE);
+            sent++;
+            continue;
+        }
         if (length < (ssize_t)vnet_length) {
             *error = length >= 0 ? EIO : errno == EAGAIN || errno == EINTR ? 0 : errno;
             break;
@@ -51,7 +56,7 @@ static void send_packet(void *parcel, const struct packet *packet);
 static size_t outbound_drop(struct path *path, const struct packet *packet, uint32_t friend_number,
                             enum drop reason, uint16_t mtu) {
     path_drop(path, friend_number, reason);
-    device_answer_error(path, packet, reason, mtu);
+    device_answer_error(path, packet, friend_number, reason, mtu);
     return 0;
 }
 

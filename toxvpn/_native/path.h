@@ -70,6 +70,7 @@ struct friend_path {
     uint16_t mtu;
     uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes;
     uint64_t drops[DROP_REASONS];
+    struct error_budget errors;
 };
 
 struct path_settings {
@@ -95,7 +96,7 @@ struct path {
     uint64_t drops[DROP_REASONS]; /* of packets that belong to no friend */
 
     bool wrote; /* into the TUN, since it was last read: the kernel may have answered */
-    struct error_budget errors;
+    struct error_budget errors; /* about what belongs to no friend */
     struct coalescer coalescer;
     uint8_t buffer[HEADROOM + VNET_HEADER + LARGEST_READ + 64];
 };
@@ -135,7 +136,9 @@ void device_write_super(struct path *path, uint32_t friend_number, uint8_t *buff
                         unsigned packets);
 
 /* Answers an outbound packet into the TUN with ICMP: too big for `mtu`, or with mtu 0: unreachable,
- * because it has no route or its peer is offline. Rate-limited; never for errors and multicast. */
-void device_answer_error(struct path *path, const struct packet *packet, enum drop reason, uint16_t mtu);
+ * because it has no route or its peer is offline. Rate-limited, so that no friend takes the answers of
+ * another; never for errors and multicast. */
+void device_answer_error(struct path *path, const struct packet *packet, uint32_t friend_number,
+                         enum drop reason, uint16_t mtu);
 
 #endif
