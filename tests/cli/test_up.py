@@ -52,6 +52,8 @@ def test_shared_flags_before_the_verb(toxvpn: Any, here: Path) -> None:
 def test_a_kept_peer_can_be_named(toxvpn: Any, here: Path) -> None:
     toxvpn("peer", "add", ALICE, "--name", "alice", "-C", here)
     assert toxvpn("up", "--peer", "Alice", "-C", here).options.peers == ()  # it is one of them anyway
+    options = toxvpn("up", "--peer", "Alice", "-s", "for her", "-C", here).options
+    assert [(peer.public_key, peer.secret) for peer in options.peers] == [(ALICE.public_key, b"for her")]
     ran = toxvpn("up", "--peer", "bob", "-C", here)
     assert (ran.code, ran.started) == (4, [])
     assert "no kept peer has that name" in ran.err
@@ -94,3 +96,10 @@ def test_mistakes(toxvpn: Any, here: Path, flags: list[str], told: str) -> None:
     assert (ran.code, ran.out, ran.started) == (2, "", [])
     assert told in ran.err.splitlines()[-1]
     assert "Traceback" not in ran.err and encode(INVITE)[20:80] not in ran.err
+
+
+def test_a_secret_is_for_the_peers_of_the_command_line_or_for_who_comes(toxvpn: Any) -> None:
+    called = toxvpn("up", "--peer", str(ALICE), "-s", "word").options
+    assert called.peers == (ConfiguredPeer(ALICE.public_key, b"spam", secret=b"word"),)
+    assert called.secret is None, "who is called with it must not come in by it"
+    assert toxvpn("up", "-s", "word").options.secret == b"word"

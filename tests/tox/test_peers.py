@@ -1,5 +1,6 @@
 import json
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,10 +94,11 @@ def test_names_that_would_be_mistaken(name: str) -> None:
 
 def test_the_request() -> None:
     plain, invited = ConfiguredPeer(ALICE.public_key, b"spam"), parse_peer(TOKEN, None, NOW)
-    assert plain.request_message(None, NOW) == b"auto-toxvpn"
-    assert plain.request_message(b"s3cret", NOW) == friend_request_message(b"s3cret")
-    assert invited.request_message(b"s3cret", NOW) == wire.request_message(INVITE.secret)
-    assert invited.request_message(None, NOW + 60) == b"auto-toxvpn"  # expired
+    with_secret = replace(plain, secret=b"s3cret")
+    assert plain.request_message(NOW) == b"auto-toxvpn"
+    assert with_secret.request_message(NOW) == friend_request_message(b"s3cret")
+    assert replace(invited, secret=b"s3cret").request_message(NOW) == wire.request_message(INVITE.secret)
+    assert invited.request_message(NOW + 60) == b"auto-toxvpn"  # expired
 
 
 def test_an_invite_is_not_shown() -> None:

@@ -1,6 +1,7 @@
 """Configured peers on a Tox network in memory: several machines, each with its roster."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from toxvpn.errors import PeerRefusedError, ToxvpnError, UsageError
 from toxvpn.testing.fake_nodes import Network, until
 from toxvpn.tox import friends, peers
+from toxvpn.tox.events import FriendRequest
 from toxvpn.tox.friends import Authority, FriendBook, Grant
 from toxvpn.tox.node import Node
 from toxvpn.tox.peers import ConfiguredPeer, parse_peer
@@ -155,11 +157,27 @@ async def test_our_own_id_is_no_peer(
     assert "own Tox ID" in caplog.text
 
 
-async def test_a_shared_secret_goes_with_the_request(network: Network) -> None:
+async def test_a_peer_is_asked_with_the_secret_that_is_for_it(network: Network) -> None:
     server = Machine(network, authority=Authority(secret=b"s3cret"))
-    client = Machine(network, None, server.peer, authority=Authority(secret=b"s3cret"))
+    client = Machine(network, None, replace(server.peer, secret=b"s3cret"))
     await until(lambda: client.sees(server))
     assert server.roster.grant(client.key) is Grant.SECRET
+
+
+@pytest.mark.parametrize("kept", [True, False])
+async def test_what_lets_others_in_here_is_told_to_nobody_we_call(network: Network, kept: bool) -> None:
+    """Who had it could come in with another key, and reach more than it may."""
+    box = network.node()
+    heard: list[bytes] = []
+    box.subscribe(lambda event: heard.append(event.message) if isinstance(event, FriendRequest) else None)
+    peer = ConfiguredPeer(box.tox.public_key, box.tox.address[32:36], "box")
+    authority = Authority(secret=b"of our server")
+    us = Machine(network, None, *([] if kept else [peer]), authority=authority)
+    if kept:
+        us.roster.add(peer)
+    await until(lambda: heard)
+    assert heard == [b"auto-toxvpn"]
+    assert us.roster.called == [peer]
 
 
 # -- invites --------------------------------------------------------------------------------------

@@ -37,7 +37,7 @@ SERVER: dict[str, Any] = {
     "allow": Words("(everything)"),
 }
 PEER: dict[str, Any] = {
-    "secret_file": Words("(that of the server)"),
+    "secret_file": Words("(none)"),
     "allow": Words("(as server.allow)"),
     "vpn": True,
 }

@@ -16,9 +16,9 @@ from ..errors import UsageError
 from ..tcpforward.spec import Road
 from . import verbs
 from .configuration import CONFIG, find_configuration, node_options, tell_left_out
+from .given_secret import find_secret
 from .options import DAEMONIZE, Typed, build
 from .process import PROCESS, Process, without_ports_beside_a_proxy
-from .secret import find_secret
 from .shared import NODE, PATH, SHARED, Decorator, Settings, flag, takes
 
 HEADINGS = ("Server", "Client", "Common", "Process")

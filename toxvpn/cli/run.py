@@ -10,8 +10,8 @@ from ..config import RunOptions
 from ..configfile import Config, load
 from ..errors import UsageError
 from .configuration import CONFIG, config_path, node_options
+from .given_secret import find_secret
 from .process import PROCESS, Process, without_ports_beside_a_proxy
-from .secret import find_secret
 from .shared import NODE, SHARED, Settings, takes
 
 

@@ -1,42 +1,50 @@
-"""Where the shared secret comes from: -s, --secret-file, or the environment.
+"""`toxvpn secret renew`: another secret for who is to come in here, when the old one got around."""
 
-Out: the secret's bytes, checked, or None. It is never printed or logged.
-"""
+import sys
+from typing import Any
 
-import logging
-import os
-from collections.abc import MutableMapping
-from pathlib import Path
+import click
 
-from ..errors import UsageError
-from ..tox.secretfile import read_secret_file
-from ..wire.secret import check_usable
-
-log = logging.getLogger("toxvpn.cli")
-
-VARIABLES = ("TOXVPN_SHARED_SECRET", "TUNTOX_SHARED_SECRET")
-BETTER_WAYS = "--secret-file FILE or TOXVPN_SHARED_SECRET keep it private"
+from .ask import ask, kept_members, running_or_not, tell
+from .configuration import find_configuration
+from .shared import SHARED, Settings, need_verb, takes
 
 
-def find_secret(typed: str | None, file: Path | None, environ: MutableMapping[str, str]) -> bytes | None:
-    """What was typed, else the file's, else the environment's, which is taken away from child processes.
+@click.group("secret", invoke_without_command=True)
+@takes(SHARED)
+@click.pass_context
+def command(ctx: click.Context) -> None:
+    """Renew the secret that lets others in."""
+    need_verb(ctx)
 
-    Raises UsageError or ConfigError.
+
+@command.command("renew")
+@takes(SHARED)
+@click.pass_obj
+def renew(settings: Settings) -> None:
+    """Make a new secret for this server, and print what to type on the other side.
+
+    Who came in by the old one is shut out, at once. Peers, invites and keys of -i are not touched. On a
+    terminal the secret is shown, else where it is kept.
     """
-    from_environment = [secret for name in VARIABLES if (secret := environ.pop(name, None)) is not None]
-    if typed is not None and file is not None:
-        raise UsageError("-s and --secret-file both give a secret: leave one out")
-    if file is not None:
-        return read_secret_file(file)
-    if typed is not None:
-        log.warning("a secret given with -s is visible in the process list: %s", BETTER_WAYS)
-        return checked(typed)
-    if from_environment:
-        return checked(from_environment[0])
-    return None
+    settings.begin()
+    answer: dict[str, Any] = running_or_not(
+        online=lambda: ask(settings, "secret-renew"), offline=lambda: renew_kept(settings)
+    )
+    tell(settings, "there is a new secret: who came in by the old one needs it; on the other side:")
+    click.echo(answer["shown" if sys.stdout.isatty() else "hidden"])
 
 
-def checked(text: str) -> bytes:
-    secret = os.fsencode(text)
-    check_usable(secret)
-    return secret
+def renew_kept(settings: Settings) -> dict[str, Any]:
+    """For the next start."""
+    from ..daemon.renewal import renew_at_rest
+    from ..tox import friends
+    from .id import tox_id
+
+    config, data = find_configuration(settings, None), settings.places.data
+    own = tox_id(data)
+    with kept_members(settings) as members:
+        shown, hidden = renew_at_rest(None if config is None else config.source, data, own)
+        members.book.secret_is_out = False
+        friends.save(data, members.book)
+    return {"shown": shown, "hidden": hidden}

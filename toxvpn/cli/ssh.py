@@ -21,7 +21,7 @@ from ..wire.invite import is_invite
 from .ask import ask, kept_members, running_or_not, tell
 from .callee import Callee, find_callee
 from .configuration import find_configuration
-from .secret import VARIABLES
+from .given_secret import VARIABLES
 from .shared import PATH, Settings
 
 WITH_VALUE = frozenset("BDEFIJLOPQRSWbceilmopw")

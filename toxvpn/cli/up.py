@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from ipaddress import IPv4Interface
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,14 @@ import click
 from ..config import INTERFACE, UpOptions
 from ..configfile import INTERFACE_FORM, MAX_MTU, Config, read_address, read_interface
 from ..errors import PeerRefusedError, UsageError
-from ..tox import peers as configured
 from ..tox.peers import ConfiguredPeer, check_name, parse_peer, same_name
 from ..tox.selector import is_key
 from ..wire.invite import is_invite
 from ..wire.status import MIN_MTU
+from .callee import known_peers
 from .configuration import CONFIG, find_configuration, node_options, tell_left_out
+from .given_secret import find_secret
 from .process import PROCESS, Process, without_ports_beside_a_proxy
-from .secret import find_secret
 from .shared import NODE, SHARED, Settings, flag, takes
 
 FLAGS = (
@@ -39,7 +40,8 @@ def command(settings: Settings, /, config_file: Path | None, **typed: Any) -> in
     """Be on a network with the peers, in the foreground, until a signal or `toxvpn down`.
 
     Two machines that give each other's Tox ID with --peer need no further step. What no flag says is in
-    [vpn] and [peers] of the configuration, if there is one.
+    [vpn] and [peers] of the configuration, if there is one. A secret is what those of --peer are asked
+    with; without --peer, who sends it is let in.
     """
     process = Process.taken_from(typed)
     process.begin(settings)
@@ -68,10 +70,11 @@ def build(
     if name is not None:
         check_name(name)
     common = node_options(settings, process, config, id_file=id_file, udp_ports=udp_ports, tcp_port=tcp_port)
+    given = find_secret(secret, secret_file, os.environ)
     options = UpOptions(
         **common,
-        secret=find_secret(secret, secret_file, os.environ),
-        peers=parse_peers(peers, settings.places.data, config, time.time()),
+        secret=None if peers else given,  # what is for those peers does not open the door here
+        peers=parse_peers(peers, settings.places.data, config, time.time(), given),
         name=name,
         address=None if address is None else parse_address(address),
         mtu=mtu,
@@ -81,18 +84,20 @@ def build(
 
 
 def parse_peers(
-    texts: Sequence[str], directory: Path, config: Config | None, now: float
+    texts: Sequence[str], directory: Path, config: Config | None, now: float, secret: bytes | None = None
 ) -> tuple[ConfiguredPeer, ...]:
-    """Those of this run; a name of a known peer is checked and adds nothing."""
+    """Those of this run, to be asked with `secret`."""
     peers = []
     for text in texts:
         if is_key(text.strip()) or is_invite(text) or not is_name(text):
             try:
-                peers.append(parse_peer(text, None, now))
+                peers.append(replace(parse_peer(text, None, now), secret=secret))
             except UsageError as error:
                 raise UsageError(f"--peer {error}") from None
         else:
-            check_known(text, directory, config)
+            key = known_key(text, directory, config)
+            if secret is not None:  # it is one of the peers anyway
+                peers.append(ConfiguredPeer(key, secret=secret))
     return tuple(peers)
 
 
@@ -104,12 +109,13 @@ def is_name(text: str) -> bool:
     return True
 
 
-def check_known(name: str, directory: Path, config: Config | None) -> None:
-    names = [peer.name for peer in configured.load(directory).values()]
-    if not any(same_name(known, name) for known in [*names, *(config.peers if config else ())]):
-        raise PeerRefusedError(
-            f"--peer {name!r}: no kept peer has that name; give its Tox ID, or see `toxvpn peer list`"
-        )
+def known_key(name: str, directory: Path, config: Config | None) -> bytes:
+    for peer in known_peers(directory, config):
+        if same_name(peer.name, name):
+            return peer.public_key
+    raise PeerRefusedError(
+        f"--peer {name!r}: no kept peer has that name; give its Tox ID, or see `toxvpn peer list`"
+    )
 
 
 def parse_address(text: str) -> IPv4Interface:

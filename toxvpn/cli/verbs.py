@@ -15,6 +15,7 @@ VERBS = {
     "wait": "Return when peers are online.",
     "ssh": "Log in to a peer with ssh.",
     "peer": "Add, name, remove, list and accept peers.",
+    "secret": "Renew the secret that lets others in.",
     "invite": "Print an invite that lets one machine join.",
     "join": "Join the machine that printed an invite.",
     "service": "Install toxvpn as a systemd service, or remove it.",

@@ -113,6 +113,21 @@ def ipv4_of(peer: PeerState) -> IPv4Address | None:
     return peer.ipv4
 
 
+class SecretCommand:
+    """Registers `secret-renew` with `server`: makes a new one, and answers what to type on the other side.
+
+    `renew` gives that with the secret in it, and without.
+    """
+
+    def __init__(self, server: ControlServer, renew: Callable[[], tuple[str, str]]) -> None:
+        self._renew = renew
+        server.register("secret-renew", self.answer)
+
+    async def answer(self, _: Request) -> object:
+        shown, hidden = self._renew()
+        return {"shown": shown, "hidden": hidden}
+
+
 class ReloadCommand:
     """Registers `reload` with `server`: what `reload` did, a line each."""
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from typing import Literal
 
-from ..control.commands import Commands, ReloadCommand
+from ..control.commands import Commands, ReloadCommand, SecretCommand
 from ..control.peer_commands import PeerCommands
 from ..control.peerstates import Measured, peer_states
 from ..control.server import ControlServer
@@ -95,6 +95,7 @@ async def controlled(
     lossless: LosslessRoad,
     roster: Roster | None = None,
     reload: Callable[[], list[str]] | None = None,
+    renew: Callable[[], tuple[str, str]] | None = None,
 ) -> AsyncIterator[None]:
     """Serves the control socket in `directory` meanwhile, and metrics if that is wanted.
 
@@ -114,6 +115,8 @@ async def controlled(
         PeerCommands(server, roster)
     if reload is not None:
         ReloadCommand(server, reload)
+    if renew is not None:
+        SecretCommand(server, renew)
     meter = Meter(source, lossless, roster)
     server.register("metrics", meter.metrics)
     run.node.subscribe(commands.changed)

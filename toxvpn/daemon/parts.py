@@ -19,7 +19,8 @@ from ..tun.vpn import JOURNAL_NAME, Vpn, VpnOptions
 from .base import Base
 from .changes import InForce, changes, needs_restart
 from .forwards import Forwards
-from .policy import policy
+from .policy import Policy, policy
+from .renewal import renew, tell_if_out
 
 
 class Parts:
@@ -58,6 +59,7 @@ class Parts:
             self.forwards.set(config.forwards, config.peers, fresh)
         if self.vpn is not None:
             self.vpn.review()
+        self._look_at_secret()
         self._run.node.start()
 
     def apply(self, config: Config) -> list[str]:
@@ -72,6 +74,18 @@ class Parts:
             self.forwards.set(config.forwards, config.peers, fresh)
         return [*changes(old, new), *needs_restart(self._started, config)]
 
+    def renew_secret(self) -> Policy:
+        """Makes a new secret of our own; who came by the old one is removed. Returns what is in force.
+
+        Raises UsageError when this machine's secret is none that we have made.
+        """
+        config = self.now.config
+        renew(config, self._places.data)
+        self.apply(config)
+        self._run.book.secret_is_out = False
+        self._run.keeper.changed()
+        return self.now.policy
+
     @contextlib.contextmanager
     def _all_or_nothing(self) -> Iterator[None]:
         """Rules and VPN are as they were when the block fails, and with it the roster."""
@@ -81,6 +95,15 @@ class Parts:
         except BaseException:
             self._put_in_force(before)
             raise
+
+    def _look_at_secret(self) -> None:
+        """Once after an upgrade."""
+        now, book = self.now, self._run.book
+        if book.secret_is_out and now.config.server is not None and now.policy.authority.secret is not None:
+            if not now.policy.fresh_secret:
+                tell_if_out(now.config, self.roster.called)
+            book.secret_is_out = False
+            self._run.keeper.changed()
 
     def _put_in_force(self, now: InForce) -> None:
         self.now = now

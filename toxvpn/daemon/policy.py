@@ -13,7 +13,7 @@ from ..configfile import Config
 from ..tcpforward.rules import Rules
 from ..tox.friends import Authority
 from ..tox.peers import ConfiguredPeer
-from ..tox.secretfile import kept_secret, read_secret_file
+from ..tox.secretfile import SECRET_NAME, kept_secret, read_secret_file
 
 NOTHING = Rules(())
 EVERYTHING = Rules()
@@ -23,7 +23,8 @@ EVERYTHING = Rules()
 class Policy:
     """`peers` by their names in the file; `rules` are for all that have none in `grants` (by public key).
 
-    `addresses`: on the VPN, also by public key, those that need not follow from the key.
+    `addresses`: on the VPN, also by public key, those that need not follow from the key. `fresh_secret`:
+    the one that is kept has just been made.
     """
 
     authority: Authority = field(repr=False)
@@ -31,6 +32,7 @@ class Policy:
     rules: Rules
     grants: Mapping[bytes, Rules]
     addresses: Mapping[bytes, IPv4Address]
+    fresh_secret: bool = False
 
 
 def policy(config: Config, data: Path) -> Policy:
@@ -38,7 +40,8 @@ def policy(config: Config, data: Path) -> Policy:
     rules = NOTHING if config.server is None else config.server.allow or EVERYTHING
     grants = {peer.public_key: peer.allow for peer in config.peers.values() if peer.allow is not None}
     addresses = {peer.public_key: peer.address for peer in config.peers.values() if peer.address is not None}
-    return Policy(authority(config, data), peers(config), rules, grants, addresses)
+    fresh = makes_secret(config) and not (data / SECRET_NAME).exists()
+    return Policy(authority(config, data), peers(config), rules, grants, addresses, fresh)
 
 
 def authority(config: Config, data: Path) -> Authority:

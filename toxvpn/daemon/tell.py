@@ -53,6 +53,12 @@ def command(tox_id: str, config: Config, policy: Policy, data: Path, *, show: bo
     return f"{words} --secret-file FILE  # FILE: with {secret_of(config, data)} in it"
 
 
+def both_commands(tox_id: str, config: Config, policy: Policy, data: Path) -> tuple[str, str]:
+    """With the secret in it, for a person at a terminal, and without."""
+    shown, hidden = (command(tox_id, config, policy, data, show=show) for show in (True, False))
+    return shown, hidden
+
+
 def is_printable(secret: bytes) -> bool:
     try:
         return secret.decode().isprintable()

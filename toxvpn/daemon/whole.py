@@ -16,7 +16,7 @@ from .base import base
 from .control import Source, controlled
 from .parts import Parts
 from .progress import progress
-from .tell import tell_network, tell_server
+from .tell import both_commands, tell_network, tell_server
 
 log = logging.getLogger("toxvpn")
 
@@ -34,9 +34,14 @@ async def whole(options: Staying) -> None:
         if has_files(options):
             run.life.on_reload(reload)
         source = Source(run, "up" if parts.vpn else "server", parts.roster, parts.vpn, parts.forwards.states)
-        async with controlled(run, places.runtime, source, parts.forwarding.lossless, parts.roster, reload):
+        tox_id = run.node.tox.address.hex().upper()
+
+        def renew() -> tuple[str, str]:
+            return both_commands(tox_id, parts.now.config, parts.renew_secret(), places.data)
+
+        lossless = parts.forwarding.lossless
+        async with controlled(run, places.runtime, source, lossless, parts.roster, reload, renew):
             parts.start()
-            tox_id = run.node.tox.address.hex().upper()
             if config.server is not None:
                 tell_server(config, parts.now.policy, tox_id, places.data)
             else:

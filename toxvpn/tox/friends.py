@@ -23,6 +23,8 @@ from .records import LeftOut, put_each, read_entries
 FRIENDS_NAME = "friends.json"
 SCHEMA = 1
 SALT_BYTES = 16
+SECRET_STAYS = "secret_stays"
+"""The key that versions which may have given the secret away did not write."""
 # 16 MiB and about 40 ms for each guess at a stolen record; paid once per start
 SCRYPT_N = 1 << 14
 SCRYPT_R = 8
@@ -80,10 +82,15 @@ class Authority:
 
 @dataclass(slots=True)
 class FriendBook:
-    """Pure logic: 32-byte public keys to grants. The clock is the caller's."""
+    """Pure logic: 32-byte public keys to grants. The clock is the caller's.
+
+    `secret_is_out`: the record is of a version that sent the server's own secret to every peer it called,
+    and nobody has been told yet.
+    """
 
     salt: bytes = field(default_factory=lambda: os.urandom(SALT_BYTES))
     friends: dict[bytes, Friend] = field(default_factory=dict)
+    secret_is_out: bool = False
     _digests: dict[bytes, str] = field(default_factory=dict, repr=False, compare=False)
 
     def __contains__(self, public_key: bytes) -> bool:
@@ -197,7 +204,12 @@ def save(directory: Path, book: FriendBook) -> None:
 
 def encode(book: FriendBook) -> bytes:
     friends = {key.hex().upper(): entry(friend) for key, friend in sorted(book.friends.items())}
-    document = {"schema": SCHEMA, "salt": book.salt.hex(), "friends": friends}
+    document = {
+        "schema": SCHEMA,
+        "salt": book.salt.hex(),
+        SECRET_STAYS: not book.secret_is_out,
+        "friends": friends,
+    }
     return json.dumps(document, indent=1).encode() + b"\n"
 
 
@@ -211,7 +223,7 @@ def decode(data: bytes, left_out: LeftOut) -> FriendBook:
     document = json.loads(data)
     if document["schema"] != SCHEMA:
         raise ValueError(f"schema {document['schema']!r} is not {SCHEMA}")
-    book = FriendBook(salt=bytes.fromhex(document["salt"]))
+    book = FriendBook(bytes.fromhex(document["salt"]), secret_is_out=document.get(SECRET_STAYS) is not True)
     if len(book.salt) != SALT_BYTES:
         raise ValueError("the salt has the wrong length")
 

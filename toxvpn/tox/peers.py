@@ -36,8 +36,8 @@ PLAIN_MESSAGE = b"auto-toxvpn"
 class ConfiguredPeer:
     """Without `nospam` (4 bytes) the Tox ID is not known: that peer is let in but cannot be asked.
 
-    `invite` is what it invited us with; dropped once it has let us in. `secret` is what to ask this
-    peer with instead of the shared one; the file does not keep it.
+    `invite` is what it invited us with; dropped once it has let us in. `secret` is what to ask this peer
+    with, and nobody else; the file does not keep it.
     """
 
     public_key: bytes
@@ -55,12 +55,14 @@ class ConfiguredPeer:
         """How a person recognises it: its name, or the first 8 digits of its key."""
         return self.name or self.public_key.hex()[:8].upper()
 
-    def request_message(self, secret: bytes | None, now: float) -> bytes:
-        """What to ask it with: its invite unless that has expired, or the shared secret, or nothing."""
+    def request_message(self, now: float) -> bytes:
+        """What to ask it with: its invite unless that has expired, or the secret that is for it, or nothing.
+
+        Never the secret that lets others in here: who has that may come in, and bring whom it likes.
+        """
         if self.invite is not None and now < self.invite.expires:
             return invites.request_message(self.invite.secret)
-        secret = secret if self.secret is None else self.secret
-        return PLAIN_MESSAGE if secret is None else friend_request_message(secret)
+        return PLAIN_MESSAGE if self.secret is None else friend_request_message(self.secret)
 
 
 Peers = Mapping[bytes, ConfiguredPeer]

@@ -102,6 +102,11 @@ class Roster:
         both.pop(self.own_key, None)
         return both
 
+    @property
+    def called(self) -> list[ConfiguredPeer]:
+        """Whom we ask to let us in."""
+        return [peer for peer in self.peers().values() if peer.tox_id is not None]
+
     def grant(self, public_key: bytes) -> Grant | None:
         """What lets that key in."""
         friend = self.members.book.friends.get(public_key)
@@ -212,7 +217,7 @@ class Roster:
         if peer.tox_id is None or (known is not None and known.online):
             return
         self._asked.add(peer.public_key)
-        self._node.reach(bytes(peer.tox_id), peer.request_message(self._authority.secret, self._wall()))
+        self._node.reach(bytes(peer.tox_id), peer.request_message(self._wall()))
 
     def _hear(self, event: Event) -> None:
         if isinstance(event, PeerConnection) and event.peer.online:

@@ -65,9 +65,14 @@ def kept_secret(directory: Path) -> tuple[bytes, bool]:
     data = read_private(path)
     if data is not None:
         return usable(data.strip(), path), False
+    return new_secret(directory), True
+
+
+def new_secret(directory: Path) -> bytes:
+    """Makes a secret, and keeps it in the place of any other. Raises NoPermissionError or ToxvpnError."""
     secret = base64.b32encode(os.urandom(KEPT_SECRET_BYTES)).lower()
-    write_atomic(path, secret + b"\n")
-    return secret, True
+    write_atomic(directory / SECRET_NAME, secret + b"\n")
+    return secret
 
 
 def usable(secret: bytes, path: Path) -> bytes:

@@ -1,0 +1,61 @@
+"""The secret that lets others in here, when it is known to somebody who should not have it.
+
+Versions up to 0.1 asked every peer with the server's own secret, and so gave it to all whom they called.
+Who kept state with such a version is told so once (tox/friends.py remembers), and renews it.
+"""
+
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..config import ServerOptions
+from ..configfile import Config
+from ..errors import UsageError
+from ..merge import read
+from ..tox.peers import ConfiguredPeer
+from ..tox.secretfile import new_secret
+from .policy import makes_secret, policy
+from .tell import both_commands
+
+log = logging.getLogger("toxvpn")
+
+
+def renew(config: Config, data: Path) -> None:
+    """Makes a new secret of our own, in `data`. Raises UsageError when ours is none that we have made."""
+    if not makes_secret(config):
+        raise UsageError(f"there is no secret of toxvpn's own making here: {how_to_renew(config)}")
+    new_secret(data)
+
+
+def renew_at_rest(config_file: Path | None, data: Path, tox_id: str) -> tuple[str, str]:
+    """For the next start of a server. What to type on the other side then (tell.py); raises as `renew`."""
+    config = read(ServerOptions(config_file=config_file))
+    renew(config, data)
+    return both_commands(tox_id, config, policy(config, data), data)
+
+
+def tell_if_out(config: Config, called: Iterable[ConfiguredPeer]) -> None:
+    """`called`: whom we ask to let us in, and so asked with that secret."""
+    names = ", ".join(peer.short for peer in called if peer.secret is None)
+    if names:
+        log.warning(
+            "an earlier version may have sent the secret that lets others in here to the peers it called "
+            "(%s): %s",
+            names,
+            how_to_renew(config),
+        )
+        log.warning(
+            "those peers are asked without it from now on: where one lets this machine in for a secret, give "
+            "secret_file in its section of config.toml"
+        )
+
+
+def how_to_renew(config: Config) -> str:
+    server = config.server
+    if server is None or (config.secret is None and server.secret_file is None and not makes_secret(config)):
+        return "nobody comes in by a secret"
+    if config.secret is not None:
+        return "start it with another secret, and tell that to who is to come in"
+    if server.secret_file is not None:
+        return f"put another one into {server.secret_file}, and restart"
+    return "`toxvpn secret renew` makes a new one, and says what to tell the others"
