@@ -11,18 +11,22 @@ import pytest
 from toxvpn._native.results import SendResult
 from toxvpn.errors import PeerOfflineError
 from toxvpn.tcpforward.client import Client
+from toxvpn.tcpforward.ends import End
 from toxvpn.tcpforward.road import OpenFailed
 from toxvpn.tcpforward.rules import Rules
 from toxvpn.tcpforward.spec import Target
+from toxvpn.tcpforward.target import TargetRefusedError
 from toxvpn.tcpforward.tunnel_stream import READ_BYTES
 from toxvpn.testing.fake_nodes import until
 from toxvpn.testing.fake_tuntox import V1, V2, FakeTuntoxClient, FakeTuntoxServer
 from toxvpn.testing.forward_pair import ForwardPair, Program, in_time
 from toxvpn.tox.brake import LONGEST_S
+from toxvpn.tox.lines import AT_ONCE
 from toxvpn.tox.node import Node
 from toxvpn.tox.peer import Peer
 from toxvpn.wire.socks5 import ReplyCode
 from toxvpn.wire.tunnel import HIGH_WATER_BYTES, INITIAL_WINDOW_BYTES, WINDOW_BYTES
+from toxvpn.wire.tunnels import MAX_INBOUND_TUNNELS
 
 NOISE = random.Random(1).randbytes(1 << 20)
 SMALL_BYTES = 16 * 1024
@@ -33,6 +37,15 @@ async def pair(no_descriptor_is_left: None) -> AsyncIterator[ForwardPair]:
     async with ForwardPair() as made:
         yield made
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_bad_status_messages_do_not_fill_the_log(
+    pair: ForwardPair, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(30):
+        pair.client_node.tox.status_message = b'{"mode":"tun","ownip":%d}' % number
+        await until(lambda: pair.caller.status_text == pair.client_node.tox.status_message)
+    assert sum("status message disregarded" in line for line in caplog.messages) == AT_ONCE
 
 
 def no_streams(pair: ForwardPair) -> bool:
@@ -185,7 +198,44 @@ class TestRefusal:
         pair.target.close()
         application = await pair.connect(pair.forward())
         assert await application.is_reset()
-        assert f"127.0.0.1:{port}: Connection refused" in caplog.text
+        assert f"127.0.0.1:{port}: the peer says: connection refused" in caplog.text
+
+    async def test_tells_the_peer_no_more_than_its_code(
+        self, pair: ForwardPair, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def serve(peer: Peer, host: str, port: int) -> End:
+            raise TargetRefusedError(ReplyCode.NOT_ALLOWED, "nothing.corp:80: Name or service not known")
+
+        caplog.set_level(logging.INFO)
+        monkeypatch.setattr(pair.server_road, "serve", serve)
+        with pytest.raises(OpenFailed) as refused:
+            await pair.client.open(Target("nothing.corp", 80))
+        assert str(refused.value) == "the peer says: not allowed"
+        assert "refused: nothing.corp:80: Name or service not known" in caplog.text, "our own log tells"
+
+    async def test_by_an_error_of_ours_holds_no_place(
+        self, pair: ForwardPair, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def serve(peer: Peer, host: str, port: int) -> End:
+            raise RuntimeError("a bug")
+
+        monkeypatch.setattr(pair.server_road, "serve", serve)
+        for _ in range(MAX_INBOUND_TUNNELS + 1):
+            with pytest.raises(OpenFailed, match="the peer says: general failure"):
+                await pair.client.open(Target("localhost", 80))
+        assert not pair.conversations[1].tunnels.drops
+
+    async def test_after_refusal_does_not_fill_either_log(
+        self, pair: ForwardPair, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO)
+        pair.target.close()
+        port = pair.forward()
+        for _ in range(30):
+            assert await (await pair.connect(port)).is_reset()
+        server_lines = [line for line in caplog.messages if "refused: 127.0.0.1" in line]
+        client_lines = [line for line in caplog.messages if "the peer says: connection refused" in line]
+        assert len(server_lines) == len(client_lines) == AT_ONCE
 
     async def test_has_a_code(self, pair: ForwardPair) -> None:
         pair.target.close()
@@ -196,13 +246,14 @@ class TestRefusal:
     async def test_by_the_rules(self, no_descriptor_is_left: None, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.INFO)
         async with ForwardPair(Rules(())) as pair:
-            with pytest.raises(OpenFailed, match="no rule allows it") as refused:
+            with pytest.raises(OpenFailed, match="not allowed") as refused:
                 await pair.client.open(pair.target.target)
             assert refused.value.code is ReplyCode.NOT_ALLOWED
-        assert f"peer {pair.client_node.tox.public_key.hex()[:8].upper()}: refused" in caplog.text
+        assert f"peer {pair.client_node.tox.public_key.hex()[:8].upper()}: refused: " in caplog.text
+        assert "no rule allows it" in caplog.text
 
     async def test_by_a_side_that_only_calls(self, pair: ForwardPair) -> None:
-        with pytest.raises(OpenFailed, match="serves nothing"):
+        with pytest.raises(OpenFailed, match="not allowed"):
             await pair.server_road.open(pair.caller, "127.0.0.1", pair.target.port)
 
 

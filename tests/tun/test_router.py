@@ -11,10 +11,11 @@ from toxvpn._native.datapath import Datapath
 from toxvpn.errors import ToxvpnError
 from toxvpn.testing.fake_nodes import Network, until
 from toxvpn.testing.fake_tables import FakeTables
+from toxvpn.tox.lines import AT_ONCE
 from toxvpn.tox.node import Node
 from toxvpn.tox.peer import Peer
 from toxvpn.tun.netconf import NetworkChanges
-from toxvpn.tun.router import LINES_AT_ONCE, Router
+from toxvpn.tun.router import Router
 from toxvpn.wire.addressbook import AddressBook, Consent
 from toxvpn.wire.addressing import RANGES, ipv4_candidates, overlay_ipv6
 from toxvpn.wire.status import Status, ToxvpnStatus, encode
@@ -188,7 +189,7 @@ async def test_the_log_is_not_a_peers_to_fill(network: Network, caplog: pytest.L
         other.tox.status_message = said(str(address))
         await until(lambda address=address: machine.ipv4_of(peer) == address)  # type: ignore[misc]
     lines = [record.getMessage() for record in caplog.records if record.name == "toxvpn.tun"]
-    assert lines == [f"peer {peer.short}: 10.203.0.{number}" for number in range(1, LINES_AT_ONCE + 1)]
+    assert lines == [f"peer {peer.short}: 10.203.0.{number}" for number in range(1, AT_ONCE + 1)]
 
 
 async def test_our_own_address_gives_way_to_a_smaller_key(

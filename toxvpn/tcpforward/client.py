@@ -10,6 +10,7 @@ import socket
 
 from ..errors import PeerOfflineError, ToxvpnError
 from ..tox.events import Event, PeerConnection
+from ..tox.lines import Lines
 from ..tox.node import Node
 from ..tox.peer import Peer
 from .ends import SocketEnd
@@ -27,6 +28,8 @@ class Client:
 
     def __init__(self, node: Node, peer: Peer, road: Road) -> None:
         self.peer = peer
+        self.lines = Lines()
+        """What befalls connections: a program that tries again and again does not fill the log."""
         self._road = road
         self._online = asyncio.Event()
         if peer.online:
@@ -59,7 +62,7 @@ class Client:
         try:
             stream = await self.open(target)
         except ToxvpnError as failure:
-            log.warning("%s: %s", target, failure)
+            self.lines.tell(log, logging.WARNING, "%s: %s", target, failure)
             end.close(clean=False)
             return
         except BaseException:

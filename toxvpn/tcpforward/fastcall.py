@@ -124,6 +124,6 @@ async def _handshake(sock: socket.socket, answer: bytes) -> bytes:
         case Connected(rest):
             return rest
         case Refused(code):
-            raise OpenFailed(code, f"the peer says: {code.name.lower().replace('_', ' ')}")
+            raise OpenFailed(code, f"the peer says: {code.words}")
         case BadReply(fault):
             raise RoadBrokenError(f"the peer's private stack does not speak SOCKS5: {fault}")

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
+from functools import partial
 from ipaddress import IPv6Address
 
 from ..tox.peer import Peer
@@ -62,8 +63,9 @@ class FastServer:
         peer = self._peer_at(IPv6Address(caller.getpeername()[0]))
         if peer is None:
             raise ConnectionRefusedError("the caller is no peer")
+        complain = partial(peer.tell, log, logging.WARNING, "its call on the fast road: %s")
         async with asyncio.timeout(HANDSHAKE_S):
-            request = await handshake(caller)
+            request = await handshake(caller, complain)
         if request is None:
             return None
         target = await self._connect(caller, peer, request)
@@ -74,7 +76,7 @@ class FastServer:
         try:
             target = await self._serve(peer, request.host, request.port)
         except TargetRefusedError as refusal:
-            log.info("peer %s: refused: %s", peer.short, refusal)
+            peer.tell(log, logging.INFO, "refused: %s", refusal)
             await loop.sock_sendall(caller, encode_reply(refusal.code))
             return None
         try:

@@ -102,7 +102,7 @@ class LosslessRoad:
             conversation = self.conversation(event.peer)
             said = status.decode(event.text)
             if said.problem:
-                log.warning("peer %s: %s", event.peer.short, said.problem)
+                event.peer.tell(log, logging.WARNING, "%s", said.problem)
             conversation.tunnels.peer_status(said.speaks_toxvpn, conversation.now())
             conversation.soon()
 
@@ -276,7 +276,7 @@ class Conversation:
                 self._opened(handle)
             case tunnel_events.OpenFailed(handle, reason, text):
                 if (opening := self._opening.pop(handle, None)) and not opening.done():
-                    opening.set_exception(OpenFailed(reason, text or reason.name.lower().replace("_", " ")))
+                    opening.set_exception(OpenFailed(reason, text or f"the peer says: {reason.words}"))
             case tunnel_events.OpenRequested(handle, host, port):
                 self._serving[handle] = self._road.run(self._serve(handle, host, port))
             case tunnel_events.RequestCancelled(handle):
@@ -312,7 +312,7 @@ class Conversation:
                 self.forget(handle)
                 stream.on_closed()
             case tunnel_events.Reset(handle, reason):
-                log.info("peer %s: a stream broke: %s", self._peer.short, reason)
+                self._peer.tell(log, logging.INFO, "a stream broke: %s", reason)
                 self.forget(handle)
                 stream.on_reset()
 
@@ -325,13 +325,19 @@ class Conversation:
         opening.set_result(stream)
 
     async def _serve(self, handle: int, host_untrusted: str, port: int) -> None:
-        """A request of the peer's, from the target to the last byte."""
+        """A request of the peer's, from the target to the last byte.
+
+        The peer gets to know the code of a refusal: the rest of it may tell of names and addresses here.
+        """
         try:
             local = await self._connect(host_untrusted, port)
         except TargetRefusedError as refusal:
-            log.info("peer %s: refused: %s", self._peer.short, refusal)
-            self.tunnels.refuse(handle, refusal.code, str(refusal))
-            self.soon()
+            self._peer.tell(log, logging.INFO, "refused: %s", refusal)
+            self._refuse(handle, refusal.code)
+            return
+        except Exception:
+            log.exception("peer %s: an error of toxvpn itself", self._peer.short)
+            self._refuse(handle, ReplyCode.GENERAL_FAILURE)
             return
         finally:
             self._serving.pop(handle, None)
@@ -341,6 +347,10 @@ class Conversation:
         stream = self.streams[handle] = TunnelStream(self, handle)
         self.soon()
         await stream.relay(local)
+
+    def _refuse(self, handle: int, code: ReplyCode) -> None:
+        self.tunnels.refuse(handle, code)
+        self.soon()
 
     async def _connect(self, host: str, port: int) -> End:
         if self._road.serve is None:

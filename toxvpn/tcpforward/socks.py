@@ -3,9 +3,11 @@
 import asyncio
 import logging
 import socket
+from collections.abc import Callable
+from functools import partial
 
 from ..errors import PeerOfflineError, ToxvpnError
-from ..wire.socks5 import BadRequest, ConnectRequest, ReplyCode, Server, encode_reply
+from ..wire.socks5 import BadRequest, ConnectRequest, Fault, ReplyCode, Server, encode_reply
 from .client import Client
 from .ends import SocketEnd
 from .road import OpenFailed, Stream
@@ -19,9 +21,10 @@ HANDSHAKE_S = 30.0
 
 async def carry(client: Client, local: socket.socket) -> None:
     """A connection of the SOCKS5 listener's, from accept to its last byte."""
+    complain = partial(client.lines.tell, log, logging.WARNING, "SOCKS5 client: %s")
     try:
         async with asyncio.timeout(HANDSHAKE_S):
-            request = await handshake(local)
+            request = await handshake(local, complain)
         if request is None:
             local.close()
             return
@@ -37,7 +40,7 @@ async def carry(client: Client, local: socket.socket) -> None:
         await stream.relay(SocketEnd(local), request.rest)
 
 
-async def handshake(local: socket.socket) -> ConnectRequest | None:
+async def handshake(local: socket.socket, complain: Callable[[Fault], None]) -> ConnectRequest | None:
     """None: the client went away or speaks something else, and has been told so."""
     loop = asyncio.get_running_loop()
     server = Server()
@@ -46,7 +49,7 @@ async def handshake(local: socket.socket) -> ConnectRequest | None:
         if answer:
             await loop.sock_sendall(local, answer)
         if isinstance(event, BadRequest):
-            log.warning("SOCKS5 client: %s", event.fault)
+            complain(event.fault)
             return None
         if event is not None:
             return event
@@ -59,7 +62,7 @@ async def _open(client: Client, local: socket.socket, target: Target) -> Stream 
     try:
         stream = await client.open(target)
     except ToxvpnError as failure:
-        log.warning("%s: %s", target, failure)
+        client.lines.tell(log, logging.WARNING, "%s: %s", target, failure)
         await loop.sock_sendall(local, encode_reply(reply_code(failure)))
         local.close()
         return None

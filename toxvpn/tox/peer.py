@@ -1,8 +1,10 @@
 """One friend of ours, as the rest of toxvpn sees it."""
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, field
 
 from .._native.results import Connection
+from .lines import Lines
 
 
 @dataclass(slots=True, eq=False)
@@ -16,6 +18,7 @@ class Peer:
     """The status message of this connection; None until it has arrived."""
     changed_s: float = 0.0
     """When the connection last changed, on the loop's clock."""
+    lines: Lines = field(default_factory=Lines, repr=False)
 
     @property
     def online(self) -> bool:
@@ -25,3 +28,7 @@ class Peer:
     def short(self) -> str:
         """The first 8 digits of the public key: how logs name a peer."""
         return self.public_key.hex()[:8].upper()
+
+    def tell(self, log: logging.Logger, level: int, text: str, *arguments: object) -> None:
+        """A line about it for the log, unless there were too many already."""
+        self.lines.tell(log, level, f"peer {self.short}: {text}", *arguments)

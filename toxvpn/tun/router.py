@@ -11,7 +11,6 @@ there, may fail, and then nobody may inherit what another one had.
 """
 
 import logging
-import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Network
@@ -22,16 +21,12 @@ from ..errors import ToxvpnError
 from ..tox.events import Event, PeerRemoved, PeerStatus
 from ..tox.overlay import Overlay
 from ..tox.peer import Peer
-from ..tox.ratelimit import RateLimit
 from ..wire import status
 from ..wire.addressbook import AddressBook, Consent, Refused, Settlement
 from ..wire.addressing import overlay_ipv6
 from .netconf import NetworkChanges
 
 log = logging.getLogger("toxvpn.tun")
-
-LINES_AT_ONCE, LINES_PER_S = 10, 1 / 60
-"""Of the log, on account of what one peer states."""
 
 
 @dataclass(slots=True)
@@ -49,7 +44,6 @@ class Member:
     refused: Refused | None = None
     mtu: int | None = None
     name: str = ""
-    lines: RateLimit = field(default_factory=lambda: RateLimit(LINES_PER_S, LINES_AT_ONCE))
 
     @property
     def ipv4(self) -> IPv4Address | None:
@@ -64,11 +58,6 @@ class Member:
         if self.refused is Refused.CHOSEN:
             text += f'; to allow it: address = "{self.stated}" in the section of that peer in config.toml'
         return text
-
-    def tell(self, level: int, text: str, *arguments: object) -> None:
-        """A line about it for the log, which is not its own to fill."""
-        if self.lines.take(time.monotonic()):
-            log.log(level, f"peer %s: {text}", self.peer.short, *arguments)
 
 
 class Router:
@@ -194,14 +183,14 @@ class Router:
             if (winner := self._members.get(public_key)) is not None:
                 self._give(winner, ways)
                 if winner.ipv4 not in (None, before[public_key]):
-                    winner.tell(logging.INFO, "%s", winner.ipv4)
+                    winner.peer.tell(log, logging.INFO, "%s", winner.ipv4)
 
     def _tell_refusal(self, member: Member, reason: Refused | None) -> None:
         """Once per change."""
         if reason is not member.refused:
             member.refused = reason
             if reason is not None:
-                member.tell(logging.WARNING, "%s", member.objection)
+                member.peer.tell(log, logging.WARNING, "%s", member.objection)
 
     def _give(self, member: Member, ways: dict[IPv4Address, IPv4Address]) -> None:
         for address, source in ways.items():
@@ -224,7 +213,7 @@ class Router:
         try:
             self._network.add_route(self._interface, destination, source=source)
         except ToxvpnError as failure:
-            member.tell(logging.WARNING, "no IPv%d address: %s", destination.version, failure)
+            member.peer.tell(log, logging.WARNING, "no IPv%d address: %s", destination.version, failure)
             return False
         return True
 

@@ -46,6 +46,10 @@ class ReplyCode(IntEnum):
     COMMAND_NOT_SUPPORTED = 7
     ADDRESS_TYPE_NOT_SUPPORTED = 8
 
+    @property
+    def words(self) -> str:
+        return self.name.lower().replace("_", " ")
+
 
 class Fault(StrEnum):
     """Why the other end's bytes are not the SOCKS5 we speak."""

@@ -1,0 +1,30 @@
+"""Lines of the log on one account (a peer's, a listener's), which is not its own to fill.
+
+So many at once, then one a minute, which says how many were left out. Those are there at debug level.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+
+from .ratelimit import RateLimit
+
+AT_ONCE, PER_S = 10, 1 / 60
+
+
+class Lines:
+    def __init__(self, at_once: int = AT_ONCE, now: Callable[[], float] = time.monotonic) -> None:
+        self._limit = RateLimit(PER_S, at_once)
+        self._now = now
+        self._left_out = 0
+
+    def tell(self, log: logging.Logger, level: int, text: str, *arguments: object) -> None:
+        """As `log.log`, if there is room for it."""
+        if not self._limit.take(self._now()):
+            self._left_out += 1
+            log.debug(text, *arguments)
+        elif self._left_out:
+            log.log(level, f"{text} (%d other lines left out)", *arguments, self._left_out)
+            self._left_out = 0
+        else:
+            log.log(level, text, *arguments)
