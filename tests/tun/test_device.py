@@ -1,6 +1,8 @@
 import errno
 import fcntl
 import os
+import struct
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -35,6 +37,41 @@ def test_an_opened_device_is_an_interface_that_goes_with_it() -> None:
 def test_without_offload_packets_come_bare() -> None:
     tun = in_new_netns(lambda: open_tun("toxtest", offload=False))
     assert (tun.vnet_hdr, tun.offload) == (False, Offload.NONE)
+
+
+TUNSETPERSIST, TUNSETVNETHDRSZ, TUNGETVNETHDRSZ, TUNSETOFFLOAD = (
+    0x400454CB,
+    0x400454D8,
+    0x800454D7,
+    0x400454D0,
+)
+
+
+def leave_behind(name: str) -> None:
+    """A persistent TUN as another program has used it: with longer headers, and super-packets."""
+    fd = os.open(device.DEVICE_FILE, os.O_RDWR)
+    fcntl.ioctl(fd, device._TUNSETIFF, struct.pack("16sH22x", name.encode(), 0x5001))
+    fcntl.ioctl(fd, TUNSETVNETHDRSZ, struct.pack("i", 12))
+    fcntl.ioctl(fd, TUNSETOFFLOAD, int(Offload.TCP))
+    fcntl.ioctl(fd, TUNSETPERSIST, 1)
+    os.close(fd)
+
+
+@needs_root
+def test_what_another_program_asked_of_a_persistent_device_is_undone() -> None:
+    def header_bytes() -> int:
+        leave_behind("toxtest")
+        tun = open_tun("toxtest")
+        answer = fcntl.ioctl(tun.fd, TUNGETVNETHDRSZ, bytes(4))
+        return int(struct.unpack("i", answer)[0])
+
+    def features() -> str:
+        leave_behind("toxtest")
+        open_tun("toxtest", offload=False)
+        return subprocess.run(["ethtool", "-k", "toxtest"], capture_output=True, text=True).stdout
+
+    assert in_new_netns(header_bytes) == 10
+    assert "\ntcp-segmentation-offload: off" in in_new_netns(features)
 
 
 @needs_root
@@ -74,8 +111,8 @@ def test_the_offered_offload_shrinks_until_the_kernel_takes_it(monkeypatch: pyte
 
 
 def test_a_kernel_without_vnet_header_gets_the_plain_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    def ancient_kernel(fd: int, request: int, argument: bytes) -> bytes:
-        if argument[17] & 0x40:
+    def ancient_kernel(fd: int, request: int, argument: int | bytes) -> int | bytes:
+        if isinstance(argument, bytes) and argument[17] & 0x40:
             raise OSError(errno.EINVAL, "Invalid argument")
         return argument
 

@@ -19,9 +19,12 @@ NAME_BYTES = 15  # IFNAMSIZ less the closing NUL
 
 _TUNSETIFF = 0x400454CA
 _TUNSETOFFLOAD = 0x400454D0
+_TUNSETVNETHDRSZ = 0x400454D8
 _IFF_TUN = 0x0001
 _IFF_NO_PI = 0x1000
 _IFF_VNET_HDR = 0x4000
+
+VNET_HEADER_BYTES = 10
 
 
 class Offload(IntFlag):
@@ -40,7 +43,7 @@ class Offload(IntFlag):
 
 
 # The kernel takes a set or refuses it whole, so the best one goes first.
-_OFFLOAD_SETS = (Offload.ALL, Offload.TCP, Offload.TCP & ~Offload.TSO_ECN, Offload.CHECKSUM)
+_OFFLOAD_SETS = (Offload.ALL, Offload.TCP, Offload.TCP & ~Offload.TSO_ECN, Offload.CHECKSUM, Offload.NONE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,7 @@ def open_tun(name: str = "tox%d", *, offload: bool = True) -> TunDevice:
 
 
 def _attach(fd: int, name: str, offload: bool) -> TunDevice:
+    """A persistent interface keeps the header size and the offload that its last user asked for."""
     if offload:
         try:
             actual = _set_interface(fd, name, _IFF_TUN | _IFF_NO_PI | _IFF_VNET_HDR)
@@ -87,8 +91,11 @@ def _attach(fd: int, name: str, offload: bool) -> TunDevice:
             if error.errno != errno.EINVAL:
                 raise
         else:
+            fcntl.ioctl(fd, _TUNSETVNETHDRSZ, struct.pack("i", VNET_HEADER_BYTES))
             return TunDevice(fd, actual, True, _negotiate(fd))
-    return TunDevice(fd, _set_interface(fd, name, _IFF_TUN | _IFF_NO_PI), False, Offload.NONE)
+    actual = _set_interface(fd, name, _IFF_TUN | _IFF_NO_PI)
+    fcntl.ioctl(fd, _TUNSETOFFLOAD, int(Offload.NONE))
+    return TunDevice(fd, actual, False, Offload.NONE)
 
 
 def _set_interface(fd: int, name: str, flags: int) -> str:
