@@ -43,6 +43,7 @@ name = "here"
 address = "10.9.8.7/24"
 mtu = 1280
 interface = "tox1"
+offload = false
 
 [peers.box]
 id = "{ID}"
@@ -76,6 +77,7 @@ def test_everything() -> None:
     assert config.vpn is not None
     assert config.vpn.address == IPv4Interface("10.9.8.7/24")
     assert (config.vpn.name, config.vpn.mtu, config.vpn.interface) == ("here", 1280, "tox1")
+    assert not config.vpn.offload
     box = config.peers["box"]
     assert (box.public_key, box.nospam, box.vpn) == (KEY, b"\1\2\3\4", False)
     assert box.secret_file == Path("/etc/toxvpn/box.secret")
@@ -142,6 +144,7 @@ def test_a_section_without_keys_switches_its_part_on() -> None:
         ('[node]\nudp_ports = "a"', "node.udp_ports: 'a' is no range of ports"),
         ('[node]\nudp_ports = "1:"', "node.udp_ports: '1:' is no range of ports"),
         ('[vpn]\naddress = "10.0.0"', "vpn.address:"),
+        ('[vpn]\noffload = "no"', "vpn.offload: 'no' is neither; expected true or false"),
         ("[vpn]\nmtu = 9000", "vpn.mtu: 9000 is not from 576 to 1368"),
         ('[vpn]\ninterface = "a/b"', "vpn.interface:"),
         (

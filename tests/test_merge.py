@@ -99,6 +99,7 @@ VPNS: list[tuple[str | None, dict[str, Any], VpnSection]] = [
     (None, {}, VpnSection()),
     ("config.toml", {}, VpnSection(name="here", mtu=1280)),
     ("config.toml", {"mtu": 1300}, VpnSection(name="here", mtu=1300)),
+    ("config.toml", {"offload": False}, VpnSection(name="here", mtu=1280, offload=False)),
     (
         "config.toml",
         {"name": "there", "interface": "tox1", "address": IPv4Interface("10.9.8.7/24")},

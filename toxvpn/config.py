@@ -103,7 +103,7 @@ class UpOptions(NodeOptions):
 
     `name` is what we call ourselves to them. `address` None: the one that follows from our key; a bare
     address has a prefix of 32 bits. `mtu` (bytes) None: the largest that one packet carries. `interface`
-    None: INTERFACE.
+    None: INTERFACE. `offload` False: the kernel gets and gives every packet by itself.
     """
 
     peers: tuple[ConfiguredPeer, ...] = ()
@@ -111,6 +111,7 @@ class UpOptions(NodeOptions):
     address: IPv4Interface | None = None
     mtu: int | None = None
     interface: str | None = None
+    offload: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

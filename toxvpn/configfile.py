@@ -76,6 +76,7 @@ class VpnSection:
     address: IPv4Interface | None = None
     mtu: int | None = None
     interface: str | None = None
+    offload: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,6 +202,7 @@ class _Reader:
             "address": _Key(_address, 'an IPv4 address such as "10.9.8.7/24"'),
             "mtu": _Key(_mtu, f"a number from {MIN_MTU} to {MAX_MTU}"),
             "interface": _Key(_interface, INTERFACE_FORM),
+            "offload": _Key(_flag, "true or false"),
         }
 
     def _peer(self, name: str, table: dict[str, Any]) -> PeerSection:

@@ -322,12 +322,12 @@ def test_what_the_kernel_refuses_merged_it_gets_one_by_one(version: int, protoco
             told += 1
 
         path.datapath.on_refusal = hear
-        merged = [path.datapath.merges]
+        refused = [path.datapath.refused]
         for half in (packets[:15], packets[15:]):
             assert path.inbound(*half) == unmerged(half)
-        merged.append(path.datapath.merges)
+        refused.append(path.datapath.refused)
         assert path.drops(3) == {}
-    assert merged == [("tcp", "udp"), ("udp",) if protocol == TCP else ("tcp",)]
+    assert refused == [(), ("TCP",) if protocol == TCP else ("UDP",)]
     assert told == 1
 
 
@@ -345,4 +345,4 @@ def test_a_device_that_is_down_is_no_refusal() -> None:
         path.tun.stop_reading()
         path.inbound(*run(6, 5))
         assert path.drops(3) == {DropReason.DEVICE: 5}
-        assert path.datapath.merges == ("tcp", "udp")
+        assert path.datapath.refused == ()

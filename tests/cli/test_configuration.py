@@ -219,6 +219,7 @@ target = "localhost:22"
         "vpn.address = (follows from the key)  # default",
         "vpn.mtu = 1368  # default",
         'vpn.interface = "toxvpn0"  # default',
+        "vpn.offload = true  # default",
         f'peers.box.id = "{BOX}"  # config.toml',
         "peers.box.secret_file = (none)  # default",
         "peers.box.allow = (as server.allow)  # default",

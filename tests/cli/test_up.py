@@ -28,6 +28,7 @@ OPTIONS: list[tuple[list[str], dict[str, Any]]] = [
     (["--address", "10.9.8.7/24"], {"address": IPv4Interface("10.9.8.7/24")}),
     (["--mtu", "1280"], {"mtu": 1280}),
     (["--interface", "vpn-1"], {"interface": "vpn-1"}),
+    (["--no-offload"], {"offload": False}),
     (["-I", "id", "-u", "33445:33450", "-t", "0"],
      {"id_file": Path("id"), "udp_ports": (33445, 33450), "tcp_port": 0}),
     (["-b", "nodes.json"], {"nodes_file": Path("nodes.json")}),

@@ -34,7 +34,7 @@ class FakeVpn:
         key = member.peer.public_key
         self.ipv6: IPv6Address | None = IPv6Address("fd74:6f78::1")
         self.device = SimpleNamespace(name="tox0")
-        self.datapath = SimpleNamespace(drops=NO_DROPS | {DropReason.NO_ROUTE: 3})
+        self.datapath = SimpleNamespace(drops=NO_DROPS | {DropReason.NO_ROUTE: 3}, refused=("TCP",))
         self.router = SimpleNamespace(
             own_ipv4=IPv4Address("100.64.0.1"),
             member=lambda public_key: member if public_key == key else None,
@@ -78,6 +78,7 @@ async def test_of_a_vpn(run: Base) -> None:
     own = source.self_state()
     assert (own.ipv4, own.ipv6, own.interface) == (vpn.router.own_ipv4, vpn.ipv6, "tox0")
     assert own.drops == {"no_route": 3}
+    assert own.refused_offload == ("TCP",)
     states = {state.public_key: state for state in source.peers()}
     inside, outside = states[peer.public_key], states[outsider.public_key]
     assert (inside.ipv4, inside.rx_bytes, inside.tx_bytes) == (member.ipv4, 100, 200)

@@ -393,13 +393,12 @@ async def test_a_reload_that_fails_anywhere_changes_nothing(
 
 async def test_who_is_on_the_network(machine: Machine, boxes: Callable[[], Box]) -> None:
     one, two = boxes(), boxes()
-    machine.start("[vpn]\nmtu = 1280\n" + one.section("one") + two.section("two", "vpn = false"))
-    assert machine.vpn.options.mtu == 1280
+    vpn = "[vpn]\nmtu = 1280\noffload = false\n"
+    machine.start(vpn + one.section("one") + two.section("two", "vpn = false"))
+    assert (machine.vpn.options.mtu, machine.vpn.options.offload) == (1280, False)
     assert machine.vpn.members == {one.key}
     reviews = machine.vpn.reviews
-    assert machine.reload("[vpn]\nmtu = 1280\n" + one.section("one") + two.section("two")) == [
-        "peer two changed"
-    ]
+    assert machine.reload(vpn + one.section("one") + two.section("two")) == ["peer two changed"]
     assert machine.vpn.members == {one.key, two.key} and machine.vpn.reviews == reviews + 1
 
 
@@ -442,6 +441,7 @@ RESTARTS: Iterable[tuple[str, str, list[str]]] = [
     ("[vpn]", "[vpn]\nmtu = 1280", ["vpn.mtu changed: that takes a restart"]),
     ('[vpn]\ninterface = "a"', '[vpn]\ninterface = "b"', ["vpn.interface changed: that takes a restart"]),
     ("[vpn]", '[vpn]\naddress = "10.1.2.3"', ["vpn.address changed: that takes a restart"]),
+    ("[vpn]", "[vpn]\noffload = false", ["vpn.offload changed: that takes a restart"]),
     ("", "", []),
 ]
 

@@ -21,6 +21,8 @@ class FakeDatapath:
         self.read: list[bytes] = []
         self.room = 1000
         self.failure: OSError | None = None
+        self.refused: tuple[str, ...] = ()
+        self.on_refusal: Callable[[], None] | None = None
         self._network = node
         self._tun = tun
 
@@ -100,6 +102,18 @@ async def test_a_device_that_is_gone_is_told_of_once(scene: Scene, caplog: pytes
         scene.node.turn()
     assert scene.gone == 1
     assert caplog.messages == ["the TUN device is gone: File descriptor in bad state"]
+
+
+async def test_a_kernel_that_refuses_super_packets_is_told_of(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene.datapath.refused = ("TCP",)
+    assert scene.datapath.on_refusal is not None
+    scene.datapath.on_refusal()
+    (line,) = caplog.messages
+    assert line.startswith("this kernel refuses super-packets of TCP")
+    scene.pump.close()
+    assert scene.datapath.on_refusal is None
 
 
 async def test_a_closed_pump_reads_nothing_any_more(scene: Scene) -> None:

@@ -47,6 +47,7 @@ cdef extern from "path.h" nogil:
         bint tcp
         bint udp
     cdef struct c_path "path":
+        path_settings settings
         prefixes routes
         prefixes sources
         prefixes destinations

@@ -31,7 +31,7 @@ class Datapath(Early):
 
     packet_format: PacketFormat
     on_refusal: Callable[[], None] | None
-    """Called, from within any call that brings packets, each time that `merges` has lost one."""
+    """Called, from within any call that brings packets, each time that `refused` has grown."""
 
     def __init__(
         self,
@@ -98,8 +98,8 @@ class Datapath(Early):
         """Packets that belong to no friend."""
 
     @property
-    def merges(self) -> tuple[str, ...]:
-        """Of what the kernel takes super-packets: `tcp`, `udp`.
+    def refused(self) -> tuple[str, ...]:
+        """Of what the kernel turned out not to take super-packets: `TCP`, `UDP`.
 
-        It shrinks when the kernel refuses one: that one's packets are written one by one, and all later ones.
+        The packets of the refused one were written one by one, and so are all later ones of that protocol.
         """

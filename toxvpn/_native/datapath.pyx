@@ -244,10 +244,12 @@ cdef class Datapath(Early):
         return _drops(self._open().drops)
 
     @property
-    def merges(self):
+    def refused(self):
         cdef c_path *path = self._open()
-        kinds = {"tcp": path.coalescer.tcp, "udp": path.coalescer.udp}
-        return tuple(kind for kind, merged in kinds.items() if merged)
+        cdef bint vnet_hdr = path.settings.vnet_hdr
+        wanted = {"TCP": vnet_hdr, "UDP": vnet_hdr and path.settings.udp_offload}
+        merged = {"TCP": path.coalescer.tcp, "UDP": path.coalescer.udp}
+        return tuple(kind for kind in wanted if wanted[kind] and not merged[kind])
 
 
 cdef dict _drops(uint64_t *counts):

@@ -30,6 +30,7 @@ VPN: dict[str, Any] = {
     "address": Words("(follows from the key)"),
     "mtu": MAX_MTU,
     "interface": INTERFACE,
+    "offload": True,
 }
 SERVER: dict[str, Any] = {
     "whitelist": Words("(everybody with the secret)"),

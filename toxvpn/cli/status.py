@@ -44,6 +44,8 @@ def show_status(settings: Settings, document: dict[str, Any]) -> None:
     device = f" on {own['interface']}" if own["interface"] else ""
     click.echo(f"toxvpn {MODES[own['mode']]}{device}{': ' if addresses else ''}{addresses}")
     click.echo(f"Tox ID {document['tox_id']}, connected: {CONNECTIONS[own['connection']]}")
+    if refused := " and ".join(own.get("refused_offload", ())):
+        click.echo(f"this kernel refuses super-packets of {refused}: slower than it could be")
     if own["drops"]:
         click.echo(f"dropped: {drops(own['drops'])}")
     if document["peers"]:

@@ -30,6 +30,8 @@ FLAGS = (
     flag("VPN", "--address", metavar="IPV4[/BITS]", help="Our IPv4 address. [default: follows from our key]"),
     flag("VPN", "--mtu", type=click.IntRange(MIN_MTU, MAX_MTU), help="The device's MTU."),
     flag("VPN", "--interface", metavar="NAME", help=f"The device's name. [default: {INTERFACE}]"),
+    flag("VPN", "--no-offload", "offload", is_flag=True, flag_value=False, default=None,
+         help="Exchange every packet with the kernel by itself: slower, for kernels that mishandle batches."),
 )  # fmt: skip
 
 
@@ -60,6 +62,7 @@ def build(
     address: str | None,
     mtu: int | None,
     interface: str | None,
+    offload: bool | None,
     secret: str | None,
     secret_file: Path | None,
     id_file: Path | None,
@@ -79,6 +82,7 @@ def build(
         address=None if address is None else parse_address(address),
         mtu=mtu,
         interface=None if interface is None else parse_interface(interface),
+        offload=offload,
     )
     return without_ports_beside_a_proxy(options)
 

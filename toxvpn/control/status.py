@@ -23,7 +23,10 @@ DIRECT: Path = "udp"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelfState:
-    """`mode` is what was started; `drops` counts packets that belong to no peer, by reason."""
+    """`mode` is what was started; `drops` counts packets that belong to no peer, by reason.
+
+    `refused_offload`: of what the kernel turned out not to take super-packets, e.g. TCP.
+    """
 
     tox_id: str
     connection: str
@@ -31,6 +34,7 @@ class SelfState:
     ipv4: IPv4Address | None = None
     ipv6: IPv6Address | None = None
     interface: str | None = None
+    refused_offload: tuple[str, ...] = ()
     drops: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -111,6 +115,7 @@ def document(source: StatusSource) -> dict[str, Any]:
             "ipv4": _text(own.ipv4),
             "ipv6": _text(own.ipv6),
             "interface": own.interface,
+            "refused_offload": list(own.refused_offload),
             "mode": own.mode,
             "drops": _sorted(own.drops),
         },

@@ -41,7 +41,7 @@ def needs_restart(started: Config, new: Config) -> Iterator[str]:
     if (started.vpn is None) != (new.vpn is None):
         yield f"[vpn] was switched {'off' if new.vpn is None else 'on'}: that takes a restart"
     elif started.vpn is not None and new.vpn is not None:
-        for key in ("address", "mtu", "interface"):
+        for key in ("address", "mtu", "interface", "offload"):
             if getattr(started.vpn, key) != getattr(new.vpn, key):
                 yield f"vpn.{key} changed: that takes a restart"
 

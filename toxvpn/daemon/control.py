@@ -58,6 +58,7 @@ class Source:
             ipv4=self._vpn.router.own_ipv4,
             ipv6=self._vpn.ipv6,
             interface=self._vpn.device.name,
+            refused_offload=self._vpn.datapath.refused,
             drops={reason.value: count for reason, count in self._vpn.datapath.drops.items() if count},
         )
 

@@ -128,6 +128,7 @@ class Parts:
             interface=section.interface or INTERFACE,
             address=section.address,
             mtu=section.mtu or VpnOptions().mtu,
+            offload=section.offload,
             allowed=self.now.policy.addresses,
         )
         journal = make(self._places.runtime) / JOURNAL_NAME

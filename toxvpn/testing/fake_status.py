@@ -44,6 +44,7 @@ def busy() -> FakeStatus:
         ipv4=IPv4Address("100.64.7.1"),
         ipv6=IPv6Address("fd74:6f78::1"),
         interface="toxvpn0",
+        refused_offload=("TCP",),
         drops={"not IP": 1, "no route": 2},
     )
     source.peer_states = [

@@ -30,12 +30,20 @@ class PacketPump:
         self._gone = gone
         self._loop = asyncio.get_running_loop()
         self._closed = False
+        datapath.on_refusal = self._tell_refusal
         self._wait()
 
     def close(self) -> None:
         """Idempotent; before the datapath and the descriptor are closed."""
         self._closed = True
+        self._datapath.on_refusal = None
         remove_reader(self._loop, self._fd)
+
+    def _tell_refusal(self) -> None:
+        kinds = " and ".join(self._datapath.refused)
+        log.warning(
+            "this kernel refuses super-packets of %s: they are written one by one, more slowly", kinds
+        )
 
     def _wait(self) -> None:
         add_reader(self._loop, self._fd, self._datapath, self._outbound)

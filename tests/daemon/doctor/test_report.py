@@ -90,6 +90,7 @@ def test_a_failed_layer_is_named_and_those_above_it_skipped(seen: Observation, l
 LIMITS: list[tuple[Observation, str]] = [
     (PrivateStackSeen("user namespaces are not allowed here: Operation not permitted"), "private-stack"),
     (UdpSeen(RELAYS), "udp"),
+    (OwnStatusSeen("udp", None, ("TCP", "UDP")), "own-status"),
     (PathSeen("tcp-relay", 25.0), "path"),
     (PathSeen("tcp-relay", None, udp=False), "path"),
     (RoadSeen(name="tuntox", why="the peer does not offer it", toxvpn=True), "road"),

@@ -205,12 +205,20 @@ class UdpSeen:
 
 @dataclass(frozen=True, slots=True)
 class OwnStatusSeen:
-    """`waited_s` None: nobody has waited, a running toxvpn was asked."""
+    """`waited_s` None: nobody has waited, a running toxvpn was asked. `refused` is its `refused_offload`."""
 
     path: str
     waited_s: float | None
+    refused: tuple[str, ...] = ()
 
     def finding(self) -> Finding:
+        if self.path != "none" and self.refused:
+            return limited(
+                Layer.OWN_STATUS,
+                f"on the Tox network, {WORDS[self.path]}, but this kernel refuses super-packets of "
+                f"{' and '.join(self.refused)}: the VPN is slower than it could be",
+                "use another kernel: Linux 6.6.44, 6.10.2 and 6.10.3 are known for it",
+            )
         if self.path != "none":
             return ok(Layer.OWN_STATUS, f"on the Tox network, {WORDS[self.path]}")
         return failed(
