@@ -127,6 +127,11 @@ def test_a_section_without_keys_switches_its_part_on() -> None:
     assert config.server is not None and config.vpn is not None
 
 
+@pytest.mark.parametrize(("text", "meant"), [("auto", None), ("on", True), ("off", False)])
+def test_udp_segmentation(text: str, meant: bool | None) -> None:
+    assert parse(f'[node]\nudp_segmentation = "{text}"', PATH).node.udp_segmentation is meant
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -139,6 +144,11 @@ def test_a_section_without_keys_switches_its_part_on() -> None:
         ('[server]\nwhitelist = ["12"]', "server.whitelist:"),
         ('[server]\nallow = ["localhost"]', "server.allow:"),
         ("[node]\ntcp_port = 70000", "node.tcp_port: 70000 is not from 0 to 65535"),
+        (
+            '[node]\nudp_segmentation = "yes"',
+            "node.udp_segmentation: 'yes' is none of them; expected",
+        ),
+        ("[node]\nudp_segmentation = true", "node.udp_segmentation: True is none of them"),
         ("[node]\ntcp_port = true", "node.tcp_port: True is not from"),
         ('[node]\nudp_ports = "9:1"', "node.udp_ports: '9:1' is no range of ports; expected"),
         ('[node]\nudp_ports = "a"', "node.udp_ports: 'a' is no range of ports"),

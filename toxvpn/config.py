@@ -25,6 +25,7 @@ class NodeOptions:
 
     `directory` is -C; without it a server uses the usual places and a client a passing identity.
     `udp_ports` (first, last) and `tcp_port` are None when nobody cares; a tcp_port of 0 is "no relay".
+    `udp_segmentation` (several datagrams a system call) None: where the kernel does it right.
     `config_file` None: there is none. What it says of the node is in these options already; what the run
     is to do beside them is read from it again at each reload (merge.py).
     """
@@ -38,6 +39,7 @@ class NodeOptions:
     tcp_port: int | None = None
     toxcore_log: bool = False
     proxy: Proxy | None = None
+    udp_segmentation: bool | None = None
     daemonize: bool = False
     pid_file: Path | None = None
     user: str | None = None

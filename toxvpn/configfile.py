@@ -58,6 +58,7 @@ class NodeSection:
     udp_ports: tuple[int, int] | None = None
     tcp_port: int | None = None
     proxy: str | None = None
+    udp_segmentation: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +187,7 @@ class _Reader:
             "udp_ports": _Key(_udp_ports, '"FIRST:LAST", two port numbers'),
             "tcp_port": _Key(_port, "a port number, or 0 for no relay"),
             "proxy": _Key(_proxy, '"socks5://HOST:PORT" or "http://HOST:PORT"'),
+            "udp_segmentation": _Key(_switch, '"auto", "on" or "off"'),
         }
 
     def _server_keys(self) -> "dict[str, _Key]":
@@ -320,6 +322,14 @@ def _flag(value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError(f"{value!r} is neither")
     return value
+
+
+def _switch(value: Any) -> bool | None:
+    """None is "auto"."""
+    switches = {"auto": None, "on": True, "off": False}
+    if not isinstance(value, str) or value not in switches:
+        raise ValueError(f"{value!r} is none of them")
+    return switches[value]
 
 
 def _number(value: Any, least: int, most: int) -> int:

@@ -20,6 +20,7 @@ TEXT = f"""
 nodes_file = "nodes.json"
 udp_ports = "20000:20100"
 tcp_port = 3389
+udp_segmentation = "off"
 [server]
 [vpn]
 name = "here"
@@ -47,6 +48,7 @@ def of_the_file(directory: Path) -> dict[str, Any]:
         "nodes_file": directory / "nodes.json",
         "udp_ports": (20000, 20100),
         "tcp_port": 3389,
+        "udp_segmentation": False,
     }
 
 
@@ -124,7 +126,11 @@ def test_a_client_takes_the_nodes_and_not_the_ports(toxvpn: Any, config: Path) -
     """Those are taken by the run that stays."""
     ran = toxvpn("-C", config, "-i", str(BOX), "-p")
     assert ran.options == ClientOptions(
-        directory=config, nodes_file=config / "nodes.json", server=BOX, ping=True
+        directory=config,
+        nodes_file=config / "nodes.json",
+        udp_segmentation=False,
+        server=BOX,
+        ping=True,
     )
 
 
@@ -211,6 +217,7 @@ target = "localhost:22"
         "node.udp_ports = (100 random ones)  # default",
         "node.tcp_port = 0  # default",
         "node.proxy = (none)  # default",
+        'node.udp_segmentation = "auto"  # default',
         f'server.secret_file = "{config}/box.secret"  # config.toml',
         "server.whitelist = (everybody with the secret)  # default",
         "server.open = false  # default",

@@ -1,11 +1,14 @@
 """`toxvpn` without a verb: which flags make which options, and what a mistake is answered with."""
 
 import os
+import platform
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from toxvpn._native import netio, toxcore
+from toxvpn._native.flaws import ANNOUNCE
 from toxvpn.config import ClientOptions, ServerOptions
 from toxvpn.tcpforward.spec import Road, parse_forward, parse_listen, parse_target
 from toxvpn.wire.toxid import ToxId, parse_tox_id
@@ -224,3 +227,13 @@ def test_version(toxvpn: Any) -> None:
     assert ran.code == 0
     for word in ("toxvpn 0", "Python 3", "libtoxcore 0.2.", "clock: ", "page lock: "):
         assert word in ran.out
+
+
+def test_the_version_tells_what_is_wrong_with_it(toxvpn: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(toxcore, "FLAW", ANNOUNCE)
+    monkeypatch.setattr(netio, "shield", lambda: netio.Part(False, "TOXVPN_SOCKETS=off"))
+    monkeypatch.setattr(platform, "release", lambda: "7.0.0-14-generic")
+    for ran in (toxvpn("-V"), toxvpn("bugreport")):
+        assert f"libtoxcore {toxcore.version()}: any stranger can crash it" in ran.out
+        assert "shield: not in force: TOXVPN_SOCKETS=off" in ran.out
+        assert "Linux 7.0.0-14-generic: it corrupts UDP datagrams" in ran.out

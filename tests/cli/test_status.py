@@ -5,12 +5,14 @@ import os
 import pty
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from toxvpn.cli import table
+from toxvpn.control.status import ShieldState
 from toxvpn.testing.fake_daemon import FakeDaemon
 from toxvpn.testing.fake_status import FakeStatus
 
@@ -41,6 +43,7 @@ toxvpn VPN on toxvpn0: 100.64.7.1 fd74:6f78::1
 Tox ID A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1000000010001, connected: over UDP
 this kernel refuses super-packets of TCP: slower than it could be
 dropped: 2 no route, 1 not IP
+kept from libtoxcore: 5 datagrams that would crash it (GHSA-42vg-9mg3-399f)
 
 PEER              ADDRESS                  PATH            RTT     RECEIVED  SENT  DROPPED
 alice             100.64.7.2 fd74:6f78::2  direct          0.42 ms 1.2 MB 89 B 3 queue full, 40 wrong source
@@ -71,6 +74,15 @@ def test_it_is_short_when_there_is_nothing_to_tell(toxvpn: Any, here: Path) -> N
         ran = toxvpn("status", "-C", here)
     assert ran.out.startswith("toxvpn VPN\nTox ID A1A1") and ran.out.count("\n") == 2
     assert ran.err == ""
+
+
+def test_nobody_overlooks_that_there_is_no_shield(toxvpn: Any, here: Path) -> None:
+    with FakeDaemon(here) as daemon:
+        shield = ShieldState(flaw="GHSA-42vg-9mg3-399f", in_force=False, dropped=0)
+        daemon.source.__dict__.update(FakeStatus().__dict__)
+        daemon.source.own = replace(daemon.source.own, shield=shield)
+        ran = toxvpn("status", "-C", here)
+    assert "any stranger can crash this libtoxcore (GHSA-42vg-9mg3-399f): see toxvpn doctor" in ran.out
 
 
 def on_a_terminal(here: Path, **environment: str) -> str:

@@ -57,4 +57,4 @@ def test_nothing_is_missing_when_nobody_is_there() -> None:
     assert set(empty) == set(json.loads(GOLDEN.read_text()))
     assert holds(empty, CONTRACT)
     assert (empty["peers"], empty["forwards"], empty["pending"]) == ([], [], [])
-    assert empty["self"]["ipv4"] is None
+    assert (empty["self"]["ipv4"], empty["self"]["shield"]) == (None, None)

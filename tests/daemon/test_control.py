@@ -9,9 +9,12 @@ from typing import Any, cast
 
 import pytest
 
+from toxvpn._native import netio, toxcore
+from toxvpn._native.flaws import ANNOUNCE
 from toxvpn._native.packets import Counters, DropReason
 from toxvpn.config import ServerOptions
 from toxvpn.control.client import call
+from toxvpn.control.status import ShieldState
 from toxvpn.daemon.base import Base, base
 from toxvpn.daemon.control import Source, controlled
 from toxvpn.errors import PeerOfflineError, PeerRefusedError, ToxvpnError
@@ -65,6 +68,18 @@ async def test_of_a_server(run: Base, network: FakeNetwork) -> None:
     )  # fmt: skip
     assert [*source.pending(), *source.forwards()] == []
     other.close()
+
+
+async def test_the_shield_is_told_where_there_is_one_to_be(
+    run: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(toxcore, "FLAW", ANNOUNCE)
+    monkeypatch.setattr(netio, "shield", lambda: netio.Part(True, ""))
+    monkeypatch.setattr(netio, "counters", lambda: {"shielded": 5})
+    told = Source(run, "server", run.roster(Authority())).self_state().shield
+    assert told == ShieldState(flaw="GHSA-42vg-9mg3-399f", in_force=True, dropped=5)
+    monkeypatch.setattr(netio, "shield", lambda: None)
+    assert Source(run, "server", run.roster(Authority())).self_state().shield is None
 
 
 async def test_of_a_vpn(run: Base) -> None:

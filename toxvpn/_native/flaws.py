@@ -1,8 +1,8 @@
 """What is known to be wrong with versions of libtoxcore and of Linux, and told from the version alone.
 
-A distribution may have mended a version without another number; what we do about it then costs little.
-Neighbours: toxcore.pyx asks for the shield, birth.py for sending without segments; `toxvpn -V`, `doctor` and
-`bugreport` tell. docs/decisions/0007-shield.md has the flaws that cannot reach us.
+A distribution may have fixed a version without another number; what we do about it then costs little.
+Neighbours: toxcore.pyx asks for the shield; tox/danger.py has the words for it. docs/decisions/0007-shield.md
+has the flaws that cannot reach us.
 """
 
 import re
@@ -18,11 +18,14 @@ class Flaw:
     cure: str
 
     def __str__(self) -> str:
-        return f"{self.harm} ({self.name}, mended in {self.cure})"
+        return f"{self.harm} ({self.name}, fixed in {self.cure})"
 
 
 ANNOUNCE = Flaw("GHSA-42vg-9mg3-399f", "any stranger can crash it with five datagrams", "libtoxcore 0.2.23")
 BAD_SEGMENTS = Flaw("tailscale#19777", "it corrupts UDP datagrams that are sent in batches", "Linux 7.1.5")
+
+CURE = "leave TOXVPN_SOCKETS=off out if it is set, or install a libtoxcore without the flaw"
+"""Where there is no shield."""
 
 
 def flaw_of_libtoxcore(version: tuple[int, int, int]) -> Flaw | None:

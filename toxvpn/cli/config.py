@@ -24,6 +24,7 @@ NODE: dict[str, Any] = {
     "udp_ports": Words("(100 random ones)"),
     "tcp_port": 0,
     "proxy": Words("(none)"),
+    "udp_segmentation": "auto",
 }
 VPN: dict[str, Any] = {
     "name": Words("(none)"),

@@ -69,6 +69,7 @@ def node_options(
         "udp_ports": (own and own.udp_ports) if udp_ports is None else parse_udp_ports(udp_ports),
         "tcp_port": (own and own.tcp_port) if tcp_port is None else parse_tcp_port(tcp_port),
         "toxcore_log": settings.debug > 1,
+        "udp_segmentation": node and node.udp_segmentation,
         **process.options(None if node is None else node.proxy),
     }
 

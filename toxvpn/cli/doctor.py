@@ -83,6 +83,7 @@ def command(
         secret=secret_of(asked.peer, config) if given is None and asked.peer else given,
         toxcore_log=settings.debug > 1,
         proxy=find_proxy(proxy, node.proxy if node else None, os.environ),
+        udp_segmentation=node.udp_segmentation if node else None,
         peer=asked.peer,
         target=None if target is None else parse_target(target),
         runtime=asked.runtime,

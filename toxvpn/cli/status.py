@@ -48,6 +48,7 @@ def show_status(settings: Settings, document: dict[str, Any]) -> None:
         click.echo(f"this kernel refuses super-packets of {refused}: slower than it could be")
     if own["drops"]:
         click.echo(f"dropped: {drops(own['drops'])}")
+    show_shield(own["shield"])
     if document["peers"]:
         click.echo()
         show(
@@ -65,6 +66,16 @@ def show_status(settings: Settings, document: dict[str, Any]) -> None:
         ]
         show(("LISTEN", "TARGET", "STREAMS", "ROAD"), rows)
     show_pending(settings, document["pending"])
+
+
+def show_shield(shield: dict[str, Any] | None) -> None:
+    """Only where there is something to know: most who have the flaw are never attacked."""
+    if shield is not None and not shield["in_force"]:
+        click.echo(f"any stranger can crash this libtoxcore ({shield['flaw']}): see toxvpn doctor")
+    elif shield is not None and shield["dropped"]:
+        click.echo(
+            f"kept from libtoxcore: {shield['dropped']} datagrams that would crash it ({shield['flaw']})"
+        )
 
 
 def peer_row(peer: dict[str, Any]) -> list[str]:

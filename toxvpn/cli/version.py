@@ -6,22 +6,16 @@ from .. import __version__
 
 
 def version_text() -> str:
-    """Version, Python, libtoxcore and Linux, and which parts of our network under toxcore are in force."""
-    from .._native import flaws, netio, toxcore  # loads libtoxcore
+    """Version, Python, libtoxcore, and which parts of our network under toxcore are in force."""
+    from .._native import netio
+    from ..tox import danger  # loads libtoxcore
 
-    lines = [
-        f"toxvpn {__version__}",
-        f"Python {platform.python_version()}",
-        f"libtoxcore {toxcore.version()}" + (f": {toxcore.FLAW}" if toxcore.FLAW else ""),
-    ]
-    segments = flaws.flaw_of_segmentation(platform.release())
-    if segments is not None:
-        lines.append(f"Linux {platform.release()}: {segments}; not done unless config.toml asks for it")
-    parts = netio.parts()._asdict()
-    shield = netio.shield()
-    if shield is not None:
-        parts["shield"] = shield
-    for name, part in parts.items():
+    lines = [f"toxvpn {__version__}", f"Python {platform.python_version()}", danger.libtoxcore()]
+    if (shield := danger.shield()) is not None:
+        lines.append(f"shield: {shield}")
+    for name, part in netio.parts()._asdict().items():
         state = "in force" if part.in_force else f"not in force: {part.reason}"
         lines.append(f"{name.replace('_', ' ')}: {state}")
+    if (bad := danger.bad_segmentation()) is not None:
+        lines.append(f"{bad}; sent singly unless config.toml says otherwise")
     return "\n".join(lines)

@@ -7,7 +7,7 @@ commands.py serves the document, cli/status.py shows it.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Literal, Protocol
@@ -22,10 +22,20 @@ DIRECT: Path = "udp"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ShieldState:
+    """What keeps strangers from a flaw of libtoxcore's, if it is in force; `dropped` datagrams so far."""
+
+    flaw: str
+    in_force: bool
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SelfState:
     """`mode` is what was started; `drops` counts packets that belong to no peer, by reason.
 
     `refused_offload`: of what the kernel turned out not to take super-packets, e.g. TCP.
+    `shield` None: libtoxcore needs none.
     """
 
     tox_id: str
@@ -36,6 +46,7 @@ class SelfState:
     interface: str | None = None
     refused_offload: tuple[str, ...] = ()
     drops: Mapping[str, int] = field(default_factory=dict)
+    shield: ShieldState | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +129,7 @@ def document(source: StatusSource) -> dict[str, Any]:
             "refused_offload": list(own.refused_offload),
             "mode": own.mode,
             "drops": _sorted(own.drops),
+            "shield": None if own.shield is None else asdict(own.shield),
         },
         "peers": [_peer(peer) for peer in sorted(source.peers(), key=order)],
         "forwards": [_forward(each) for each in sorted(source.forwards(), key=lambda each: each.listen)],

@@ -58,7 +58,13 @@ async def base(options: NodeOptions, directory: Path | None) -> AsyncIterator[Ba
         identity = Identity.ephemeral() if directory is None else Identity.open(directory)
         undo.callback(identity.close)
         tox = make_tox(
-            identity, chance, options.udp_ports, options.tcp_port, options.toxcore_log, options.proxy
+            identity,
+            chance,
+            options.udp_ports,
+            options.tcp_port,
+            options.toxcore_log,
+            options.proxy,
+            options.udp_segmentation,
         )
         undo.callback(tox.close)
         identity.save(tox.savedata())

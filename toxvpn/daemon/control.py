@@ -3,14 +3,16 @@
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from .._native import netio, toxcore
 from ..control.commands import Commands, ReloadCommand, SecretCommand
 from ..control.peer_commands import PeerCommands
 from ..control.peerstates import Measured, peer_states
 from ..control.server import ControlServer
-from ..control.status import ForwardState, PeerState, SelfState
+from ..control.status import ForwardState, PeerState, SelfState, ShieldState
 from ..errors import PeerRefusedError
 from ..tcpforward.lossless import LosslessRoad
 from ..tox.peer import Peer
@@ -47,14 +49,15 @@ class Source:
     def self_state(self) -> SelfState:
         tox = self._run.node.tox
         own = SelfState(
-            tox_id=tox.address.hex().upper(), connection=self._run.node.connection.path, mode=self._mode
+            tox_id=tox.address.hex().upper(),
+            connection=self._run.node.connection.path,
+            mode=self._mode,
+            shield=shield_state(),
         )
         if self._vpn is None:
             return own
-        return SelfState(
-            tox_id=own.tox_id,
-            connection=own.connection,
-            mode=own.mode,
+        return replace(
+            own,
             ipv4=self._vpn.router.own_ipv4,
             ipv6=self._vpn.ipv6,
             interface=self._vpn.device.name,
@@ -86,6 +89,13 @@ class Source:
             rtt_s=rtt_s,
             objection=member.objection,
         )
+
+
+def shield_state() -> ShieldState | None:
+    stands = netio.shield()
+    if stands is None or toxcore.FLAW is None:
+        return None
+    return ShieldState(flaw=toxcore.FLAW.name, in_force=stands.in_force, dropped=netio.counters()["shielded"])
 
 
 @contextlib.asynccontextmanager

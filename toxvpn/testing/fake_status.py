@@ -2,7 +2,7 @@
 
 from ipaddress import IPv4Address, IPv6Address
 
-from ..control.status import ForwardState, PeerState, SelfState
+from ..control.status import ForwardState, PeerState, SelfState, ShieldState
 from ..tox.pending import PendingRequest
 
 NOW = 1_800_000_000.0
@@ -46,6 +46,7 @@ def busy() -> FakeStatus:
         interface="toxvpn0",
         refused_offload=("TCP",),
         drops={"not IP": 1, "no route": 2},
+        shield=ShieldState(flaw="GHSA-42vg-9mg3-399f", in_force=True, dropped=5),
     )
     source.peer_states = [
         PeerState(public_key=CAROL, asked=True),

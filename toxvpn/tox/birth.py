@@ -8,6 +8,7 @@ from random import Random
 from .._native.options import Options
 from .._native.results import PortError, SavedataError
 from .._native.toxcore import Tox
+from . import danger
 from .identity import Identity
 from .proxy import Proxy
 
@@ -25,8 +26,11 @@ def make_tox(
     tcp_port: int | None = None,
     tell_all: bool = False,
     proxy: Proxy | None = None,
+    udp_segmentation: bool | None = None,
 ) -> Tox:
     """`tell_all` passes toxcore's own log on. With a proxy nothing goes around it: UDP is off.
+
+    `udp_segmentation` None: where the kernel does it right. Warns when strangers can harm this process.
 
     Raises ConfigError (savedata), PortError (none of the asked ports is free), ToxError.
     """
@@ -35,6 +39,7 @@ def make_tox(
         udp_ports=udp_ports or (first, first + TRIED_PORTS),
         tcp_port=tcp_port or 0,
         log=_tell if tell_all else None,
+        udp_segmentation=danger.segmentation(udp_segmentation),
     )
     if proxy is not None:
         options = replace(
@@ -45,6 +50,7 @@ def make_tox(
             proxy_host=proxy.host,
             proxy_port=proxy.port,
         )
+    danger.warn_if_exposed()
     try:
         return _with_or_without_ipv6(lambda chosen: Tox(chosen, identity.savedata), options)
     except SavedataError as failure:

@@ -1,6 +1,7 @@
 """What the doctor makes of what it saw: each layer's judgement, and which one is named."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -31,7 +32,7 @@ RELAYS = BootstrapSeen(asked=8, udp=0, tcp=6, path="tcp-relay")
 SILENT = BootstrapSeen(asked=8, udp=0, tcp=0)
 
 WELL: list[Observation] = [
-    LibrarySeen(toxvpn="1.0", libtoxcore="0.2.18"),
+    LibrarySeen(toxvpn="1.0", libtoxcore="libtoxcore 0.2.18"),
     PrivateStackSeen(None),
     NodesSeen(8, "the built-in list", addresses=8),
     ANSWERED,
@@ -152,8 +153,26 @@ def test_the_way_to_a_private_stack_is_told(missing: str, fix: str) -> None:
 
 
 def test_a_part_that_is_off_is_told_and_no_fault() -> None:
-    seen = LibrarySeen(toxvpn="1.0", libtoxcore="0.2.18", off={"clock": "TOXVPN_CLOCK=off"}).finding()
+    off = {"clock": "TOXVPN_CLOCK=off"}
+    seen = LibrarySeen(toxvpn="1.0", libtoxcore="libtoxcore 0.2.18", off=off).finding()
     assert seen.state is State.OK and "clock is not in force: TOXVPN_CLOCK=off" in seen.detail
+
+
+def test_a_flaw_is_told_and_limits_only_where_no_shield_stands() -> None:
+    flawed = LibrarySeen(toxvpn="1.0", libtoxcore="libtoxcore 0.2.20: flawed", shield="in force: so")
+    seen = flawed.finding()
+    assert seen.state is State.OK and "0.2.20: flawed; the shield is in force: so" in seen.detail
+    exposed = replace(flawed, shield="not in force: TOXVPN_SOCKETS=off", exposed=True).finding()
+    assert (exposed.state, exposed.exit_code) == (State.LIMITED, 6)
+    assert "TOXVPN_SOCKETS=off" in (exposed.fix or "")
+
+
+def test_a_kernel_that_corrupts_batches_limits_only_who_asks_for_them() -> None:
+    well = LibrarySeen(toxvpn="1.0", libtoxcore="libtoxcore 0.2.18")
+    without = replace(well, bad_segmentation="Linux 7.0.3: it", segmentation=False).finding()
+    assert without.state is State.OK and "Linux 7.0.3: it: they are sent singly" in without.detail
+    asked_for = replace(well, bad_segmentation="Linux 7.0.3: it").finding()
+    assert asked_for.state is State.LIMITED and "udp_segmentation" in (asked_for.fix or "")
 
 
 def test_without_a_secret_the_advice_is_to_give_one() -> None:

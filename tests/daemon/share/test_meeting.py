@@ -41,6 +41,7 @@ OTHERS = {
     "udp_ports": (1, 2),
     "tcp_port": 3,
     "toxcore_log": True,
+    "udp_segmentation": False,
 }
 
 

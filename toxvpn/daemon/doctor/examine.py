@@ -11,7 +11,7 @@ import random
 from collections.abc import AsyncIterator, Callable
 
 from ... import __version__
-from ..._native import netio, toxcore
+from ..._native import netio
 from ..._native.results import Connection
 from ...config import DoctorOptions
 from ...tcpforward.fastcall import RoadBrokenError
@@ -20,6 +20,7 @@ from ...tcpforward.road import OpenFailed
 from ...tcpforward.roads import STATUS_S
 from ...tcpforward.spec import Road, Target
 from ...tcpforward.stack import Stack, StackUnavailableError
+from ...tox import danger
 from ...tox.announcement import Announcement
 from ...tox.birth import make_tox
 from ...tox.bootstrap import Bootstrapper, load_nodes
@@ -67,7 +68,7 @@ async def examine(options: DoctorOptions, tell: Callable[[Finding], None]) -> Re
     """Walks as far as it goes; `tell` hears of every finding at once."""
     walk = Walk(tell)
     with contextlib.suppress(Stopped):
-        await walk.look(Layer.LIBRARY, library())
+        await walk.look(Layer.LIBRARY, library(options))
         await walk.look(Layer.PRIVATE_STACK, private_stack())
         nodes: list[Addressed] = []
         await walk.look(Layer.NODES, the_list(options, nodes))
@@ -97,11 +98,17 @@ def not_asked(options: DoctorOptions) -> dict[Layer, str]:
 # -- this machine ---------------------------------------------------------------------------------
 
 
-async def library() -> LibrarySeen:
-    version = toxcore.version()  # first: it loads the library and puts the parts into it
+async def library(options: DoctorOptions) -> LibrarySeen:
     parts = netio.parts()._asdict()
-    off = {name.replace("_", " "): part.reason for name, part in parts.items() if not part.in_force}
-    return LibrarySeen(toxvpn=__version__, libtoxcore=version, off=off)
+    return LibrarySeen(
+        toxvpn=__version__,
+        libtoxcore=danger.libtoxcore(),
+        shield=danger.shield(),
+        exposed=danger.exposed() is not None,
+        off={name.replace("_", " "): part.reason for name, part in parts.items() if not part.in_force},
+        bad_segmentation=danger.bad_segmentation(),
+        segmentation=danger.segmentation(options.udp_segmentation),
+    )
 
 
 async def private_stack() -> PrivateStackSeen:
@@ -138,7 +145,13 @@ async def own_node(options: DoctorOptions) -> AsyncIterator[Node]:
     with contextlib.ExitStack() as undo:
         identity = Identity.ephemeral() if options.directory is None else Identity.open(options.directory)
         undo.callback(identity.close)
-        tox = make_tox(identity, chance, tell_all=options.toxcore_log, proxy=options.proxy)
+        tox = make_tox(
+            identity,
+            chance,
+            tell_all=options.toxcore_log,
+            proxy=options.proxy,
+            udp_segmentation=options.udp_segmentation,
+        )
         undo.callback(tox.close)
         resolve = None if options.proxy else Names(asyncio.get_running_loop()).resolve
         node = Node(tox, Bootstrapper(nodes, chance, resolve))

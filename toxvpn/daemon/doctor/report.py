@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
+from ..._native.flaws import CURE
 from ...errors import ConfigError, PathError, PeerOfflineError, PeerRefusedError, ToxvpnError
 from ...wire.socks5 import ReplyCode
 
@@ -74,16 +75,34 @@ class Observation(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LibrarySeen:
-    """`off`: the parts of our network under libtoxcore that are not in force, and why."""
+    """`libtoxcore` is its version, and what is wrong with it; `shield` whether that is kept from harm, and
+    `exposed` that it is not. `off`: the parts of our network under libtoxcore that are not in force, and why.
+    `bad_segmentation`: what this kernel does to datagrams sent so; `segmentation`: they are, all the same.
+    """
 
     toxvpn: str
     libtoxcore: str
+    shield: str | None = None
+    exposed: bool = False
     off: Mapping[str, str] = field(default_factory=dict)
+    bad_segmentation: str | None = None
+    segmentation: bool = True
 
     def finding(self) -> Finding:
-        without = "; ".join(f"{part} is not in force: {reason}" for part, reason in self.off.items())
-        detail = f"toxvpn {self.toxvpn}, libtoxcore {self.libtoxcore}, "
-        return ok(Layer.LIBRARY, detail + (without or "all parts in force"))
+        told = [f"toxvpn {self.toxvpn}, {self.libtoxcore}"]
+        if self.shield is not None:
+            told.append(f"the shield is {self.shield}")
+        told += [f"{part} is not in force: {reason}" for part, reason in self.off.items()]
+        if not self.off:
+            told.append("all parts in force")
+        if self.bad_segmentation is not None:
+            told.append(self.bad_segmentation + ("" if self.segmentation else ": they are sent singly"))
+        detail = "; ".join(told)
+        if self.exposed:
+            return limited(Layer.LIBRARY, detail, CURE)
+        if self.bad_segmentation is not None and self.segmentation:
+            return limited(Layer.LIBRARY, detail, "leave udp_segmentation out of config.toml's [node]")
+        return ok(Layer.LIBRARY, detail)
 
 
 SYSCTLS = {

@@ -17,6 +17,7 @@ from ...errors import LinkError, ToxvpnError
 from ...tcpforward import pipe
 from ...tcpforward.ends import End, StdioEnd
 from ...tcpforward.spec import parse_target
+from ...tox.danger import warn_if_exposed
 from ..call import Calling
 from ..listeners import Listeners
 from . import messages
@@ -54,6 +55,7 @@ class Session:
             return
         SPEAKER.set(self)
         self._retelling.add(self)
+        warn_if_exposed()  # each command: the node, which began with nobody there, has told its own log only
         try:
             await self._until_it_hangs_up(request)
         finally:

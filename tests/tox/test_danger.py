@@ -1,0 +1,65 @@
+"""What a person is told about the flaws of what is below us."""
+
+import logging
+import platform
+from random import Random
+
+import pytest
+
+from toxvpn._native import netio, toxcore
+from toxvpn._native.flaws import ANNOUNCE
+from toxvpn.tox import birth, danger
+from toxvpn.tox.identity import Identity
+
+STANDS = netio.Part(True, "")
+DOES_NOT = netio.Part(False, "TOXVPN_SOCKETS=off")
+
+
+def given(monkeypatch: pytest.MonkeyPatch, shield: netio.Part | None) -> None:
+    """A flawed libtoxcore with that shield, or one that needs none."""
+    monkeypatch.setattr(toxcore, "FLAW", None if shield is None else ANNOUNCE)
+    monkeypatch.setattr(netio, "shield", lambda: shield)
+
+
+def test_a_libtoxcore_without_the_flaw_is_no_news(monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, None)
+    assert danger.libtoxcore() == f"libtoxcore {toxcore.version()}"
+    assert (danger.shield(), danger.exposed()) == (None, None)
+
+
+def test_a_shielded_one_is_told_and_no_danger(monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, STANDS)
+    assert "GHSA-42vg-9mg3-399f, fixed in libtoxcore 0.2.23" in danger.libtoxcore()
+    assert danger.shield() == "in force: such datagrams are dropped"
+    assert danger.exposed() is None
+
+
+@pytest.mark.parametrize("shield", [None, STANDS, DOES_NOT])
+def test_only_the_exposed_are_warned_at_each_start_and_with_q_too(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, shield: netio.Part | None
+) -> None:
+    given(monkeypatch, shield)
+    birth.make_tox(Identity.ephemeral(), Random()).close()
+    loud = [record.message for record in caplog.records if record.levelno >= logging.ERROR]
+    assert len(loud) == (shield == DOES_NOT)
+    assert all("any stranger" in line and "TOXVPN_SOCKETS=off" in line for line in loud)
+
+
+@pytest.mark.parametrize(
+    ("release", "asked", "sent"),
+    [
+        ("6.12.43", None, True),
+        ("6.12.43", False, False),
+        ("7.0.3-1-pve", None, False),
+        ("7.0.3-1-pve", True, True),
+    ],
+)
+def test_a_kernel_that_corrupts_batches_gets_none_unless_asked_for(
+    monkeypatch: pytest.MonkeyPatch, release: str, asked: bool | None, sent: bool
+) -> None:
+    monkeypatch.setattr(platform, "release", lambda: release)
+    made = []
+    monkeypatch.setattr(birth, "Tox", lambda options, savedata: made.append(options))
+    birth.make_tox(Identity.ephemeral(), Random(), udp_segmentation=asked)
+    assert [options.udp_segmentation for options in made] == [sent]
+    assert (danger.bad_segmentation() is not None) == release.startswith("7")
