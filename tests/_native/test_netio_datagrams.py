@@ -290,3 +290,35 @@ def test_the_whole_receive_buffer_when_privileged(pair: tuple[End, End]) -> None
             expected = cut_down
     receiver.owner.set_receive_buffer(receiver.fd, beyond_limit)
     assert receiver.socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) == expected
+
+
+@pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
+def test_routers_may_cut_a_datagram_unless_it_is_to_measure_the_path(
+    family: socket.AddressFamily, host: str
+) -> None:
+    """ip(7), IP_MTU_DISCOVER: 0 lets them, 3 is for probes. IPv6 routers never do; 1 is the usual setting."""
+    discover = {socket.IPPROTO_IP: 10, socket.IPPROTO_IPV6: 23}
+
+    def modes(end: End) -> list[int]:
+        known = [socket.IPPROTO_IP] if family == socket.AF_INET else list(discover)
+        return [end.socket.getsockopt(level, discover[level]) for level in known]
+
+    usual = [0, 1][: 1 + (family == socket.AF_INET6)]
+    end = End(family, host, hooked=True)
+    with contextlib.closing(end):
+        assert end.owner
+        assert modes(end) == usual
+        end.owner.allow_fragments(False)
+        assert modes(end) == [3] * len(usual)
+        end.owner.allow_fragments(True)
+        assert modes(end) == usual
+
+
+def test_what_was_gathered_before_may_be_cut(pair: tuple[End, End]) -> None:
+    left, right = pair
+    assert left.owner
+    with left.turn():
+        left.send(b"gathered", right.address("127.0.0.1"))
+        left.owner.allow_fragments(False)
+        assert right.receive()[0] == b"gathered"
+        left.owner.allow_fragments(True)

@@ -134,6 +134,25 @@ void netio_flush(netio_owner *owner)
             sendbatch_flush(entry->out);
 }
 
+/* A datagram that is too large for a router's next link is cut by the router, or lost; and if the message
+   about its loss is lost as well, whoever sent it never learns. So all may be cut, but those that are to
+   find out how much a path carries. An IPv6 router never cuts; our own kernel does, once it knows. */
+static void allow_fragments(int fd, bool allowed)
+{
+    const int ipv4 = allowed ? IP_PMTUDISC_DONT : IP_PMTUDISC_PROBE;
+    const int ipv6 = allowed ? IPV6_PMTUDISC_WANT : IPV6_PMTUDISC_PROBE;
+    setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &ipv4, sizeof ipv4); /* of an IPv6 socket too: it has both */
+    setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &ipv6, sizeof ipv6);
+}
+
+void netio_allow_fragments(netio_owner *owner, bool allowed)
+{
+    netio_flush(owner); /* the datagrams so far are sent as they were meant */
+    for (struct entry *entry = owner->entries; entry; entry = entry->next)
+        if (entry->datagram)
+            allow_fragments(entry->fd, allowed);
+}
+
 void netio_on_drained(netio_owner *owner, netio_drained *call, void *context)
 {
     owner->drained = call;
@@ -207,6 +226,8 @@ static void adopt(int fd, bool datagram)
     entry->owner = owner;
     entry->fd = fd;
     entry->datagram = datagram;
+    if (datagram)
+        allow_fragments(fd, true);
     if (datagram && owner->batching) {
         entry->out = sendbatch_new(fd, owner->segmentation);
         entry->in = recvbatch_new(fd);

@@ -99,3 +99,9 @@ class Tox:
 
     def send_lossy(self, number: int, data: Buffer) -> SendResult:
         """1 to 1373 bytes, the first 192 to 254 (tox_friend_send_lossy_packet)."""
+
+    def send_lossy_whole(self, number: int, data: Buffer) -> SendResult:
+        """As `send_lossy`, but on a path that is too narrow for its datagram it gets lost.
+
+        At most 1373 bytes. QUEUE_FULL while `congested`.
+        """

@@ -454,6 +454,17 @@ cdef class Tox:
         self.end()
         return SendResult(_send_result(sent, code))
 
+    def send_lossy_whole(self, uint32_t number, const uint8_t[::1] data):
+        if self.congested:
+            return SendResult.QUEUE_FULL
+        self.begin()
+        netio.allow_fragments(self._owner, False)
+        try:
+            return self.send_lossy(number, data)
+        finally:
+            netio.allow_fragments(self._owner, True)
+            self.end()
+
     cdef int send_lossy_raw(self, uint32_t friend_number, const uint8_t *data, size_t length) noexcept:
         cdef Tox_Err_Friend_Custom_Packet code = <Tox_Err_Friend_Custom_Packet>0
         if self._tox == NULL:
