@@ -1,0 +1,199 @@
+"""The search for a path's MTU, over paths that lose what is too large for them, and other things too."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from toxvpn.wire.ip import CUSTOM_PACKET_BYTES
+from toxvpn.wire.pathmtu import (
+    ACKNOWLEDGEMENT_BYTES,
+    CONFIRM_S,
+    LADDER,
+    PACKET_ID,
+    RAISE_S,
+    ROUNDS_S,
+    Kind,
+    PathMtu,
+    Probe,
+    acknowledgement,
+    decode_untrusted,
+    encode,
+)
+
+SEARCH_S = sum(ROUNDS_S)
+
+
+class Path:
+    """A peer behind a path: acknowledges at once what `carries` lets through."""
+
+    def __init__(self, limit: int = CUSTOM_PACKET_BYTES, packet_bytes: int = CUSTOM_PACKET_BYTES) -> None:
+        self.now = 1000.0
+        self.limit = limit
+        self.sent: list[int] = []
+        self.carries: Callable[[int], bool] = lambda size: True
+        self.search = PathMtu(packet_bytes)
+
+    def exchange(self) -> None:
+        for probe in self.search.next_probes():
+            self.sent.append(probe.size_bytes)
+            if probe.size_bytes <= self.limit and self.carries(probe.size_bytes):
+                self.search.acknowledged(probe.token, probe.size_bytes, self.now)
+
+    def start(self) -> None:
+        self.search.search(self.now)
+        self.exchange()
+
+    def run(self, seconds: float) -> None:
+        until = self.now + seconds
+        while (due := self.search.next_timer()) is not None and due <= until:
+            self.now = due
+            self.search.handle_timer(self.now)
+            self.exchange()
+        self.now = until
+
+
+def best_below(limit: int) -> int:
+    return next((size for size in LADDER if size <= limit), CUSTOM_PACKET_BYTES)
+
+
+# -- packets
+
+
+@given(st.builds(Probe, st.sampled_from(Kind), st.integers(0, 0xFFFF), st.sampled_from(LADDER)))
+def test_what_is_encoded_is_decoded(probe: Probe) -> None:
+    packet = encode(probe)
+    assert packet[0] == PACKET_ID
+    assert len(packet) == (probe.size_bytes if probe.kind is Kind.PROBE else ACKNOWLEDGEMENT_BYTES)
+    assert decode_untrusted(packet) == probe
+
+
+@given(st.binary(max_size=1400))
+def test_any_bytes_are_a_probe_of_their_own_size_or_nothing(packet: bytes) -> None:
+    probe = decode_untrusted(packet)
+    if probe is not None and probe.kind is Kind.PROBE:
+        assert probe.size_bytes == len(packet)
+        assert len(encode(acknowledgement(probe))) == ACKNOWLEDGEMENT_BYTES
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        b"",
+        bytes([PACKET_ID]),
+        encode(Probe(Kind.PROBE, 1, 1200))[:-1],
+        encode(Probe(Kind.PROBE, 1, 1200)) + b"\0",
+        encode(Probe(Kind.ACKNOWLEDGEMENT, 1, 1200)) + b"\0",
+        bytes([PACKET_ID, 2, 0, 1, 0x04, 0xB0]),
+        bytes([PACKET_ID, 1, 0, 1, 0xFF, 0xFF]),
+        bytes([PACKET_ID, 1, 0, 1, 0, 1]),
+    ],
+    ids=["empty", "cut", "shorter than it says", "longer", "a long answer", "kind", "too large", "too small"],
+)
+def test_malformed_packets_are_nothing(packet: bytes) -> None:
+    assert decode_untrusted(packet) is None
+
+
+# -- the search
+
+
+def test_a_path_that_carries_everything_is_asked_once() -> None:
+    path = Path()
+    path.start()
+    path.run(CONFIRM_S - 1)
+    assert path.sent == [CUSTOM_PACKET_BYTES]
+    assert path.search.packet_bytes == CUSTOM_PACKET_BYTES
+
+
+@given(st.integers(500, CUSTOM_PACKET_BYTES))
+def test_a_narrow_path_is_found_within_eight_bytes_or_the_next_rung(limit: int) -> None:
+    path = Path(limit)
+    path.start()
+    path.run(SEARCH_S)
+    assert path.search.packet_bytes == best_below(limit)
+    if limit >= 1200:
+        assert limit - path.search.packet_bytes < 8
+
+
+def test_a_narrow_path_is_in_force_before_the_search_is_over() -> None:
+    path = Path(1225)
+    path.start()
+    path.run(1.0)
+    assert path.search.packet_bytes == best_below(1225)
+
+
+@given(st.integers(500, CUSTOM_PACKET_BYTES), st.data())
+def test_a_lost_probe_does_not_mislead(limit: int, data: st.DataObject) -> None:
+    """Whichever it is."""
+    path = Path(limit)
+    lost = data.draw(st.integers(0, 70))
+    path.carries = lambda size: len(path.sent) - 1 != lost
+    path.start()
+    path.run(SEARCH_S)
+    assert path.search.packet_bytes == best_below(limit)
+
+
+def test_one_lost_probe_does_not_narrow_the_path_for_a_moment() -> None:
+    path = Path()
+    path.carries = lambda size: len(path.sent) > 1
+    path.start()
+    assert path.search.packet_bytes == CUSTOM_PACKET_BYTES
+    path.run(1.0)
+    assert path.sent == [CUSTOM_PACKET_BYTES] * 2
+    assert path.search.packet_bytes == CUSTOM_PACKET_BYTES
+
+
+@pytest.mark.parametrize("known", [CUSTOM_PACKET_BYTES, 1221])
+def test_a_peer_that_acknowledges_nothing_changes_nothing(known: int) -> None:
+    path = Path(0, packet_bytes=known)
+    path.start()
+    path.run(3600)
+    assert path.search.packet_bytes == known
+
+
+def test_a_path_that_becomes_narrow_is_noticed() -> None:
+    path = Path()
+    path.start()
+    path.limit = 1225
+    path.run(CONFIRM_S + SEARCH_S + 1.0)
+    assert path.search.packet_bytes == best_below(1225)
+
+
+def test_a_path_that_becomes_wide_is_noticed() -> None:
+    path = Path(1225)
+    path.start()
+    path.run(SEARCH_S)
+    path.limit = CUSTOM_PACKET_BYTES
+    path.run(RAISE_S + CONFIRM_S)
+    assert path.search.packet_bytes == CUSTOM_PACKET_BYTES
+
+
+def test_a_confirmed_path_costs_one_packet_each_time() -> None:
+    path = Path(1225)
+    path.start()
+    path.run(SEARCH_S)
+    path.sent.clear()
+    path.run(5 * CONFIRM_S)
+    assert path.sent == [best_below(1225)] * 5
+
+
+def test_acknowledgements_of_an_earlier_search_are_ignored() -> None:
+    path = Path(1225)
+    path.search.search(path.now)
+    (old,) = path.search.next_probes()
+    path.start()
+    path.search.acknowledged(old.token, old.size_bytes, path.now)
+    path.run(SEARCH_S)
+    assert path.search.packet_bytes == best_below(1225)
+
+
+def test_nothing_is_sent_while_the_peer_is_away() -> None:
+    path = Path(1225)
+    path.start()
+    path.run(SEARCH_S)
+    path.search.stop()
+    path.search.acknowledged(1, CUSTOM_PACKET_BYTES, path.now)
+    assert path.search.next_timer() is None
+    assert path.search.next_probes() == []
+    assert path.search.packet_bytes == best_below(1225)

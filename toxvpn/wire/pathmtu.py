@@ -1,0 +1,169 @@
+"""How large a packet the path to one peer carries: found by asking, since no router can be trusted to tell.
+
+In: times, and what the peer acknowledges. Out: probes to be sent, and `packet_bytes`, the largest custom
+packet that arrives. Sans-IO; neighbour: tox/probing.py, which sends and receives.
+Source: RFC 8899 (packetization layer path MTU discovery for datagrams), docs/wire-format.md §6.
+
+A search sends the largest packet, twice if need be. If it is acknowledged, as nearly always, that is all.
+If not, one packet of each smaller size goes out too, all at once, and those that are not acknowledged go
+again; the largest that arrived is what the path carries. From then on a packet of that size is sent now and
+then: when it gets lost repeatedly, the path is another one, and the search begins anew. A peer that
+acknowledges nothing teaches nothing: what was known stays.
+"""
+
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+from struct import Struct
+
+from .ip import CUSTOM_PACKET_BYTES
+
+PACKET_ID = 202
+_HEADER = Struct("!BBHH")  # packet ID, kind, token, size in bytes of the probe
+ACKNOWLEDGEMENT_BYTES = _HEADER.size
+
+LADDER = (*range(CUSTOM_PACKET_BYTES, 1200, -8), 1200, 1100, 1000, 900, 800, 700, 600, 500)
+"""Sizes that are tried, the largest first.
+
+1200 bytes fit into an IPv6 path of 1280: 40 + 8 bytes of headers and 27 of toxcore's come on top.
+500 bytes fit into 576, which IPv4 asks of every host.
+"""
+ROUNDS_S = (0.5, 0.5, 1.0, 2.0)
+"""How long each round waits for acknowledgements."""
+LARGEST_ALONE = 2
+"""Rounds of a search: one lost packet must not make a path look narrow."""
+CONFIRM_S = 30.0
+RAISE_S = 600.0
+"""A path that carries less than the largest packet is searched again (RFC 8899 §5.1.1, PMTU_RAISE_TIMER)."""
+
+
+class Kind(IntEnum):
+    PROBE = 0
+    ACKNOWLEDGEMENT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """`size_bytes` of the whole custom packet; an acknowledgement repeats it, and the token."""
+
+    kind: Kind
+    token: int
+    size_bytes: int
+
+
+def encode(probe: Probe) -> bytes:
+    """A probe of its size, or an acknowledgement of 6 bytes."""
+    packet = _HEADER.pack(PACKET_ID, probe.kind, probe.token, probe.size_bytes)
+    return packet.ljust(probe.size_bytes, b"\0") if probe.kind is Kind.PROBE else packet
+
+
+def decode_untrusted(packet: bytes) -> Probe | None:
+    """What a packet of our ID says; None when its kind or its size is wrong."""
+    if len(packet) < _HEADER.size:
+        return None
+    _, kind, token, size = _HEADER.unpack_from(packet)
+    wanted = {Kind.PROBE: size, Kind.ACKNOWLEDGEMENT: _HEADER.size}.get(kind)
+    if wanted != len(packet) or not LADDER[-1] <= size <= CUSTOM_PACKET_BYTES:
+        return None
+    return Probe(Kind(kind), token, size)
+
+
+def acknowledgement(probe: Probe) -> Probe:
+    return Probe(Kind.ACKNOWLEDGEMENT, probe.token, probe.size_bytes)
+
+
+class _Phase(Enum):
+    STOPPED = 0
+    SEARCHING = 1
+    CONFIRMING = 2
+    RESTING = 3
+
+
+class PathMtu:
+    """For one peer. `now` in seconds comes with each call; after each, `next_probes()` is to be sent."""
+
+    def __init__(self, packet_bytes: int = CUSTOM_PACKET_BYTES) -> None:
+        self.packet_bytes = packet_bytes
+        self._phase = _Phase.STOPPED
+        self._token = 0
+        self._round = 0
+        self._best = 0
+        self._wanted: list[int] = []
+        self._timer_s: float | None = None
+        self._raise_s = 0.0
+
+    @property
+    def searching(self) -> bool:
+        return self._phase is _Phase.SEARCHING
+
+    def search(self, now: float) -> None:
+        """The path is new, or has changed."""
+        self._best = 0
+        self._begin(_Phase.SEARCHING, now)
+
+    def stop(self) -> None:
+        """The peer is away. What is known stays."""
+        self._phase, self._timer_s = _Phase.STOPPED, None
+        self._wanted.clear()
+
+    def next_probes(self) -> list[Probe]:
+        """Those due now; a second call gives none."""
+        probes = [Probe(Kind.PROBE, self._token, size) for size in self._wanted]
+        self._wanted = []
+        return probes
+
+    def next_timer(self) -> float | None:
+        return self._timer_s
+
+    def acknowledged(self, token: int, size_bytes: int, now: float) -> None:
+        """Late and forged ones, of a token that is not the present one's, are ignored."""
+        if token != self._token or self._phase not in (_Phase.SEARCHING, _Phase.CONFIRMING):
+            return
+        self._best = max(self._best, size_bytes)
+        if self._phase is _Phase.CONFIRMING:
+            if size_bytes >= self.packet_bytes:
+                self._rest(now)
+        elif self._best == CUSTOM_PACKET_BYTES:
+            self._found(now)
+        else:  # do not wait for the rest: meanwhile larger packets get lost
+            self.packet_bytes = self._best
+
+    def handle_timer(self, now: float) -> None:
+        if self._timer_s is None or now < self._timer_s:
+            return
+        if self._phase is _Phase.RESTING:
+            smaller = self.packet_bytes < CUSTOM_PACKET_BYTES
+            if smaller and now >= self._raise_s:
+                self.search(now)
+            else:
+                self._begin(_Phase.CONFIRMING, now)
+            return
+        self._round += 1
+        if self._round < len(ROUNDS_S):
+            self._ask(now)
+        elif self._phase is _Phase.CONFIRMING:
+            self.search(now)
+        else:
+            self._found(now)
+
+    def _begin(self, phase: _Phase, now: float) -> None:
+        self._phase, self._round = phase, 0
+        self._token = (self._token + 1) & 0xFFFF
+        self._ask(now)
+
+    def _ask(self, now: float) -> None:
+        if self._phase is _Phase.CONFIRMING:
+            self._wanted = [self.packet_bytes]
+        elif self._round < LARGEST_ALONE:
+            self._wanted = [CUSTOM_PACKET_BYTES]
+        else:
+            self._wanted = [size for size in LADDER if size > self._best]
+        self._timer_s = now + ROUNDS_S[self._round]
+
+    def _found(self, now: float) -> None:
+        if self._best:
+            self.packet_bytes = self._best
+            self._raise_s = now + RAISE_S
+        self._rest(now)
+
+    def _rest(self, now: float) -> None:
+        self._phase, self._timer_s = _Phase.RESTING, now + CONFIRM_S
