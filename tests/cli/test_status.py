@@ -46,7 +46,7 @@ dropped: 2 no route, 1 not IP
 kept from libtoxcore: 5 datagrams that would crash it (GHSA-42vg-9mg3-399f)
 
 PEER              ADDRESS                  PATH            RTT     RECEIVED  SENT  DROPPED
-alice             100.64.7.2 fd74:6f78::2  direct          0.42 ms 1.2 MB 89 B 3 queue full, 40 wrong source
+alice    100.64.7.2 fd74:6f78::2  direct, MTU 1216  0.42 ms 1.2 MB 89 B 3 queue full, 40 wrong source
 bob               fd74:6f78::3             tcp-relay               0 B       0 B
 0000000000000000                           offline, asked          0 B       0 B
 bob: the IPv4 address it states, 10.1.2.3, is not used: it is another peer's

@@ -284,7 +284,7 @@ class TestConnectionToThePeer:
         def swallow(peer: object, packet: bytes) -> None:
             sent.append(packet)
 
-        lossless = pair.server_node._lossless
+        lossless = pair.server_node._custom
         real, lossless[0xA2] = lossless[0xA2], swallow
         opening = asyncio.create_task(pair.client.open(pair.target.target))
         await until(lambda: any(packet[2:4] == b"\x06\x02" for packet in sent))
@@ -320,7 +320,7 @@ class TestConnectionToThePeer:
 
     async def test_a_ping_is_timed_and_fails_when_the_peer_leaves(self, pair: ForwardPair) -> None:
         assert 0 < await in_time(pair.client_road.ping(pair.peer)) < 10
-        pair.server_node._lossless[0xA2] = lambda peer, packet: None
+        pair.server_node._custom[0xA2] = lambda peer, packet: None
         answer = asyncio.create_task(pair.client_road.ping(pair.peer))
         await asyncio.sleep(0)
         pair.network.tox.set_online(False)

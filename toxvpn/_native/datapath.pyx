@@ -13,11 +13,13 @@ from .carrier cimport Carrier
 from .wakeups cimport Early
 
 from ..errors import ClosedError
-from .packets import Counters, DropReason, PacketFormat
+from .packets import FRAME_BYTES, Counters, DropReason, PacketFormat
 
 assert len(DropReason) == DROP_REASONS
 
-LARGEST_MTU = {PacketFormat.VPN: 1373 - FRAME_VPN, PacketFormat.STACK: 1373 - FRAME_STACK}
+assert FRAME_BYTES == {PacketFormat.VPN: FRAME_VPN, PacketFormat.STACK: FRAME_STACK}
+
+LARGEST_MTU = {packet_format: 1373 - frame for packet_format, frame in FRAME_BYTES.items()}
 SMALLEST_MTU = 576
 
 cdef enum:

@@ -11,6 +11,10 @@ class PacketFormat(IntEnum):
     STACK = 201  # an IPv6 packet between two private stacks (docs/wire-format.md §4)
 
 
+FRAME_BYTES = {PacketFormat.VPN: 5, PacketFormat.STACK: 1}
+"""What comes before the IP packet."""
+
+
 class DropReason(StrEnum):
     """Why a packet went no further; in the order of `enum drop` in path.h."""
 

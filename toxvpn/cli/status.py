@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from ..errors import ToxvpnError
+from ..wire.ip import VPN_MTU
 from .ask import ask, tell
 from .shared import SHARED, Settings, takes
 from .table import path_word, round_trip, show, size
@@ -80,6 +81,8 @@ def show_shield(shield: dict[str, Any] | None) -> None:
 
 def peer_row(peer: dict[str, Any]) -> list[str]:
     path = path_word(peer["path"])
+    if peer["mtu"] is not None and peer["mtu"] < VPN_MTU:
+        path += f", MTU {peer['mtu']}"
     return [
         peer["name"] or peer["public_key"][:16],
         " ".join(filter(None, (peer["ipv4"], peer["ipv6"]))),

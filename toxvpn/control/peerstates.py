@@ -11,6 +11,7 @@ from ..tox.node import Node
 from ..tox.peer import Peer
 from ..tox.roster import Roster
 from ..wire.addressing import overlay_ipv6
+from ..wire.ip import vpn_mtu
 from .status import PeerState
 
 
@@ -56,6 +57,7 @@ def peer_states(
                 grant=grant.value if grant else None,
                 asked=roster is not None and roster.is_asked(peer.public_key),
                 objection=seen.objection,
+                mtu=vpn_mtu(peer.packet_bytes) if peer.online else None,
                 introduced=peer.status_text is not None,
             )
         )

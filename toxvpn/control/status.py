@@ -56,6 +56,7 @@ class PeerState:
     `configured`: a person has named it, rather than a secret or an open door let it in. `grant`: what
     lets it in, None when nothing does. `asked`: our friend request to it has not been answered.
     `objection`: why the IPv4 address it states is not used, and what to do about it.
+    `mtu`: the largest packet that a VPN may send it on this path; None while it is offline.
     `introduced`: it has told who it is on this connection, so its addresses are in place.
     """
 
@@ -73,6 +74,7 @@ class PeerState:
     grant: str | None = None
     asked: bool = False
     objection: str | None = None
+    mtu: int | None = None
     introduced: bool = True
 
     @property
@@ -159,6 +161,7 @@ def _peer(peer: PeerState) -> dict[str, Any]:
         "grant": peer.grant,
         "friend_request": "sent" if peer.asked else None,
         "address_problem": peer.objection,
+        "mtu": peer.mtu,
     }
 
 

@@ -20,6 +20,7 @@ from ..tox.keeper import Keeper
 from ..tox.names import Names
 from ..tox.node import Node
 from ..tox.peers import ConfiguredPeer
+from ..tox.probing import PathProber
 from ..tox.roster import Roster
 from .life import LIFE, Life
 from .notify import Notifier
@@ -79,4 +80,6 @@ async def base(options: NodeOptions, directory: Path | None) -> AsyncIterator[Ba
         undo.callback(keeper.close)
         life = LIFE.get(None) or Life(Notifier({}))
         life.watch(node)
-        yield Base(node, Announcement(node), book, keeper, directory, life, options.metrics_port)
+        announcement = Announcement(node)
+        undo.callback(PathProber(node, announcement).close)
+        yield Base(node, announcement, book, keeper, directory, life, options.metrics_port)

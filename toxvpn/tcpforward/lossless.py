@@ -15,7 +15,7 @@ from .._native.results import SendResult
 from ..errors import PeerOfflineError
 from ..tox.brake import Brake
 from ..tox.events import Event as NodeEvent
-from ..tox.events import PeerConnection, PeerRemoved, PeerStatus
+from ..tox.events import PeerConnection, PeerPacketSize, PeerRemoved, PeerStatus
 from ..tox.node import Node
 from ..tox.peer import Peer
 from ..wire import status, tunnel_events
@@ -98,6 +98,8 @@ class LosslessRoad:
             if (known := self._conversations.get(event.peer.public_key)) is not None:
                 known.removed()
                 self._forget(event.peer)
+        elif isinstance(event, PeerPacketSize):
+            self.conversation(event.peer).tunnels.resize(event.peer.packet_bytes)
         elif isinstance(event, PeerStatus):
             conversation = self.conversation(event.peer)
             said = status.decode(event.text)
@@ -133,6 +135,7 @@ class Conversation:
 
     def __init__(self, road: LosslessRoad, peer: Peer) -> None:
         self.tunnels = FriendTunnels(road.node.tox.public_key, peer.public_key)
+        self.tunnels.resize(peer.packet_bytes)
         self.brake = Brake()
         self._road = road
         self._peer = peer

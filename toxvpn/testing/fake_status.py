@@ -72,6 +72,7 @@ def busy() -> FakeStatus:
             since=NOW,
             rtt_s=0.00042,
             configured=True,
+            mtu=1216,
             grant="peer",
         ),
     ]

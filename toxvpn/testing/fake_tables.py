@@ -2,7 +2,7 @@
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-from .._native.packets import Counters
+from .._native.packets import Counters, PacketFormat
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -10,6 +10,8 @@ Network = IPv4Network | IPv6Network
 
 class FakeTables:
     """Whole addresses only. Refuses what the real one refuses: a source that is somebody else's."""
+
+    packet_format = PacketFormat.VPN
 
     def __init__(self) -> None:
         self.routes: dict[Address, int] = {}

@@ -53,6 +53,7 @@ class FakeTox:
         self.connection = Connection.NONE
         self.clock_rate = 1.0
         self.congested = False
+        self.path_bytes = MAX_PACKET_BYTES
         self.receive_pending = False
         self._told = False
         self.queue_packets = QUEUE_PACKETS
@@ -265,6 +266,14 @@ class FakeTox:
 
     def send_lossy(self, number: int, data: bytes | bytearray | memoryview) -> SendResult:
         return self._send(number, bytes(data), range(192, 255), "on_lossy")
+
+    def send_lossy_whole(self, number: int, data: bytes | bytearray | memoryview) -> SendResult:
+        """Sent, but lost where `path_bytes` is less."""
+        if self.congested:
+            return SendResult.QUEUE_FULL
+        if len(data) > self.path_bytes:
+            return SendResult.SENT
+        return self.send_lossy(number, data)
 
     def _send(self, number: int, packet: bytes, ids: range, hears: str) -> SendResult:
         self._alive()

@@ -37,6 +37,13 @@ class PeerStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class PeerPacketSize:
+    """`peer.packet_bytes` has changed."""
+
+    peer: Peer
+
+
+@dataclass(frozen=True, slots=True)
 class FriendRequest:
     """A stranger asks; nothing has been granted. `message` is untrusted, at most 1016 bytes."""
 
@@ -44,4 +51,4 @@ class FriendRequest:
     message: bytes
 
 
-Event = SelfConnection | PeerConnection | PeerRemoved | PeerStatus | FriendRequest
+Event = SelfConnection | PeerConnection | PeerRemoved | PeerStatus | PeerPacketSize | FriendRequest

@@ -17,7 +17,15 @@ from .._native.results import Connection, SendResult
 from .._native.toxcore import Tox
 from ..errors import ToxvpnError
 from .bootstrap import Contact
-from .events import Event, FriendRequest, PeerConnection, PeerRemoved, PeerStatus, SelfConnection
+from .events import (
+    Event,
+    FriendRequest,
+    PeerConnection,
+    PeerPacketSize,
+    PeerRemoved,
+    PeerStatus,
+    SelfConnection,
+)
 from .heard import Heard
 from .pace import Pace
 from .peer import Peer
@@ -30,7 +38,7 @@ log = logging.getLogger("toxvpn.tox")
 TICK_S = 0.25
 """How often bootstrapping, repeated requests and the clock's rate are looked at."""
 
-Lossless = Callable[[Peer, bytes], None]
+HearPacket = Callable[[Peer, bytes], None]
 
 
 class Bootstraps(Protocol):
@@ -56,7 +64,7 @@ class Node:
         self._heard = Heard()
         self._peers: dict[int, Peer] = {}
         self._subscribers: list[Callable[[Event], None]] = []
-        self._lossless: dict[int, Lossless] = {}
+        self._custom: dict[int, HearPacket] = {}
         self._inbox: deque[Event | tuple[Peer, bytes]] = deque()
         self._dispatching = False
         self._spacing_s: float | None = None
@@ -147,6 +155,11 @@ class Node:
         self._stir()
         return self.tox.send_lossless(peer.number, packet)
 
+    def resize(self, peer: Peer, packet_bytes: int) -> None:
+        """The path to the peer carries custom packets of so many bytes, and no larger ones."""
+        peer.packet_bytes = packet_bytes
+        self._tell(PeerPacketSize(peer))
+
     def brake(self, spacing_s: float | None) -> None:
         """Turns are at least so far apart, whatever comes in, until None is given (brake.py)."""
         before, self._spacing_s = self._spacing_s, spacing_s
@@ -170,9 +183,13 @@ class Node:
     def unsubscribe(self, hear: Callable[[Event], None]) -> None:
         self._subscribers.remove(hear)
 
-    def on_lossless_id(self, packet_id: int, hear: Lossless) -> None:
+    def on_lossless_id(self, packet_id: int, hear: HearPacket) -> None:
         """One owner per packet ID (160 to 191)."""
-        self._lossless[packet_id] = hear
+        self._custom[packet_id] = hear
+
+    def on_lossy_id(self, packet_id: int, hear: HearPacket) -> None:
+        """One owner per packet ID (200 to 254); for rare packets, the others are the packet path's."""
+        self._custom[packet_id] = hear
 
     # -- turns ---------------------------------------------------------------------------------
 
@@ -284,7 +301,7 @@ class Node:
 
     def _deliver(self, item: Event | tuple[Peer, bytes]) -> None:
         if isinstance(item, tuple):
-            self._guarded(self._lossless[item[1][0]], *item)
+            self._guarded(self._custom[item[1][0]], *item)
         else:
             self._tell(item)
 
@@ -351,10 +368,14 @@ class Node:
                 self._pace.start(self.now())
 
     def on_lossy(self, number: int, packet: bytes) -> None:
-        """Lossy packets of known IDs go to the compiled packet path; others mean nothing here."""
+        """Those of the compiled packet path do not come here."""
+        self._file(number, packet)
 
     def on_lossless(self, number: int, packet: bytes) -> None:
         self._stir()
+        self._file(number, packet)
+
+    def _file(self, number: int, packet: bytes) -> None:
         peer = self._peers.get(number)
-        if peer is not None and packet[0] in self._lossless:
+        if peer is not None and packet[0] in self._custom:
             self._inbox.append((peer, packet))

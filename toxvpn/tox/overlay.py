@@ -2,7 +2,8 @@
 
 In: peers that are let in, events of the node. Out: for each peer a route and a source rule for the
 one address that follows from its key (docs/wire-format.md §4), filed under its friend number, which
-toxcore may change. Used by the VPN's router and by the fast road, each with a datapath of its own.
+toxcore may change; and the largest packet it may be sent. Used by the VPN's router and by the fast road,
+each with a datapath of its own.
 """
 
 from collections.abc import Callable
@@ -10,9 +11,9 @@ from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 
 from .._native.datapath import Datapath
-from .._native.packets import Counters
+from .._native.packets import FRAME_BYTES, Counters
 from ..wire.addressing import overlay_ipv6
-from .events import Event, PeerConnection, PeerRemoved
+from .events import Event, PeerConnection, PeerPacketSize, PeerRemoved
 from .peer import Peer
 
 
@@ -21,6 +22,8 @@ class _Entry:
     peer: Peer
     number: int
     address: IPv6Address
+    accepts: int | None = None
+    """The MTU that the peer states."""
 
 
 class Overlay:
@@ -45,10 +48,19 @@ class Overlay:
             del self._by_address[entry.address]
             self._datapath.remove_friend(entry.number)
 
+    def accepts(self, public_key: bytes, mtu: int) -> None:
+        """The peer takes IP packets of so many bytes."""
+        entry = self._entries.get(public_key)
+        if entry is not None:
+            entry.accepts = mtu
+            self._resize(entry)
+
     def hear(self, event: Event) -> None:
         """A node's event (subscribe this)."""
         if isinstance(event, PeerRemoved):
             self.remove(event.peer.public_key)
+        elif isinstance(event, PeerPacketSize) and (entry := self._entries.get(event.peer.public_key)):
+            self._resize(entry)
         elif isinstance(event, PeerConnection) and (entry := self._entries.get(event.peer.public_key)):
             if entry.number != entry.peer.number:
                 self._datapath.remove_friend(entry.number)
@@ -71,3 +83,11 @@ class Overlay:
         self._datapath.set_route(network, entry.number)
         self._datapath.allow_source(network, entry.number)
         self._datapath.set_online(entry.number, entry.peer.online)
+        self._resize(entry)
+
+    def _resize(self, entry: _Entry) -> None:
+        """Both the peer and the path have a say."""
+        carries = entry.peer.packet_bytes - FRAME_BYTES[self._datapath.packet_format]
+        self._datapath.set_mtu(
+            entry.number, carries if entry.accepts is None else min(entry.accepts, carries)
+        )

@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass, field
 
 from .._native.results import Connection
+from ..wire.ip import CUSTOM_PACKET_BYTES
 from .lines import Lines
 
 
@@ -18,6 +19,8 @@ class Peer:
     """The status message of this connection; None until it has arrived."""
     changed_s: float = 0.0
     """When the connection last changed, on the loop's clock."""
+    packet_bytes: int = CUSTOM_PACKET_BYTES
+    """The largest custom packet that the path carries, as far as is known (probing.py)."""
     lines: Lines = field(default_factory=Lines, repr=False)
 
     @property

@@ -42,7 +42,6 @@ class Member:
     ways: dict[IPv4Address, IPv4Address] = field(default_factory=dict)
     stated: IPv4Address | None = None
     refused: Refused | None = None
-    mtu: int | None = None
     name: str = ""
 
     @property
@@ -149,8 +148,6 @@ class Router:
         member = self._members[peer.public_key]
         for address in member.ways:
             self._file(member, IPv4Network(address))
-        if member.mtu is not None:
-            self._datapath.set_mtu(peer.number, member.mtu)
 
     def _file(self, member: Member, address: IPv4Network) -> None:
         self._datapath.set_route(address, member.peer.number)
@@ -163,8 +160,7 @@ class Router:
         ours = said.toxvpn
         member.name = ours.name if ours else ""
         if ours and ours.mtu is not None:
-            member.mtu = ours.mtu
-            self._datapath.set_mtu(member.peer.number, ours.mtu)
+            self._overlay.accepts(member.peer.public_key, ours.mtu)
         member.stated = said.ip4
         self._apply(self._book.state_untrusted(member.peer.public_key, said.every_ip4))
 

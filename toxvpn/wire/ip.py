@@ -13,8 +13,9 @@ How large a packet may be, from the outside in:
     1368  an IP packet behind packet ID 200 and struct tun_pi (1372 behind the bare ID 201)
 
 So the default MTU of 1368 fits every path that carries 1448 bytes: Ethernet, PPPoE (1492), most
-mobile networks. On a narrower path the outer UDP packets are fragmented: choose --mtu as the path's
-MTU less 80 (or 60 where Tox runs over IPv4 only), not below 1280, which IPv6 needs.
+mobile networks. What a narrower path carries is found out for each peer (pathmtu.py), and packets to it
+are limited to that, but for IPv6, which must be carried up to 1280 bytes: what is larger than the path
+takes then goes in fragments of the outer UDP packet.
 """
 
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ VPN_PACKET_ID = 200
 STACK_PACKET_ID = 201
 VPN_MTU = CUSTOM_PACKET_BYTES - 5
 STACK_MTU = CUSTOM_PACKET_BYTES - 1
+VPN_FRAME_BYTES = CUSTOM_PACKET_BYTES - VPN_MTU
 SMALLEST_IPV6_MTU = 1280  # RFC 8200 §5
 
 ETHERTYPES = {4: 0x0800, 6: 0x86DD}
@@ -36,6 +38,11 @@ _FRAGMENT = 44
 _AUTHENTICATION = 51
 _EXTENSIONS = {0, 43, _FRAGMENT, _AUTHENTICATION, 60}
 _MAX_EXTENSIONS = 8
+
+
+def vpn_mtu(packet_bytes: int) -> int:
+    """The largest IP packet that goes over the VPN in a custom packet of so many bytes."""
+    return packet_bytes - VPN_FRAME_BYTES
 
 
 @dataclass(frozen=True, slots=True)

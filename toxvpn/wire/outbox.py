@@ -20,9 +20,13 @@ _MAX_REMEMBERED_FINS = 1024
 
 
 class Outbox:
-    """`on_sent` is told of each tunnel that has just given up a packet."""
+    """`on_sent` is told of each tunnel that has just given up a packet.
+
+    `packet_bytes` is the largest packet that the path carries.
+    """
 
     def __init__(self, on_sent: Callable[[Tunnel], None]) -> None:
+        self.packet_bytes = tuntox.MAX_PACKET_BYTES
         self._on_sent = on_sent
         self._control: deque[bytes] = deque()
         self._senders: deque[Tunnel] = deque()
@@ -88,7 +92,7 @@ class Outbox:
             tunnel = self._senders.popleft()
             tunnel.scheduled = False
             if tunnel.has_work:
-                packet = tunnel.next_frame()
+                packet = tunnel.next_frame(self.packet_bytes)
                 self.schedule(tunnel)
                 self._on_sent(tunnel)
                 return packet

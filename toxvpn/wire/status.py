@@ -35,6 +35,7 @@ class ToxvpnStatus:
     fast: bool = False  # serves forwards over the fast path
     routes: tuple[IPv4Network | IPv6Network, ...] = ()
     name: str = ""
+    probes: bool = False  # acknowledges probes of the path MTU
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,8 @@ def _encode_ours(ours: ToxvpnStatus) -> dict[str, Any]:
         fields["routes"] = [str(route) for route in ours.routes]
     if ours.name:
         fields["name"] = ours.name
+    if ours.probes:
+        fields["probes"] = True
     return fields
 
 
@@ -155,6 +158,7 @@ def _decode_ours(fields: Any) -> ToxvpnStatus:
         fast=_flag("fast", fields.get("fast", False)),
         routes=_routes(fields.get("routes", [])),
         name=_name(fields.get("name", "")),
+        probes=_flag("probes", fields.get("probes", False)),
     )
 
 

@@ -122,12 +122,12 @@ class Tunnel:
         """Whether the local side has ended and all of it is sent, to a peer that knows no half-close."""
         return self.local_eof and not self.extended and not self._queue
 
-    def next_frame(self) -> bytes:
-        """The next packet: up to 1365 stream bytes, or the half-close after the last of them."""
+    def next_frame(self, packet_bytes: int = tuntox.MAX_PACKET_BYTES) -> bytes:
+        """The next packet, of at most so many bytes: 8 of header and stream bytes, or the half-close."""
         if not self._queue:
             self.local_eof_sent = True
             return tuntox.half_close(self.version, self.tunnel_id)
-        size = tuntox.MAX_PAYLOAD_BYTES
+        size = packet_bytes - tuntox.HEADER_BYTES
         if self.extended:
             size = min(size, self._credit - self._sent)
         payload = self._queue[:size]

@@ -11,7 +11,7 @@ How the owner drives it, after every call: read `next_event()` until it is None,
 events); when its queue is full, stop and try later: `next_packet()` repeats what is not confirmed.
 Call `handle_timer()` at the time that `next_timer()` names.
 
-    connected, peer_status, connection_lost        what the node knows of the friend
+    connected, peer_status, resize, connection_lost    what the node knows of the friend
     open                                           client: Opened or OpenFailed follows
     accept, refuse                                 server: answers OpenRequested
     send, send_eof, consumed                       an open tunnel
@@ -127,6 +127,10 @@ class FriendTunnels:
             else:
                 self._end_if_complete(tunnel)
         self._send_requests(now)
+
+    def resize(self, packet_bytes: int) -> None:
+        """The path to the friend carries packets of so many bytes."""
+        self._outbox.packet_bytes = packet_bytes
 
     def connection_lost(self) -> None:
         """The friend went offline."""

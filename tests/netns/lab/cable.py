@@ -24,6 +24,17 @@ TUNSETIFF = 0x400454CA
 IFF_TAP = 0x0002
 IFF_NO_PI = 0x1000
 
+# a narrow cable's routers say nothing
+SILENT = """
+table inet narrow {
+  chain output {
+    type filter hook output priority 0
+    icmp type destination-unreachable drop
+    icmpv6 type packet-too-big drop
+  }
+}
+"""
+
 # the empty table first, so that there is one to delete
 ARRIVING = """
 table netdev cable-{interface} {{ }}
@@ -101,6 +112,12 @@ class Cable:
         self.disable_offload()
         for end in (self.near, self.far):
             end.namespace.shape(end.interface, mbit)
+
+    def narrow(self, mtu: int) -> None:
+        """Carry packets of at most so many bytes, between routers that do not tell of those they drop."""
+        for end in (self.near, self.far):
+            end.namespace.set_mtu(end.interface, mtu)
+            end.namespace.nft(SILENT)
 
     def disable_offload(self) -> None:
         """Make every packet on the wire one packet: for counting them."""

@@ -144,6 +144,14 @@ class Namespace:
 
         self.call(inside)
 
+    def set_mtu(self, interface: str, mtu: int) -> None:
+        def inside() -> None:
+            with IPRoute() as ip:
+                [index] = ip.link_lookup(ifname=interface)
+                ip.link("set", index=index, mtu=mtu)
+
+        self.call(inside)
+
     def unplug(self) -> None:
         """Delete its veths at once; when a namespace is removed, the kernel does so some time later."""
 

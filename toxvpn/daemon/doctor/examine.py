@@ -29,8 +29,10 @@ from ...tox.names import Names
 from ...tox.node import Node
 from ...tox.peer import Peer
 from ...tox.peers import ConfiguredPeer
+from ...tox.probing import PathProber
 from ...wire import status
 from ...wire.addressing import overlay_ipv6
+from ...wire.ip import vpn_mtu
 from ...wire.secret import friend_request_message
 from .nodes import Addressed
 from .report import (
@@ -56,6 +58,8 @@ UPGRADE_S = 5.0
 DIRECT_S = 25.0
 """Punching a hole through two NATs takes up to so long."""
 PING_S = 10.0
+SEARCH_S = STATUS_S + 5.0
+"""The path's MTU is found within 4 s of the peer's status message."""
 
 
 def run_doctor(options: DoctorOptions, tell: Callable[[Finding], None]) -> Report:
@@ -125,16 +129,19 @@ async def private_stack() -> PrivateStackSeen:
 
 async def with_own_node(walk: Walk, options: DoctorOptions, nodes: list[Addressed]) -> None:
     async with own_node(options) as node:
-        forwarding = Forwarding(node, Announcement(node), Road.AUTO)
+        announcement = Announcement(node)
+        prober = PathProber(node, announcement)
+        forwarding = Forwarding(node, announcement, Road.AUTO)
         try:
             peer = None if options.peer is None else ask_in(node, options.peer, options.secret)
             node.start()  # at once: while nodes are asked, connecting has begun
             udp = await way_in(walk, options, nodes, lambda: node.connection.path)
             await walk.look(Layer.OWN_STATUS, own_status(node, udp, options.timeout_s))
             if peer is not None:
-                await look_at_peer(walk, options, forwarding, peer, udp)
+                await look_at_peer(walk, options, forwarding, prober, peer, udp)
         finally:
             await forwarding.close()
+            prober.close()
 
 
 @contextlib.asynccontextmanager
@@ -177,11 +184,16 @@ async def own_status(node: Node, udp: bool | None, timeout_s: float) -> OwnStatu
 
 
 async def look_at_peer(
-    walk: Walk, options: DoctorOptions, forwarding: Forwarding, peer: Peer, udp: bool | None
+    walk: Walk,
+    options: DoctorOptions,
+    forwarding: Forwarding,
+    prober: PathProber,
+    peer: Peer,
+    udp: bool | None,
 ) -> None:
     assert options.peer is not None
     await walk.look(Layer.FRIEND_REQUEST, friend_request(options, options.peer, peer))
-    await walk.look(Layer.PATH, path(peer, udp))
+    await walk.look(Layer.PATH, path(prober, peer, udp))
     await walk.look(Layer.PROTOCOL, protocol(forwarding, peer))
     await walk.look(Layer.ROAD, road(forwarding, peer))
     if options.target is not None:
@@ -198,10 +210,11 @@ async def friend_request(options: DoctorOptions, configured: ConfiguredPeer, pee
     )
 
 
-async def path(peer: Peer, udp: bool | None) -> PathSeen:
+async def path(prober: PathProber, peer: Peer, udp: bool | None) -> PathSeen:
     if udp:
         await until(lambda: peer.connection is not Connection.TCP, DIRECT_S)
-    return PathSeen(peer.connection.path, DIRECT_S, udp)
+    await until(lambda: prober.settled(peer), SEARCH_S)
+    return PathSeen(peer.connection.path, DIRECT_S, udp, vpn_mtu(peer.packet_bytes))
 
 
 async def protocol(forwarding: Forwarding, peer: Peer) -> ProtocolSeen:

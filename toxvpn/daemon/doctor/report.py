@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from ..._native.flaws import CURE
 from ...errors import ConfigError, PathError, PeerOfflineError, PeerRefusedError, ToxvpnError
+from ...wire.ip import VPN_MTU
 from ...wire.socks5 import ReplyCode
 
 SCHEMA = 1
@@ -289,13 +290,20 @@ class FriendRequestSeen:
 
 @dataclass(frozen=True, slots=True)
 class PathSeen:
-    """`udp`: whether datagrams get through on our side; None: they are not to, there is a proxy."""
+    """`udp`: whether datagrams get through on our side; None: they are not to, there is a proxy.
+
+    `mtu`: the largest packet of a VPN that the path carries; None: not known.
+    """
 
     path: str
     waited_s: float | None
     udp: bool | None = True
+    mtu: int | None = None
 
     def finding(self) -> Finding:
+        if self.path == "udp" and self.mtu is not None and self.mtu < VPN_MTU:
+            narrow = f"direct, and narrow: it carries packets of {self.mtu} bytes (mostly it is {VPN_MTU})"
+            return ok(Layer.PATH, f"{narrow}, which toxvpn heeds")
         if self.path == "udp":
             return ok(Layer.PATH, "direct")
         if self.path == "none":

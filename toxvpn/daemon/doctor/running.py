@@ -31,14 +31,14 @@ async def ask_running(walk: Walk, options: DoctorOptions, runtime: Path, nodes: 
         state = state_of(document, peer)
         asked = state["friend_request"] is not None
         walk.add(FriendRequestSeen(peer=peer.short, online=state["online"], waited_s=None, asked=asked))
-        walk.add(PathSeen(state["path"], None, udp))
+        walk.add(PathSeen(state["path"], None, udp, state["mtu"]))
         await walk.look(Layer.PROTOCOL, protocol(client, peer))
 
 
 def state_of(document: dict[str, Any], peer: ConfiguredPeer) -> dict[str, Any]:
     """Its entry; of a peer that has just been removed, what is true of it."""
     key = peer.public_key.hex().upper()
-    gone = {"online": False, "path": "none", "friend_request": None}
+    gone = {"online": False, "path": "none", "friend_request": None, "mtu": None}
     return next((each for each in document["peers"] if each["public_key"] == key), gone)
 
 

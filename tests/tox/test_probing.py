@@ -1,0 +1,109 @@
+"""Two nodes of ours ask each other how much the path carries; what they find reaches the tables."""
+
+from collections.abc import AsyncIterator
+from typing import cast
+
+import pytest
+
+from toxvpn._native.datapath import Datapath
+from toxvpn.testing.fake_nodes import Network, until
+from toxvpn.testing.fake_tables import FakeTables
+from toxvpn.tox.announcement import Announcement
+from toxvpn.tox.events import Event, PeerPacketSize
+from toxvpn.tox.node import Node
+from toxvpn.tox.overlay import Overlay
+from toxvpn.tox.peer import Peer
+from toxvpn.tox.probing import ANSWERS_AT_ONCE, PathProber
+from toxvpn.wire import pathmtu
+from toxvpn.wire.ip import CUSTOM_PACKET_BYTES
+from toxvpn.wire.pathmtu import Kind, Probe
+
+NARROW = 1221
+
+
+@pytest.fixture
+async def network() -> AsyncIterator[Network]:
+    made = Network()
+    yield made
+    made.close()
+
+
+def there(node: Node, other: Node) -> Peer:
+    peer = node.peer(other.tox.public_key)
+    assert peer is not None
+    return peer
+
+
+async def asking(left: Node, right: Node) -> tuple[Peer, PathProber]:
+    """Both probe; the left one's view, once its search is over."""
+    prober, _ = [PathProber(node, Announcement(node)) for node in (left, right)]
+    peer = there(left, right)
+    await until(lambda: prober.settled(peer))
+    return peer, prober
+
+
+async def test_a_wide_path_stays_as_it_is(network: Network) -> None:
+    left, right = network.pair()
+    heard: list[Event] = []
+    left.subscribe(heard.append)
+    peer, _ = await asking(left, right)
+    assert peer.packet_bytes == CUSTOM_PACKET_BYTES
+    assert not any(isinstance(event, PeerPacketSize) for event in heard)
+
+
+async def test_a_narrow_path_reaches_the_tables(network: Network) -> None:
+    left, right = network.pair()
+    network.fake(left).path_bytes = NARROW + 3
+    tables = FakeTables()
+    overlay = Overlay(cast(Datapath, tables))
+    left.subscribe(overlay.hear)
+    overlay.add(there(left, right))
+    peer, _ = await asking(left, right)
+    await until(lambda: peer.packet_bytes == NARROW)
+    assert tables.mtu == {peer.number: NARROW - 5}
+    overlay.accepts(peer.public_key, 1000)
+    assert tables.mtu == {peer.number: 1000}, "the peer takes less than the path"
+    assert there(right, left).packet_bytes == CUSTOM_PACKET_BYTES, "each direction has a path of its own"
+
+
+async def test_who_does_not_announce_it_is_not_asked(network: Network) -> None:
+    left, right = network.pair()
+    received: list[bytes] = []
+    right.on_lossy_id(pathmtu.PACKET_ID, lambda peer, packet: received.append(packet))
+    Announcement(right)
+    prober = PathProber(left, Announcement(left))
+    peer = there(left, right)
+    await until(lambda: prober.settled(peer))
+    left.tox.send_lossy(peer.number, b"\xca the last one")
+    await until(lambda: received)
+    assert received == [b"\xca the last one"]
+
+
+async def test_a_flood_of_probes_is_not_answered_whole(network: Network) -> None:
+    left, right = network.pair()
+    PathProber(right, Announcement(right))
+    answers: list[bytes] = []
+    left.on_lossy_id(pathmtu.PACKET_ID, lambda peer, packet: answers.append(packet))
+    peer = there(left, right)
+    await until(lambda: peer.online)
+    for token in range(3 * ANSWERS_AT_ONCE):
+        left.tox.send_lossy(peer.number, pathmtu.encode(Probe(Kind.PROBE, token, CUSTOM_PACKET_BYTES)))
+    await until(lambda: len(answers) >= ANSWERS_AT_ONCE)
+    assert len(answers) < 2 * ANSWERS_AT_ONCE
+    assert {len(answer) for answer in answers} == {pathmtu.ACKNOWLEDGEMENT_BYTES}
+
+
+async def test_rubbish_is_of_no_consequence(network: Network) -> None:
+    left, right = network.pair()
+    peer, prober = await asking(left, right)
+    for packet in (b"\xca", b"\xca\x02\0\0\0\0", b"\xca\x01\xff\xff\x05\x5d"):
+        right.tox.send_lossy(there(right, left).number, packet)
+    await until(lambda: not network.fake(left).waiting)
+    assert peer.packet_bytes == CUSTOM_PACKET_BYTES and prober.settled(peer)
+
+
+async def test_a_closed_prober_asks_no_more(network: Network) -> None:
+    left, right = network.pair()
+    _, prober = await asking(left, right)
+    prober.close()
+    assert prober._timer is None
