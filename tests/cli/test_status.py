@@ -39,7 +39,7 @@ def test_not_running_is_3_in_text_and_json(toxvpn: Any, here: Path) -> None:
 
 
 TEXT = """\
-toxvpn VPN on toxvpn0: 100.64.7.1 fd74:6f78::1
+toxvpn VPN on toxvpn0 (set down by somebody: nothing passes): 100.64.7.1 fd74:6f78::1
 Tox ID A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1000000010001, connected: over UDP
 this kernel refuses super-packets of TCP: slower than it could be
 dropped: 2 no route, 1 not IP

@@ -36,7 +36,7 @@ class FakeVpn:
     def __init__(self, member: Member, counters: Counters) -> None:
         key = member.peer.public_key
         self.ipv6: IPv6Address | None = IPv6Address("fd74:6f78::1")
-        self.device = SimpleNamespace(name="tox0")
+        self.interface, self.up = "tox0", True
         self.datapath = SimpleNamespace(drops=NO_DROPS | {DropReason.NO_ROUTE: 3}, refused=("TCP",))
         self.router = SimpleNamespace(
             own_ipv4=IPv4Address("100.64.0.1"),
@@ -91,7 +91,8 @@ async def test_of_a_vpn(run: Base) -> None:
     vpn = FakeVpn(member, counters)
     source = Source(run, "up", run.roster(Authority()), cast(Vpn, vpn))
     own = source.self_state()
-    assert (own.ipv4, own.ipv6, own.interface) == (vpn.router.own_ipv4, vpn.ipv6, "tox0")
+    assert (own.ipv4, own.ipv6) == (vpn.router.own_ipv4, vpn.ipv6)
+    assert (own.interface, own.interface_up) == ("tox0", True)
     assert own.drops == {"no_route": 3}
     assert own.refused_offload == ("TCP",)
     states = {state.public_key: state for state in source.peers()}

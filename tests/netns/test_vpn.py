@@ -143,6 +143,51 @@ def test_what_is_up_is_seen(pair: Pair) -> None:
     assert INTERFACE in seen["link"] and "fd74:6f78::/32" in seen["-6 route show table all"]
 
 
+DISTURBANCES = [
+    f"ip addr flush dev {INTERFACE}",
+    f"ip addr del {{ipv4}}/32 dev {INTERFACE}",
+    "ip route flush proto 116; ip -6 route flush proto 116",
+    f"ip link set {INTERFACE} down; ip link set {INTERFACE} up",
+    f"ip link set {INTERFACE} down; ip link set {INTERFACE} name office; ip link set office up",
+    f"ip link set office down; ip link set office name {INTERFACE}; ip link set {INTERFACE} up",
+]
+
+
+def test_what_others_do_to_the_device_is_put_right(pair: Pair) -> None:
+    addresses = [machine.addresses for machine in pair.machines]
+    for disturbance in DISTURBANCES:
+        for line in disturbance.format(ipv4=addresses[0][0]).split("; "):
+            pair.alice.host.run(line.split())
+        assert pair.alice.reaches(*addresses[1]) and pair.bob.reaches(*addresses[0]), disturbance
+    assert [machine.addresses for machine in pair.machines] == addresses
+    assert pair.alice.status()["self"]["interface"] == INTERFACE
+    assert 5 <= pair.alice.log.count("put back are") <= 2 * len(DISTURBANCES)
+
+
+def test_with_tailscale_on_one_of_the_two_they_meet_in_another_range(pair: Pair) -> None:
+    """As far as it matters here: an address of its in 100.64.0.0/10, whose traffic it takes for its own."""
+    before = pair.alice.ipv4, pair.bob.ipv4
+    with pair.bob.host.call(socket.create_server, ("", 9)) as listener:
+        ours, theirs = pair.alice.host.connect(before[1], 9), listener.accept()[0]
+    tailscale = ["100.99.98.97/32", "dev", "lo"]
+    pair.alice.host.run(["ip", "addr", "add", *tailscale])
+
+    def met() -> bool:
+        seen = pair.alice.sees(pair.bob.public_key)["ipv4"], pair.bob.sees(pair.alice.public_key)["ipv4"]
+        return all(str(address).startswith("10.") for address in seen)
+
+    pair.alice.until(met, "addresses in another range")
+    assert pair.alice.reaches(pair.alice.sees(pair.bob.public_key)["ipv4"])
+    assert pair.bob.reaches(pair.alice.ipv4)
+    with ours, theirs:
+        theirs.settimeout(CONNECTING_S)
+        ours.sendall(b"what is open lives on")
+        assert theirs.recv(100) == b"what is open lives on"
+    pair.alice.host.run(["ip", "addr", "del", *tailscale])
+    pair.alice.until(lambda: pair.alice.ipv4 == before[0], "the first address")
+    assert pair.bob.reaches(before[0]) and pair.alice.reaches(before[1])
+
+
 def test_a_kill_is_survived_by_the_other_side_and_undone_by_the_next_start(pair: Pair) -> None:
     pair.alice.stop(signal.SIGKILL)
     pair.alice.start("--peer", pair.bob.tox_id)

@@ -94,3 +94,29 @@ def test_ipv6_to_it_is_not_sent_astray(pair: Pair) -> None:
     peer = pair.ours.sees(bytes.fromhex(pair.their_id[:64]))
     assert not pair.ours.host.ping(peer["ipv6"], timeout_s=0.2)
     assert pair.ours.reaches(CHOSEN)
+
+
+def test_in_a_cafe_whose_router_has_that_address_the_router_is_meant(
+    pair: Pair, _shared_network: Lab
+) -> None:
+    cafe = _shared_network.host("cafe", internet=False)
+    link = _shared_network.link(pair.ours.host, cafe)
+    key = bytes.fromhex(pair.their_id[:64])
+    cafe.run(["ip", "addr", "add", f"{CHOSEN}/24", "dev", cafe.interface])
+    device = f"to-{cafe.name}"
+    lease = ["10.203.0.77/24", "dev", device]
+    assert link.a_ipv4 in pair.ours.host.run(["ip", "addr", "show", "dev", device]).stdout
+    assert pair.ours.reaches(CHOSEN), "the peer"
+    pair.ours.host.run(["ip", "addr", "add", *lease])
+    pair.ours.until(lambda: pair.ours.sees(key)["ipv4"] is None, "an end of the peer's address")
+    assert "a local network" in pair.ours.sees(key)["address_problem"]
+    with (
+        cafe.call(socket.create_server, ("", 53)) as listener,
+        pair.ours.host.connect(CHOSEN, 53) as query,
+        listener.accept()[0] as answer,
+    ):
+        assert answer.getpeername() == query.getsockname()
+    pair.ours.host.run(["ip", "addr", "del", *lease])
+    pair.ours.until(lambda: pair.ours.sees(key)["ipv4"] == CHOSEN, "the peer's address again")
+    assert pair.ours.reaches(CHOSEN)
+    _shared_network.remove(cafe)

@@ -1,76 +1,107 @@
 import subprocess
-from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
 
 from toxvpn.errors import ConfigError
 from toxvpn.testing.netns import have_namespaces, in_new_netns
-from toxvpn.tun.interfaces import LocalNetwork, choose_ipv4, local_networks, overlapping
-from toxvpn.wire.addressing import RANGES, ipv4_candidates
+from toxvpn.tun.interfaces import Use, check_requested, local_uses
+from toxvpn.tun.kernel import read
+from toxvpn.tun.netlink import Netlink
 
-KEY = bytes(range(32))
+LINES = """
+ip link set lo up
+ip link add eth0 type veth peer name wire0
+ip link set eth0 up
+ip link set wire0 up
+ip addr add 192.168.1.5/24 dev eth0
+ip addr add 172.16.0.1 peer 172.16.0.2/32 dev eth0
+ip route add default via 192.168.1.1
+ip route add 128.0.0.0/1 via 192.168.1.2
+ip route add 64.0.0.0/3 via 192.168.1.2
+ip route add 10.20.0.0/16 via 192.168.1.3
+ip route add 100.99.98.97/32 dev eth0 table 52
+ip route add 10.30.0.0/16 nexthop via 192.168.1.6 nexthop via 192.168.1.7
+ip route add blackhole 10.40.0.0/16
+ip route add local 10.50.0.0/16 dev lo
+ip link add office type bridge
+ip addr add 10.60.0.1/24 dev office
+ip link add tox0 type bridge
+ip link set tox0 up
+ip addr add 100.64.1.1/32 dev tox0
+ip route add 100.64.1.2/32 dev tox0
+ip link add tox1 type bridge
+ip link set tox1 up
+ip addr add fd74:6f78::1/128 dev tox1 nodad
+ip addr add 100.64.2.1/32 dev tox1
+ip route add 100.64.2.2/32 dev tox1
+"""
 
 
-def local(*networks: str) -> list[LocalNetwork]:
-    return [
-        LocalNetwork(f"eth{index}", ip_network(network).network_address, ip_network(network))
-        for index, network in enumerate(networks)
-    ]
+def uses_there(files: list[Path]) -> list[tuple[str, str, bool]]:
+    def scene() -> list[tuple[str, str, bool]]:
+        for line in LINES.strip().splitlines():
+            subprocess.run(line.split(), check=True)
+        with Netlink() as net:
+            uses = local_uses(net.call(read), {"tox0"}, files)
+        return [(str(use.network), use.what, use.apart) for use in uses]
+
+    return in_new_netns(scene)
 
 
 @pytest.mark.skipif(not have_namespaces(), reason="needs root and network namespaces")
-def test_it_sees_what_the_kernel_has() -> None:
-    def scene() -> list[LocalNetwork]:
-        Path("/proc/sys/net/ipv6/conf/default/addr_gen_mode").write_text("1")
-        for line in (
-            "ip link add eth0 type bridge",
-            "ip addr add 192.168.1.5/24 dev eth0",
-            "ip addr add 10.9.8.7/32 dev eth0",
-            "ip link set eth0 up",
-            "ip addr add 2001:db8::5/64 dev eth0 nodad",
-            "ip link add tox0 type bridge",
-            "ip addr add 100.64.1.1/32 dev tox0",
-        ):
-            subprocess.run(line.split(), check=True)
-        return local_networks(ignore={"tox0", "lo"})
-
-    networks = [(entry.interface, str(entry.address), str(entry.network)) for entry in in_new_netns(scene)]
-    assert sorted(networks) == [
-        ("eth0", "10.9.8.7", "10.9.8.7/32"),
-        ("eth0", "192.168.1.5", "192.168.1.0/24"),
-        ("eth0", "2001:db8::5", "2001:db8::/64"),
-    ]
-
-
-def test_the_first_candidate_is_taken_where_nothing_is_in_the_way() -> None:
-    assert choose_ipv4(KEY, local("192.168.1.0/24", "fd00::/8")) == next(ipv4_candidates(KEY))
-
-
-def test_an_overlap_moves_us_to_another_range() -> None:
-    assert choose_ipv4(KEY, local("100.100.0.0/24")) in RANGES[1]
-    assert choose_ipv4(KEY, local("100.64.0.0/10", "10.0.0.0/8")) in RANGES[2]
-    assert choose_ipv4(KEY, local("100.64.0.0/10", "10.0.0.0/8", "198.18.5.0/24")) is None
-
-
-def test_taken_addresses_are_passed_over() -> None:
-    first, second, *_ = ipv4_candidates(KEY)
-    assert choose_ipv4(KEY, [], taken={first}) == second
+def test_it_sees_what_others_use(tmp_path: Path) -> None:
+    resolver = tmp_path / "resolv.conf"
+    resolver.write_bytes(
+        b"# nameserver 1.2.3.4\nnameserver 10.0.0.53\nnameserver fd00::53\nnameserver\n\xff\n"
+    )
+    uses = uses_there([resolver, tmp_path / "none"])
+    by_network: dict[str, set[bool]] = {}
+    for network, _, apart in uses:
+        by_network.setdefault(network, set()).add(apart)
+    assert (
+        by_network.items()
+        >= {
+            "192.168.1.0/24": {False},
+            "172.16.0.2/32": {False},
+            "10.20.0.0/16": {False},
+            "100.99.98.97/32": {False},  # in whatever table
+            "10.30.0.0/16": {False},
+            "10.50.0.0/16": {False},
+            "10.60.0.0/24": {False},  # though the link is down
+            "192.168.1.1/32": {True},
+            "192.168.1.2/32": {True},
+            "192.168.1.3/32": {True},
+            "192.168.1.6/32": {True},
+            "192.168.1.7/32": {True},
+            "10.0.0.53/32": {True},
+            "100.64.2.1/32": {True},  # of another network of toxvpn
+            "100.64.2.2/32": {True},
+        }.items()
+    )
+    ours_or_no_use = {
+        "0.0.0.0/0",
+        "128.0.0.0/1",
+        "64.0.0.0/3",
+        "10.40.0.0/16",
+        "100.64.1.1/32",
+        "100.64.1.2/32",
+    }
+    assert not ours_or_no_use & by_network.keys()
+    told = {(network, what) for network, what, _ in uses}
+    assert ("192.168.1.0/24", "of the interface eth0") in told
+    assert ("10.20.0.0/16", "of a route through eth0") in told
+    assert ("10.0.0.53/32", f"of a name server in {resolver}") in told
 
 
 def test_a_requested_address_is_used_or_refused_with_the_reason() -> None:
-    wish = IPv4Address("10.203.0.2")
-    assert choose_ipv4(KEY, local("192.168.1.0/24"), requested=wish) == wish
-    with pytest.raises(ConfigError, match=r"10\.203\.0\.2 lies in 10\.0\.0\.0/8 of the interface eth0"):
-        choose_ipv4(KEY, local("10.0.0.0/8"), requested=wish)
-    with pytest.raises(ConfigError, match="a public one"):
-        choose_ipv4(KEY, [], requested=IPv4Address("9.9.9.9"))
-    with pytest.raises(ConfigError, match="no host's"):
-        choose_ipv4(KEY, [], requested=IPv4Address("224.0.0.1"))
-
-
-def test_overlaps_are_of_one_family() -> None:
-    networks = local("10.0.0.0/8", "2001:db8::/32")
-    assert overlapping(IPv4Network("10.1.0.0/16"), networks) == networks[0]
-    assert overlapping(IPv6Network("2001:db8:5::/48"), networks) == networks[1]
-    assert overlapping(IPv6Network("::a00:0/104"), networks) is None
+    office = [Use(IPv4Network("10.0.0.0/8"), "of the interface eth0")]
+    check_requested(IPv4Address("192.168.7.2"), office)
+    for address, reason in (
+        ("10.203.0.2", r"10\.203\.0\.2 lies in 10\.0\.0\.0/8 of the interface eth0"),
+        ("9.9.9.9", "a public one"),
+        ("224.0.0.1", "no host's"),
+    ):
+        with pytest.raises(ConfigError, match=reason):
+            check_requested(IPv4Address(address), office)

@@ -278,3 +278,168 @@ def test_a_machine_without_ipv6_says_so() -> None:
         return str(caught.value)
 
     assert "IPv6 is switched off" in in_new_netns(scene)
+
+
+def ip(words: str) -> None:
+    subprocess.run(["ip", *words.split()], check=True)
+
+
+# -- what others do to it meanwhile ---------------------------------------------------------------
+
+
+def up_with_everything(journal: Path) -> NetworkChanges:
+    network = NetworkChanges(journal)
+    network.add_address("tox0", IPv4Interface("100.64.3.2/32"))
+    network.add_address("tox0", IPv6Interface("fd74:6f78::5/128"))
+    network.link_up("tox0")
+    network.add_route("tox0", IPv6Network("fd74:6f78::/32"), metric=10_007)
+    network.add_route("tox0", IPv6Network("fd74:6f78::9/128"))
+    network.add_route("tox0", IPv4Network("100.64.9.9/32"), source=IPv4Address("100.64.3.2"))
+    return network
+
+
+def repair(network: NetworkChanges) -> list[str]:
+    """The kinds of what was put back."""
+    missing = network.missing("tox0", network.look("tox0"))
+    assert all(network.restore(change) for change in missing)
+    return [change.kind for change in missing]
+
+
+def of_tox0() -> list[str]:
+    """Its addresses, and our routes; not what the kernel adds to them."""
+    _, links, routes, routes6, *_ = snapshot()
+    [tox0] = (link["addr_info"] for link in links if link["ifname"] == "tox0")
+    return sorted(map(str, [*tox0, *(each for each in routes + routes6 if each.get("protocol") == "116")]))
+
+
+DISTURBANCES = {
+    "ip addr flush dev tox0": ["address", "address", "route"],  # IPv6 keeps its routes
+    "ip addr del 100.64.3.2/32 dev tox0": ["address", "route"],
+    "ip -6 addr del fd74:6f78::5/128 dev tox0": ["address"],
+    "ip route flush proto 116": ["route"],
+    "ip -6 route flush proto 116": ["route", "route"],
+    "ip link set tox0 down": [],
+    "ip link set tox0 mtu 1400": [],
+}
+
+
+def test_what_others_took_away_is_put_back(tmp_path: Path) -> None:
+    def scene() -> dict[str, tuple[list[str], bool, list[str]]]:
+        a_host()
+        seen: dict[str, tuple[list[str], bool, list[str]]] = {}
+        with up_with_everything(tmp_path / "journal") as network:
+            whole = of_tox0()
+            assert repair(network) == []
+            for line in DISTURBANCES:
+                subprocess.run(line.split(), check=True)
+                if "link set" in line:
+                    ip("link set tox0 up mtu 1500")
+                    seen[line] = ([], False, repair(network))
+                else:
+                    kinds = repair(network)
+                    seen[line] = (kinds, of_tox0() == whole, repair(network))
+        return seen
+
+    seen = in_new_netns(scene)
+    for line, kinds in DISTURBANCES.items():
+        if kinds:
+            assert (line, *seen[line]) == (line, kinds, True, [])
+    # the kernel takes routes away with the link, and the IPv6 address too
+    assert seen["ip link set tox0 down"][2] == ["address", "route", "route", "route"]
+    assert seen["ip link set tox0 mtu 1400"][2] == []
+
+
+def test_what_is_there_meanwhile_is_not_put_back_twice(tmp_path: Path) -> None:
+    """A look is old by the time that it is acted on."""
+
+    def scene() -> bool:
+        a_host()
+        with NetworkChanges(tmp_path / "journal") as network:
+            network.link_up("tox0")
+            old = network.look("tox0")
+            network.add_route("tox0", IPv4Network("100.64.9.9/32"))
+            [change] = network.missing("tox0", old)
+            return network.restore(change)
+
+    assert in_new_netns(scene) is False
+
+
+def test_a_device_that_is_down_gets_its_routes_when_it_is_up(tmp_path: Path) -> None:
+    def scene() -> tuple[list[str], list[Any], list[Any]]:
+        a_host()
+        before = snapshot()
+        with NetworkChanges(tmp_path / "journal") as network:
+            network.link_up("tox0")
+            ip("link set tox0 down")
+            network.add_route("tox0", IPv4Network("100.64.9.9/32"))
+            network.add_route("tox0", IPv6Network("fd74:6f78::9/128"))
+            network.add_route("tox0", IPv4Network("100.64.9.8/32"))
+            network.remove_route("tox0", IPv4Network("100.64.9.8/32"))
+            ip("link set tox0 up")
+            restored = repair(network)
+        return restored, before, snapshot()
+
+    restored, before, after = in_new_netns(scene)
+    assert restored == ["route", "route"]
+    assert after == before
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_device_with_a_new_name_is_still_ours(tmp_path: Path, killed: bool) -> None:
+    journal = tmp_path / "journal"
+
+    def rename(old: str, new: str) -> None:
+        for what in ("down", f"name {new}"):
+            ip(f"link set {old} {what}")
+            old = new if what != "down" else old
+        ip(f"link set {new} up")
+
+    def play() -> None:
+        network = up_with_everything(journal)
+        rename("tox0", "office")
+        name = network.look("tox0").link
+        assert name is not None and name.name == "office"
+        network.rename("tox0", "office")
+        assert repair(network) == ["address", "route", "route", "route"]
+        network.add_route("tox0", IPv4Network("100.64.9.7/32"))
+        network.remove_route("tox0", IPv4Network("100.64.9.9/32"))
+        network.remove_address("tox0", IPv6Interface("fd74:6f78::5/128"))
+        if killed:
+            os._exit(0)
+        network.close()
+
+    def scene() -> tuple[list[Any], list[Any]]:
+        a_host()
+        rename("tox0", "office")
+        ip("link set office down")
+        before = snapshot()
+        rename("office", "tox0")
+        ip("link set tox0 down")
+        child = fork()
+        if child == 0:
+            try:
+                play()
+            finally:
+                os._exit(1 if killed else 0)
+        assert os.waitpid(child, 0)[1] == 0
+        recover(journal)
+        return before, snapshot()
+
+    before, after = in_new_netns(scene)
+    assert after == before
+
+
+def test_a_change_that_cannot_be_recorded_is_none(tmp_path: Path) -> None:
+    def scene() -> list[str]:
+        a_host()
+        runtime, away = tmp_path / "run", tmp_path / "away"
+        runtime.mkdir()
+        with NetworkChanges(runtime / "journal") as network:
+            network.link_up("tox0")
+            runtime.rename(away)
+            with pytest.raises(ToxvpnError, match="cannot be written"):
+                network.add_route("tox0", IPv4Network("100.64.9.9/32"))
+            away.rename(runtime)
+            return repair(network)
+
+    assert in_new_netns(scene) == []

@@ -6,7 +6,8 @@ import socket
 import struct
 import subprocess
 from collections.abc import Awaitable, Callable
-from ipaddress import IPv4Interface
+from functools import partial
+from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,16 @@ from toxvpn.errors import ConfigError, ToxvpnError
 from toxvpn.testing.fake_nodes import Once, until
 from toxvpn.testing.netns import have_namespaces, in_new_netns
 from toxvpn.tox.announcement import Announcement
+from toxvpn.tox.events import PeerStatus
 from toxvpn.tox.node import Node
-from toxvpn.tun import netconf
+from toxvpn.tox.peer import Peer
+from toxvpn.tun import netconf, watch
+from toxvpn.tun import vpn as vpn_module
 from toxvpn.tun.device import open_tun
+from toxvpn.tun.interfaces import local_uses
 from toxvpn.tun.vpn import QUEUE_PACKETS, Vpn, VpnOptions
 from toxvpn.wire.addressing import RANGES, ipv4_candidates, overlay_ipv6
-from toxvpn.wire.status import decode
+from toxvpn.wire.status import Status, ToxvpnStatus, decode, encode
 
 pytestmark = pytest.mark.skipif(not have_namespaces(), reason="needs root and /dev/net/tun")
 
@@ -192,7 +197,8 @@ def test_two_networks_on_one_machine(tmp_path: Path) -> None:
         peers = machine.node.accept(bytes([8]) * 32), other.accept(bytes([9]) * 32)
         chosen = VpnOptions(interface="tox1")
         with machine.vpn() as one, Vpn(other, Announcement(other), chosen, tmp_path / "other") as two:
-            assert one.router.own_ipv4 in RANGES[0] and two.router.own_ipv4 in RANGES[1]
+            addresses = {one.router.own_ipv4, two.router.own_ipv4}
+            assert len(addresses) == 2 and None not in addresses
             for peer, device in zip(peers, (NAME, "tox1"), strict=True):
                 assert f"{overlay_ipv6(peer.public_key)} dev {device}" in ip("-6", "route")
         other.close()
@@ -272,5 +278,153 @@ def test_a_device_that_somebody_removes_is_noticed(tmp_path: Path) -> None:
             ip("link", "del", NAME)
             await until(lambda: gone)
         assert gone == [True]
+
+    on_a_machine(tmp_path, scene)
+
+
+# -- what others do to the network meanwhile --------------------------------------------------------
+
+CHOSEN = IPv4Address("192.168.77.1")
+
+
+def a_peer(vpn: Vpn, machine: Machine, number: int, *addresses: IPv4Address) -> Peer:
+    """One that has stated these."""
+    peer = machine.node.accept(bytes([number]) * 32)
+    vpn.router.add(peer)
+    more = ToxvpnStatus(more_ip4=addresses[1:])
+    vpn.router.hear(PeerStatus(peer, encode(Status(addresses[0], more))))
+    return peer
+
+
+def way(address: object) -> str:
+    return subprocess.run(["ip", "route", "get", str(address)], capture_output=True, text=True).stdout
+
+
+async def a_card() -> None:
+    """A network card on a machine at home, without any network as yet."""
+    # no link-local addresses that come and go by themselves
+    Path("/proc/sys/net/ipv6/conf/default/addr_gen_mode").write_text("1")
+    for line in ("link add eth0 type veth peer name wire0", "link set wire0 up", "link set eth0 up"):
+        ip(*line.split())
+    await until(lambda: ip("link").count("state UP") == 2)
+
+
+@pytest.mark.parametrize(
+    "disturbance",
+    [
+        "addr flush dev tox0",
+        "addr del {own}/32 dev tox0",
+        "route flush proto 116",
+        "-6 route flush proto 116",
+        "link set tox0 down; link set tox0 up",
+        "link set tox0 down; link set tox0 name office; link set office up",
+    ],
+)
+def test_what_is_disturbed_is_put_right(
+    tmp_path: Path, disturbance: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scene(machine: Machine) -> list[str]:
+        with machine.vpn() as vpn:
+            peer = a_peer(vpn, machine, 8, next(ipv4_candidates(bytes([8]) * 32)))
+            whole = addresses_and_routes(vpn.interface)
+            assert str(overlay_ipv6(peer.public_key)) in whole
+            for line in disturbance.format(own=vpn.router.own_ipv4).split("; "):
+                ip(*line.split())
+                if line.endswith("down"):
+                    await until(lambda: not vpn.up)
+            await until(lambda: ("office" in disturbance) == (vpn.interface != NAME))
+            await until(lambda: addresses_and_routes(vpn.interface) == whole)
+        return caplog.messages
+
+    lines = [line for line in on_a_machine(tmp_path, scene) if "put back" in line]
+    assert 1 <= len(lines) <= 2
+
+
+def addresses_and_routes(interface: str) -> str:
+    """Of the VPN's device, whatever its name, as words in any order."""
+    words = [ip("addr", "show", interface), ip("route"), ip("-6", "route")]
+    lines = [line.strip() for text in words for line in text.splitlines() if "inet" in line or "116" in line]
+    lines = [line for line in lines if "fe80:" not in line]  # the kernel's own
+    return "\n".join(sorted(line.replace(interface, NAME) for line in lines))
+
+
+def test_a_place_with_a_peers_address_in_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A peer has the address of the router in the place that we come to; and another place has ours."""
+
+    async def scene(machine: Machine) -> None:
+        await a_card()
+        machine.before = shown()
+        peer_key = bytes([8]) * 32
+        chosen = IPv4Interface("10.203.0.2/24")
+        with machine.vpn(address=chosen, allowed={peer_key: CHOSEN}) as vpn:
+            a_peer(vpn, machine, 8, CHOSEN)
+            member = vpn.router.member(peer_key)
+            assert member and member.ipv4 == CHOSEN and f"dev {NAME}" in way(CHOSEN)
+            ip("addr", "add", "192.168.77.20/24", "dev", "eth0")
+            await until(lambda: member.ipv4 is None)
+            assert "dev eth0" in way(CHOSEN)
+            assert "this machine uses it otherwise" in str(member.objection)
+            ip("addr", "del", "192.168.77.20/24", "dev", "eth0")
+            await until(lambda: member.ipv4 == CHOSEN)
+
+            ip("addr", "add", "192.168.1.20/24", "dev", "eth0")
+            ip("route", "add", "192.168.0.0/16", "via", "192.168.1.1")
+            await until(lambda: member.ipv4 is None)
+            assert "via 192.168.1.1" in way(CHOSEN)
+            ip("route", "del", "192.168.0.0/16")
+            await until(lambda: member.ipv4 == CHOSEN)
+
+            ip("addr", "add", "10.203.0.77/24", "dev", "eth0")
+            await until(lambda: vpn.router.own_ipv4 is None)
+            assert "10.203.0.2" not in ip("addr", "show", NAME) and machine.says.ip4 is None
+            ip("addr", "flush", "dev", "eth0", "scope", "global")
+            await until(lambda: vpn.router.own_ipv4 == chosen.ip)
+            assert machine.says.ip4 == chosen.ip
+
+    on_a_machine(tmp_path, scene)
+
+
+def test_what_resolv_conf_names_is_no_peers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    resolver = tmp_path / "resolv.conf"
+    monkeypatch.setattr(vpn_module, "local_uses", partial(local_uses, resolver_files=[resolver]))
+    monkeypatch.setattr(vpn_module, "RESOLVER_FILES", [resolver])
+    monkeypatch.setattr(watch, "FILES_S", 0.01)
+
+    async def scene(machine: Machine) -> None:
+        with machine.vpn(allowed={bytes([8]) * 32: CHOSEN}) as vpn:
+            a_peer(vpn, machine, 8, CHOSEN)
+            [member] = vpn.router.members
+            assert member.ipv4 == CHOSEN
+            resolver.write_text(f"nameserver {CHOSEN}\n")
+            await until(lambda: member.ipv4 is None)
+
+    on_a_machine(tmp_path, scene)
+
+
+def test_tailscale_started_later_moves_us_to_another_range(tmp_path: Path) -> None:
+    """As it is on Linux: one address on an interface, routes in a table of its own."""
+
+    async def scene(machine: Machine) -> None:
+        await a_card()
+        machine.before = shown()
+        peer_key = bytes([8]) * 32
+        there = [next(ipv4_candidates(peer_key, [each])) for each in RANGES]
+        with machine.vpn() as vpn:
+            peer = a_peer(vpn, machine, 8, there[0])
+            [member] = vpn.router.members
+            first = vpn.router.own_ipv4
+            assert first in RANGES[0] and member.ipv4 == there[0]
+            ip("addr", "add", "100.99.98.97/32", "dev", "eth0")
+            ip("route", "add", "100.100.100.100/32", "dev", "eth0", "table", "52")
+            await until(lambda: vpn.router.own_ipv4 in RANGES[1])
+            assert machine.says.every_ip4 == vpn.router.own
+            assert first in vpn.router.own, "connections from before live on"
+            vpn.router.hear(
+                PeerStatus(peer, encode(Status(there[0], ToxvpnStatus(more_ip4=tuple(there[1:])))))
+            )
+            assert member.ipv4 == there[1]
+            assert f"{there[1]} dev {NAME} src {vpn.router.own_ipv4}" in way(there[1])
+            ip("addr", "flush", "dev", "eth0", "scope", "global")
+            ip("route", "flush", "table", "52")
 
     on_a_machine(tmp_path, scene)

@@ -43,6 +43,8 @@ def show_status(settings: Settings, document: dict[str, Any]) -> None:
     own = document["self"]
     addresses = " ".join(filter(None, (own["ipv4"], own["ipv6"])))
     device = f" on {own['interface']}" if own["interface"] else ""
+    if own["interface_up"] is False:
+        device += " (set down by somebody: nothing passes)"
     click.echo(f"toxvpn {MODES[own['mode']]}{device}{': ' if addresses else ''}{addresses}")
     click.echo(f"Tox ID {document['tox_id']}, connected: {CONNECTIONS[own['connection']]}")
     if refused := " and ".join(own.get("refused_offload", ())):

@@ -34,6 +34,7 @@ class ShieldState:
 class SelfState:
     """`mode` is what was started; `drops` counts packets that belong to no peer, by reason.
 
+    `interface_up` False: somebody has set it down, and nothing passes.
     `refused_offload`: of what the kernel turned out not to take super-packets, e.g. TCP.
     `shield` None: libtoxcore needs none.
     """
@@ -44,6 +45,7 @@ class SelfState:
     ipv4: IPv4Address | None = None
     ipv6: IPv6Address | None = None
     interface: str | None = None
+    interface_up: bool | None = None
     refused_offload: tuple[str, ...] = ()
     drops: Mapping[str, int] = field(default_factory=dict)
     shield: ShieldState | None = None
@@ -128,6 +130,7 @@ def document(source: StatusSource) -> dict[str, Any]:
             "ipv4": _text(own.ipv4),
             "ipv6": _text(own.ipv6),
             "interface": own.interface,
+            "interface_up": own.interface_up,
             "refused_offload": list(own.refused_offload),
             "mode": own.mode,
             "drops": _sorted(own.drops),

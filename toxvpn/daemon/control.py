@@ -60,7 +60,8 @@ class Source:
             own,
             ipv4=self._vpn.router.own_ipv4,
             ipv6=self._vpn.ipv6,
-            interface=self._vpn.device.name,
+            interface=self._vpn.interface,
+            interface_up=self._vpn.up,
             refused_offload=self._vpn.datapath.refused,
             drops={reason.value: count for reason, count in self._vpn.datapath.drops.items() if count},
         )

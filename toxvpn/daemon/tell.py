@@ -25,7 +25,7 @@ FIRST_FREE_PORT = 1024
 
 def tell_network(vpn: Vpn) -> None:
     own = [str(each) for each in (vpn.router.own_ipv4, vpn.ipv6) if each is not None]
-    log.info("%s is up: %s", vpn.device.name, ", ".join(own))
+    log.info("%s is up: %s", vpn.interface, ", ".join(own))
 
 
 def tell_server(config: Config, policy: Policy, tox_id: str, data: Path) -> None:

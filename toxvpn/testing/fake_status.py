@@ -44,6 +44,7 @@ def busy() -> FakeStatus:
         ipv4=IPv4Address("100.64.7.1"),
         ipv6=IPv6Address("fd74:6f78::1"),
         interface="toxvpn0",
+        interface_up=False,
         refused_offload=("TCP",),
         drops={"not IP": 1, "no route": 2},
         shield=ShieldState(flaw="GHSA-42vg-9mg3-399f", in_force=True, dropped=5),

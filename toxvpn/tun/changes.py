@@ -6,7 +6,6 @@ away only what is ours: routes and rules carry our protocol number, an address o
 counts only while the interface has the index *and* the name that we saw.
 """
 
-import errno
 import re
 import socket
 from collections.abc import Callable
@@ -18,12 +17,12 @@ from typing import Any, ClassVar, Protocol
 from pyroute2.netlink.exceptions import NetlinkError
 
 from toxvpn.errors import ToxvpnError
+from toxvpn.tun.kernel import GONE, IFF_UP, Kernel
 from toxvpn.tun.netlink import Netlink
 
 PROTOCOL = 116  # 't': who made a route or a rule (`ip route` shows it as "proto 116")
 MAIN_TABLE = 254
 _IFA_F_NODAD = 0x02
-_IFF_UP = 0x01
 _SYSCTL_KEY = re.compile(
     r"net/ipv4/ip_forward"
     r"|net/ipv4/conf/(?!\.\.?/)[^/\s]{1,15}/(forwarding|rp_filter)"
@@ -31,7 +30,10 @@ _SYSCTL_KEY = re.compile(
 )
 """What is ours to read and set: an interface's name, `all` or `default` stands before the last part."""
 _SYSCTL_VALUE = re.compile(r"[0-9]{1,10}")
-_GONE = {errno.ENOENT, errno.ESRCH, errno.ENODEV, errno.EADDRNOTAVAIL, errno.ENXIO}
+_IPV6_METRIC = 1024  # of a route that names none
+
+Trace = tuple[int, str] | tuple[int, str, int, int | None]
+"""By what an address, or a route, of ours is known in the kernel: the interface's index, then the rest."""
 
 
 class Change(Protocol):
@@ -73,6 +75,10 @@ class AddressAdded:
         if self.interface.present(net):
             _undo(net, f"remove the address {self.address}", lambda route: route.addr("del", **self._spec()))
 
+    @property
+    def trace(self) -> Trace:
+        return self.interface.index, self.address
+
     def _spec(self) -> dict[str, Any]:
         host, _, length = self.address.partition("/")
         return {"index": self.interface.index, "address": host, "prefixlen": int(length)}
@@ -98,6 +104,12 @@ class RouteAdded:
         if self.interface.present(net):
             what = f"remove the route {self.destination}"
             _undo(net, what, lambda route: route.route("del", **self._spec()))
+
+    @property
+    def trace(self) -> Trace:
+        usual = _IPV6_METRIC if ":" in self.destination else None
+        metric = usual if self.metric is None else self.metric
+        return self.interface.index, self.destination, self.table, metric
 
     def _spec(self) -> dict[str, Any]:
         spec = {
@@ -221,6 +233,15 @@ KINDS: dict[str, Callable[..., Change]] = {
 }
 
 
+def traces(kernel: Kernel) -> set[Trace]:
+    """Of all addresses, and of the routes that carry our protocol number."""
+    ours = (route for route in kernel.routes if route.protocol == PROTOCOL)
+    routes = {
+        (index, route.destination, route.table, route.metric) for route in ours for index in route.interfaces
+    }
+    return routes | kernel.addresses
+
+
 def to_json(change: Change) -> dict[str, Any]:
     return {"kind": change.kind} | asdict(change)  # type: ignore[call-overload,no-any-return]
 
@@ -246,20 +267,20 @@ def link(net: Netlink, index: int) -> Any | None:
     try:
         return net.call(lambda route: route.link("get", index=index))[0]
     except NetlinkError as error:
-        if error.code in _GONE:
+        if error.code in GONE:
             return None
         raise
 
 
 def is_up(attributes: Any) -> bool:
-    return bool(attributes["flags"] & _IFF_UP)
+    return bool(attributes["flags"] & IFF_UP)
 
 
 def _undo(net: Netlink, what: str, function: Callable[[Any], object]) -> None:
     try:
         net.change(what, function)
     except ToxvpnError as error:
-        if not (isinstance(error.__cause__, NetlinkError) and error.__cause__.code in _GONE):
+        if not (isinstance(error.__cause__, NetlinkError) and error.__cause__.code in GONE):
             raise
 
 

@@ -54,11 +54,15 @@ class Journal:
 
     def add(self, change: Change) -> None:
         self.changes.append(change)
-        self._write()
+        try:
+            self.write()
+        except ToxvpnError:
+            self.changes.remove(change)
+            raise
 
     def remove(self, change: Change) -> None:
         self.changes.remove(change)
-        self._write()
+        self.write()
 
     def close(self) -> None:
         """Lets go; the file stays only if changes are left in it."""
@@ -66,7 +70,8 @@ class Journal:
             self.path.unlink(missing_ok=True)
         os.close(self._lock)
 
-    def _write(self) -> None:
+    def write(self) -> None:
+        """`changes` as they are now."""
         record = _identity() | {"pid": os.getpid(), "changes": [to_json(change) for change in self.changes]}
         fresh = f"{self.path.name}.new"
         try:

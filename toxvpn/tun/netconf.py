@@ -2,7 +2,9 @@
 
 In: what an interface shall have; out: the kernel's tables, and a journal for the case that we are
 killed. Leaving the `with` block undoes everything, last change first, also after a failure half-way.
-Neighbours: `changes` (the kinds of change), `journal`, `device` (where the interface comes from).
+What others take away of it while it lasts, `missing` finds and `restore` puts back. An interface is
+meant by the name that it had when it was first spoken of, also after somebody has renamed it.
+Neighbours: `changes` (the kinds of change), `journal`, `kernel`, `device` (where the interface comes from).
 
     recover(path)                            # what a killed process left
     with NetworkChanges(path) as network:
@@ -10,11 +12,17 @@ Neighbours: `changes` (the kinds of change), `journal`, `device` (where the inte
         network.add_address("tox0", IPv4Interface("100.64.3.2/32"))
 """
 
+import asyncio
+import errno
 import logging
+from dataclasses import replace
+from functools import partial
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+from pyroute2.netlink.exceptions import NetlinkError
 
 from toxvpn.errors import ToxvpnError
 from toxvpn.tun.changes import (
@@ -30,11 +38,15 @@ from toxvpn.tun.changes import (
     is_up,
     link,
     read_sysctl,
+    traces,
 )
 from toxvpn.tun.journal import Journal
+from toxvpn.tun.kernel import Kernel, read
 from toxvpn.tun.netlink import Netlink
 
 logger = logging.getLogger("toxvpn.tun")
+
+OF_INTERFACES = (AddressAdded, RouteAdded, LinkSet, LinkUp)
 
 
 class NetworkChanges:
@@ -50,6 +62,7 @@ class NetworkChanges:
         self._closed = False
         self._journal = Journal(journal_path) if journal_path else None
         self._changes: list[Change] = self._journal.changes if self._journal else []
+        self._indices: dict[str, int] = {}
         try:
             self._net = Netlink()
         except BaseException:
@@ -80,7 +93,7 @@ class NetworkChanges:
         for change in self._changes.copy():
             if (
                 isinstance(change, AddressAdded)
-                and change.interface.name == interface
+                and change.interface.index == self._indices.get(interface)
                 and change.address == str(address)
             ):
                 self._take_back(change)
@@ -105,7 +118,7 @@ class NetworkChanges:
         for change in self._changes.copy():
             if (
                 isinstance(change, RouteAdded)
-                and change.interface.name == interface
+                and change.interface.index == self._indices.get(interface)
                 and change.destination == str(destination)
             ):
                 self._take_back(change)
@@ -122,6 +135,49 @@ class NetworkChanges:
             raise ToxvpnError(f"This kernel has no sysctl {key}: load the module it belongs to.")
         if previous != value:
             self._make(SysctlSet(key, value, previous))
+
+    def index(self, interface: str) -> int:
+        return self._interface(interface)[0].index
+
+    # -- what others do to it
+
+    def look(self, interface: str | None = None) -> Kernel:
+        """What the kernel has now, of that interface too."""
+        return self._net.call(partial(read, index=self._indices.get(interface or "")))
+
+    async def look_aside(self, interface: str) -> Kernel:
+        """The same, without stopping the loop."""
+        return await asyncio.wrap_future(self._net.submit(partial(read, index=self._indices.get(interface))))
+
+    def missing(self, interface: str, kernel: Kernel) -> list[Change]:
+        """Our addresses and routes of the interface that the kernel lacked when it was looked at."""
+        there, index = traces(kernel), self._indices.get(interface)
+        return [
+            change
+            for change in self._changes
+            if isinstance(change, AddressAdded | RouteAdded)
+            and change.interface.index == index
+            and change.trace not in there
+        ]
+
+    def restore(self, change: Change) -> bool:
+        """Puts it back; False when it is there. Raises ToxvpnError: the kernel refuses."""
+        try:
+            change.apply(self._net)
+        except ToxvpnError as error:
+            if _code(error) == errno.EEXIST:
+                return False
+            raise
+        return True
+
+    def rename(self, interface: str, name: str) -> None:
+        """Somebody has given it another name: what is recorded must be found under that one."""
+        index = self._indices.get(interface)
+        for number, change in enumerate(self._changes):
+            if isinstance(change, OF_INTERFACES) and change.interface.index == index:
+                self._changes[number] = replace(change, interface=Interface(name, change.interface.index))
+        if self._journal:
+            self._journal.write()
 
     def undo(self) -> None:
         """Takes back every change, last first.
@@ -154,13 +210,16 @@ class NetworkChanges:
         self.close()
 
     def _make(self, change: Change) -> None:
+        """An interface that somebody has set down takes no routes: they are `missing` when it is up again."""
         if self._journal:
             self._journal.add(change)
         else:
             self._changes.append(change)
         try:
             change.apply(self._net)
-        except ToxvpnError:
+        except ToxvpnError as error:
+            if _code(error) == errno.ENETDOWN:
+                return
             self._forget(change)  # refused, so not ours: undoing it could hit somebody else's
             raise
 
@@ -181,16 +240,26 @@ class NetworkChanges:
             self._make(LinkSet(found, attribute, value, previous))
 
     def _interface(self, name: str) -> tuple[Interface, Any]:
-        """Who it is, and its attributes."""
-        indices = self._net.call(lambda route: route.link_lookup(ifname=name))
-        attributes = link(self._net, indices[0]) if indices else None
+        """Who it is, under its present name, and its attributes."""
+        index = self._indices.get(name)
+        attributes = None if index is None else link(self._net, index)
+        if attributes is None:
+            indices = self._net.call(lambda route: route.link_lookup(ifname=name))
+            attributes = link(self._net, indices[0]) if indices else None
         if attributes is None:
             raise ToxvpnError(f"There is no interface {name}: it was removed or renamed, start again.")
-        return Interface(name, indices[0]), attributes
+        self._indices[name] = attributes["index"]
+        return Interface(attributes.get("ifname"), attributes["index"]), attributes
 
     def _close_journal(self) -> None:
         if self._journal:
             self._journal.close()
+
+
+def _code(error: ToxvpnError) -> int | None:
+    """The errno that the kernel gave."""
+    cause = error.__cause__
+    return cause.code if isinstance(cause, NetlinkError) else None
 
 
 def recover(journal_path: Path) -> int:

@@ -7,7 +7,7 @@ The thread works in the network namespace that its maker was in.
 
 import errno
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -32,7 +32,11 @@ class Netlink:
 
     def call(self, function: Callable[[Any], T]) -> T:
         """Result of `function(iproute)`; NetlinkError passes through, its `code` is an errno."""
-        return self._thread.submit(function, self._route).result()
+        return self.submit(function).result()
+
+    def submit(self, function: Callable[[Any], T]) -> Future[T]:
+        """The same, for who does not want to wait for it."""
+        return self._thread.submit(function, self._route)
 
     def change(self, what: str, function: Callable[[Any], object]) -> None:
         """Runs a change; raises NoPermissionError or ToxvpnError saying that `what` failed, and why."""

@@ -10,7 +10,7 @@ import logging
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from pathlib import Path
 from typing import Self
 
@@ -25,9 +25,12 @@ from ..wire.addressbook import AddressBook, Consent
 from ..wire.addressing import OVERLAY_IPV6, overlay_ipv6
 from .changes import read_sysctl
 from .device import Offload, TunDevice, open_tun
-from .interfaces import choose_ipv4, local_networks
+from .interfaces import RESOLVER_FILES, check_requested, local_uses
+from .kernel import Kernel
 from .netconf import NetworkChanges
 from .router import Router
+from .upkeep import Upkeep, split
+from .watch import NetworkWatch
 
 log = logging.getLogger("toxvpn.tun")
 
@@ -73,9 +76,10 @@ class Vpn:
         self.closed = False
         with contextlib.ExitStack() as undo:
             network = undo.enter_context(NetworkChanges(journal))
-            book = self._choose_address(options)
+            book = self._choose_address(options, network.look())
             self.device: TunDevice = open_tun(options.interface, offload=options.offload)
             undo.callback(self.device.close)
+            network.set_queue_length(self.device.name, QUEUE_PACKETS)  # first, for udev may rename it
             self.datapath = Datapath(
                 ToxCarrier(node.tox),
                 self.device.fd,
@@ -86,7 +90,6 @@ class Vpn:
                 carrier_port=node.tox.udp_port,
             )
             undo.callback(self.datapath.close)
-            network.set_queue_length(self.device.name, QUEUE_PACKETS)
             network.set_mtu(self.device.name, options.mtu)
             self.ipv6 = self._take_ipv6(network)
             self.router = Router(self.datapath, network, self.device.name, book, announcement.set_ipv4)
@@ -96,7 +99,7 @@ class Vpn:
             network.link_up(self.device.name)
             if self.ipv6 is not None:
                 # for addresses that are nobody's; of several networks on a machine each has one
-                metric = CATCH_ALL_METRIC + socket.if_nametoindex(self.device.name)
+                metric = CATCH_ALL_METRIC + network.index(self.device.name)
                 network.add_route(self.device.name, OVERLAY_IPV6, metric=metric)
             announcement.set(ip6=self.ipv6, mtu=options.mtu)
             self.review()
@@ -104,7 +107,20 @@ class Vpn:
             undo.callback(node.unsubscribe, self._hear)
             pump = PacketPump(node, self.datapath, self.device.fd, gone)
             undo.callback(pump.close)
+            self.upkeep = Upkeep(network, self.device.name, self.router.look, local_uses)
+            watch = NetworkWatch(self.upkeep.look, RESOLVER_FILES)
+            undo.callback(watch.close)
             self._undo = undo.pop_all()
+
+    @property
+    def interface(self) -> str:
+        """What the device is called now: somebody may have renamed it."""
+        return self.upkeep.name
+
+    @property
+    def up(self) -> bool:
+        """Whether the device is; False when somebody has set it down."""
+        return self.upkeep.up
 
     def close(self) -> None:
         """Takes everything back. Idempotent."""
@@ -141,21 +157,23 @@ class Vpn:
 
     def _take_ipv6(self, network: NetworkChanges) -> IPv6Address | None:
         """None where the device has no IPv6: switched off, or with an MTU below 1280 (RFC 8200 §5)."""
-        name = self.device.name
+        name = socket.if_indextoname(network.index(self.device.name))
         if read_sysctl(f"net/ipv6/conf/{name}/disable_ipv6") != "0":
             log.warning("%s has no IPv6: it is switched off here, or the MTU is below 1280", name)
             return None
         address = overlay_ipv6(self._node.tox.public_key)
-        network.add_address(name, IPv6Interface((address, 128)))
+        network.add_address(self.device.name, IPv6Interface((address, 128)))
         return address
 
-    def _choose_address(self, options: VpnOptions) -> AddressBook:
+    def _choose_address(self, options: VpnOptions, kernel: Kernel) -> AddressBook:
         """Raises ConfigError when the requested address cannot be ours."""
-        local = local_networks(ignore=[options.interface])
-        key = self._node.tox.public_key
+        uses = local_uses(kernel, [options.interface])
         requested = options.address.ip if options.address is not None else None
-        if choose_ipv4(key, local, requested=requested) is None:
+        if requested is not None:
+            check_requested(requested, uses)
+        book = AddressBook(
+            self._node.tox.public_key, requested=requested, consent=self._consent(options.allowed)
+        )
+        if not book.look(*split(uses)).own:
             log.warning("every range for IPv4 addresses is in use on this machine: IPv6 only")
-        networks = [entry.network for entry in local if isinstance(entry.network, IPv4Network)]
-        consent = self._consent(options.allowed)
-        return AddressBook(key, requested=requested, local=networks, consent=consent)
+        return book

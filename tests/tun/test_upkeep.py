@@ -1,0 +1,145 @@
+"""What is done about what others do to the network; the kernel, and what is changed in it, are fakes."""
+
+from collections.abc import Collection
+from dataclasses import replace
+from ipaddress import IPv4Network
+
+import pytest
+
+from toxvpn.errors import ToxvpnError
+from toxvpn.tun.changes import AddressAdded, Change, Interface, RouteAdded
+from toxvpn.tun.interfaces import Use
+from toxvpn.tun.kernel import Kernel, Link
+from toxvpn.tun.upkeep import REPAIRS_AT_ONCE, REPAIRS_PER_S, Upkeep
+
+TOX0 = Interface("tox0", 7)
+ADDRESS = AddressAdded(TOX0, "100.64.3.2/32")
+ROUTES = [RouteAdded(TOX0, "100.64.9.9/32"), RouteAdded(TOX0, "fd74:6f78::/32")]
+LAN = IPv4Network("192.168.77.0/24")
+GATEWAY = IPv4Network("10.0.0.1")
+
+
+class FakeNetwork:
+    """`lost` is what somebody has taken away; `refuses` makes the kernel say no."""
+
+    def __init__(self) -> None:
+        self.kernel = Kernel(Link("tox0", up=True), frozenset(), ())
+        self.lost: list[Change] = []
+        self.restored: list[Change] = []
+        self.refuses: list[Change] = []
+        self.names: list[str] = []
+
+    async def look_aside(self, interface: str) -> Kernel:
+        return self.kernel
+
+    def missing(self, interface: str, kernel: Kernel) -> list[Change]:
+        return self.lost.copy()
+
+    def restore(self, change: Change) -> bool:
+        if change in self.refuses:
+            raise ToxvpnError("the kernel says no")
+        self.lost.remove(change)
+        self.restored.append(change)
+        return True
+
+    def rename(self, interface: str, name: str) -> None:
+        self.names.append(name)
+
+    def become(self, name: str = "tox0", up: bool = True) -> None:
+        self.kernel = replace(self.kernel, link=Link(name, up))
+
+
+class Scene:
+    def __init__(self) -> None:
+        self.network = FakeNetwork()
+        self.heeded: list[tuple[list[IPv4Network], list[IPv4Network]]] = []
+        self.ignored: list[Collection[str]] = []
+        self.now_s = 0.0
+        self.upkeep = Upkeep(self.network, "tox0", self._heed, self._uses, lambda: self.now_s)
+
+    def _heed(self, local: Collection[IPv4Network], apart: Collection[IPv4Network]) -> None:
+        self.heeded.append((list(local), list(apart)))
+
+    def _uses(self, kernel: Kernel, ignore: Collection[str]) -> list[Use]:
+        self.ignored.append(ignore)
+        return [Use(LAN, "of the interface eth0"), Use(GATEWAY, "of a gateway", apart=True)]
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+async def test_what_is_local_is_told_to_the_router(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    assert await scene.upkeep.look() is None
+    assert scene.heeded == [([LAN], [GATEWAY])]
+    assert scene.ignored == [["tox0"]]
+    assert caplog.messages == []
+
+
+async def test_what_was_taken_away_is_put_back_with_one_line(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene.network.lost = [ADDRESS, *ROUTES]
+    assert await scene.upkeep.look() is None
+    assert scene.network.restored == [ADDRESS, *ROUTES]
+    assert caplog.messages == [
+        "somebody took something of ours away from tox0, put back are addresses: 1, routes: 2"
+    ]
+
+
+async def test_somebody_who_insists_is_met_at_a_bounded_rate(scene: Scene) -> None:
+    for _ in range(REPAIRS_AT_ONCE):
+        scene.network.lost = [ADDRESS]
+        assert await scene.upkeep.look() is None
+    scene.network.lost = [ADDRESS]
+    assert (await scene.upkeep.look(), scene.network.lost) == (1 / REPAIRS_PER_S, [ADDRESS])
+    assert scene.heeded == [([LAN], [GATEWAY])] * (REPAIRS_AT_ONCE + 1), (
+        "what is local is heeded all the same"
+    )
+    scene.now_s += 1 / REPAIRS_PER_S
+    await scene.upkeep.look()
+    assert scene.network.lost == []
+
+
+async def test_what_the_kernel_refuses_keeps_nothing_else_away_and_is_told_once(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene.network.lost = [ADDRESS, *ROUTES]
+    scene.network.refuses = [ADDRESS]
+    await scene.upkeep.look()
+    assert scene.network.restored == ROUTES
+    await scene.upkeep.look()
+    refused = "tox0 is not as it should be: the kernel says no"
+    assert [message for message in caplog.messages if "should be" in message] == [refused]
+
+
+async def test_a_device_that_is_set_down_is_left_alone_until_it_is_up(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene.network.become(up=False)
+    scene.network.lost = [ADDRESS]
+    for _ in range(2):
+        await scene.upkeep.look()
+    assert caplog.messages == ["tox0 was set down: nothing passes until it is set up again"]
+    assert (scene.upkeep.up, scene.network.restored) == (False, [])
+    scene.network.become()
+    await scene.upkeep.look()
+    assert (scene.upkeep.up, scene.network.restored) == (True, [ADDRESS])
+
+
+async def test_a_new_name_is_kept(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    scene.network.become("office")
+    for _ in range(2):
+        await scene.upkeep.look()
+    assert scene.upkeep.name == "office"
+    assert scene.network.names == ["office"]
+    assert scene.ignored == [["office"]] * 2
+    assert caplog.messages == ["tox0 is called office now, and goes on under that name"]
+
+
+async def test_without_the_device_nothing_is_done(scene: Scene) -> None:
+    scene.network.kernel = replace(scene.network.kernel, link=None)
+    scene.network.lost = [ADDRESS]
+    await scene.upkeep.look()
+    assert (scene.heeded, scene.network.restored) == ([], [])

@@ -1,0 +1,101 @@
+import asyncio
+import subprocess
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from toxvpn.testing.fake_nodes import until
+from toxvpn.testing.netns import have_namespaces, in_new_netns
+from toxvpn.tun import watch as module
+from toxvpn.tun.watch import NetworkWatch
+
+pytestmark = pytest.mark.skipif(not have_namespaces(), reason="needs root and network namespaces")
+
+
+class Looks:
+    """Counts them; `fails` makes the next one raise, `again_s` is what each returns."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.fails = False
+        self.again_s: float | None = None
+
+    async def look(self) -> float | None:
+        self.count += 1
+        if self.fails:
+            self.fails = False
+            raise ValueError("a bug")
+        return self.again_s
+
+
+def ip(line: str) -> None:
+    subprocess.run(line.split(), check=True)
+
+
+def watched(
+    scene: Callable[[Looks], Awaitable[None]], files: list[Path] | None = None, before: tuple[str, ...] = ()
+) -> None:
+    async def play() -> None:
+        for line in before:
+            ip(line)
+        looks = Looks()
+        watch = NetworkWatch(looks.look, files or [])
+        await until(lambda: looks.count == 1)
+        await scene(looks)
+        watch.close()
+
+    in_new_netns(lambda: asyncio.run(play()))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ip link set lo up",
+        "ip addr add 10.1.2.3/24 dev lo",
+        "ip -6 addr add fd00::1/64 dev lo",
+        "ip route add 10.9.0.0/16 dev lo",
+        "ip -6 route add fd00:1::/64 dev lo",
+        "ip route flush table main",
+    ],
+)
+def test_each_kind_of_change_is_noticed(change: str) -> None:
+    async def scene(looks: Looks) -> None:
+        before = looks.count
+        ip(change)
+        await until(lambda: looks.count > before)
+
+    there = ("ip link set lo up", "ip route add 10.8.0.0/16 dev lo")
+    watched(scene, before=() if change in there else there)
+
+
+def test_it_outlives_a_look_that_fails(caplog: pytest.LogCaptureFixture) -> None:
+    async def scene(looks: Looks) -> None:
+        looks.fails = True
+        for state in ("up", "down"):
+            before = looks.count
+            ip(f"ip link set lo {state}")
+            await until(lambda before=before: looks.count > before)  # type: ignore[misc]
+        assert not looks.fails
+
+    watched(scene)
+
+
+def test_files_are_looked_at_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FILES_S", 0.01)
+    path = tmp_path / "resolv.conf"
+
+    async def scene(looks: Looks) -> None:
+        path.write_text("nameserver 10.0.0.53")
+        await until(lambda: looks.count > 1)
+
+    watched(scene, [path])
+
+
+def test_it_looks_again_when_it_was_told_to() -> None:
+    async def scene(looks: Looks) -> None:
+        looks.again_s = 0.01
+        ip("ip link set lo up")
+        await until(lambda: looks.count > 5)
+
+    watched(scene)
