@@ -3,7 +3,6 @@ import contextlib
 import errno
 import os
 import socket
-import threading
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -176,6 +175,21 @@ async def test_whether_a_forbidden_name_exists_is_not_told(monkeypatch: pytest.M
     assert (await refusal("nowhere", 22, "127.0.0.1:22")).code == ReplyCode.NOT_ALLOWED
 
 
+async def test_whether_anybody_answers_for_a_forbidden_name_is_not_told() -> None:
+    asked = asyncio.Event()
+
+    async def silence(name: str) -> list[Any]:
+        asked.set()
+        await asyncio.get_running_loop().create_future()
+        raise AssertionError
+
+    for rules, code in (("*:22", ReplyCode.TIMED_OUT), ("127.0.0.1:22", ReplyCode.NOT_ALLOWED)):
+        with pytest.raises(TargetRefusedError) as error:
+            await connect_target("silent", 22, parse_rules(rules, "r"), silence, timeout_s=0.01)
+        assert error.value.code == code
+    assert asked.is_set()
+
+
 async def test_cancelling_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     connector(monkeypatch, {"192.0.2.1": None})
     task = asyncio.create_task(connect_target("192.0.2.1", 1, EVERYTHING))
@@ -208,30 +222,6 @@ async def test_cancelling_just_when_it_is_connected_leaves_nothing(
         await task
     await asyncio.sleep(0)
     assert connected[0].fileno() == -1
-
-
-async def test_a_stuck_resolver_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    real, release, left = socket.getaddrinfo, threading.Event(), threading.Event()
-
-    def stuck(host: str, port: int, *, type: int, flags: int = 0) -> Any:
-        if flags & socket.AI_NUMERICHOST:
-            return real(host, port, type=type, flags=flags)
-        release.wait(10)
-        left.set()
-        raise socket.gaierror(socket.EAI_AGAIN, "too late")
-
-    monkeypatch.setattr(socket, "getaddrinfo", stuck)
-    monkeypatch.setattr(target, "_lookups", threading.BoundedSemaphore(1))
-    try:
-        assert (await refusal("stuck", 1, timeout_s=0.01)).code == ReplyCode.TIMED_OUT
-        another = asyncio.create_task(refusal("another", 1))
-        await asyncio.sleep(0)
-        assert not left.is_set()
-    finally:
-        release.set()
-    assert "too late" in str(await another)  # it was looked up in its turn
-    assert await asyncio.to_thread(left.wait, 10)
-    assert await asyncio.to_thread(target._lookups.acquire, timeout=10)
 
 
 async def test_two_winners_leave_one_socket(listener: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:

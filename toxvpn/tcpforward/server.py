@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from ..tox.peer import Peer
 from .ends import End, SocketEnd
+from .lookup import LookUps
 from .rules import Rules
 from .target import connect_target
 
@@ -18,8 +19,9 @@ class Server:
     def __init__(self, rules: Rules, grants: Mapping[bytes, Rules] | None = None) -> None:
         self.rules = rules
         self.grants: Mapping[bytes, Rules] = grants or {}
+        self._lookups = LookUps()
 
     async def serve(self, peer: Peer, host_untrusted: str, port: int) -> End:
         """Raises TargetRefusedError."""
         rules = self.grants.get(peer.public_key, self.rules)
-        return SocketEnd(await connect_target(host_untrusted, port, rules))
+        return SocketEnd(await connect_target(host_untrusted, port, rules, self._lookups.of(peer)))

@@ -8,28 +8,21 @@ eyeballs"), the first to connect wins. `relay.py` takes the socket over. By hand
 
 import asyncio
 import errno
-import logging
 import os
 import socket
-import threading
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ToxvpnError
 from ..wire.socks5 import ReplyCode
+from .lookup import LookUp, alone, numeric
 from .rules import Rules
 from .spec import host_is_sane, join_host_port
-
-log = logging.getLogger("toxvpn.tcpforward")
 
 TIMEOUT_S = 10.0  # looking up and connecting together; a tuntox client waits 15 s
 NEXT_ADDRESS_S = 0.25  # RFC 8305 §5, "Connection Attempt Delay"
 MAX_ADDRESSES = 16
-MAX_LOOKUPS = 64  # threads at work in resolvers at once: they cannot be cancelled, only be left behind
-LOOKUP_RETRY_S = 0.02  # a hundred connections to one name arrive at once, and each look-up is short
-
-_lookups = threading.BoundedSemaphore(MAX_LOOKUPS)
 
 # What went wrong, in the words of RFC 1928 §6; anything else is a general failure.
 CODES = {
@@ -74,18 +67,33 @@ class _Address:
 
 
 async def connect_target(
-    host_untrusted: str, port: int, rules: Rules, *, timeout_s: float = TIMEOUT_S
+    host_untrusted: str,
+    port: int,
+    rules: Rules,
+    look_up: LookUp | None = None,
+    *,
+    timeout_s: float = TIMEOUT_S,
 ) -> socket.socket:
-    """A connected, non-blocking socket with TCP_NODELAY. Raises TargetRefusedError within `timeout_s`."""
-    wanted = join_host_port(host_untrusted, port)
+    """A connected, non-blocking socket with TCP_NODELAY. Raises TargetRefusedError within `timeout_s`.
+
+    `look_up` is `LookUps.of` who asks; None: nobody else does.
+    """
+    addresses: list[_Address] = []
     try:
         async with asyncio.timeout(timeout_s):
-            return await _connect(host_untrusted, port, rules)
+            addresses = await _allowed(host_untrusted, port, rules, look_up or alone())
+            return await _first_to_connect(addresses)
     except TimeoutError:
-        raise TargetRefusedError(ReplyCode.TIMED_OUT, f"{wanted}: no answer in {timeout_s:g} s") from None
+        text = f"{join_host_port(host_untrusted, port)}: no answer in {timeout_s:g} s"
+        tells = addresses or rules.allows(host_untrusted, port)
+        raise TargetRefusedError(ReplyCode.TIMED_OUT if tells else ReplyCode.NOT_ALLOWED, text) from None
 
 
-async def _connect(host: str, port: int, rules: Rules) -> socket.socket:
+async def _allowed(host: str, port: int, rules: Rules, look_up: LookUp) -> list[_Address]:
+    """Where a connection may go. Raises TargetRefusedError.
+
+    Those who may not ask for the name get to know nothing of it, not even that nobody answers for it.
+    """
     wanted = join_host_port(host, port)
     if not host_is_sane(host):
         raise TargetRefusedError(ReplyCode.HOST_UNREACHABLE, f"{host!r} is no host name")
@@ -93,64 +101,22 @@ async def _connect(host: str, port: int, rules: Rules) -> socket.socket:
     if not by_name and not rules.names_addresses(port):
         raise TargetRefusedError(ReplyCode.NOT_ALLOWED, f"{wanted}: no rule allows it")
     try:
-        addresses = await _resolve(host, port)
+        addresses = await _resolve(host, port, look_up)
     except OSError as error:
-        # to those who may not ask for the name: not a word whether it exists
         code = ReplyCode.HOST_UNREACHABLE if by_name else ReplyCode.NOT_ALLOWED
         raise TargetRefusedError(code, f"{wanted}: {error.strerror or error}") from None
     allowed = [address for address in addresses if by_name or rules.allows(address.sockaddr[0], port)]
     if not allowed:
         raise TargetRefusedError(ReplyCode.NOT_ALLOWED, f"{wanted}: no rule allows it or any address of it")
-    return await _first_to_connect(allowed[:MAX_ADDRESSES])
+    return allowed[:MAX_ADDRESSES]
 
 
-async def _resolve(host: str, port: int) -> list[_Address]:
+async def _resolve(host: str, port: int, look_up: LookUp) -> list[_Address]:
     """In the system's order of preference (RFC 6724), families interleaved. Raises OSError."""
-    found: list[Any]
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-    except OSError:
-        found = await _look_up(host, port)
-    except UnicodeError:  # what the idna codec makes of a label that is empty or too long
-        raise OSError(errno.EINVAL, "no host name") from None
+    found = numeric(host) or await look_up(host)
     # a zone is in the tuple as a number too; with its name in the text asyncio would resolve it again
-    addresses = [_Address(info[0], (str(info[4][0]).partition("%")[0], *info[4][1:])) for info in found]
+    addresses = [_Address(info[0], (str(info[4][0]).partition("%")[0], port, *info[4][2:])) for info in found]
     return _interleaved(list(dict.fromkeys(addresses)))
-
-
-async def _look_up(host: str, port: int) -> list[Any]:
-    """`getaddrinfo` in a daemon thread of its own.
-
-    In asyncio's pool a few names with dead servers would hold up everybody else's, and the exit.
-    """
-    while not _lookups.acquire(blocking=False):  # the caller has a time limit
-        await asyncio.sleep(LOOKUP_RETRY_S)
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[list[Any]] = loop.create_future()
-
-    def settle(found: list[Any] | None, error: OSError | None) -> None:
-        if answer.done():
-            return
-        if error:
-            answer.set_exception(error)
-        else:
-            answer.set_result(found or [])
-
-    def work() -> None:
-        found, failure = None, None
-        try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except OSError as error:
-            failure = error
-        finally:
-            _lookups.release()
-        try:
-            loop.call_soon_threadsafe(settle, found, failure)
-        except RuntimeError:  # the loop has been closed meanwhile
-            log.debug("an answer for %r came too late", host)
-
-    threading.Thread(target=work, name="look-up", daemon=True).start()
-    return await answer
 
 
 def _interleaved(addresses: list[_Address]) -> list[_Address]:

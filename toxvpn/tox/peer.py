@@ -8,7 +8,7 @@ from ..wire.ip import CUSTOM_PACKET_BYTES
 from .lines import Lines
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class Peer:
     """`number` is toxcore's friend number: it may be given to another friend after a removal."""
 
