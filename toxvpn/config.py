@@ -50,6 +50,11 @@ class NodeOptions:
         """Whether the run has directories of its own, and not just a passing identity."""
         return True
 
+    @property
+    def has_fast_road(self) -> bool:
+        """Whether the run wants a private stack (tcpforward/stack.py)."""
+        return True
+
 
 def with_absolute_paths(options: O) -> O:
     """The same for a process with another working directory."""
@@ -93,6 +98,10 @@ class ClientOptions(NodeOptions):
         return self.kept or self.directory is not None
 
     @property
+    def has_fast_road(self) -> bool:
+        return self.road is not Road.TUNTOX
+
+    @property
     def listens(self) -> list[tuple[Listen, Target | None]]:
         """Where to listen, and the target; None: what a SOCKS5 client asks for."""
         forwards = [(forward.listen, forward.target) for forward in self.forwards]
@@ -114,6 +123,10 @@ class UpOptions(NodeOptions):
     mtu: int | None = None
     interface: str | None = None
     offload: bool | None = None
+
+    @property
+    def has_fast_road(self) -> bool:
+        return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -139,6 +139,39 @@ def test_what_the_run_needs_is_kept_and_nothing_else() -> None:
     assert found["low port"] == 0
 
 
+SETTLE = """
+import json, os, subprocess, sys
+from pathlib import Path
+from toxvpn.daemon.privileges import KEEP, settle
+from toxvpn.tox.rights import Capability
+
+settle()  # no run: nothing happens
+before = Path("/proc/self/status").read_text()
+KEEP.set([Capability[name] for name in sys.argv[1:]])
+settle()
+settle()
+after = Path("/proc/self/status").read_text()
+started = subprocess.run(["cat", "/proc/self/status"], capture_output=True, text=True).stdout
+print(json.dumps([
+    {name: value.split() for name, _, value in (line.partition(":") for line in text.splitlines())}
+    for text in (before, after, started)
+]))
+"""
+
+
+@as_root
+@pytest.mark.parametrize(("keep", "bits"), [((), 0), (("NET_ADMIN",), 1 << 12)])
+def test_root_stays_root_with_nothing_but_what_the_run_needs(keep: tuple[str, ...], bits: int) -> None:
+    ran = subprocess.run([sys.executable, "-c", SETTLE, *keep], capture_output=True, text=True, check=True)
+    before, after, started = json.loads(ran.stdout)
+    assert int(before["CapEff"][0], 16) & 1 << 21  # SYS_ADMIN
+    for status in (after, started):  # what it starts has no more, though it is root's
+        assert status["Uid"] == ["0"] * 4
+        assert int(status["CapEff"][0], 16) == int(status["CapPrm"][0], 16) == bits
+        assert int(status["CapInh"][0], 16) == int(status["CapAmb"][0], 16) == 0
+        assert status["NoNewPrivs"] == ["1"]
+
+
 # -- the directories --------------------------------------------------------------------------------
 
 

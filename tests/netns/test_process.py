@@ -146,6 +146,30 @@ def test_relative_paths_are_those_of_the_shell(alone: Daemon) -> None:
     alone.end()
 
 
+# -- root without -U --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("verb", "rights"), [((), 0), (("up",), NET_ADMIN), (("run", "--config", "own.toml"), NET_ADMIN)]
+)
+def test_root_keeps_what_the_run_needs(alone: Daemon, verb: tuple[str, ...], rights: int) -> None:
+    """On the way back, too: the network is as it was, and what is saved is saved."""
+    alone.host.directory.joinpath("own.toml").write_text("[server]\n[vpn]\n")
+    alone.start("-C", str(alone.directory), verb=verb)
+    for task in Path(f"/proc/{alone.pid}/task").iterdir():
+        status = dict(line.split(":\t", 1) for line in (task / "status").read_text().splitlines())
+        assert status["Uid"].split() == ["0"] * 4
+        assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == rights
+        assert status["NoNewPrivs"] == "1"
+    links = alone.host.run(["ip", "-br", "link"]).stdout
+    assert ("toxvpn0" in links) is (rights == NET_ADMIN)
+    alone.host.run([*TOXVPN, "-C", str(alone.directory), "peer", "add", "0" * 64, "--name", "p"], check=False)
+    alone.end()
+    assert "toxvpn0" not in alone.host.run(["ip", "-br", "link"]).stdout
+    assert not alone.pid_file.exists()
+    assert not alone.directory.joinpath("network.journal").exists()
+
+
 # -- -U ---------------------------------------------------------------------------------------------
 
 

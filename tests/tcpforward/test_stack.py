@@ -1,6 +1,7 @@
 import asyncio
 import contextlib
 import os
+import pwd
 import random
 import resource
 import select
@@ -20,7 +21,14 @@ import pytest_asyncio
 
 import toxvpn
 from toxvpn.tcpforward import stack as stack_module
-from toxvpn.tcpforward.stack import BOOT, MTU_BYTES, SPARE_SOCKETS, Stack, StackUnavailableError
+from toxvpn.tcpforward.stack import (
+    BOOT,
+    MTU_BYTES,
+    SPARE_SOCKETS,
+    Stack,
+    StackUnavailableError,
+    early_helper,
+)
 from toxvpn.tcpforward.stack_helper import SYSCTLS
 from toxvpn.testing.two_stacks import TwoStacks
 
@@ -293,6 +301,18 @@ async def test_no_tun_device(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "/dev/net/none" in reason
 
 
+async def test_a_tun_device_of_roots_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its mode is the reason, and no switch of user namespaces."""
+    reason = await start_with(
+        monkeypatch,
+        "from toxvpn.tcpforward import stack_helper as h; import os; h.enter_namespace = lambda: True; "
+        "h._reads = lambda name, value: True; "
+        "os.open = lambda *_, **__: (_ for _ in ()).throw(PermissionError(13, os.strerror(13)))",
+    )
+    mode = Path("/dev/net/tun").stat().st_mode & 0o777
+    assert reason.startswith(f"/dev/net/tun is closed to this user (its mode is {mode:04o})")
+
+
 async def test_no_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
     reason = await start_with(
         monkeypatch,
@@ -316,6 +336,20 @@ async def test_no_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(StackUnavailableError, match="No such file"):
         await Stack.start(A)
+
+
+async def test_an_interpreter_that_this_user_cannot_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As below /root, with -U."""
+    (tmp_path / "python").touch(0o600)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    with pytest.raises(StackUnavailableError) as error:
+        await Stack.start(A)
+    who = pwd.getpwuid(os.geteuid()).pw_name
+    assert str(error.value) == (
+        f"no helper process: {who} cannot run {tmp_path}/python: install toxvpn where every user can read it"
+    )
 
 
 async def test_the_helper_inherits_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -406,3 +440,62 @@ def test_the_helper_dies_with_a_killed_parent(holds: bool, public_path: str) -> 
         gone.register(helper, select.POLLIN)
         assert gone.poll(20_000)
         os.close(helper)
+
+
+# Gives up what it has once the helper has been started.
+RESTRICTED = """
+import asyncio, os, sys
+from ipaddress import IPv6Address
+from toxvpn.tcpforward.stack import Stack, early_helper
+from toxvpn.tox import rights
+
+async def main():
+    stack = await Stack.start(IPv6Address("fd74:6f78::a"))
+    listener = await stack.listen(1080)
+    sock = await stack.socket()
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(sock, (str(stack.address), 1080))
+    print(stack._helper.pid, flush=True)
+    await asyncio.to_thread(sys.stdin.read, 1)
+    await stack.close()
+
+with early_helper():
+    if {uid}:
+        os.setgroups([])
+        os.setresgid({uid}, {uid}, {uid})
+        os.setresuid({uid}, {uid}, {uid})
+    rights.keep_only(())
+    rights.no_new_privileges()
+    asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to have rights to give up")
+@pytest.mark.parametrize("uid", [0, 54321])
+def test_a_helper_started_early_needs_no_user_namespace_and_keeps_no_rights(
+    uid: int, public_path: str
+) -> None:
+    with subprocess.Popen(
+        [os.path.realpath(sys.executable), "-c", RESTRICTED.format(uid=uid)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={"PYTHONPATH": public_path, "PYTHONDONTWRITEBYTECODE": "1"},
+    ) as process:
+        assert process.stdin and process.stdout
+        helper = Path("/proc") / process.stdout.readline().decode().strip()
+        assert (helper / "ns/user").readlink() == Path("/proc/self/ns/user").readlink()
+        assert (helper / "ns/net").readlink() != Path("/proc/self/ns/net").readlink()
+        status = dict(line.split(":\t", 1) for line in (helper / "status").read_text().splitlines())
+        assert status["Uid"].split() == status["Gid"].split() == [str(uid)] * 4
+        for kind in ("CapInh", "CapPrm", "CapEff", "CapAmb"):
+            assert int(status[kind], 16) == 0, kind
+        assert status["NoNewPrivs"] == "1"
+        process.stdin.close()
+        assert process.wait(timeout=20) == 0
+    assert not helper.exists()
+
+
+async def test_a_helper_that_nobody_wants_in_the_end_is_gone() -> None:
+    with early_helper():
+        [(_, helper)] = stack_module._early
+    assert helper.returncode is not None and not stack_module._early

@@ -4,13 +4,14 @@ import os
 import struct
 import subprocess
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from toxvpn.errors import NoPermissionError, ToxvpnError
 from toxvpn.testing.netns import have_namespaces, in_new_netns
 from toxvpn.tun import device
-from toxvpn.tun.device import Offload, TunDevice, open_tun
+from toxvpn.tun.device import Offload, TunClosedError, TunDevice, open_tun
 
 needs_root = pytest.mark.skipif(not have_namespaces(), reason="needs root and /dev/net/tun")
 
@@ -128,8 +129,8 @@ def test_a_kernel_without_vnet_header_gets_the_plain_device(monkeypatch: pytest.
     [
         (errno.ENOENT, ToxvpnError, "modprobe tun"),
         (errno.ENODEV, ToxvpnError, "modprobe tun"),
-        (errno.EPERM, NoPermissionError, "CAP_NET_ADMIN"),
-        (errno.EACCES, NoPermissionError, "sudo"),
+        (errno.EPERM, TunClosedError, "give the container the device"),
+        (errno.EACCES, TunClosedError, "chmod 666 .*, or use sudo"),
         (errno.EBUSY, ToxvpnError, "in use"),
         (errno.EINVAL, ToxvpnError, "not a TUN device"),
         (errno.ENOMEM, ToxvpnError, "Cannot allocate memory"),
@@ -145,6 +146,25 @@ def test_errors_say_what_to_do(
     with pytest.raises(kind, match=words) as caught:
         open_tun("tox0")
     assert "\n" not in str(caught.value)
+
+
+def test_a_file_of_roots_alone_is_not_a_lack_of_capabilities(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As where there is no udev to give the device its usual mode."""
+    (tmp_path / "tun").touch(0o600)
+    monkeypatch.setattr(device, "DEVICE_FILE", str(tmp_path / "tun"))
+    monkeypatch.setattr(os, "open", Mock(side_effect=PermissionError(errno.EACCES, "Permission denied")))
+    with pytest.raises(TunClosedError, match=r"tun is closed to this user \(its mode is 0600\)") as caught:
+        open_tun("tox0")
+    assert "CAP_NET_ADMIN" not in str(caught.value)
+
+
+def test_a_lack_of_capabilities_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "DEVICE_FILE", "/dev/null")
+    monkeypatch.setattr(fcntl, "ioctl", Mock(side_effect=PermissionError(errno.EPERM, "not permitted")))
+    with pytest.raises(NoPermissionError, match="needs root or CAP_NET_ADMIN"):
+        open_tun("tox0")
 
 
 @pytest.mark.parametrize("name", ["", "x" * 16, "ü" * 8])

@@ -14,16 +14,10 @@ from ..config import ClientOptions, RunOptions, ServerOptions, UpOptions
 
 log = logging.getLogger("toxvpn.share")
 
-FIRST_FREE_PORT = 1024
-"""Those below are only root's to listen on, usually (net.ipv4.ip_unprivileged_port_start)."""
-
 
 def run_server(options: ServerOptions) -> int:
     """`toxvpn` alone, until a signal or `toxvpn down`; the exit code. Raises ToxvpnError."""
-    from .run import run
-    from .whole import whole
-
-    return run(whole, options)
+    return _run_whole(options)
 
 
 def run_client(options: ClientOptions) -> int:
@@ -35,32 +29,29 @@ def run_client(options: ClientOptions) -> int:
     except meeting.NotSharedError as reason:
         log.debug("no shared node: %s", reason)
     from .call import call
-    from .privileges import Capability
+    from .needs import needs
     from .run import run
 
-    listens = [*(forward.listen for forward in options.forwards), *options.socks]
-    low = any(listen.port < FIRST_FREE_PORT for listen in listens)
-    return run(call, options, {Capability.NET_BIND_SERVICE} if low else ())
+    return run(call, options, needs(options))
 
 
 def run_up(options: UpOptions) -> int:
     """`toxvpn up`, until a signal or `toxvpn down`; the exit code. Raises ToxvpnError."""
-    from .privileges import Capability
+    from .needs import needs
     from .run import run
     from .up import up
 
-    return run(up, options, {Capability.NET_ADMIN})
+    return run(up, options, needs(options))
 
 
 def run_whole(options: RunOptions) -> int:
     """`toxvpn run`, until a signal or `toxvpn down`; the exit code. Raises ToxvpnError."""
-    from ..merge import read
-    from .privileges import Capability
+    return _run_whole(options)
+
+
+def _run_whole(options: ServerOptions | RunOptions) -> int:
+    from .needs import needs
     from .run import run
     from .whole import whole
 
-    config = read(options)
-    keep = {Capability.NET_ADMIN} if config.vpn is not None else set()
-    if any(forward.listen.port < FIRST_FREE_PORT for forward in config.forwards):
-        keep.add(Capability.NET_BIND_SERVICE)
-    return run(whole, options, keep)
+    return run(whole, options, needs(options))

@@ -24,6 +24,7 @@ from ..tox.probing import PathProber
 from ..tox.roster import Roster
 from .life import LIFE, Life
 from .notify import Notifier
+from .privileges import settle
 
 
 @dataclass(slots=True)
@@ -71,6 +72,7 @@ async def base(options: NodeOptions, directory: Path | None) -> AsyncIterator[Ba
         identity.save(tox.savedata())
         if options.id_file is not None:
             write_atomic(options.id_file, tox.address.hex().upper().encode() + b"\n", 0o644)
+        settle()
         # our own look-ups would tell who listens there what the proxy is to hide
         resolve = None if options.proxy else Names(asyncio.get_running_loop()).resolve
         node = Node(tox, Bootstrapper(nodes, chance, resolve))

@@ -1,33 +1,26 @@
-"""`-U`: from root to a user with nothing but what the run needs, for good and before any packet is read.
+"""From root to nothing but what the run needs, for good and before any packet is read; `-U`: to a user.
 
-In: a user's name or number. Out: this process with that user's IDs and groups, the asked capabilities
-and no way to get more. Neighbour: run.py decides when and which.
+In: a user's name or number, the rights to keep. Out: this process with that user's IDs and groups, the
+asked capabilities and no way to get more. Neighbours: run.py and base.py decide when, needs.py which.
 """
 
-import ctypes
+import logging
 import os
 import pwd
-import struct
 from collections.abc import Collection
+from contextvars import ContextVar
 from dataclasses import dataclass
-from enum import IntEnum
 from pathlib import Path
 
 from ..errors import NoPermissionError, ToxvpnError, UsageError
+from ..tox import rights
 from ..tox.files import explain
 from ..tox.places import SERVICE_VARIABLE, find_places, make_for
+from ..tox.rights import Capability
 
-CAPABILITY_VERSION = 0x20080522  # linux/capability.h: _LINUX_CAPABILITY_VERSION_3
-PR_SET_KEEPCAPS = 8
-PR_SET_NO_NEW_PRIVS = 38
+log = logging.getLogger("toxvpn")
+
 LAST_ID = 2**32 - 2  # 2**32 - 1 is "no ID"
-
-
-class Capability(IntEnum):
-    """capabilities(7)."""
-
-    NET_BIND_SERVICE = 10
-    NET_ADMIN = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,33 +85,33 @@ def hand_over(account: Account, directory: Path | None) -> None:
 
 def become(account: Account, keep: Collection[Capability] = ()) -> None:
     """For good: there is no way back. Raises ToxvpnError."""
-    libc = ctypes.CDLL(None, use_errno=True)
     try:
         os.setgroups(account.groups)
         os.setresgid(account.gid, account.gid, account.gid)
-        _prctl(libc, PR_SET_KEEPCAPS, 1 if keep else 0)
+        rights.keep_across_setuid()
         os.setresuid(account.uid, account.uid, account.uid)
-        _set_capabilities(libc, keep)
-        _prctl(libc, PR_SET_NO_NEW_PRIVS, 1)
+        rights.keep_only(keep)
+        rights.no_new_privileges()
     except OSError as error:
         raise ToxvpnError(f"cannot become user {account.name}: {error.strerror}") from error
     os.environ.update(HOME=account.home, USER=account.name, LOGNAME=account.name)
 
 
-def _prctl(libc: ctypes.CDLL, option: int, value: int) -> None:
-    if libc.prctl(option, ctypes.c_ulong(value), ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0)):
-        _fail()
+KEEP: ContextVar[Collection[Capability]] = ContextVar("KEEP")
+"""What the run that this task is part of needs once it is on the network."""
 
 
-def _set_capabilities(libc: ctypes.CDLL, keep: Collection[Capability]) -> None:
-    """capset(2): effective and permitted are `keep`, inheritable is nothing; each in two words."""
-    bits = sum(1 << capability for capability in keep)
-    low, high = bits & 0xFFFFFFFF, bits >> 32
-    header = struct.pack("=Ii", CAPABILITY_VERSION, 0)
-    if libc.capset(header, struct.pack("=6I", low, low, 0, high, high, 0)):
-        _fail()
+def settle() -> None:
+    """Gives up all else, before a packet is read, and once what only a start takes has been done.
 
-
-def _fail() -> None:
-    number = ctypes.get_errno()
-    raise OSError(number, os.strerror(number))
+    For one, a datagram socket's receive buffer beyond net.core.rmem_max takes NET_ADMIN.
+    """
+    keep = KEEP.get(None)
+    if keep is None or not rights.permitted():
+        return
+    try:
+        rights.keep_only(keep)
+        rights.no_new_privileges()
+    except OSError as error:  # a filter of system calls, as that of our own unit
+        level = logging.WARNING if os.geteuid() == 0 else logging.DEBUG
+        log.log(level, "not all rights could be given up: %s", error.strerror)

@@ -15,12 +15,14 @@ from typing import Any, TypeVar
 
 from .._native import netio
 from ..config import NodeOptions, with_absolute_paths
+from ..tcpforward.stack import early_helper
 from ..tox.loop import Loop
+from ..tox.rights import Capability
 from .background import in_background
 from .life import LIFE, Life, has_terminal
 from .notify import Notifier
 from .pidfile import PidFile
-from .privileges import Capability, become, find_account, hand_over
+from .privileges import KEEP, become, find_account, hand_over
 
 log = logging.getLogger("toxvpn")
 
@@ -33,7 +35,7 @@ Work = Callable[[O], Coroutine[Any, Any, None]]
 def run(work: Work[O], options: O, keep: Collection[Capability] = ()) -> int:
     """The exit code: 0 when `work` ends by itself, 128 + n when signal n cancelled it.
 
-    `keep` is what the work needs of root's rights if -U asks for another user. Raises ToxvpnError.
+    `keep` is what the work needs of root's rights once it is on the network. Raises ToxvpnError.
     """
     options = with_absolute_paths(options)  # the background has another working directory
     account = None if options.user is None else find_account(options.user)
@@ -43,14 +45,16 @@ def run(work: Work[O], options: O, keep: Collection[Capability] = ()) -> int:
             if pid_file is not None:
                 undo.callback(pid_file.close)
                 pid_file.write()
+            if os.geteuid() == 0 and options.has_fast_road:
+                undo.enter_context(early_helper())
             if account is not None:
                 if options.keeps_state:
                     hand_over(account, options.directory)
-                become(account, keep)
+                become(account, {*keep, Capability.NET_ADMIN})
             allow_descriptors()
             netio.harden()  # keys are in this memory: no core dumps, no tracing by others
             with asyncio.Runner(loop_factory=Loop) as runner:
-                return runner.run(_until_signal(work, options, ready))
+                return runner.run(_until_signal(work, options, keep, ready))
 
     pid_file = None if options.pid_file is None else PidFile(options.pid_file)
     if not options.daemonize:
@@ -69,10 +73,13 @@ def allow_descriptors() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, DESCRIPTORS)), hard))
 
 
-async def _until_signal(work: Work[O], options: O, ready: Callable[[], None]) -> int:
+async def _until_signal(
+    work: Work[O], options: O, keep: Collection[Capability], ready: Callable[[], None]
+) -> int:
     loop = asyncio.get_running_loop()
     life = Life(Notifier(os.environ), ready)
     LIFE.set(life)
+    KEEP.set(keep)
     task = loop.create_task(work(options))
     caught: list[signal.Signals] = []
 

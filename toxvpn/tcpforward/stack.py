@@ -18,11 +18,13 @@ import subprocess
 import sys
 from array import array
 from collections import deque
+from collections.abc import Iterator
 from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any, Self
 
 from ..errors import ToxvpnError
+from ..tox.files import user_name
 from ..tun.device import Offload, TunDevice
 from ..wire.addressing import OVERLAY_IPV6
 
@@ -35,9 +37,9 @@ ANSWER_BYTES = 4096
 
 # -I: neither PYTHON* variables nor the current folder count, only the sys.path we have ourselves.
 BOOT = (
-    "import sys; sys.path[:] = sys.argv[4:]; "
+    "import sys; sys.path[:] = sys.argv[3:]; "
     "from toxvpn.tcpforward import stack_helper; "
-    "stack_helper.main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])"
+    "stack_helper.main(int(sys.argv[1]), int(sys.argv[2]))"
 )
 # Of the environment it gets what an interpreter may need to start, and no secrets.
 ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL")
@@ -46,6 +48,12 @@ ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL")
 class StackUnavailableError(ToxvpnError):
     """No private stack here, or not any more; `str()` is the reason, for log and status."""
 
+
+Helper = tuple[socket.socket, "subprocess.Popen[bytes]"]
+"""Our end of the conversation, and the process."""
+
+_early: list[Helper] = []
+"""At most one: started, and not yet told what to build."""
 
 _Answer = tuple[dict[str, Any], list[int]]  # what it says, and the descriptors beside it
 
@@ -83,9 +91,11 @@ class Stack:
     @classmethod
     async def start(cls, address: IPv6Address) -> Self:
         """`address` is ours in the overlay. Takes about 0.3 s. Raises StackUnavailableError."""
-        control, helper = _spawn(address)
+        control, helper = _early.pop() if _early else _spawn()
         stack = cls(address, control, helper)
         try:
+            stack._send({"address": str(address), "prefix": str(OVERLAY_IPV6), "mtu": MTU_BYTES,
+                         "uid": os.getuid(), "gid": os.getgid()})  # fmt: skip
             async with asyncio.timeout(START_TIMEOUT_S):
                 facts, descriptors = await stack._answer()
         except TimeoutError:
@@ -134,11 +144,15 @@ class Stack:
     async def _ask(self, request: dict[str, int]) -> "_Answer":
         if self.lost.done():
             raise StackUnavailableError(self.lost.result())
+        self._send(request)
+        return await self._answer()
+
+    def _send(self, message: dict[str, Any]) -> None:
+        """Raises StackUnavailableError."""
         try:
-            self._control.send(json.dumps(request).encode())
+            self._control.send(json.dumps(message).encode())
         except OSError as error:
             raise StackUnavailableError(f"the helper process does not answer: {error.strerror}") from None
-        return await self._answer()
 
     async def _answer(self) -> "_Answer":
         future: asyncio.Future[_Answer] = self._loop.create_future()
@@ -165,15 +179,36 @@ class Stack:
                 future.set_exception(StackUnavailableError(reason))
 
 
-def _spawn(address: IPv6Address) -> tuple[socket.socket, "subprocess.Popen[bytes]"]:
-    """In the thread of the event loop: the helper dies with the thread that started it (prctl(2))."""
-    config = json.dumps({"address": str(address), "prefix": str(OVERLAY_IPV6), "mtu": MTU_BYTES})
+@contextlib.contextmanager
+def early_helper() -> Iterator[None]:
+    """Has the first stack's helper start now, with the rights we have and are about to give up.
+
+    They let it have a network namespace where ordinary users may not; it gives them up when that is built.
+    """
+    with contextlib.suppress(StackUnavailableError):  # `Stack.start` tries again, and tells
+        _early.append(_spawn())
+    try:
+        yield
+    finally:
+        while _early:
+            control, helper = _early.pop()
+            control.close()  # at which it ends by itself,
+            with contextlib.suppress(PermissionError):  # and at once, if we are still who we were
+                helper.kill()
+            helper.wait()
+
+
+def _spawn() -> Helper:
+    """In the thread of the event loop: the helper dies with the thread that started it (prctl(2)).
+
+    Raises StackUnavailableError.
+    """
     root = str(Path(__file__).parents[2])
     paths = [*filter(None, sys.path), *([] if root in sys.path else [root])]
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.setblocking(False)
     with theirs:
-        arguments = [str(theirs.fileno()), str(os.getpid()), config, *paths]
+        arguments = [str(theirs.fileno()), str(os.getpid()), *paths]
         try:
             helper = subprocess.Popen(
                 [sys.executable, "-I", "-c", BOOT, *arguments],
@@ -185,8 +220,15 @@ def _spawn(address: IPv6Address) -> tuple[socket.socket, "subprocess.Popen[bytes
             )
         except OSError as error:
             ours.close()
-            raise StackUnavailableError(f"no helper process: {error.strerror}") from None
+            raise StackUnavailableError(f"no helper process: {_why_none(error)}") from None
     return ours, helper
+
+
+def _why_none(error: OSError) -> str:
+    if isinstance(error, PermissionError):
+        who = user_name(os.geteuid())
+        return f"{who} cannot run {sys.executable}: install toxvpn where every user can read it"
+    return str(error.strerror)
 
 
 def _receive(control: socket.socket) -> tuple[bytes, list[int]]:

@@ -1,15 +1,16 @@
 """The process that owns a private stack: a network namespace in which one TUN interface is all.
 
-In, over a SEQPACKET socket: requests, one JSON object each ({"listen": PORT}, {"sockets": N}).
-Out: one answer each, {} with descriptors beside it (SCM_RIGHTS) or {"error": reason}. The first
-message is an answer without a request: what was built, with the TUN descriptor.
+In, over a SEQPACKET socket: what to build, then requests, one JSON object each ({"listen": PORT},
+{"sockets": N}). Out: one answer each, {} with descriptors beside it (SCM_RIGHTS) or {"error": reason}; the
+first is what was built, with the TUN descriptor.
 
 A process of its own, started fresh (`stack.py`), because a user namespace is only open to a process
 with a single thread; the descriptors that leave it keep belonging to the namespace. It ends when
 the socket closes or its parent dies, and the namespace with the last descriptor of it.
 
 No user is mapped into the user namespace: the rights over the network come with being inside, and
-files are opened as who we are outside.
+files are opened as who we are outside. Started by root it needs no user namespace. When all is built it
+has no use for rights any more, and gives them up, and root's IDs if its parent has done so.
 """
 
 import contextlib
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ToxvpnError
+from ..tox import rights
 from ..tun import device
 
 CLONE_NEWUSER = 0x10000000
@@ -82,11 +84,15 @@ class BuildError(Exception):
     """`str()` is the reason, fit for the middle of a line."""
 
 
-def main(control_fd: int, parent: int, config: str) -> None:
-    """`config` is JSON: {"address": IPv6, "prefix": network that is routed into the TUN, "mtu": bytes}."""
+def main(control_fd: int, parent: int) -> None:
+    """The first message is {"address": IPv6, "prefix": network that is routed into the TUN, "mtu": bytes,
+    "uid", "gid": who to be}."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # it ends with its parent, not before
     with socket.socket(fileno=control_fd) as control, contextlib.suppress(ConnectionError):
+        config = control.recv(REQUEST_BYTES)
+        if not config:
+            return
         try:
             tun, facts = build(parent, **json.loads(config))
         except BuildError as failure:
@@ -97,8 +103,11 @@ def main(control_fd: int, parent: int, config: str) -> None:
         serve(control, facts["address"])
 
 
-def build(parent: int, address: str, prefix: str, mtu: int) -> tuple[device.TunDevice, dict[str, Any]]:
+def build(
+    parent: int, address: str, prefix: str, mtu: int, uid: int, gid: int
+) -> tuple[device.TunDevice, dict[str, Any]]:
     """Enters a new namespace and furnishes it. Raises BuildError."""
+    was_root = os.geteuid() == 0
     rootless = enter_namespace()
     die_with(parent)
     for name, value in SYSCTLS.items():
@@ -109,6 +118,14 @@ def build(parent: int, address: str, prefix: str, mtu: int) -> tuple[device.TunD
     try:
         tun = device.open_tun("stack")
         configure(tun.name, address, prefix, mtu)
+        if was_root and uid != 0:
+            become(uid, gid)
+            die_with(parent)  # a change of user takes such wishes back, too
+        with contextlib.suppress(OSError):  # a filter of system calls
+            rights.keep_only(())
+            rights.no_new_privileges()
+    except device.TunClosedError as error:
+        raise BuildError(str(error)) from None
     except (ToxvpnError, OSError) as error:
         raise BuildError(_without_rights(error) if rootless else str(error)) from None
     return tun, {
@@ -149,6 +166,13 @@ def die_with(parent: int) -> None:
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # it died before we could ask
         sys.exit(0)
+
+
+def become(uid: int, gid: int) -> None:
+    """Raises OSError."""
+    os.setgroups([])
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
 
 
 def configure(interface: str, address: str, prefix: str, mtu: int) -> None:

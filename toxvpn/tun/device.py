@@ -11,6 +11,7 @@ import os
 import struct
 from dataclasses import dataclass
 from enum import IntFlag
+from pathlib import Path
 
 from toxvpn.errors import NoPermissionError, ToxvpnError
 
@@ -25,6 +26,10 @@ _IFF_NO_PI = 0x1000
 _IFF_VNET_HDR = 0x4000
 
 VNET_HEADER_BYTES = 10
+
+
+class TunClosedError(NoPermissionError):
+    """The device file itself may not be opened, whatever capabilities we have."""
 
 
 class Offload(IntFlag):
@@ -66,13 +71,15 @@ class TunDevice:
 def open_tun(name: str = "tox%d", *, offload: bool = True) -> TunDevice:
     """Makes the interface `name` (at most 15 bytes; `%d` is replaced by a free number).
 
-    The descriptor is non-blocking and closed on exec. Raises NoPermissionError, or ToxvpnError
-    when the machine has no TUN driver or the name is taken.
+    The descriptor is non-blocking and closed on exec. Raises NoPermissionError (TunClosedError: the
+    device file is closed to us), or ToxvpnError when the machine has no TUN driver or the name is taken.
     """
     if not 0 < len(name.encode()) <= NAME_BYTES:
         raise ToxvpnError(f"The interface name {name!r} is not usable: it must have 1 to {NAME_BYTES} bytes.")
     try:
         fd = os.open(DEVICE_FILE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    except PermissionError as error:
+        raise TunClosedError(_why_closed(error)) from error
     except OSError as error:
         raise _explained(error, name) from error
     try:
@@ -111,6 +118,18 @@ def _negotiate(fd: int) -> Offload:
             continue
         return wanted
     return Offload.NONE
+
+
+def _why_closed(error: PermissionError) -> str:
+    if error.errno == errno.EPERM:  # the devices of its control group
+        return (
+            f"{DEVICE_FILE} may not be used here: give the container the device ('--device {DEVICE_FILE}')."
+        )
+    try:
+        mode = f" (its mode is {Path(DEVICE_FILE).stat().st_mode & 0o777:04o})"
+    except OSError:
+        mode = ""
+    return f"{DEVICE_FILE} is closed to this user{mode}: open it with 'chmod 666 {DEVICE_FILE}', or use sudo."
 
 
 def _explained(error: OSError, name: str) -> ToxvpnError:

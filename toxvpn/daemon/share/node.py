@@ -23,6 +23,7 @@ from ...errors import ToxvpnError
 from ...tcpforward.listen import Listener
 from ...tox.events import Event, PeerConnection
 from ..call import Calling, calling
+from ..needs import needs
 from ..run import run
 from . import messages
 from .log import keep_log
@@ -54,7 +55,9 @@ def main(descriptor: int) -> int:
     listener = socket.socket(fileno=descriptor)
     retelling = Retelling(keep_log(options.directory))
     try:
-        return run(partial(share, meeting=meeting, listener=listener, retelling=retelling), options)
+        return run(
+            partial(share, meeting=meeting, listener=listener, retelling=retelling), options, needs(options)
+        )
     except Exception:
         log.exception("the shared node failed")
         return ToxvpnError.exit_code
