@@ -12,7 +12,7 @@ import pytest
 
 from toxvpn.errors import PeerRefusedError, UsageError
 from toxvpn.testing.fake_daemon import FakeDaemon
-from toxvpn.tox import friends, peers
+from toxvpn.tox import blocked, friends, peers
 from toxvpn.tox.friends import FriendBook, Grant
 from toxvpn.tox.identity import Identity
 from toxvpn.tox.peers import ConfiguredPeer
@@ -147,6 +147,19 @@ def test_many_at_once_lose_nothing(here: Path) -> None:
     assert {str(peer.tox_id) for peer in peers.load(here).values()} == set(ids)
 
 
+def test_blocking_for_the_next_start(toxvpn: Any, here: Path) -> None:
+    toxvpn("peer", "add", ALICE, "--name", "alice", "-C", here)
+    assert toxvpn("peer", "block", "alice", "-C", here).code == 0
+    assert toxvpn("peer", "block", BOB, "-C", here).code == 0  # never heard of
+    listed = toxvpn("peer", "list", "-C", here).out
+    assert "no peers" not in listed and "alice    A1A1A1A1A1A1A1A1" in listed and "B0B0B0B0B0B0B0B0" in listed
+    assert set(blocked.load(here)) == {ALICE.public_key, BOB.public_key} and peers.load(here) == {}
+    assert toxvpn("peer", "unblock", "B0B0", "-C", here).code == 0
+    assert set(blocked.load(here)) == {ALICE.public_key}
+    ran = toxvpn("peer", "unblock", "B0B0", "-C", here)
+    assert ran.code == 4 and "shows who is blocked" in ran.err
+
+
 # -- with a daemon --------------------------------------------------------------------------------
 
 ALICE_THERE = {"public_key": ALICE.public_key.hex().upper(), "name": "alice"}
@@ -173,6 +186,15 @@ def test_a_running_one_is_told_and_keeps_the_files_itself(toxvpn: Any, here: Pat
     assert not (here / "peers.json").exists()
 
 
+def test_a_running_one_blocks_and_tells_what_that_does_not_end(toxvpn: Any, here: Path) -> None:
+    answers = {"peer-block": ALICE_THERE | {"grant": "secret"}, "peer-unblock": ALICE_THERE}
+    with FakeDaemon(here, dict(answers)) as daemon:
+        ran = toxvpn("peer", "block", "alice", "-C", here)
+        assert (ran.code, ran.out) == (0, "") and "`toxvpn secret renew` ends that" in ran.err
+        assert toxvpn("peer", "unblock", "alice", "-C", here).err == ""
+        assert [asked.do for asked in daemon.asked] == ["peer-block", "peer-unblock"]
+
+
 def test_its_refusal_is_ours(toxvpn: Any, here: Path) -> None:
     answers: dict[str, Any] = {"peer-add": UsageError("no"), "peer-accept": PeerRefusedError("who?")}
     with FakeDaemon(here, answers):
@@ -195,6 +217,9 @@ def test_listing_a_running_one(toxvpn: Any, here: Path) -> None:
         [],
         ["ASKED", "TO", "COME", "IN", "LAST", "TIMES", "REFUSED", "BECAUSE"],
         ["D0D0D0D0D0D0D0D0", "2027-01-15T08:01:00Z", "2", "unknown", "key"],
+        [],
+        ["BLOCKED", "KEY", "SINCE"],
+        ["eve", "EEEEEEEEEEEEEEEE", "2027-01-15T08:00:00Z"],
     ]
     assert "toxvpn peer accept D0D0D0D0D0D0D0D0" in ran.err
 

@@ -17,6 +17,7 @@ from toxvpn.control.server import ControlServer
 from toxvpn.control.status import ForwardState, PeerState, SelfState
 from toxvpn.errors import NotRunningError, PeerRefusedError, UsageError
 from toxvpn.testing.fake_nodes import Network
+from toxvpn.tox.blocked import Blocked
 from toxvpn.tox.friends import Authority, FriendBook
 from toxvpn.tox.pending import PendingRequest
 from toxvpn.tox.roster import Roster
@@ -45,6 +46,9 @@ class Machine:
 
     def pending(self) -> list[PendingRequest]:
         return self.roster.pending
+
+    def blocked(self) -> list[Blocked]:
+        return list(self.roster.members.blocked.values())
 
     async def ping(self, _: bytes) -> float:
         return 0.001
@@ -139,7 +143,7 @@ async def test_accepting_a_stranger_and_removing_it(machines: Machines) -> None:
         while not (pending := (await host.ask("status"))["pending"]):
             await asyncio.sleep(0.01)
     assert pending[0]["public_key"] == guest.key
-    accepted = await host.ask("peer-accept", peer=guest.key[:8], name="guest")
+    accepted = await host.ask("peer-accept", peer=guest.key[:16], name="guest")
     assert accepted == {"public_key": guest.key, "name": "guest"}
     await guest.ask("wait", timeout_s=10)
     assert await host.ask("peer-remove", peer="guest") == {"public_key": guest.key, "name": "guest"}

@@ -99,7 +99,7 @@ def test_the_id_is_on_stdout_and_nothing_else(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     caplog.set_level(logging.INFO, "toxvpn")
-    config = Config(server=ServerSection(), secret=b"hidden")
+    config = Config(server=ServerSection(), secret=b"hidden from everybody")
     own: Policy = policy(config, tmp_path)
     tell_server(config, own, ID, tmp_path)
     assert capsys.readouterr() == (f"{ID}\n", "")
@@ -108,7 +108,7 @@ def test_the_id_is_on_stdout_and_nothing_else(
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     tell_server(config, own, ID, tmp_path)
     out, err = capsys.readouterr()
-    assert out == f"{ID}\n" and "TOXVPN_SHARED_SECRET=hidden" in err and caplog.text == ""
+    assert out == f"{ID}\n" and "TOXVPN_SHARED_SECRET='hidden" in err and caplog.text == ""
     logging.getLogger("toxvpn").setLevel(logging.ERROR)
     tell_server(config, own, ID, tmp_path)
     assert capsys.readouterr().err == ""
@@ -120,3 +120,12 @@ def test_an_open_door_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixt
     assert "everybody who knows the Tox ID" in caplog.text
     assert policy(Config(), tmp_path).rules == NOTHING
     assert not os.listdir(tmp_path)  # noqa: PTH208
+
+
+@pytest.mark.parametrize(("secret", "warned"), [(b"x" * 15, True), (b"x" * 16, False)])
+def test_a_secret_that_can_be_guessed_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, secret: bytes, warned: bool
+) -> None:
+    config = Config(server=ServerSection(), secret=secret)
+    tell_server(config, policy(config, tmp_path), ID, tmp_path)
+    assert ("can be guessed" in caplog.text) is warned

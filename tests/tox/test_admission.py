@@ -4,16 +4,27 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from toxvpn._native.results import Connection
+from toxvpn.errors import ToxvpnError
 from toxvpn.testing.fake_nodes import Network, until
-from toxvpn.tox.admission import JUDGED_AT_ONCE, JUDGED_PER_S, LOGGED_REFUSALS_PER_MINUTE, TOO_MANY, Admission
+from toxvpn.tox.admission import (
+    JUDGED_AT_ONCE,
+    JUDGED_PER_S,
+    LOGGED_REFUSALS_PER_MINUTE,
+    NO_ROOM,
+    TOO_MANY,
+    Admission,
+)
 from toxvpn.tox.events import FriendRequest
 from toxvpn.tox.friends import MOST_PASSING, Authority, FriendBook, Grant
 from toxvpn.tox.invites import InviteVerdict
 from toxvpn.tox.node import Node
-from toxvpn.tox.pending import MOST_PENDING
+from toxvpn.tox.pending import MOST_ONCE
 from toxvpn.wire.secret import friend_request_message
 
-SECRET = b"correct horse"
+SECRET = b"correct horse battery staple"
+SHORT = b"horse"
+VERDICTS = {b"invite": InviteVerdict.ACCEPTED}
 
 
 @pytest.fixture
@@ -165,20 +176,47 @@ class Flooded(Guarded):
         return self.admission.refused["the secret is wrong"]
 
 
-async def test_a_flood_is_judged_at_a_bounded_rate(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
-    server = Flooded(network, Authority(secret=SECRET), monkeypatch)
+async def test_a_short_secret_is_guessed_at_a_bounded_rate(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Flooded(network, Authority(secret=SHORT), monkeypatch)
     for number in range(1000):
         server.hears(number)
     assert server.judged == JUDGED_AT_ONCE
     assert server.admission.refused[TOO_MANY] == 1000 - JUDGED_AT_ONCE
-    server.hears(7777, friend_request_message(SECRET))  # it comes in the crowd ...
+    server.hears(7777, friend_request_message(SHORT))  # it comes in the crowd ...
     assert len(server.book.friends) == 0
     server.now += 1
     for number in range(1000):
         server.hears(number)
     assert server.judged == JUDGED_AT_ONCE + JUDGED_PER_S
     server.now += 45
-    server.hears(7777, friend_request_message(SECRET))  # ... and again
+    server.hears(7777, friend_request_message(SHORT))  # ... and again
+    assert len(server.book.friends) == 1
+
+
+async def test_right_secrets_and_invites_are_heard_in_a_flood(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Flooded(network, Authority(secret=SECRET), monkeypatch)
+    monkeypatch.setattr(server.admission, "_redeem", lambda _, message: VERDICTS.get(message))
+    guests = range(10_000, 10_060)
+    for guest in guests:  # a minute of 200 wrong ones a second
+        for number in range(200):
+            server.hears(number)
+            server.now += 1 / 200
+        server.hears(guest, b"invite" if guest % 2 else friend_request_message(SECRET))
+    assert {int.from_bytes(key, "little") for key in server.book.friends} == set(guests)
+
+
+async def test_an_invite_is_heard_whatever_the_secret(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Flooded(network, Authority(secret=SHORT), monkeypatch)
+    monkeypatch.setattr(server.admission, "_redeem", lambda _, message: VERDICTS.get(message))
+    for number in range(1000):
+        server.hears(number)
+    server.hears(7777, b"invite")
     assert len(server.book.friends) == 1
 
 
@@ -186,14 +224,61 @@ async def test_a_flood_keeps_out_nobody_who_is_known_by_key(
     network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     peer, listed = (number.to_bytes(32, "little") for number in (1, 2))
-    authority = Authority(peers=frozenset({peer}), whitelist=frozenset({listed}))
-    server = Flooded(network, authority, monkeypatch)
+    server = Flooded(network, Authority(secret=SHORT, peers=frozenset({peer})), monkeypatch)
+    server.admission.enter(Authority(secret=SHORT, peers=frozenset({peer}), whitelist=frozenset({listed})))
     for number in range(10, 1000):
         server.hears(number)
     for number in (1, 2):
-        server.hears(number)
+        server.hears(number, friend_request_message(SHORT))
     assert {friend.public_key for friend in server.node} >= {listed, peer}
-    assert server.admission.refused[TOO_MANY] > 0
+    assert server.admission.refused["not on the whitelist"] > 0
+
+
+async def test_passing_friends_are_bounded_also_when_all_are_online(network: Network) -> None:
+    server = Guarded(network, Authority(open=True))
+    keys = [number.to_bytes(31, "little") + b"\1" for number in range(MOST_PASSING)]
+    for key in keys:
+        server.admission.admit(key, Grant.OPEN)
+        peer = server.node.peer(key)
+        assert peer is not None
+        peer.connection = Connection.UDP
+    late = network.node()
+    assert not await asked(server, late, b"hi")
+    assert server.admission.refused == {NO_ROOM: 1}
+    assert set(server.book.friends) == {peer.public_key for peer in server.node} == set(keys)
+    away = server.node.peer(keys[7])
+    assert away is not None
+    away.connection = Connection.NONE
+    assert await asked(server, late, b"hi")
+    assert keys[7] not in server.book.friends and len(list(server.node)) == MOST_PASSING
+
+
+async def test_who_is_blocked_is_refused_whatever_it_has(network: Network) -> None:
+    client = network.node()
+    key = frozenset({client.tox.public_key})
+    for authority in (
+        Authority(secret=SECRET, blocked=key),
+        Authority(open=True, blocked=key),
+        Authority(peers=key, blocked=key),
+        Authority(whitelist=key, blocked=key),
+    ):
+        server = Guarded(network, authority)
+        assert not await asked(server, client, friend_request_message(SECRET))
+        assert server.admission.refused == {"blocked": 1} and list(server.admission.pending) == []
+
+
+async def test_a_full_disk_lets_nobody_in_and_breaks_nothing(
+    network: Network, caplog: pytest.LogCaptureFixture
+) -> None:
+    def redeem(_: bytes, message: bytes) -> InviteVerdict:
+        raise ToxvpnError("cannot write invites.json: No space left on device")
+
+    node, book = network.node(), FriendBook()
+    admission = Admission(node, Authority(), book, lambda: None, lambda: 0.0, redeem)
+    admission.start()
+    network.node().reach(node.tox.address, b"invite")
+    await until(lambda: admission.refused)
+    assert book.friends == {} and "No space left" in caplog.text and "Traceback" not in caplog.text
 
 
 async def test_strangers_fill_no_memory(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,7 +291,7 @@ async def test_strangers_fill_no_memory(network: Network, monkeypatch: pytest.Mo
     for number in range(20_000):
         closed.now += 0.1
         closed.hears(number)
-    assert len(list(closed.admission.pending)) == MOST_PENDING
+    assert len(list(closed.admission.pending)) == MOST_ONCE
     assert len(closed.admission.refused) == 1
 
 

@@ -126,12 +126,24 @@ def test_past_the_bound_the_longest_unseen_makes_room_unless_it_is_online() -> N
     assert keys[1] in book and keys[2] not in book and CAROL in book and ALICE in book
 
 
-def test_when_everybody_is_online_nobody_goes() -> None:
+def test_when_everybody_is_online_nobody_goes_and_nobody_comes() -> None:
     book = FriendBook()
-    keys = [number.to_bytes(32, "big") for number in range(MOST_PASSING + 1)]
+    keys = [number.to_bytes(32, "big") for number in range(MOST_PASSING)]
     for key in keys:
         assert book.authorise(key, Grant.OPEN, NOW, online=keys) == []
+    assert book.authorise(ALICE, Grant.OPEN, NOW, online=keys) is None
     assert set(book) == set(keys)
+    assert book.authorise(keys[0], Grant.OPEN, NOW, online=keys) == []  # who is here may ask again
+    assert book.authorise(ALICE, Grant.INVITE, NOW, online=keys) == []
+
+
+def test_who_is_blocked_is_covered_by_nothing() -> None:
+    book = FriendBook()
+    for key, by in ((ALICE, Grant.ACCEPT), (BOB, Grant.PEER), (CAROL, Grant.OPEN)):
+        book.authorise(key, by, NOW)
+    keys = frozenset({ALICE, BOB, CAROL})
+    book.settle(Authority(whitelist=keys, peers=keys, open=True, blocked=keys), NOW)
+    assert set(book) == set()
 
 
 def test_forgetting() -> None:

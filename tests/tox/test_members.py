@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from toxvpn.errors import PeerRefusedError, ToxvpnError, UsageError
-from toxvpn.tox import friends, peers
+from toxvpn.tox import friends, invites, peers
+from toxvpn.tox.blocked import Blocked
 from toxvpn.tox.friends import FriendBook, Grant
 from toxvpn.tox.invites import InviteVerdict
 from toxvpn.tox.members import Member, Members
@@ -163,7 +164,7 @@ def test_removing_leaves_nothing_that_lets_it_in(tmp_path: Path) -> None:
 def test_who_knows_the_secret_cannot_be_removed(tmp_path: Path, grant: Grant) -> None:
     found = opened(tmp_path)
     found.book.authorise(ALICE, grant, NOW)
-    with pytest.raises(UsageError, match="change the secret"):
+    with pytest.raises(UsageError, match="`toxvpn peer block A1A1A1A1A1A1A1A1` shuts it out"):
         found.remove(member(found, ALICE))
     assert ALICE in found.book
 
@@ -191,3 +192,51 @@ def test_damaged_peers_do_not_keep_it_from_starting(tmp_path: Path, caplog: pyte
     (tmp_path / "peers.json").write_text("{")
     assert opened(tmp_path).peers == {}
     assert "peers.json is damaged" in caplog.text
+
+
+def test_on_a_full_disk_no_invite_is_made_or_used_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise ToxvpnError("disk full")
+
+    found = opened(tmp_path)
+    invite = found.invite(US, 3600)
+    message = request_message(invite.secret)
+    for module in (invites, peers):
+        with monkeypatch.context() as full:
+            full.setattr(module, "save", fail)
+            with pytest.raises(ToxvpnError, match="disk full"):
+                found.redeem(ALICE, message)
+            assert found.peers == {}
+            if module is invites:
+                assert [each.used_by for each in found.invites] == [None]
+                with pytest.raises(ToxvpnError, match="disk full"):
+                    found.invite(US, 3600)
+                assert len(list(found.invites)) == 1
+    assert found.redeem(ALICE, message) is InviteVerdict.ACCEPTED
+    assert set(opened(tmp_path).peers) == {ALICE}
+
+
+def test_on_a_full_disk_an_invite_is_taken_back_nevertheless(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ToxvpnError("disk full")
+
+    found = opened(tmp_path)
+    invite = found.invite(US, 3600)
+    monkeypatch.setattr(invites, "save", fail)
+    with pytest.raises(ToxvpnError, match="disk full"):
+        found.revoke(next(iter(found.invites)).handle)
+    assert found.redeem(ALICE, request_message(invite.secret)) is InviteVerdict.UNKNOWN
+
+
+def test_who_is_blocked_is_kept_and_let_in_by_nothing(tmp_path: Path) -> None:
+    found = opened(tmp_path)
+    found.add(ConfiguredPeer(ALICE, b"spam", "alice"))
+    found.book.authorise(ALICE, Grant.ACCEPT, NOW)
+    found.block(member(found, ALICE))
+    again = opened(tmp_path)
+    assert again.blocked == {ALICE: Blocked(ALICE, NOW, "alice")}
+    assert again.peers == {} and ALICE not in again.book
+    assert again.unblock("Alice").public_key == ALICE
+    assert opened(tmp_path).blocked == {}

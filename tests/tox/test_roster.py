@@ -13,7 +13,7 @@ from toxvpn.tox.events import FriendRequest
 from toxvpn.tox.friends import Authority, FriendBook, Grant
 from toxvpn.tox.node import Node
 from toxvpn.tox.peers import ConfiguredPeer, parse_peer
-from toxvpn.tox.pending import MOST_PENDING
+from toxvpn.tox.pending import MOST_ONCE, MOST_SHOWN
 from toxvpn.tox.roster import Roster
 from toxvpn.wire.invite import Invite, encode
 
@@ -260,8 +260,8 @@ async def test_a_stranger_waits_until_a_person_accepts_it(
     assert not stranger.sees(host)
     (pending,) = host.roster.pending
     assert (pending.public_key, pending.first, pending.reason) == (stranger.key, NOW, "unknown key")
-    assert f"toxvpn peer accept {stranger.digits[:8]}" in caplog.text
-    host.roster.accept(stranger.digits[:8].lower(), "laptop")
+    assert f"toxvpn peer accept {stranger.digits[:16]} " in caplog.text
+    host.roster.accept(stranger.digits[:16].lower(), "laptop")
     await until(lambda: stranger.sees(host))
     assert host.roster.pending == []
     assert host.roster.grant(stranger.key) is Grant.ACCEPT
@@ -274,8 +274,8 @@ async def test_a_stranger_waits_until_a_person_accepts_it(
 async def test_only_those_who_asked_can_be_accepted(network: Network) -> None:
     host, stranger = Machine(network), Machine(network)
     await stranger.asks(host)
-    for wrong in (stranger.digits[:7], "00000000", "laptop", ""):
-        with pytest.raises(PeerRefusedError):
+    for wrong in (stranger.digits[:15], "0" * 16, "laptop", ""):
+        with pytest.raises(PeerRefusedError, match="give 16 digits of a key"):
             host.roster.accept(wrong)
     with pytest.raises(UsageError):
         host.roster.accept(stranger.digits, "two words")
@@ -284,10 +284,10 @@ async def test_only_those_who_asked_can_be_accepted(network: Network) -> None:
 
 async def test_a_crowd_of_strangers_is_bounded(network: Network) -> None:
     host, stranger = Machine(network), Machine(network)
-    for number in range(MOST_PENDING + 5):
+    for number in range(MOST_ONCE + 5):
         host.roster.admission.pending.note(number.to_bytes(32, "big"), "unknown key", NOW)
     await stranger.asks(host)
-    assert len(host.roster.pending) == MOST_PENDING
+    assert len(host.roster.pending) == MOST_SHOWN
     assert host.roster.pending[0].public_key == stranger.key
 
 
@@ -346,6 +346,78 @@ async def test_who_is_named_for_the_run_is_removed_until_it_is_named_again(
     assert ours.roster.peers() == {box.public_key: box}
     with pytest.raises(PeerRefusedError, match="no peer 'other'"):
         ours.roster.remove("other")
+
+
+# -- who is shut out by name ----------------------------------------------------------------------
+
+
+async def test_one_holder_of_the_secret_can_be_shut_out(network: Network, tmp_path: Path) -> None:
+    authority = Authority(secret=b"s3cret")
+    host = Machine(network, tmp_path, authority=authority)
+    asking = replace(host.peer, secret=b"s3cret")
+    good, bad = Machine(network, None, asking), Machine(network, None, asking)
+    await until(lambda: good.sees(host) and bad.sees(host))
+    assert host.roster.block(bad.digits[:8]).grant is Grant.SECRET
+    await until(lambda: not bad.sees(host))
+    await bad.asks(host, b"s3cret\0")
+    assert not bad.sees(host) and good.sees(host) and host.roster.pending == []
+    assert host.roster.admission.refused == {"blocked": 1}
+    later = Machine(network, tmp_path, authority=authority)
+    assert list(later.roster.members.blocked) == [bad.key]
+    await bad.asks(later, b"s3cret\0")
+    assert not bad.sees(later)
+    later.roster.unblock(bad.digits)
+    later.node.hear_again(bad.key)
+    bad.node.reach(later.node.tox.address, b"s3cret\0")
+    await until(lambda: bad.sees(later))
+    assert Machine(network, tmp_path, authority=authority).roster.members.blocked == {}
+
+
+async def test_a_blocked_peer_of_the_configuration_is_not_called(network: Network, tmp_path: Path) -> None:
+    box = Machine(network)
+    host = Machine(network, tmp_path, replace(box.peer, name="box"))
+    box.roster.add(host.peer)
+    await until(lambda: host.sees(box))
+    host.roster.block("box")
+    assert host.roster.peers() == {} and list(host.node) == []
+    reconfigure(host, [replace(box.peer, name="box")])
+    assert host.roster.peers() == {} and list(host.node) == []
+    host.roster.unblock("box")
+    await until(lambda: host.sees(box))
+
+
+async def test_a_stranger_and_an_unknown_key_can_be_blocked(network: Network) -> None:
+    host, stranger = Machine(network), Machine(network)
+    await stranger.asks(host)
+    host.roster.block(stranger.digits[:8])
+    assert host.roster.pending == []
+    unknown = bytes([5]) * 32
+    host.roster.block(unknown.hex())
+    assert set(host.roster.members.blocked) == {stranger.key, unknown}
+    with pytest.raises(PeerRefusedError, match="no peer 'nobody'"):
+        host.roster.block("nobody")
+    with pytest.raises(UsageError, match="own key"):
+        host.roster.block(host.digits)
+    with pytest.raises(PeerRefusedError, match="shows who is blocked"):
+        host.roster.unblock("nobody")
+
+
+@pytest.mark.parametrize("verb", ["remove", "block"])
+async def test_who_is_shut_out_is_out_even_if_the_disk_is_full(
+    network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    def full(*_: object) -> None:
+        raise ToxvpnError("no space left")
+
+    host, guest = Machine(network, tmp_path), Machine(network)
+    host.roster.add(guest.peer)
+    guest.roster.add(host.peer)
+    await until(lambda: host.sees(guest))
+    monkeypatch.setattr(peers, "save", full)
+    with pytest.raises(ToxvpnError, match="is shut out, but for this run only: no space left"):
+        getattr(host.roster, verb)(guest.digits)
+    assert guest.key not in {peer.public_key for peer in host.node}
+    assert guest.key not in host.roster.members.book
 
 
 # -- what toxcore will not have -------------------------------------------------------------------

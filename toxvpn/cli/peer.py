@@ -23,7 +23,7 @@ LATER = "kept; toxvpn is not running, so it takes effect at its next start"
 @takes(SHARED)
 @click.pass_context
 def command(ctx: click.Context) -> None:
-    """Add, name, remove, list and accept peers."""
+    """Add, name, remove, list, accept and block peers."""
     need_verb(ctx)
 
 
@@ -117,7 +117,7 @@ def forget_peer(settings: Settings, selector: str) -> None:
 @takes(SHARED)
 @click.pass_obj
 def accept(settings: Settings, key: str, name: str | None) -> None:
-    """Let in a stranger who has asked: KEY is at least the first 8 digits that `peer list` shows."""
+    """Let in a stranger who has asked: KEY is at least the 16 digits that `peer list` shows."""
     settings.begin()
     try:
         accepted = ask(settings, "peer-accept", peer=key, name=name)
@@ -126,24 +126,81 @@ def accept(settings: Settings, key: str, name: str | None) -> None:
     tell(settings, f"let in: {accepted['public_key']}")
 
 
+@command.command("block")
+@click.argument("peer")
+@takes(SHARED)
+@click.pass_obj
+def block(settings: Settings, peer: str) -> None:
+    """Shut PEER out for good, whatever else lets it in; a whole key or Tox ID need not be known here.
+
+    It is forgotten, and its requests are ignored, until `peer unblock`.
+    """
+    settings.begin()
+    grant = running_or_not(
+        online=lambda: ask(settings, "peer-block", peer=peer)["grant"],
+        offline=lambda: block_kept(settings, peer),
+    )
+    if grant in ("secret", "open"):
+        tell(settings, WITH_ANOTHER_KEY[grant])
+
+
+WITH_ANOTHER_KEY = {
+    "secret": "it still knows the secret, and may come with another key: `toxvpn secret renew` ends that",
+    "open": "with --open it may come with another key",
+}
+
+
+def block_kept(settings: Settings, selector: str) -> str | None:
+    from ..tox.roster import to_block
+
+    with kept_members(settings) as members:
+        member = to_block(selector, members)
+        members.block(member)
+    return member.grant.value if member.grant else None
+
+
+@command.command("unblock")
+@click.argument("peer")
+@takes(SHARED)
+@click.pass_obj
+def unblock(settings: Settings, peer: str) -> None:
+    """Let PEER ask again, as any stranger; `peer list` shows who is blocked."""
+    settings.begin()
+    running_or_not(
+        online=lambda: ask(settings, "peer-unblock", peer=peer),
+        offline=lambda: unblock_kept(settings, peer),
+    )
+
+
+def unblock_kept(settings: Settings, selector: str) -> None:
+    with kept_members(settings) as members:
+        members.unblock(selector)
+
+
 @command.command("list")
 @takes(SHARED)
 @click.pass_obj
 def list_peers(settings: Settings) -> None:
-    """List the peers, and the strangers who have asked to come in."""
+    """List the peers, the strangers who have asked to come in, and who is blocked."""
     settings.begin()
     try:
         document = ask(settings, "status")
     except NotRunningError:
         tell(settings, f"toxvpn is not running: this is what {settings.places.data} keeps")
-        rows, pending = kept_rows(settings), []
+        rows, pending, blocked = kept_rows(settings), [], kept_blocked(settings)
     else:
         rows, pending = [running_row(peer) for peer in document["peers"]], document["pending"]
+        blocked = [
+            [each["name"] or "", each["public_key"][:16], each["since"]] for each in document["blocked"]
+        ]
     if rows:
         show(("NAME", "KEY", "ADDRESS", "PATH", "LET IN BY"), rows)
     else:
         tell(settings, "no peers: `toxvpn peer add ID` adds one, `toxvpn invite` lets one join")
     show_pending(settings, pending)
+    if blocked:
+        click.echo()
+        show(("BLOCKED", "KEY", "SINCE"), blocked)
 
 
 def running_row(peer: dict[str, Any]) -> list[str]:
@@ -155,6 +212,14 @@ def running_row(peer: dict[str, Any]) -> list[str]:
         path_word(peer["path"]),
         peer["grant"] or "",
     ]
+
+
+def kept_blocked(settings: Settings) -> list[list[str]]:
+    from ..tox import blocked
+    from ..wire.invite import utc
+
+    found = blocked.load(settings.places.data).values()
+    return [[each.name or "", each.public_key.hex()[:16].upper(), utc(each.since)] for each in found]
 
 
 def kept_rows(settings: Settings) -> list[list[str]]:

@@ -14,7 +14,7 @@ VERBS = {
     "ping": "Measure the round trip to a peer, and tell the path.",
     "wait": "Return when peers are online.",
     "ssh": "Log in to a peer with ssh.",
-    "peer": "Add, name, remove, list and accept peers.",
+    "peer": "Add, name, remove, list, accept and block peers.",
     "secret": "Renew the secret that lets others in.",
     "invite": "Print an invite that lets one machine join.",
     "join": "Join the machine that printed an invite.",

@@ -23,6 +23,8 @@ class PeerCommands:
         server.register("peer-name", self.name)
         server.register("peer-remove", self.remove)
         server.register("peer-accept", self.accept)
+        server.register("peer-block", self.block)
+        server.register("peer-unblock", self.unblock)
         server.register("invite", self.invite)
         server.register("invite-list", self.invites)
         server.register("invite-revoke", self.revoke)
@@ -41,6 +43,16 @@ class PeerCommands:
 
     async def accept(self, request: Request) -> object:
         return described(self._roster.accept(request.text("peer"), request.optional_text("name")))
+
+    async def block(self, request: Request) -> object:
+        """The answer's `grant` is what had let it in."""
+        member = self._roster.block(request.text("peer"))
+        grant = member.grant.value if member.grant else None
+        return described(member.peer or ConfiguredPeer(member.public_key)) | {"grant": grant}
+
+    async def unblock(self, request: Request) -> object:
+        found = self._roster.unblock(request.text("peer"))
+        return described(ConfiguredPeer(found.public_key, name=found.name))
 
     async def invite(self, request: Request) -> object:
         lifetime_s = request.optional_number("lifetime_s") or 0

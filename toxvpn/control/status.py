@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Literal, Protocol
 
+from ..tox.blocked import Blocked
 from ..tox.pending import PendingRequest
 
 SCHEMA = 1
@@ -118,6 +119,8 @@ class StatusSource(Protocol):
 
     def pending(self) -> Iterable[PendingRequest]: ...
 
+    def blocked(self) -> Iterable[Blocked]: ...
+
 
 def document(source: StatusSource) -> dict[str, Any]:
     """The answer to `status --json`."""
@@ -139,6 +142,7 @@ def document(source: StatusSource) -> dict[str, Any]:
         "peers": [_peer(peer) for peer in sorted(source.peers(), key=order)],
         "forwards": [_forward(each) for each in sorted(source.forwards(), key=lambda each: each.listen)],
         "pending": [_pending(request) for request in source.pending()],
+        "blocked": [_blocked(each) for each in sorted(source.blocked(), key=lambda each: each.public_key)],
     }
 
 
@@ -185,6 +189,14 @@ def _pending(request: PendingRequest) -> dict[str, Any]:
         "last": _time(request.last),
         "times": request.times,
         "reason": request.reason,
+    }
+
+
+def _blocked(blocked: Blocked) -> dict[str, Any]:
+    return {
+        "public_key": blocked.public_key.hex().upper(),
+        "name": blocked.name,
+        "since": _time(blocked.since),
     }
 
 

@@ -15,6 +15,7 @@ from ..control.server import ControlServer
 from ..control.status import ForwardState, PeerState, SelfState, ShieldState
 from ..errors import PeerRefusedError
 from ..tcpforward.lossless import LosslessRoad
+from ..tox.blocked import Blocked
 from ..tox.peer import Peer
 from ..tox.pending import PendingRequest
 from ..tox.places import make
@@ -74,6 +75,9 @@ class Source:
 
     def pending(self) -> Iterable[PendingRequest]:
         return self._roster.pending if self._roster is not None else ()
+
+    def blocked(self) -> Iterable[Blocked]:
+        return self._roster.members.blocked.values() if self._roster is not None else ()
 
     def _measure(self, peer: Peer) -> Measured:
         rtt_s = self.rtt_s.get(peer.public_key)

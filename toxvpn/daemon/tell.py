@@ -14,6 +14,7 @@ from ..configfile import Config
 from ..tcpforward.rules import Rules
 from ..tox.secretfile import SECRET_NAME
 from ..tun.vpn import Vpn
+from ..wire.secret import GUESSABLE_BYTES
 from .policy import Policy, makes_secret
 
 log = logging.getLogger("toxvpn")
@@ -33,6 +34,13 @@ def tell_server(config: Config, policy: Policy, tox_id: str, data: Path) -> None
     print(tox_id, flush=True)  # noqa: T201
     if policy.authority.open:
         log.warning("--open: everybody who knows the Tox ID can reach what this machine can reach")
+    secret = policy.authority.secret
+    if secret is not None and len(secret) < GUESSABLE_BYTES:
+        log.warning(
+            "a secret of %d characters can be guessed, and who guesses keeps its holders waiting: take %d",
+            len(secret),
+            GUESSABLE_BYTES,
+        )
     person = sys.stderr.isatty()
     line = "on the other side: " + command(tox_id, config, policy, data, show=person)
     if not person:

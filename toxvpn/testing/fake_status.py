@@ -3,10 +3,11 @@
 from ipaddress import IPv4Address, IPv6Address
 
 from ..control.status import ForwardState, PeerState, SelfState, ShieldState
+from ..tox.blocked import Blocked
 from ..tox.pending import PendingRequest
 
 NOW = 1_800_000_000.0
-ALICE, BOB, CAROL, DAVE = (bytes([number]) * 31 + b"\1" for number in (0xB0, 0xCA, 0x00, 0xD0))
+ALICE, BOB, CAROL, DAVE, EVE = (bytes([number]) * 31 + b"\1" for number in (0xB0, 0xCA, 0x00, 0xD0, 0xEE))
 TOX_ID = "A1" * 32 + "000000010001"
 
 
@@ -18,6 +19,7 @@ class FakeStatus:
         self.peer_states: list[PeerState] = []
         self.forward_states: list[ForwardState] = []
         self.requests: list[PendingRequest] = []
+        self.shut_out: list[Blocked] = []
         self.looked = 0
 
     def self_state(self) -> SelfState:
@@ -32,6 +34,9 @@ class FakeStatus:
 
     def pending(self) -> list[PendingRequest]:
         return self.requests
+
+    def blocked(self) -> list[Blocked]:
+        return self.shut_out
 
 
 def busy() -> FakeStatus:
@@ -83,5 +88,6 @@ def busy() -> FakeStatus:
         ),
         ForwardState(listen="127.0.0.1:1080", target="socks5", road="tuntox", why="--road tuntox", streams=0),
     ]
+    source.shut_out = [Blocked(EVE, NOW, "eve")]
     source.requests = [PendingRequest(DAVE, NOW, NOW + 60, 2, "unknown key")]
     return source

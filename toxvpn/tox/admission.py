@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ..errors import ToxvpnError
-from ..wire.secret import SecretVerdict, judge_friend_request
+from ..wire.secret import GUESSABLE_BYTES, SecretVerdict, judge_friend_request
 from ..wire.toxid import is_public_key
 from .events import Event, FriendRequest, PeerConnection
 from .friends import Authority, FriendBook, Grant
@@ -28,8 +28,11 @@ LOGGED_REFUSALS_PER_MINUTE = 10
 """Any stranger can send requests: the log must not be theirs to fill."""
 JUDGED_PER_S = 10
 JUDGED_AT_ONCE = 100
-"""Nobody guesses a secret faster than this; who is refused for it may ask again (heard.py)."""
+"""Nobody guesses a short secret faster than this; who is refused for it may ask again (heard.py)."""
 UNKNOWN_KEY = "unknown key"
+BLOCKED = "blocked"
+NO_ROOM = "too many friends came by the secret, or the open door, and all are online"
+NOT_KEPT = "that it came in cannot be written down"
 TOO_MANY = "too many requests"
 
 
@@ -38,6 +41,10 @@ class Refusal:
     """`reason` is fit for a log line."""
 
     reason: str
+
+
+class NoRoomError(ToxvpnError):
+    """There are as many passing friends as can be, and all are online."""
 
 
 Redeem = Callable[[bytes, bytes], InviteVerdict | None]
@@ -104,13 +111,21 @@ class Admission:
             log.warning("peer %s cannot be a friend: %s", public_key.hex()[:8].upper(), error)
 
     def admit(self, key: bytes, grant: Grant) -> Peer:
-        """Lets that key in, on the strength of `grant`. Raises ToxvpnError: toxcore will not have it."""
-        peer = self._node.accept(key)
-        self.pending.forget(key)
+        """Lets that key in, on the strength of `grant`.
+
+        Raises NoRoomError, or ToxvpnError: toxcore will not have it.
+        """
+        known = self._node.peer(key)
+        peer = known or self._node.accept(key)
         online = [peer.public_key for peer in self._node if peer.online]
         crowded_out = self._book.authorise(
             key, grant, self._wall(), secret=self._authority.secret, online=online
         )
+        if crowded_out is None:
+            if known is None:
+                self._node.remove(peer)
+            raise NoRoomError(NO_ROOM)
+        self.pending.forget(key)
         for other in crowded_out:
             if (gone := self._node.peer(other)) is not None:
                 self._node.remove(gone)
@@ -128,29 +143,41 @@ class Admission:
 
     def _hear(self, event: Event) -> None:
         if isinstance(event, FriendRequest):
-            verdict = self._judge(event.public_key, event.message, self._node.now())
-            if isinstance(verdict, Grant):
-                self.admit(event.public_key, verdict)
-            else:
-                self._refuse(event.public_key, verdict.reason)
+            self._answer(event.public_key, event.message)
         elif isinstance(event, PeerConnection) and event.peer.public_key in self._book:
             self._book.seen(event.peer.public_key, self._wall())
+
+    def _answer(self, key: bytes, message: bytes) -> None:
+        try:
+            verdict = self._judge(key, message, self._node.now())
+            if isinstance(verdict, Grant):
+                self.admit(key, verdict)
+            else:
+                self._refuse(key, verdict.reason)
+        except NoRoomError:
+            self._refuse(key, NO_ROOM)
+        except ToxvpnError as error:  # it asks again, and then there may be room on the disk
+            log.error("peer %s cannot be let in: %s", key.hex()[:8].upper(), error)
+            self._refuse(key, NOT_KEPT)
 
     def _judge(self, key: bytes, message: bytes, now: float) -> Grant | Refusal:
         """A whitelist and a secret must both be satisfied where both are asked for; an invite is enough."""
         mine = self._authority
+        if key in mine.blocked:
+            return Refusal(BLOCKED)
         if key in mine.peers:
             return Grant.PEER
         if not is_public_key(key):
             return Refusal("the key is none")
-        if key not in mine.whitelist and not self._limit.take(now):  # a flood does not keep those out
-            return Refusal(TOO_MANY)
         invited = self._redeem(key, message)
         if invited is not None:
             return Grant.INVITE if invited is InviteVerdict.ACCEPTED else Refusal(invited.value)
         if mine.whitelist and key not in mine.whitelist:
             return Refusal("not on the whitelist")
         if mine.secret is not None:
+            short = len(mine.secret) < GUESSABLE_BYTES
+            if short and key not in mine.whitelist and not self._limit.take(now):
+                return Refusal(TOO_MANY)
             verdict = judge_friend_request(message, mine.secret)
             return Grant.SECRET if verdict is SecretVerdict.ACCEPTED else Refusal(verdict.value)
         if key in mine.whitelist:
@@ -159,13 +186,13 @@ class Admission:
 
     def _refuse(self, key: bytes, reason: str) -> None:
         self.refused[reason] += 1
-        if reason != TOO_MANY:
+        if reason not in (TOO_MANY, BLOCKED):
             self.pending.note(key, reason, self._wall())
         minute = int(self._node.now() // 60)
         if minute != self._minute:
             self._minute, self._logged = minute, 0
         if self._logged < LOGGED_REFUSALS_PER_MINUTE:
             self._logged += 1
-            short = key.hex()[:8].upper()
-            hint = f" (toxvpn peer accept {short} lets it in)" if reason == UNKNOWN_KEY else ""
-            log.warning("request of %s… ignored: %s%s", short, reason, hint)
+            digits = key.hex().upper()
+            hint = f" (toxvpn peer accept {digits[:16]} lets it in)" if reason == UNKNOWN_KEY else ""
+            log.warning("request of %s… ignored: %s%s", digits[:8], reason, hint)

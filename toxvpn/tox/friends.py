@@ -71,11 +71,12 @@ class Friend:
 class Authority:
     """Whom today's configuration lets in: 32-byte keys from -i and --peer, a secret, or everybody.
 
-    With a whitelist and a secret both are asked for, as tuntox does.
+    With a whitelist and a secret both are asked for, as tuntox does. `blocked` goes before all of it.
     """
 
     whitelist: frozenset[bytes] = frozenset()
     peers: frozenset[bytes] = frozenset()
+    blocked: frozenset[bytes] = frozenset()
     secret: bytes | None = None
     open: bool = False
 
@@ -119,12 +120,14 @@ class FriendBook:
 
     def enter(self, authority: Authority, now: float) -> None:
         """Enters configured peers, and whitelisted keys that need no secret, if they are new."""
-        for public_key in authority.whitelist if authority.secret is None else ():
+        for public_key in authority.whitelist - authority.blocked if authority.secret is None else ():
             self.authorise(public_key, Grant.WHITELIST, now)
-        for public_key in authority.peers:
+        for public_key in authority.peers - authority.blocked:
             self.authorise(public_key, Grant.PEER, now)
 
     def _covered(self, public_key: bytes, friend: Friend, authority: Authority, now: float) -> bool:
+        if public_key in authority.blocked:
+            return False
         if friend.by in PASSING and now - friend.last_online > UNSEEN_S:
             return False
         match friend.by:
@@ -152,31 +155,36 @@ class FriendBook:
         *,
         secret: bytes | None = None,
         online: Collection[bytes] = (),
-    ) -> list[bytes]:
+    ) -> list[bytes] | None:
         """Enters a grant; returns the passing friends that had to make room, never one in `online`.
 
-        A stronger grant is not replaced by a weaker one.
+        None: there is no room for another passing friend, and none was entered. A stronger grant is not
+        replaced by a weaker one.
         """
         known = self.friends.get(public_key)
         if known is not None and rank(known.by) > rank(by):
             self.seen(public_key, now)
             return []
+        crowded_out = self._make_room(public_key, online) if by in PASSING else []
+        if crowded_out is None:
+            return None
         since = known.since if known is not None and known.by is by else now
         digest = self.digest(secret) if by is Grant.SECRET and secret is not None else ""
         self.friends[public_key] = Friend(by, since, now, digest)
-        return self._make_room({public_key, *online}) if by in PASSING else []
+        return crowded_out
 
-    def _make_room(self, keep: set[bytes]) -> list[bytes]:
-        passing = [key for key, friend in self.friends.items() if friend.by in PASSING]
-        excess = len(passing) - MOST_PASSING
+    def _make_room(self, newcomer: bytes, online: Collection[bytes]) -> list[bytes] | None:
+        """Those who were dropped for it; None when all the others are online."""
+        passing = [key for key, friend in self.friends.items() if friend.by in PASSING and key != newcomer]
+        excess = len(passing) + 1 - MOST_PASSING
         if excess <= 0:
             return []
-        stale = sorted(
-            (key for key in passing if key not in keep), key=lambda key: self.friends[key].last_online
-        )
-        for public_key in stale[:excess]:
+        away = sorted(set(passing) - set(online), key=lambda key: self.friends[key].last_online)
+        if len(away) < excess:
+            return None
+        for public_key in away[:excess]:
             del self.friends[public_key]
-        return stale[:excess]
+        return away[:excess]
 
     def seen(self, public_key: bytes, now: float) -> None:
         """The friend is, or was just now, online."""

@@ -69,6 +69,9 @@ class InviteBook:
     def __init__(self, outstanding: Iterable[Outstanding] = ()) -> None:
         self._by_digest = {invite.digest: invite for invite in outstanding}
 
+    def copy(self) -> "InviteBook":
+        return InviteBook(self._by_digest.values())
+
     def __iter__(self) -> Iterator[Outstanding]:
         """The one that expires first, first."""
         return iter(sorted(self._by_digest.values(), key=lambda invite: (invite.expires, invite.digest)))

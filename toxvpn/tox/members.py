@@ -1,4 +1,4 @@
-"""Who belongs to us, as files: peers.json, invites.json and the grants in friends.json, changed together.
+"""Who belongs to us, as files: peers.json, invites.json, blocked.json and the grants in friends.json.
 
 In: what a person decides (`peer add`, `peer remove`, `invite`) and who redeems an invite. Out: the files,
 written at once. With a daemon, roster.py calls this and acts on it; without one, the command line does.
@@ -9,14 +9,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..errors import UsageError
+from ..errors import ToxvpnError, UsageError
 from ..wire import invite as wire
 from ..wire.invite import Invite
 from ..wire.toxid import ToxId
-from . import friends, invites, peers
+from . import blocked, friends, invites, peers
+from .blocked import Blocked
 from .friends import PASSING, FriendBook, Grant, rank
-from .invites import InviteVerdict, Outstanding
+from .invites import InviteBook, InviteVerdict, Outstanding
 from .peers import ConfiguredPeer, check_name, merged
+from .selector import find
 
 log = logging.getLogger("toxvpn.tox")
 
@@ -42,7 +44,7 @@ class Members:
     """`directory` None keeps nothing. `wall` is time.time; `random` is os.urandom.
 
     Raises NoPermissionError or ToxvpnError when the files cannot be read; every change
-    raises ToxvpnError when they cannot be written, and has no effect then.
+    raises ToxvpnError when they cannot be written, and has no effect then, unless it shuts somebody out.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Members:
         self.directory = directory
         self.peers = {} if directory is None else peers.load(directory)
         self.invites = invites.InviteBook() if directory is None else invites.load(directory)
+        self.blocked = {} if directory is None else blocked.load(directory)
         self.book = book
         self._wall = wall
         self._random = random
@@ -101,17 +104,64 @@ class Members:
             self._keep_peers({**self.peers, public_key: replace(peer, invite=None)})
 
     def remove(self, member: Member) -> None:
-        """Forgets it and all that let it in. Raises UsageError for one that would come back by itself."""
+        """Forgets it and all that let it in, at once; raises ToxvpnError when that cannot be kept.
+
+        Raises UsageError for one that would come back by itself.
+        """
         if member.grant in PASSING:
             raise UsageError(
                 f"{member.short} came by the shared secret, or the open door, and would come again: "
-                "change the secret to shut it out"
+                f"`toxvpn peer block {member.public_key.hex()[:16].upper()}` shuts it out"
             )
-        self._keep_peers({key: peer for key, peer in self.peers.items() if key != member.public_key})
-        self.invites.forget_key(member.public_key)
-        self._keep_invites()
-        if self.book.forget(member.public_key) and self.directory is not None:
-            friends.save(self.directory, self.book)
+        self._forget(member)
+
+    def _forget(self, member: Member) -> None:
+        """Whom a person shuts out is out, even if the disk is full: memory first, unlike elsewhere."""
+        key = member.public_key
+        self.peers = {other: peer for other, peer in self.peers.items() if other != key}
+        self.invites = self.invites.copy()
+        self.invites.forget_key(key)
+        self.book.forget(key)
+        try:
+            self._save_all()
+        except ToxvpnError as error:
+            raise ToxvpnError(f"{member.short} is shut out, but for this run only: {error}") from error
+
+    def _save_all(self) -> None:
+        """Every file that can be written. Raises ToxvpnError of the first that cannot."""
+        directory, failed = self.directory, None
+        if directory is None:
+            return
+        saves: list[Callable[[], None]] = [
+            lambda: blocked.save(directory, self.blocked),
+            lambda: peers.save(directory, self.peers),
+            lambda: invites.save(directory, self.invites),
+            lambda: friends.save(directory, self.book),
+        ]
+        for save in saves:
+            try:
+                save()
+            except ToxvpnError as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
+
+    # -- who is shut out by name ---------------------------------------------------------------
+
+    def block(self, member: Member) -> None:
+        """Shuts it out, whatever else would let it in, until `unblock`; raises as `remove`."""
+        key = member.public_key
+        self.blocked = {**self.blocked, key: Blocked(key, self._wall(), member.name)}
+        self._forget(member)
+
+    def unblock(self, selector: str) -> Blocked:
+        """It is a stranger again. Raises PeerRefusedError, UsageError, ToxvpnError."""
+        found = find(selector, self.blocked.values(), where="`toxvpn peer list` shows who is blocked")
+        left = {key: each for key, each in self.blocked.items() if key != found.public_key}
+        if self.directory is not None:
+            blocked.save(self.directory, left)
+        self.blocked = left
+        return found
 
     # -- invites -------------------------------------------------------------------------------
 
@@ -120,14 +170,16 @@ class Members:
         if name is not None:
             check_name(name)
         secret = self._random(wire.SECRET_BYTES)
-        outstanding = self.invites.add(secret, lifetime_s, self._wall(), name)
-        self._keep_invites()
+        changed = self.invites.copy()
+        outstanding = changed.add(secret, lifetime_s, self._wall(), name)
+        self._keep_invites(changed)
         return Invite(tox_id, secret, outstanding.expires)
 
     def revoke(self, handle: str) -> Outstanding:
         """Raises PeerRefusedError, UsageError."""
+        self.invites = self.invites.copy()
         revoked = self.invites.revoke(handle)
-        self._keep_invites()
+        self._keep_invites(self.invites)
         return revoked
 
     def redeem(self, public_key: bytes, message: bytes) -> InviteVerdict | None:
@@ -135,9 +187,11 @@ class Members:
         secret = wire.parse_request(message)
         if secret is None:
             return None
-        verdict, invite = self.invites.redeem(secret, public_key, self._wall())
+        changed = self.invites.copy()
+        verdict, invite = changed.redeem(secret, public_key, self._wall())
         if invite is not None:
-            self._keep_invites()
+            if invite.used_by is None:
+                self._keep_invites(changed)
             self._keep_peers(
                 merged(self.peers, ConfiguredPeer(public_key, name=self._free_name(invite.name)))
             )
@@ -155,6 +209,7 @@ class Members:
             peers.save(self.directory, changed)
         self.peers = changed
 
-    def _keep_invites(self) -> None:
+    def _keep_invites(self, changed: InviteBook) -> None:
         if self.directory is not None:
-            invites.save(self.directory, self.invites)
+            invites.save(self.directory, changed)
+        self.invites = changed

@@ -12,22 +12,23 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from ..errors import ToxvpnError, UsageError
+from ..errors import PeerRefusedError, ToxvpnError, UsageError
 from ..wire.invite import Invite
-from ..wire.toxid import PUBLIC_KEY_BYTES, ToxId
+from ..wire.toxid import PUBLIC_KEY_BYTES, ToxId, parse_public_key_or_id
 from .admission import Admission
+from .blocked import Blocked
 from .events import Event, PeerConnection
 from .friends import Authority, FriendBook, Grant
 from .members import Member, Members
 from .node import Node
 from .peers import ConfiguredPeer, merged, updated
 from .pending import PendingRequest
-from .selector import find
+from .selector import find, is_key
 
 log = logging.getLogger("toxvpn.tox")
 
-FEWEST_DIGITS_TO_ACCEPT = 8
-"""A stranger chooses its own key: four digits alike take a second to find."""
+FEWEST_DIGITS_TO_ACCEPT = 16
+"""A stranger chooses its own key: eight digits alike take minutes to find, sixteen for ever."""
 
 
 class Roster:
@@ -79,14 +80,13 @@ class Roster:
             yield
         except BaseException:
             self._authority, self._run_peers, book.friends = before
-            self.admission.enter(self._with_peers(self._authority))
-            self.admission.settle()
+            self._settle()
             raise
         self.admission.settle()
         self._ask_all(peer for key, peer in self.peers().items() if peers.get(key) != peer)
 
     def _with_peers(self, authority: Authority) -> Authority:
-        return replace(authority, peers=frozenset(self.peers()))
+        return replace(authority, peers=frozenset(self.peers()), blocked=frozenset(self.members.blocked))
 
     @property
     def own_key(self) -> bytes:
@@ -99,8 +99,10 @@ class Roster:
         both = dict(self.members.peers)
         for public_key, peer in self._run_peers.items():
             both[public_key] = updated(both.get(public_key), peer)
-        both.pop(self.own_key, None)
-        return both
+        return {key: peer for key, peer in both.items() if key != self.own_key and not self.is_blocked(key)}
+
+    def is_blocked(self, public_key: bytes) -> bool:
+        return public_key in self.members.blocked
 
     @property
     def called(self) -> list[ConfiguredPeer]:
@@ -118,8 +120,8 @@ class Roster:
 
     @property
     def pending(self) -> list[PendingRequest]:
-        """Strangers who asked, the newest first."""
-        return list(self.admission.pending)
+        """Strangers who asked."""
+        return self.admission.pending.shown
 
     # -- what a person decides -----------------------------------------------------------------
 
@@ -134,7 +136,12 @@ class Roster:
 
     def accept(self, selector: str, name: str | None = None) -> ConfiguredPeer:
         """Lets in a stranger who has asked, and keeps it. Raises PeerRefusedError, UsageError."""
-        stranger = find(selector, self.pending, fewest_digits=FEWEST_DIGITS_TO_ACCEPT)
+        stranger = find(
+            selector,
+            self.admission.pending,
+            fewest_digits=FEWEST_DIGITS_TO_ACCEPT,
+            where=f"give {FEWEST_DIGITS_TO_ACCEPT} digits of a key that `toxvpn peer list` shows",
+        )
         peer = ConfiguredPeer(stranger.public_key, name=name)
         merged(self.peers(), peer)
         with self._kept(peer) as kept:
@@ -152,12 +159,43 @@ class Roster:
         member = find(selector, self._named())
         if member.public_key in self._authority.whitelist:
             raise UsageError(f"{member.short} is let in by -i: start toxvpn without that")
-        self.members.remove(member)
+        try:
+            self.members.remove(member)
+        finally:
+            if member.public_key not in self.members.book:
+                self._leave(member)
+        return member
+
+    def _leave(self, member: Member) -> None:
         if self._run_peers.pop(member.public_key, None) is not None:
             log.warning("%s is named in config.toml, or by --peer: it will be back", member.short)
         self._asked.discard(member.public_key)
         self.admission.dismiss(member.public_key)
+
+    def block(self, selector: str) -> Member:
+        """Shuts a key out, known or not, until `unblock`. Raises UsageError, PeerRefusedError, …"""
+        member = to_block(selector, [*self._named(), *self.admission.pending])
+        if member.public_key == self.own_key:
+            raise UsageError("that is this machine's own key: it cannot be blocked")
+        try:
+            self.members.block(member)
+        finally:
+            self._asked.discard(member.public_key)
+            self.admission.pending.forget(member.public_key)
+            self._settle()
         return member
+
+    def unblock(self, selector: str) -> Blocked:
+        """It is what the configuration makes of it again. Raises UsageError, PeerRefusedError, …"""
+        found = self.members.unblock(selector)
+        self._settle()
+        if (peer := self.peers().get(found.public_key)) is not None:
+            self._ask_all([peer])
+        return found
+
+    def _settle(self) -> None:
+        self.admission.enter(self._with_peers(self._authority))
+        self.admission.settle()
 
     def invite(self, lifetime_s: float, name: str | None = None) -> Invite:
         """Raises UsageError (bounds), ToxvpnError."""
@@ -222,4 +260,18 @@ class Roster:
     def _hear(self, event: Event) -> None:
         if isinstance(event, PeerConnection) and event.peer.online:
             self._asked.discard(event.peer.public_key)
-            self.members.admitted(event.peer.public_key)
+            try:
+                self.members.admitted(event.peer.public_key)
+            except ToxvpnError as error:  # a full disk: the invite is kept a little longer
+                log.error("%s", error)
+
+
+def to_block(selector: str, candidates: Iterable[Member | PendingRequest]) -> Member:
+    """Whom a person means to block: one of `candidates`, or any whole key. Raises as selector.find."""
+    try:
+        found = find(selector, candidates)
+    except PeerRefusedError:
+        if not is_key(selector.strip()):
+            raise
+        return Member(parse_public_key_or_id(selector), None, None)
+    return found if isinstance(found, Member) else Member(found.public_key, None, None)

@@ -37,6 +37,7 @@ def find(
     *,
     ipv4: Callable[[C], IPv4Address | None] = no_ipv4,
     fewest_digits: int = FEWEST_DIGITS,
+    where: str = "see `toxvpn peer list`",
 ) -> C:
     """The one that `text` means; `fewest_digits` of a key are enough where no other begins alike.
 
@@ -56,12 +57,12 @@ def find(
         fitting = [each for each in known if each.public_key.hex().startswith(text.lower())]
     else:
         fitting = []
-    return the_only(text, fitting)
+    return the_only(text, fitting, where)
 
 
-def the_only(text: str, fitting: list[C]) -> C:
+def the_only(text: str, fitting: list[C], where: str) -> C:
     if not fitting:
-        raise PeerRefusedError(f"no peer {text!r} is known here: see `toxvpn peer list`")
+        raise PeerRefusedError(f"no peer {text!r} is known here: {where}")
     if len(fitting) > 1:
         keys = ", ".join(each.public_key.hex()[:16].upper() for each in fitting[:4])
         raise UsageError(f"{text!r} can mean {len(fitting)} peers ({keys}): give more digits")

@@ -10,6 +10,8 @@ import hmac
 from toxvpn.errors import UsageError
 
 MAX_MESSAGE_BYTES = 1016  # tox.h TOX_MAX_FRIEND_REQUEST_LENGTH
+GUESSABLE_BYTES = 16
+"""A secret that is shorter may be guessed by who can ask often enough."""
 NO_SECRET_MESSAGE = b"Hi, fell"
 
 
