@@ -25,9 +25,10 @@ cli/ merges flags over it, daemon/ makes the parts.
 
 import difflib
 import itertools
+import os
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,7 +36,7 @@ from typing import Any, TypeVar
 from .errors import ConfigError, UsageError
 from .tcpforward.rules import Rules, parse_rules
 from .tcpforward.spec import Listen, Target, parse_listen, parse_target
-from .tox.files import read_given
+from .tox.files import open_given
 from .tox.peers import check_name, same_name
 from .tox.proxy import parse_proxy
 from .wire.addressing import is_host_address
@@ -109,9 +110,11 @@ class Config:
     """`source` None: there is no file. `given` names every key that the file sets, e.g. `server.open`.
 
     `secret` is never the file's: it is what was typed for this run, and goes before that of [server].
+    `owner` is whose file it is, where root reads another user's: it can only name secrets of that user's.
     """
 
     source: Path | None = None
+    owner: int | None = None
     secret: bytes | None = field(default=None, repr=False)
     node: NodeSection = NodeSection()
     server: ServerSection | None = None
@@ -124,12 +127,15 @@ class Config:
 def load(path: Path) -> Config:
     """Raises ConfigError: the file cannot be read, or is not as it should be."""
     try:
-        text = read_given(path).decode()
+        with open_given(path) as file:
+            owner = os.fstat(file.fileno()).st_uid
+            text = file.read().decode()
     except OSError as failure:
         raise ConfigError(f"{path}: the configuration cannot be read: {failure.strerror}") from failure
     except UnicodeDecodeError as failure:
         raise ConfigError(f"{path}: the configuration cannot be read: it is not UTF-8") from failure
-    return parse(text, path)
+    config = parse(text, path)
+    return config if os.geteuid() != 0 or owner == 0 else replace(config, owner=owner)
 
 
 def parse(text: str, path: Path) -> Config:

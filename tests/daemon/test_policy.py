@@ -1,12 +1,13 @@
 """Who is let in, as the configuration says."""
 
+import os
 import stat
 from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
 
-from toxvpn.configfile import Config, parse
+from toxvpn.configfile import Config, load, parse
 from toxvpn.daemon.policy import EVERYTHING, NOTHING, Policy, makes_secret, policy
 from toxvpn.errors import ConfigError
 from toxvpn.tox.friends import Authority
@@ -67,6 +68,28 @@ def test_a_missing_secret_is_no_open_door(tmp_path: Path) -> None:
         of('[server]\nsecret_file = "s"', tmp_path)
     with pytest.raises(ConfigError, match="no secret file"):
         of(f'{PEER}secret_file = "s"', tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for two users")
+@pytest.mark.parametrize(
+    "text", ['[server]\nsecret_file = "{}"', f'{PEER}secret_file = "{{}}"'], ids=["server", "peer"]
+)
+def test_another_users_configuration_does_not_have_root_tell_its_own_files(tmp_path: Path, text: str) -> None:
+    """To the peer that it names."""
+    secret = tmp_path / "roots"
+    secret.touch(0o600)
+    secret.write_text("of root")
+    home = tmp_path / "home"
+    home.mkdir()
+    path = home / "config.toml"
+    path.write_text(text.format(secret))
+    assert policy(load(path), tmp_path)
+    for place in (home, path):
+        os.chown(place, 4242, 4242)
+    with pytest.raises(ConfigError, match=f"{secret} is not user 4242's, whose configuration names it"):
+        policy(load(path), tmp_path)
+    os.chown(secret, 4242, 4242)
+    assert policy(load(path), tmp_path)
 
 
 def test_what_may_be_reached(tmp_path: Path) -> None:

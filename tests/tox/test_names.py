@@ -20,9 +20,16 @@ async def test_one_address_of_each_family_comes_back_in_the_loop(monkeypatch: py
     assert sorted(await asyncio.wait_for(got, 5)) == ["2001:db8::1", "203.0.113.1"]
 
 
-async def test_a_failure_is_silent_and_can_be_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "failure",
+    [socket.gaierror(-2, "Name or service not known"), UnicodeError("label empty or too long")],
+    ids=["no such name", "no name at all"],
+)
+async def test_a_failure_is_silent_and_can_be_asked_again(
+    monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
     def fail(*_: Any, **__: Any) -> None:
-        raise socket.gaierror(-2, "Name or service not known")
+        raise failure
 
     started: list[threading.Thread] = []
     real_start = threading.Thread.start

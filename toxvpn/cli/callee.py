@@ -72,9 +72,11 @@ def secret_of(peer: ConfiguredPeer, config: "Config | None") -> bytes | None:
     """What config.toml has for asking it."""
     from ..tox.secretfile import read_secret_file
 
-    for section in config.peers.values() if config is not None else ():
+    if config is None:
+        return None
+    for section in config.peers.values():
         if section.public_key == peer.public_key and section.secret_file is not None:
-            return read_secret_file(section.secret_file)
+            return read_secret_file(section.secret_file, config.owner)
     return None
 
 

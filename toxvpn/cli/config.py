@@ -94,7 +94,7 @@ def read(path: Path) -> Config:
     config = load(path)
     peers(config)
     if config.server is not None and config.server.secret_file is not None:
-        read_secret_file(config.server.secret_file)
+        read_secret_file(config.server.secret_file, config.owner)
     if config.node.nodes_file is not None:
         load_nodes(config.node.nodes_file)
     return config

@@ -50,7 +50,7 @@ def authority(config: Config, data: Path) -> Authority:
     if server is None:
         return Authority(secret=secret)
     if secret is None and server.secret_file is not None:
-        secret = read_secret_file(server.secret_file)
+        secret = read_secret_file(server.secret_file, config.owner)
     if makes_secret(config):
         secret = kept_secret(data)[0]
     return Authority(whitelist=server.whitelist, secret=secret, open=server.open)
@@ -71,7 +71,7 @@ def peers(config: Config) -> dict[str, ConfiguredPeer]:
             peer.public_key,
             peer.nospam,
             name,
-            secret=read_secret_file(peer.secret_file) if peer.secret_file else None,
+            secret=read_secret_file(peer.secret_file, config.owner) if peer.secret_file else None,
         )
         for name, peer in config.peers.items()
     }

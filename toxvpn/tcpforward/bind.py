@@ -59,7 +59,9 @@ def _told(host: str, port: int, failure: OSError) -> ToxvpnError:
             f"cannot listen on {where}: the port is in use; choose another one, or end who has it"
         )
     if failure.errno in (errno.EACCES, errno.EPERM):
-        return NoPermissionError(f"cannot listen on {where}: ports below 1024 need root, from the start; choose a higher one")
+        return NoPermissionError(
+            f"cannot listen on {where}: ports below 1024 need root, from the start; choose a higher one"
+        )
     return ToxvpnError(
         f"cannot listen on {where}: {failure.strerror or failure}; give an address of this machine"
     )

@@ -34,7 +34,7 @@ class Names:
     def _look_up(self, host: str, found: Callable[[list[str]], None]) -> None:
         try:
             answers = socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # no name for the DNS at all
             log.debug("%s is not resolved: %s", host, error)
             answers = []
         first = {family: str(address[0]) for family, _, _, _, address in reversed(answers)}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..errors import ConfigError, UsageError
 from ..wire.secret import MAX_MESSAGE_BYTES, check_usable
-from .files import OTHERS_MASK, explain, open_given, read_private, write_atomic
+from .files import OTHERS_MASK, explain, open_given, read_private, user_name, write_atomic
 from .places import SERVICE_CONFIG
 
 SECRET_NAME = "secret"
@@ -19,8 +19,10 @@ KEPT_SECRET_BYTES = 20
 """160 bits: 32 characters of base32, safe in any shell and easy to read out."""
 
 
-def read_secret_file(path: Path) -> bytes:
+def read_secret_file(path: Path, owner: int | None = None) -> bytes:
     """The content of the file without its last line end.
+
+    `owner`: it must be that user's, who has named it; else root could be had to tell its own files to a peer.
 
     A file that others can read is refused; a pipe (`<(pass show x)`) is fine, and so is a systemd
     credential, whose group bits are the mask of an access list. A service gets as credentials what is
@@ -30,7 +32,11 @@ def read_secret_file(path: Path) -> bytes:
     path = as_credential(path) or path
     try:
         with open_given(path) as file:
-            mode = os.fstat(file.fileno()).st_mode
+            found = os.fstat(file.fileno())
+            mode = found.st_mode
+            if owner is not None and found.st_uid != owner:
+                who = user_name(owner)
+                raise ConfigError(f"{path} is not {who}'s, whose configuration names it: chown {who} {path}")
             if stat.S_ISREG(mode) and mode & OTHERS_MASK and not is_credential(path):
                 raise ConfigError(f"{path} can be read by other users of this machine: chmod 600 {path}")
             data = file.read(2 * MAX_MESSAGE_BYTES)
