@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from toxvpn._native import netio, toxcore
+from toxvpn._native.flaws import ANNOUNCE
 from toxvpn.config import ClientOptions
 from toxvpn.daemon.share import messages
 from toxvpn.daemon.share.command import run
@@ -239,6 +241,14 @@ class TestTheLog:
         pair.network.tox.set_online(False)
         assert await command.code() == 255
         assert (await command.said()).startswith("toxvpn: ")
+
+    async def test_each_is_told_that_strangers_can_harm_the_node(
+        self, commands: Commands, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(toxcore, "FLAW", ANNOUNCE)
+        monkeypatch.setattr(netio, "shield", lambda: netio.Part(False, "TOXVPN_SOCKETS=off"))
+        for command in [await commands.start("-p", "-q") for _ in range(2)]:
+            await command.line(f"ERROR: libtoxcore {toxcore.version()}: any stranger can crash it")
 
 
 OWN_NODE: list[dict[str, Any]] = [

@@ -102,7 +102,7 @@ class LibrarySeen:
         if self.exposed:
             return limited(Layer.LIBRARY, detail, CURE)
         if self.bad_segmentation is not None and self.segmentation:
-            return limited(Layer.LIBRARY, detail, "leave udp_segmentation out of config.toml's [node]")
+            return limited(Layer.LIBRARY, detail, "leave udp_segmentation out of [node] in config.toml")
         return ok(Layer.LIBRARY, detail)
 
 
