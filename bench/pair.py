@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from socket import IPPROTO_TCP, TCP_NODELAY
 from socket import socket as Socket  # noqa: N812
+from typing import Protocol
 
 from harness import ONLINE_S, TOXVPN, Environment, Host, LabError, wait_until
 
@@ -28,6 +29,13 @@ class Site:
 
     def variables(self) -> dict[str, str]:
         return {"TOXVPN_SHARED_SECRET": "bench", **self.environment}
+
+
+class Called(Protocol):
+    """A server, as far as a client is concerned."""
+
+    site: Site
+    tox_id: str
 
 
 class Server:
@@ -60,7 +68,7 @@ class Client:
     """`toxvpn -i ID -L …` on the client host, with a new identity; `port` is the target's on the server."""
 
     def __init__(
-        self, server: Server, port: int, *flags: str, environment: Environment | None = None
+        self, server: Called, port: int, *flags: str, environment: Environment | None = None
     ) -> None:
         self.site = server.site
         self.log = self.site.client.directory / f"client-{time.monotonic_ns()}.log"

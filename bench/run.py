@@ -12,6 +12,7 @@ BENCHES: dict[str, tuple[list[str], list[str]]] = {
     "connect.py": ([], ["--runs", "2"]),
     "share.py": ([], ["--runs", "2"]),
     "forward.py": ([], ["--runs", "1", "--trips", "100", "--seconds", "5"]),
+    "beside.py": ([], ["--runs", "1", "--pings", "20", "--seconds", "2"]),
     "idle.py": ([], ["--seconds", "10"]),
     "vpn.py": ([], ["--runs", "1", "--seconds", "2", "--pings", "20"]),
     "roads.py": ([], ["--limit", "5", "--trips", "20", "--seconds", "2", "--only", "vpn stalled plain 1%"]),

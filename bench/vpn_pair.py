@@ -23,10 +23,11 @@ class VpnSide:
         self._environment = environment
         self.tox_id = self._ask("id").strip()
 
-    def up(self, peer: "VpnSide") -> None:
+    def up(self, peer: str) -> None:
+        """`peer` is its Tox ID."""
         with self.host.directory.joinpath("toxvpn.log").open("wb") as log:
             self.process = self.host.popen(
-                [*self._verb("up"), "-b", self._nodes, "--peer", peer.tox_id, "--interface", INTERFACE],
+                [*self._verb("up"), "-b", self._nodes, "--peer", peer, "--interface", INTERFACE],
                 env=self._environment, stdout=subprocess.DEVNULL, stderr=log,
             )  # fmt: skip
 
@@ -51,8 +52,8 @@ def toxvpn_up(near: Host, far: Host, environment: Environment) -> Addresses:
     nodes = far.directory / "nodes.json"
     write_nodes_json(nodes, start_nodes([far]))
     sides = [VpnSide(host, nodes, environment) for host in (near, far)]
-    sides[0].up(sides[1])
-    sides[1].up(sides[0])
+    sides[0].up(sides[1].tox_id)
+    sides[1].up(sides[0].tox_id)
     for side in sides:
         wait_until(partial(VpnSide.is_direct, side), "direct connection of toxvpn", ONLINE_S, 0.2)
     near_self, far_self = (side.status()["self"] for side in sides)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from toxvpn._native import netio
 
 S = 10**9
+MS = S // 1000
 
 
 @pytest.fixture
@@ -208,6 +209,51 @@ def test_impossible_rates_are_ignored(rate: float) -> None:
         owner.set_clock_rate(rate)
         netio.real_time_is(101 * S)
         assert owner.clock_ns() == 101 * S
+
+
+@pytest.mark.usefixtures("real_time")
+def test_a_step_is_seen_at_once_and_then_waited_for() -> None:
+    owner = netio.Hooked()
+    with owner:
+        owner.step_clock(0.05)
+        assert owner.clock_ns() == 100 * S + 50 * MS
+        netio.real_time_is(100 * S + 49 * MS)
+        assert owner.clock_ns() == 100 * S + 50 * MS
+        netio.real_time_is(100 * S + 51 * MS)
+        assert owner.clock_ns() == 100 * S + 51 * MS
+
+
+@pytest.mark.usefixtures("real_time")
+def test_steps_within_a_step_do_not_add_up() -> None:
+    """Or many of them would lead the clock away."""
+    owner = netio.Hooked()
+    with owner:
+        for _ in range(10):
+            owner.step_clock(0.05)
+        assert owner.clock_ns() == 100 * S + 50 * MS
+        owner.step_clock(0.01)
+        assert owner.clock_ns() == 100 * S + 50 * MS, "never backwards"
+
+
+@pytest.mark.usefixtures("real_time")
+def test_a_step_counts_in_the_owners_own_time() -> None:
+    owner = netio.Hooked()
+    with owner:
+        owner.set_clock_rate(4)
+        owner.step_clock(0.4)
+        netio.real_time_is(100 * S + 99 * MS)
+        assert owner.clock_ns() == 100 * S + 400 * MS
+        netio.real_time_is(100 * S + 101 * MS)
+        assert owner.clock_ns() == 100 * S + 404 * MS
+
+
+@pytest.mark.usefixtures("real_time")
+@pytest.mark.parametrize("step_s", [0, -1, 1.1, float("inf"), float("nan")])
+def test_impossible_steps_are_ignored(step_s: float) -> None:
+    owner = netio.Hooked()
+    with owner:
+        owner.step_clock(step_s)
+        assert owner.clock_ns() == 100 * S
 
 
 def test_real_time_by_default() -> None:

@@ -34,6 +34,12 @@ class OneNode:
         self.connection = Connection.NONE
         self.peers: list[Any] = []
         self.hear: Any = None
+        self.alive = True
+        self.asked_s: set[float] = set()
+
+    def is_alive(self, within_s: float) -> bool:
+        self.asked_s.add(within_s)
+        return self.alive
 
     def __iter__(self) -> Any:
         return iter(self.peers)
@@ -124,6 +130,18 @@ async def test_the_loop_feeds_the_watchdog_twice_in_its_time(monkeypatch: pytest
     assert told.lines == ["WATCHDOG=1"] * 2 and len(planned) == 2
     life.close()
     assert told.lines[-1] == "STOPPING=1"
+
+
+async def test_a_node_without_turns_starves_the_watchdog() -> None:
+    """Also when the loop lives; systemd then starts the service anew."""
+    told, node = Told(watchdog_s=30.0), OneNode()
+    life = Life(told)
+    life.watch(cast(Node, node))
+    for node.alive in (True, False, True):
+        life._feed()
+    assert told.lines.count("WATCHDOG=1") == 3
+    assert node.asked_s == {15.0}
+    life.close()
 
 
 async def test_no_watchdog_no_timer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """The exit code of a run, and what signals do to it."""
 
 import asyncio
+import gc
 import os
 import resource
 import signal
@@ -123,3 +124,21 @@ def test_nohup_is_respected() -> None:
         assert run(work, OPTIONS) == 0
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+def test_what_fails_in_the_loop_is_told_to_our_log(caplog: pytest.LogCaptureFixture) -> None:
+    async def unheeded() -> None:
+        raise RuntimeError("in a task")
+
+    async def work(options: ServerOptions) -> None:
+        loop = asyncio.get_running_loop()
+        loop.call_soon(int, "in a callback")
+        task = loop.create_task(unheeded())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        del task
+        gc.collect()
+
+    assert run(work, OPTIONS) == 0
+    assert {record.name.partition(".")[0] for record in caplog.records} == {"toxvpn"}
+    assert "in a task" in caplog.text and "in a callback" in caplog.text

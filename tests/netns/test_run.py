@@ -2,6 +2,7 @@
 
 import json
 import socket
+import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forwards import DIRECT, SECRET, WITH_SECRET, Client
 from lab import Host, Lab, apps, wait_until
 
 TOXVPN = [sys.executable, "-m", "toxvpn"]
@@ -74,6 +76,55 @@ def machines(tox_network: Lab) -> Iterator[tuple[Machine, Machine]]:
         machine.run(tox_network)
     alice.toxvpn("wait", "bob", "--timeout", "40")
     yield alice, bob
+
+
+SERVING = """
+[server]
+secret_file = "secret"
+[vpn]
+[peers.alice]
+id = "{alice}"
+"""
+CALLING = """
+[vpn]
+[peers.bob]
+id = "{bob}"
+"""
+SLOW_MBIT = 0.4
+FILE_BYTES = 5_000_000
+TUNNEL_IS_FULL_BYTES = 50_000
+UNDISTURBED_MS = 15.0
+"""0.3 when all is well; 50 when the node waits for the rate of one friend."""
+
+
+def test_a_slow_download_on_the_tuntox_road_leaves_the_vpn_alone(tox_network: Lab) -> None:
+    alice, bob = Machine(tox_network.host("alice")), Machine(tox_network.host("bob"))
+    for machine in (alice, bob):
+        machine.tox_id = machine.toxvpn("id").stdout.strip()
+    alice.configure(CALLING.format(bob=bob.tox_id))
+    bob.configure(SERVING.format(alice=alice.tox_id))
+    secret = bob.directory / "secret"
+    secret.write_text(SECRET)
+    secret.chmod(0o600)
+    (bob.host.directory / "file").write_bytes(bytes(FILE_BYTES))
+    apps.http_server(bob.host, bob.host.directory, 8000)
+    for machine in (alice, bob):
+        machine.run(tox_network)
+    slow = tox_network.host("slow")
+    client = Client(tox_network, slow, "slow", bob.tox_id, "-L", "8000:localhost:8000", env=WITH_SECRET)
+    client.wait_for(DIRECT)
+    alice.toxvpn("wait", "bob", "--timeout", "40")
+    address = alice.status()["peers"][0]["ipv4"]
+
+    slow.rate(SLOW_MBIT)
+    with slow.connect("127.0.0.1", 8000) as download:
+        download.settimeout(30)
+        download.sendall(b"GET /file HTTP/1.0\r\n\r\n")
+        got = 0
+        while got < TUNNEL_IS_FULL_BYTES:
+            got += len(download.recv(4096))
+        times_ms = alice.host.ping(address, 21)
+    assert statistics.median(times_ms) < UNDISTURBED_MS, times_ms
 
 
 def echo(connection: socket.socket, word: bytes) -> bytes:

@@ -16,11 +16,11 @@ from toxvpn.tcpforward.road import OpenFailed
 from toxvpn.tcpforward.rules import Rules
 from toxvpn.tcpforward.spec import Target
 from toxvpn.tcpforward.target import TargetRefusedError
-from toxvpn.tcpforward.tunnel_stream import READ_BYTES
+from toxvpn.tcpforward.tunnel_stream import READ_BYTES, TunnelStream
 from toxvpn.testing.fake_nodes import until
 from toxvpn.testing.fake_tuntox import V1, V2, FakeTuntoxClient, FakeTuntoxServer
 from toxvpn.testing.forward_pair import ForwardPair, Program, in_time
-from toxvpn.tox.brake import LONGEST_S
+from toxvpn.tox.brake import LONGEST_S, Brake
 from toxvpn.tox.lines import AT_ONCE
 from toxvpn.tox.node import Node
 from toxvpn.tox.peer import Peer
@@ -85,24 +85,36 @@ class TestData:
         assert up.result() == NOISE
         assert down.result() == NOISE[::-1]
 
-    async def test_turns_are_spaced_while_toxcore_refuses_packets(
+    async def test_time_passes_in_steps_while_toxcore_refuses_packets(self, pair: ForwardPair) -> None:
+        fake = pair.network.fake(pair.client_node)
+        application, target = await pair.joined()
+        fake.queue_packets = 0
+        await application.send(b"refused")
+        await until(lambda: len(fake.steps_s) > 1)
+        assert fake.steps_s[0] == LONGEST_S
+        fake.queue_packets = 50
+        assert await target.receive(7) == b"refused"
+        steps = len(fake.steps_s)
+        await asyncio.sleep(2 * LONGEST_S)
+        assert len(fake.steps_s) == steps
+
+    async def test_what_is_refused_goes_after_a_step_and_not_before(
         self, pair: ForwardPair, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        node, spacings = pair.client_node, list[float | None]()
-        real = node.brake
-
-        def brake(spacing_s: float | None) -> None:
-            spacings.append(spacing_s)
-            real(spacing_s)
-
-        monkeypatch.setattr(node, "brake", brake)
+        """Sent sooner, it would use up what toxcore allows for the step, and a turn without would follow."""
+        fake = pair.network.fake(pair.client_node)
         application, target = await pair.joined()
-        pair.network.fake(node).queue_packets = 0
+        fake.queue_packets = 0
+        monkeypatch.setattr(Brake, "engage", lambda brake, now: setattr(brake, "step_s", 3600.0))
         await application.send(b"refused")
-        await until(lambda: spacings and spacings[-1] == LONGEST_S)
-        pair.network.fake(node).queue_packets = 50
+        await until(lambda: fake.steps_s)
+        fake.queue_packets = 50
+        await target.send(b"heard")
+        assert await application.receive(5) == b"heard"
+        [conversation] = pair.client_road._conversations.values()
+        assert conversation.tunnels.next_packet() is not None
+        pair.client_road._retry()
         assert await target.receive(7) == b"refused"
-        assert spacings[-1] is None
 
     async def test_many_streams_at_once_keep_apart(self, pair: ForwardPair) -> None:
         port = pair.forward()
@@ -117,6 +129,64 @@ class TestData:
         answers = await asyncio.gather(*map(ask, range(100)))
         await serving
         assert answers == [b"%d" % number * 5000 for number in range(100)]
+
+
+class TestFailures:
+    """Errors of ours: whatever fails, the others go on, and nothing is lost silently."""
+
+    async def test_a_stream_that_misses_something_is_reset_and_the_others_go_on(
+        self, pair: ForwardPair, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        application, target = await pair.joined()
+        other_application, other_target = await pair.joined()
+        real, failed = TunnelStream.on_data, list[TunnelStream]()
+
+        def on_data(stream: TunnelStream, data: bytes) -> None:
+            if not failed:
+                failed.append(stream)
+                raise RuntimeError("of the test")
+            real(stream, data)
+
+        monkeypatch.setattr(TunnelStream, "on_data", on_data)
+        await target.send(b"is lost")
+        await until(lambda: failed)
+        await other_target.send(b"arrives")
+        assert await other_application.receive(7) == b"arrives"
+        assert await application.is_reset()
+        assert "could not be handled" in caplog.text
+
+    async def test_what_could_not_be_sent_is_tried_again(
+        self, pair: ForwardPair, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        application, target = await pair.joined()
+        real, failures = pair.client_node.send_lossless, [RuntimeError("one"), RuntimeError("another")]
+
+        def send_lossless(peer: Peer, packet: bytes) -> SendResult:
+            if failures:
+                raise failures.pop()
+            return real(peer, packet)
+
+        told = list[object]()
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
+        monkeypatch.setattr(pair.client_node, "send_lossless", send_lossless)
+        await application.send(b"arrives")
+        assert await target.receive(7) == b"arrives"
+        assert [str(each) for each in told] == ["another"], "the other one by the retry's own guard"
+
+    async def test_a_failing_timer_is_set_again(
+        self, pair: ForwardPair, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await pair.joined()
+        conversation, _ = pair.conversations
+
+        def fail(now: float) -> None:
+            raise RuntimeError("of the test")
+
+        with monkeypatch.context() as meanwhile:
+            meanwhile.setattr(conversation.tunnels, "handle_timer", fail)
+            with pytest.raises(RuntimeError):
+                conversation._timed()
+        assert conversation._pump_planned, "which sets the timer"
 
 
 async def echo(pair: ForwardPair, count: int) -> None:

@@ -103,6 +103,25 @@ def deadline() -> Iterator[None]:
     signal.alarm(0)  # the tests that follow may take longer
 
 
+async def test_a_failing_pair_does_not_stop_the_others(
+    relay: Relay, tcp_pair: MakePair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (_, a), (_, b), (_, c), (server, d) = tcp_pair(), tcp_pair(), tcp_pair(), tcp_pair()
+    first = relay.join(SocketEnd(a), SocketEnd(b))
+    second = relay.join(SocketEnd(c), SocketEnd(d), b"read before")
+
+    def fail(pump: object) -> int:
+        raise RuntimeError("of the test")
+
+    with monkeypatch.context() as meanwhile, pytest.raises(RuntimeError):
+        meanwhile.setattr(relay, "_step", fail)
+        relay._planned_turn()
+    assert relay._next_turn is not None
+    assert await asyncio.wait_for(receive(server, 11), 5) == b"read before"
+    first.cancel()
+    second.cancel()
+
+
 async def test_bytes_go_both_ways_and_are_counted(joined: Joined) -> None:
     await send(joined.client, b"question")
     assert await receive(joined.server, 8) == b"question"

@@ -34,7 +34,7 @@ class FakeRoad:
         self.name = name
         self.opened: list[tuple[str, int]] = []
         self.failure: ToxvpnError | None = None
-        self.probes: asyncio.Queue[ToxvpnError | None] = asyncio.Queue()
+        self.probes: asyncio.Queue[Exception | None] = asyncio.Queue()
         self.probing = 0
         self.pings: list[Peer] = []
         self.silent = False
@@ -274,6 +274,21 @@ async def test_it_is_tried_again_until_it_works(scene: Scene, monkeypatch: pytes
     await until(lambda: scene.roads.choice(scene.peer)[0] == "fast")
     assert await scene.open() == "fast"
     assert not scene.fast.probing
+
+
+async def test_whatever_asking_fails_of_the_road_is_not_avoided_for_ever(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "TRY_AGAIN_S", 0.0)
+    scene.stack_is_up()
+    scene.fast.failure = RoadBrokenError(BROKEN)
+    await scene.open()
+    scene.fast.failure = None
+    [probe] = scene.roads._probes
+    scene.fast.probes.put_nowait(RuntimeError("of the test"))
+    with pytest.raises(RuntimeError):
+        await probe
+    assert await scene.open() == "fast"
 
 
 async def test_nobody_asks_a_peer_that_is_away(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,13 +1,16 @@
 """The node on a Tox network in memory; what crosses a real one is in tests/netns."""
 
 import asyncio
+import errno
+import os
 from collections.abc import AsyncIterator, Callable
 
 import pytest
 
 from toxvpn._native.results import Connection, SendResult
 from toxvpn.testing.fake_nodes import Network, until
-from toxvpn.tox import pace, rest
+from toxvpn.tox import node as node_module
+from toxvpn.tox import pace, rest, sockets
 from toxvpn.tox.events import Event, FriendRequest, PeerConnection, PeerStatus, SelfConnection
 from toxvpn.tox.node import Node
 
@@ -181,30 +184,49 @@ async def test_a_quiet_node_takes_no_turn_until_something_happens(
     assert await turns_again(), "it repeats what gets lost"
 
 
-async def test_a_braked_node_takes_no_turn_for_what_comes_in(network: Network) -> None:
+# -- time in steps ----------------------------------------------------------------------------------
+
+
+async def test_what_comes_in_while_time_stands_is_heard_at_once(network: Network) -> None:
     left, right = network.pair()
     packets: list[bytes] = []
     left.on_lossless_id(162, lambda _, packet: packets.append(packet))
-    left.brake(3600)
-    left.turn()
+    left.let_pass(3600)
+    assert network.fake(left).steps_s == [3600]
+    [peer] = right
+    right.send_lossless(peer, b"\xa2packet")
+    await rounds()
+    assert packets == [b"\xa2packet"]
+
+
+@pytest.fixture
+async def on_its_own_clock(network: Network) -> tuple[Node, Node]:
+    """A pair, the first of which has a toxcore whose clock is not ours."""
+    left, right = network.pair()
+    network.fake(left).clock_is_ours = False
+    return left, right
+
+
+async def test_where_time_cannot_stand_turns_wait(on_its_own_clock: tuple[Node, Node]) -> None:
+    left, right = on_its_own_clock
+    packets: list[bytes] = []
+    left.on_lossless_id(162, lambda _, packet: packets.append(packet))
+    left.let_pass(3600)
     [peer] = right
     right.send_lossless(peer, b"\xa2packet")
     await rounds()
     assert packets == []
-    left.brake(None)
+    left.let_pass(0.001)
     await until(lambda: packets == [b"\xa2packet"])
+    right.send_lossless(peer, b"\xa2another")
+    await rounds()
+    assert packets[1:] == [b"\xa2another"], "it listens again"
 
 
-async def test_a_braked_node_takes_turns_at_the_spacing_it_was_given(network: Network) -> None:
-    left, _ = network.pair()
-    turns: list[float] = []
-    left.after_turn.append(lambda: turns.append(left.now()))
-    left.brake(0.001)
-    await until(lambda: len(turns) > 3)
-
-
-async def test_a_braked_node_goes_on_while_a_flood_of_others_waits(network: Network) -> None:
-    left, _ = network.pair()
+async def test_waiting_turns_go_on_while_a_flood_of_others_waits(
+    network: Network, on_its_own_clock: tuple[Node, Node]
+) -> None:
+    left, _ = on_its_own_clock
     turns = 0
 
     def count() -> None:
@@ -213,7 +235,87 @@ async def test_a_braked_node_goes_on_while_a_flood_of_others_waits(network: Netw
         network.fake(left).receive_pending = turns < 5
 
     left.after_turn.append(count)
-    left.brake(3600)
+    left.let_pass(3600)
     left.turn()
     await rounds()
     assert turns == 5
+
+
+# -- whatever fails, there is a next turn -----------------------------------------------------------
+
+
+def fail(*_: object) -> None:
+    raise RuntimeError("of the test")
+
+
+def counted_turns(node: Node) -> list[float]:
+    turns: list[float] = []
+    node.after_turn.append(lambda: turns.append(node.now()))
+    return turns
+
+
+async def goes_on(node: Node, turns: list[float]) -> None:
+    before = len(turns)
+    await until(lambda: len(turns) > before + 2)
+
+
+async def test_a_failing_part_ends_no_turns(network: Network, caplog: pytest.LogCaptureFixture) -> None:
+    left, _ = network.pair()
+    network.fake(left).interval_ms = 1
+    left.after_turn.append(fail)
+    turns = counted_turns(left)
+    await goes_on(left, turns)
+    assert "could not be handled" in caplog.text
+
+
+async def test_failing_work_of_the_node_ends_no_turns(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, _ = network.pair()
+    network.fake(left).interval_ms = 1
+    monkeypatch.setattr(node_module, "TICK_S", 0.0)
+    monkeypatch.setattr(left, "_tick", fail)
+    await goes_on(left, counted_turns(left))
+
+
+async def test_sockets_that_cannot_be_watched_end_no_turns(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, _ = network.pair()
+    network.fake(left).interval_ms = 1
+    monkeypatch.setattr(left._watch, "refresh", fail)
+    await goes_on(left, counted_turns(left))
+
+
+async def test_a_node_out_of_descriptors_goes_on_and_listens_again_when_there_are_some(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, right = network.pair()
+    network.fake(left).interval_ms = 1
+    turns = counted_turns(left)
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(sockets, "Arrivals", out_of_descriptors)
+        left._watch.forget()
+        left.turn()
+        await goes_on(left, turns)
+    await goes_on(left, turns)
+    network.fake(left).interval_ms = 3_600_000
+    await until(lambda: left._watch.exact)
+    packets: list[bytes] = []
+    left.on_lossless_id(162, lambda _, packet: packets.append(packet))
+    [peer] = right
+    right.send_lossless(peer, b"\xa2packet")
+    await until(lambda: packets == [b"\xa2packet"])
+
+
+def out_of_descriptors(*_: object) -> None:
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+async def test_a_node_without_turns_is_not_alive(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    left, _ = network.pair()
+    monkeypatch.setattr(left, "now", lambda: left._turned_s + 10)
+    assert left.is_alive(10)
+    assert not left.is_alive(9)
+    left.close()
+    assert left.is_alive(0), "it has ended"

@@ -4,12 +4,14 @@ import errno
 import os
 import socket
 from collections.abc import AsyncIterator, Callable
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
 from toxvpn._native.datapath import Datapath
 from toxvpn.testing.fake_nodes import Network, until
+from toxvpn.tox import loop
+from toxvpn.tox import pump as pump_module
 from toxvpn.tox.node import Node
 from toxvpn.tox.pump import PacketPump
 
@@ -136,3 +138,29 @@ async def test_room_that_comes_after_the_end_is_of_no_use(scene: Scene) -> None:
     scene.datapath.room = 1
     writable.pop()()
     assert scene.datapath.read == [b"one"]
+
+
+async def test_a_device_that_cannot_be_watched_is_tried_again(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.datapath.room = 1
+    for packet in (b"one", b"two"):
+        scene.kernel.send(packet)
+    writable: list[Callable[[], None]] = []
+    scene.node.when_writable = writable.append  # type: ignore[method-assign, assignment]
+    await until(lambda: writable)
+    scene.datapath.room = 1000
+    real, refused = loop.add_reader, list[Any]()
+
+    def add_reader(*what: Any) -> None:
+        if not refused:
+            refused.append(what)
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+        real(*what)
+
+    monkeypatch.setattr(pump_module, "RETRY_S", 0.0)
+    monkeypatch.setattr(pump_module, "add_reader", add_reader)
+    writable.pop()()
+    await until(lambda: scene.datapath.read == [b"one", b"two"])
+    scene.kernel.send(b"three")
+    await until(lambda: scene.datapath.read[-1] == b"three")

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import cast
 import pytest
 
 from toxvpn._native.toxcore import Tox
+from toxvpn.tox import sockets
 from toxvpn.tox.sockets import SocketWatch
 
 LOOP_ROUNDS = 20
@@ -165,3 +167,40 @@ async def test_nobody_hears_of_room_after_the_end(other_pair: Pair) -> None:
     awake.watch.close()
     await awake.settle()
     assert not told
+
+
+async def test_what_cannot_be_watched_is_tried_again(
+    pair: Pair, other_pair: Pair, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (near, far), (other_near, _) = pair, other_pair
+    handle = Handle(other_near)
+    awake = Awake(handle)
+    handle.replace(near)
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(sockets, "Arrivals", out_of_descriptors)
+        for _ in range(3):
+            awake.watch.refresh()
+    assert not awake.watch.exact, "so that turns come by time"
+    assert caplog.messages == ["what arrives is looked for only now and then: Too many open files"]
+    awake.watch.refresh()
+    far.send(b"packet")
+    assert await awake.settle() == 1
+    awake.watch.close()
+
+
+def out_of_descriptors(*_: object) -> None:
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+async def test_who_fails_of_the_room_keeps_it_from_nobody(other_pair: Pair) -> None:
+    awake = Awake(Handle(other_pair[0]))
+    told: list[str] = []
+
+    def fail() -> None:
+        raise RuntimeError("of the test")
+
+    awake.watch.when_writable(fail)
+    awake.watch.when_writable(lambda: told.append("room"))
+    await awake.settle()
+    assert told == ["room"]
+    awake.watch.close()

@@ -20,6 +20,7 @@
 enum {
     DESCRIPTORS = 65536, /* descriptors above this stay plain; the kernel gives the lowest free one */
     FASTEST = 100,       /* beyond 4 nothing is gained; 100 keeps the arithmetic far from overflow */
+    LONGEST_STEP_S = 1,  /* toxcore's time-outs begin at some seconds */
     TURN = 512,          /* datagrams received per turn: about 2 ms of work, then others get theirs */
 };
 
@@ -43,6 +44,7 @@ struct netio_owner {
     void *drained_context;
     double rate;
     int64_t real_ns, own_ns; /* the moment of the last change of rate, on both clocks */
+    int64_t stepped_ns;      /* its clock shows this until its own time is later */
 };
 
 struct netio_kernel netio_kernel = {sendmsg, recvmsg, clock_gettime};
@@ -195,6 +197,21 @@ void netio_set_clock_rate(netio_owner *owner, double rate)
     owner->own_ns = own_ns(owner, now);
     owner->real_ns = now;
     owner->rate = rate;
+}
+
+static int64_t shown_ns(const netio_owner *owner)
+{
+    int64_t now = own_ns(owner, real_now_ns());
+    return now > owner->stepped_ns ? now : owner->stepped_ns;
+}
+
+void netio_step_clock(netio_owner *owner, double step_s)
+{
+    if (!(step_s > 0 && step_s <= LONGEST_STEP_S))
+        return;
+    int64_t stepped_ns = own_ns(owner, real_now_ns()) + (int64_t)(step_s * 1e9);
+    if (stepped_ns > owner->stepped_ns)
+        owner->stepped_ns = stepped_ns;
 }
 
 uint32_t netio_sockets_version(const netio_owner *owner)
@@ -357,7 +374,7 @@ int netio_hook_clock_gettime(clockid_t clock, struct timespec *out)
 {
     if (clock != CLOCK_MONOTONIC || !current)
         return netio_kernel.clock_gettime(clock, out);
-    int64_t now = own_ns(current, real_now_ns());
+    int64_t now = shown_ns(current);
     out->tv_sec = now / 1000000000;
     out->tv_nsec = now % 1000000000;
     return 0;

@@ -36,6 +36,7 @@ bool netio_receive_pending(const netio_owner *owner);
 void netio_set_batching(netio_owner *owner, bool batching);
 void netio_set_segmentation(netio_owner *owner, bool segmentation);
 void netio_set_clock_rate(netio_owner *owner, double rate);
+void netio_step_clock(netio_owner *owner, double step_s);
 uint32_t netio_sockets_version(const netio_owner *owner);
 size_t netio_sockets(const netio_owner *owner, netio_socket *out, size_t room);
 

@@ -6,7 +6,7 @@ library's own import entries at functions of ours, in four parts, each in force 
 - sockets: we know exactly which sockets are libtoxcore's (socket, accept, close)
 - batch: many UDP datagrams per system call, both ways (sendto, recvfrom), and the receive buffer that
   libtoxcore asks for (setsockopt, when privileged); needs `sockets`
-- clock: a handle's clock may run faster for a while (clock_gettime)
+- clock: a handle's clock may run faster for a while, or in steps (clock_gettime)
 - page_lock: caches of keys stay locked in memory, the scratch of each packet is not (sodium_mlock,
   sodium_munlock)
 
@@ -88,6 +88,7 @@ cdef extern from "hooks.h" nogil:
     void netio_set_batching(netio_owner *owner, bint batching)
     void netio_set_segmentation(netio_owner *owner, bint segmentation)
     void netio_set_clock_rate(netio_owner *owner, double rate)
+    void netio_step_clock(netio_owner *owner, double step_s)
     uint32_t netio_sockets_version(const netio_owner *owner)
     size_t netio_sockets(const netio_owner *owner, netio_socket *out, size_t room)
     int netio_hook_socket(int domain, int type, int protocol)
@@ -141,6 +142,10 @@ cdef bint receive_pending(netio_owner *owner) noexcept nogil:
 
 cdef void set_clock_rate(netio_owner *owner, double rate) noexcept nogil:
     netio_set_clock_rate(owner, rate)
+
+
+cdef void step_clock(netio_owner *owner, double step_s) noexcept nogil:
+    netio_step_clock(owner, step_s)
 
 
 cdef uint32_t sockets_version(netio_owner *owner) noexcept nogil:
@@ -354,6 +359,9 @@ cdef class Hooked:
 
     def set_clock_rate(self, rate: float) -> None:
         netio_set_clock_rate(self._owner, rate)
+
+    def step_clock(self, step_s: float) -> None:
+        netio_step_clock(self._owner, step_s)
 
     def flush(self) -> None:
         netio_flush(self._owner)

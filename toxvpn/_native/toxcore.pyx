@@ -188,6 +188,11 @@ cdef class Tox:
         self.alive()
         netio.set_clock_rate(self._owner, rate)
 
+    def step_clock(self, double step_s):
+        self.alive()
+        netio.step_clock(self._owner, step_s)
+        return _netio.parts().clock.in_force
+
     @property
     def sockets_version(self):
         return netio.sockets_version(self._owner)

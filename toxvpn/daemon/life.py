@@ -32,6 +32,7 @@ class Life:
         self._line = ""
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._node: Node | None = None
         self._feed()
 
     def ready(self) -> None:
@@ -51,7 +52,8 @@ class Life:
         self.stopping.set()
 
     def watch(self, node: Node) -> None:
-        """Keeps systemd's status line true."""
+        """Keeps systemd's status line true, and the watchdog fed as long as that node takes its turns."""
+        self._node = node
 
         def hear(event: Event) -> None:
             if isinstance(event, SelfConnection | PeerConnection | PeerRemoved):
@@ -94,10 +96,13 @@ class Life:
             self._notifier.status(line)
 
     def _feed(self) -> None:
-        """From the loop that does the work: when it hangs, systemd starts the service anew."""
-        if self._notifier.watchdog_s is not None:
+        """When the loop hangs, or the node does in a loop that lives, systemd starts the service anew."""
+        if self._notifier.watchdog_s is None:
+            return
+        every_s = self._notifier.watchdog_s / 2
+        self._timer = self._loop.call_later(every_s, self._feed)
+        if self._node is None or self._node.is_alive(every_s):
             self._notifier.alive()
-            self._timer = self._loop.call_later(self._notifier.watchdog_s / 2, self._feed)
 
 
 LIFE: ContextVar[Life] = ContextVar("LIFE")

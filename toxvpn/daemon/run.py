@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from .._native import netio
 from ..config import NodeOptions, with_absolute_paths
 from ..tcpforward.stack import early_helper
+from ..tox.guard import Guard
 from ..tox.loop import Loop
 from ..tox.rights import Capability
 from .background import in_background
@@ -77,6 +78,8 @@ async def _until_signal(
     work: Work[O], options: O, keep: Collection[Capability], ready: Callable[[], None]
 ) -> int:
     loop = asyncio.get_running_loop()
+    guard = Guard()  # asyncio would tell it to a log that is not ours
+    loop.set_exception_handler(lambda _, context: guard.tell(context["message"], context.get("exception")))
     life = Life(Notifier(os.environ), ready)
     LIFE.set(life)
     KEEP.set(keep)

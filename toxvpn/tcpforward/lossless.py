@@ -16,6 +16,7 @@ from ..errors import PeerOfflineError
 from ..tox.brake import Brake
 from ..tox.events import Event as NodeEvent
 from ..tox.events import PeerConnection, PeerPacketSize, PeerRemoved, PeerStatus
+from ..tox.guard import Guard
 from ..tox.node import Node
 from ..tox.peer import Peer
 from ..wire import status, tunnel_events
@@ -34,6 +35,14 @@ PACKET_ID = 0xA2  # the first byte of both magics, docs/wire-format.md §1
 Serve = Callable[[Peer, str, int], Awaitable[End]]
 """Connects to host:port for a peer; raises TargetRefusedError."""
 
+StreamEvent = (
+    tunnel_events.Data
+    | tunnel_events.HalfClosed
+    | tunnel_events.Writable
+    | tunnel_events.Closed
+    | tunnel_events.Reset
+)
+
 
 class LosslessRoad:
     """One for all peers of a node. `serve` None: requests are refused (a client)."""
@@ -44,12 +53,13 @@ class LosslessRoad:
         self.node = node
         self.serve = serve
         self._blocked: set[Conversation] = set()
+        self._retry_timer: asyncio.TimerHandle | None = None
+        self._guarded = Guard()
         self._conversations: dict[bytes, Conversation] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._past_drops: Counter[DropReason] = Counter()
         node.subscribe(self._hear)
         node.on_lossless_id(PACKET_ID, self._receive)
-        node.after_turn.append(self._retry)
 
     async def open(self, peer: Peer, host: str, port: int) -> TunnelStream:
         return await self.conversation(peer).open(host, port)
@@ -82,6 +92,8 @@ class LosslessRoad:
         await asyncio.gather(*tasks, return_exceptions=True)
         for conversation in self._conversations.values():
             conversation.pump()
+        if self._retry_timer is not None:
+            self._retry_timer.cancel()
 
     def _receive(self, peer: Peer, packet: bytes) -> None:
         self.conversation(peer).receive(packet)
@@ -118,16 +130,27 @@ class LosslessRoad:
         elif conversation not in self._blocked:
             self._blocked.add(conversation)
             conversation.brake.engage(conversation.now())
-        self._brake_node()
+            self._step()
 
-    def _brake_node(self) -> None:
-        self.node.brake(max((each.brake.spacing_s for each in self._blocked), default=None))
+    def is_blocked(self, conversation: "Conversation") -> bool:
+        return conversation in self._blocked
+
+    def _step(self) -> None:
+        """toxcore refills what it allows by the next turn; used up only when that time has really passed."""
+        step_s = max(each.brake.step_s for each in self._blocked)
+        self.node.let_pass(step_s)
+        if self._retry_timer is None:
+            self._retry_timer = asyncio.get_running_loop().call_later(step_s, self._retry)
 
     def _retry(self) -> None:
+        self.node.turn()
+        self._retry_timer = None
+        if self.node.closed:
+            return
         for conversation in list(self._blocked):
-            conversation.brake.turned(conversation.pump(), conversation.now())
+            self._guarded(conversation.retry)
         if self._blocked:
-            self._brake_node()
+            self._step()
 
 
 class Conversation:
@@ -145,6 +168,7 @@ class Conversation:
         self._pings: dict[int, asyncio.Future[float]] = {}
         self._serving: dict[int, asyncio.Task[None]] = {}
         self._pump_planned = False
+        self._guarded = Guard()
         self._timer: asyncio.TimerHandle | None = None
         self._timer_s: float | None = None
         if peer.online:
@@ -229,14 +253,19 @@ class Conversation:
 
     def _planned_pump(self) -> None:
         self._pump_planned = False
-        if not self._road.node.closed:
+        if self._road.node.closed:
+            return
+        if self._road.is_blocked(self):
+            self._deliver_events()
+            self._set_timer()
+        else:
             self.pump()
 
     def pump(self) -> int:
         """Events to the streams, packets to toxcore until it refuses one, the next timer; how many went."""
         node = self._road.node
         sent = 0
-        blocked = False
+        blocked = True  # also after a failure, so that it is tried again
         self._deliver_events()
         node.tox.cork()
         try:
@@ -247,15 +276,21 @@ class Conversation:
                 sent += 1
                 self.tunnels.packet_sent()
                 self._deliver_events()
+            else:
+                blocked = False
         finally:
             node.tox.uncork()
-        self._road.block(self, blocked)
-        self._set_timer()
+            self._road.block(self, blocked)
+            self._set_timer()
         return sent
+
+    def retry(self) -> None:
+        """So much time has passed that toxcore may take packets again."""
+        self.brake.stepped(self.pump(), self.now())
 
     def _deliver_events(self) -> None:
         while (event := self.tunnels.next_event()) is not None:
-            self._deliver(event)
+            self._guarded(self._deliver, event)
 
     def _set_timer(self) -> None:
         due_s = self.tunnels.next_timer()
@@ -268,8 +303,8 @@ class Conversation:
 
     def _timed(self) -> None:
         self._timer = self._timer_s = None
-        self.tunnels.handle_timer(self.now())
         self.soon()
+        self.tunnels.handle_timer(self.now())
 
     # -- events
 
@@ -291,17 +326,17 @@ class Conversation:
             case _:
                 self._deliver_to_stream(event)
 
-    def _deliver_to_stream(
-        self,
-        event: tunnel_events.Data
-        | tunnel_events.HalfClosed
-        | tunnel_events.Writable
-        | tunnel_events.Closed
-        | tunnel_events.Reset,
-    ) -> None:
+    def _deliver_to_stream(self, event: StreamEvent) -> None:
         stream = self.streams.get(event.handle)
         if stream is None:
             return
+        try:
+            self._tell(stream, event)
+        except BaseException:  # it would go on with a gap
+            stream.abort()
+            raise
+
+    def _tell(self, stream: TunnelStream, event: StreamEvent) -> None:
         match event:
             case tunnel_events.Data(_, data):
                 stream.on_data(data)

@@ -204,14 +204,16 @@ class Relay:
     def _turn(self) -> None:
         """A bounded number of steps, the pumps in turn; what is left goes on after the loop's other work."""
         bytes_left = TURN_BYTES
-        for _ in range(TURN_STEPS):
-            if not self._ready or bytes_left <= 0:
-                break
-            pump = self._ready.popleft()
-            pump.queued = False
-            if pump.runnable and not pump.pair.ended:
-                bytes_left -= self._step(pump)
-        self._plan_turn()
+        try:
+            for _ in range(TURN_STEPS):
+                if not self._ready or bytes_left <= 0:
+                    break
+                pump = self._ready.popleft()
+                pump.queued = False
+                if pump.runnable and not pump.pair.ended:
+                    bytes_left -= self._step(pump)
+        finally:  # whatever one pump failed of, the others go on
+            self._plan_turn()
 
     def _plan_turn(self) -> None:
         if self._ready and self._next_turn is None:

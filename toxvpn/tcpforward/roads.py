@@ -143,10 +143,12 @@ class Roads:
 
     async def _until_it_answers(self, peer: Peer) -> None:
         answered = False
-        while not answered and self._node.peer(peer.public_key) is peer:
-            await asyncio.sleep(TRY_AGAIN_S)
-            answered = await self._probe(peer)
-        del self._broken[peer.public_key]
+        try:
+            while not answered and self._node.peer(peer.public_key) is peer:
+                await asyncio.sleep(TRY_AGAIN_S)
+                answered = await self._probe(peer)
+        finally:
+            del self._broken[peer.public_key]
 
     async def _probe(self, peer: Peer) -> bool:
         if self.fast is None or not peer.online:

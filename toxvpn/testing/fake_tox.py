@@ -52,6 +52,8 @@ class FakeTox:
         self.name = b""
         self.connection = Connection.NONE
         self.clock_rate = 1.0
+        self.clock_is_ours = True
+        self.steps_s: list[float] = []
         self.congested = False
         self.path_bytes = MAX_PACKET_BYTES
         self.receive_pending = False
@@ -135,6 +137,10 @@ class FakeTox:
 
     def set_clock_rate(self, rate: float) -> None:
         self.clock_rate = rate
+
+    def step_clock(self, step_s: float) -> bool:
+        self.steps_s.append(step_s)
+        return self.clock_is_ours
 
     @property
     def sockets_version(self) -> int:

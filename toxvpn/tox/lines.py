@@ -18,13 +18,21 @@ class Lines:
         self._now = now
         self._left_out = 0
 
-    def tell(self, log: logging.Logger, level: int, text: str, *arguments: object) -> None:
-        """As `log.log`, if there is room for it."""
+    def tell(
+        self,
+        log: logging.Logger,
+        level: int,
+        text: str,
+        *arguments: object,
+        failure: BaseException | None = None,
+    ) -> None:
+        """As `log.log`, if there is room for it; `failure` with its place in the program."""
         if not self._limit.take(self._now()):
             self._left_out += 1
-            log.debug(text, *arguments)
+            log.debug(text, *arguments, exc_info=failure)
         elif self._left_out:
-            log.log(level, f"{text} (%d other lines left out)", *arguments, self._left_out)
+            text += " (%d other lines left out)"
+            log.log(level, text, *arguments, self._left_out, exc_info=failure)
             self._left_out = 0
         else:
-            log.log(level, text, *arguments)
+            log.log(level, text, *arguments, exc_info=failure)

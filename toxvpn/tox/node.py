@@ -26,6 +26,7 @@ from .events import (
     PeerStatus,
     SelfConnection,
 )
+from .guard import Guard
 from .heard import Heard
 from .pace import Pace
 from .peer import Peer
@@ -66,9 +67,11 @@ class Node:
         self._subscribers: list[Callable[[Event], None]] = []
         self._custom: dict[int, HearPacket] = {}
         self._inbox: deque[Event | tuple[Peer, bytes]] = deque()
+        self._guarded = Guard()  # one subscriber's bug is not the others' trouble
         self._dispatching = False
-        self._spacing_s: float | None = None
+        self._deaf_until_s: float | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._started = False
         self._turned_s = 0.0
         self._ticked_s = float("-inf")
         self.closed = False
@@ -79,6 +82,7 @@ class Node:
     # -- life ----------------------------------------------------------------------------------
 
     def start(self) -> None:
+        self._started = True
         self._stir()
         if self._pace is not None:
             self._pace.start(self.now())
@@ -97,6 +101,10 @@ class Node:
 
     def now(self) -> float:
         return self._loop.time()
+
+    def is_alive(self, within_s: float) -> bool:
+        """Whether it took a turn so lately; a node that has not started or has ended need not."""
+        return self.closed or not self._started or self.now() - self._turned_s <= within_s
 
     # -- peers ---------------------------------------------------------------------------------
 
@@ -160,16 +168,15 @@ class Node:
         peer.packet_bytes = packet_bytes
         self._tell(PeerPacketSize(peer))
 
-    def brake(self, spacing_s: float | None) -> None:
-        """Turns are at least so far apart, whatever comes in, until None is given (brake.py)."""
-        before, self._spacing_s = self._spacing_s, spacing_s
-        if self.closed:
-            return
-        if spacing_s is None and before is not None:
-            self._watch.refresh()
-        elif spacing_s is not None and before is None:
+    def let_pass(self, step_s: float) -> None:
+        """With the next turn toxcore sees so much time pass, and none until it has really passed (brake.py).
+
+        Where toxcore's clock is not ours, no turn is taken for what comes in until then.
+        """
+        if not self.closed and not self.tox.step_clock(step_s):
+            self._deaf_until_s = self.now() + step_s
             self._watch.forget()
-            self._arm(spacing_s)
+            self._arm(step_s)
 
     def when_writable(self, call: Callable[[], None]) -> None:
         """Calls once when toxcore's UDP socket takes data again (`tox.congested` was true)."""
@@ -203,28 +210,25 @@ class Node:
     def _turn(self, iterate: Callable[[], None]) -> None:
         if self.closed:
             return
-        try:
-            iterate()
-        except Exception:
-            log.exception("an event could not be handled")
+        self._guarded(iterate)
         self._turned_s = self.now()
-        for call in self.after_turn:
-            call()
+        if self._deaf_until_s is not None and self._turned_s >= self._deaf_until_s:
+            self._deaf_until_s = None
+        for call in list(self.after_turn):
+            self._guarded(call)
         self._dispatch()
         if not self.closed:
             self._prepare_next()
 
     def _prepare_next(self) -> None:
+        """Whatever fails here or before, there is a next turn."""
         if self._turned_s - self._ticked_s >= TICK_S:
-            self._tick(self._turned_s)
-        if self.tox.receive_pending:  # also while braked: so much is others' traffic
+            self._guarded(self._tick, self._turned_s)
+        if self.tox.receive_pending:
             self._loop.call_soon(self.turn)
-        self._ask_for_room()
-        if self._spacing_s is not None:
-            self._watch.forget()
-            self._arm(self._spacing_s)
-            return
-        self._watch.refresh()
+        self._guarded(self._ask_for_room)
+        if self._deaf_until_s is None:
+            self._guarded(self._watch.refresh)
         if self._timer is None:
             self._arm(self._interval_s())
 
@@ -245,7 +249,7 @@ class Node:
         return self._rest.interval_s(wanted_s, self.now())
 
     def _stir(self) -> None:
-        if self._rest.stir(self.now()) and self._timer is not None and self._spacing_s is None:
+        if self._rest.stir(self.now()) and self._timer is not None and self._deaf_until_s is None:
             self._arm(self._interval_s())
 
     def _arm(self, delay_s: float) -> None:
@@ -257,7 +261,7 @@ class Node:
         # socket turns leave the timer alone; it finds out here that one was lately enough
         self._timer = None
         remaining_s = self._turned_s + self._interval_s() - self.now()
-        if remaining_s > 0.001 and self._spacing_s is None:
+        if remaining_s > 0.001 and self._deaf_until_s is None:
             self._arm(remaining_s)
         else:
             self.turn()
@@ -309,12 +313,6 @@ class Node:
         """At once where friend numbers change hands: who files by number must not be late."""
         for hear in list(self._subscribers):
             self._guarded(hear, event)
-
-    def _guarded(self, hear: Callable[..., None], *what: object) -> None:
-        try:
-            hear(*what)
-        except Exception:  # one subscriber's bug is not the others' trouble
-            log.exception("an event could not be handled")
 
     def _know(self, number: int) -> Peer:
         public_key = self.tox.friend_public_key(number)

@@ -14,6 +14,8 @@ from .node import Node
 
 log = logging.getLogger("toxvpn.tox")
 
+RETRY_S = 1.0
+
 
 class PacketPump:
     """Runs from construction until `close`, or until the device is removed: then `gone` is called.
@@ -57,11 +59,17 @@ class PacketPump:
             self._gone()
             return
         if self._node.tox.congested:  # the device's own queue holds the rest
-            remove_reader(self._loop, self._fd)
             self._node.when_writable(self._go_on)
+            remove_reader(self._loop, self._fd)
 
     def _go_on(self) -> None:
-        if not self._closed and not self._node.closed:
-            self._node.tox.flush()
+        if self._closed or self._node.closed:
+            return
+        try:
             self._wait()
-            self._outbound()
+        except OSError as failure:  # the kernel is short of memory
+            log.debug("the device waits: %s", failure.strerror)
+            self._loop.call_later(RETRY_S, self._go_on)
+            return
+        self._node.tox.flush()
+        self._outbound()

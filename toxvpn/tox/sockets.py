@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 import stat
@@ -9,7 +10,10 @@ from collections.abc import Callable
 
 from .._native.toxcore import Tox
 from .._native.wakeups import Arrivals
+from .guard import Guard
 from .loop import add_reader, remove_reader
+
+log = logging.getLogger("toxvpn.tox")
 
 
 class SocketWatch:
@@ -28,23 +32,40 @@ class SocketWatch:
         self._wake = wake
         self.exact = False
         """Whether every one of toxcore's sockets is watched."""
+        self._complained = False
         self._version: int | None = None
         self._arrivals: Arrivals | None = None
         self._to_call: list[Callable[[], None]] = []
+        self._guarded = Guard()
         self._writers: list[int] = []
 
     def refresh(self) -> None:
-        """After every call that may have opened or closed a socket of toxcore's."""
+        """After every call that may have opened or closed a socket of toxcore's.
+
+        What cannot be watched, for want of descriptors or memory, is tried again the next time.
+        """
         version = self._tox.sockets_version
         if version == self._version:
             return
+        # a number may have been closed and given to a new socket: register all of them anew
+        self.close()
+        try:
+            self._watch()
+        except OSError as failure:
+            self.close()
+            self.exact = False
+            if not self._complained:
+                log.warning("what arrives is looked for only now and then: %s", failure.strerror)
+            self._complained = True
+        else:
+            self._version = version
+            self._complained = False
+
+    def _watch(self) -> None:
         found = [fd for fd, _ in self._tox.sockets()]
         self.exact = bool(found)
         if not self.exact:
             found = find_udp_sockets(self._tox.udp_port)
-        # a number may have been closed and given to a new socket: register all of them anew
-        self.close()
-        self._version = version
         self._arrivals = Arrivals(self._tox)
         for fd in found:
             self._arrivals.add(fd)
@@ -77,7 +98,7 @@ class SocketWatch:
         self._remove_writers()
         calls, self._to_call = self._to_call, []
         for call in calls:
-            call()
+            self._guarded(call)
 
     def forget(self) -> None:
         """What arrives wakes nobody until the next `refresh`."""
@@ -101,8 +122,11 @@ def find_udp_sockets(port: int) -> list[int]:
             fd = int(name)
             if not stat.S_ISSOCK(os.fstat(fd).st_mode):
                 continue
-            with socket.socket(fileno=os.dup(fd)) as probe:
+            probe = socket.socket(fileno=fd)
+            try:
                 internet = probe.family in (socket.AF_INET, socket.AF_INET6)
                 if port and internet and probe.type == socket.SOCK_DGRAM and probe.getsockname()[1] == port:
                     found.append(fd)
+            finally:
+                probe.detach()  # it stays its owner's
     return found
