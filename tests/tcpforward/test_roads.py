@@ -243,6 +243,17 @@ async def test_it_does_not_count_as_broken_while_the_other_one_is_as_well(
     assert told.messages == ["peer 01010101: streams take the fast road: both sides have it"]
 
 
+async def test_a_peer_that_answers_on_neither_is_given_up(scene: Scene) -> None:
+    scene.stack_is_up()
+    scene.lossless.silent = True
+    scene.fast.failure = RoadBrokenError(BROKEN)
+    with pytest.raises(OpenFailed, match="on neither road for 30 s") as failed:
+        await scene.open()
+    assert failed.value.code is ReplyCode.TIMED_OUT
+    assert 1 < len(scene.fast.opened) <= module.NEITHER_S
+    assert scene.roads.choice(scene.peer)[0] == "fast", "nothing is known against it"
+
+
 async def test_a_peer_that_is_lost_meanwhile(scene: Scene) -> None:
     scene.stack_is_up()
     scene.lossless.failure = PeerOfflineError("gone")

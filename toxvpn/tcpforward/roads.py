@@ -12,10 +12,11 @@ from ..errors import PeerOfflineError, ToxvpnError
 from ..tox.node import Node
 from ..tox.peer import Peer
 from ..wire import status
+from ..wire.socks5 import ReplyCode
 from . import spec
 from .fastcall import FastRoad, RoadBrokenError
 from .lossless import LosslessRoad
-from .road import Stream
+from .road import OpenFailed, Stream
 from .stack import StackUnavailableError
 
 log = logging.getLogger("toxvpn.tcpforward")
@@ -27,6 +28,8 @@ STATUS_S = 15.0
 until then the peer does not know that it is connected, and hears nothing on any road."""
 PATIENCE_S = 1.0
 """A peer's stack answers sooner; then the other road is asked, and has as long again for its answer."""
+NEITHER_S = 30.0
+"""A peer that is online and answers on neither road may come back from a change of path; so long it may take."""
 BOTH_HAVE_IT = "both sides have it"
 
 Choice = tuple[Literal["fast", "tuntox"], str]
@@ -103,6 +106,7 @@ class Roads:
 
         For seconds after a change of path, toxcore may send to an address that the peer does not know us by.
         """
+        deadline_s = self._node.now() + NEITHER_S
         while True:
             other_works = asyncio.create_task(self._other_road_works(peer))
             try:
@@ -110,6 +114,9 @@ class Roads:
             except RoadBrokenError:
                 if await other_works:
                     raise
+                if self._node.now() >= deadline_s:
+                    text = f"the peer has answered on neither road for {NEITHER_S:g} s"
+                    raise OpenFailed(ReplyCode.TIMED_OUT, text) from None
             finally:
                 other_works.cancel()
 
@@ -164,4 +171,4 @@ class Roads:
         """Once per change."""
         if self._told.get(peer.public_key) != (road, why):
             self._told[peer.public_key] = (road, why)
-            log.info("peer %s: streams take the %s road: %s", peer.short, road, why)
+            peer.tell(log, logging.INFO, "streams take the %s road: %s", road, why)
