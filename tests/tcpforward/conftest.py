@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import pytest
 import pytest_asyncio
 
+from toxvpn.tcpforward.room import ROOM
 from toxvpn.testing.two_stacks import TwoStacks
 
 SocketPair = tuple[socket.socket, socket.socket]
@@ -27,6 +28,21 @@ def tcp_pair(no_descriptor_is_left: None) -> Iterator[Callable[[], SocketPair]]:
     yield make
     for sock in made:
         sock.close()
+
+
+@pytest.fixture
+def leave_room() -> Iterator[Callable[[int], None]]:
+    """Leaves streams so many descriptors of the process."""
+    taken = 0
+
+    def leave(descriptors: int) -> None:
+        nonlocal taken
+        more = ROOM.free - descriptors
+        assert ROOM.take(more)
+        taken += more
+
+    yield leave
+    ROOM.give(taken)
 
 
 @pytest_asyncio.fixture

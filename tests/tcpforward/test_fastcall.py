@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from toxvpn._native.results import Connection
 from toxvpn.errors import PeerOfflineError
-from toxvpn.tcpforward import fastcall, stack
+from toxvpn.tcpforward import fastcall, fastserve, stack
 from toxvpn.tcpforward.ends import SocketEnd
 from toxvpn.tcpforward.fastcall import FastRoad, FastStream, RoadBrokenError
 from toxvpn.tcpforward.fastserve import FastServer
@@ -19,7 +19,8 @@ from toxvpn.tcpforward.relay import Relay
 from toxvpn.tcpforward.road import Ending, OpenFailed
 from toxvpn.tcpforward.rules import parse_rules
 from toxvpn.tcpforward.server import Server
-from toxvpn.tcpforward.stack import FORWARD_PORT
+from toxvpn.tcpforward.stack import FORWARD_PORT, OutOfDescriptorsError
+from toxvpn.testing.fake_nodes import until
 from toxvpn.testing.two_stacks import TwoStacks
 from toxvpn.tox.peer import Peer
 from toxvpn.wire.socks5 import ReplyCode, encode_reply
@@ -156,6 +157,33 @@ async def test_refusals_come_back_with_their_reason(fast: Fast, target: socket.s
         with pytest.raises(OpenFailed) as failure:
             await fast.road.open(fast.stacks.peer_b, host, port)
         assert failure.value.code == code
+
+
+async def test_a_peer_that_has_enough_of_us_is_no_broken_road(
+    fast: Fast, target: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fastserve, "MAX_STREAMS", 1)
+    stream = await fast.open(target)
+    for _ in range(20):
+        with pytest.raises(OpenFailed) as refused:
+            await fast.open(target)
+        assert refused.value.code is ReplyCode.GENERAL_FAILURE
+    stream.abort()
+    (await accept(target)).close()
+    await until(lambda: not fast.server._streams)
+    (await fast.open(target)).abort()
+    (await accept(target)).close()
+
+
+async def test_without_a_descriptor_for_it_a_stream_fails_and_the_road_is_good(
+    fast: Fast, target: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def none_left() -> socket.socket:
+        raise OutOfDescriptorsError("Too many open files")
+
+    monkeypatch.setattr(fast.stacks.a, "socket", none_left)
+    with pytest.raises(OpenFailed, match="Too many open files"):
+        await fast.open(target)
 
 
 async def test_a_probe_that_arrives(fast: Fast) -> None:

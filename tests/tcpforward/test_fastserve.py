@@ -11,8 +11,10 @@ from toxvpn.tcpforward.ends import End, SocketEnd
 from toxvpn.tcpforward.fastserve import FastServer
 from toxvpn.tcpforward.relay import Relay
 from toxvpn.tcpforward.target import TargetRefusedError
+from toxvpn.testing.fake_nodes import until
+from toxvpn.tox.lines import AT_ONCE
 from toxvpn.tox.peer import Peer
-from toxvpn.wire.socks5 import GREETING, ReplyCode, encode_connect, encode_reply
+from toxvpn.wire.socks5 import GREETING, ReplyCode, encode_connect, encode_refusal, encode_reply
 
 SocketPair = tuple[socket.socket, socket.socket]
 LOCALHOST = IPv6Address("::1")
@@ -95,6 +97,49 @@ async def test_a_refusal_is_told(serving: Serving) -> None:
     serving.refuses = ReplyCode.NOT_ALLOWED
     with await serving.call(encode_connect("localhost", 22)) as caller:
         assert await receive(caller) == CHOSEN + encode_reply(ReplyCode.NOT_ALLOWED)
+
+
+async def answer(caller: socket.socket, size: int) -> bytes:
+    async with asyncio.timeout(20):
+        data = b""
+        while len(data) < size:
+            data += await asyncio.get_running_loop().sock_recv(caller, size - len(data))
+    return data
+
+
+REQUEST = encode_connect("localhost", 22)
+
+
+async def test_a_peer_has_so_many_streams_and_no_more(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(fastserve, "MAX_STREAMS", 2)
+    serving.may_connect.clear()
+    silent = await serving.call(b"")
+    with await serving.call(REQUEST) as caller:
+        await answer(caller, len(CHOSEN))
+        for _ in range(30):
+            with await serving.call(REQUEST) as refused:
+                assert await receive(refused) == encode_refusal(ReplyCode.GENERAL_FAILURE)
+        assert len(serving.asked) == 1
+        assert len(caplog.messages) == AT_ONCE and "2 streams at once" in caplog.text
+        silent.close()
+        await until(lambda: serving.server._streams.total() == 1)
+        serving.may_connect.set()
+        assert await answer(caller, 10) == encode_reply(ReplyCode.SUCCEEDED)
+    serving.target.close()
+    await until(lambda: not serving.server._streams)
+    with await serving.call(REQUEST) as again:
+        assert await answer(again, len(CHOSEN)) == CHOSEN
+
+
+async def test_without_room_a_caller_is_told_so_and_not_that_the_road_is_broken(
+    serving: Serving, leave_room: Callable[[int], None]
+) -> None:
+    leave_room(1)
+    with await serving.call(REQUEST) as caller:
+        assert await receive(caller) == encode_refusal(ReplyCode.GENERAL_FAILURE)
+    assert not serving.asked
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import resource
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
@@ -87,6 +87,29 @@ async def test_a_connection_that_did_not_begin_is_closed_too(listener: Listener,
         await listener.close()
         assert not accepted.sockets
         assert program.recv(1) == b""
+
+
+async def test_without_room_connections_are_reset_at_once_and_it_is_said_once(
+    listener: Listener,
+    accepted: Accepted,
+    leave_room: Callable[[int], None],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    leave_room(4)
+    programs = [Program(socket.create_connection((HERE, port_of(listener)))) for _ in range(6)]
+    for program in programs[2:]:
+        with pytest.raises(ConnectionResetError):
+            await program.rest()
+    assert len(accepted.sockets) == 2
+    [line] = caplog.messages
+    assert line.startswith("connections are refused: ") and "ulimit -n" in line
+    accepted.may_end.set()
+    await until(lambda: listener.connections == 0)
+    accepted.may_end.clear()
+    programs.append(await Program.connect(port_of(listener)))
+    await until(lambda: len(accepted.sockets) == 3)
+    for program in programs:
+        program.close()
 
 
 @pytest.fixture

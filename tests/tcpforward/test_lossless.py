@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 
 import pytest
@@ -321,6 +321,21 @@ class TestRefusal:
             assert refused.value.code is ReplyCode.NOT_ALLOWED
         assert f"peer {pair.client_node.tox.public_key.hex()[:8].upper()}: refused: " in caplog.text
         assert "no rule allows it" in caplog.text
+
+    async def test_without_room_for_one_more_is_over_with_the_lack(
+        self, pair: ForwardPair, leave_room: Callable[[int], None], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        leave_room(4)
+        application, target = await pair.joined()
+        with pytest.raises(OpenFailed, match="general failure"):
+            await pair.client.open(pair.target.target)
+        assert "refused: too many streams" in caplog.text
+        application.reset()
+        assert await target.is_reset()
+        await until(lambda: no_streams(pair))
+        application, target = await pair.joined()
+        await application.send(b"x")
+        assert await target.receive(1) == b"x"
 
     async def test_by_a_side_that_only_calls(self, pair: ForwardPair) -> None:
         with pytest.raises(OpenFailed, match="not allowed"):

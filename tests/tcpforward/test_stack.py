@@ -25,6 +25,7 @@ from toxvpn.tcpforward.stack import (
     BOOT,
     MTU_BYTES,
     SPARE_SOCKETS,
+    OutOfDescriptorsError,
     Stack,
     StackUnavailableError,
     early_helper,
@@ -203,7 +204,7 @@ async def test_no_descriptors_left_is_an_error_that_passes(stack: Stack) -> None
         with contextlib.suppress(OSError):
             while True:
                 fill.append(os.dup(0))
-        with pytest.raises(StackUnavailableError, match="Too many open files"):
+        with pytest.raises(OutOfDescriptorsError, match="Too many open files"):
             await stack.socket()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)

@@ -16,7 +16,7 @@ from ..wire.socks5 import GREETING, BadReply, Client, Connected, Refused, ReplyC
 from .ends import End, SocketEnd
 from .relay import Relay
 from .road import Ending, OpenFailed
-from .stack import FORWARD_PORT, Stack
+from .stack import FORWARD_PORT, OutOfDescriptorsError, Stack
 
 FIRST_ANSWER_S = 3.0
 """The peer's stack answers at once if packets get through at all; several lost ones are within this."""
@@ -62,7 +62,10 @@ class FastRoad:
             opening = encode_connect(host, port)
         except ValueError as error:
             raise OpenFailed(ReplyCode.HOST_UNREACHABLE, str(error)) from None
-        sock = await self._stack.socket()
+        try:
+            sock = await self._stack.socket()
+        except OutOfDescriptorsError as error:
+            raise OpenFailed(ReplyCode.GENERAL_FAILURE, str(error)) from None
         end = SocketEnd(sock)
         try:
             rest = await _handshake(sock, await _call(sock, peer, opening))

@@ -6,22 +6,29 @@ The calling side is `fastcall.py`.
 """
 
 import asyncio
+import contextlib
 import logging
 import socket
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from ipaddress import IPv6Address
 
 from ..tox.peer import Peer
-from ..wire.socks5 import ConnectRequest, ReplyCode, encode_reply
+from ..wire.socks5 import ConnectRequest, ReplyCode, encode_refusal, encode_reply
 from .ends import End, SocketEnd
-from .listen import Listener
+from .listen import Listener, reset
 from .lossless import Serve
 from .relay import Relay
+from .room import ROOM, STREAM
 from .socks import HANDSHAKE_S, handshake
 from .target import TargetRefusedError
 
 log = logging.getLogger("toxvpn.tcpforward")
+
+REQUEST_BYTES = 4096
+MAX_STREAMS = 2048
+"""At once, of one peer: for a thousand connections through one forward, and with a bound for their memory."""
 
 PeerAt = Callable[[IPv6Address], Peer | None]
 
@@ -33,7 +40,8 @@ class FastServer:
         self._peer_at = peer_at
         self._serve = serve
         self._relay = relay
-        self._listener = Listener([listener], self._carry)
+        self._streams: Counter[bytes] = Counter()  # by public key
+        self._listener = Listener([listener], self._carry, turn_away)
         self._listener.start()
 
     async def close(self) -> None:
@@ -42,9 +50,32 @@ class FastServer:
 
     async def _carry(self, caller: socket.socket) -> None:
         """A connection of a peer's, from accept to its last byte."""
+        peer = self._caller(caller)
+        if peer is None:
+            reset(caller)
+            return
+        held = self._streams[peer.public_key]
+        if held >= MAX_STREAMS or not ROOM.has_share(held * STREAM):
+            peer.tell(log, logging.WARNING, "refused: %d streams at once are as many as it may have", held)
+            turn_away(caller)
+            return
+        self._streams[peer.public_key] += 1
+        try:
+            await self._carry_for(peer, caller)
+        finally:
+            self._streams[peer.public_key] -= 1
+            self._streams += Counter()  # keeps those that have some
+
+    def _caller(self, caller: socket.socket) -> Peer | None:
+        try:
+            return self._peer_at(IPv6Address(caller.getpeername()[0]))
+        except OSError:  # it is gone
+            return None
+
+    async def _carry_for(self, peer: Peer, caller: socket.socket) -> None:
         end = SocketEnd(caller)
         try:
-            opened = await self._open(caller)
+            opened = await self._open(peer, caller)
         except (OSError, TimeoutError) as failure:
             log.debug("fast road, before a stream was open: %s", failure)
             end.close(clean=False)
@@ -55,21 +86,18 @@ class FastServer:
         if opened is None:
             end.close(clean=True)
             return
-        peer, target, rest = opened
+        target, rest = opened
         await self._relay.join(end, target, rest, owner=peer)
 
-    async def _open(self, caller: socket.socket) -> tuple[Peer, End, bytes] | None:
-        """Who calls, the target, and bytes for it; None when the caller has been told of a failure."""
-        peer = self._peer_at(IPv6Address(caller.getpeername()[0]))
-        if peer is None:
-            raise ConnectionRefusedError("the caller is no peer")
+    async def _open(self, peer: Peer, caller: socket.socket) -> tuple[End, bytes] | None:
+        """The target, and bytes for it; None when the caller has been told of a failure."""
         complain = partial(peer.tell, log, logging.WARNING, "its call on the fast road: %s")
         async with asyncio.timeout(HANDSHAKE_S):
             request = await handshake(caller, complain)
         if request is None:
             return None
         target = await self._connect(caller, peer, request)
-        return (peer, target, request.rest) if target else None
+        return (target, request.rest) if target else None
 
     async def _connect(self, caller: socket.socket, peer: Peer, request: ConnectRequest) -> End | None:
         loop = asyncio.get_running_loop()
@@ -85,3 +113,12 @@ class FastServer:
             target.close(clean=False)
             raise
         return target
+
+
+def turn_away(caller: socket.socket) -> None:
+    """Refuses unheard, in words: a reset would look as if the road were broken."""
+    with contextlib.suppress(OSError):
+        caller.recv(REQUEST_BYTES)  # what is unread would make a reset of the close
+    with contextlib.suppress(OSError):
+        caller.send(encode_refusal(ReplyCode.GENERAL_FAILURE))
+    caller.close()

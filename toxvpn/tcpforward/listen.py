@@ -4,30 +4,46 @@ import asyncio
 import logging
 import socket
 from collections.abc import Awaitable, Callable
+from functools import partial
 
+from ..tox.lines import Lines
 from .bind import bind
+from .ends import SocketEnd
+from .room import NO_ROOM, ROOM, STREAM
 from .spec import Listen
 
 log = logging.getLogger("toxvpn.tcpforward")
 
 ACCEPT_PAUSE_S = 0.2
-"""Out of descriptors: the connections wait in the backlog until some are free again."""
+"""Not one descriptor left, since others than streams have them: the connections wait in the backlog."""
 
 Accepted = Callable[[socket.socket], Awaitable[None]]
+
+
+def reset(local: socket.socket) -> None:
+    """How a program at the other end learns at once that nobody serves it."""
+    SocketEnd(local).close(clean=False)
 
 
 class Listener:
     """Bound on construction, so that a port in use is told before anything is promised.
 
     Raises ToxvpnError (in use, no such address) or NoPermissionError (port below 1024). Sockets that
-    are bound already are taken over as they are.
+    are bound already are taken over as they are. `refuse` gets the connections that there is no room for,
+    and closes them.
     """
 
-    def __init__(self, listen: Listen | list[socket.socket], accepted: Accepted) -> None:
+    def __init__(
+        self,
+        listen: Listen | list[socket.socket],
+        accepted: Accepted,
+        refuse: Callable[[socket.socket], None] = reset,
+    ) -> None:
         self._accepted = accepted
+        self._refuse = refuse
+        self._lines = Lines(at_once=1)
         self._loop = asyncio.get_running_loop()
         self._connections: set[asyncio.Task[None]] = set()
-        self._complained = False
         self.sockets = bind(listen) if isinstance(listen, Listen) else listen
 
     def start(self) -> None:
@@ -62,19 +78,24 @@ class Listener:
         except OSError as failure:
             self._pause(bound, failure)
             return
-        self._complained = False
         local.setblocking(False)
         if local.family != socket.AF_UNIX:
             local.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if not ROOM.take(STREAM):
+            self._lines.tell(log, logging.WARNING, "connections are refused: %s", NO_ROOM)
+            self._refuse(local)
+            return
         task = asyncio.ensure_future(self._accepted(local))
         self._connections.add(task)
-        task.add_done_callback(self._connections.discard)
-        task.add_done_callback(lambda _: local.close())  # also when it was cancelled before it began
+        task.add_done_callback(partial(self._ended, local))
+
+    def _ended(self, local: socket.socket, task: asyncio.Task[None]) -> None:
+        self._connections.discard(task)
+        ROOM.give(STREAM)
+        local.close()  # when it was cancelled before it began
 
     def _pause(self, bound: socket.socket, failure: OSError) -> None:
-        if not self._complained:
-            self._complained = True
-            log.warning("connections have to wait: %s", failure.strerror)
+        self._lines.tell(log, logging.WARNING, "connections have to wait: %s", failure.strerror)
         self._loop.remove_reader(bound)
         self._loop.call_later(ACCEPT_PAUSE_S, self._resume, bound)
 

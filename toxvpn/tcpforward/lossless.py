@@ -25,6 +25,7 @@ from ..wire.tunnels import FriendTunnels
 from ..wire.tuntox import DropReason
 from .ends import End
 from .road import OpenFailed
+from .room import NO_ROOM, ROOM
 from .target import TargetRefusedError
 from .tunnel_stream import TunnelStream
 
@@ -363,10 +364,20 @@ class Conversation:
         opening.set_result(stream)
 
     async def _serve(self, handle: int, host_untrusted: str, port: int) -> None:
-        """A request of the peer's, from the target to the last byte.
+        """A request of the peer's, from the target to the last byte."""
+        others = len(self.streams) + len(self._serving) - 1
+        if not (ROOM.has_share(others) and ROOM.take(1)):
+            self._serving.pop(handle, None)
+            self._peer.tell(log, logging.WARNING, "refused: %s", NO_ROOM)
+            self._refuse(handle, ReplyCode.GENERAL_FAILURE)
+            return
+        try:
+            await self._serve_in_room(handle, host_untrusted, port)
+        finally:
+            ROOM.give(1)
 
-        The peer gets to know the code of a refusal: the rest of it may tell of names and addresses here.
-        """
+    async def _serve_in_room(self, handle: int, host_untrusted: str, port: int) -> None:
+        """The peer learns the code of a refusal: the rest of it may tell of names and addresses here."""
         try:
             local = await self._connect(host_untrusted, port)
         except TargetRefusedError as refusal:

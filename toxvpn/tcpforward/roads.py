@@ -29,7 +29,7 @@ until then the peer does not know that it is connected, and hears nothing on any
 PATIENCE_S = 1.0
 """A peer's stack answers sooner; then the other road is asked, and has as long again for its answer."""
 NEITHER_S = 30.0
-"""A peer that is online and answers on neither road may come back from a change of path; so long it may take."""
+"""A peer that is online and answers on neither road may come back from a change of path, within this."""
 BOTH_HAVE_IT = "both sides have it"
 
 Choice = tuple[Literal["fast", "tuntox"], str]

@@ -49,6 +49,10 @@ class StackUnavailableError(ToxvpnError):
     """No private stack here, or not any more; `str()` is the reason, for log and status."""
 
 
+class OutOfDescriptorsError(StackUnavailableError):
+    """There is a private stack, but no descriptor for one more socket of it."""
+
+
 Helper = tuple[socket.socket, "subprocess.Popen[bytes]"]
 """Our end of the conversation, and the process."""
 
@@ -116,7 +120,10 @@ class Stack:
         return _socket(descriptors[0])
 
     async def socket(self) -> socket.socket:
-        """A fresh non-blocking TCP socket over IPv6, to connect with. Raises StackUnavailableError."""
+        """A fresh non-blocking TCP socket over IPv6, to connect with. Raises StackUnavailableError.
+
+        Of that OutOfDescriptorsError, which passes, and says nothing about the road.
+        """
         async with self._refilling:
             if not self._spare:
                 _, descriptors = await self._ask({"sockets": SPARE_SOCKETS})
@@ -245,13 +252,13 @@ def _receive(control: socket.socket) -> tuple[bytes, list[int]]:
 
 
 def _settle(future: "asyncio.Future[_Answer]", answer: dict[str, Any], descriptors: list[int]) -> None:
-    if "error" not in answer and not descriptors:  # they are lost when we have no room for them
-        answer["error"] = os.strerror(errno.EMFILE)
     if future.done():  # who asked has been cancelled
         for fd in descriptors:
             os.close(fd)
     elif "error" in answer:
         future.set_exception(StackUnavailableError(answer["error"]))
+    elif not descriptors:  # they are lost when we have no room for them
+        future.set_exception(OutOfDescriptorsError(os.strerror(errno.EMFILE)))
     else:
         future.set_result((answer, descriptors))
 

@@ -227,6 +227,11 @@ def encode_reply(code: ReplyCode) -> bytes:
     return bytes((VERSION, code, 0, _IPV4)) + bytes(6)
 
 
+def encode_refusal(code: ReplyCode) -> bytes:
+    """Both answers at once, for a caller that is refused unheard."""
+    return bytes((VERSION, _NO_AUTHENTICATION)) + encode_reply(code)
+
+
 def _message_bytes(buffer: bytearray) -> int | None:
     """How long a request or reply is, once enough of it has come to know."""
     if len(buffer) < 5:

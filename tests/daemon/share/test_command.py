@@ -67,7 +67,7 @@ class TestPipe:
         command = await commands.start("-P", NOTHING_LISTENS)
         assert await command.code() == 255
         said = await command.said()
-        assert said.startswith(f"toxvpn: {NOTHING_LISTENS}: ") and "connection refused" in said.lower()
+        assert said.startswith(f"toxvpn: {NOTHING_LISTENS}: ") and "connection refused" in said
         assert said.count("\n") == 1
 
     async def test_a_reset_is_255(self, commands: Commands, pair: ForwardPair) -> None:
