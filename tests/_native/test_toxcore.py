@@ -63,13 +63,23 @@ class Recorder:
 Make = Callable[[Recorder], Tox]
 
 
+UNHEARD = (b"\xbfnobody", b"\xfenobody")
+
+
+def hearing(tox: Tox) -> Tox:
+    """All custom packets but those that begin as UNHEARD."""
+    for packet_id in {*range(160, 255)} - {packet[0] for packet in UNHEARD}:
+        tox.hear_id(packet_id)
+    return tox
+
+
 def real(handler: Recorder) -> Tox:
-    return Tox(LOCAL, handler=handler)
+    return hearing(Tox(LOCAL, handler=handler))
 
 
 def fakes() -> Make:
     network = FakeNetwork()
-    return lambda handler: cast(Tox, FakeTox(network, handler=handler))
+    return lambda handler: hearing(cast(Tox, FakeTox(network, handler=handler)))
 
 
 class Pair:
@@ -288,6 +298,21 @@ def test_a_turn_in_which_the_handler_heard_something_was_not_quiet(pair: Pair) -
     assert not first.quiet
     pair.turn_until(lambda: first.quiet)
     assert heard == [b"\xa0once"]
+
+
+def test_packets_for_which_nobody_is_there_are_counted_and_wake_nobody(pair: Pair) -> None:
+    lossless, lossy = UNHEARD
+    first, second = pair.ends
+    before = first.unheard
+    first.sockets()
+    pair.turn_until(lambda: first.quiet)
+    assert second.send_lossy(pair.numbers[1], lossy) is SendResult.SENT
+    pair.turn_until(lambda: first.unheard == before + 1)
+    assert first.quiet
+    assert second.send_lossless(pair.numbers[1], lossless) is SendResult.SENT
+    pair.turn_until(lambda: first.unheard == before + 2)
+    assert first.quiet
+    assert lossless not in pair.heard[0].lossless and lossy not in pair.heard[0].lossy
 
 
 def test_sockets_that_nobody_has_asked_for_are_not_quiet() -> None:

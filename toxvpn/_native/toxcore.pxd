@@ -1,6 +1,6 @@
 """What the compiled packet path needs of a Tox handle."""
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from .capi cimport CTox, CToxOptions
 from .netio cimport netio_owner
@@ -24,6 +24,8 @@ cdef class Tox:
     cdef lossy_sink _sinks[256]
     cdef sink_flush _sink_flushes[256]
     cdef void *_sink_contexts[256]
+    cdef bint _wanted[256]           # IDs of custom packets that the handler hears of
+    cdef readonly uint64_t unheard
     cdef object _first_error
     cdef object _log
     cdef public object handler
@@ -33,6 +35,7 @@ cdef class Tox:
     cdef _kill(self)
     cdef _reach(self, str host, uint16_t port, bytes public_key, bint relay)
     cdef keep(self, failure)
+    cdef bint _is_heard(self, const uint8_t *data, size_t length) noexcept
 
     cdef void begin(self) noexcept
     cdef void end(self) noexcept

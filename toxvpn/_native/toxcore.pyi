@@ -100,6 +100,15 @@ class Tox:
     def friend_by_public_key(self, public_key: bytes) -> int | None: ...
     def friend_public_key(self, number: int) -> bytes | None: ...
     def friend_connection(self, number: int) -> Connection: ...
+    def hear_id(self, packet_id: int) -> None:
+        """Custom packets of this ID go to the handler, but for those that a datapath takes.
+
+        Others wake nobody: each is a peer's choice, and there is nothing to do about it.
+        """
+
+    unheard: int
+    """Custom packets that came with an ID for which nobody is there."""
+
     def send_lossless(self, number: int, data: Buffer) -> SendResult:
         """1 to 1373 bytes, the first 160 to 191 (tox_friend_send_lossless_packet)."""
 

@@ -82,6 +82,7 @@ cdef class Tox:
         memset(self._sinks, 0, sizeof(self._sinks))
         memset(self._sink_flushes, 0, sizeof(self._sink_flushes))
         memset(self._sink_contexts, 0, sizeof(self._sink_contexts))
+        memset(self._wanted, 0, sizeof(self._wanted))
 
     def __init__(self, options, savedata=None, handler=None):
         self.handler = handler
@@ -235,6 +236,8 @@ cdef class Tox:
         self._iterating = True
         self._told = False
         self.begin()
+        # The GIL stays held: callbacks and sinks would have to take it back for each packet, and no thread of
+        # ours waits for it but those that look names up, for the 2 ms at most that netio lets a turn receive.
         tox_iterate(self._tox, <void *>self)
         self._flush_sinks()  # also what came through a relay
         self.end()
@@ -439,6 +442,16 @@ cdef class Tox:
 
     # -- custom packets ------------------------------------------------------------------------
 
+    def hear_id(self, uint8_t packet_id):
+        self._wanted[packet_id] = True
+
+    cdef bint _is_heard(self, const uint8_t *data, size_t length) noexcept:
+        if length and self._wanted[data[0]]:
+            self._told = True
+            return True
+        self.unheard += 1
+        return False
+
     def send_lossless(self, uint32_t number, const uint8_t[::1] data):
         cdef Tox_Err_Friend_Custom_Packet code = <Tox_Err_Friend_Custom_Packet>0
         self.alive()
@@ -574,7 +587,8 @@ cdef void _on_lossy(CTox *tox, uint32_t number, const uint8_t *data, size_t leng
     if length and self._sinks[data[0]] != NULL:
         self._sinks[data[0]](self._sink_contexts[data[0]], number, data, length)
         return
-    self._told = True
+    if not self._is_heard(data, length):
+        return
     try:
         self.handler.on_lossy(number, data[:length])
     except BaseException as failure:
@@ -583,7 +597,8 @@ cdef void _on_lossy(CTox *tox, uint32_t number, const uint8_t *data, size_t leng
 
 cdef void _on_lossless(CTox *tox, uint32_t number, const uint8_t *data, size_t length, void *context) noexcept:
     cdef Tox self = <Tox>context
-    self._told = True
+    if not self._is_heard(data, length):
+        return
     try:
         self.handler.on_lossless(number, data[:length])
     except BaseException as failure:

@@ -54,17 +54,19 @@ class Source:
             connection=self._run.node.connection.path,
             mode=self._mode,
             shield=shield_state(),
+            drops={"unheard": tox.unheard} if tox.unheard else {},
         )
         if self._vpn is None:
             return own
+        datapath = self._vpn.datapath
         return replace(
             own,
             ipv4=self._vpn.router.own_ipv4,
             ipv6=self._vpn.ipv6,
             interface=self._vpn.interface,
             interface_up=self._vpn.up,
-            refused_offload=self._vpn.datapath.refused,
-            drops={reason.value: count for reason, count in self._vpn.datapath.drops.items() if count},
+            refused_offload=datapath.refused,
+            drops={**own.drops, **{str(reason): count for reason, count in datapath.drops.items() if count}},
         )
 
     def peers(self) -> Iterable[PeerState]:

@@ -58,6 +58,8 @@ class FakeTox:
         self.path_bytes = MAX_PACKET_BYTES
         self.receive_pending = False
         self._told = False
+        self._wanted: set[int] = set()
+        self.unheard = 0
         self.queue_packets = QUEUE_PACKETS
         self.interval_ms = INTERVAL_MS
         self.bootstrapped: list[tuple[str, int, bytes]] = []
@@ -267,6 +269,9 @@ class FakeTox:
 
     # -- packets
 
+    def hear_id(self, packet_id: int) -> None:
+        self._wanted.add(packet_id)
+
     def send_lossless(self, number: int, data: bytes | bytearray | memoryview) -> SendResult:
         return self._send(number, bytes(data), range(160, 192), "on_lossless")
 
@@ -293,7 +298,11 @@ class FakeTox:
             return SendResult.OFFLINE
         if hears == "on_lossless" and far.waiting >= self.queue_packets:
             return SendResult.QUEUE_FULL
-        far.hear(lambda handler: getattr(handler, hears)(back, packet))
+        if packet[0] in far._wanted:
+            far.hear(lambda handler: getattr(handler, hears)(back, packet))
+        else:
+            far.unheard += 1
+            far.wake()
         return SendResult.SENT
 
     # -- what the network does to us

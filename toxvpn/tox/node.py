@@ -192,11 +192,15 @@ class Node:
 
     def on_lossless_id(self, packet_id: int, hear: HearPacket) -> None:
         """One owner per packet ID (160 to 191)."""
-        self._custom[packet_id] = hear
+        self._hear(packet_id, hear)
 
     def on_lossy_id(self, packet_id: int, hear: HearPacket) -> None:
         """One owner per packet ID (200 to 254); for rare packets, the others are the packet path's."""
+        self._hear(packet_id, hear)
+
+    def _hear(self, packet_id: int, hear: HearPacket) -> None:
         self._custom[packet_id] = hear
+        self.tox.hear_id(packet_id)
 
     # -- turns ---------------------------------------------------------------------------------
 
@@ -375,5 +379,5 @@ class Node:
 
     def _file(self, number: int, packet: bytes) -> None:
         peer = self._peers.get(number)
-        if peer is not None and packet[0] in self._custom:
+        if peer is not None:
             self._inbox.append((peer, packet))
