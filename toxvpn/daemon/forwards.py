@@ -71,7 +71,7 @@ class Forwards:
         When it raises, no listener has changed.
         """
         wanted = {section.listen: section for section in sections}
-        clients = {listen: self._client(peers[each.peer].public_key) for listen, each in wanted.items()}
+        clients = {listen: self.client(peers[each.peer].public_key) for listen, each in wanted.items()}
         for listen in self._forwards.keys() - wanted.keys():
             listener = self._forwards.pop(listen).listener
             listener.stop_listening()
@@ -103,7 +103,8 @@ class Forwards:
             streams=forward.listener.connections,
         )
 
-    def _client(self, public_key: bytes) -> Client:
+    def client(self, public_key: bytes) -> Client:
+        """What calls through that peer, whom it makes a friend if need be."""
         peer = self._node.peer(public_key) or self._node.accept(public_key)
         client = self._clients.get(public_key)
         if client is not None and client.peer is not peer:  # it was removed, and is here again

@@ -24,7 +24,7 @@ from .renewal import renew, tell_if_out
 
 
 class Parts:
-    """`run_peers` are for this run only, beside the file's. `forwards` False: there will never be any."""
+    """`run_peers` are for this run only, beside the file's. `forwards` False: it serves and has none."""
 
     def __init__(
         self,
@@ -44,8 +44,8 @@ class Parts:
         own = self.now.policy
         self.roster = run.roster(own.authority, self._peers())
         self._server = Server(own.rules, own.grants)
-        road, serve = (Road.AUTO, self._server.serve) if forwards else (Road.TUNTOX, None)
-        self.forwarding = Forwarding(run.node, run.announcement, road, serve)
+        serve = self._server.serve if forwards else None
+        self.forwarding = Forwarding(run.node, run.announcement, Road.AUTO, serve, when_asked=not forwards)
         undo.push_async_callback(self.forwarding.close)
         self.vpn = None if config.vpn is None else undo.enter_context(self._make_vpn())
         self.forwards = Forwards(run.node, self.forwarding.roads)

@@ -1,7 +1,7 @@
 """The runs with peers, until they are told to stop: `toxvpn` alone, `up` and `run`.
 
 Each does its part of what flags and config.toml say (merge.py). parts.py makes it, and changes it at a
-reload; control.py answers for it meanwhile.
+reload; control.py answers for it meanwhile, and share/lend.py lets commands use its connections.
 """
 
 import contextlib
@@ -16,6 +16,7 @@ from .base import base
 from .control import Source, controlled
 from .parts import Parts
 from .progress import progress
+from .share.lend import lending
 from .tell import both_commands, tell_network, tell_server
 
 log = logging.getLogger("toxvpn")
@@ -33,7 +34,14 @@ async def whole(options: Staying) -> None:
         reload = partial(_reload, options, parts)
         if has_files(options):
             run.life.on_reload(reload)
-        source = Source(run, "up" if parts.vpn else "server", parts.roster, parts.vpn, parts.forwards.states)
+        lender = await undo.enter_async_context(lending(run, parts, places.runtime))
+        source = Source(
+            run,
+            "up" if parts.vpn else "server",
+            parts.roster,
+            parts.vpn,
+            lambda: [*parts.forwards.states(), *lender.states()],
+        )
         tox_id = run.node.tox.address.hex().upper()
 
         def renew() -> tuple[str, str]:

@@ -30,17 +30,34 @@ LONGEST_WAIT_S = 3600.0
 
 
 class Forwarding:
-    """Starts with its construction; the fast road follows as soon as its stack is up (0.3 s)."""
+    """Starts with its construction; the fast road follows as soon as its stack is up (0.3 s).
+
+    `when_asked`: the stack is made by the first `start`, before which no stream is opened.
+    """
 
     def __init__(
-        self, node: Node, announcement: Announcement, wanted: Road, serve: Serve | None = None
+        self,
+        node: Node,
+        announcement: Announcement,
+        wanted: Road,
+        serve: Serve | None = None,
+        *,
+        when_asked: bool = False,
     ) -> None:
         self.lossless = LosslessRoad(node, serve)
         self.roads = Roads(node, self.lossless, wanted)
         self._node = node
         self._announcement = announcement
         self._serve = serve
-        self._life = asyncio.create_task(self._live()) if wanted is not Road.TUNTOX else None
+        self._wanted = wanted
+        self._life: asyncio.Task[None] | None = None
+        if not when_asked:
+            self.start()
+
+    def start(self) -> None:
+        """Idempotent."""
+        if self._life is None and self._wanted is not Road.TUNTOX:
+            self._life = asyncio.create_task(self._live())
 
     async def close(self) -> None:
         """Resets every stream and takes the stack down."""

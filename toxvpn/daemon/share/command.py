@@ -19,10 +19,11 @@ from typing import Any
 from ..._native import netio
 from ...config import ClientOptions
 from ...control.protocol import error_for
-from ...errors import LinkError
+from ...errors import LinkError, ToxvpnError
 from ...tcpforward.bind import bind
 from ...tcpforward.ends import check_stdio
-from .meeting import Meeting, NotSharedError
+from ...tcpforward.spec import Road
+from .meeting import Meeting, NotSharedError, connect_to_run
 from .messages import MOST_DESCRIPTORS, Message, NonsenseError, receive, send
 
 log = logging.getLogger("toxvpn.share")
@@ -53,6 +54,9 @@ def run(options: ClientOptions) -> int:
     with contextlib.ExitStack() as undo:
         undo.enter_context(_ended_by_signals())
         request, descriptors = _request(options, undo)
+        outcome = _ask_the_run(options, request, descriptors)
+        if outcome.taken or outcome.code is not None:
+            return _end(options, outcome)
         for _ in range(TRIES):
             outcome = _ask(meeting, options, request, descriptors)
             while outcome.taken and outcome.code is None and options.pipe is None:
@@ -78,7 +82,8 @@ def _objection(options: ClientOptions) -> str | None:
 
 def _request(options: ClientOptions, undo: contextlib.ExitStack) -> tuple[Message, list[int]]:
     """What to ask for, and the descriptors. Raises LinkError, ToxvpnError (listeners)."""
-    request: Message = {"level": logging.getLogger("toxvpn").getEffectiveLevel()}
+    level = logging.getLogger("toxvpn").getEffectiveLevel()
+    request: Message = {"level": level, "peer": options.server.public_key.hex()}
     if options.ping:
         return request | {"do": "ping"}, []
     if options.pipe is not None:
@@ -96,8 +101,27 @@ def _request(options: ClientOptions, undo: contextlib.ExitStack) -> tuple[Messag
     return request | {"do": "listen", "listeners": listeners}, [each.fileno() for each in bound]
 
 
+def _ask_the_run(options: ClientOptions, request: Message, descriptors: list[int]) -> Outcome:
+    """Of the toxvpn that runs here, and knows the peer: it has the identity that this command would need.
+
+    Whoever has given a secret, or a road, means a node of that kind.
+    """
+    connection = None
+    if options.secret is None and options.road is Road.AUTO:
+        connection = connect_to_run(options.directory)
+    if connection is None:
+        return Outcome(taken=False)
+    return _hand_over(connection, options, request, descriptors)
+
+
 def _ask(meeting: Meeting, options: ClientOptions, request: Message, descriptors: list[int]) -> Outcome:
-    with _connected(meeting, options) as connection:
+    return _hand_over(_connected(meeting, options), options, request, descriptors)
+
+
+def _hand_over(
+    connection: socket.socket, options: ClientOptions, request: Message, descriptors: list[int]
+) -> Outcome:
+    with connection:
         try:
             send(connection, request, descriptors)
             return _follow(connection, options)
@@ -159,8 +183,10 @@ def _say_good_bye(connection: socket.socket) -> None:
 
 def _end(options: ClientOptions, outcome: Outcome) -> int:
     """The exit code, when it is 0. Raises the node's error."""
+    if outcome.code is None and options.pipe is not None:
+        raise LinkError(f"{options.pipe}: the node that carried it was lost")
     if outcome.code is None:
-        raise LinkError(f"{options.pipe}: the shared node was lost")
+        raise ToxvpnError("the toxvpn that ran here has ended, and with it what it did for this command")
     if outcome.code == LinkError.exit_code:
         raise LinkError(outcome.text)
     if outcome.code:

@@ -23,6 +23,8 @@ from ...tox.files import read_private, write_atomic
 from ...tox.places import find_runtime, make
 from .messages import KIND, PROTOCOL
 
+RUN_SOCKET_NAME = "streams.sock"
+"""Of a run with peers, which lends its connections (lend.py)."""
 DIRECTORY_NAME = "shared"
 SUFFIX = ".sock"
 KEY_NAME = "key"
@@ -43,6 +45,19 @@ class NotSharedError(ToxvpnError):
 def for_node(options: ClientOptions) -> ClientOptions:
     """What the node is to be like, without what the one command wants of it."""
     return replace(with_absolute_paths(options), forwards=(), socks=(), pipe=None, ping=False)
+
+
+def connect_to_run(directory: Path | None) -> socket.socket | None:
+    """To the run with these files (`directory` is -C), if there is one, and it is this user's."""
+    try:
+        connection = socketfile.connect_to(find_runtime(directory) / RUN_SOCKET_NAME, ANSWER_S, KIND)
+    except OSError:
+        return None
+    if socketfile.credentials(connection).uid != os.geteuid():
+        connection.close()
+        return None
+    connection.settimeout(None)
+    return connection
 
 
 class Meeting:

@@ -2,12 +2,13 @@
 
 The command speaks once, and hangs up when it ends:
 
-    {"do": "pipe", "level": 30, "target": "localhost:22"}                    stdin, stdout
-    {"do": "listen", "level": 20, "listeners": [
+    {"do": "pipe", "level": 30, "peer": KEY, "target": "localhost:22"}                    stdin, stdout
+    {"do": "listen", "level": 20, "peer": KEY, "listeners": [
         {"told": "[::1]:80, 127.0.0.1:80", "target": "localhost:80", "sockets": 2}]}    the sockets
-    {"do": "ping", "level": 20}
+    {"do": "ping", "level": 20, "peer": KEY}
 
-`level` is the least that its log shows; `target` null is SOCKS5. The node answers with any number of
+`level` is the least that its log shows; `peer` is the public key in hex, which only a run that has several
+asks for; `target` null is SOCKS5. The node answers with any number of
 
     {"log": 20, "name": "toxvpn.tox", "text": "peer 01234567: udp"}
 

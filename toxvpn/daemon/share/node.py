@@ -129,7 +129,7 @@ class SharedNode:
         return [state for session in self.sessions for state in session.states()]
 
     async def _serve(self, connection: socket.socket) -> None:
-        session = Session(connection, self._made, self._retelling)
+        session = Session(connection, lambda _: self._made, self._retelling)
         self.sessions.add(session)
         self._plan_end()
         try:

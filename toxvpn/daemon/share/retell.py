@@ -27,38 +27,67 @@ class Listening(Protocol):
 SPEAKER: ContextVar[Listening | None] = ContextVar("SPEAKER", default=None)
 
 
-class Retelling(logging.Handler):
+class ToSessions(logging.Handler):
+    """Tells each record to the sessions that it is for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sessions: set[Listening] = set()
+        self._logger = logging.getLogger("toxvpn")
+
+    def add(self, session: Listening) -> None:
+        self._sessions.add(session)
+
+    def discard(self, session: Listening) -> None:
+        self._sessions.discard(session)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = {"log": record.levelno, "name": record.name, "text": self.format(record)}
+        speaker = SPEAKER.get() if _in_a_task() else None  # callbacks may have anybody's context
+        for session in [speaker] if speaker in self._sessions else self._everybody():
+            if record.levelno >= session.level:
+                session.mention(message)
+
+    def _everybody(self) -> Iterable[Listening]:
+        """Who hears what no session's own task says."""
+        return list(self._sessions)
+
+
+class Retelling(ToSessions):
     """Takes over the logger `toxvpn` of this process, and its level; `kept` is the node's own log."""
 
     def __init__(self, kept: logging.Handler | None = None) -> None:
         super().__init__()
-        self._sessions: set[Listening] = set()
         self._least = QUIET if kept is None else kept.level
-        self._logger = logging.getLogger("toxvpn")
         self._logger.handlers[:] = [self] if kept is None else [self, kept]
         self._logger.propagate = False
         self._level()
 
     def add(self, session: Listening) -> None:
-        self._sessions.add(session)
+        super().add(session)
         self._level()
 
     def discard(self, session: Listening) -> None:
-        self._sessions.discard(session)
+        super().discard(session)
         self._level()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        message = {"log": record.levelno, "name": record.name, "text": self.format(record)}
-        for session in self._audience():
-            if record.levelno >= session.level:
-                session.mention(message)
-
-    def _audience(self) -> Iterable[Listening]:
-        speaker = SPEAKER.get() if _in_a_task() else None  # callbacks may have anybody's context
-        return [speaker] if speaker is not None and speaker in self._sessions else list(self._sessions)
 
     def _level(self) -> None:
         self._logger.setLevel(min([self._least, *(session.level for session in self._sessions)]))
+
+
+class Aside(ToSessions):
+    """Beside a log of the process's own, whose level it leaves alone: a session hears its own tasks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._logger.addHandler(self)
+
+    def close(self) -> None:
+        self._logger.removeHandler(self)
+        super().close()
+
+    def _everybody(self) -> Iterable[Listening]:
+        return ()
 
 
 def _in_a_task() -> bool:

@@ -9,6 +9,7 @@ import contextlib
 import logging
 import os
 import socket
+from collections.abc import Callable
 from typing import Any
 
 from ...control import socketfile
@@ -22,7 +23,7 @@ from ..call import Calling
 from ..listeners import Listeners
 from . import messages
 from .messages import Message, NonsenseError
-from .retell import QUIET, SPEAKER, Retelling
+from .retell import QUIET, SPEAKER, ToSessions
 
 log = logging.getLogger("toxvpn.share")
 
@@ -30,15 +31,22 @@ FIRST_WORD_S = 5.0
 
 
 class Session:
-    """`run` once, in a task of its own. The connection is not blocking; whoever accepted it closes it."""
+    """`run` once, in a task of its own. The connection is not blocking; whoever accepted it closes it.
 
-    def __init__(self, connection: socket.socket, made: Calling, retelling: Retelling) -> None:
+    `find` says through whom the request is to go; it raises NonsenseError when there is nobody for it.
+    """
+
+    _made: Calling
+    _listeners: Listeners | None = None
+
+    def __init__(
+        self, connection: socket.socket, find: Callable[[Message], Calling], retelling: ToSessions
+    ) -> None:
         self.level = QUIET
         self.connection = connection
-        self._made = made
+        self._find = find
         self._retelling = retelling
         self._loop = asyncio.get_running_loop()
-        self._listeners = Listeners(made.client)
         self._descriptors: list[int] = []
         self._hung_up = False
 
@@ -48,6 +56,7 @@ class Session:
             return
         try:
             request = await self._first_word()
+            self._made = self._find(request)
             self.level = int(request["level"])
         except (NonsenseError, KeyError, TypeError, ValueError, OSError) as error:
             log.debug("a command cannot be understood: %r", error)
@@ -72,7 +81,7 @@ class Session:
             messages.send(self.connection, message)
 
     def states(self) -> list[ForwardState]:
-        return self._listeners.states(self._made.road)
+        return [] if self._listeners is None else self._listeners.states(self._made.road)
 
     # -- the conversation
 
@@ -163,15 +172,16 @@ class Session:
 
     async def _listen(self, listeners: list[dict[str, Any]]) -> None:
         """Until it is cancelled."""
+        taken = self._listeners = Listeners(self._made.client)
         try:
             for each in listeners:
                 target = None if each["target"] is None else parse_target(each["target"])
-                self._listeners.add(self._take_sockets(each["sockets"]), each["told"], target)
-            self._listeners.start()
+                taken.add(self._take_sockets(each["sockets"]), each["told"], target)
+            taken.start()
             await self._tell({"taken": True})
             await asyncio.Event().wait()
         finally:
-            await self._listeners.close()
+            await taken.close()
 
     def _take_sockets(self, count: int) -> list[socket.socket]:
         return [socket.socket(fileno=self._descriptors.pop(0)) for _ in range(count)]
