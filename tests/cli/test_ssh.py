@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -38,6 +39,7 @@ def became(toxvpn: Any, monkeypatch: pytest.MonkeyPatch, *arguments: object) -> 
     """ssh's arguments."""
     found: list[list[str]] = []
     monkeypatch.setattr(ssh, "become_ssh", found.append)
+    monkeypatch.setattr(ssh, "first_to_answer", lambda addresses, port: next(iter(addresses), None))
     ran = toxvpn(*arguments)
     assert (ran.code, ran.out) == (0, "")
     (words,) = found
@@ -83,10 +85,22 @@ def test_the_destination_is_found(
 
 
 def test_an_id_and_a_key_are_one_host(toxvpn: Any, kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for text in (str(BOX), BOX.public_key.hex(), "00010203"):
+    short = BOX.public_key.hex()[:16]
+    for text, host in ((str(BOX), short), (BOX.public_key.hex(), short), ("00010203", "00010203")):
         words = became(toxvpn, monkeypatch, "-C", kept, "ssh", f"me@{text}")
-        assert words[-1] == f"me@{text}" and ALIAS in words
+        assert words[-1] == f"me@{host}" and ALIAS in words
         assert proxy_of(words)[-3] == text
+
+
+def test_the_socket_of_a_master_has_a_name_of_bearable_length(
+    toxvpn: Any, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = "ControlPath=/home/somebody/.ssh/master-%r@%h:%p"
+    words = became(toxvpn, monkeypatch, "-C", kept, "ssh", "-G", "-o", path, f"somebody@{BOX}")
+    said = subprocess.run(["ssh", "-F", "none", *words], capture_output=True, text=True, check=True).stdout
+    (line,) = [line for line in said.splitlines() if line.startswith("controlpath ")]
+    random = 17  # letters that ssh adds while it makes the socket
+    assert len(line.removeprefix("controlpath ")) + random < 108
 
 
 def test_what_is_for_toxvpn_goes_on(toxvpn: Any, kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,6 +133,23 @@ def test_ssh_reads_it_as_meant(toxvpn: Any, kept: Path, monkeypatch: pytest.Monk
     assert read("-o", "HostKeyAlias=other", "box")["hostkeyalias"] == "other"
 
 
+@pytest.mark.parametrize(
+    ("options", "end", "port"),
+    [
+        ((), "", 22),
+        (("-p", "2222"), "", 2222),
+        (("-p2222",), "", 2222),
+        (("-vp", "2222"), "", 2222),
+        (("-lp", "-v"), "", 22),
+        (("-p", "2222"), ":3333", 3333),
+        (("-p",), "", 22),
+        (("-p", "ssh"), "", 22),
+    ],
+)
+def test_the_port_that_was_typed(options: tuple[str, ...], end: str, port: int) -> None:
+    assert ssh.typed_port(options, end) == port
+
+
 class TestTheNetworkIsUp:
     @pytest.fixture
     def up(self, kept: Path) -> Iterator[FakeDaemon]:
@@ -135,6 +166,25 @@ class TestTheNetworkIsUp:
         words = became(toxvpn, monkeypatch, "-C", kept, "ssh", "-p", "2222", "me@alice")
         alias = f"HostKeyAlias=toxvpn-{ALICE.hex()[:16]}"
         assert words == ["-p", "2222", "-o", "HostName=fd74:6f78::2", "-o", alias, "me@alice"]
+
+    def test_the_address_is_one_that_the_peer_answers_on(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def answers(address: tuple[str, int], timeout_s: float) -> Any:
+            asked.append(address)
+            raise OSError("no route") if ":" in address[0] else ConnectionRefusedError
+
+        asked: list[tuple[str, int]] = []
+        monkeypatch.setattr(socket, "create_connection", answers)
+        assert ssh.first_to_answer(["fd74:6f78::2", "100.64.7.2"], 2222) == "100.64.7.2"
+        assert asked == [("fd74:6f78::2", 2222), ("100.64.7.2", 2222)]
+        assert ssh.first_to_answer(["fd74:6f78::2"], 22) is None
+
+    def test_a_peer_that_answers_on_none_is_called_through_the_run(
+        self, toxvpn: Any, kept: Path, up: FakeDaemon, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        up.source.peer_states = [replace(each, ipv4=None, ipv6=None) for each in up.source.peer_states]
+        assert proxy_of(became(toxvpn, monkeypatch, "-C", kept, "ssh", "alice"))[-4:] == [
+            "-i", "alice", "-P", "localhost:%p"
+        ]  # fmt: skip
 
     def test_one_that_is_away_is_told(
         self, toxvpn: Any, kept: Path, up: FakeDaemon, monkeypatch: pytest.MonkeyPatch
@@ -158,7 +208,7 @@ class TestTheNetworkIsUp:
 def test_an_invite_is_kept_and_not_shown(toxvpn: Any, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(2):  # the second time it is known
         words = became(toxvpn, monkeypatch, "-C", here, "ssh", f"me@{TOKEN}")
-        assert words[-1] == f"me@{BOX.public_key.hex()}"
+        assert words[-1] == f"me@{BOX.public_key.hex()[:16]}"
         assert "toxvpn-a" not in " ".join(words)
     (peer,) = peers.load(here).values()
     assert peer.invite is not None and peer.tox_id == BOX

@@ -5,7 +5,9 @@ In: ssh's own arguments, of which only the destination is looked at. Out: this p
 
 import logging
 import os
+import re
 import shlex
+import socket
 import sys
 import time
 from collections.abc import Sequence
@@ -17,6 +19,7 @@ from ..errors import PeerOfflineError, ToxvpnError, UsageError
 from ..tcpforward.spec import Road
 from ..tox import peers as configured
 from ..tox.peers import parse_peer
+from ..tox.selector import is_key
 from ..wire.invite import is_invite
 from .ask import ask, kept_members, running_or_not, tell
 from .callee import Callee, find_callee
@@ -27,6 +30,11 @@ from .shared import PATH, Settings
 WITH_VALUE = frozenset("BDEFIJLOPQRSWbceilmopw")
 """ssh's options that take a value, as of OpenSSH 10 (its ssh.c, getopt)."""
 URI = "ssh://"
+SSH_PORT = 22
+ANSWER_S = 1.5
+"""For each of the peer's addresses; over a relay a round trip may take 0.3 s."""
+KEY_DIGITS = 16
+"""Of a public key, enough to tell peers apart."""
 
 
 @click.command("ssh", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -49,7 +57,7 @@ def command(
     The options below come first; all others are ssh's own. (-C, -b, -d and -q of toxvpn go before the
     word ssh.) It is sshd on the peer itself that is called, at the port that ssh was told, usually 22.
     What ~/.ssh/config says of a host of that name applies. While `toxvpn up` runs here, its peers are
-    called by their addresses there.
+    called by their addresses there, if they answer on them, and else through it.
     """
     settings.begin(logging.WARNING)
     if not arguments:
@@ -65,8 +73,9 @@ def command(
     if is_invite(text):
         keep(settings, text, callee)
         text = callee.tox_id.public_key.hex()  # an invite is secret, and arguments are for all to see
-    by_identity = callee.kept and secret_file is None and not any(map(os.environ.get, VARIABLES))
-    address = vpn_address(settings, callee) if by_identity else None
+    given = secret_file is not None or any(map(os.environ.get, VARIABLES))
+    port = typed_port(before, end)
+    address = None if given else vpn_address(settings, callee, port)
     if address is None:
         own = ourselves(settings)
         own += [] if secret_file is None else ["--secret-file", str(secret_file.absolute())]
@@ -76,9 +85,10 @@ def command(
         way = proxy_command([*own, "-i", text])
     else:
         way = f"HostName={address}"
+    host = short_name(text, callee)
     dashes = ["--"] if before[-1:] == ("--",) else []
     before = before[: len(before) - len(dashes)]
-    become_ssh([*before, *ssh_options(way, callee), *dashes, f"{start}{text}{end}", *after])
+    become_ssh([*before, *ssh_options(way, callee), *dashes, f"{start}{host}{end}", *after])
 
 
 def find_destination(arguments: Sequence[str]) -> int | None:
@@ -142,8 +152,19 @@ def ourselves(settings: Settings) -> list[str]:
     return words + ["-d"] * settings.debug + (["-q"] if settings.quiet else [])
 
 
-def vpn_address(settings: Settings, callee: Callee) -> str | None:
-    """The peer's on the network that is up, if one is: who runs that has the identity, and the way.
+def typed_port(options: Sequence[str], end: str) -> int:
+    """As the URI, or -p, has it; what ~/.ssh/config says is ssh's to know."""
+    said = [end.removeprefix(":")]
+    for word, following in zip(options, [*options[1:], ""], strict=False):
+        letters = re.match(r"-([^\W\d_]*?)p(.*)", word)
+        if letters and not set(letters[1]) & WITH_VALUE:
+            said.append(letters[2] or following)
+    ports = [int(each) for each in said if each.isdecimal() and 0 < int(each) < 1 << 16]
+    return ports[0] if ports else SSH_PORT
+
+
+def vpn_address(settings: Settings, callee: Callee, port: int) -> str | None:
+    """The first of the peer's that it answers on, on the network that is up, if one is.
 
     Raises PeerOfflineError.
     """
@@ -156,9 +177,26 @@ def vpn_address(settings: Settings, callee: Callee) -> str | None:
         if peer["public_key"] == key:
             if not peer["online"]:
                 raise PeerOfflineError(f"{peer['name'] or key[:8]} is not online now: see `toxvpn status`")
-            address: str | None = peer["ipv6"] or peer["ipv4"]
-            return address
+            return first_to_answer([each for each in (peer["ipv6"], peer["ipv4"]) if each], port)
     return None
+
+
+def first_to_answer(addresses: Sequence[str], port: int) -> str | None:
+    """One with which a connection can be made, or is refused: then the peer is there, and ssh explains."""
+    for address in addresses:
+        try:
+            socket.create_connection((address, port), ANSWER_S).close()
+        except ConnectionRefusedError:
+            pass
+        except OSError:
+            continue
+        return address
+    return None
+
+
+def short_name(text: str, callee: Callee) -> str:
+    """What ssh knows the peer by: a Tox ID would be too long in the name of a socket (ControlPath, %h)."""
+    return callee.tox_id.public_key.hex()[:KEY_DIGITS] if is_key(text) else text
 
 
 def proxy_command(own: Sequence[str]) -> str:
@@ -174,7 +212,7 @@ def ssh_options(way: str, callee: Callee) -> list[str]:
 
     Host keys are remembered by the peer's key, however it is called and reached.
     """
-    return ["-o", way, "-o", f"HostKeyAlias=toxvpn-{callee.tox_id.public_key.hex()[:16]}"]
+    return ["-o", way, "-o", f"HostKeyAlias=toxvpn-{callee.tox_id.public_key.hex()[:KEY_DIGITS]}"]
 
 
 def become_ssh(arguments: Sequence[str]) -> None:

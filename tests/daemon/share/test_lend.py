@@ -80,7 +80,7 @@ async def test_a_forward_until_the_run_ends(
     async with lending(cast(Base, run.base), cast(Parts, run.parts), options.directory) as lender:
         command = await commands.start("-L", f"{port}:{pair.target.target}")
         await command.line("listening: ")
-        application = await Program.connect(port)
+        application = pair.keep(await Program.connect(port))
         target = await pair.accept()
         await application.send(b"x")
         assert await target.receive(1) == b"x"
