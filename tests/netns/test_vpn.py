@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from lab import Host, Lab, apps, wait_until
@@ -52,6 +53,37 @@ def pair(_shared_network: Lab) -> Iterator[Pair]:
     yield Pair(machines[0], machines[1], before, sshd)
     for host in (*(machine.host for machine in machines), *nats):
         lab.remove(host)
+
+
+UFW = """
+table inet {name} {{
+  chain input {{
+    type filter hook input priority 0; policy drop;
+    ct state established,related accept
+    iifname lo accept
+    meta l4proto {{ icmp, icmpv6 }} accept
+    iifname != {interface} accept
+  }}
+}}
+"""
+
+
+def test_the_doctor_sees_a_firewall_behind_which_the_peer_only_answers_pings(pair: Pair) -> None:
+    """As ufw's defaults have it."""
+
+    def told() -> Any:
+        return json.loads(pair.alice.toxvpn("doctor", pair.bob.tox_id, "--json", check=False).stdout)
+
+    assert told()["problem"] is None
+    pair.bob.host.namespace.nft(UFW.format(name="wall", interface=INTERFACE))
+    try:
+        assert pair.alice.host.ping(pair.bob.ipv4, count=1)
+        said = told()
+    finally:
+        pair.bob.host.namespace.nft("delete table inet wall")
+    assert (said["problem"], said["exit_code"]) == ("vpn", 6)
+    [layer] = [each for each in said["layers"] if each["layer"] == "vpn"]
+    assert f"ufw allow in on {INTERFACE}" in layer["fix"]
 
 
 @BOTH

@@ -22,6 +22,7 @@ from toxvpn.daemon.doctor.report import (
     State,
     TargetSeen,
     UdpSeen,
+    VpnSeen,
     document,
     report,
 )
@@ -41,6 +42,7 @@ WELL: list[Observation] = [
     FriendRequestSeen(peer="box", online=True, waited_s=60.0),
     PathSeen("udp", 25.0),
     ProtocolSeen(toxvpn=True, wire=2, rtt_s=0.001),
+    VpnSeen("toxvpn0", ("100.64.0.2", "fd74:6f78::2")),
     RoadSeen(name="fast", why="both sides have it", toxvpn=True),
     TargetSeen("localhost:22"),
 ]
@@ -71,6 +73,7 @@ FAILURES: list[tuple[Observation, str, int]] = [
     (FriendRequestSeen(peer="box", online=False, waited_s=60.0), "friend-request", 5),
     (PathSeen("none", 25.0), "path", 5),
     (ProtocolSeen(toxvpn=False), "protocol", 5),
+    (VpnSeen("toxvpn0", ("100.64.0.2",), ("fd74:6f78::2",)), "vpn", 6),
     (TargetSeen("a:1", (ReplyCode.NOT_ALLOWED, "no rule allows it")), "target", 4),
     (TargetSeen("a:1", (ReplyCode.CONNECTION_REFUSED, "connection refused")), "target", 1),
     (TargetSeen("a:1", (ReplyCode.HOST_UNREACHABLE, "no such name")), "target", 1),
@@ -150,6 +153,16 @@ def test_a_tuntox_knows_one_road_only_and_that_is_no_fault() -> None:
 )
 def test_the_way_to_a_private_stack_is_told(missing: str, fix: str) -> None:
     assert fix in (PrivateStackSeen(missing).finding().fix or "")
+
+
+def test_the_rule_to_add_to_a_firewall_is_told() -> None:
+    finding = VpnSeen("toxvpn1", (), ("100.64.0.2",)).finding()
+    assert "firewall" in finding.detail and "`ufw allow in on toxvpn1`" in (finding.fix or "")
+
+
+def test_a_narrow_path_is_named_and_no_fault() -> None:
+    assert "1216 bytes" in PathSeen("udp", 25.0, mtu=1216).finding().detail
+    assert PathSeen("udp", 25.0, mtu=1368).finding().detail == "direct"
 
 
 def test_a_part_that_is_off_is_told_and_no_fault() -> None:

@@ -88,13 +88,15 @@ def not_asked(options: DoctorOptions) -> dict[Layer, str]:
     reasons: dict[Layer, str] = {}
     if options.proxy is not None:
         reasons[Layer.UDP] = "all goes through the proxy"
-    if options.runtime is not None:
+    if options.runtime is None:
+        reasons[Layer.VPN] = "only where `toxvpn up` runs, and knows the peer"
+    else:
         for layer in (Layer.ROAD, Layer.TARGET):
             reasons[layer] = "only with a node of its own: stop the running toxvpn and ask again"
     if options.target is None:
         reasons[Layer.TARGET] = "no --target was given"
     if options.peer is None:
-        layers = (Layer.FRIEND_REQUEST, Layer.PATH, Layer.PROTOCOL, Layer.ROAD, Layer.TARGET)
+        layers = (Layer.FRIEND_REQUEST, Layer.PATH, Layer.PROTOCOL, Layer.VPN, Layer.ROAD, Layer.TARGET)
         reasons |= dict.fromkeys(layers, "no peer was given")
     return reasons
 

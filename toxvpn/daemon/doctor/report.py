@@ -30,6 +30,7 @@ class Layer(StrEnum):
     FRIEND_REQUEST = "friend-request"
     PATH = "path"
     PROTOCOL = "protocol"
+    VPN = "vpn"
     ROAD = "road"
     TARGET = "target"
 
@@ -342,6 +343,27 @@ class ProtocolSeen:
             )
         wire = "" if self.wire is None else f" in tuntox's version {self.wire}"
         return ok(Layer.PROTOCOL, f"{name}, answered{wire} after {self.rtt_s * 1000:.1f} ms")
+
+
+@dataclass(frozen=True, slots=True)
+class VpnSeen:
+    """Whether the peer's kernel answered what was sent to each of its addresses on the network."""
+
+    interface: str
+    answered: tuple[str, ...] = ()
+    silent: tuple[str, ...] = ()
+
+    def finding(self) -> Finding:
+        if not self.silent:
+            return ok(Layer.VPN, f"packets are answered from {' and '.join(self.answered)}")
+        return failed(
+            Layer.VPN,
+            f"a packet to {' and '.join(self.silent)} gets no answer: a firewall drops what comes in there "
+            "through the VPN",
+            f"on the peer let it in: `ufw allow in on {self.interface}`, or `firewall-cmd --zone=trusted "
+            f"--add-interface={self.interface}`, or whatever made the rules there",
+            PathError,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from ...errors import PeerOfflineError
 from ...tox.peers import ConfiguredPeer
 from .nodes import Addressed
 from .report import FriendRequestSeen, Layer, OwnStatusSeen, PathSeen, ProtocolSeen
+from .vpn import through_vpn
 from .walk import Walk
 from .way import way_in
 
@@ -33,12 +34,16 @@ async def ask_running(walk: Walk, options: DoctorOptions, runtime: Path, nodes: 
         walk.add(FriendRequestSeen(peer=peer.short, online=state["online"], waited_s=None, asked=asked))
         walk.add(PathSeen(state["path"], None, udp, state["mtu"]))
         await walk.look(Layer.PROTOCOL, protocol(client, peer))
+        interface = document["self"]["interface"]
+        addresses = [each for each in (state["ipv4"], state["ipv6"]) if each]
+        if interface is not None and addresses:
+            await walk.look(Layer.VPN, through_vpn(interface, addresses))
 
 
 def state_of(document: dict[str, Any], peer: ConfiguredPeer) -> dict[str, Any]:
     """Its entry; of a peer that has just been removed, what is true of it."""
     key = peer.public_key.hex().upper()
-    gone = {"online": False, "path": "none", "friend_request": None, "mtu": None}
+    gone = {"online": False, "path": "none", "friend_request": None, "mtu": None, "ipv4": None, "ipv6": None}
     return next((each for each in document["peers"] if each["public_key"] == key), gone)
 
 
