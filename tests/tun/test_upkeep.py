@@ -54,6 +54,7 @@ class Scene:
         self.network = FakeNetwork()
         self.heeded: list[tuple[list[IPv4Network], list[IPv4Network]]] = []
         self.ignored: list[Collection[str]] = []
+        self.uses = [Use(LAN, "of the interface eth0"), Use(GATEWAY, "of a gateway", apart=True)]
         self.now_s = 0.0
         self.upkeep = Upkeep(self.network, "tox0", self._heed, self._uses, lambda: self.now_s)
 
@@ -62,7 +63,7 @@ class Scene:
 
     def _uses(self, kernel: Kernel, ignore: Collection[str]) -> list[Use]:
         self.ignored.append(ignore)
-        return [Use(LAN, "of the interface eth0"), Use(GATEWAY, "of a gateway", apart=True)]
+        return self.uses
 
 
 @pytest.fixture
@@ -70,10 +71,16 @@ def scene() -> Scene:
     return Scene()
 
 
-async def test_what_is_local_is_told_to_the_router(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
-    assert await scene.upkeep.look() is None
+async def test_what_is_local_is_told_to_the_router_when_it_changes(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(2):
+        assert await scene.upkeep.look() is None
     assert scene.heeded == [([LAN], [GATEWAY])]
-    assert scene.ignored == [["tox0"]]
+    scene.uses = scene.uses[1:]
+    await scene.upkeep.look()
+    assert scene.heeded[1:] == [([], [GATEWAY])]
+    assert scene.ignored == [["tox0"]] * 3
     assert caplog.messages == []
 
 
@@ -93,10 +100,9 @@ async def test_somebody_who_insists_is_met_at_a_bounded_rate(scene: Scene) -> No
         scene.network.lost = [ADDRESS]
         assert await scene.upkeep.look() is None
     scene.network.lost = [ADDRESS]
+    scene.uses = []
     assert (await scene.upkeep.look(), scene.network.lost) == (1 / REPAIRS_PER_S, [ADDRESS])
-    assert scene.heeded == [([LAN], [GATEWAY])] * (REPAIRS_AT_ONCE + 1), (
-        "what is local is heeded all the same"
-    )
+    assert scene.heeded == [([LAN], [GATEWAY]), ([], [])], "what is local is heeded all the same"
     scene.now_s += 1 / REPAIRS_PER_S
     await scene.upkeep.look()
     assert scene.network.lost == []

@@ -51,6 +51,7 @@ class Upkeep:
         self._uses = uses
         self._clock = clock
         self._repairs = RateLimit(REPAIRS_PER_S, REPAIRS_AT_ONCE)
+        self._heeded: list[Use] | None = None
         self._complaint = ""
 
     async def look(self) -> float | None:
@@ -62,7 +63,10 @@ class Upkeep:
             log.warning("%s is called %s now, and goes on under that name", self.name, kernel.link.name)
             self.name = kernel.link.name
             self._network.rename(self._interface, self.name)
-        self._heed(*split(self._uses(kernel, [self.name])))
+        uses = self._uses(kernel, [self.name])
+        if uses != self._heeded:
+            self._heed(*split(uses))
+            self._heeded = uses
         if self.up and not kernel.link.up:
             log.warning("%s was set down: nothing passes until it is set up again", self.name)
         self.up = kernel.link.up
