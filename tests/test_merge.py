@@ -10,7 +10,7 @@ from toxvpn.config import RunOptions, ServerOptions, UpOptions
 from toxvpn.configfile import Config, ServerSection, VpnSection
 from toxvpn.errors import ConfigError
 from toxvpn.merge import Staying, read
-from toxvpn.tcpforward.rules import parse_rules
+from toxvpn.tcpforward.rules import Rules, parse_rules
 from toxvpn.wire.toxid import ToxId
 
 KEY, OTHER = bytes(range(32)), bytes(range(32, 64))
@@ -152,3 +152,22 @@ def test_the_rules_of_f_are_read_again(directory: Path) -> None:
 def test_without_a_file() -> None:
     assert read(ServerOptions()) == Config(server=ServerSection())
     assert read(UpOptions()) == Config(vpn=VpnSection())
+
+
+def test_only_is_only(directory: Path) -> None:
+    """What the file lets single peers reach does not go around -i and -f."""
+    file = directory / "config.toml"
+    text = TEXT.replace('allow = ["localhost:80"]', 'allow = ["*:0"]')
+    file.write_text(text)
+
+    def box(**flags: Any) -> Rules:
+        allow = read(ServerOptions(config_file=file, **flags)).peers["box"].allow
+        assert allow is not None
+        return allow
+
+    assert box().allows("10.0.0.1", 3306)
+    narrowed = box(rules_file=directory / "rules")
+    assert narrowed.allows("localhost", 443)
+    assert not narrowed.allows("10.0.0.1", 3306) and not narrowed.allows("localhost", 22)
+    assert not box(whitelist=frozenset({OTHER})).allows("localhost", 80)
+    assert box(whitelist=frozenset({KEY})).allows("localhost", 80)

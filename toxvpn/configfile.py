@@ -230,6 +230,8 @@ class _Reader:
         if "id" not in values:
             raise self._wrong(f"{path}.id", "it is missing", keys["id"].form)
         public_key, nospam = values.pop("id")
+        # an `allow` binds forwards alone: on the network every port of this machine is open to a peer
+        values.setdefault("vpn", "allow" not in values)
         return PeerSection(public_key=public_key, nospam=nospam, **values)
 
     def _refuse_twin_peers(self, peers: Mapping[str, PeerSection]) -> None:

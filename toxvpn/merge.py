@@ -9,8 +9,8 @@ from dataclasses import fields, replace
 from typing import TypeVar
 
 from .config import RunOptions, ServerOptions, UpOptions
-from .configfile import Config, ServerSection, VpnSection, load
-from .tcpforward.rules import load_rules
+from .configfile import Config, PeerSection, ServerSection, VpnSection, load
+from .tcpforward.rules import Rules, load_rules
 
 T = TypeVar("T")
 
@@ -25,7 +25,9 @@ def read(options: Staying) -> Config:
     if isinstance(options, RunOptions):
         return config
     if isinstance(options, ServerOptions):
-        return replace(config, server=_server(options, config.server), vpn=None, forwards=())
+        server = _server(options, config.server)
+        peers = {name: _narrowed(options, server, peer) for name, peer in config.peers.items()}
+        return replace(config, server=server, vpn=None, peers=peers, forwards=())
     peers = {name: replace(peer, allow=None) for name, peer in config.peers.items()}
     return replace(config, server=None, vpn=_vpn(options, config.vpn), peers=peers, forwards=())
 
@@ -40,6 +42,15 @@ def _server(flags: ServerOptions, file: ServerSection | None) -> ServerSection:
     if flags.rules_file is not None:
         section = replace(section, allow=load_rules(flags.rules_file))
     return section
+
+
+def _narrowed(flags: ServerOptions, server: ServerSection, peer: PeerSection) -> PeerSection:
+    """Of what the file lets it reach, only what -i and -f leave."""
+    if flags.whitelist and peer.public_key not in flags.whitelist:
+        return replace(peer, allow=Rules(()))
+    if flags.rules_file is not None and peer.allow is not None:
+        return replace(peer, allow=replace(peer.allow, within=server.allow))
+    return peer
 
 
 def _vpn(flags: UpOptions, file: VpnSection | None) -> VpnSection:

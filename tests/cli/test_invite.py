@@ -42,9 +42,9 @@ def test_listing_and_revoking(toxvpn: Any, here: Path) -> None:
     assert (ran.code, ran.out, ran.err) == (0, "", "no invites are outstanding\n")
     toxvpn("invite", "--name", "guest", "-C", here)
     heading, row = toxvpn("invite", "--list", "-C", here).out.splitlines()
-    assert heading.split() == ["INVITE", "GOOD", "UNTIL", "NAME", "USED", "BY"]
-    handle, *_, name = row.split()
-    assert name == "guest"
+    assert heading.split() == ["INVITE", "GOOD", "UNTIL", "NAME", "MAY", "USED", "BY"]
+    handle, *_, name, one, other = row.split()
+    assert (name, one, other) == ("guest", "forwards,", "vpn")
     assert toxvpn("invite", "--revoke", handle[:6], "-C", here).code == 0
     assert list(invites.load(here)) == []
     assert toxvpn("invite", "--revoke", handle, "-C", here).code == 4
@@ -83,6 +83,26 @@ def test_a_running_one_makes_it(toxvpn: Any, here: Path) -> None:
         assert ran.err == "good until 2027-01-15 08:00 UTC, for one machine; there: toxvpn join INVITE\n"
         assert dict(daemon.asked[0].arguments) == {"lifetime_s": 86400, "name": "guest"}
     assert not (here / "invites.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("config", "flags", "may"),
+    [
+        (None, [], {"forwards", "vpn"}),
+        ("[server]", [], {"forwards"}),
+        ("[vpn]", [], {"vpn"}),
+        ("[server]\n[vpn]", [], {"forwards", "vpn"}),
+        ("[server]\n[vpn]", ["--may", "forwards"], {"forwards"}),
+    ],
+)
+def test_it_lets_do_what_there_is_to_be_had(
+    toxvpn: Any, here: Path, config: str | None, flags: list[str], may: set[str]
+) -> None:
+    here.mkdir()
+    if config is not None:
+        (here / "config.toml").write_text(config)
+    assert toxvpn("invite", *flags, "-C", here).code == 0
+    assert [each.may for each in invites.load(here)] == [may]
 
 
 def test_a_running_one_lists_and_revokes(toxvpn: Any, here: Path) -> None:

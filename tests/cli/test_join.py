@@ -8,7 +8,7 @@ import pytest
 
 from toxvpn.testing.fake_daemon import FakeDaemon
 from toxvpn.tox import peers
-from toxvpn.tox.peers import ConfiguredPeer
+from toxvpn.tox.peers import NETWORK, ConfiguredPeer
 from toxvpn.wire.invite import Invite, encode
 from toxvpn.wire.toxid import ToxId
 
@@ -22,7 +22,9 @@ def test_without_a_daemon_it_is_kept(toxvpn: Any, here: Path, text: str) -> None
     ran = toxvpn("join", text, "-C", here, "--name", "host")
     assert (ran.code, ran.out) == (0, "")
     assert ran.err.endswith("`toxvpn up` will ask host to let this machine in\n")
-    assert peers.load(here) == {HOST.public_key: ConfiguredPeer(HOST.public_key, b"spam", "host", INVITE)}
+    assert peers.load(here) == {
+        HOST.public_key: ConfiguredPeer(HOST.public_key, b"spam", "host", INVITE, may=NETWORK)
+    }
 
 
 def test_a_running_one_asks_at_once(toxvpn: Any, here: Path) -> None:

@@ -15,7 +15,7 @@ from toxvpn.testing.fake_daemon import FakeDaemon
 from toxvpn.tox import blocked, friends, peers
 from toxvpn.tox.friends import FriendBook, Grant
 from toxvpn.tox.identity import Identity
-from toxvpn.tox.peers import ConfiguredPeer
+from toxvpn.tox.peers import ALL, NETWORK, ConfiguredPeer, May
 from toxvpn.wire.addressing import overlay_ipv6
 from toxvpn.wire.toxid import ToxId
 
@@ -32,8 +32,8 @@ def test_peers_are_kept_for_the_next_start(toxvpn: Any, here: Path) -> None:
     assert toxvpn("-C", here, "peer", "add", BOB.public_key.hex()).code == 0
     assert toxvpn("peer", "-C", here, "add", ALICE).code == 0  # once more changes nothing
     assert peers.load(here) == {
-        ALICE.public_key: ConfiguredPeer(ALICE.public_key, b"spam", "alice"),
-        BOB.public_key: ConfiguredPeer(BOB.public_key),
+        ALICE.public_key: ConfiguredPeer(ALICE.public_key, b"spam", "alice", may=NETWORK),
+        BOB.public_key: ConfiguredPeer(BOB.public_key, may=NETWORK),
     }
     assert stat.S_IMODE((here / "peers.json").stat().st_mode) == 0o600
 
@@ -64,7 +64,9 @@ def test_listing(toxvpn: Any, here: Path) -> None:
 def test_naming(toxvpn: Any, here: Path, selector: str) -> None:
     toxvpn("peer", "add", ALICE, "--name", "alice", "-C", here)
     assert toxvpn("peer", "name", selector, "liz", "-C", here).code == 0
-    assert peers.load(here) == {ALICE.public_key: ConfiguredPeer(ALICE.public_key, b"spam", "liz")}
+    assert peers.load(here) == {
+        ALICE.public_key: ConfiguredPeer(ALICE.public_key, b"spam", "liz", may=NETWORK)
+    }
 
 
 @pytest.mark.parametrize("selector", ["alice", "A1A1", str(ALICE)])
@@ -145,6 +147,23 @@ def test_many_at_once_lose_nothing(here: Path) -> None:
         told = command.communicate(timeout=30)[1]
         assert command.returncode == 0, told
     assert {str(peer.tox_id) for peer in peers.load(here).values()} == set(ids)
+
+
+def test_whom_we_call_may_use_forwards_only_if_that_is_said(toxvpn: Any, here: Path) -> None:
+    def may() -> frozenset[May] | None:
+        return peers.load(here)[ALICE.public_key].may
+
+    toxvpn("peer", "add", ALICE, "-C", here)
+    assert may() == NETWORK
+    toxvpn("peer", "add", ALICE, "--may", "forwards", "-C", here)
+    assert may() == frozenset({May.FORWARDS})
+    toxvpn("peer", "add", ALICE, "--may", "forwards", "--may", "vpn", "-C", here)
+    toxvpn("peer", "add", ALICE, "--name", "alice", "-C", here)
+    assert may() == ALL
+    with FakeDaemon(here, {"peer-add": ALICE_THERE | {"may": ["vpn"]}}) as daemon:
+        assert "with --may forwards it may" in toxvpn("peer", "add", ALICE, "-C", here).err
+        assert toxvpn("peer", "add", ALICE, "--may", "vpn", "-C", here).err == ""
+        assert dict(daemon.asked[1].arguments) == {"peer": str(ALICE), "may": ["vpn"]}
 
 
 def test_blocking_for_the_next_start(toxvpn: Any, here: Path) -> None:
@@ -228,5 +247,12 @@ def test_the_file_is_as_documented(toxvpn: Any, here: Path) -> None:
     toxvpn("peer", "add", ALICE, "--name", "alice", "-C", here)
     assert json.loads((here / "peers.json").read_text()) == {
         "schema": 1,
-        "peers": [{"public_key": ALICE.public_key.hex().upper(), "tox_id": str(ALICE), "name": "alice"}],
+        "peers": [
+            {
+                "public_key": ALICE.public_key.hex().upper(),
+                "tox_id": str(ALICE),
+                "name": "alice",
+                "may": ["vpn"],
+            }
+        ],
     }

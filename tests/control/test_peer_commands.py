@@ -97,7 +97,7 @@ Machines = tuple[Machine, Machine]
 async def test_adding_on_both_sides_connects(machines: Machines) -> None:
     one, other = machines
     added = await one.ask("peer-add", peer=other.id, name="other")
-    assert added == {"public_key": other.key, "name": "other"}
+    assert added == {"public_key": other.key, "name": "other", "may": ["vpn"]}
     peer = await one.peer(other)
     assert (peer["friend_request"], peer["grant"], peer["configured"]) == ("sent", "peer", True)
     await other.ask("peer-add", peer=one.id)

@@ -138,7 +138,7 @@ class Box:
 
     def __init__(self, network: Network, undo: contextlib.AsyncExitStack) -> None:
         self.node = network.node()
-        self.road = LosslessRoad(self.node, Server(Rules()).serve)
+        self.road = LosslessRoad(self.node, Server(lambda _: Rules()).serve)
         undo.push_async_callback(self.road.close)
         self.target = TargetProgram()
         undo.callback(self.target.close)
@@ -313,17 +313,17 @@ async def test_our_own_id_changes_nothing(machine: Machine, boxes: Callable[[], 
 async def test_grants_are_replaced(machine: Machine, boxes: Callable[[], Box]) -> None:
     box = boxes()
     machine.start(box.section(more='allow = ["localhost:22"]'))
-    server = machine.parts._server
-    assert not server.rules.allows("localhost", 22), "without [server], others reach nothing"
-    assert server.grants[box.key].allows("localhost", 22)
+    may = machine.parts.may_reach
+    assert not may(STRANGER).allows("localhost", 22), "without [server], others reach nothing"
+    assert may(box.key).allows("localhost", 22)
     assert machine.reload(box.section(more='allow = ["localhost:22"]')) == []
     assert machine.reload(box.section(more="allow = []")) == ["peer box changed"]
-    assert not server.grants[box.key].allows("localhost", 22)
+    assert not may(box.key).allows("localhost", 22)
     assert machine.reload(box.section() + '[server]\nallow = ["localhost:80"]') == [
         "peer box changed",
         "[server] changed",
     ]
-    assert server.rules.allows("localhost", 80) and server.grants == {}
+    assert may(box.key).allows("localhost", 80) and not may(STRANGER).allows("localhost", 80)
 
 
 async def test_secrets_are_read_again(machine: Machine, boxes: Callable[[], Box]) -> None:
@@ -359,7 +359,7 @@ async def test_a_reload_that_fails_anywhere_changes_nothing(
     machine: Machine, boxes: Callable[[], Box], monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     one, two, kept, other = boxes(), boxes(), free_port(), free_port()
-    text = "[vpn]\n" + one.section("one", 'allow = ["localhost:22"]') + one.forward(kept, "one")
+    text = "[vpn]\n" + one.section("one", 'allow = ["localhost:22"]\nvpn = true') + one.forward(kept, "one")
     machine.start(text)
     friend = machine.base.book
     friend.authorise(STRANGER, Grant.INVITE, 0)
@@ -381,7 +381,7 @@ async def test_a_reload_that_fails_anywhere_changes_nothing(
         machine.reload("[vpn]\n" + two.section("two", "allow = []") + two.forward(other, "two"))
     assert machine.parts.now is before
     assert machine.friends == {one.key, STRANGER}
-    assert machine.parts._server.grants[one.key].allows("localhost", 22)
+    assert machine.parts.may_reach(one.key).allows("localhost", 22)
     assert machine.listens == [f"127.0.0.1:{kept}"]
     await talk(ends)
     await talk(await one.reached(kept))

@@ -59,6 +59,7 @@ async def test_who_may_be_affected_is_told_once(
     await serve("status")
     assert "may have sent the secret that lets others in here to the peers it called (box)" in caplog.text
     assert "`toxvpn secret renew`" in caplog.text and OLD not in caplog.text
+    assert "box may use what this machine serves" in caplog.text
     caplog.clear()
     await serve("status")
     assert "may have sent" not in caplog.text

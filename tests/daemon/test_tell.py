@@ -10,7 +10,7 @@ import pytest
 
 from toxvpn.configfile import Config, ServerSection, parse
 from toxvpn.daemon.policy import NOTHING, Policy, policy
-from toxvpn.daemon.tell import command, example, tell_server
+from toxvpn.daemon.tell import command, example, tell_server, tell_who_stays_off
 from toxvpn.tcpforward.rules import Rules, parse_rules
 
 ID = "0A" * 38
@@ -129,3 +129,16 @@ def test_a_secret_that_can_be_guessed_is_warned_of(
     config = Config(server=ServerSection(), secret=secret)
     tell_server(config, policy(config, tmp_path), ID, tmp_path)
     assert ("can be guessed" in caplog.text) is warned
+
+
+def test_whom_an_allow_keeps_off_the_network_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    section = '[peers.{}]\nid = "{:064x}"\n'
+    peers = {"box": "allow = []\n", "nas": "allow = []\nvpn = false\n", "pi": ""}
+    text = "[vpn]\n" + "".join(
+        section.format(name, number) + more for number, (name, more) in enumerate(peers.items())
+    )
+    tell_who_stays_off(parse(text, tmp_path / "config.toml"))
+    assert "box is not on the network" in caplog.text
+    assert "nas" not in caplog.text and "pi " not in caplog.text

@@ -50,6 +50,7 @@ name = "alice"
 [peers.bob]
 id = "{bob}"
 allow = []
+vpn = true
 [[forwards]]
 peer = "bob"
 listen = "{port}"

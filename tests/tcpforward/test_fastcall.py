@@ -36,7 +36,7 @@ class Fast:
         self.relay = Relay()
         self.stacks = stacks
         self.road = FastRoad(stacks.a, self.relay)
-        serve = Server(parse_rules("127.0.0.1:*", "rules")).serve
+        serve = Server(lambda _: parse_rules("127.0.0.1:*", "rules")).serve
         self.server = FastServer(listener, {stacks.a.address: stacks.peer_a}.get, serve, self.relay)
 
     async def open(self, target: socket.socket) -> FastStream:

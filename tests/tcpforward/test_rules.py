@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -74,11 +75,25 @@ def test_an_address_of_one_link_is_matched_by_its_network() -> None:
     assert parse_rules("[fe80::/10]:80", "rules").allows("fe80::1%eth0", 80)
 
 
-def test_names_addresses_only_for_ports_with_such_rules() -> None:
+def test_a_refused_name_may_lead_to_an_address_only_for_ports_with_such_rules() -> None:
     rules = parse_rules("localhost:22\n127.0.0.1:80", "rules")
-    assert rules.names_addresses(80)
-    assert not rules.names_addresses(22)
-    assert not EVERYTHING.names_addresses(22)
+    assert rules.may_lead("elsewhere", 80) and rules.may_lead("localhost", 22)
+    assert not rules.may_lead("elsewhere", 22)
+    assert EVERYTHING.may_lead("elsewhere", 22)
+
+
+def test_rules_within_rules_allow_what_both_do() -> None:
+    both = replace(parse_rules("*:0", ""), within=parse_rules("localhost:22\n10.0.0.0/8:80", ""))
+    assert both.allows("localhost", 22) and both.allows("10.1.2.3", 80)
+    assert not both.allows("10.0.0.1", 3306) and not both.allows("elsewhere", 22)
+    # a name by the one, an address of it by the other
+    mixed = replace(parse_rules("box.lan:80", ""), within=parse_rules("10.0.0.0/8:80", ""))
+    assert not mixed.allows("box.lan", 80) and mixed.may_lead("box.lan", 80)
+    assert mixed.allows_at("box.lan", "10.0.0.1", 80)
+    assert not mixed.allows_at("box.lan", "192.0.2.1", 80)
+    assert not mixed.allows_at("other.lan", "10.0.0.1", 80) and not mixed.may_lead("box.lan", 81)
+    nothing = replace(parse_rules("", ""), within=EVERYTHING)
+    assert not nothing.allows("localhost", 22)
 
 
 @pytest.mark.parametrize(

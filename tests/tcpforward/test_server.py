@@ -15,7 +15,7 @@ PEER = Peer(0, bytes(32))
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 async def test_an_allowed_target_is_connected_and_armed(no_descriptor_is_left: None, host: str) -> None:
     target = TargetProgram(host)
-    end = await Server(Rules()).serve(PEER, host, target.port)
+    end = await Server(lambda _: Rules()).serve(PEER, host, target.port)
     program = await target.accept()
     end.close(clean=False)
     assert await program.is_reset()
@@ -25,5 +25,5 @@ async def test_an_allowed_target_is_connected_and_armed(no_descriptor_is_left: N
 
 async def test_what_no_rule_allows_is_refused(no_descriptor_is_left: None) -> None:
     with pytest.raises(TargetRefusedError) as refused:
-        await Server(Rules(())).serve(PEER, "127.0.0.1", 1)
+        await Server(lambda _: Rules(())).serve(PEER, "127.0.0.1", 1)
     assert refused.value.code is ReplyCode.NOT_ALLOWED

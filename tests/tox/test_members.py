@@ -11,7 +11,7 @@ from toxvpn.tox.blocked import Blocked
 from toxvpn.tox.friends import FriendBook, Grant
 from toxvpn.tox.invites import InviteVerdict
 from toxvpn.tox.members import Member, Members
-from toxvpn.tox.peers import ConfiguredPeer
+from toxvpn.tox.peers import ALL, NETWORK, ConfiguredPeer
 from toxvpn.wire.invite import Invite, request_message
 from toxvpn.wire.toxid import ToxId
 
@@ -41,8 +41,9 @@ def member(found: Members, key: bytes) -> Member:
 def test_peers_are_kept_at_once(tmp_path: Path) -> None:
     first = opened(tmp_path)
     first.add(ConfiguredPeer(ALICE, b"spam", "alice"))
-    assert first.add(ConfiguredPeer(ALICE)) == ConfiguredPeer(ALICE, b"spam", "alice")
-    assert opened(tmp_path).peers == {ALICE: ConfiguredPeer(ALICE, b"spam", "alice")}
+    kept = ConfiguredPeer(ALICE, b"spam", "alice", may=NETWORK)
+    assert first.add(ConfiguredPeer(ALICE)) == kept
+    assert opened(tmp_path).peers == {ALICE: kept}
 
 
 def test_nothing_is_kept_without_a_directory() -> None:
@@ -69,7 +70,7 @@ def test_named_ones_come_first(tmp_path: Path) -> None:
 def test_a_new_name_for_who_is_kept(tmp_path: Path) -> None:
     found = opened(tmp_path)
     found.add(ConfiguredPeer(ALICE, b"spam", "alice"))
-    assert found.rename(member(found, ALICE), "liz") == ConfiguredPeer(ALICE, b"spam", "liz")
+    assert found.rename(member(found, ALICE), "liz") == ConfiguredPeer(ALICE, b"spam", "liz", may=NETWORK)
     found.add(ConfiguredPeer(BOB, name="bob"))
     with pytest.raises(UsageError, match="is the name of peer"):
         found.rename(member(found, BOB), "LIZ")
@@ -81,7 +82,7 @@ def test_a_name_for_whom_a_person_let_in(tmp_path: Path, grant: Grant) -> None:
     found = opened(tmp_path)
     found.book.authorise(ALICE, grant, NOW)
     found.rename(member(found, ALICE), "alice")
-    assert opened(tmp_path).peers == {ALICE: ConfiguredPeer(ALICE, None, "alice")}
+    assert opened(tmp_path).peers == {ALICE: ConfiguredPeer(ALICE, None, "alice", may=ALL)}
 
 
 @pytest.mark.parametrize("grant", [Grant.SECRET, Grant.OPEN, Grant.WHITELIST, Grant.PEER])
@@ -102,7 +103,7 @@ def test_an_invite_lets_one_machine_in_under_its_name(tmp_path: Path) -> None:
     assert found.redeem(ALICE, message) is InviteVerdict.ACCEPTED
     assert found.redeem(BOB, message) is InviteVerdict.USED
     again = opened(tmp_path)
-    assert again.peers == {ALICE: ConfiguredPeer(ALICE, name="alice")}
+    assert again.peers == {ALICE: ConfiguredPeer(ALICE, name="alice", may=ALL)}
     assert again.redeem(BOB, message) is InviteVerdict.USED
 
 
@@ -174,7 +175,7 @@ def test_an_invite_of_ours_is_dropped_once_it_has_served(tmp_path: Path) -> None
     found.add(ConfiguredPeer(ALICE, b"spam", "alice", Invite(ToxId(ALICE, b"spam"), bytes(15), 2**31)))
     found.admitted(BOB)
     found.admitted(ALICE)
-    assert opened(tmp_path).peers == {ALICE: ConfiguredPeer(ALICE, b"spam", "alice")}
+    assert opened(tmp_path).peers == {ALICE: ConfiguredPeer(ALICE, b"spam", "alice", may=NETWORK)}
 
 
 def test_what_cannot_be_kept_has_no_effect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

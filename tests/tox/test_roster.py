@@ -1,5 +1,6 @@
 """Configured peers on a Tox network in memory: several machines, each with its roster."""
 
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from toxvpn.tox import friends, peers
 from toxvpn.tox.events import FriendRequest
 from toxvpn.tox.friends import Authority, FriendBook, Grant
 from toxvpn.tox.node import Node
-from toxvpn.tox.peers import ConfiguredPeer, parse_peer
+from toxvpn.tox.peers import ALL, NETWORK, ConfiguredPeer, May, parse_peer
 from toxvpn.tox.pending import MOST_ONCE, MOST_SHOWN
 from toxvpn.tox.roster import Roster
 from toxvpn.wire.invite import Invite, encode
@@ -177,7 +178,7 @@ async def test_what_lets_others_in_here_is_told_to_nobody_we_call(network: Netwo
         us.roster.add(peer)
     await until(lambda: heard)
     assert heard == [b"auto-toxvpn"]
-    assert us.roster.called == [peer]
+    assert us.roster.called == [replace(peer, may=NETWORK) if kept else peer]
 
 
 # -- invites --------------------------------------------------------------------------------------
@@ -249,6 +250,40 @@ async def test_a_removed_guest_does_not_come_back_by_its_invite(network: Network
     assert not host.sees(guest) and host.roster.peers() == {}
 
 
+@pytest.mark.parametrize("way", ["invite", "accept"])
+async def test_an_invited_or_accepted_one_may_do_what_is_offered(network: Network, way: str) -> None:
+    host, guest = Machine(network), Machine(network)
+    host.roster.offers = frozenset({May.FORWARDS})
+    if way == "invite":
+        joins(guest, host.roster.invite(3600))
+        await until(lambda: guest.sees(host))
+    else:
+        await guest.asks(host)
+        host.roster.accept(guest.digits)
+    host.roster.offers = ALL  # the VPN is switched on later
+    assert host.roster.may(guest.key) == frozenset({May.FORWARDS})
+    host.roster.add(ConfiguredPeer(guest.key, name="guest"))
+    assert host.roster.may(guest.key) == frozenset({May.FORWARDS})
+
+
+async def test_naming_a_peer_to_call_it_lets_it_use_nothing(network: Network, tmp_path: Path) -> None:
+    host, box = Machine(network, tmp_path), Machine(network)
+    host.roster.add(box.peer)
+    assert host.roster.may(box.key) == NETWORK
+    older = json.loads((tmp_path / "peers.json").read_text())
+    del older["peers"][0]["may"]
+    (tmp_path / "peers.json").write_text(json.dumps(older))
+    assert Machine(network, tmp_path).roster.may(box.key) == ALL, "as the version meant it that wrote this"
+
+
+async def test_who_came_by_the_secret_and_gets_a_name_may_do_what_it_might(network: Network) -> None:
+    host = Machine(network, authority=Authority(secret=b"s3cret"))
+    guest = Machine(network, None, replace(host.peer, secret=b"s3cret"))
+    await until(lambda: guest.sees(host))
+    host.roster.add(ConfiguredPeer(guest.key, name="guest"))
+    assert host.roster.may(guest.key) == ALL
+
+
 # -- strangers ------------------------------------------------------------------------------------
 
 
@@ -267,7 +302,7 @@ async def test_a_stranger_waits_until_a_person_accepts_it(
     assert host.roster.grant(stranger.key) is Grant.ACCEPT
     assert host.saves
     assert Machine(network, tmp_path).roster.peers() == {
-        stranger.key: ConfiguredPeer(stranger.key, name="laptop")
+        stranger.key: ConfiguredPeer(stranger.key, name="laptop", may=ALL)
     }
 
 

@@ -41,7 +41,7 @@ SERVER: dict[str, Any] = {
 PEER: dict[str, Any] = {
     "secret_file": Words("(none)"),
     "allow": Words("(as server.allow)"),
-    "vpn": True,
+    "vpn": Words("true, or false where allow is given"),
 }
 
 

@@ -12,7 +12,8 @@ from ..errors import UsageError
 from ..wire.invite import encode, utc
 from ..wire.toxid import parse_tox_id
 from .ask import ask, kept_members, running_or_not, tell
-from .shared import SHARED, Settings, takes
+from .configuration import find_configuration
+from .shared import MAY, SHARED, Settings, asked_may, parsed_may, takes
 from .table import show
 
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -23,17 +24,25 @@ UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
     "--expires", metavar="TIME", default="24h", show_default=True, help="How long it is good: 30m, 24h, 7d."
 )
 @click.option("--name", metavar="NAME", help="What to call the machine that joins.")
+@MAY
 @click.option("--qr/--no-qr", default=None, help="Show a QR code. [default: on a terminal]")
 @click.option("--list", "list_them", is_flag=True, help="List the invites that are outstanding, and end.")
 @click.option("--revoke", metavar="INVITE", help="Take an unused invite back: its first digits in --list.")
 @takes(SHARED)
 @click.pass_obj
 def command(
-    settings: Settings, expires: str, name: str | None, qr: bool | None, list_them: bool, revoke: str | None
+    settings: Settings,
+    expires: str,
+    name: str | None,
+    may: tuple[str, ...],
+    qr: bool | None,
+    list_them: bool,
+    revoke: str | None,
 ) -> None:
     """Print an invite: on another machine, `toxvpn join INVITE` makes it a peer of this one.
 
-    It lets in one machine, once, and is secret until then.
+    It lets in one machine, once, and is secret until then. Without --may that machine may do whatever the
+    running toxvpn, or else the configuration, has to offer.
     """
     settings.begin()
     if list_them and revoke is not None:
@@ -43,26 +52,33 @@ def command(
     elif revoke is not None:
         revoke_invite(settings, revoke)
     else:
-        made = make_invite(settings, parse_time(expires), name)
+        made = make_invite(settings, parse_time(expires), name, may)
         click.echo(made["token"])
         tell(settings, f"good until {utc(made['expires'])}, for one machine; there: toxvpn join INVITE")
         if sys.stderr.isatty() if qr is None else qr:
             show_qr(made["token"])
 
 
-def make_invite(settings: Settings, lifetime_s: float, name: str | None) -> dict[str, Any]:
+def make_invite(
+    settings: Settings, lifetime_s: float, name: str | None, may: tuple[str, ...]
+) -> dict[str, Any]:
     return running_or_not(
-        online=lambda: ask(settings, "invite", lifetime_s=lifetime_s, name=name),
-        offline=lambda: keep_invite(settings, lifetime_s, name),
+        online=lambda: ask(settings, "invite", lifetime_s=lifetime_s, name=name, **asked_may(may)),
+        offline=lambda: keep_invite(settings, lifetime_s, name, may),
     )
 
 
-def keep_invite(settings: Settings, lifetime_s: float, name: str | None) -> dict[str, Any]:
+def keep_invite(
+    settings: Settings, lifetime_s: float, name: str | None, may: tuple[str, ...]
+) -> dict[str, Any]:
+    from ..daemon.access import offered
+    from ..tox.peers import ALL
     from .id import tox_id
 
-    own = parse_tox_id(tox_id(settings.places.data))
+    own, config = parse_tox_id(tox_id(settings.places.data)), find_configuration(settings, None)
+    usual = ALL if config is None else offered(config) or ALL
     with kept_members(settings) as members:
-        made = members.invite(own, lifetime_s, name)
+        made = members.invite(own, lifetime_s, name, parsed_may(may) or usual)
     tell(settings, "toxvpn is not running: start it here (toxvpn up) before the other machine joins")
     return {"token": encode(made), "expires": made.expires}
 
@@ -77,9 +93,15 @@ def show_invites(settings: Settings) -> None:
         tell(settings, "no invites are outstanding")
         return
     show(
-        ("INVITE", "GOOD UNTIL", "NAME", "USED BY"),
+        ("INVITE", "GOOD UNTIL", "NAME", "MAY", "USED BY"),
         [
-            [each["handle"], utc(each["expires"]), each["name"] or "", (each["used_by"] or "")[:16]]
+            [
+                each["handle"],
+                utc(each["expires"]),
+                each["name"] or "",
+                ", ".join(each.get("may", ())),
+                (each["used_by"] or "")[:16],
+            ]
             for each in outstanding
         ],
     )

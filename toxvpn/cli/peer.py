@@ -2,13 +2,14 @@
 
 import os
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import NotRunningError, UsageError
 from .ask import ask, kept_members, running_or_not, tell
-from .shared import SHARED, Settings, need_verb, takes
+from .shared import MAY, SHARED, Settings, asked_may, need_verb, parsed_may, takes
 from .status import show_pending
 from .table import path_word, show
 
@@ -30,30 +31,39 @@ def command(ctx: click.Context) -> None:
 @command.command("add")
 @click.argument("peer", metavar="ID")
 @NAME
+@MAY
 @takes(SHARED)
 @click.pass_obj
-def add(settings: Settings, peer: str, name: str | None) -> None:
-    """Keep a peer by its Tox ID: it may come in, and is asked to let us in.
+def add(settings: Settings, peer: str, name: str | None, may: tuple[str, ...]) -> None:
+    """Keep a peer by its Tox ID: it is asked to let us in, and may be on our VPN.
 
-    By its public key alone it may come in, and cannot be asked.
+    To use what this machine serves it needs --may forwards, or what any client needs. By its public key alone
+    it cannot be asked. Of one that is kept already, what is not said stays.
     """
     settings.begin()
-    add_peer(settings, peer, name)
+    answer = add_peer(settings, peer, name, may)
+    if "forwards" not in (answer or {}).get("may", ["forwards"]) and not may:
+        tell(settings, NO_FORWARDS)
 
 
-def add_peer(settings: Settings, text: str, name: str | None) -> dict[str, Any] | None:
+NO_FORWARDS = "it may not use what this machine serves: with --may forwards it may"
+
+
+def add_peer(
+    settings: Settings, text: str, name: str | None, may: tuple[str, ...] = ()
+) -> dict[str, Any] | None:
     """The running toxvpn's answer; None when none runs and the peer was only kept."""
     answer: dict[str, Any] | None = running_or_not(
-        online=lambda: ask(settings, "peer-add", peer=text, name=name),
-        offline=lambda: keep_peer(settings, text, name),
+        online=lambda: ask(settings, "peer-add", peer=text, name=name, **asked_may(may)),
+        offline=lambda: keep_peer(settings, text, name, may),
     )
     return answer
 
 
-def keep_peer(settings: Settings, text: str, name: str | None) -> None:
+def keep_peer(settings: Settings, text: str, name: str | None, may: tuple[str, ...]) -> None:
     from ..tox.peers import parse_peer
 
-    peer = parse_peer(text, name, time.time())
+    peer = replace(parse_peer(text, name, time.time()), may=parsed_may(may))
     with kept_members(settings) as members:
         check_not_us(settings, peer)
         members.add(peer)
@@ -114,13 +124,17 @@ def forget_peer(settings: Settings, selector: str) -> None:
 @command.command("accept")
 @click.argument("key", metavar="KEY")
 @NAME
+@MAY
 @takes(SHARED)
 @click.pass_obj
-def accept(settings: Settings, key: str, name: str | None) -> None:
-    """Let in a stranger who has asked: KEY is at least the 16 digits that `peer list` shows."""
+def accept(settings: Settings, key: str, name: str | None, may: tuple[str, ...]) -> None:
+    """Let in a stranger who has asked: KEY is at least the 16 digits that `peer list` shows.
+
+    Without --may it may do whatever the running toxvpn has to offer.
+    """
     settings.begin()
     try:
-        accepted = ask(settings, "peer-accept", peer=key, name=name)
+        accepted = ask(settings, "peer-accept", peer=key, name=name, **asked_may(may))
     except NotRunningError as error:
         raise NotRunningError(f"{error}; only a running one knows who has asked") from None
     tell(settings, f"let in: {accepted['public_key']}")

@@ -83,7 +83,7 @@ FLAGS: tuple[Decorator, ...] = (
     flag("Server", "--open", is_flag=True, help="Let in everybody who knows the Tox ID (not recommended)."),
     flag("Client", "-i", "ids", metavar="ID", multiple=True,
          help="The server: its Tox ID, an invite, or the name of a kept peer. "
-              "On a server: let in only this Tox ID or public key; repeatable."),
+              "On a server: only this Tox ID or public key may use it; repeatable."),
     flag("Client", "-L", "forwards", metavar="[BIND:]PORT:HOST:HOSTPORT", multiple=True,
          help="Forward a local port to HOST:HOSTPORT as the server sees it; repeatable."),
     flag("Client", "-D", "daemon_or_socks", metavar="[[BIND:]PORT]", multiple=True, is_flag=False,

@@ -7,13 +7,16 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import UsageError
 from ..tox.places import Places, find_places
 from . import logs
+
+if TYPE_CHECKING:
+    from ..tox.peers import May
 
 Decorator = Callable[[Any], Any]
 PATH = click.Path(path_type=Path)
@@ -92,6 +95,26 @@ NODE: tuple[Decorator, ...] = (
     flag("Common", "-t", "tcp_port", metavar="PORT", help="Be a TCP relay on PORT; 0: do not be one."),
 )  # fmt: skip
 """What every command takes that goes on the Tox network itself."""
+
+
+MAY = click.option(
+    "--may",
+    type=click.Choice(["vpn", "forwards"]),
+    multiple=True,
+    help="What it may do here: be on the VPN, use this server's forwards; repeatable.",
+)
+
+
+def parsed_may(words: tuple[str, ...]) -> "frozenset[May] | None":
+    """None when nothing was typed."""
+    from ..tox.peers import May
+
+    return frozenset(May(word) for word in words) or None
+
+
+def asked_may(words: tuple[str, ...]) -> dict[str, Any]:
+    """The argument of a control command, if something was typed."""
+    return {"may": list(words)} if words else {}
 
 
 def takes(options: tuple[Decorator, ...]) -> Decorator:

@@ -5,11 +5,12 @@ In: requests (server.py). Out: results for cli/peer.py, cli/invite.py and cli/jo
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
-from ..tox.peers import ConfiguredPeer, parse_peer
+from ..tox.peers import ConfiguredPeer, May, parse_may, parse_peer
 from ..tox.roster import Roster
 from ..wire import invite as wire
-from .protocol import Request
+from .protocol import BadRequestError, Request
 from .server import ControlServer
 
 
@@ -32,7 +33,8 @@ class PeerCommands:
     async def add(self, request: Request) -> object:
         """`peer` is a Tox ID, a public key or an invite."""
         peer = parse_peer(request.text("peer"), request.optional_text("name"), self._wall())
-        return described(self._roster.add(peer))
+        kept = self._roster.add(replace(peer, may=may_of(request)))
+        return described(kept) | {"may": sorted(self._roster.may(kept.public_key) or ())}
 
     async def name(self, request: Request) -> object:
         return described(self._roster.rename(request.text("peer"), request.text("name")))
@@ -42,7 +44,8 @@ class PeerCommands:
         return described(member.peer or ConfiguredPeer(member.public_key))
 
     async def accept(self, request: Request) -> object:
-        return described(self._roster.accept(request.text("peer"), request.optional_text("name")))
+        selector, name = request.text("peer"), request.optional_text("name")
+        return described(self._roster.accept(selector, name, may_of(request)))
 
     async def block(self, request: Request) -> object:
         """The answer's `grant` is what had let it in."""
@@ -56,7 +59,7 @@ class PeerCommands:
 
     async def invite(self, request: Request) -> object:
         lifetime_s = request.optional_number("lifetime_s") or 0
-        made = self._roster.invite(lifetime_s, request.optional_text("name"))
+        made = self._roster.invite(lifetime_s, request.optional_text("name"), may_of(request))
         return {"token": wire.encode(made), "expires": made.expires}
 
     async def invites(self, _: Request) -> object:
@@ -64,6 +67,16 @@ class PeerCommands:
 
     async def revoke(self, request: Request) -> object:
         return self._roster.members.revoke(request.text("invite")).described()
+
+
+def may_of(request: Request) -> frozenset[May] | None:
+    """What `may` lists; None when it is left out. Raises BadRequestError."""
+    if "may" not in request.arguments:
+        return None
+    try:
+        return parse_may(request.texts("may"))
+    except ValueError as error:
+        raise BadRequestError(f"'may' of {request.do!r}: {error}") from None
 
 
 def described(peer: ConfiguredPeer) -> dict[str, str | None]:

@@ -11,16 +11,18 @@ from ..config import INTERFACE
 from ..configfile import Config
 from ..errors import ToxvpnError
 from ..tcpforward.forwarding import Forwarding
+from ..tcpforward.rules import Rules
 from ..tcpforward.server import Server
 from ..tcpforward.spec import Road
 from ..tox.peers import ConfiguredPeer
 from ..tox.places import Places, make
 from ..tun.vpn import JOURNAL_NAME, Vpn, VpnOptions
+from .access import Known, may_reach, offered, on_network
 from .base import Base
 from .changes import InForce, changes, needs_restart
 from .forwards import Forwards
-from .policy import Policy, policy
-from .renewal import renew, tell_if_out
+from .policy import NOTHING, Policy, policy
+from .renewal import renew, tell_if_out, tell_who_may
 
 
 class Parts:
@@ -43,7 +45,8 @@ class Parts:
         self.now = InForce(config, policy(config, places.data))
         own = self.now.policy
         self.roster = run.roster(own.authority, self._peers())
-        self._server = Server(own.rules, own.grants)
+        self.roster.offers = offered(config)
+        self._server = Server(self.may_reach)
         serve = self._server.serve if forwards else None
         self.forwarding = Forwarding(run.node, run.announcement, Road.AUTO, serve, when_asked=not forwards)
         undo.push_async_callback(self.forwarding.close)
@@ -102,12 +105,13 @@ class Parts:
         if book.secret_is_out and now.config.server is not None and now.policy.authority.secret is not None:
             if not now.policy.fresh_secret:
                 tell_if_out(now.config, self.roster.called)
+                tell_who_may(peer for peer in self.roster.called if peer.may is None and self._serves(peer))
             book.secret_is_out = False
             self._run.keeper.changed()
 
     def _put_in_force(self, now: InForce) -> None:
         self.now = now
-        self._server.rules, self._server.grants = now.policy.rules, now.policy.grants
+        self.roster.offers = offered(now.config)
         if self.vpn is not None:
             self._name_us()
             self.vpn.allow(now.policy.addresses)
@@ -144,12 +148,14 @@ class Parts:
             self._run.announcement.set(name=self.now.config.vpn.name)
 
     def _belongs(self, public_key: bytes) -> bool:
-        """Whether that friend is on the network: one in the file unless that says no, and a kept one.
+        return on_network(self.now, self._known(public_key))
 
-        Who came by the secret, or the open door, of [server] came for forwards only.
-        """
-        config = self.now.config
-        for peer in config.peers.values():
-            if peer.public_key == public_key:
-                return peer.vpn
-        return config.server is None or public_key in self.roster.peers()
+    def may_reach(self, public_key: bytes) -> Rules:
+        """What that friend may reach by forwards."""
+        return may_reach(self.now, self._known(public_key))
+
+    def _serves(self, peer: ConfiguredPeer) -> bool:
+        return self.may_reach(peer.public_key) != NOTHING
+
+    def _known(self, public_key: bytes) -> Known:
+        return Known(public_key, self.roster.grant(public_key), self.roster.may(public_key))

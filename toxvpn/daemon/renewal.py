@@ -50,6 +50,17 @@ def tell_if_out(config: Config, called: Iterable[ConfiguredPeer]) -> None:
         )
 
 
+def tell_who_may(peers: Iterable[ConfiguredPeer]) -> None:
+    """`peers`: kept by an earlier version, for which whom we call was also who may come in."""
+    names = ", ".join(peer.short for peer in peers)
+    if names:
+        log.warning(
+            "%s may use what this machine serves, as in earlier versions each peer that was added might: "
+            "`toxvpn peer add KEY --may vpn` takes that back",
+            names,
+        )
+
+
 def how_to_renew(config: Config) -> str:
     server = config.server
     if server is None or (config.secret is None and server.secret_file is None and not makes_secret(config)):

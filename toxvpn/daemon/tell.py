@@ -29,6 +29,18 @@ def tell_network(vpn: Vpn) -> None:
     log.info("%s is up: %s", vpn.interface, ", ".join(own))
 
 
+def tell_who_stays_off(config: Config) -> None:
+    """An `allow` of a peer takes it from the network, unless the file says something of that."""
+    for name, peer in config.peers.items():
+        if not peer.vpn and f"peers.{name}.vpn" not in config.given:
+            log.warning(
+                "%s is not on the network, where its `allow` would not bind it: write `vpn = true` in "
+                "[peers.%s] if it is to be, or `vpn = false` to hear no more of it",
+                name,
+                name,
+            )
+
+
 def tell_server(config: Config, policy: Policy, tox_id: str, data: Path) -> None:
     """`data` is where a secret of our own is kept."""
     print(tox_id, flush=True)  # noqa: T201

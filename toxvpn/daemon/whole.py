@@ -17,7 +17,7 @@ from .control import Source, controlled
 from .parts import Parts
 from .progress import progress
 from .share.lend import lending
-from .tell import both_commands, tell_network, tell_server
+from .tell import both_commands, tell_network, tell_server, tell_who_stays_off
 
 log = logging.getLogger("toxvpn")
 
@@ -56,6 +56,7 @@ async def whole(options: Staying) -> None:
                 log.info("this machine's Tox ID: %s", tox_id)
             if parts.vpn is not None:
                 tell_network(parts.vpn)
+                tell_who_stays_off(config)
             run.life.ready()
             with progress(run.node, parts.wanted):
                 await run.life.ended()

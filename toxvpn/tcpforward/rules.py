@@ -18,7 +18,7 @@ never leads around the rules for addresses, and a rule for a name allows that na
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,20 +51,39 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The rules in force; None means that there is no file and everything is allowed."""
+    """The rules in force; None means that there is no file and everything is allowed.
+
+    What they allow has to be allowed by `within` as well.
+    """
 
     rules: tuple[Rule, ...] | None = None
+    within: "Rules | None" = None
 
     def allows(self, host: str, port: int) -> bool:
         """Whether a rule is for this host exactly as given, a name or an address."""
+        return all(each._names(host, port) for each in self._all())
+
+    def may_lead(self, host: str, port: int) -> bool:
+        """Whether this host, once it is resolved, can have an allowed address."""
+        return all(each._names(host, port) or each._has_addresses(port) for each in self._all())
+
+    def allows_at(self, host: str, address: str, port: int) -> bool:
+        """Whether it may be reached at that address of it: by a rule for its name, or for the address."""
+        return all(each._names(host, port) or each._names(address, port) for each in self._all())
+
+    def _all(self) -> "Iterator[Rules]":
+        yield self
+        if self.within is not None:
+            yield from self.within._all()
+
+    def _names(self, host: str, port: int) -> bool:
         if self.rules is None:
             return True
         name = canonical(host)
         return any(rule.is_for(port) and rule.matches(name) for rule in self.rules)
 
-    def names_addresses(self, port: int) -> bool:
-        """Whether resolving a refused name can still lead to an allowed address."""
-        return self.rules is not None and any(rule.of_addresses and rule.is_for(port) for rule in self.rules)
+    def _has_addresses(self, port: int) -> bool:
+        return any(rule.of_addresses and rule.is_for(port) for rule in self.rules or ())
 
 
 EVERYTHING = Rules()

@@ -1,6 +1,6 @@
 """The serving side of forwards: what a peer may reach, and the connection to it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 
 from ..tox.peer import Peer
 from .ends import End, SocketEnd
@@ -12,16 +12,14 @@ from .target import connect_target
 class Server:
     """`serve` is what the roads call for a peer's request.
 
-    `rules` are for every peer that has none of its own in `grants` (by public key). Both may be
-    replaced at any time: streams that are open stay open.
+    `may_reach` says what the peer of that public key may, each time: streams that are open stay open.
     """
 
-    def __init__(self, rules: Rules, grants: Mapping[bytes, Rules] | None = None) -> None:
-        self.rules = rules
-        self.grants: Mapping[bytes, Rules] = grants or {}
+    def __init__(self, may_reach: Callable[[bytes], Rules]) -> None:
+        self._may_reach = may_reach
         self._lookups = LookUps()
 
     async def serve(self, peer: Peer, host_untrusted: str, port: int) -> End:
         """Raises TargetRefusedError."""
-        rules = self.grants.get(peer.public_key, self.rules)
+        rules = self._may_reach(peer.public_key)
         return SocketEnd(await connect_target(host_untrusted, port, rules, self._lookups.of(peer)))

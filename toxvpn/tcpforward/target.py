@@ -98,14 +98,14 @@ async def _allowed(host: str, port: int, rules: Rules, look_up: LookUp) -> list[
     if not host_is_sane(host):
         raise TargetRefusedError(ReplyCode.HOST_UNREACHABLE, f"{host!r} is no host name")
     by_name = rules.allows(host, port)
-    if not by_name and not rules.names_addresses(port):
+    if not rules.may_lead(host, port):
         raise TargetRefusedError(ReplyCode.NOT_ALLOWED, f"{wanted}: no rule allows it")
     try:
         addresses = await _resolve(host, port, look_up)
     except OSError as error:
         code = ReplyCode.HOST_UNREACHABLE if by_name else ReplyCode.NOT_ALLOWED
         raise TargetRefusedError(code, f"{wanted}: {error.strerror or error}") from None
-    allowed = [address for address in addresses if by_name or rules.allows(address.sockaddr[0], port)]
+    allowed = [address for address in addresses if rules.allows_at(host, address.sockaddr[0], port)]
     if not allowed:
         raise TargetRefusedError(ReplyCode.NOT_ALLOWED, f"{wanted}: no rule allows it or any address of it")
     return allowed[:MAX_ADDRESSES]

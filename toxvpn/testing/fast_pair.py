@@ -41,7 +41,7 @@ class FastPair(Programs):
         self._patches.enter_context(patch.object(fastpath, "ToxCarrier", self._carrier_of))
         self._turning = asyncio.create_task(self._turn())
         self.calling = Forwarding(self.client_node, Announcement(self.client_node), self._wanted)
-        serve = Server(parse_rules("127.0.0.1:*", "rules")).serve
+        serve = Server(lambda _: parse_rules("127.0.0.1:*", "rules")).serve
         self.serving = Forwarding(self.server_node, Announcement(self.server_node), Road.AUTO, serve)
         self.client = Client(self.client_node, self.peer, self.calling.roads)
         return self

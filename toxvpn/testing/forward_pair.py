@@ -185,7 +185,7 @@ class ForwardPair(Programs):
         super().__init__(network)
         for node in (self.client_node, self.server_node):
             node.tox.status_message = OUR_STATUS
-        self.server_road = LosslessRoad(self.server_node, Server(rules or Rules()).serve)
+        self.server_road = LosslessRoad(self.server_node, Server(lambda _: rules or Rules()).serve)
         self.client_road = LosslessRoad(self.client_node)
         self.client = Client(self.client_node, self.peer, self.client_road)
 

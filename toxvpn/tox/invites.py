@@ -17,6 +17,7 @@ from typing import Any
 
 from ..errors import PeerRefusedError, UsageError
 from .files import write_atomic
+from .peers import ALL, May, parse_may
 from .records import LeftOut, named, put_each, read_entries
 
 INVITES_NAME = "invites.json"
@@ -40,13 +41,17 @@ class InviteVerdict(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Outstanding:
-    """One invite; times in seconds since the epoch, `used_by` the public key that it is bound to."""
+    """One invite; times in seconds since the epoch, `used_by` the public key that it is bound to.
+
+    `may` is what its user may do here.
+    """
 
     digest: bytes = field(repr=False)
     made: int
     expires: int
     name: str | None = None
     used_by: bytes | None = None
+    may: frozenset[May] = ALL
 
     @property
     def handle(self) -> str:
@@ -56,7 +61,13 @@ class Outstanding:
     def described(self) -> dict[str, Any]:
         """For whom may see it: `invite --list`, over the control socket or not."""
         used_by = None if self.used_by is None else self.used_by.hex().upper()
-        return {"handle": self.handle, "expires": self.expires, "name": self.name, "used_by": used_by}
+        return {
+            "handle": self.handle,
+            "expires": self.expires,
+            "name": self.name,
+            "used_by": used_by,
+            "may": sorted(self.may),
+        }
 
 
 def digest_of(secret: bytes) -> bytes:
@@ -76,14 +87,21 @@ class InviteBook:
         """The one that expires first, first."""
         return iter(sorted(self._by_digest.values(), key=lambda invite: (invite.expires, invite.digest)))
 
-    def add(self, secret: bytes, lifetime_s: float, now: float, name: str | None = None) -> Outstanding:
+    def add(
+        self,
+        secret: bytes,
+        lifetime_s: float,
+        now: float,
+        name: str | None = None,
+        may: frozenset[May] = ALL,
+    ) -> Outstanding:
         """Enters a new one. Raises UsageError when there are too many or its lifetime is out of bounds."""
         if not SHORTEST_S <= lifetime_s <= LONGEST_S:
             raise UsageError("an invite can be valid for 1 minute to 365 days")
         self.purge(now)
         if sum(invite.used_by is None for invite in self) >= MOST_OUTSTANDING:
             raise UsageError(f"{MOST_OUTSTANDING} invites are outstanding already: revoke some")
-        invite = Outstanding(digest_of(secret), int(now), int(now + lifetime_s), name)
+        invite = Outstanding(digest_of(secret), int(now), int(now + lifetime_s), name, may=may)
         self._by_digest[invite.digest] = invite
         return invite
 
@@ -160,6 +178,7 @@ def encode(book: InviteBook) -> bytes:
             "expires": invite.expires,
             "name": invite.name,
             "used_by": invite.used_by and invite.used_by.hex().upper(),
+            "may": sorted(invite.may),
         }
         for invite in book
     ]
@@ -184,4 +203,5 @@ def decode_entry(raw: dict[str, Any]) -> Outstanding:
         raise ValueError("a digest or a key has the wrong length")
     if not isinstance(name, str | None):
         raise TypeError("a name is no text")
-    return Outstanding(digest, int(raw["made"]), int(raw["expires"]), name, key)
+    may = parse_may(raw["may"]) if "may" in raw else ALL  # as it was meant by the version that made it
+    return Outstanding(digest, int(raw["made"]), int(raw["expires"]), name, key, may)

@@ -17,7 +17,7 @@ from . import blocked, friends, invites, peers
 from .blocked import Blocked
 from .friends import PASSING, FriendBook, Grant, rank
 from .invites import InviteBook, InviteVerdict, Outstanding
-from .peers import ConfiguredPeer, check_name, merged
+from .peers import ALL, NETWORK, ConfiguredPeer, May, check_name, merged
 from .selector import find
 
 log = logging.getLogger("toxvpn.tox")
@@ -73,6 +73,10 @@ class Members:
 
     def add(self, peer: ConfiguredPeer) -> ConfiguredPeer:
         """Keeps a peer; returns it with what was known of it before. Raises UsageError (its name)."""
+        if peer.public_key not in self.peers and peer.may is None:
+            friend = self.book.friends.get(peer.public_key)
+            came_in = friend is not None and friend.by is not Grant.PEER
+            peer = replace(peer, may=ALL if came_in else NETWORK)  # what it may already, it may go on doing
         changed = merged(self.peers, peer)
         self._keep_peers(changed)
         return changed[peer.public_key]
@@ -96,6 +100,13 @@ class Members:
         if member.peer is None and (member.grant is None or rank(member.grant) < rank(Grant.ACCEPT)):
             raise UsageError(f"{member.short} is not kept: `toxvpn peer add KEY --name {name}` keeps it")
         return self.add(ConfiguredPeer(member.public_key, name=name))
+
+    def may(self, public_key: bytes) -> frozenset[May] | None:
+        """What a person lets that key do here; None when nobody has said."""
+        peer, friend = self.peers.get(public_key), self.book.friends.get(public_key)
+        if peer is not None:
+            return ALL if peer.may is None else peer.may
+        return ALL if friend is not None and friend.by in (Grant.INVITE, Grant.ACCEPT) else None
 
     def admitted(self, public_key: bytes) -> None:
         """It has let us in: what it invited us with is of no use any more."""
@@ -165,13 +176,15 @@ class Members:
 
     # -- invites -------------------------------------------------------------------------------
 
-    def invite(self, tox_id: ToxId, lifetime_s: float, name: str | None = None) -> Invite:
+    def invite(
+        self, tox_id: ToxId, lifetime_s: float, name: str | None = None, may: frozenset[May] = ALL
+    ) -> Invite:
         """A new invite from that Tox ID, which is ours; `name` is what its user will be called here."""
         if name is not None:
             check_name(name)
         secret = self._random(wire.SECRET_BYTES)
         changed = self.invites.copy()
-        outstanding = changed.add(secret, lifetime_s, self._wall(), name)
+        outstanding = changed.add(secret, lifetime_s, self._wall(), name, may)
         self._keep_invites(changed)
         return Invite(tox_id, secret, outstanding.expires)
 
@@ -192,9 +205,10 @@ class Members:
         if invite is not None:
             if invite.used_by is None:
                 self._keep_invites(changed)
-            self._keep_peers(
-                merged(self.peers, ConfiguredPeer(public_key, name=self._free_name(invite.name)))
-            )
+            before = self.may(public_key) if public_key in self.peers else None
+            may = invite.may | (before or frozenset())
+            peer = ConfiguredPeer(public_key, name=self._free_name(invite.name), may=may)
+            self._keep_peers(merged(self.peers, peer))
         return verdict
 
     def _free_name(self, name: str | None) -> str | None:

@@ -8,6 +8,7 @@ makes friends of them.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,25 @@ PLAIN_MESSAGE = b"auto-toxvpn"
 """The request of a peer without any secret: what toxvpn in C++ sends (docs/wire-format.md §2)."""
 
 
+class May(StrEnum):
+    """What a person lets a kept peer do here: be on the network, use forwards of the server."""
+
+    VPN = "vpn"
+    FORWARDS = "forwards"
+
+
+ALL = frozenset(May)
+NETWORK = frozenset({May.VPN})
+"""Of whom we name to call it: naming somebody does not open the server to it."""
+
+
 @dataclass(frozen=True, slots=True)
 class ConfiguredPeer:
     """Without `nospam` (4 bytes) the Tox ID is not known: that peer is let in but cannot be asked.
 
     `invite` is what it invited us with; dropped once it has let us in. `secret` is what to ask this peer
-    with, and nobody else; the file does not keep it.
+    with, and nobody else; the file does not keep it. `may` None: nothing is said, and in the file, that
+    an earlier version wrote it, which let it do everything.
     """
 
     public_key: bytes
@@ -45,6 +59,7 @@ class ConfiguredPeer:
     name: str | None = None
     invite: Invite | None = field(default=None, repr=False)
     secret: bytes | None = field(default=None, repr=False)
+    may: frozenset[May] | None = None
 
     @property
     def tox_id(self) -> ToxId | None:
@@ -132,6 +147,7 @@ def updated(old: ConfiguredPeer | None, new: ConfiguredPeer) -> ConfiguredPeer:
         name=new.name if new.name is not None else old.name,
         invite=new.invite if new.invite is not None else old.invite,
         secret=new.secret if new.secret is not None else old.secret,
+        may=new.may if new.may is not None else old.may,
     )
 
 
@@ -169,6 +185,8 @@ def entry(peer: ConfiguredPeer) -> dict[str, Any]:
         written["name"] = peer.name
     if peer.invite is not None:
         written["invite"] = invites.encode(peer.invite)
+    if peer.may is not None:
+        written["may"] = sorted(peer.may)
     return written
 
 
@@ -194,4 +212,12 @@ def decode_entry(raw: dict[str, Any]) -> ConfiguredPeer:
     named = {key, tox_id.public_key if tox_id else key, invite.tox_id.public_key if invite else key}
     if len(named) != 1:
         raise ValueError(f"two different keys in the entry of {key.hex()[:16].upper()}")
-    return ConfiguredPeer(key, tox_id.nospam if tox_id else None, raw.get("name"), invite)
+    may = None if raw.get("may") is None else parse_may(raw["may"])
+    return ConfiguredPeer(key, tox_id.nospam if tox_id else None, raw.get("name"), invite, may=may)
+
+
+def parse_may(words: list[str]) -> frozenset[May]:
+    """Raises ValueError, TypeError."""
+    if not isinstance(words, list):
+        raise TypeError(f"{words!r} is no list")
+    return frozenset(May(word) for word in words)

@@ -21,7 +21,7 @@ from .events import Event, PeerConnection
 from .friends import Authority, FriendBook, Grant
 from .members import Member, Members
 from .node import Node
-from .peers import ConfiguredPeer, merged, updated
+from .peers import ALL, NETWORK, ConfiguredPeer, May, merged, updated
 from .pending import PendingRequest
 from .selector import find, is_key
 
@@ -35,7 +35,8 @@ class Roster:
     """Made before the node starts; `start()` once.
 
     `authority` is today's configuration without its peers: those in `directory` and `run_peers`, which
-    are for this run only, are entered here. `changed` is Keeper.changed, `wall` time.time.
+    are for this run only, are entered here. `offers` is what there is to be had here, which an invite lets
+    its user do, and `accept` a stranger. `changed` is Keeper.changed, `wall` time.time.
     Raises UsageError when our own key is among `run_peers`, ToxvpnError when peers.json cannot be read.
     """
 
@@ -50,6 +51,7 @@ class Roster:
         run_peers: Iterable[ConfiguredPeer] = (),
         random: Callable[[int], bytes] = os.urandom,
     ) -> None:
+        self.offers = ALL
         self._node = node
         self._wall = wall
         self._authority = authority
@@ -101,6 +103,11 @@ class Roster:
             both[public_key] = updated(both.get(public_key), peer)
         return {key: peer for key, peer in both.items() if key != self.own_key and not self.is_blocked(key)}
 
+    def may(self, public_key: bytes) -> frozenset[May] | None:
+        """What a person lets that key do here; None when nobody has said. The configuration goes before."""
+        kept = self.members.may(public_key)
+        return NETWORK if kept is None and public_key in self._run_peers else kept
+
     def is_blocked(self, public_key: bytes) -> bool:
         return public_key in self.members.blocked
 
@@ -134,7 +141,9 @@ class Roster:
             self._ask(kept)
         return kept
 
-    def accept(self, selector: str, name: str | None = None) -> ConfiguredPeer:
+    def accept(
+        self, selector: str, name: str | None = None, may: frozenset[May] | None = None
+    ) -> ConfiguredPeer:
         """Lets in a stranger who has asked, and keeps it. Raises PeerRefusedError, UsageError."""
         stranger = find(
             selector,
@@ -142,7 +151,7 @@ class Roster:
             fewest_digits=FEWEST_DIGITS_TO_ACCEPT,
             where=f"give {FEWEST_DIGITS_TO_ACCEPT} digits of a key that `toxvpn peer list` shows",
         )
-        peer = ConfiguredPeer(stranger.public_key, name=name)
+        peer = ConfiguredPeer(stranger.public_key, name=name, may=self.offers if may is None else may)
         merged(self.peers(), peer)
         with self._kept(peer) as kept:
             self.admission.admit(kept.public_key, Grant.ACCEPT)
@@ -197,10 +206,11 @@ class Roster:
         self.admission.enter(self._with_peers(self._authority))
         self.admission.settle()
 
-    def invite(self, lifetime_s: float, name: str | None = None) -> Invite:
+    def invite(self, lifetime_s: float, name: str | None = None, may: frozenset[May] | None = None) -> Invite:
         """Raises UsageError (bounds), ToxvpnError."""
         address = self._node.tox.address
-        return self.members.invite(ToxId(address[:32], address[32:36]), lifetime_s, name)
+        own = ToxId(address[:32], address[32:36])
+        return self.members.invite(own, lifetime_s, name, self.offers if may is None else may)
 
     # -- the node ------------------------------------------------------------------------------
 
