@@ -65,7 +65,9 @@ def extensions() -> list[Extension]:
 
     return cythonize(
         [
-            extension("netio", "importpatch.c", "hooks.c", "sendbatch.c", "recvbatch.c", "pagelock.c"),
+            extension(
+                "netio", "importpatch.c", "hooks.c", "sendbatch.c", "sendroom.c", "recvbatch.c", "pagelock.c"
+            ),
             extension("toxcore", libraries=["toxcore"]),
             extension("wakeups"),
             extension("carrier"),
@@ -80,7 +82,11 @@ def extensions() -> list[Extension]:
                 "device.c",
                 "packet.c",
                 "prefixes.c",
+                "flowqueue.c",
+                "backlog.c",
+                libraries=["m"],
             ),
+            extension("queues", "flowqueue.c", "sendroom.c", libraries=["m"]),
         ],
         compiler_directives={
             "language_level": 3,

@@ -354,15 +354,6 @@ def test_dropped_packets_end_a_turn_too() -> None:
         assert path.datapath.read_tun(3) == 3
 
 
-def test_nothing_is_read_while_the_carrier_is_congested() -> None:
-    with MemoryPath() as path:
-        path.carrier.is_congested = True
-        assert path.outbound(udp_packet(header(4), b"x")) == []
-        path.carrier.is_congested = False
-        assert path.datapath.read_tun() == 1
-        assert path.drops(3) == {}
-
-
 def test_a_packet_that_the_kernel_cannot_describe_ends_nothing() -> None:
     """read(2) of a TUN is then EINVAL, and the packet is gone; so it is of an epoll descriptor."""
     with select.epoll() as odd:

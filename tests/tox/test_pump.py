@@ -1,43 +1,36 @@
 """The pump wakes a datapath up at the right moments, and stops when it should."""
 
+import contextlib
 import errno
 import os
 import socket
 from collections.abc import AsyncIterator, Callable
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
 from toxvpn._native.datapath import Datapath
 from toxvpn.testing.fake_nodes import Network, until
-from toxvpn.tox import loop
-from toxvpn.tox import pump as pump_module
 from toxvpn.tox.node import Node
 from toxvpn.tox.pump import PacketPump
 
 
 class FakeDatapath:
-    """Reads datagrams off a socket; `room` is how many the network takes before it is congested."""
+    """Reads datagrams off a socket."""
 
-    def __init__(self, node: Node, tun: socket.socket) -> None:
+    def __init__(self, tun: socket.socket) -> None:
         self.read: list[bytes] = []
-        self.room = 1000
         self.failure: OSError | None = None
         self.refused: tuple[str, ...] = ()
         self.on_refusal: Callable[[], None] | None = None
-        self._network = node
         self._tun = tun
 
     def read_tun(self) -> int:
         if self.failure is not None:
             raise self.failure
-        while self.room:
-            try:
+        with contextlib.suppress(BlockingIOError):
+            while True:
                 self.read.append(self._tun.recv(100))
-            except BlockingIOError:
-                break
-            self.room -= 1
-        self._network.tox.congested = not self.room  # type: ignore[misc]
         return len(self.read)
 
 
@@ -46,7 +39,7 @@ class Scene:
         self.node = node
         self.kernel, self.tun = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.tun.setblocking(False)
-        self.datapath = FakeDatapath(node, self.tun)
+        self.datapath = FakeDatapath(self.tun)
         self.gone = 0
         self.pump = PacketPump(node, cast(Datapath, self.datapath), self.tun.fileno(), self._gone)
 
@@ -75,24 +68,24 @@ async def test_packets_of_the_kernel_are_read_at_once(scene: Scene) -> None:
     await until(lambda: scene.datapath.read == [b"one"])
 
 
-async def test_a_congested_network_leaves_packets_in_the_device(scene: Scene) -> None:
-    """And they go on their way when it has room again, in their order."""
-    scene.datapath.room = 2
-    for number in range(5):
-        scene.kernel.send(b"%d" % number)
-    writable: list[Callable[[], None]] = []
-    scene.node.when_writable = writable.append  # type: ignore[method-assign, assignment]
-    await until(lambda: writable)
-    assert scene.datapath.read == [b"0", b"1"]
-    scene.kernel.send(b"5")
-    for _ in range(10):
-        scene.node.turn()
-    assert scene.datapath.read == [b"0", b"1"] and len(writable) == 1
-    scene.datapath.room = 1000
-    writable.pop()()
-    assert scene.datapath.read == [b"%d" % number for number in range(6)]
-    scene.kernel.send(b"6")
-    await until(lambda: scene.datapath.read[-1] == b"6")
+async def test_packets_are_read_without_room_too_and_room_is_asked_for_once(scene: Scene) -> None:
+    asked: list[Callable[[], None]] = []
+    flushes: list[int] = []
+    scene.node._watch.when_writable = asked.append  # type: ignore[method-assign, assignment]
+    tox = scene.node.tox
+    tox.flush = lambda: flushes.append(len(scene.datapath.read))  # type: ignore[method-assign]
+    tox.wants_room = True  # type: ignore[misc]
+    scene.kernel.send(b"one")
+    await until(lambda: len(asked) == 1)
+    assert tox.room_asked
+    tox.wants_room = False  # type: ignore[misc]
+    for packet in (b"two", b"three"):
+        scene.kernel.send(packet)
+    await until(lambda: scene.datapath.read == [b"one", b"two", b"three"])
+    scene.node.turn()
+    assert len(asked) == 1
+    asked.pop()()
+    assert flushes == [3] and not asked and not tox.room_asked
 
 
 async def test_a_device_that_is_gone_is_told_of_once(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
@@ -125,42 +118,3 @@ async def test_a_closed_pump_reads_nothing_any_more(scene: Scene) -> None:
     for _ in range(3):
         scene.node.turn()
     assert scene.datapath.read == []
-
-
-async def test_room_that_comes_after_the_end_is_of_no_use(scene: Scene) -> None:
-    scene.datapath.room = 1
-    writable: list[Callable[[], None]] = []
-    scene.node.when_writable = writable.append  # type: ignore[method-assign, assignment]
-    for packet in (b"one", b"two"):
-        scene.kernel.send(packet)
-    await until(lambda: writable)
-    scene.pump.close()
-    scene.datapath.room = 1
-    writable.pop()()
-    assert scene.datapath.read == [b"one"]
-
-
-async def test_a_device_that_cannot_be_watched_is_tried_again(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    scene.datapath.room = 1
-    for packet in (b"one", b"two"):
-        scene.kernel.send(packet)
-    writable: list[Callable[[], None]] = []
-    scene.node.when_writable = writable.append  # type: ignore[method-assign, assignment]
-    await until(lambda: writable)
-    scene.datapath.room = 1000
-    real, refused = loop.add_reader, list[Any]()
-
-    def add_reader(*what: Any) -> None:
-        if not refused:
-            refused.append(what)
-            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
-        real(*what)
-
-    monkeypatch.setattr(pump_module, "RETRY_S", 0.0)
-    monkeypatch.setattr(pump_module, "add_reader", add_reader)
-    writable.pop()()
-    await until(lambda: scene.datapath.read == [b"one", b"two"])
-    scene.kernel.send(b"three")
-    await until(lambda: scene.datapath.read[-1] == b"three")

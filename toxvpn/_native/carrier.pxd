@@ -1,6 +1,6 @@
 """What carries the datapath's packets to a friend and back: a Tox handle, or memory in tests."""
 
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 # context, friend number, the custom packet with its ID byte, its length
 ctypedef void (*lossy_sink)(void *, uint32_t, const uint8_t *, size_t) noexcept
@@ -8,12 +8,31 @@ ctypedef void (*lossy_sink)(void *, uint32_t, const uint8_t *, size_t) noexcept
 ctypedef void (*sink_flush)(void *) noexcept
 
 
+cdef extern from "backlog.h" nogil:
+    struct c_backlog "backlog":
+        uint64_t tests_ns
+    c_backlog *backlog_new()
+    bint backlog_waits(const c_backlog *)
+
+
+cdef class Backlog:
+    """The packets that wait for room, of all datapaths over one handle; empty once those are closed."""
+
+    cdef c_backlog *queue
+
+    cdef bint waits(self) noexcept
+
+
 cdef class Carrier:
     # A SendResult value. The packet is copied or sent before this returns.
     cdef int send(self, uint32_t friend_number, const uint8_t *packet, size_t length) noexcept
     # Ends a batch of sends.
     cdef void flush(self) noexcept
+    # The network takes no more for now.
     cdef bint congested(self) noexcept
+    # Something waits for room, and nobody has undertaken to tell when there is some.
+    cdef bint wants_room(self) noexcept
+    cdef Backlog backlog(self)
     # Packets of this ID go to `sink`, and `flush` follows each round of them; NULL ends that.
     cdef void set_sink(self, uint8_t packet_id, lossy_sink sink, sink_flush flush, void *context) noexcept
 
@@ -22,10 +41,12 @@ cdef class MemoryCarrier(Carrier):
     cdef lossy_sink _sinks[256]
     cdef sink_flush _flushes[256]
     cdef void *_contexts[256]
+    cdef Backlog _backlog
     cdef readonly list sent
     cdef readonly int flushes
     cdef public int result
     cdef public bint is_congested
+    cdef public int room
     cdef MemoryCarrier _other
     cdef uint32_t _our_number
 

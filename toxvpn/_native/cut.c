@@ -20,8 +20,40 @@ bool cut_plan(struct segmentation *plan, const struct virtio_net_hdr *vnet) {
         return false;
     plan->headers = (uint16_t)(packet->transport + header);
     plan->segment = vnet->gso_size;
-    return header < room && header >= (plan->tcp ? TCP_HEADER : UDP_HEADER) && plan->segment > 0 &&
-           !packet->fragment && plan->headers <= LARGEST_HEADERS;
+    if (header >= room || header < (plan->tcp ? TCP_HEADER : UDP_HEADER) || plan->segment == 0 ||
+        packet->fragment || plan->headers > LARGEST_HEADERS)
+        return false;
+    plan->ip = packet->ip;
+    plan->gone = 0;
+    plan->left = packet->length - plan->headers;
+    memcpy(plan->first_headers, packet->ip, plan->headers);
+    return true;
+}
+
+void cut_plan_whole(struct segmentation *plan) {
+    plan->headers = 0;
+    plan->ip = plan->packet.ip;
+    plan->gone = 0;
+    plan->left = plan->packet.length;
+}
+
+static size_t next_payload(const struct segmentation *plan) {
+    return plan->headers && plan->left > plan->segment ? plan->segment : plan->left;
+}
+
+size_t cut_pieces(const struct segmentation *plan) {
+    return plan->headers ? (plan->left + plan->segment - 1) / plan->segment : plan->left > 0;
+}
+
+size_t cut_bytes(const struct segmentation *plan) { return cut_pieces(plan) * plan->headers + plan->left; }
+
+size_t cut_next_bytes(const struct segmentation *plan) { return plan->headers + next_payload(plan); }
+
+void cut_skip(struct segmentation *plan) {
+    size_t payload = next_payload(plan);
+    plan->ip += payload;
+    plan->gone += payload;
+    plan->left -= payload;
 }
 
 /* A view on a piece of the same packet; the addresses are where they were. */
@@ -56,23 +88,18 @@ static void write_transport_header(const struct packet *segment, bool tcp, size_
     memcpy(checksum, &sum, 2);
 }
 
-size_t cut_segments(const struct segmentation *plan, cut_taker *take, void *context) {
-    uint8_t headers[LARGEST_HEADERS];
-    const struct packet *whole = &plan->packet;
-    size_t many = 0, payload = whole->length - plan->headers;
-    memcpy(headers, whole->ip, plan->headers);
-    for (size_t offset = 0; offset < payload; offset += plan->segment, many++) {
-        bool last = payload - offset <= plan->segment;
-        size_t length = plan->headers + (last ? payload - offset : plan->segment);
-        struct packet segment = piece_of(whole, whole->ip + offset, length);
-        memcpy(segment.ip, headers, plan->headers);
-        if (segment.version == 4)
-            store16(segment.ip + 4, (uint16_t)(load16(headers + 4) + many));
-        packet_set_length(&segment, length);
-        write_transport_header(&segment, plan->tcp, offset, last);
-        take(context, &segment);
-    }
-    return many;
+struct packet cut_next(struct segmentation *plan) {
+    struct packet piece = piece_of(&plan->packet, plan->ip, cut_next_bytes(plan));
+    size_t gone = plan->gone;
+    cut_skip(plan);
+    if (plan->headers == 0)
+        return piece;
+    memcpy(piece.ip, plan->first_headers, plan->headers);
+    if (piece.version == 4)
+        store16(piece.ip + 4, (uint16_t)(load16(piece.ip + 4) + gone / plan->segment));
+    packet_set_length(&piece, piece.length);
+    write_transport_header(&piece, plan->tcp, gone, plan->left == 0);
+    return piece;
 }
 
 /* RFC 791 §3.1: options that the first fragment alone has do nothing in the later ones, as in Linux. */

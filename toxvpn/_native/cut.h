@@ -1,7 +1,8 @@
 /* Cuts what goes in several packets: a super-packet into segments, an IPv4 packet into fragments.
  *
  * In place: the headers of each piece are written before its payload, over what has been taken already. So
- * `take` must be done with a piece when it returns; it may write as far before it as before the whole. */
+ * whoever takes a piece must be done with it before the next; it may write as far before it as before the
+ * whole. */
 #ifndef TOXVPN_CUT_H
 #define TOXVPN_CUT_H
 
@@ -15,11 +16,15 @@
 
 enum { LARGEST_HEADERS = 240 }; /* of IP and TCP; IPv6 with more extension headers is not cut */
 
+/* A super-packet that goes in segments, or a packet that goes as it is: one piece. */
 struct segmentation {
-    struct packet packet; /* the super-packet */
-    uint16_t headers;     /* bytes up to the payload */
-    uint16_t segment;     /* bytes of payload in each but the last */
+    struct packet packet; /* as it was before the first piece; the addresses and ports stay */
+    uint16_t headers;     /* bytes up to the payload of a super-packet; 0: it is none */
+    uint16_t segment;     /* bytes of payload in each piece but the last */
     bool tcp;
+    uint8_t *ip;          /* where the next piece begins */
+    size_t gone, left;    /* bytes, without headers */
+    uint8_t first_headers[LARGEST_HEADERS];
 };
 
 /* Of a piece only what a packet is: its bytes, version, addresses, protocol. */
@@ -29,8 +34,17 @@ typedef void cut_taker(void *context, const struct packet *piece);
  * or that do not add up. */
 bool cut_plan(struct segmentation *plan, const struct virtio_net_hdr *vnet);
 
-/* Returns the number of segments, which have whole headers and checksums. */
-size_t cut_segments(const struct segmentation *plan, cut_taker *take, void *context);
+/* The same for a packet that is none. */
+void cut_plan_whole(struct segmentation *plan);
+
+/* How many pieces are left, with how many bytes, and how many the next has. */
+size_t cut_pieces(const struct segmentation *plan);
+size_t cut_bytes(const struct segmentation *plan);
+size_t cut_next_bytes(const struct segmentation *plan);
+
+/* The next piece, with whole headers and checksums. There must be one, which can also be left out. */
+struct packet cut_next(struct segmentation *plan);
+void cut_skip(struct segmentation *plan);
 
 /* Cuts an IPv4 packet without "don't fragment" for `mtu`, as a router does (RFC 791 §3.2, RFC 1812 §5.2.6).
  * It may be a fragment itself. Returns the number of fragments. */

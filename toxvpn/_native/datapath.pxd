@@ -2,6 +2,8 @@
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
+from .carrier cimport c_backlog
+
 
 cdef extern from "prefixes.h" nogil:
     cdef struct prefixes:
@@ -41,6 +43,7 @@ cdef extern from "path.h" nogil:
         uint16_t mtu
         uint16_t carrier_port
         c_carrier carrier
+        c_backlog *backlog
         void *owner
         void (*refused)(void *) noexcept
     cdef struct c_coalescer "coalescer":

@@ -48,10 +48,11 @@ class Datapath(Early):
         """Takes no more packets from the carrier. What is not flushed is lost."""
 
     def read_tun(self, budget: int = 256) -> int:
-        """Reads and sends until the TUN is empty, `budget` packets are done, or the carrier is congested.
+        """Reads until the TUN is empty or `budget` packets are done: sent, dropped, or kept for want of room.
 
-        Call it when the TUN is readable and the carrier is not congested. Returns the number of
-        packets sent or dropped; raises OSError when the device is gone.
+        Call it when the TUN is readable. Returns how many; raises OSError when the device is gone. What is
+        kept goes with the carrier's next rounds; of several flows by turns, and a flow whose packets wait
+        for long is told to slow down (RFC 8290).
         """
 
     def flush_inbound(self) -> None:

@@ -9,7 +9,7 @@ import os
 
 cimport cython
 
-from .carrier cimport Carrier
+from .carrier cimport Backlog, Carrier
 from .wakeups cimport Early
 
 from ..errors import ClosedError
@@ -101,6 +101,7 @@ cdef void _refused(void *datapath) noexcept:
 cdef class Datapath(Early):
     cdef c_path *_path
     cdef Carrier _carrier
+    cdef Backlog _backlog
     cdef readonly object packet_format
     cdef public object on_refusal
 
@@ -133,6 +134,8 @@ cdef class Datapath(Early):
         settings.carrier.congested = _congested
         settings.owner = <void *>self
         settings.refused = _refused
+        self._backlog = carrier.backlog()
+        settings.backlog = self._backlog.queue
         self._path = path_new(&settings)
         if self._path == NULL:
             raise MemoryError
@@ -167,7 +170,7 @@ cdef class Datapath(Early):
         if self._path == NULL:
             return False
         path_read_tun(self._path, BUDGET, &error)
-        return error == 0 and not self._carrier.congested()
+        return error == 0 and not self._carrier.wants_room()
 
     def read_tun(self, size_t budget=BUDGET):
         cdef int error

@@ -46,21 +46,10 @@ void device_write(struct path *path, uint32_t friend_number, const uint8_t *pack
     write_one(path, friend_number, packet, length);
 }
 
-struct singles {
-    struct path *path;
-    uint32_t friend_number;
-    unsigned taken;
-};
-
-static void write_single(void *context, const struct packet *packet) {
-    struct singles *singles = context;
-    singles->taken += write_one(singles->path, singles->friend_number, packet->ip, packet->length);
-}
-
 void device_write_super(struct path *path, uint32_t friend_number, uint8_t *buffer, size_t length,
                         unsigned packets) {
     struct segmentation plan;
-    struct singles singles = {path, friend_number, 0};
+    unsigned taken = 0;
     struct virtio_net_hdr vnet;
     ssize_t result = write(path->settings.tun, buffer, length);
     memcpy(&vnet, buffer, sizeof vnet);
@@ -70,9 +59,12 @@ void device_write_super(struct path *path, uint32_t friend_number, uint8_t *buff
         written(path, friend_number, result, packets);
         return;
     }
-    cut_segments(&plan, write_single, &singles);
+    while (plan.left) {
+        struct packet single = cut_next(&plan);
+        taken += write_one(path, friend_number, single.ip, single.length);
+    }
     bool *merges = plan.tcp ? &path->coalescer.tcp : &path->coalescer.udp;
-    if (singles.taken && *merges) { /* else the device is down, or gone */
+    if (taken && *merges) { /* else the device is down, or gone */
         *merges = false;
         path->settings.refused(path->settings.owner);
     }

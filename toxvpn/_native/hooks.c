@@ -12,9 +12,11 @@
 #include "shield.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 enum {
@@ -47,7 +49,13 @@ struct netio_owner {
     int64_t stepped_ns;      /* its clock shows this until its own time is later */
 };
 
-struct netio_kernel netio_kernel = {sendmsg, recvmsg, clock_gettime};
+static int standing(int fd)
+{
+    int bytes;
+    return ioctl(fd, SIOCOUTQ, &bytes) == 0 ? bytes : -1;
+}
+
+struct netio_kernel netio_kernel = {sendmsg, recvmsg, clock_gettime, standing};
 struct netio_counters netio_counters;
 
 static _Thread_local netio_owner *current;
@@ -309,14 +317,18 @@ ssize_t netio_hook_sendto(int fd, const void *data, size_t length, int flags, co
 }
 
 /* libtoxcore asks for 2 MB to receive into; net.core.rmem_max, 208 KB by default, cuts that down, and a
-   pause of some milliseconds then costs 3 % of 100 000 datagrams a second. Privileged, we get it all. */
+   pause of some milliseconds then costs 3 % of 100 000 datagrams a second. Privileged, we get it all. What it
+   asks for to send from is as much as we may use of it. */
 int netio_hook_setsockopt(int fd, int level, int option, const void *value, socklen_t length)
 {
     const struct entry *entry = find(fd);
     if (entry && entry->datagram && level == SOL_SOCKET && option == SO_RCVBUF
         && setsockopt(fd, level, SO_RCVBUFFORCE, value, length) == 0)
         return 0;
-    return setsockopt(fd, level, option, value, length);
+    int result = setsockopt(fd, level, option, value, length);
+    if (entry && entry->out && level == SOL_SOCKET && option == SO_SNDBUF)
+        sendbatch_start_room(entry->out);
+    return result;
 }
 
 /* Nothing more to receive now, after something was: before libtoxcore goes on to all its other work. */

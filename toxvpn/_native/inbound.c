@@ -4,6 +4,7 @@
  *   2. allowed_untrusted   may this friend use that source, and reach that destination?
  *   3. coalesce()          merges it with others of its flow, or passes it through
  *   4. path_flush_inbound  at the end of a batch, writes what was held back */
+#include "backlog.h"
 #include "path.h"
 
 static bool unframe_untrusted(const struct path *path, struct packet *packet, const uint8_t *frame,
@@ -78,4 +79,5 @@ void path_end_round(void *context) {
     path_flush_inbound(path);
     if (path->wrote)
         path_read_tun(path, ANSWERS, &error);
+    backlog_send(path->settings.backlog, &path->settings.carrier);
 }

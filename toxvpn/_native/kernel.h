@@ -10,6 +10,7 @@ struct netio_kernel {
     ssize_t (*sendmsg)(int, const struct msghdr *, int);
     ssize_t (*recvmsg)(int, struct msghdr *, int);
     int (*clock_gettime)(clockid_t, struct timespec *);
+    int (*standing)(int fd); /* bytes of a socket that are not sent yet (SIOCOUTQ), -1: unknown */
 };
 
 /* Of the whole process, since it started. Drops are datagrams that had been accepted for sending. */

@@ -61,6 +61,7 @@ cdef extern from "kernel.h":
     struct kernel_calls "netio_kernel":
         ssize_t (*sendmsg)(int, const msghdr *, int) noexcept nogil
         int (*clock_gettime)(clockid_t, timespec *) noexcept nogil
+        int (*standing)(int) noexcept nogil
     struct counted "netio_counters":
         uint64_t sent, send_calls, segmented, segmented_refused, deferred, refused
         uint64_t dropped_unreachable, dropped_denied, dropped_too_long, dropped_other

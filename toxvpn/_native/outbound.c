@@ -2,15 +2,16 @@
  *
  *   1. path_read_tun   one read() is one packet, or one super-packet of up to 64 kB (kernel offload)
  *   2. outbound        checks it, finds the friend, answers what cannot go with an ICMP error
- *   3. send_whole      a packet as it is: completes the checksum where the kernel left that to us
- *      cut_segments    a super-packet, in segments
- *   4. send_packet     cuts into fragments what is too big for the friend and may be cut
- *   5. send_framed     puts the frame before the packet and hands it to the carrier */
+ *   3. complete        a packet that is none gets the checksum that the kernel may have left to us
+ *   4. dispatch        sends piece by piece while the carrier has room; what is left waits (backlog.c)
+ *   5. outgoing_send   the next piece: of a super-packet, a segment. What is too big for the friend and may be
+ *                      cut goes in fragments
+ *   6. send_framed     puts the frame before the packet and hands it to the carrier */
 #include <errno.h>
 #include <unistd.h>
 
-#include "cut.h"
-#include "path.h"
+#include "backlog.h"
+#include "outgoing.h"
 
 /* To whom the pieces of a packet go. */
 struct parcel {
@@ -21,17 +22,17 @@ struct parcel {
 static size_t outbound(struct path *path, uint8_t *ip, size_t length, const struct virtio_net_hdr *vnet);
 
 size_t path_read_tun(struct path *path, size_t budget, int *error) {
-    size_t sent = 0;
+    size_t done = 0;
     *error = 0;
     path->wrote = false;
     size_t vnet_length = path->settings.vnet_hdr ? VNET_HEADER : 0;
     uint8_t *ip = path->buffer + HEADROOM + VNET_HEADER;
-    while (sent < budget && !path->settings.carrier.congested(path->settings.carrier.context)) {
+    while (done < budget) {
         struct virtio_net_hdr vnet = {0};
         ssize_t length = read(path->settings.tun, ip - vnet_length, vnet_length + LARGEST_READ);
         if (length < 0 && errno == EINVAL) { /* of a kind that a virtio_net_hdr has no word for: it is gone */
             path_drop(path, OURSELVES, DROP_DEVICE);
-            sent++;
+            done++;
             continue;
         }
         if (length < (ssize_t)vnet_length) {
@@ -40,17 +41,17 @@ size_t path_read_tun(struct path *path, size_t budget, int *error) {
         }
         memcpy(&vnet, ip - vnet_length, vnet_length);
         /* a packet that is dropped counts too, so that a flood of those ends the turn as well */
-        size_t handed = outbound(path, ip, (size_t)length - vnet_length, &vnet);
-        sent += handed ? handed : 1;
+        size_t pieces = outbound(path, ip, (size_t)length - vnet_length, &vnet);
+        done += pieces ? pieces : 1;
     }
-    if (sent)
+    if (done)
         path->settings.carrier.flush(path->settings.carrier.context);
-    return sent;
+    backlog_send(path->settings.backlog, &path->settings.carrier);
+    return done;
 }
 
-static size_t send_whole(struct path *path, struct packet *packet, uint32_t friend_number,
-                         const struct virtio_net_hdr *vnet);
-static void send_packet(void *parcel, const struct packet *packet);
+static bool complete(struct packet *packet, const struct virtio_net_hdr *vnet, uint16_t mtu);
+static size_t dispatch(struct path *path, struct outgoing *out);
 
 /* Drops are counted here, and answered where the sender can learn from it. */
 static size_t outbound_drop(struct path *path, const struct packet *packet, uint32_t friend_number,
@@ -81,13 +82,12 @@ static bool is_carriers_own(const struct path *path, const struct packet *packet
 }
 
 static size_t outbound(struct path *path, uint8_t *ip, size_t length, const struct virtio_net_hdr *vnet) {
-    struct segmentation plan = {0};
-    struct packet *packet = &plan.packet;
+    struct outgoing out; /* filled step by step: most of it is a copy of headers, which few need */
+    struct packet *packet = &out.plan.packet;
     bool super = vnet->gso_type != VIRTIO_NET_HDR_GSO_NONE;
-    uint32_t friend_number = OURSELVES;
     if (!packet_parse(packet, ip, length, !super) ||
         (path->settings.frame == FRAME_STACK && packet->version != 6) ||
-        (super && !cut_plan(&plan, vnet))) {
+        (super && !cut_plan(&out.plan, vnet))) {
         path_drop(path, OURSELVES, DROP_MALFORMED);
         return 0;
     }
@@ -95,51 +95,62 @@ static size_t outbound(struct path *path, uint8_t *ip, size_t length, const stru
         path_drop(path, OURSELVES, DROP_LOOP);
         return 0;
     }
-    if (!prefixes_lookup(&path->routes, packet->version, packet->destination, 0, &friend_number))
+    if (!prefixes_lookup(&path->routes, packet->version, packet->destination, 0, &out.friend_number))
         return outbound_drop(path, packet, OURSELVES, DROP_NO_ROUTE, 0);
-    struct friend_path *friend = &path->friends[friend_number];
+    struct friend_path *friend = &path->friends[out.friend_number];
     if (!friend->online)
-        return outbound_drop(path, packet, friend_number, DROP_OFFLINE, 0);
-    size_t largest = largest_for(friend, packet);
-    if ((super ? (size_t)plan.headers + plan.segment : length) > largest && !may_be_fragmented(packet))
-        return outbound_drop(path, packet, friend_number, DROP_TOO_BIG, (uint16_t)largest);
+        return outbound_drop(path, packet, out.friend_number, DROP_OFFLINE, 0);
     if (!super)
-        return send_whole(path, packet, friend_number, vnet);
-    struct parcel parcel = {path, friend_number};
-    return cut_segments(&plan, send_packet, &parcel);
+        cut_plan_whole(&out.plan);
+    size_t largest = largest_for(friend, packet);
+    if ((super ? (size_t)out.plan.headers + out.plan.segment : length) > largest && !may_be_fragmented(packet))
+        return outbound_drop(path, packet, out.friend_number, DROP_TOO_BIG, (uint16_t)largest);
+    if (!super && !complete(packet, vnet, friend->mtu)) {
+        path_drop(path, out.friend_number, DROP_MALFORMED);
+        return 0;
+    }
+    return dispatch(path, &out);
 }
 
-static size_t send_whole(struct path *path, struct packet *packet, uint32_t friend_number,
-                         const struct virtio_net_hdr *vnet) {
+/* False for a checksum that would be outside. */
+static bool complete(struct packet *packet, const struct virtio_net_hdr *vnet, uint16_t mtu) {
     bool incomplete = vnet->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM;
     size_t field = (size_t)vnet->csum_start + vnet->csum_offset;
-    packet_clamp_mss(packet, path->friends[friend_number].mtu, !incomplete);
-    if (incomplete) {
-        if (field + 2 > packet->length) {
-            path_drop(path, friend_number, DROP_MALFORMED);
-            return 0;
-        }
-        /* the field holds the pseudo header's sum, so the sum over everything is the whole one */
-        uint64_t sum = csum_bytes(packet->ip + vnet->csum_start, packet->length - vnet->csum_start);
-        uint16_t checksum = (uint16_t)~csum_fold(sum);
-        if (checksum == 0 && packet->protocol == PROTOCOL_UDP)
-            checksum = 0xffff; /* 0 would say that there is none (RFC 768) */
-        memcpy(packet->ip + field, &checksum, 2);
-    }
-    struct parcel parcel = {path, friend_number};
-    send_packet(&parcel, packet);
-    return 1;
+    packet_clamp_mss(packet, mtu, !incomplete);
+    if (!incomplete)
+        return true;
+    if (field + 2 > packet->length)
+        return false;
+    /* the field holds the pseudo header's sum, so the sum over everything is the whole one */
+    uint64_t sum = csum_bytes(packet->ip + vnet->csum_start, packet->length - vnet->csum_start);
+    uint16_t checksum = (uint16_t)~csum_fold(sum);
+    if (checksum == 0 && packet->protocol == PROTOCOL_UDP)
+        checksum = 0xffff; /* 0 would say that there is none (RFC 768) */
+    memcpy(packet->ip + field, &checksum, 2);
+    return true;
 }
 
-static void send_framed(void *parcel, const struct packet *packet);
+/* What waits already goes first. */
+static size_t dispatch(struct path *path, struct outgoing *out) {
+    const struct carrier *carrier = &path->settings.carrier;
+    size_t pieces = 0;
+    if (!backlog_waits(path->settings.backlog))
+        for (; out->plan.left && !carrier->congested(carrier->context); pieces++)
+            outgoing_send(path, out, false);
+    if (out->plan.left) {
+        pieces += cut_pieces(&out->plan);
+        backlog_put(path->settings.backlog, path, out);
+    }
+    return pieces;
+}
 
-static void send_packet(void *context, const struct packet *packet) {
-    const struct parcel *parcel = context;
-    const struct friend_path *friend = &parcel->path->friends[parcel->friend_number];
-    if (packet->length > friend->mtu && packet->version == 4)
-        cut_fragments(packet, friend->mtu, send_framed, context);
-    else
-        send_framed(context, packet);
+bool outgoing_may_be_marked(const struct outgoing *out) {
+    return packet_is_ecn_capable(out->plan.headers ? out->plan.first_headers : out->plan.ip);
+}
+
+void outgoing_drop(struct path *path, struct outgoing *out, enum drop reason) {
+    path_drop(path, out->friend_number, reason);
+    cut_skip(&out->plan);
 }
 
 static const enum drop REFUSALS[] = {
@@ -169,4 +180,16 @@ static void send_framed(void *context, const struct packet *packet) {
     } else {
         path_drop(path, parcel->friend_number, REFUSALS[result]);
     }
+}
+
+void outgoing_send(struct path *path, struct outgoing *out, bool mark) {
+    struct packet piece = cut_next(&out->plan);
+    struct parcel parcel = {path, out->friend_number};
+    const struct friend_path *friend = &path->friends[out->friend_number];
+    if (mark)
+        packet_mark_congestion(piece.ip);
+    if (piece.length > friend->mtu && piece.version == 4)
+        cut_fragments(&piece, friend->mtu, send_framed, &parcel);
+    else
+        send_framed(&parcel, &piece);
 }

@@ -99,6 +99,19 @@ void packet_set_length(const struct packet *packet, size_t length) {
     }
 }
 
+bool packet_is_ecn_capable(const uint8_t *ip) {
+    return (ip[0] >> 4 == 4 ? ip[1] : ip[1] >> 4) & 3;
+}
+
+void packet_mark_congestion(uint8_t *ip) {
+    if (ip[0] >> 4 == 4) {
+        ip[1] |= 3;
+        packet_set_ipv4_checksum(ip);
+    } else {
+        ip[1] |= 3 << 4;
+    }
+}
+
 /* RFC 1624: a checksum for data of which one 16-bit value changed, at an even or odd offset. */
 static void update_checksum(uint8_t *field, uint16_t before, uint16_t after, bool odd) {
     if (odd) {

@@ -72,6 +72,10 @@ void packet_set_ipv4_checksum(uint8_t *ip);
 /* Sets the field that says how long the packet is, and the IPv4 header's checksum. */
 void packet_set_length(const struct packet *packet, size_t length);
 
+/* Whether congestion may be marked in that packet instead of dropping it (RFC 3168 §5), and the mark. */
+bool packet_is_ecn_capable(const uint8_t *ip);
+void packet_mark_congestion(uint8_t *ip);
+
 /* Lowers the MSS that a TCP SYN offers to what fits into `mtu` (RFC 4459 §3.2.2 calls it clamping).
  * `complete` says that the checksum is complete, not a pseudo header's sum to be completed later. */
 void packet_clamp_mss(struct packet *packet, uint16_t mtu, bool complete);

@@ -27,6 +27,7 @@ class DropReason(StrEnum):
     MALFORMED = "malformed"
     DEVICE = "device"  # the TUN refuses to take it: the interface is down or gone
     LOOP = "loop"  # it is one of Tox's own: a packet that carries packets would carry itself
+    LATE = "late"  # it has waited too long for room: its sender is to slow down (CoDel)
 
 
 @dataclass(frozen=True, slots=True)

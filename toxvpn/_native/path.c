@@ -1,3 +1,4 @@
+#include "backlog.h"
 #include "path.h"
 
 #include <stdlib.h>
@@ -27,6 +28,7 @@ struct path *path_new(const struct path_settings *settings) {
 void path_free(struct path *path) {
     if (path == NULL)
         return;
+    backlog_forget(path->settings.backlog, path, EVERYBODY);
     prefixes_free(&path->routes);
     prefixes_free(&path->sources);
     prefixes_free(&path->destinations);
@@ -51,6 +53,7 @@ struct friend_path *path_friend(struct path *path, uint32_t friend_number) {
 }
 
 void path_remove_friend(struct path *path, uint32_t friend_number) {
+    backlog_forget(path->settings.backlog, path, friend_number);
     prefixes_remove_all(&path->routes, false, friend_number);
     prefixes_remove_all(&path->sources, false, friend_number);
     prefixes_remove_all(&path->destinations, true, friend_number);

@@ -2,6 +2,7 @@
  *
  * path.c       makes it, and keeps its friends
  * outbound.c   TUN -> Tox    path_read_tun()
+ * backlog.c    what waits for room meanwhile
  * inbound.c    Tox -> TUN    path_inbound(), path_flush_inbound()
  * cut.c        a packet that goes in several, either way
  * device.c     writes to the TUN, and the ICMP errors that go back into it
@@ -30,6 +31,7 @@ enum drop {
     DROP_MALFORMED,
     DROP_DEVICE,
     DROP_LOOP,
+    DROP_LATE,
     DROP_REASONS,
 };
 
@@ -73,6 +75,8 @@ struct friend_path {
     struct error_budget errors;
 };
 
+struct backlog;
+
 struct path_settings {
     int tun;
     bool vnet_hdr;    /* packets to and from the TUN have a virtio_net_hdr */
@@ -84,6 +88,7 @@ struct path_settings {
     struct carrier carrier;
     void *owner;
     void (*refused)(void *owner); /* the kernel turned out not to take super-packets of one kind */
+    struct backlog *backlog; /* shared by all paths over that carrier */
 };
 
 struct path {
@@ -111,8 +116,8 @@ struct friend_path *path_friend(struct path *path, uint32_t friend_number);
 /* Forgets the friend: its state, its routes, what it may use and reach. */
 void path_remove_friend(struct path *path, uint32_t friend_number);
 
-/* Reads the TUN until it is empty, about `budget` packets are sent, or the carrier is congested.
- * Returns the number of packets sent and dropped; `error` is an errno when the device is gone, else 0. */
+/* Reads the TUN until it is empty or about `budget` packets are done: sent, dropped or, without room, put to
+ * the backlog. Returns how many; `error` is an errno when the device is gone, else 0. */
 size_t path_read_tun(struct path *path, size_t budget, int *error);
 
 /* A packet of our ID, with it, from a friend; `path` is a struct path. Fit for a lossy_sink. */

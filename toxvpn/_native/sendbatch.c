@@ -4,10 +4,12 @@
    flush at the end of each turn anyway. The order of a socket's datagrams is kept without exception.
 
    When the kernel takes no more (EAGAIN), batches wait here: at most BATCHES of them, each at most
-   SEGMENTS datagrams and BATCH_BYTES bytes; then sendto answers EAGAIN as a plain socket does. */
+   SEGMENTS datagrams and BATCH_BYTES bytes; then sendto answers EAGAIN as a plain socket does. Once that
+   has happened, batches are smaller on a slow link, and so is what the kernel may hold (sendroom.h). */
 #define _GNU_SOURCE
 #include "sendbatch.h"
 #include "kernel.h"
+#include "sendroom.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -54,6 +56,8 @@ struct refusal {
 
 struct sendbatch {
     int fd;
+    struct sendroom room;
+    size_t kernel_limit; /* as it was last set */
     bool segmentation;   /* wanted, and the kernel has not said yet that it cannot */
     bool blocked;
     unsigned first, used; /* ring of batches; unblocked, at most one is in use */
@@ -73,8 +77,47 @@ struct sendbatch *sendbatch_new(int fd, bool segmentation)
     if (batch) {
         batch->fd = fd;
         batch->segmentation = segmentation;
+        sendbatch_start_room(batch);
     }
     return batch;
+}
+
+/* -- how much may stand in the kernel -- */
+
+static int64_t now_ns(void)
+{
+    struct timespec now;
+    netio_kernel.clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
+static void set_kernel_limit(struct sendbatch *batch)
+{
+    size_t limit = batch->room.limit, before = batch->kernel_limit;
+    if (limit < before + before / 8 && limit > before - before / 8)
+        return;
+    int value = (int)(limit / 2); /* the kernel doubles it, for its overhead */
+    setsockopt(batch->fd, SOL_SOCKET, SO_SNDBUF, &value, sizeof value);
+    batch->kernel_limit = limit;
+}
+
+void sendbatch_start_room(struct sendbatch *batch)
+{
+    int ceiling = 0;
+    socklen_t length = sizeof ceiling;
+    getsockopt(batch->fd, SOL_SOCKET, SO_SNDBUF, &ceiling, &length);
+    sendroom_start(&batch->room, (size_t)ceiling);
+    batch->kernel_limit = (size_t)ceiling;
+    set_kernel_limit(batch);
+}
+
+static void look(struct sendbatch *batch)
+{
+    int standing = netio_kernel.standing(batch->fd);
+    if (standing >= 0) {
+        sendroom_look(&batch->room, (size_t)standing, now_ns());
+        set_kernel_limit(batch);
+    }
 }
 
 void sendbatch_free(struct sendbatch *batch)
@@ -94,9 +137,7 @@ static bool same(const struct destination *one, const void *address, socklen_t l
 
 static time_t now_s(void)
 {
-    struct timespec now;
-    netio_kernel.clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec;
+    return now_ns() / 1000000000;
 }
 
 static bool refuses(const struct sendbatch *batch, const struct batch *open)
@@ -227,14 +268,20 @@ static bool send_batch(struct sendbatch *batch, struct batch *open)
 
 void sendbatch_flush(struct sendbatch *batch)
 {
+    if (batch->blocked)
+        look(batch);
     while (batch->used) {
         struct batch *head = &batch->batches[batch->first];
         if (!send_batch(batch, head)) {
-            if (!batch->blocked)
+            if (!batch->blocked) {
                 netio_counters.deferred += head->count - head->sent;
+                look(batch);
+            }
             batch->blocked = true;
             return;
         }
+        if (sendroom_watches(&batch->room))
+            sendroom_sent(&batch->room, head->length, now_ns());
         batch->first = (batch->first + 1) % BATCHES;
         batch->used--;
     }
@@ -247,18 +294,24 @@ static struct batch *last(struct sendbatch *batch)
     return batch->used ? &batch->batches[(batch->first + batch->used - 1) % BATCHES] : NULL;
 }
 
-static bool fits(const struct batch *open, size_t length, const struct sockaddr *to, socklen_t to_length)
+/* Whether the batch takes no more datagrams of its size. */
+static bool full(const struct sendbatch *batch, const struct batch *open)
 {
-    return open && !open->closed && length && length <= open->segment
-           && open->length + length <= BATCH_BYTES && same(&open->to, to, to_length);
+    size_t length = open->length + open->segment;
+    return open->count == SEGMENTS || length > BATCH_BYTES || length > sendroom_piece(&batch->room);
 }
 
-static void append(struct batch *open, const void *data, size_t length)
+static bool fits(const struct batch *open, size_t length, const struct sockaddr *to, socklen_t to_length)
+{
+    return open && !open->closed && length && length <= open->segment && same(&open->to, to, to_length);
+}
+
+static void append(const struct sendbatch *batch, struct batch *open, const void *data, size_t length)
 {
     memcpy(open->data + open->length, data, length);
     open->length += length;
     open->count++;
-    open->closed = length < open->segment || open->count == SEGMENTS;
+    open->closed = length < open->segment || full(batch, open);
 }
 
 /* A place for a batch to begin; NULL when all are waiting. */
@@ -308,9 +361,9 @@ ssize_t sendbatch_put(struct sendbatch *batch, const void *data, size_t length, 
         open->to.length = to_length;
         memcpy(&open->to.address, to, to_length);
     }
-    append(open, data, length);
+    append(batch, open, data, length);
     netio_counters.deferred += batch->blocked;
-    if (open->count == SEGMENTS && !batch->blocked)
+    if (open->closed && length == open->segment && !batch->blocked)
         sendbatch_flush(batch);
     return (ssize_t)length;
 }

@@ -4,7 +4,7 @@ from libc.stdint cimport uint8_t, uint32_t
 
 cimport cython
 
-from .carrier cimport Carrier, lossy_sink, sink_flush
+from .carrier cimport Backlog, Carrier, lossy_sink, sink_flush
 from .toxcore cimport Tox
 
 
@@ -23,6 +23,12 @@ cdef class ToxCarrier(Carrier):
 
     cdef bint congested(self) noexcept:
         return self._tox.is_congested()
+
+    cdef bint wants_room(self) noexcept:
+        return self._tox.is_wanting_room()
+
+    cdef Backlog backlog(self):
+        return self._tox.backlog
 
     cdef void set_sink(self, uint8_t packet_id, lossy_sink sink, sink_flush flush, void *context) noexcept:
         self._tox.set_lossy_sink(packet_id, sink, flush, context)

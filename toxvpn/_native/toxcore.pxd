@@ -3,6 +3,7 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from .capi cimport CTox, CToxOptions
+from .carrier cimport Backlog
 from .netio cimport netio_owner
 
 # context, friend number, the custom packet with its ID byte, its length
@@ -28,6 +29,8 @@ cdef class Tox:
     cdef readonly uint64_t unheard
     cdef object _first_error
     cdef object _log
+    cdef Backlog backlog             # of the datapaths
+    cdef public bint room_asked
     cdef public object handler
 
     cdef _create(self, CToxOptions *c_options, options, savedata)
@@ -46,6 +49,7 @@ cdef class Tox:
     cdef void flush_lossy(self) noexcept
     cdef void _flush_sinks(self) noexcept
     cdef bint is_congested(self) noexcept
+    cdef bint is_wanting_room(self) noexcept
     # Lossy packets of this ID go to `sink` instead of the handler, and `flush` follows each round of
     # receiving; NULL gives them back.
     cdef void set_lossy_sink(self, uint8_t packet_id, lossy_sink sink, sink_flush flush, void *context) noexcept

@@ -36,7 +36,14 @@ class Tox:
 
     @property
     def congested(self) -> bool:
-        """The kernel's send queue is full: stop producing until a socket is writable."""
+        """The kernel's send queue is full."""
+
+    room_asked: bool
+    """Somebody will call `flush` when a socket is writable."""
+
+    @property
+    def wants_room(self) -> bool:
+        """Something waits for room in the socket, and nobody has asked for it."""
 
     @property
     def receive_pending(self) -> bool:
@@ -46,7 +53,7 @@ class Tox:
     def quiet(self) -> bool:
         """Since the last `iterate` began: no call of the handler, and nothing below that waits for anybody.
 
-        The sockets are those that `sockets` last told of, the queues are neither full nor unread.
+        The sockets are those that `sockets` last told of, nothing is unread, and who wants room has asked.
         """
 
     def set_clock_rate(self, rate: float) -> None:

@@ -11,6 +11,7 @@ from libc.string cimport memset
 
 from . cimport netio
 from .capi cimport *
+from .carrier cimport Backlog
 from .netio cimport netio_owner
 
 from ..errors import ClosedError, UsageError
@@ -83,6 +84,7 @@ cdef class Tox:
         memset(self._sink_flushes, 0, sizeof(self._sink_flushes))
         memset(self._sink_contexts, 0, sizeof(self._sink_contexts))
         memset(self._wanted, 0, sizeof(self._wanted))
+        self.backlog = Backlog()
 
     def __init__(self, options, savedata=None, handler=None):
         self.handler = handler
@@ -177,12 +179,16 @@ cdef class Tox:
         return netio.congested(self._owner)
 
     @property
+    def wants_room(self):
+        return self.is_wanting_room()
+
+    @property
     def receive_pending(self):
         return netio.receive_pending(self._owner)
 
     @property
     def quiet(self):
-        return not (self._told or self.congested or self.receive_pending
+        return not (self._told or self.is_wanting_room() or self.receive_pending
                     or self._sockets_seen != self.sockets_version)
 
     def set_clock_rate(self, double rate):
@@ -500,6 +506,7 @@ cdef class Tox:
 
     cdef void _flush_sinks(self) noexcept:
         cdef int packet_id
+        netio.flush(self._owner)  # first: there may be room again, which the sinks then use
         for packet_id in range(FIRST_LOSSY, 256):
             if self._sink_flushes[packet_id] != NULL:
                 self._sink_flushes[packet_id](self._sink_contexts[packet_id])
@@ -507,6 +514,9 @@ cdef class Tox:
 
     cdef bint is_congested(self) noexcept:
         return netio.congested(self._owner)
+
+    cdef bint is_wanting_room(self) noexcept:
+        return not self.room_asked and (netio.congested(self._owner) or self.backlog.waits())
 
     cdef void set_lossy_sink(self, uint8_t packet_id, lossy_sink sink, sink_flush flush, void *context) noexcept:
         self._sinks[packet_id] = sink

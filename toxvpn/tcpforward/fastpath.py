@@ -41,7 +41,7 @@ class FastPath:
     def close(self) -> None:
         """Once. Sends what the stack still has to say, above all that streams have just been reset."""
         with contextlib.suppress(OSError):  # the device is gone
-            while self._datapath.read_tun() and not self._node.tox.congested:
+            while self._datapath.read_tun():
                 pass
         self._pump.close()
         self._node.unsubscribe(self._hear)

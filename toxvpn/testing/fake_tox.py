@@ -55,6 +55,8 @@ class FakeTox:
         self.clock_is_ours = True
         self.steps_s: list[float] = []
         self.congested = False
+        self.wants_room = False
+        self.room_asked = False
         self.path_bytes = MAX_PACKET_BYTES
         self.receive_pending = False
         self._told = False
@@ -104,7 +106,7 @@ class FakeTox:
 
     @property
     def quiet(self) -> bool:
-        return not (self._told or self.congested or self.receive_pending)
+        return not (self._told or self.wants_room or self.receive_pending)
 
     def iterate(self) -> None:
         self._alive()

@@ -178,9 +178,17 @@ class Node:
             self._watch.forget()
             self._arm(step_s)
 
-    def when_writable(self, call: Callable[[], None]) -> None:
-        """Calls once when toxcore's UDP socket takes data again (`tox.congested` was true)."""
-        self._watch.when_writable(call)
+    def ask_for_room(self) -> None:
+        """What waits for room in toxcore's UDP socket is sent when there is some."""
+        if self.tox.wants_room:
+            self._watch.when_writable(self._use_room)
+            self.tox.room_asked = True
+
+    def _use_room(self) -> None:
+        """Without a turn, for which it may be too early."""
+        self.tox.room_asked = False
+        self.tox.flush()
+        self.ask_for_room()
 
     # -- who hears what ------------------------------------------------------------------------
 
@@ -230,20 +238,11 @@ class Node:
             self._guarded(self._tick, self._turned_s)
         if self.tox.receive_pending:
             self._loop.call_soon(self.turn)
-        self._guarded(self._ask_for_room)
+        self._guarded(self.ask_for_room)
         if self._deaf_until_s is None:
             self._guarded(self._watch.refresh)
         if self._timer is None:
             self._arm(self._interval_s())
-
-    def _ask_for_room(self) -> None:
-        if self.tox.congested:
-            self._watch.when_writable(self._use_room)
-
-    def _use_room(self) -> None:
-        """Without a turn, for which it may be too early."""
-        self.tox.flush()
-        self._ask_for_room()
 
     def _interval_s(self) -> float:
         wanted_s = self.tox.iteration_interval_ms() / 1000 / self._rate

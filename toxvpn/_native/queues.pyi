@@ -1,0 +1,32 @@
+class FlowQueue:
+    """flowqueue.c by itself, as backlog.c drives it: the tests' door. Times are nanoseconds."""
+
+    def put(self, flow: int, item: int, size: int, now_ns: int, *, held: int = 1) -> None:
+        """`flow` is a hash; the item, known by its number, has `size` bytes and takes up `held`."""
+
+    def next(self, now_ns: int) -> tuple[int, bool] | None:
+        """The item of which a piece is to go, and whether it is late; `took` or `dropped` must follow."""
+
+    def took(self, size: int) -> None:
+        """So many bytes of it were sent."""
+
+    def dropped(self, size: int) -> None: ...
+    def shed(self) -> int | None:
+        """Takes out the oldest item of the flow that holds most."""
+
+    def remove(self, item: int) -> bool:
+        """Takes out every item of that number; whether there was one."""
+
+    @property
+    def held(self) -> int: ...
+
+class SendRoom:
+    """sendroom.c by itself: sizes are bytes, times nanoseconds."""
+
+    def __init__(self, ceiling: int) -> None: ...
+    def look(self, standing: int, now_ns: int) -> None: ...
+    def sent(self, size: int, now_ns: int) -> None: ...
+    @property
+    def limit(self) -> int: ...
+    @property
+    def piece(self) -> int: ...

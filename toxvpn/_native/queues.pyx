@@ -1,0 +1,126 @@
+"""flowqueue.c and sendroom.c for tests: the time is what the caller says, items are numbers."""
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc
+
+
+cdef extern from "<stdbool.h>" nogil:
+    ctypedef bint c_bool "bool"
+
+cdef extern from "flowqueue.h" nogil:
+    struct queued:
+        queued *next
+        size_t bytes
+        size_t held
+    struct flowqueue:
+        size_t held
+    void flowqueue_put(flowqueue *, uint32_t, queued *, uint64_t)
+    queued *flowqueue_next(flowqueue *, uint64_t, c_bool *)
+    void flowqueue_took(flowqueue *, size_t)
+    void flowqueue_dropped(flowqueue *, size_t)
+    queued *flowqueue_shed(flowqueue *)
+    queued *flowqueue_remove(flowqueue *, c_bool (*)(const queued *, const void *) noexcept nogil, const void *)
+
+cdef extern from "sendroom.h" nogil:
+    struct sendroom:
+        size_t limit
+    void sendroom_start(sendroom *, size_t)
+    void sendroom_look(sendroom *, size_t, int64_t)
+    void sendroom_sent(sendroom *, size_t, int64_t)
+    size_t sendroom_piece(const sendroom *)
+
+cdef struct numbered:
+    queued queued
+    int64_t number
+
+
+cdef c_bool _is_number(const queued *item, const void *number) noexcept nogil:
+    return (<const numbered *>item).number == (<const int64_t *>number)[0]
+
+
+cdef class FlowQueue:
+    cdef flowqueue *_queue
+    cdef queued *_current
+
+    def __cinit__(self):
+        self._queue = <flowqueue *>calloc(1, sizeof(flowqueue))
+        if self._queue == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        if self._queue != NULL:
+            while self.shed() is not None:
+                pass
+            free(self._queue)
+
+    def put(self, uint32_t flow, int64_t item, size_t size, uint64_t now_ns, *, size_t held=1):
+        cdef numbered *made = <numbered *>malloc(sizeof(numbered))
+        if made == NULL:
+            raise MemoryError
+        made.number = item
+        made.queued.bytes = size
+        made.queued.held = held
+        flowqueue_put(self._queue, flow, &made.queued, now_ns)
+
+    def next(self, uint64_t now_ns):
+        cdef c_bool late = False
+        self._current = flowqueue_next(self._queue, now_ns, &late)
+        return None if self._current == NULL else ((<numbered *>self._current).number, bool(late))
+
+    cdef _gone(self, size_t size, void (*how)(flowqueue *, size_t)):
+        if self._current == NULL or not 0 < size <= self._current.bytes:
+            raise ValueError("no such piece")
+        cdef bint whole = size == self._current.bytes
+        how(self._queue, size)
+        if whole:
+            free(self._current)
+        self._current = NULL
+
+    def took(self, size_t size):
+        self._gone(size, flowqueue_took)
+
+    def dropped(self, size_t size):
+        self._gone(size, flowqueue_dropped)
+
+    def shed(self):
+        cdef queued *item = flowqueue_shed(self._queue)
+        if item == NULL:
+            return None
+        number = (<numbered *>item).number
+        free(item)
+        return number
+
+    def remove(self, int64_t item):
+        cdef queued *next
+        cdef queued *removed = flowqueue_remove(self._queue, _is_number, &item)
+        found = removed != NULL
+        while removed != NULL:
+            next = removed.next
+            free(removed)
+            removed = next
+        return found
+
+    @property
+    def held(self):
+        return self._queue.held
+
+
+cdef class SendRoom:
+    cdef sendroom _room
+
+    def __cinit__(self, size_t ceiling):
+        sendroom_start(&self._room, ceiling)
+
+    def look(self, size_t standing, int64_t now_ns):
+        sendroom_look(&self._room, standing, now_ns)
+
+    def sent(self, size_t size, int64_t now_ns):
+        sendroom_sent(&self._room, size, now_ns)
+
+    @property
+    def limit(self):
+        return self._room.limit
+
+    @property
+    def piece(self):
+        return sendroom_piece(&self._room)
