@@ -28,7 +28,7 @@ FLAGS = (
          help="A Tox ID, public key or invite; a peer for this run, beside the kept ones. Repeatable."),
     flag("VPN", "--name", metavar="NAME", help="What we call ourselves to the peers."),
     flag("VPN", "--address", metavar="IPV4[/BITS]",
-         help="Our IPv4 address; with BITS, peers may choose in that network. [default: follows from our key]"),
+         help="Our IPv4 address; with BITS, peers may choose theirs in it. [default: follows from our key]"),
     flag("VPN", "--mtu", type=click.IntRange(MIN_MTU, MAX_MTU), help="The device's MTU."),
     flag("VPN", "--interface", metavar="NAME", help=f"The device's name. [default: {INTERFACE}]"),
     flag("VPN", "--no-offload", "offload", is_flag=True, flag_value=False, default=None,
