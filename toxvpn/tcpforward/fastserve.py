@@ -14,6 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from ipaddress import IPv6Address
 
+from ..tox.lines import Lines
 from ..tox.peer import Peer
 from ..wire.socks5 import ConnectRequest, ReplyCode, encode_refusal, encode_reply
 from .ends import End, SocketEnd
@@ -41,6 +42,7 @@ class FastServer:
         self._serve = serve
         self._relay = relay
         self._streams: Counter[bytes] = Counter()  # by public key
+        self._full = Lines(at_once=1)
         self._listener = Listener([listener], self._carry, turn_away)
         self._listener.start()
 
@@ -56,7 +58,8 @@ class FastServer:
             return
         held = self._streams[peer.public_key]
         if held >= MAX_STREAMS or not ROOM.has_share(held * STREAM):
-            peer.tell(log, logging.WARNING, "refused: %d streams at once are as many as it may have", held)
+            text = "peer %s: refused: %d streams at once are as many as it may have"
+            self._full.tell(log, logging.WARNING, text, peer.short, held)
             turn_away(caller)
             return
         self._streams[peer.public_key] += 1

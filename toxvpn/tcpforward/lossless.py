@@ -17,6 +17,7 @@ from ..tox.brake import Brake
 from ..tox.events import Event as NodeEvent
 from ..tox.events import PeerConnection, PeerPacketSize, PeerRemoved, PeerStatus
 from ..tox.guard import Guard
+from ..tox.lines import Lines
 from ..tox.node import Node
 from ..tox.peer import Peer
 from ..wire import status, tunnel_events
@@ -53,6 +54,7 @@ class LosslessRoad:
     def __init__(self, node: Node, serve: Serve | None = None) -> None:
         self.node = node
         self.serve = serve
+        self.full = Lines(at_once=1)
         self._blocked: set[Conversation] = set()
         self._retry_timer: asyncio.TimerHandle | None = None
         self._guarded = Guard()
@@ -368,7 +370,7 @@ class Conversation:
         others = len(self.streams) + len(self._serving) - 1
         if not (ROOM.has_share(others) and ROOM.take(1)):
             self._serving.pop(handle, None)
-            self._peer.tell(log, logging.WARNING, "refused: %s", NO_ROOM)
+            self._road.full.tell(log, logging.WARNING, "peer %s: refused: %s", self._peer.short, NO_ROOM)
             self._refuse(handle, ReplyCode.GENERAL_FAILURE)
             return
         try:
