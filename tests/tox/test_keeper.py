@@ -1,7 +1,9 @@
 """When identity and friends are written: with a loop whose time the test decides on."""
 
 import asyncio
+import threading
 from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -10,7 +12,7 @@ import pytest
 
 from toxvpn.errors import ToxvpnError
 from toxvpn.tox import friends
-from toxvpn.tox.friends import FriendBook
+from toxvpn.tox.friends import FriendBook, Grant
 from toxvpn.tox.keeper import NOW_AND_THEN_S, SOON_S, Keeper
 
 
@@ -42,17 +44,28 @@ def timers(monkeypatch: pytest.MonkeyPatch) -> Timers:
     return timers
 
 
+class AtOnce(Executor):
+    """Instead of a thread."""
+
+    def submit(self, work: Any, /, *arguments: Any, **named: Any) -> Future[Any]:
+        done: Future[Any] = Future()
+        done.set_result(work(*arguments, **named))
+        return done
+
+
 class Kept:
     """A keeper's identity and node; `saved` is what was written, and `failure` what writing raises."""
 
-    def __init__(self, directory: Path | None) -> None:
+    def __init__(self, directory: Path | None, writer: Executor | None = None) -> None:
         self.saved: list[bytes] = []
         self.failure: Exception | None = None
+        self.waits: Callable[[], object] = lambda: None
         self.book = FriendBook()
         node = cast(Any, SimpleNamespace(tox=SimpleNamespace(savedata=lambda: b"savedata")))
-        self.keeper = Keeper(node, cast(Any, self), self.book, directory)
+        self.keeper = Keeper(node, cast(Any, self), self.book, directory, writer or AtOnce())
 
     def save(self, data: bytes) -> None:
+        self.waits()
         if self.failure:
             raise self.failure
         self.saved.append(data)
@@ -117,3 +130,45 @@ def test_a_full_disk_is_told_and_tried_again(
     kept.failure = None
     timers.advance(NOW_AND_THEN_S)
     assert kept.saved == [b"savedata"]
+
+
+def test_a_slow_disk_holds_nothing_up_and_the_end_waits_for_it(timers: Timers, tmp_path: Path) -> None:
+    kept = Kept(tmp_path, ThreadPoolExecutor(1))
+    disk = threading.Event()
+    kept.waits = lambda: disk.wait(10)
+    kept.keeper.changed()
+    timers.advance(SOON_S)  # returns, though nothing is written yet
+    assert kept.saved == []
+    kept.keeper.changed()
+    timers.advance(20 * SOON_S)  # and nothing piles up meanwhile
+    kept.book.authorise(bytes(32), Grant.OPEN, 0)
+    disk.set()
+    kept.keeper.close()
+    assert len(kept.saved) == 2
+    assert set(friends.load(tmp_path)) == {bytes(32)}
+
+
+def test_a_record_that_has_not_changed_is_not_written_again(
+    timers: Timers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[bytes] = []
+    monkeypatch.setattr(friends, "write_atomic", lambda path, data: written.append(data))
+    kept = Kept(tmp_path)
+    kept.keeper.changed()
+    timers.advance(SOON_S)
+    timers.advance(2 * NOW_AND_THEN_S)
+    assert len(written) == 1 and len(kept.saved) == 3
+    kept.book.authorise(bytes(32), Grant.OPEN, 0)
+    timers.advance(NOW_AND_THEN_S)
+    assert len(written) == 2
+
+
+def test_an_older_record_does_not_replace_a_newer_one(tmp_path: Path) -> None:
+    """As when `peer remove` writes while the thread has what was before."""
+    book = FriendBook()
+    book.authorise(bytes(32), Grant.ACCEPT, 0)
+    before = friends.Snapshot(book)
+    book.forget(bytes(32))
+    friends.save(tmp_path, book)
+    before.save(tmp_path)
+    assert set(friends.load(tmp_path)) == set()

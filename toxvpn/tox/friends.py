@@ -10,6 +10,7 @@ Neighbours: files.py writes friends.json; the daemon asks and tells.
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -82,6 +83,16 @@ class Authority:
 
 
 @dataclass(slots=True)
+class OnDisk:
+    """What was written last, by a command or by the keeper's thread: the latter must not undo the former."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    data: bytes = b""
+    newest: int = 0
+    snapshots: int = 0
+
+
+@dataclass(slots=True)
 class FriendBook:
     """Pure logic: 32-byte public keys to grants. The clock is the caller's.
 
@@ -92,6 +103,7 @@ class FriendBook:
     salt: bytes = field(default_factory=lambda: os.urandom(SALT_BYTES))
     friends: dict[bytes, Friend] = field(default_factory=dict)
     secret_is_out: bool = False
+    on_disk: OnDisk = field(default_factory=OnDisk, repr=False, compare=False)
     _digests: dict[bytes, str] = field(default_factory=dict, repr=False, compare=False)
 
     def __contains__(self, public_key: bytes) -> bool:
@@ -207,7 +219,26 @@ def load(directory: Path) -> FriendBook:
 
 def save(directory: Path, book: FriendBook) -> None:
     """Writes the record, whole and 0600. Raises ToxvpnError."""
-    write_atomic(directory / FRIENDS_NAME, encode(book))
+    Snapshot(book).save(directory)
+
+
+class Snapshot:
+    """The record as it is now, to be written by any thread."""
+
+    def __init__(self, book: FriendBook) -> None:
+        self._data = encode(book)
+        self._on_disk = book.on_disk
+        book.on_disk.snapshots += 1
+        self._number = book.on_disk.snapshots
+
+    def save(self, directory: Path) -> None:
+        """Unless that is what the file holds, or a later one was written meanwhile. Raises ToxvpnError."""
+        on_disk = self._on_disk
+        with on_disk.lock:
+            if self._number > on_disk.newest:
+                if self._data != on_disk.data:
+                    write_atomic(directory / FRIENDS_NAME, self._data)
+                on_disk.data, on_disk.newest = self._data, self._number
 
 
 def encode(book: FriendBook) -> bytes:

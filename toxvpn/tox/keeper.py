@@ -1,7 +1,13 @@
-"""When the identity and the friend record are written: soon after a change, now and then, at the end."""
+"""When the identity and the friend record are written: soon after a change, now and then, at the end.
+
+In a thread of its own, one save at a time: what is written is on the disk for good only after fsync, which an
+SD card takes up to a second for, and the loop carries packets.
+"""
 
 import asyncio
 import logging
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from ..errors import ToxvpnError
@@ -20,13 +26,22 @@ NOW_AND_THEN_S = 600.0
 
 
 class Keeper:
-    """Saves for one node; `directory` None (a passing identity) saves nothing."""
+    """Saves for one node; `directory` None (a passing identity) saves nothing. `writer` has one thread."""
 
-    def __init__(self, node: Node, identity: Identity, book: FriendBook, directory: Path | None) -> None:
+    def __init__(
+        self,
+        node: Node,
+        identity: Identity,
+        book: FriendBook,
+        directory: Path | None,
+        writer: Executor | None = None,
+    ) -> None:
         self._node = node
         self._identity = identity
         self._book = book
         self._directory = directory
+        self._writer = writer or ThreadPoolExecutor(1, "save")
+        self._written: Future[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._pressing = False
         self._planned = self._loop.call_later(NOW_AND_THEN_S, self._save_and_go_on)
@@ -38,15 +53,19 @@ class Keeper:
             self._plan(SOON_S)
 
     def close(self) -> None:
-        """The last save, while the node still lives."""
+        """The last save, while the node still lives; returns when it is written."""
         self._planned.cancel()
         self._save()
+        self._writer.shutdown()
 
     def _plan(self, delay_s: float) -> None:
         self._planned.cancel()
         self._planned = self._loop.call_later(delay_s, self._save_and_go_on)
 
     def _save_and_go_on(self) -> None:
+        if self._written is not None and not self._written.done():  # a slow disk
+            self._plan(SOON_S)
+            return
         self._pressing = False
         self._save()
         self._plan(NOW_AND_THEN_S)
@@ -55,8 +74,18 @@ class Keeper:
         if self._directory is None:
             return
         try:
-            self._identity.save(self._node.tox.savedata())
-            friends.save(self._directory, self._book)
+            record = friends.Snapshot(self._book)
+            self._written = self._writer.submit(
+                partial(self._write, self._directory, self._node.tox.savedata(), record)
+            )
+        except Exception:  # nothing may end the saving
+            log.exception("identity and friends could not be saved")
+
+    def _write(self, directory: Path, savedata: bytes, record: friends.Snapshot) -> None:
+        """In the thread."""
+        try:
+            self._identity.save(savedata)
+            record.save(directory)
         except ToxvpnError as failure:  # a full disk must not end the connections
             log.error("%s", failure)
         except Exception:  # nor anything else the saving
