@@ -158,13 +158,13 @@ class Box:
     def section(self, name: str = "box", more: str = "") -> str:
         return f'[peers.{name}]\nid = "{self.id}"\n{more}\n'
 
-    def forward(self, port: int, name: str = "box") -> str:
+    def forward(self, port: int, name: str = "box", host: str = "127.0.0.1") -> str:
         target = f"127.0.0.1:{self.target.port}"
-        return f'[[forwards]]\npeer = "{name}"\nlisten = "127.0.0.1:{port}"\ntarget = "{target}"\n'
+        return f'[[forwards]]\npeer = "{name}"\nlisten = "{host}:{port}"\ntarget = "{target}"\n'
 
-    async def reached(self, port: int) -> tuple[Program, Program]:
+    async def reached(self, port: int, host: str = "127.0.0.1") -> tuple[Program, Program]:
         """A connection through a forward at `port`, and its other end here."""
-        application = await Program.connect(port)
+        application = await Program.connect(port, host)
         self._undo.callback(application.close)
         target = await self.target.accept()
         self._undo.callback(target.close)
@@ -236,6 +236,49 @@ async def test_a_port_in_use_changes_nothing(machine: Machine, boxes: Callable[[
         await Program.connect(free)
     assert machine.reload(before) == []
     await talk(await box.reached(old))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("127.0.0.1", "*"), ("*", "127.0.0.2"), ("127.0.0.1", "127.0.0.2")]
+)
+async def test_a_port_may_get_other_addresses(
+    before: str, after: str, machine: Machine, boxes: Callable[[], Box]
+) -> None:
+    box, port = boxes(), free_port()
+    machine.start(box.section() + box.forward(port, host=before))
+    ends = await box.reached(port)
+    told = machine.reload(box.section() + box.forward(port, host=after))
+    assert [line.partition(" on ")[0] for line in told] == ["no longer listening", "listening"]
+    await talk(ends)
+    await talk(await box.reached(port, "127.0.0.2"))
+    if after != "*":
+        with pytest.raises(ConnectionRefusedError):
+            await Program.connect(port)
+
+
+async def test_a_listener_that_made_way_is_back_when_the_reload_fails(
+    machine: Machine, boxes: Callable[[], Box]
+) -> None:
+    box, port = boxes(), free_port()
+    before = box.section() + box.forward(port, host="*")
+    machine.start(before)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        more = "".join(box.forward(port, host=f"127.0.0.{number}") for number in (2, 3))
+        more += box.forward(taken.getsockname()[1])
+        with pytest.raises(ToxvpnError, match="in use"):
+            machine.reload(box.section() + more)
+    assert machine.reload(before) == []
+    await talk(await box.reached(port))
+    await talk(await box.reached(port, "::1"))
+
+
+async def test_a_port_that_is_kept_is_in_nobodys_way(machine: Machine, boxes: Callable[[], Box]) -> None:
+    box, port = boxes(), free_port()
+    before = box.section() + box.forward(port)
+    machine.start(before)
+    with pytest.raises(ToxvpnError, match="in use"):
+        machine.reload(before + box.forward(port, host="*"))
+    await talk(await box.reached(port))
 
 
 async def test_a_forward_to_another_peer_keeps_its_listener(

@@ -56,12 +56,18 @@ class Forwards:
 
         Raises ToxvpnError (a port in use), NoPermissionError.
         """
+        wanted = dict.fromkeys(section.listen for section in sections)
+        new = [listen for listen in wanted if listen not in self._forwards]
+        ports = {listen.port for listen in new}
         with contextlib.ExitStack() as undo:
+            for leaving in self._forwards.keys() - wanted.keys():
+                if leaving.port in ports:  # which is to be on more addresses, or fewer
+                    undo.callback(self._forwards[leaving].listener.come_back)
+                    self._forwards[leaving].listener.make_way()
             fresh: dict[Listen, Forward] = {}
-            for section in sections:
-                if section.listen not in self._forwards:
-                    fresh[section.listen] = Forward(section.listen)
-                    undo.callback(fresh[section.listen].listener.stop_listening)
+            for listen in new:
+                fresh[listen] = Forward(listen)
+                undo.callback(fresh[listen].listener.stop_listening)
             yield fresh
             undo.pop_all()
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from ..tox.lines import Lines
-from .bind import bind
+from .bind import BACKLOG, bind
 from .ends import SocketEnd
 from .room import NO_ROOM, ROOM, STREAM
 from .spec import Listen
@@ -54,6 +54,18 @@ class Listener:
     def connections(self) -> int:
         """How many run now."""
         return len(self._connections)
+
+    def make_way(self) -> None:
+        """Somebody else may listen on an address that overlaps with ours. What waits in the backlog is reset.
+
+        Linux keeps the port for us meanwhile, so `come_back` cannot fail.
+        """
+        for bound in self.sockets:
+            bound.shutdown(socket.SHUT_RD)
+
+    def come_back(self) -> None:
+        for bound in self.sockets:
+            bound.listen(BACKLOG)
 
     def stop_listening(self) -> None:
         """No more connections. Idempotent."""
