@@ -34,7 +34,7 @@ async def whole(options: Staying) -> None:
         reload = partial(_reload, options, parts)
         if has_files(options):
             run.life.on_reload(reload)
-        lender = await undo.enter_async_context(lending(run, parts, places.runtime))
+        lender = await undo.enter_async_context(lending(run, parts, places.runtime, options.proxy))
         source = Source(
             run,
             "up" if parts.vpn else "server",

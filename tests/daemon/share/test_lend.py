@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -17,10 +18,16 @@ from toxvpn.daemon.parts import Parts
 from toxvpn.daemon.share import command as command_module
 from toxvpn.daemon.share.lend import Lender, lending
 from toxvpn.daemon.share.meeting import RUN_SOCKET_NAME, connect_to_run
+from toxvpn.daemon.share.messages import NonsenseError
 from toxvpn.tcpforward.spec import Road
 from toxvpn.testing.fake_nodes import until
 from toxvpn.testing.forward_pair import ForwardPair, Program
 from toxvpn.testing.shared_node import ID, Commands, free_port
+from toxvpn.tox.peer import Peer
+from toxvpn.tox.proxy import Proxy
+
+TOR = Proxy("socks5", "localhost", 9050)
+OTHER = Proxy("socks5", "localhost", 9051)
 
 
 class Run:
@@ -36,6 +43,7 @@ class Run:
                 start=self._start, roads=SimpleNamespace(choice=lambda peer: ("tuntox", "so"))
             ),
             forwards=SimpleNamespace(client=lambda key: pair.client),
+            roster=SimpleNamespace(called=[ID]),
         )
 
     def _start(self) -> None:
@@ -101,6 +109,36 @@ async def test_a_peer_it_does_not_know_is_called_another_way(
         request = {"do": "ping", "level": 20, "peer": ID.public_key.hex()}
         outcome = await asyncio.to_thread(command_module._hand_over, connection, options, request, [])
     assert outcome == command_module.Outcome(taken=False)
+
+
+async def test_a_peer_that_is_away_and_is_not_asked_is_called_another_way(
+    pair: ForwardPair, run: Run, lender: Lender
+) -> None:
+    request = {"do": "ping", "level": 20, "peer": ID.public_key.hex()}
+    run.parts.roster.called.clear()
+    assert lender._calling(request).client is pair.client
+    run.knows[ID.public_key] = Peer(1, ID.public_key)
+    with pytest.raises(NonsenseError):
+        lender._calling(request)
+    run.parts.roster.called.append(ID)
+    assert lender._calling(request).client is pair.client
+
+
+@pytest.mark.parametrize(
+    ("wanted", "ours", "goes"),
+    [(None, None, True), (None, TOR, True), (TOR, TOR, True), (TOR, None, False), (TOR, OTHER, False)],
+)
+async def test_a_command_that_wants_a_proxy_does_not_go_around_it(
+    run: Run, options: ClientOptions, wanted: Proxy | None, ours: Proxy | None, goes: bool
+) -> None:
+    assert options.directory is not None
+    run.parts.forwarding.lossless = SimpleNamespace(ping=AsyncMock(return_value=0.001))
+    async with lending(cast(Base, run.base), cast(Parts, run.parts), options.directory, ours):
+        asked = replace(options, proxy=wanted, ping=True)
+        with contextlib.ExitStack() as undo:
+            request, _ = command_module._request(asked, undo)
+            outcome = await asyncio.to_thread(command_module._ask_the_run, asked, request, [])
+    assert (outcome.code == 0) is goes
 
 
 @pytest.mark.parametrize("request_", [b"", b"{}", b'{"peer": 7}', b'{"peer": "xy"}', b"[]", b"\xff"])

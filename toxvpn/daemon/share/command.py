@@ -84,6 +84,8 @@ def _request(options: ClientOptions, undo: contextlib.ExitStack) -> tuple[Messag
     """What to ask for, and the descriptors. Raises LinkError, ToxvpnError (listeners)."""
     level = logging.getLogger("toxvpn").getEffectiveLevel()
     request: Message = {"level": level, "peer": options.server.public_key.hex()}
+    if options.proxy is not None:
+        request["proxy"] = str(options.proxy)
     if options.ping:
         return request | {"do": "ping"}, []
     if options.pipe is not None:

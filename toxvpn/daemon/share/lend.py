@@ -2,8 +2,8 @@
 
 A command that needs the identity of the toxvpn that runs (`toxvpn -i PEER -L …` beside `toxvpn up`) cannot
 have a node of its own with it. So it hands its descriptors over here, as it would to a shared node, and
-names the peer. A command of another user, or one that names no peer of ours, is hung up on without a word,
-and goes its own way.
+names the peer. A command of another user, one that wants another proxy than ours, or one whose peer is
+neither here nor asked by us, is hung up on without a word, and goes its own way.
 """
 
 import contextlib
@@ -16,6 +16,7 @@ from ...control import socketfile
 from ...control.status import ForwardState
 from ...tcpforward.listen import Listener
 from ...tox.places import make
+from ...tox.proxy import Proxy
 from ..base import Base
 from ..call import Calling
 from ..parts import Parts
@@ -30,9 +31,10 @@ log = logging.getLogger("toxvpn.share")
 class Lender:
     """Serves from construction until `close`; `listeners`, none or one, are taken over."""
 
-    def __init__(self, run: Base, parts: Parts, listeners: list[socket.socket]) -> None:
+    def __init__(self, run: Base, parts: Parts, proxy: Proxy | None, listeners: list[socket.socket]) -> None:
         self._run = run
         self._parts = parts
+        self._proxy = proxy
         self._retelling = Aside()
         self._sessions: set[Session] = set()
         self._listener = Listener(listeners, self._serve)
@@ -54,20 +56,29 @@ class Lender:
             self._sessions.discard(session)
 
     def _calling(self, request: Message) -> Calling:
-        """Raises NonsenseError when the peer is not ours."""
+        """Raises NonsenseError when the peer is not ours, or is to be called through another proxy."""
         try:
             peer = self._run.node.peer(bytes.fromhex(request["peer"]))
         except (KeyError, TypeError, ValueError):
             raise NonsenseError("it names no peer") from None
-        if peer is None:
+        if peer is None or not (peer.online or peer.public_key in self._asked()):
             raise NonsenseError("the peer is none of ours")
+        wanted = request.get("proxy")
+        if wanted is not None and wanted != str(self._proxy):
+            raise NonsenseError("it wants another proxy")
         self._parts.forwarding.start()
         client = self._parts.forwards.client(peer.public_key)
         return Calling(self._run, client, self._parts.forwarding, None)
 
+    def _asked(self) -> set[bytes]:
+        """Whom we ask to let us in: others come when they want, and perhaps never."""
+        return {peer.public_key for peer in self._parts.roster.called}
+
 
 @contextlib.asynccontextmanager
-async def lending(run: Base, parts: Parts, directory: Path) -> AsyncIterator[Lender]:
+async def lending(
+    run: Base, parts: Parts, directory: Path, proxy: Proxy | None = None
+) -> AsyncIterator[Lender]:
     """With a socket in `directory`; without one, where that cannot be: all else goes on."""
     path = make(directory) / RUN_SOCKET_NAME
     with contextlib.ExitStack() as undo:
@@ -79,7 +90,7 @@ async def lending(run: Base, parts: Parts, directory: Path) -> AsyncIterator[Len
             undo.callback(socketfile.remove_at, path, socketfile.identify(path))
         except OSError as error:
             log.warning("commands cannot use this connection: no socket %s: %s", path, error.strerror)
-        lender = Lender(run, parts, listeners)
+        lender = Lender(run, parts, proxy, listeners)
         try:
             yield lender
         finally:

@@ -23,7 +23,7 @@ from ...tox.files import read_private, write_atomic
 from ...tox.places import find_runtime, make
 from .messages import KIND, PROTOCOL
 
-RUN_SOCKET_NAME = "streams.sock"
+RUN_SOCKET_NAME = f"streams{PROTOCOL}.sock"
 """Of a run with peers, which lends its connections (lend.py)."""
 DIRECTORY_NAME = "shared"
 SUFFIX = ".sock"

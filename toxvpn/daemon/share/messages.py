@@ -7,8 +7,9 @@ The command speaks once, and hangs up when it ends:
         {"told": "[::1]:80, 127.0.0.1:80", "target": "localhost:80", "sockets": 2}]}    the sockets
     {"do": "ping", "level": 20, "peer": KEY}
 
-`level` is the least that its log shows; `peer` is the public key in hex, which only a run that has several
-asks for; `target` null is SOCKS5. The node answers with any number of
+`level` is the least that its log shows; `target` null is SOCKS5. `peer` is the public key in hex, and
+`"proxy": URL` what it has to be called through, if anything: only a run, which nobody started for this
+command, looks at them. The node answers with any number of
 
     {"log": 20, "name": "toxvpn.tox", "text": "peer 01234567: udp"}
 
