@@ -104,7 +104,7 @@ async def test_of_a_vpn(run: Base) -> None:
     assert (inside.ipv4, inside.rx_bytes, inside.tx_bytes) == (member.ipv4, 100, 200)
     assert inside.drops == {"too_big": 4}
     assert inside.objection == member.objection and "10.1.2.3" in str(inside.objection)
-    assert (outside.ipv4, outside.rx_bytes, outside.drops) == (None, 0, {})
+    assert (outside.ipv4, outside.ipv6, outside.rx_bytes, outside.drops) == (None, None, 0, {})
     vpn.ipv6 = None
     assert source.self_state().ipv6 is None
 

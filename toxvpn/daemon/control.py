@@ -85,8 +85,9 @@ class Source:
         rtt_s = self.rtt_s.get(peer.public_key)
         member = self._vpn.router.member(peer.public_key) if self._vpn is not None else None
         counters = self._vpn.router.counters(peer.public_key) if self._vpn is not None else None
-        if member is None or counters is None:
-            return Measured(ipv6=overlay_ipv6(peer.public_key), rtt_s=rtt_s)
+        if member is None or counters is None:  # where there is a VPN, nothing of that peer's passes
+            ipv6 = overlay_ipv6(peer.public_key) if self._vpn is None else None
+            return Measured(ipv6=ipv6, rtt_s=rtt_s)
         return Measured(
             ipv4=member.ipv4,
             ipv6=member.ipv6,

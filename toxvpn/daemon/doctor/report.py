@@ -347,21 +347,32 @@ class ProtocolSeen:
 
 @dataclass(frozen=True, slots=True)
 class VpnSeen:
-    """Whether the peer's kernel answered what was sent to each of its addresses on the network."""
+    """Whether the peer's kernel answered what was sent to each of its addresses on the network.
+
+    `stated`: the peer says that it has one. It may have no VPN, and be here for forwards.
+    """
 
     interface: str
     answered: tuple[str, ...] = ()
     silent: tuple[str, ...] = ()
+    stated: bool = True
 
     def finding(self) -> Finding:
         if not self.silent:
             return ok(Layer.VPN, f"packets are answered from {' and '.join(self.answered)}")
+        if not self.stated:
+            return limited(
+                Layer.VPN,
+                "the peer states no address on the network: no `toxvpn up` runs there",
+                "start it there; forwards need none",
+            )
         return failed(
             Layer.VPN,
             f"a packet to {' and '.join(self.silent)} gets no answer: a firewall drops what comes in there "
-            "through the VPN",
+            "through the VPN, or this machine is not let on the network there",
             f"on the peer let it in: `ufw allow in on {self.interface}`, or `firewall-cmd --zone=trusted "
-            f"--add-interface={self.interface}`, or whatever made the rules there",
+            f"--add-interface={self.interface}`, or whatever made the rules there; where `toxvpn status` "
+            "shows no address of this machine, `toxvpn peer add` with `--may vpn` lets it on the network",
             PathError,
         )
 

@@ -34,17 +34,23 @@ async def ask_running(walk: Walk, options: DoctorOptions, runtime: Path, nodes: 
         walk.add(FriendRequestSeen(peer=peer.short, online=state["online"], waited_s=None, asked=asked))
         walk.add(PathSeen(state["path"], None, udp, state["mtu"]))
         await walk.look(Layer.PROTOCOL, protocol(client, peer))
-        interface = document["self"]["interface"]
-        addresses = [each for each in (state["ipv4"], state["ipv6"]) if each]
-        if interface is not None and addresses:
-            await walk.look(Layer.VPN, through_vpn(interface, addresses))
+        if addresses := common(document["self"], state):
+            stated = bool(state["ipv4"] or state["address_problem"])
+            await walk.look(Layer.VPN, through_vpn(document["self"]["interface"], addresses, stated=stated))
+
+
+def common(own: dict[str, Any], state: dict[str, Any]) -> list[str]:
+    """The peer's addresses on the network, of the families that we have one of there, too."""
+    families = ("ipv4", "ipv6") if own["interface"] else ()
+    return [state[family] for family in families if own[family] and state[family]]
 
 
 def state_of(document: dict[str, Any], peer: ConfiguredPeer) -> dict[str, Any]:
     """Its entry; of a peer that has just been removed, what is true of it."""
     key = peer.public_key.hex().upper()
-    gone = {"online": False, "path": "none", "friend_request": None, "mtu": None, "ipv4": None, "ipv6": None}
-    return next((each for each in document["peers"] if each["public_key"] == key), gone)
+    gone = dict.fromkeys(("friend_request", "mtu", "ipv4", "ipv6", "address_problem"))
+    found = (each for each in document["peers"] if each["public_key"] == key)
+    return next(found, {"online": False, "path": "none", **gone})
 
 
 async def protocol(client: Client, peer: ConfiguredPeer) -> ProtocolSeen:

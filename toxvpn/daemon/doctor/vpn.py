@@ -15,13 +15,16 @@ ANSWER_S = 3.0
 """Long enough for the kernel to send a lost SYN once more."""
 
 
-async def through_vpn(interface: str, addresses: Iterable[str], port: int = PORT) -> VpnSeen:
+async def through_vpn(
+    interface: str, addresses: Iterable[str], port: int = PORT, *, stated: bool = True
+) -> VpnSeen:
     asked = list(addresses)
     answers = await asyncio.gather(*(answers_at(address, port) for address in asked))
     return VpnSeen(
         interface,
         tuple(address for address, answered in zip(asked, answers, strict=True) if answered),
         tuple(address for address, answered in zip(asked, answers, strict=True) if not answered),
+        stated,
     )
 
 
