@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import os
 import select
 import socket
 import time
@@ -84,6 +85,32 @@ def test_no_room_keeps_the_batch_for_the_next_flush(sender: Sender) -> None:
     assert sender.received() == list(range(20))
     assert not sender.owner.congested()
     assert sender.counted() == {"send_calls": 2, "deferred": 10, "segmented": 2, "sent": 20}
+
+
+def test_what_routers_may_not_cut_does_not_wait_for_room(sender: Sender) -> None:
+    """Later they might."""
+    assert sender.owner.allow_fragments(False)
+    netio.sends_fail([errno.EAGAIN])
+    sender.owner.sendto(sender.fd, bytes(100), sender.to)
+    assert not sender.owner.congested()
+    assert not sender.owner.allow_fragments(True)
+    sender.owner.flush()
+    assert sender.received() == []
+    assert sender.owner.allow_fragments(False), "there is room again"
+    sender.gather(1)
+    assert sender.owner.allow_fragments(True)
+    assert sender.received() == [0]
+
+
+def test_what_waits_for_room_may_be_cut_when_there_is_some(sender: Sender) -> None:
+    let_all_cut = 0
+    netio.sends_fail([errno.EAGAIN] * 2)
+    sender.gather(1)
+    assert not sender.owner.allow_fragments(False)
+    with socket.socket(fileno=os.dup(sender.fd)) as same:
+        assert same.getsockopt(socket.IPPROTO_IP, 10) == let_all_cut  # IP_MTU_DISCOVER
+    sender.owner.flush()
+    assert sender.received() == [0]
 
 
 def test_the_wait_is_bounded_and_a_refused_datagram_is_not_sent(sender: Sender) -> None:

@@ -155,12 +155,20 @@ static void allow_fragments(int fd, bool allowed)
     setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &ipv6, sizeof ipv6);
 }
 
-void netio_allow_fragments(netio_owner *owner, bool allowed)
+/* Datagrams are sent as they were meant when they came: none waits from one setting into the other. */
+bool netio_allow_fragments(netio_owner *owner, bool allowed)
 {
-    netio_flush(owner); /* the datagrams so far are sent as they were meant */
-    for (struct entry *entry = owner->entries; entry; entry = entry->next)
+    bool had_room = true;
+    netio_flush(owner);
+    if (!allowed && netio_congested(owner))
+        return false;
+    for (struct entry *entry = owner->entries; entry; entry = entry->next) {
         if (entry->datagram)
             allow_fragments(entry->fd, allowed);
+        if (entry->out && !sendbatch_may_wait(entry->out, allowed))
+            had_room = false;
+    }
+    return had_room;
 }
 
 void netio_on_drained(netio_owner *owner, netio_drained *call, void *context)

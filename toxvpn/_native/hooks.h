@@ -29,7 +29,7 @@ void netio_owner_free(netio_owner *owner);
 netio_owner *netio_enter(netio_owner *owner);
 void netio_leave(netio_owner *owner, netio_owner *previous);
 void netio_flush(netio_owner *owner);
-void netio_allow_fragments(netio_owner *owner, bool allowed);
+bool netio_allow_fragments(netio_owner *owner, bool allowed);
 void netio_on_drained(netio_owner *owner, netio_drained *call, void *context);
 bool netio_congested(const netio_owner *owner);
 bool netio_receive_pending(const netio_owner *owner);

@@ -20,8 +20,9 @@ cdef void owner_free(netio_owner *owner) noexcept nogil
 cdef netio_owner *enter(netio_owner *owner) noexcept nogil
 cdef void leave(netio_owner *owner, netio_owner *previous) noexcept nogil
 cdef void flush(netio_owner *owner) noexcept nogil
-# whether routers may cut the datagrams from now on; they may, unless told otherwise
-cdef void allow_fragments(netio_owner *owner, bint allowed) noexcept nogil
+# Whether routers may cut the datagrams from now on; they may, unless told otherwise. Those that they may not
+# cut do not wait for room. False: there is none now, and nothing has changed; or there was none for one of those.
+cdef bint allow_fragments(netio_owner *owner, bint allowed) noexcept nogil
 # `call` comes inside tox_iterate, when a turn has received datagrams and there are no more of them
 cdef void on_drained(netio_owner *owner, netio_drained *call, void *context) noexcept nogil
 # the kernel takes no more for now: stop producing, wait until the socket is writable, then flush

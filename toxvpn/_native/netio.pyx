@@ -82,7 +82,7 @@ cdef extern from "hooks.h" nogil:
     netio_owner *netio_enter(netio_owner *owner)
     void netio_leave(netio_owner *owner, netio_owner *previous)
     void netio_flush(netio_owner *owner)
-    void netio_allow_fragments(netio_owner *owner, bint allowed)
+    bint netio_allow_fragments(netio_owner *owner, bint allowed)
     void netio_on_drained(netio_owner *owner, netio_drained *call, void *context)
     bint netio_congested(const netio_owner *owner)
     bint netio_receive_pending(const netio_owner *owner)
@@ -125,8 +125,8 @@ cdef void flush(netio_owner *owner) noexcept nogil:
     netio_flush(owner)
 
 
-cdef void allow_fragments(netio_owner *owner, bint allowed) noexcept nogil:
-    netio_allow_fragments(owner, allowed)
+cdef bint allow_fragments(netio_owner *owner, bint allowed) noexcept nogil:
+    return netio_allow_fragments(owner, allowed)
 
 
 cdef void on_drained(netio_owner *owner, netio_drained *call, void *context) noexcept nogil:
@@ -367,8 +367,8 @@ cdef class Hooked:
     def flush(self) -> None:
         netio_flush(self._owner)
 
-    def allow_fragments(self, allowed: bool) -> None:
-        netio_allow_fragments(self._owner, allowed)
+    def allow_fragments(self, allowed: bool) -> bool:
+        return netio_allow_fragments(self._owner, allowed)
 
     def congested(self) -> bool:
         return netio_congested(self._owner)

@@ -59,6 +59,8 @@ struct sendbatch {
     struct sendroom room;
     size_t kernel_limit; /* as it was last set */
     bool segmentation;   /* wanted, and the kernel has not said yet that it cannot */
+    bool impatient;      /* what there is no room for is dropped */
+    bool dropped;        /* since it is impatient */
     bool blocked;
     unsigned first, used; /* ring of batches; unblocked, at most one is in use */
     unsigned next_refusal;
@@ -128,6 +130,14 @@ void sendbatch_free(struct sendbatch *batch)
 bool sendbatch_blocked(const struct sendbatch *batch)
 {
     return batch->blocked;
+}
+
+bool sendbatch_may_wait(struct sendbatch *batch, bool may_wait)
+{
+    bool dropped = batch->dropped;
+    batch->impatient = !may_wait;
+    batch->dropped = false;
+    return !dropped;
 }
 
 static bool same(const struct destination *one, const void *address, socklen_t length)
@@ -266,6 +276,15 @@ static bool send_batch(struct sendbatch *batch, struct batch *open)
     return send_one_by_one(batch, open);
 }
 
+static void wait_for_room(struct sendbatch *batch, const struct batch *head)
+{
+    if (!batch->blocked) {
+        netio_counters.deferred += head->count - head->sent;
+        look(batch);
+    }
+    batch->blocked = true;
+}
+
 void sendbatch_flush(struct sendbatch *batch)
 {
     if (batch->blocked)
@@ -273,14 +292,12 @@ void sendbatch_flush(struct sendbatch *batch)
     while (batch->used) {
         struct batch *head = &batch->batches[batch->first];
         if (!send_batch(batch, head)) {
-            if (!batch->blocked) {
-                netio_counters.deferred += head->count - head->sent;
-                look(batch);
+            if (!batch->impatient) {
+                wait_for_room(batch, head);
+                return;
             }
-            batch->blocked = true;
-            return;
-        }
-        if (sendroom_watches(&batch->room))
+            batch->dropped = true;
+        } else if (sendroom_watches(&batch->room))
             sendroom_sent(&batch->room, head->length, now_ns());
         batch->first = (batch->first + 1) % BATCHES;
         batch->used--;

@@ -16,6 +16,9 @@ void sendbatch_free(struct sendbatch *batch); /* NULL is fine */
 ssize_t sendbatch_put(struct sendbatch *batch, const void *data, size_t length, int flags,
                       const struct sockaddr *to, socklen_t to_length);
 void sendbatch_flush(struct sendbatch *batch);
+/* Whether what the kernel has no room for waits for some, as is usual; else it is dropped. Not to be changed
+   while something waits. False: something has been dropped since the last change. */
+bool sendbatch_may_wait(struct sendbatch *batch, bool may_wait);
 /* What the socket may send from has changed: the room is measured anew from there (sendroom.h). */
 void sendbatch_start_room(struct sendbatch *batch);
 /* The kernel took no more at the last try; something is waiting. */

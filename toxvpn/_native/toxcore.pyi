@@ -125,5 +125,5 @@ class Tox:
     def send_lossy_whole(self, number: int, data: Buffer) -> SendResult:
         """As `send_lossy`, but on a path that is too narrow for its datagram it gets lost.
 
-        At most 1373 bytes. QUEUE_FULL while `congested`.
+        At most 1373 bytes. QUEUE_FULL when it would have to wait for room.
         """

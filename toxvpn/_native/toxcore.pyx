@@ -479,15 +479,16 @@ cdef class Tox:
         return SendResult(_send_result(sent, code))
 
     def send_lossy_whole(self, uint32_t number, const uint8_t[::1] data):
-        if self.congested:
-            return SendResult.QUEUE_FULL
+        cdef bint had_room = True
         self.begin()
-        netio.allow_fragments(self._owner, False)
         try:
-            return self.send_lossy(number, data)
+            if not netio.allow_fragments(self._owner, False):
+                return SendResult.QUEUE_FULL
+            result = self.send_lossy(number, data)
         finally:
-            netio.allow_fragments(self._owner, True)
+            had_room = netio.allow_fragments(self._owner, True)
             self.end()
+        return result if had_room else SendResult.QUEUE_FULL
 
     cdef int send_lossy_raw(self, uint32_t friend_number, const uint8_t *data, size_t length) noexcept:
         cdef Tox_Err_Friend_Custom_Packet code = <Tox_Err_Friend_Custom_Packet>0
