@@ -6,6 +6,7 @@ from typing import cast
 import pytest
 
 from toxvpn._native.datapath import Datapath
+from toxvpn._native.results import SendResult
 from toxvpn.testing.fake_nodes import Network, until
 from toxvpn.testing.fake_tables import FakeTables
 from toxvpn.tox.announcement import Announcement
@@ -64,6 +65,27 @@ async def test_a_narrow_path_reaches_the_tables(network: Network) -> None:
     overlay.accepts(peer.public_key, 1000)
     assert tables.mtu == {peer.number: 1000}, "the peer takes less than the path"
     assert there(right, left).packet_bytes == CUSTOM_PACKET_BYTES, "each direction has a path of its own"
+
+
+async def test_a_search_waits_for_room(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    left, right = network.pair()
+    fake = network.fake(left)
+    send, sent_s = fake.send_lossy_whole, [0.0, 0.0]
+
+    def send_two_at_once(number: int, data: bytes | bytearray | memoryview) -> SendResult:
+        if left.now() - sent_s[-2] < pathmtu.NO_ROOM_S / 2:
+            return SendResult.QUEUE_FULL
+        sent_s.append(left.now())
+        return send(number, data)
+
+    monkeypatch.setattr(fake, "send_lossy_whole", send_two_at_once)
+    monkeypatch.setattr(pathmtu, "ROUNDS_S", (0.1, 0.1, 0.4, 0.4))
+    monkeypatch.setattr(pathmtu, "LADDER", (CUSTOM_PACKET_BYTES, 1350, 1300, NARROW, 1000))
+    fake.path_bytes = NARROW
+    peer, prober = await asking(left, right)
+    await until(lambda: peer.packet_bytes != CUSTOM_PACKET_BYTES)
+    await until(lambda: prober.settled(peer))
+    assert peer.packet_bytes == NARROW
 
 
 async def test_who_does_not_announce_it_is_not_asked(network: Network) -> None:

@@ -33,10 +33,14 @@ class Path:
         self.limit = limit
         self.sent: list[int] = []
         self.carries: Callable[[int], bool] = lambda size: True
+        self.room = 1000
         self.search = PathMtu(packet_bytes)
 
     def exchange(self) -> None:
-        for probe in self.search.next_probes():
+        probes = self.search.next_probes()
+        if probes[self.room :]:
+            self.search.put_back(probes[self.room :], self.now)
+        for probe in probes[: self.room]:
             self.sent.append(probe.size_bytes)
             if probe.size_bytes <= self.limit and self.carries(probe.size_bytes):
                 self.search.acknowledged(probe.token, probe.size_bytes, self.now)
@@ -132,6 +136,25 @@ def test_a_lost_probe_does_not_mislead(limit: int, data: st.DataObject) -> None:
     path.start()
     path.run(SEARCH_S)
     assert path.search.packet_bytes == best_below(limit)
+
+
+@given(st.integers(500, CUSTOM_PACKET_BYTES), st.integers(2, 40))
+def test_a_link_that_takes_few_probes_at_once_gets_them_all(limit: int, room: int) -> None:
+    path = Path(limit)
+    path.room = room
+    path.start()
+    path.run(SEARCH_S)
+    assert path.search.packet_bytes == best_below(limit)
+
+
+def test_what_there_was_no_room_for_is_not_sent_once_the_answer_is_known() -> None:
+    path = Path()
+    path.start()
+    probes = [Probe(Kind.PROBE, 1, CUSTOM_PACKET_BYTES)]
+    path.search.search(path.now)
+    path.search.put_back(probes, path.now)
+    path.search.acknowledged(2, CUSTOM_PACKET_BYTES, path.now)
+    assert path.search.next_probes() == []
 
 
 def test_one_lost_probe_does_not_narrow_the_path_for_a_moment() -> None:

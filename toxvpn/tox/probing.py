@@ -8,7 +8,7 @@ whose status message says that it acknowledges probes is asked.
 import asyncio
 import logging
 
-from .._native.results import Connection
+from .._native.results import Connection, SendResult
 from ..wire import pathmtu, status
 from ..wire.pathmtu import Kind, PathMtu
 from .announcement import Announcement
@@ -112,8 +112,12 @@ class PathProber:
             self._plan()
 
     def _send(self, asked: _Asked) -> None:
-        for probe in asked.mtu.next_probes():
-            self._node.tox.send_lossy_whole(asked.peer.number, pathmtu.encode(probe))
+        probes = asked.mtu.next_probes()
+        for at, probe in enumerate(probes):
+            sent = self._node.tox.send_lossy_whole(asked.peer.number, pathmtu.encode(probe))
+            if sent is SendResult.QUEUE_FULL:
+                asked.mtu.put_back(probes[at:], self._node.now())
+                return
 
     def _apply(self, asked: _Asked) -> None:
         if asked.mtu.packet_bytes != asked.peer.packet_bytes:

@@ -32,6 +32,8 @@ ROUNDS_S = (0.5, 0.5, 1.0, 2.0)
 LARGEST_ALONE = 2
 """Rounds of a search: one lost packet must not make a path look narrow."""
 CONFIRM_S = 30.0
+NO_ROOM_S = 0.05
+"""How soon what there was no room for is tried again: a slow link takes less at once than a round sends."""
 RAISE_S = 600.0
 """A path that carries less than the largest packet is searched again (RFC 8899 §5.1.1, PMTU_RAISE_TIMER)."""
 
@@ -89,6 +91,7 @@ class PathMtu:
         self._best = 0
         self._wanted: list[int] = []
         self._timer_s: float | None = None
+        self._again_s = 0.0
         self._raise_s = 0.0
 
     @property
@@ -103,7 +106,7 @@ class PathMtu:
     def stop(self) -> None:
         """The peer is away. What is known stays."""
         self._phase, self._timer_s = _Phase.STOPPED, None
-        self._wanted.clear()
+        self._wanted = []
 
     def next_probes(self) -> list[Probe]:
         """Those due now; a second call gives none."""
@@ -111,8 +114,15 @@ class PathMtu:
         self._wanted = []
         return probes
 
+    def put_back(self, probes: list[Probe], now: float) -> None:
+        """There was no room for these: they are due again a little later, if their round lasts until then."""
+        self._wanted = [probe.size_bytes for probe in probes]
+        self._again_s = now + NO_ROOM_S
+
     def next_timer(self) -> float | None:
-        return self._timer_s
+        if self._timer_s is None or not self._wanted:
+            return self._timer_s
+        return min(self._timer_s, self._again_s)
 
     def acknowledged(self, token: int, size_bytes: int, now: float) -> None:
         """Late and forged ones, of a token that is not the present one's, are ignored."""
@@ -167,3 +177,4 @@ class PathMtu:
 
     def _rest(self, now: float) -> None:
         self._phase, self._timer_s = _Phase.RESTING, now + CONFIRM_S
+        self._wanted = []
