@@ -153,6 +153,52 @@ def test_the_kernel_heeds_a_too_big_answer(index: int) -> None:
     assert a.tx_packets > 20 * MEGABYTE // 1290
 
 
+@FAMILIES
+def test_a_program_gets_its_datagrams_in_order(index: int) -> None:
+    """Every third one travels in fragments."""
+    sizes = (1000, 1000, 4000)
+
+    def scene() -> list[tuple[int, int]]:
+        with TwoKernels() as kernels:
+            receiver = kernels.in_b(lambda: socket.socket(FAMILY[index], socket.SOCK_DGRAM))
+            receiver.bind((B[index], 0))
+            receiver.settimeout(DEADLINE_S)
+            to = receiver.getsockname()
+            found = []
+            with receiver, kernels.in_a(lambda: socket.socket(FAMILY[index], socket.SOCK_DGRAM)) as sender:
+                for number in range(20):
+                    for place, size in enumerate(sizes):
+                        sender.sendto(bytes([number, place]) + bytes(size), to)
+                    found += [receiver.recv(65536)[:2] for _ in sizes]
+            return [(data[0], data[1]) for data in found]
+
+    assert in_new_netns(scene) == [(number, place) for number in range(20) for place in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("index", "size", "mtu"),
+    [(0, 1340, 1000), (1, 1232, 1000)],
+    ids=["IPv4 in fragments", "IPv6 of 1280 bytes"],
+)
+def test_a_sender_that_cannot_learn_gets_through_to_a_friend_that_takes_less(
+    index: int, size: int, mtu: int
+) -> None:
+    def scene() -> tuple[bytes, int]:
+        with TwoKernels() as kernels:
+            kernels.a.datapath.set_mtu(FRIEND, mtu)
+            receiver = kernels.in_b(lambda: socket.socket(FAMILY[index], socket.SOCK_DGRAM))
+            receiver.bind((B[index], 0))
+            receiver.settimeout(DEADLINE_S)
+            with receiver, kernels.in_a(lambda: socket.socket(FAMILY[index], socket.SOCK_DGRAM)) as sender:
+                if index == 0:
+                    sender.setsockopt(socket.IPPROTO_IP, 10, 0)  # IP_MTU_DISCOVER, IP_PMTUDISC_DONT
+                sender.sendto(b"x" * size, receiver.getsockname())
+                arrived = receiver.recv(65536)
+            return arrived, kernels.a.datapath.counters(FRIEND).drops[DropReason.TOO_BIG]
+
+    assert in_new_netns(scene) == (b"x" * size, 0)
+
+
 def test_ping_says_what_is_wrong() -> None:
     def scene() -> dict[str, Any]:
         with TwoKernels() as kernels:
