@@ -81,6 +81,20 @@ def test_it_outlives_a_look_that_fails(caplog: pytest.LogCaptureFixture) -> None
     watched(scene)
 
 
+def test_what_could_not_be_looked_at_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though the kernel is silent."""
+    monkeypatch.setattr(module, "RETRY_S", 0.1)
+
+    async def scene(looks: Looks) -> None:
+        looks.fails = True
+        ip("ip link set lo up")
+        await until(lambda: not looks.fails)
+        failed = looks.count
+        await until(lambda: looks.count > failed)
+
+    watched(scene)
+
+
 def test_files_are_looked_at_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "FILES_S", 0.01)
     path = tmp_path / "resolv.conf"

@@ -76,10 +76,10 @@ class Upkeep:
             return None
         if not self._repairs.take(self._clock()):
             return 1 / REPAIRS_PER_S
-        self._restore(missing)
-        return None
+        return None if self._restore(missing) else 1 / REPAIRS_PER_S
 
-    def _restore(self, missing: list[Change]) -> None:
+    def _restore(self, missing: list[Change]) -> bool:
+        """Whether all is back."""
         restored: Counter[str] = Counter()
         complaints = []
         for change in missing:
@@ -93,6 +93,7 @@ class Upkeep:
         if complaints and complaints[0] != self._complaint:
             self._complaint = complaints[0]
             log.warning("%s is not as it should be: %s", self.name, self._complaint)
+        return not complaints
 
 
 def split(uses: Collection[Use]) -> tuple[list[IPv4Network], list[IPv4Network]]:

@@ -23,6 +23,8 @@ GROUPS = 0x01 | 0x10 | 0x40 | 0x100 | 0x400
 FILES_S = 5.0
 GATHER_S = 0.02
 """After the first message, for those that come with it."""
+RETRY_S = 10.0
+"""After a look that failed: the kernel will not tell again of what it has told of."""
 REST = 20
 """A look is followed by a pause of so many times what it took."""
 
@@ -65,6 +67,7 @@ class NetworkWatch:
             try:
                 again_s = await self._look()
             except Exception as failure:  # whatever it was, the next look may find better times
+                again_s = RETRY_S
                 if self._failures.take(self._loop.time()):
                     bug = not isinstance(failure, ToxvpnError)
                     log.warning("the network could not be looked after: %s", failure, exc_info=bug)
