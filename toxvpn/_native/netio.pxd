@@ -31,8 +31,8 @@ cdef bint congested(netio_owner *owner) noexcept nogil
 cdef bint receive_pending(netio_owner *owner) noexcept nogil
 # of the owner's CLOCK_MONOTONIC from now on, never backwards; above 0, at most 100, others are ignored
 cdef void set_clock_rate(netio_owner *owner, double rate) noexcept nogil
-# the clock goes ahead by so much at once and stands until its own time has come as far; whatever is asked for,
-# it is at most 0.2 s ahead
+# the clock goes ahead by so much at once and stands until its own time has come as far; above 0, at most 1 s,
+# others are ignored
 cdef void step_clock(netio_owner *owner, double step_s) noexcept nogil
 # changes whenever the list of sockets does
 cdef uint32_t sockets_version(netio_owner *owner) noexcept nogil

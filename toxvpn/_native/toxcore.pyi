@@ -60,7 +60,7 @@ class Tox:
         """How many of toxcore's seconds pass in one of ours from now on."""
 
     def step_clock(self, step_s: float) -> bool:
-        """toxcore's clock goes ahead by so much (at most 0.2 s) at once, then stands until it is as late.
+        """toxcore's clock goes ahead by so much (at most 1 s) at once, then stands until it is as late.
 
         False: its clock is not ours (netio.py), nothing has changed.
         """
