@@ -148,6 +148,20 @@ def test_fragments_wait_with_their_flow(path: Path) -> None:
     assert path.let() == [small, *pieces, last]
 
 
+@versions
+def test_segments_smaller_than_their_headers_wait_with_their_flow(version: int) -> None:
+    """The first that went was written over by the headers of the next."""
+    numbers = b"".join(number.to_bytes(8, "big") for number in range(64))
+    last = udp_packet(header(version), b"the last")
+    with Path() as path:
+        path.carrier.room = 4
+        path.tun.inject(*offloaded(udp_packet(header(version), numbers), 8))
+        path.datapath.read_tun()
+        path.wait(last)
+        sent = path.let(4) + path.let()
+    assert b"".join(dissect(packet).payload for packet in sent) == numbers + b"the last"
+
+
 # -- what is told to slow down
 
 

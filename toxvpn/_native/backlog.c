@@ -79,7 +79,8 @@ void backlog_put(struct backlog *backlog, struct path *path, struct outgoing *ou
     memcpy(waiting->out.plan.ip, out->plan.ip, length);
     waiting->queued.bytes = cut_bytes(&out->plan);
     waiting->queued.held = sizeof *waiting + HEADROOM + length;
-    flowqueue_put(&backlog->queue, lane_of(backlog, &out->plan.packet), &waiting->queued, now_ns(backlog));
+    const struct packet headers = cut_headers(&waiting->out.plan);
+    flowqueue_put(&backlog->queue, lane_of(backlog, &headers), &waiting->queued, now_ns(backlog));
     while (backlog->queue.held > BACKLOG_BYTES)
         drop_all((struct waiting *)flowqueue_shed(&backlog->queue), DROP_QUEUE_FULL);
 }

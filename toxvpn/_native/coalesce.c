@@ -178,7 +178,8 @@ static bool same_ip_header(struct flow *flow, const uint8_t *ip) {
 static bool tcp_continues(const struct flow *flow, const uint8_t *tcp, uint16_t header) {
     const uint8_t *ours = flow->packet.ip + flow->packet.transport;
     return load32(tcp + 4) == flow->next_sequence && memcmp(ours + 8, tcp + 8, 5) == 0 &&
-           ((ours[13] ^ tcp[13]) & ~TCP_PSH) == 0 && memcmp(ours + 14, tcp + 14, 2) == 0 && memcmp(ours + 18, tcp + 18, header - 18U) == 0;
+           ((ours[13] ^ tcp[13]) & ~TCP_PSH) == 0 && memcmp(ours + 14, tcp + 14, 2) == 0 &&
+           memcmp(ours + 18, tcp + 18, header - 18U) == 0;
 }
 
 static bool may_append(struct flow *flow, const struct candidate *candidate) {

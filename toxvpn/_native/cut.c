@@ -66,6 +66,12 @@ static struct packet piece_of(const struct packet *whole, uint8_t *ip, size_t le
     return piece;
 }
 
+struct packet cut_headers(const struct segmentation *plan) {
+    if (plan->headers)
+        return piece_of(&plan->packet, (uint8_t *)plan->first_headers, plan->headers);
+    return piece_of(&plan->packet, plan->ip, plan->left);
+}
+
 /* The transport header of a segment that begins `offset` bytes into the payload. */
 static void write_transport_header(const struct packet *segment, bool tcp, size_t offset, bool last) {
     uint8_t *transport = segment->ip + segment->transport;

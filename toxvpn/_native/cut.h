@@ -18,7 +18,7 @@ enum { LARGEST_HEADERS = 240 }; /* of IP and TCP; IPv6 with more extension heade
 
 /* A super-packet that goes in segments, or a packet that goes as it is: one piece. */
 struct segmentation {
-    struct packet packet; /* as it was before the first piece; the addresses and ports stay */
+    struct packet packet; /* the whole; its pieces are written over it */
     uint16_t headers;     /* bytes up to the payload of a super-packet; 0: it is none */
     uint16_t segment;     /* bytes of payload in each piece but the last */
     bool tcp;
@@ -36,6 +36,9 @@ bool cut_plan(struct segmentation *plan, const struct virtio_net_hdr *vnet);
 
 /* The same for a packet that is none. */
 void cut_plan_whole(struct segmentation *plan);
+
+/* What it is, to look at: of a super-packet its headers alone, as they were before the first piece. */
+struct packet cut_headers(const struct segmentation *plan);
 
 /* How many pieces are left, with how many bytes, and how many the next has. */
 size_t cut_pieces(const struct segmentation *plan);

@@ -145,7 +145,7 @@ static size_t dispatch(struct path *path, struct outgoing *out) {
 }
 
 bool outgoing_may_be_marked(const struct outgoing *out) {
-    return packet_is_ecn_capable(out->plan.headers ? out->plan.first_headers : out->plan.ip);
+    return packet_is_ecn_capable(cut_headers(&out->plan).ip);
 }
 
 void outgoing_drop(struct path *path, struct outgoing *out, enum drop reason) {
