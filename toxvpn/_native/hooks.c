@@ -65,13 +65,6 @@ static bool shield_up;
 
 /* -- the owner ---------------------------------------------------------------------------------- */
 
-static int64_t real_now_ns(void)
-{
-    struct timespec now;
-    netio_kernel.clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
-}
-
 static int64_t own_ns(const netio_owner *owner, int64_t real_ns)
 {
     int64_t elapsed = real_ns - owner->real_ns;
@@ -85,7 +78,7 @@ netio_owner *netio_owner_new(void)
         owner->batching = batch_installed;
         owner->segmentation = true;
         owner->rate = 1.0;
-        owner->real_ns = owner->own_ns = real_now_ns();
+        owner->real_ns = owner->own_ns = netio_now_ns();
     }
     return owner;
 }
@@ -209,7 +202,7 @@ void netio_set_clock_rate(netio_owner *owner, double rate)
 {
     if (!(rate > 0 && rate <= FASTEST))
         return;
-    int64_t now = real_now_ns();
+    int64_t now = netio_now_ns();
     owner->own_ns = own_ns(owner, now);
     owner->real_ns = now;
     owner->rate = rate;
@@ -217,7 +210,7 @@ void netio_set_clock_rate(netio_owner *owner, double rate)
 
 static int64_t shown_ns(const netio_owner *owner)
 {
-    int64_t now = own_ns(owner, real_now_ns());
+    int64_t now = own_ns(owner, netio_now_ns());
     return now > owner->stepped_ns ? now : owner->stepped_ns;
 }
 
@@ -225,7 +218,7 @@ void netio_step_clock(netio_owner *owner, double step_s)
 {
     if (!(step_s > 0 && step_s <= LONGEST_STEP_S))
         return;
-    int64_t stepped_ns = own_ns(owner, real_now_ns()) + (int64_t)(step_s * 1e9);
+    int64_t stepped_ns = own_ns(owner, netio_now_ns()) + (int64_t)(step_s * 1e9);
     if (stepped_ns > owner->stepped_ns)
         owner->stepped_ns = stepped_ns;
 }

@@ -35,4 +35,12 @@ struct netio_counters {
 extern struct netio_kernel netio_kernel;
 extern struct netio_counters netio_counters;
 
+/* CLOCK_MONOTONIC as it really is. */
+static inline int64_t netio_now_ns(void)
+{
+    struct timespec now;
+    netio_kernel.clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
 #endif

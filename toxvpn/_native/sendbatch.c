@@ -86,13 +86,6 @@ struct sendbatch *sendbatch_new(int fd, bool segmentation)
 
 /* -- how much may stand in the kernel -- */
 
-static int64_t now_ns(void)
-{
-    struct timespec now;
-    netio_kernel.clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
-}
-
 static void set_kernel_limit(struct sendbatch *batch)
 {
     size_t limit = batch->room.limit, before = batch->kernel_limit;
@@ -117,7 +110,7 @@ static void look(struct sendbatch *batch)
 {
     int standing = netio_kernel.standing(batch->fd);
     if (standing >= 0) {
-        sendroom_look(&batch->room, (size_t)standing, now_ns());
+        sendroom_look(&batch->room, (size_t)standing, netio_now_ns());
         set_kernel_limit(batch);
     }
 }
@@ -147,7 +140,7 @@ static bool same(const struct destination *one, const void *address, socklen_t l
 
 static time_t now_s(void)
 {
-    return now_ns() / 1000000000;
+    return netio_now_ns() / 1000000000;
 }
 
 static bool refuses(const struct sendbatch *batch, const struct batch *open)
@@ -298,7 +291,7 @@ void sendbatch_flush(struct sendbatch *batch)
             }
             batch->dropped = true;
         } else if (sendroom_watches(&batch->room))
-            sendroom_sent(&batch->room, head->length, now_ns());
+            sendroom_sent(&batch->room, head->length, netio_now_ns());
         batch->first = (batch->first + 1) % BATCHES;
         batch->used--;
     }
