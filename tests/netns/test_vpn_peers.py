@@ -44,7 +44,7 @@ def test_peers_come_and_go_and_the_others_do_not_notice(
     assert carol.sees(alice.public_key)["friend_request"] == "sent"
 
     # by consent
-    alice.toxvpn("peer", "accept", carol.tox_id[:8], "--name", "carol")
+    alice.toxvpn("peer", "accept", carol.tox_id[:16], "--name", "carol")
     alice.wait("carol")
     carol.wait()
     assert alice.status()["pending"] == []
