@@ -16,7 +16,7 @@ from toxvpn.tox.admission import (
     Admission,
 )
 from toxvpn.tox.events import FriendRequest
-from toxvpn.tox.friends import MOST_PASSING, Authority, FriendBook, Grant
+from toxvpn.tox.friends import MOST_PASSING, UNSEEN_S, Authority, FriendBook, Grant
 from toxvpn.tox.invites import InviteVerdict
 from toxvpn.tox.node import Node
 from toxvpn.tox.pending import MOST_ONCE
@@ -303,3 +303,12 @@ async def test_a_key_that_no_friend_can_have(
     server.hears(1, last_byte=0x80)
     assert server.admission.refused == {"the key is none": 1}
     assert server.book.friends == {} and "Traceback" not in caplog.text
+
+
+async def test_who_is_online_for_weeks_stays_at_a_reload(network: Network) -> None:
+    server, client = Guarded(network, Authority(open=True)), network.node()
+    assert await asked(server, client, b"hi")
+    await until(lambda: all(peer.online for peer in server.node))
+    server.wall += UNSEEN_S + 1
+    server.admission.settle()
+    assert client.tox.public_key in server.book

@@ -2,7 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ import pytest
 
 from toxvpn.errors import ToxvpnError
 from toxvpn.tox import friends
-from toxvpn.tox.friends import FriendBook, Grant
+from toxvpn.tox.friends import Authority, FriendBook, Grant
 from toxvpn.tox.keeper import NOW_AND_THEN_S, SOON_S, Keeper
 
 
@@ -54,15 +55,20 @@ class AtOnce(Executor):
 
 
 class Kept:
-    """A keeper's identity and node; `saved` is what was written, and `failure` what writing raises."""
+    """A keeper's identity and node in one; `saved` is what was written, and `failure` what writing raises."""
 
     def __init__(self, directory: Path | None, writer: Executor | None = None) -> None:
         self.saved: list[bytes] = []
         self.failure: Exception | None = None
         self.waits: Callable[[], object] = lambda: None
         self.book = FriendBook()
-        node = cast(Any, SimpleNamespace(tox=SimpleNamespace(savedata=lambda: b"savedata")))
-        self.keeper = Keeper(node, cast(Any, self), self.book, directory, writer or AtOnce())
+        self.peers: list[SimpleNamespace] = []
+        self.tox = SimpleNamespace(savedata=lambda: b"savedata")
+        self.keeper = Keeper(cast(Any, self), cast(Any, self), self.book, directory, writer or AtOnce())
+
+    def __iter__(self) -> Iterator[SimpleNamespace]:
+        """As a node: its peers."""
+        return iter(self.peers)
 
     def save(self, data: bytes) -> None:
         self.waits()
@@ -161,6 +167,17 @@ def test_a_record_that_has_not_changed_is_not_written_again(
     kept.book.authorise(bytes(32), Grant.OPEN, 0)
     timers.advance(NOW_AND_THEN_S)
     assert len(written) == 2
+
+
+def test_who_is_online_for_weeks_was_seen_lately(timers: Timers, tmp_path: Path) -> None:
+    kept = Kept(tmp_path)
+    here, away = bytes(32), bytes([1]) * 32
+    for key, online in ((here, True), (away, False)):
+        kept.book.authorise(key, Grant.OPEN, time.time() - 15 * friends.DAY_S)
+        kept.peers.append(SimpleNamespace(public_key=key, online=online))
+    kept.keeper.close()
+    found = friends.load(tmp_path)
+    assert found.settle(Authority(open=True), time.time()) == {away}
 
 
 def test_an_older_record_does_not_replace_a_newer_one(tmp_path: Path) -> None:

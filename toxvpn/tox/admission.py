@@ -92,6 +92,9 @@ class Admission:
 
     def settle(self) -> None:
         """Brings toxcore's friend list in line with what is authorised now."""
+        for peer in self._node:
+            if peer.online:  # since when does not matter
+                self._book.seen(peer.public_key, self._wall())
         gone = self._book.settle(self._authority, self._wall())
         for public_key in self._book:
             self._befriend(public_key)

@@ -6,6 +6,7 @@ SD card takes up to a second for, and the loop carries packets.
 
 import asyncio
 import logging
+import time
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -74,12 +75,21 @@ class Keeper:
         if self._directory is None:
             return
         try:
+            self._note_who_is_here()
             record = friends.Snapshot(self._book)
             self._written = self._writer.submit(
                 partial(self._write, self._directory, self._node.tox.savedata(), record)
             )
         except Exception:  # nothing may end the saving
             log.exception("identity and friends could not be saved")
+
+    def _note_who_is_here(self) -> None:
+        """Who is online for weeks has been seen lately; to the day, so that the record is not always new."""
+        now = time.time()
+        for peer in self._node:
+            friend = self._book.friends.get(peer.public_key)
+            if friend is not None and peer.online and now - friend.last_online > friends.DAY_S:
+                self._book.seen(peer.public_key, now)
 
     def _write(self, directory: Path, savedata: bytes, record: friends.Snapshot) -> None:
         """In the thread."""
