@@ -37,8 +37,8 @@ def command(ctx: click.Context) -> None:
 def add(settings: Settings, peer: str, name: str | None, may: tuple[str, ...]) -> None:
     """Keep a peer by its Tox ID: it is asked to let us in, and may be on our VPN.
 
-    To use what this machine serves it needs --may forwards, or what any client needs. By its public key alone
-    it cannot be asked. Of one that is kept already, what is not said stays.
+    To use what this machine serves it needs --may forwards: a secret or an invite is heard of strangers only.
+    By its public key alone it cannot be asked. Of one that is kept already, what is not said stays.
     """
     settings.begin()
     answer = add_peer(settings, peer, name, may)
