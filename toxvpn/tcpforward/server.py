@@ -3,10 +3,16 @@
 from collections.abc import Callable
 
 from ..tox.peer import Peer
+from ..wire.socks5 import ReplyCode
 from .ends import End, SocketEnd
 from .lookup import LookUps
 from .rules import Rules
-from .target import connect_target
+from .target import TargetRefusedError, connect_target
+
+NOTHING_FOR_IT = (
+    "it may reach nothing here; `toxvpn peer add KEY --may forwards` changes that, if neither config.toml "
+    "nor -i forbids it"
+)
 
 
 class Server:
@@ -22,4 +28,6 @@ class Server:
     async def serve(self, peer: Peer, host_untrusted: str, port: int) -> End:
         """Raises TargetRefusedError."""
         rules = self._may_reach(peer.public_key)
+        if rules.rules == ():
+            raise TargetRefusedError(ReplyCode.NOT_ALLOWED, NOTHING_FOR_IT)
         return SocketEnd(await connect_target(host_untrusted, port, rules, self._lookups.of(peer)))
