@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from toxvpn.cli import table
+from toxvpn.control import commands
 from toxvpn.control.status import ShieldState
 from toxvpn.testing.fake_daemon import FakeDaemon
 from toxvpn.testing.fake_status import FakeStatus
@@ -25,6 +26,29 @@ def test_json_is_the_document(toxvpn: Any, here: Path) -> None:
             ran = toxvpn(*arguments)
             assert (ran.code, ran.err) == (0, "")
             assert ran.out == GOLDEN.read_text()
+
+
+OF_NOW = {"blocked", "interface_up", "refused_offload", "shield", "address_problem", "mtu"}
+
+
+def of_version_0_1(document: Any) -> Any:
+    if isinstance(document, list):
+        return [of_version_0_1(each) for each in document]
+    if isinstance(document, dict):
+        return {key: of_version_0_1(value) for key, value in document.items() if key not in OF_NOW}
+    return document
+
+
+@pytest.mark.parametrize("words", [("status",), ("peer", "list")])
+def test_an_older_toxvpn_may_still_run(
+    toxvpn: Any, here: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    older = of_version_0_1(json.loads(GOLDEN.read_text()))
+    monkeypatch.setattr(commands, "document", lambda source: older)
+    with FakeDaemon(here):
+        ran = toxvpn("-C", here, *words)
+    assert ran.code == 0, ran.err
+    assert "alice" in ran.out
 
 
 def test_not_running_is_3_in_text_and_json(toxvpn: Any, here: Path) -> None:

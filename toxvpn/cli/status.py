@@ -47,7 +47,7 @@ def show_status(settings: Settings, document: dict[str, Any]) -> None:
         device += " (set down by somebody: nothing passes)"
     click.echo(f"toxvpn {MODES[own['mode']]}{device}{': ' if addresses else ''}{addresses}")
     click.echo(f"Tox ID {document['tox_id']}, connected: {CONNECTIONS[own['connection']]}")
-    if refused := " and ".join(own.get("refused_offload", ())):
+    if refused := " and ".join(own["refused_offload"]):
         click.echo(f"this kernel refuses super-packets of {refused}: slower than it could be")
     if own["drops"]:
         click.echo(f"dropped: {drops(own['drops'])}")

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from ..errors import NoPermissionError, NotRunningError, ToxvpnError
 from . import socketfile
+from .older import completed
 from .protocol import MAX_ANSWER_BYTES, Request, decode_answer, encode_request
 
 ANSWER_S = 10.0
@@ -58,7 +59,8 @@ class Client:
             line = b""
         if not line.endswith(b"\n"):
             raise NotRunningError("toxvpn has ended, or ended the conversation")
-        return decode_answer(line)
+        answer = decode_answer(line)
+        return completed(answer) if do == "status" else answer
 
     def process(self) -> "Process | None":
         """The daemon's process; None when it cannot be seen from here."""

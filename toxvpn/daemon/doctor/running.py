@@ -25,7 +25,7 @@ async def ask_running(walk: Walk, options: DoctorOptions, runtime: Path, nodes: 
         document: dict[str, Any] = client.call("status")
         path: str = document["self"]["connection"]
         udp = await way_in(walk, options, nodes, lambda: path)
-        walk.add(OwnStatusSeen(path, None, tuple(document["self"].get("refused_offload", ()))))
+        walk.add(OwnStatusSeen(path, None, tuple(document["self"]["refused_offload"])))
         peer = options.peer
         if peer is None:
             return
