@@ -8,6 +8,7 @@ import pytest
 
 from toxvpn.testing.fake_daemon import FakeDaemon
 from toxvpn.tox import invites
+from toxvpn.tox.peers import ALL, NETWORK
 from toxvpn.wire.invite import Invite, decode, encode
 from toxvpn.wire.toxid import ToxId
 
@@ -26,8 +27,12 @@ def test_the_invite_alone_is_on_stdout(toxvpn: Any, here: Path) -> None:
     assert str(invite.tox_id) == toxvpn("id", "-C", here).out.strip()
     assert invite.expires == pytest.approx(time.time() + 86400, abs=60)
     assert "start it here (toxvpn up)" in ran.err and "there: toxvpn join INVITE" in ran.err
+    assert "which may use forwards and be on the network" in ran.err
+    ran = toxvpn("invite", "-C", here, "--may", "vpn")
+    assert "which may be on the network;" in ran.err
+    assert {each.may for each in invites.load(here)} == {ALL, NETWORK}
     assert ran.out.strip() not in ran.err
-    (kept,) = invites.load(here)
+    (kept,) = (each for each in invites.load(here) if each.name)
     assert (kept.name, kept.used_by, kept.digest) == ("guest", None, invites.digest_of(invite.secret))
 
 
@@ -81,6 +86,10 @@ def test_a_running_one_makes_it(toxvpn: Any, here: Path) -> None:
         ran = toxvpn("invite", "--name", "guest", "-C", here)
         assert (ran.code, ran.out) == (0, TOKEN + "\n")
         assert ran.err == "good until 2027-01-15 08:00 UTC, for one machine; there: toxvpn join INVITE\n"
+    with FakeDaemon(here, {"invite": MADE | {"may": ["forwards", "vpn"]}}):
+        assert (
+            "machine, which may use forwards and be on the network; there" in toxvpn("invite", "-C", here).err
+        )
         assert dict(daemon.asked[0].arguments) == {"lifetime_s": 86400, "name": "guest"}
     assert not (here / "invites.json").exists()
 

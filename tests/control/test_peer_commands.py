@@ -112,6 +112,7 @@ async def test_adding_on_both_sides_connects(machines: Machines) -> None:
 async def test_an_invite(machines: Machines) -> None:
     host, guest = machines
     made = await host.ask("invite", lifetime_s=3600, name="guest")
+    assert made["may"] == ["forwards", "vpn"]
     assert made["expires"] == pytest.approx(time.time() + 3600, abs=60)
     (outstanding,) = await host.ask("invite-list")
     assert (outstanding["name"], outstanding["used_by"]) == ("guest", None)
@@ -125,7 +126,8 @@ async def test_an_invite(machines: Machines) -> None:
 
 async def test_a_revoked_invite(machines: Machines) -> None:
     host, guest = machines
-    made = await host.ask("invite", lifetime_s=3600)
+    made = await host.ask("invite", lifetime_s=3600, may=["vpn"])
+    assert made["may"] == ["vpn"]
     (outstanding,) = await host.ask("invite-list")
     assert await host.ask("invite-revoke", invite=outstanding["handle"]) == outstanding
     assert await host.ask("invite-list") == []

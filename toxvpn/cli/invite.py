@@ -54,9 +54,18 @@ def command(
     else:
         made = make_invite(settings, parse_time(expires), name, may)
         click.echo(made["token"])
-        tell(settings, f"good until {utc(made['expires'])}, for one machine; there: toxvpn join INVITE")
+        tell(settings, f"good until {utc(made['expires'])}, {to_whom(made)}; there: toxvpn join INVITE")
         if sys.stderr.isatty() if qr is None else qr:
             show_qr(made["token"])
+
+
+IN_WORDS = {"forwards": "use forwards", "vpn": "be on the network"}
+
+
+def to_whom(made: dict[str, Any]) -> str:
+    """An older toxvpn, which may still run, does not say what the machine may do."""
+    may = [IN_WORDS[each] for each in made.get("may", ())]
+    return "for one machine" + (f", which may {' and '.join(may)}" if may else "")
 
 
 def make_invite(
@@ -78,9 +87,10 @@ def keep_invite(
     own, config = parse_tox_id(tox_id(settings.places.data)), find_configuration(settings, None)
     usual = ALL if config is None else offered(config) or ALL
     with kept_members(settings) as members:
-        made = members.invite(own, lifetime_s, name, parsed_may(may) or usual)
+        granted = parsed_may(may) or usual
+        made = members.invite(own, lifetime_s, name, granted)
     tell(settings, "toxvpn is not running: start it here (toxvpn up) before the other machine joins")
-    return {"token": encode(made), "expires": made.expires}
+    return {"token": encode(made), "expires": made.expires, "may": sorted(granted)}
 
 
 def show_invites(settings: Settings) -> None:

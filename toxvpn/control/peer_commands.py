@@ -59,8 +59,10 @@ class PeerCommands:
 
     async def invite(self, request: Request) -> object:
         lifetime_s = request.optional_number("lifetime_s") or 0
-        made = self._roster.invite(lifetime_s, request.optional_text("name"), may_of(request))
-        return {"token": wire.encode(made), "expires": made.expires}
+        asked = may_of(request)
+        may = self._roster.offers if asked is None else asked
+        made = self._roster.invite(lifetime_s, request.optional_text("name"), may)
+        return {"token": wire.encode(made), "expires": made.expires, "may": sorted(may)}
 
     async def invites(self, _: Request) -> object:
         return [outstanding.described() for outstanding in self._roster.members.invites]
