@@ -9,9 +9,12 @@ from hypothesis import strategies as st
 from toxvpn.wire.ip import CUSTOM_PACKET_BYTES
 from toxvpn.wire.pathmtu import (
     ACKNOWLEDGEMENT_BYTES,
+    AT_ONCE,
     CONFIRM_S,
     LADDER,
+    NO_ROOM_S,
     PACKET_ID,
+    PAUSES,
     RAISE_S,
     ROUNDS_S,
     Kind,
@@ -22,7 +25,7 @@ from toxvpn.wire.pathmtu import (
     encode,
 )
 
-SEARCH_S = sum(ROUNDS_S)
+SEARCH_S = sum(ROUNDS_S) + sum(len(LADDER) / AT_ONCE * wait_s / PAUSES for wait_s in ROUNDS_S[2:])
 
 
 class Path:
@@ -34,15 +37,17 @@ class Path:
         self.sent: list[int] = []
         self.carries: Callable[[int], bool] = lambda size: True
         self.room = 1000
+        self.refused = 0
         self.search = PathMtu(packet_bytes)
 
     def exchange(self) -> None:
         probes = self.search.next_probes()
         if probes[self.room :]:
+            self.refused += 1
             self.search.put_back(probes[self.room :], self.now)
         for probe in probes[: self.room]:
             self.sent.append(probe.size_bytes)
-            if probe.size_bytes <= self.limit and self.carries(probe.size_bytes):
+            if self.carries(probe.size_bytes) and probe.size_bytes <= self.limit:
                 self.search.acknowledged(probe.token, probe.size_bytes, self.now)
 
     def start(self) -> None:
@@ -56,6 +61,30 @@ class Path:
             self.search.handle_timer(self.now)
             self.exchange()
         self.now = until
+
+    def settle(self) -> None:
+        while self.search.searching:
+            assert self.now < 1100
+            self.run(0.1)
+
+
+class Queue:
+    """Before a slow link: what it has no room for gets lost."""
+
+    def __init__(self, path: Path, mbit_s: float, room_bytes: int) -> None:
+        self._path = path
+        self._bytes_per_s = mbit_s * 125_000
+        self._room_bytes = room_bytes
+        self._waiting_bytes = 0.0
+        self._at_s = path.now
+
+    def takes(self, size: int) -> bool:
+        gone = (self._path.now - self._at_s) * self._bytes_per_s
+        self._at_s = self._path.now
+        self._waiting_bytes = max(0.0, self._waiting_bytes - gone)
+        fits = self._waiting_bytes + size <= self._room_bytes
+        self._waiting_bytes += size * fits
+        return fits
 
 
 def best_below(limit: int) -> int:
@@ -123,7 +152,8 @@ def test_a_narrow_path_is_found_within_eight_bytes_or_the_next_rung(limit: int) 
 def test_a_narrow_path_is_in_force_before_the_search_is_over() -> None:
     path = Path(1225)
     path.start()
-    path.run(1.0)
+    path.run(1.5)
+    assert path.search.searching
     assert path.search.packet_bytes == best_below(1225)
 
 
@@ -138,23 +168,57 @@ def test_a_lost_probe_does_not_mislead(limit: int, data: st.DataObject) -> None:
     assert path.search.packet_bytes == best_below(limit)
 
 
-@given(st.integers(500, CUSTOM_PACKET_BYTES), st.integers(2, 40))
-def test_a_link_that_takes_few_probes_at_once_gets_them_all(limit: int, room: int) -> None:
+@given(st.integers(500, CUSTOM_PACKET_BYTES), st.sampled_from([0.5, 1, 10]))
+def test_a_queue_that_holds_few_packets_does_not_mislead(limit: int, mbit_s: float) -> None:
     path = Path(limit)
-    path.room = room
+    path.carries = Queue(path, mbit_s, room_bytes=6000).takes
     path.start()
     path.run(SEARCH_S)
     assert path.search.packet_bytes == best_below(limit)
 
 
-def test_what_there_was_no_room_for_is_not_sent_once_the_answer_is_known() -> None:
+@given(st.integers(500, CUSTOM_PACKET_BYTES))
+def test_what_there_is_no_room_for_is_tried_again(limit: int) -> None:
+    path = Path(limit)
+    path.room = 1
+    path.start()
+    path.settle()
+    assert path.search.packet_bytes == best_below(limit)
+
+
+def test_without_room_a_search_finds_nothing_and_goes_on() -> None:
+    path = Path(1225)
+    path.start()
+    path.run(1.01)
+    assert len(path.sent) == 2 + AT_ONCE
+    path.room = 0
+    path.run(60)
+    assert path.search.searching
+    assert path.refused <= 60 / NO_ROOM_S + 1
+    assert path.search.packet_bytes == CUSTOM_PACKET_BYTES
+    path.room = 2
+    path.settle()
+    assert path.search.packet_bytes == best_below(1225)
+
+
+def test_a_path_without_room_for_the_confirmation_is_not_searched() -> None:
     path = Path()
     path.start()
-    probes = [Probe(Kind.PROBE, 1, CUSTOM_PACKET_BYTES)]
+    path.room = 0
+    path.run(CONFIRM_S + 60)
+    assert not path.search.searching
+    path.room = 1
+    path.run(1)
+    assert path.sent == [CUSTOM_PACKET_BYTES] * 2
+
+
+def test_what_waits_for_room_is_forgotten_once_the_answer_is_known() -> None:
+    path = Path()
     path.search.search(path.now)
-    path.search.put_back(probes, path.now)
-    path.search.acknowledged(2, CUSTOM_PACKET_BYTES, path.now)
+    path.search.put_back(path.search.next_probes(), path.now)
+    path.search.acknowledged(1, CUSTOM_PACKET_BYTES, path.now)
     assert path.search.next_probes() == []
+    assert path.search.next_timer() == path.now + CONFIRM_S
 
 
 def test_one_lost_probe_does_not_narrow_the_path_for_a_moment() -> None:

@@ -5,8 +5,8 @@ packet that arrives. Sans-IO; neighbour: tox/probing.py, which sends and receive
 Source: RFC 8899 (packetization layer path MTU discovery for datagrams), docs/wire-format.md §6.
 
 A search sends the largest packet, twice if need be. If it is acknowledged, as nearly always, that is all.
-If not, one packet of each smaller size goes out too, all at once, and those that are not acknowledged go
-again; the largest that arrived is what the path carries. From then on a packet of that size is sent now and
+If not, packets of each smaller size follow, until one is acknowledged, and the larger ones go once more; the
+largest that arrived is what the path carries. From then on a packet of that size is sent now and
 then: when it gets lost repeatedly, the path is another one, and the search begins anew. A peer that
 acknowledges nothing teaches nothing: what was known stays.
 """
@@ -28,12 +28,16 @@ LADDER = (*range(CUSTOM_PACKET_BYTES, 1200, -8), 1200, 1100, 1000, 900, 800, 700
 500 bytes fit into 576, which IPv4 asks of every host.
 """
 ROUNDS_S = (0.5, 0.5, 1.0, 2.0)
-"""How long each round waits for acknowledgements."""
+"""How long each round waits for acknowledgements, from its last probe on."""
+AT_ONCE = 2
+"""Probes. A slow link has room for few packets; the rest of a burst gets lost, the small ones each time."""
+PAUSES = 40
+"""A round pauses after each few, for its time to wait for acknowledgements divided by this."""
 LARGEST_ALONE = 2
 """Rounds of a search: one lost packet must not make a path look narrow."""
 CONFIRM_S = 30.0
-NO_ROOM_S = 0.05
-"""How soon what there was no room for is tried again: a slow link takes less at once than a round sends."""
+NO_ROOM_S = 0.25
+"""How soon what there was no room for is tried again."""
 RAISE_S = 600.0
 """A path that carries less than the largest packet is searched again (RFC 8899 §5.1.1, PMTU_RAISE_TIMER)."""
 
@@ -90,8 +94,8 @@ class PathMtu:
         self._round = 0
         self._best = 0
         self._wanted: list[int] = []
+        self._due: list[int] = []
         self._timer_s: float | None = None
-        self._again_s = 0.0
         self._raise_s = 0.0
 
     @property
@@ -106,23 +110,21 @@ class PathMtu:
     def stop(self) -> None:
         """The peer is away. What is known stays."""
         self._phase, self._timer_s = _Phase.STOPPED, None
-        self._wanted = []
+        self._forget_probes()
 
     def next_probes(self) -> list[Probe]:
         """Those due now; a second call gives none."""
-        probes = [Probe(Kind.PROBE, self._token, size) for size in self._wanted]
-        self._wanted = []
+        probes = [Probe(Kind.PROBE, self._token, size) for size in self._due]
+        self._due = []
         return probes
 
     def put_back(self, probes: list[Probe], now: float) -> None:
-        """There was no room for these: they are due again a little later, if their round lasts until then."""
-        self._wanted = [probe.size_bytes for probe in probes]
-        self._again_s = now + NO_ROOM_S
+        """There was no room for these: they are due again a little later, and their round lasts longer."""
+        self._wanted = [probe.size_bytes for probe in probes] + self._wanted
+        self._timer_s = now + NO_ROOM_S
 
     def next_timer(self) -> float | None:
-        if self._timer_s is None or not self._wanted:
-            return self._timer_s
-        return min(self._timer_s, self._again_s)
+        return self._timer_s
 
     def acknowledged(self, token: int, size_bytes: int, now: float) -> None:
         """Late and forged ones, of a token that is not the present one's, are ignored."""
@@ -147,6 +149,9 @@ class PathMtu:
             else:
                 self._begin(_Phase.CONFIRMING, now)
             return
+        if self._wanted:
+            self._release(now)
+            return
         self._round += 1
         if self._round < len(ROUNDS_S):
             self._ask(now)
@@ -166,8 +171,19 @@ class PathMtu:
         elif self._round < LARGEST_ALONE:
             self._wanted = [CUSTOM_PACKET_BYTES]
         else:
-            self._wanted = [size for size in LADDER if size > self._best]
-        self._timer_s = now + ROUNDS_S[self._round]
+            self._wanted = list(LADDER)
+        self._release(now)
+
+    def _release(self, now: float) -> None:
+        """The next few of the round."""
+        if self._phase is _Phase.SEARCHING:  # what is acknowledged meanwhile answers for smaller ones
+            self._wanted = [size for size in self._wanted if size > self._best]
+        self._due, self._wanted = self._wanted[:AT_ONCE], self._wanted[AT_ONCE:]
+        wait_s = ROUNDS_S[self._round]
+        self._timer_s = now + (wait_s / PAUSES if self._wanted else wait_s)
+
+    def _forget_probes(self) -> None:
+        self._due, self._wanted = [], []
 
     def _found(self, now: float) -> None:
         if self._best:
@@ -177,4 +193,4 @@ class PathMtu:
 
     def _rest(self, now: float) -> None:
         self._phase, self._timer_s = _Phase.RESTING, now + CONFIRM_S
-        self._wanted = []
+        self._forget_probes()

@@ -58,7 +58,7 @@ UPGRADE_S = 5.0
 DIRECT_S = 25.0
 """Punching a hole through two NATs takes up to so long."""
 PING_S = 10.0
-SEARCH_S = STATUS_S + 5.0
+SEARCH_S = STATUS_S + 6.0
 """The path's MTU is found within 4 s of the peer's status message."""
 
 
