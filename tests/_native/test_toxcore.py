@@ -3,6 +3,7 @@
 No network but loopback, two handles in one process.
 """
 
+import errno
 import gc
 import os
 import shutil
@@ -16,6 +17,7 @@ from typing import cast
 
 import pytest
 
+from toxvpn._native import netio
 from toxvpn._native.options import Options
 from toxvpn._native.results import Connection, PortError, SavedataError, SendResult, ToxError
 from toxvpn._native.toxcore import Tox, version
@@ -203,8 +205,9 @@ def test_every_call_after_close_raises() -> None:
     for call in (tox.iterate, tox.savedata, tox.friend_list, tox.iteration_interval_ms, tox.cork):
         with pytest.raises(ClosedError):
             call()
-    with pytest.raises(ClosedError):
-        tox.send_lossy(0, b"\xc8x")
+    for send in (tox.send_lossy, tox.send_lossy_whole, tox.send_lossless):
+        with pytest.raises(ClosedError):
+            send(0, b"\xc8x")
 
 
 def test_own_sockets_are_listed() -> None:
@@ -285,6 +288,25 @@ def test_packets_arrive_whole(pair: Pair, size: int) -> None:
     assert pair.ends[0].send_lossless(pair.numbers[0], lossless) is SendResult.SENT
     assert pair.ends[0].send_lossy(pair.numbers[0], lossy) is SendResult.SENT
     pair.turn_until(lambda: lossless in pair.heard[1].lossless and lossy in pair.heard[1].lossy)
+
+
+def test_a_whole_packet_goes_at_once_or_not_at_all(pair: Pair) -> None:
+    tox, number, lossy = pair.ends[0], pair.numbers[0], pair.heard[1].lossy
+    either: object = tox
+    if isinstance(either, FakeTox):
+        either.congested = True
+    netio.sends_fail([errno.EAGAIN])
+    try:
+        assert tox.send_lossy_whole(number, b"\xc8" + bytes(1372)) is SendResult.QUEUE_FULL
+    finally:
+        netio.sends_fail([])
+    if isinstance(either, FakeTox):
+        either.congested = False
+    assert not tox.congested
+    lossy.clear()
+    assert tox.send_lossy_whole(number, b"\xc8once") is SendResult.SENT
+    pair.turn_until(lambda: lossy)
+    assert lossy == [b"\xc8once"]
 
 
 def test_a_turn_in_which_the_handler_heard_something_was_not_quiet(pair: Pair) -> None:
