@@ -6,11 +6,18 @@ from typing import Any
 
 import pytest
 
+from toxvpn.cli import bugreport
+from toxvpn.daemon.share.log import LOG_NAME
+from toxvpn.daemon.share.meeting import RUN_SOCKET_NAME
 from toxvpn.testing.fake_daemon import FakeDaemon
 from toxvpn.testing.fake_status import ALICE, TOX_ID
 from toxvpn.tox import peers
-from toxvpn.tox.peers import ConfiguredPeer
+from toxvpn.tox.blocked import BLOCKED_NAME
+from toxvpn.tox.friends import FRIENDS_NAME
+from toxvpn.tox.identity import SAVE_NAME
+from toxvpn.tox.peers import PEERS_NAME, ConfiguredPeer
 from toxvpn.tox.secretfile import kept_secret
+from toxvpn.tun.vpn import JOURNAL_NAME
 
 SECRET = "a secret of the environment"
 
@@ -34,6 +41,11 @@ def test_it_tells_versions_system_files_and_how_it_runs(toxvpn: Any, furnished: 
     assert re.search(r"^  tox_save: -rw-------, ours, \d+ bytes$", ran.out, re.MULTILINE)
     assert '"path": "tcp-relay"' in ran.out
     assert "look it over" in ran.err
+
+
+def test_it_knows_the_files_by_their_names() -> None:
+    names = {RUN_SOCKET_NAME, LOG_NAME, BLOCKED_NAME, PEERS_NAME, FRIENDS_NAME, SAVE_NAME, JOURNAL_NAME}
+    assert names <= set(bugreport.FILES)
 
 
 def test_it_has_no_secret_no_key_no_nospam_no_name(

@@ -33,8 +33,11 @@ FILES = (
     "friends.json",
     "peers.json",
     "invites.json",
+    "blocked.json",
     "control.sock",
+    "streams1.sock",
     "network.journal",
+    "shared.log",
 )
 VARIABLE = "TOXVPN_"
 
