@@ -13,7 +13,7 @@ from toxvpn.errors import PeerOfflineError
 from toxvpn.tcpforward.client import Client
 from toxvpn.tcpforward.ends import End
 from toxvpn.tcpforward.road import OpenFailed
-from toxvpn.tcpforward.rules import Rules
+from toxvpn.tcpforward.rules import parse_rules
 from toxvpn.tcpforward.spec import Target
 from toxvpn.tcpforward.target import TargetRefusedError
 from toxvpn.tcpforward.tunnel_stream import READ_BYTES, TunnelStream
@@ -280,7 +280,7 @@ class TestRefusal:
         monkeypatch.setattr(pair.server_road, "serve", serve)
         with pytest.raises(OpenFailed) as refused:
             await pair.client.open(Target("nothing.corp", 80))
-        assert str(refused.value) == "the peer says: not allowed"
+        assert str(refused.value) == "the peer says: not allowed; its log tells why"
         assert "refused: nothing.corp:80: Name or service not known" in caplog.text, "our own log tells"
 
     async def test_by_an_error_of_ours_holds_no_place(
@@ -315,7 +315,7 @@ class TestRefusal:
 
     async def test_by_the_rules(self, no_descriptor_is_left: None, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.INFO)
-        async with ForwardPair(Rules(())) as pair:
+        async with ForwardPair(parse_rules("localhost:1", "rule")) as pair:
             with pytest.raises(OpenFailed, match="not allowed") as refused:
                 await pair.client.open(pair.target.target)
             assert refused.value.code is ReplyCode.NOT_ALLOWED

@@ -15,7 +15,7 @@ from ..wire.addressing import overlay_ipv6
 from ..wire.socks5 import GREETING, BadReply, Client, Connected, Refused, ReplyCode, encode_connect
 from .ends import End, SocketEnd
 from .relay import Relay
-from .road import Ending, OpenFailed
+from .road import Ending, OpenFailed, refused
 from .stack import FORWARD_PORT, OutOfDescriptorsError, Stack
 
 FIRST_ANSWER_S = 3.0
@@ -127,6 +127,6 @@ async def _handshake(sock: socket.socket, answer: bytes) -> bytes:
         case Connected(rest):
             return rest
         case Refused(code):
-            raise OpenFailed(code, f"the peer says: {code.words}")
+            raise refused(code)
         case BadReply(fault):
             raise RoadBrokenError(f"the peer's private stack does not speak SOCKS5: {fault}")

@@ -25,7 +25,7 @@ from ..wire.socks5 import ReplyCode
 from ..wire.tunnels import FriendTunnels
 from ..wire.tuntox import DropReason
 from .ends import End
-from .road import OpenFailed
+from .road import OpenFailed, refused
 from .room import NO_ROOM, ROOM
 from .target import TargetRefusedError
 from .tunnel_stream import TunnelStream
@@ -317,7 +317,7 @@ class Conversation:
                 self._opened(handle)
             case tunnel_events.OpenFailed(handle, reason, text):
                 if (opening := self._opening.pop(handle, None)) and not opening.done():
-                    opening.set_exception(OpenFailed(reason, text or f"the peer says: {reason.words}"))
+                    opening.set_exception(OpenFailed(reason, text) if text else refused(reason))
             case tunnel_events.OpenRequested(handle, host, port):
                 self._serving[handle] = self._road.run(self._serve(handle, host, port))
             case tunnel_events.RequestCancelled(handle):

@@ -21,6 +21,12 @@ class OpenFailed(ToxvpnError):
         self.code = code
 
 
+def refused(code: ReplyCode) -> OpenFailed:
+    """The peer tells the code alone: more would tell of names and addresses there."""
+    more = "; its log tells why" if code is ReplyCode.NOT_ALLOWED else ""
+    return OpenFailed(code, f"the peer says: {code.words}{more}")
+
+
 class Ending(enum.Enum):
     """How a stream ended."""
 
