@@ -52,7 +52,8 @@ def test_shared_flags_before_the_verb(toxvpn: Any, here: Path) -> None:
 
 def test_a_kept_peer_can_be_named(toxvpn: Any, here: Path) -> None:
     toxvpn("peer", "add", ALICE, "--name", "alice", "-C", here)
-    assert toxvpn("up", "--peer", "Alice", "-C", here).options.peers == ()  # it is one of them anyway
+    (named,) = toxvpn("up", "--peer", "Alice", "-C", here).options.peers
+    assert named == ConfiguredPeer(ALICE.public_key), "what is known of it is kept, and it is on the network"
     options = toxvpn("up", "--peer", "Alice", "-s", "for her", "-C", here).options
     assert [(peer.public_key, peer.secret) for peer in options.peers] == [(ALICE.public_key, b"for her")]
     ran = toxvpn("up", "--peer", "bob", "-C", here)

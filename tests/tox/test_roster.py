@@ -276,6 +276,17 @@ async def test_naming_a_peer_to_call_it_lets_it_use_nothing(network: Network, tm
     assert Machine(network, tmp_path).roster.may(box.key) == ALL, "as the version meant it that wrote this"
 
 
+async def test_who_is_named_for_a_run_is_on_its_network_whatever_it_was_kept_for(
+    network: Network, tmp_path: Path
+) -> None:
+    host, guest = Machine(network, tmp_path), Machine(network)
+    forwards = frozenset({May.FORWARDS})
+    host.roster.add(ConfiguredPeer(guest.key, may=forwards))
+    assert Machine(network, tmp_path).roster.may(guest.key) == forwards
+    assert Machine(network, tmp_path, ConfiguredPeer(guest.key)).roster.may(guest.key) == ALL
+    assert Machine(network, None, ConfiguredPeer(guest.key)).roster.may(guest.key) == NETWORK
+
+
 async def test_who_came_by_the_secret_and_gets_a_name_may_do_what_it_might(network: Network) -> None:
     host = Machine(network, authority=Authority(secret=b"s3cret"))
     guest = Machine(network, None, replace(host.peer, secret=b"s3cret"))

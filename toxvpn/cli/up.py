@@ -100,9 +100,7 @@ def parse_peers(
             except UsageError as error:
                 raise UsageError(f"--peer {error}") from None
         else:
-            key = known_key(text, directory, config)
-            if secret is not None:  # it is one of the peers anyway
-                peers.append(ConfiguredPeer(key, secret=secret))
+            peers.append(ConfiguredPeer(known_key(text, directory, config), secret=secret))
     return tuple(peers)
 
 

@@ -104,9 +104,12 @@ class Roster:
         return {key: peer for key, peer in both.items() if key != self.own_key and not self.is_blocked(key)}
 
     def may(self, public_key: bytes) -> frozenset[May] | None:
-        """What a person lets that key do here; None when nobody has said. The configuration goes before."""
+        """What a person lets that key do here; None when nobody has said. The configuration goes before.
+
+        Who is named for this run is on its network, whatever it was kept for.
+        """
         kept = self.members.may(public_key)
-        return NETWORK if kept is None and public_key in self._run_peers else kept
+        return (kept or NETWORK) | NETWORK if public_key in self._run_peers else kept
 
     def is_blocked(self, public_key: bytes) -> bool:
         return public_key in self.members.blocked
