@@ -26,7 +26,7 @@ from toxvpn.tox.node import Node
 from toxvpn.tox.peer import Peer
 from toxvpn.wire.socks5 import ReplyCode
 from toxvpn.wire.tunnel import HIGH_WATER_BYTES, INITIAL_WINDOW_BYTES, WINDOW_BYTES
-from toxvpn.wire.tunnels import MAX_INBOUND_TUNNELS
+from toxvpn.wire.tunnels import EOF_IDLE_S, MAX_INBOUND_TUNNELS
 
 NOISE = random.Random(1).randbytes(1 << 20)
 SMALL_BYTES = 16 * 1024
@@ -502,6 +502,19 @@ class TestTuntox:
             tuntox.send(program.close(tunnel_id))
             assert await target.rest() == b""
         assert not program.invalid
+
+    async def test_as_client_sees_the_end_of_the_target_at_once(self, pair: ForwardPair, magic: int) -> None:
+        program = FakeTuntoxClient(magic)
+        tuntox = TuntoxPeer(pair, pair.server_node, program)
+        await until(lambda: tuntox.peer.online)
+        tuntox.send(program.connect("127.0.0.1", pair.target.port))
+        target = await pair.accept()
+        await target.send(NOISE[:70_000])
+        target.close()
+        began_s = asyncio.get_running_loop().time()
+        await until(lambda: list(program.closed.values()) == [NOISE[:70_000]])
+        assert asyncio.get_running_loop().time() - began_s < EOF_IDLE_S / 2
+        assert no_streams(pair)
 
     async def test_as_client_is_not_left_hanging_by_a_refusal(self, pair: ForwardPair, magic: int) -> None:
         program = FakeTuntoxClient(magic)
