@@ -60,7 +60,7 @@ RUNS: list[tuple[list[str], type[ServerOptions | UpOptions], dict[str, Any]]] = 
     (["up"], UpOptions, {}),
     (["up", "-u", "7", "--mtu", "1300"], UpOptions, {"udp_ports": (7, 7), "mtu": 1300}),
     (["up", "--address", "10.9.8.7/24"], UpOptions, {"address": IPv4Interface("10.9.8.7/24")}),
-    (["up", "--peer", "box"], UpOptions, {}),  # it is one of them anyway
+    (["up", "--peer", "box"], UpOptions, {"peers": (ConfiguredPeer(bytes(range(32))),)}),
 ]
 
 
