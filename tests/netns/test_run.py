@@ -143,6 +143,12 @@ def test_everything_in_one_process_and_reloaded(machines: tuple[Machine, Machine
     old = alice.host.connect("127.0.0.1", 7000)
     assert echo(old, b"forwarded") == b"forwarded"
 
+    # a command that needs the identity has its connection lent
+    argv = [*TOXVPN, "-C", str(alice.directory), "-i", "bob", "-P", "localhost:7"]
+    command = alice.host.popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert command.communicate(b"lent", timeout=20)[0] == b"lent"
+    assert command.returncode == 0
+
     # another port: what is open stays open
     alice.configure(ALICE.format(bob=bob.tox_id, port=7001))
     assert "listening on 127.0.0.1:7001" in alice.toxvpn("reload").stderr
