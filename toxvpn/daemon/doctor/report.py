@@ -114,7 +114,8 @@ SYSCTLS = {
 }
 """What `private_stack` asks for where one of these is in its way (tcpforward/stack_helper.py)."""
 IN_A_CONTAINER = (
-    "in a container give it --device /dev/net/tun and --cap-add NET_ADMIN, elsewhere 'modprobe tun' as root"
+    "in a container give it --device /dev/net/tun and, where user namespaces are blocked, "
+    "--cap-add SYS_ADMIN --cap-add NET_ADMIN; elsewhere 'modprobe tun' as root"
 )
 
 
