@@ -24,9 +24,12 @@ cdef extern from "flowqueue.h" nogil:
 cdef extern from "sendroom.h" nogil:
     struct sendroom:
         size_t limit
+        c_bool looking
     void sendroom_start(sendroom *, size_t)
-    void sendroom_look(sendroom *, size_t, int64_t)
-    void sendroom_sent(sendroom *, size_t, int64_t)
+    void sendroom_before(sendroom *, size_t, int64_t)
+    void sendroom_refused(sendroom *, size_t, int64_t)
+    c_bool sendroom_sent(sendroom *, size_t, int64_t)
+    void sendroom_after(sendroom *, size_t, int64_t)
     size_t sendroom_piece(const sendroom *)
 
 cdef struct numbered:
@@ -111,11 +114,16 @@ cdef class SendRoom:
     def __cinit__(self, size_t ceiling):
         sendroom_start(&self._room, ceiling)
 
-    def look(self, size_t standing, int64_t now_ns):
-        sendroom_look(&self._room, standing, now_ns)
+    def before(self, size_t standing, int64_t now_ns):
+        if self._room.looking:
+            sendroom_before(&self._room, standing, now_ns)
 
-    def sent(self, size_t size, int64_t now_ns):
-        sendroom_sent(&self._room, size, now_ns)
+    def refused(self, size_t standing, int64_t now_ns):
+        sendroom_refused(&self._room, standing, now_ns)
+
+    def sent(self, size_t size, size_t standing, int64_t now_ns):
+        if sendroom_sent(&self._room, size, now_ns):
+            sendroom_after(&self._room, standing, now_ns)
 
     @property
     def limit(self):

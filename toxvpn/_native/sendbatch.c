@@ -106,13 +106,13 @@ void sendbatch_start_room(struct sendbatch *batch)
     set_kernel_limit(batch);
 }
 
-static void look(struct sendbatch *batch)
+static void look(struct sendbatch *batch, void (*tell)(struct sendroom *, size_t, int64_t))
 {
     int standing = netio_kernel.standing(batch->fd);
-    if (standing >= 0) {
-        sendroom_look(&batch->room, (size_t)standing, netio_now_ns());
-        set_kernel_limit(batch);
-    }
+    if (standing < 0)
+        return;
+    tell(&batch->room, (size_t)standing, netio_now_ns());
+    set_kernel_limit(batch);
 }
 
 void sendbatch_free(struct sendbatch *batch)
@@ -271,27 +271,27 @@ static bool send_batch(struct sendbatch *batch, struct batch *open)
 
 static void wait_for_room(struct sendbatch *batch, const struct batch *head)
 {
-    if (!batch->blocked) {
+    if (!batch->blocked)
         netio_counters.deferred += head->count - head->sent;
-        look(batch);
-    }
     batch->blocked = true;
+    look(batch, sendroom_refused);
 }
 
 void sendbatch_flush(struct sendbatch *batch)
 {
-    if (batch->blocked)
-        look(batch);
     while (batch->used) {
         struct batch *head = &batch->batches[batch->first];
+        if (batch->room.looking)
+            look(batch, sendroom_before);
         if (!send_batch(batch, head)) {
             if (!batch->impatient) {
                 wait_for_room(batch, head);
                 return;
             }
             batch->dropped = true;
-        } else if (sendroom_watches(&batch->room))
-            sendroom_sent(&batch->room, head->length, netio_now_ns());
+        } else if (sendroom_sent(&batch->room, head->length, netio_now_ns())) {
+            look(batch, sendroom_after);
+        }
         batch->first = (batch->first + 1) % BATCHES;
         batch->used--;
     }
