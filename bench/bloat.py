@@ -78,7 +78,7 @@ def prepare(lab: Lab) -> Scene:
     with directory.with_suffix(".log").open("wb") as log:
         process = host.popen([TOXVPN, "run", "-C", directory], stdout=subprocess.DEVNULL, stderr=log)
     node = Node(Site(host, caller, lab.nodes_json, OURS), tox_id)
-    side.up(node)  # type: ignore[arg-type]
+    side.up(tox_id)
     Client(node, apps.IPERF3_PORT, "--road", "fast").wait_path("udp")
     wait_until(partial(VpnSide.is_direct, side), "direct connection of toxvpn", ONLINE_S, 0.2)
     loss_based(process)

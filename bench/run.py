@@ -15,6 +15,7 @@ BENCHES: dict[str, tuple[list[str], list[str]]] = {
     "beside.py": ([], ["--runs", "1", "--pings", "20", "--seconds", "2"]),
     "idle.py": ([], ["--seconds", "10"]),
     "vpn.py": ([], ["--runs", "1", "--seconds", "2", "--pings", "20"]),
+    "bloat.py": ([], ["--rates", "20", "--seconds", "5"]),
     "roads.py": ([], ["--limit", "5", "--trips", "20", "--seconds", "2", "--only", "vpn stalled plain 1%"]),
 }
 """Each with its arguments, and those of a quick run."""
