@@ -1,6 +1,7 @@
 #include "sendroom.h"
 
 static const int64_t MS = 1000000;
+static const double FADES = 0.75; /* a rate that was seen, from one try of the least to the next */
 
 enum {
     START = 256 << 10, /* what any socket may have */
@@ -59,14 +60,15 @@ static void try_least(struct sendroom *room, int64_t now_ns) {
 
 static void end_least(struct sendroom *room) {
     double rate = (double)room->least_gone / (double)room->least_busy_ns;
-    if (room->lately_ns > 0)
-        room->lately = room->lately_gone / room->lately_ns;
-    room->lately_gone = room->lately_ns = 0;
     room->least_ns = (int64_t)(LEAST / rate);
-    room->crowded = room->least_ns > 2 * STANDING_MS * MS && room->lately > 3 * rate;
-    room->limit = bounded(room, (double)room->kept_limit);
+    room->limit = room->kept_limit;
     room->kept_limit = 0;
     judge(room); /* what has left before counts */
+    double lately = room->lately_ns > 0 ? room->lately_gone / room->lately_ns : 0;
+    room->lately_gone = room->lately_ns = 0;
+    room->lately = lately > room->lately * FADES ? lately : room->lately * FADES;
+    room->crowded = room->least_ns > 2 * STANDING_MS * MS && room->lately > 3 * rate;
+    room->limit = bounded(room, (double)room->limit);
 }
 
 /* Since the last look so much has left, in that time. */

@@ -24,7 +24,8 @@ struct sendroom {
     size_t standing;
     int64_t looked_ns, busy_ns;
     size_t gone;
-    double lately, lately_gone, lately_ns; /* bytes/ns between the last two times that the least was tried */
+    /* the rate (bytes/ns) that was seen lately, and what has left since the least was tried last */
+    double lately, lately_gone, lately_ns;
     /* how long the least takes to leave, whether that is others' doing, and when to find out again */
     int64_t least_ns, try_least_ns;
     bool crowded;
