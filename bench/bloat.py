@@ -29,6 +29,7 @@ from harness import (
 from lab.bottleneck import fifo, loss_based
 from pair import LISTEN_PORT, LOCALHOST, Client, Site
 from vpn_pair import VpnSide
+from vpns import ipv4_only
 
 GOAL_MS = 20
 """More than over the bare link."""
@@ -63,7 +64,7 @@ class Scene:
 
 def prepare(lab: Lab) -> Scene:
     lab.bootstrap()
-    host, caller, away = (lab.host(name) for name in ("host", "caller", "away"))
+    host, caller, away = (ipv4_only(lab.host(name)) for name in ("host", "caller", "away"))
     directory = host.directory / "toxvpn"
     directory.mkdir(mode=0o700)
     tox_id = host.run([TOXVPN, "id", "-C", str(directory)]).stdout.strip()

@@ -11,7 +11,7 @@ from forwards import SECRET, WITH_SECRET, Client
 from lab import Host, Lab, apps
 from lab.bottleneck import fifo, loss_based
 from lab.require import require
-from vpns import STARTING_S, TOXVPN, Machine
+from vpns import STARTING_S, TOXVPN, Machine, ipv4_only
 
 UPLINK_MBIT = 20
 CONFIGURATION = """
@@ -40,8 +40,8 @@ class Site:
 @pytest.fixture
 def site(tox_network: Lab) -> Iterator[Site]:
     require("tc", "iperf3", "nsenter")
-    host, caller = tox_network.host("host"), tox_network.host("caller")
-    here, away = Machine(tox_network, host), Machine(tox_network, tox_network.host("away"))
+    host, caller, third = (ipv4_only(tox_network.host(name)) for name in ("host", "caller", "third"))
+    here, away = Machine(tox_network, host), Machine(tox_network, third)
     for name, text in {"secret": SECRET, "config.toml": CONFIGURATION.format(tox_id=away.tox_id)}.items():
         (here.directory / name).write_text(text)
         (here.directory / name).chmod(0o600)
