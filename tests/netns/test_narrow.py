@@ -1,16 +1,13 @@
 """A link of 1280 bytes between routers that do not tell of what they drop, as LTE has them."""
 
-import hashlib
 import os
-import socket
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 from forwards import DIRECT, SECRET, Client, Server, private_directory
 from lab import Host, Lab, wait_until
-from vpns import CONNECTING_S, Machine, connected
+from vpns import CONNECTING_S, Machine, comes_out, connected
 
 LINK_MTU = 1280
 LARGEST_INNER = LINK_MTU - 20 - 8 - 27 - 5
@@ -41,24 +38,9 @@ def pair(_shared_network: Lab) -> Iterator[Pair]:
 
 def transfer(sender: Host, receiver: Host, address: str, port: int) -> None:
     """Sends NOISE to that address and port, where the receiver listens, and has it come out whole."""
-    received = hashlib.sha256()
-
-    def receive() -> None:
-        with listener.accept()[0] as sock:
-            sock.settimeout(CONNECTING_S)
-            while data := sock.recv(1 << 20):
-                received.update(data)
-
-    with receiver.call(socket.create_server, ("::", 7), family=socket.AF_INET6, dualstack_ipv6=True) as (
-        listener
-    ):
-        thread = threading.Thread(target=receive)
-        thread.start()
-        with sender.connect(address, port) as sock:
-            sock.settimeout(CONNECTING_S)
-            sock.sendall(NOISE)
-        thread.join(CONNECTING_S)
-    assert received.digest() == hashlib.sha256(NOISE).digest()
+    with comes_out(receiver, NOISE), sender.connect(address, port) as sock:
+        sock.settimeout(CONNECTING_S)
+        sock.sendall(NOISE)
 
 
 @pytest.mark.parametrize("family", [0, 1], ids=["IPv4", "IPv6"])

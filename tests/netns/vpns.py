@@ -1,10 +1,14 @@
 """Machines of the lab on a VPN: `toxvpn up` as a user runs it there, and what can be asked of it."""
 
+import contextlib
+import hashlib
 import re
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -159,3 +163,24 @@ def ipv4_only(host: Host) -> Host:
     host.run(["ip", "-6", "route", "del", "default"])
     host.run(["ip", "-6", "addr", "flush", "dev", host.interface, "scope", "global"])
     return host
+
+
+@contextlib.contextmanager
+def comes_out(receiver: Host, data: bytes) -> Iterator[None]:
+    """What the block sends over a connection to the receiver's port 7, and then ends, is `data` there."""
+    received = hashlib.sha256()
+
+    def receive() -> None:
+        with listener.accept()[0] as sock:
+            sock.settimeout(CONNECTING_S)
+            while part := sock.recv(1 << 20):
+                received.update(part)
+
+    with receiver.call(socket.create_server, ("::", 7), family=socket.AF_INET6, dualstack_ipv6=True) as (
+        listener
+    ):
+        thread = threading.Thread(target=receive)
+        thread.start()
+        yield
+        thread.join(CONNECTING_S)
+    assert received.digest() == hashlib.sha256(data).digest()
