@@ -50,11 +50,17 @@ class Build(build_ext):
 
 
 def extension(name: str, *c_sources: str, libraries: list[str] | None = None) -> Extension:
+    """`name` is dotted, below _native; the C files are beside its .pyx unless they name a folder."""
+    path = Path(NATIVE, *name.split("."))
+    folder = path.parent
     return Extension(
         f"toxvpn._native.{name}",
-        [f"{NATIVE}/{name}.pyx", *(f"{NATIVE}/{source}" for source in c_sources)],
-        include_dirs=[NATIVE],
-        depends=[str(header) for header in Path(NATIVE).glob("*.h")],
+        [
+            f"{path}.pyx",
+            *(str(Path(NATIVE) / source if "/" in source else folder / source) for source in c_sources),
+        ],
+        include_dirs=[f"{NATIVE}/net", f"{NATIVE}/path"],
+        depends=[str(header) for header in Path(NATIVE).rglob("*.h")],
         libraries=libraries or [],
         extra_compile_args=FLAGS,
     )
@@ -66,14 +72,20 @@ def extensions() -> list[Extension]:
     return cythonize(
         [
             extension(
-                "netio", "importpatch.c", "hooks.c", "sendbatch.c", "sendroom.c", "recvbatch.c", "pagelock.c"
+                "net.netio",
+                "importpatch.c",
+                "hooks.c",
+                "sendbatch.c",
+                "sendroom.c",
+                "recvbatch.c",
+                "pagelock.c",
             ),
             extension("toxcore", libraries=["toxcore"]),
             extension("wakeups"),
-            extension("carrier"),
-            extension("toxcarrier"),
+            extension("path.carrier"),
+            extension("path.toxcarrier"),
             extension(
-                "datapath",
+                "path.datapath",
                 "path.c",
                 "outbound.c",
                 "inbound.c",
@@ -86,8 +98,9 @@ def extensions() -> list[Extension]:
                 "backlog.c",
                 libraries=["m"],
             ),
-            extension("queues", "flowqueue.c", "sendroom.c", libraries=["m"]),
+            extension("path.queues", "flowqueue.c", "net/sendroom.c", libraries=["m"]),
         ],
+        build_dir="build/cython",
         compiler_directives={
             "language_level": 3,
             "boundscheck": False,

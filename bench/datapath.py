@@ -12,7 +12,7 @@ from ipaddress import ip_network
 
 from harness import arguments, spread, table
 
-from toxvpn._native.carrier import MemoryCarrier
+from toxvpn._native.path.carrier import MemoryCarrier
 from toxvpn.testing.craft import TIMESTAMP, ip_header, offloaded, tcp_packet, udp_packet
 from toxvpn.testing.memory_path import FRIENDS, OWN, MemoryPath
 from toxvpn.testing.memory_tun import VnetHeader

@@ -17,10 +17,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "tests" / "netns"))
+sys.path.insert(0, str(ROOT))
 
 from lab import Host, Lab, LabError, apps, wait_until  # noqa: E402
-
 from toxvpn import __version__  # noqa: E402
 from toxvpn._native import toxcore  # noqa: E402
 
@@ -31,7 +30,7 @@ Environment = Mapping[str, str]
 TOXVPN = str(Path(sys.executable).with_name("toxvpn"))
 OURS: Environment = {}
 STOCK: Environment = {"TOXVPN_SOCKETS": "off", "TOXVPN_CLOCK": "off", "TOXVPN_PAGE_LOCK": "strict"}
-"""libtoxcore as it comes (toxvpn/_native/netio.pyx): no batches, its own clock, every page lock."""
+"""libtoxcore as it comes (toxvpn/_native/net/netio.pyx): no batches, its own clock, every page lock."""
 
 ONLINE_S = 90.0
 

@@ -12,8 +12,8 @@ from typing import Any, cast
 
 from blaster_build import CACHE
 
-from toxvpn._native import netio
 from toxvpn._native.handler import Handler
+from toxvpn._native.net import netio
 from toxvpn._native.options import Options
 from toxvpn._native.results import Connection
 from toxvpn._native.toxcore import Tox

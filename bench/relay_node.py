@@ -9,8 +9,8 @@ import asyncio
 import sys
 from pathlib import Path
 
-from toxvpn.config import ServerOptions
-from toxvpn.daemon.base import base
+from toxvpn.config.options import ServerOptions
+from toxvpn.daemon.node import base
 from toxvpn.tox.events import Event, SelfConnection
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from toxvpn.cli import logs
-from toxvpn.config import ServerOptions
-from toxvpn.daemon.policy import policy
-from toxvpn.daemon.tell import tell_server
-from toxvpn.merge import read
+from toxvpn.config.flags import read
+from toxvpn.config.options import ServerOptions
+from toxvpn.config.policy import policy
+from toxvpn.report.welcome import tell_server
 from toxvpn.testing.fake_nodes import Network, until
 
 DOCS = Path(__file__).parents[1] / "docs/tuntox-flags.md"

@@ -10,11 +10,11 @@ import pytest
 
 PREPARE = """
 import contextlib, gc, os
-from toxvpn._native.carrier import MemoryCarrier
-from toxvpn._native.datapath import Datapath
+from toxvpn._native.path.carrier import MemoryCarrier
+from toxvpn._native.path.datapath import Datapath
 from toxvpn._native.options import Options
-from toxvpn._native.packets import PacketFormat
-from toxvpn._native.toxcarrier import ToxCarrier
+from toxvpn._native.path.packets import PacketFormat
+from toxvpn._native.path.toxcarrier import ToxCarrier
 from toxvpn._native.toxcore import Tox
 from toxvpn._native.wakeups import Arrivals, Selector
 

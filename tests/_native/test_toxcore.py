@@ -17,7 +17,7 @@ from typing import cast
 
 import pytest
 
-from toxvpn._native import netio
+from toxvpn._native.net import netio
 from toxvpn._native.options import Options
 from toxvpn._native.results import Connection, PortError, SavedataError, SendResult, ToxError
 from toxvpn._native.toxcore import Tox, version

@@ -9,7 +9,7 @@ import pytest
 
 from toxvpn.cli import configuration, logs, main, root, up
 from toxvpn.cli import run as whole
-from toxvpn.config import ClientOptions, ServerOptions, UpOptions
+from toxvpn.config.options import ClientOptions, ServerOptions, UpOptions
 
 
 @dataclass

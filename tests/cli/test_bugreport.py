@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 
 from toxvpn.cli import bugreport
-from toxvpn.daemon.share.log import LOG_NAME
-from toxvpn.daemon.share.meeting import RUN_SOCKET_NAME
+from toxvpn.members import known as peers
+from toxvpn.members.blocked import BLOCKED_NAME
+from toxvpn.members.grants import FRIENDS_NAME
+from toxvpn.members.known import PEERS_NAME, ConfiguredPeer
+from toxvpn.share.log import LOG_NAME
+from toxvpn.share.meeting import RUN_SOCKET_NAME
+from toxvpn.state.identity import SAVE_NAME
+from toxvpn.state.secretfile import kept_secret
 from toxvpn.testing.fake_daemon import FakeDaemon
 from toxvpn.testing.fake_status import ALICE, TOX_ID
-from toxvpn.tox import peers
-from toxvpn.tox.blocked import BLOCKED_NAME
-from toxvpn.tox.friends import FRIENDS_NAME
-from toxvpn.tox.identity import SAVE_NAME
-from toxvpn.tox.peers import PEERS_NAME, ConfiguredPeer
-from toxvpn.tox.secretfile import kept_secret
 from toxvpn.tun.vpn import JOURNAL_NAME
 
 SECRET = "a secret of the environment"

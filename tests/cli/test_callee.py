@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from toxvpn.config import ClientOptions
-from toxvpn.tox import peers
-from toxvpn.tox.peers import ConfiguredPeer
+from toxvpn.config.options import ClientOptions
+from toxvpn.members import known as peers
+from toxvpn.members.known import ConfiguredPeer
 from toxvpn.wire import invite
 from toxvpn.wire.addressing import overlay_ipv6
 from toxvpn.wire.invite import Invite
@@ -38,7 +38,7 @@ def usual(kept: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _places(directory: Path) -> Any:
-    from toxvpn.tox.places import find_places
+    from toxvpn.state.places import find_places
 
     return find_places(directory)
 

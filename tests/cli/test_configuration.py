@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from toxvpn.config import ClientOptions, ServerOptions, UpOptions
-from toxvpn.tox import peers
-from toxvpn.tox.peers import ConfiguredPeer
+from toxvpn.config.options import ClientOptions, ServerOptions, UpOptions
+from toxvpn.members import known as peers
+from toxvpn.members.known import ConfiguredPeer
 from toxvpn.tox.proxy import Proxy
 from toxvpn.wire.toxid import ToxId
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from toxvpn.config import DoctorOptions
-from toxvpn.daemon.doctor import examine
-from toxvpn.daemon.doctor.report import Finding, Layer, OwnStatusSeen, Report, TargetSeen, report
+from toxvpn.config.options import DoctorOptions
+from toxvpn.doctor import examine
+from toxvpn.doctor.report import Finding, Layer, OwnStatusSeen, Report, TargetSeen, report
+from toxvpn.members import known as peers
+from toxvpn.members.known import ConfiguredPeer
 from toxvpn.testing.fake_daemon import FakeDaemon
 from toxvpn.testing.fake_status import ALICE
-from toxvpn.tox import peers
-from toxvpn.tox.peers import ConfiguredPeer
 from toxvpn.wire.socks5 import ReplyCode
 from toxvpn.wire.toxid import ToxId
 

@@ -13,7 +13,7 @@ import pytest
 from toxvpn._native.options import Options
 from toxvpn._native.toxcore import Tox
 from toxvpn.cli import id as id_command
-from toxvpn.tox.identity import Identity
+from toxvpn.state.identity import Identity
 from toxvpn.wire.toxid import parse_tox_id
 
 QUIET = Options(udp=False, local_discovery=False)
@@ -66,7 +66,7 @@ def test_a_bootstrap_list_is_accepted_on_either_side(toxvpn: Any, tmp_path: Path
 def test_without_a_directory_the_usual_place_is_used(
     toxvpn: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("toxvpn.tox.places.SERVICE_DATA", tmp_path / "toxvpn")  # as root
+    monkeypatch.setattr("toxvpn.state.places.SERVICE_DATA", tmp_path / "toxvpn")  # as root
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     assert toxvpn("id").code == 0
     assert (tmp_path / "toxvpn" / "tox_save").exists()

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from toxvpn.members import invites
+from toxvpn.members.known import ALL, NETWORK
 from toxvpn.testing.fake_daemon import FakeDaemon
-from toxvpn.tox import invites
-from toxvpn.tox.peers import ALL, NETWORK
 from toxvpn.wire.invite import Invite, decode, encode
 from toxvpn.wire.toxid import ToxId
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from toxvpn.members import known as peers
+from toxvpn.members.known import NETWORK, ConfiguredPeer
 from toxvpn.testing.fake_daemon import FakeDaemon
-from toxvpn.tox import peers
-from toxvpn.tox.peers import NETWORK, ConfiguredPeer
 from toxvpn.wire.invite import Invite, encode
 from toxvpn.wire.toxid import ToxId
 

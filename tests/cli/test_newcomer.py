@@ -168,7 +168,7 @@ def test_a_mistake_is_one_helpful_line(places: dict[str, object], line: str, cod
 
 
 def test_a_second_one_with_the_same_identity(places: dict[str, object], tmp_path: Path) -> None:
-    from toxvpn.tox.identity import Identity
+    from toxvpn.state.identity import Identity
 
     with Identity.open(tmp_path):
         check(run(places, f"-C {tmp_path}"), 1, f"the identity in {tmp_path} is in use")

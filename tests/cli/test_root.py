@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from toxvpn._native import netio, toxcore
+from toxvpn._native import toxcore
 from toxvpn._native.flaws import ANNOUNCE
-from toxvpn.config import ClientOptions, ServerOptions
+from toxvpn._native.net import netio
+from toxvpn.config.options import ClientOptions, ServerOptions
 from toxvpn.tcpforward.spec import Road, parse_forward, parse_listen, parse_target
 from toxvpn.wire.toxid import ToxId, parse_tox_id
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from toxvpn.members import grants as friends
+from toxvpn.state import secretfile
 from toxvpn.testing.fake_daemon import FakeDaemon
-from toxvpn.tox import friends, secretfile
 
 ANSWER = {"shown": "TOXVPN_SHARED_SECRET=new toxvpn -i ID", "hidden": "toxvpn -i ID --secret-file FILE"}
 

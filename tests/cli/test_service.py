@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from toxvpn.cli import service
-from toxvpn.configfile import load
+from toxvpn.config.file import load
 from toxvpn.errors import ToxvpnError
 
 

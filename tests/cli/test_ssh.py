@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from toxvpn.cli import ssh
+from toxvpn.members import known as peers
+from toxvpn.members.known import ConfiguredPeer
 from toxvpn.testing.fake_daemon import FakeDaemon
 from toxvpn.testing.fake_status import ALICE, CAROL
-from toxvpn.tox import peers
-from toxvpn.tox.peers import ConfiguredPeer
 from toxvpn.wire import invite
 from toxvpn.wire.invite import Invite
 from toxvpn.wire.toxid import ToxId

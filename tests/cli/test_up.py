@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from toxvpn.config import UpOptions
-from toxvpn.tox.peers import ConfiguredPeer
+from toxvpn.config.options import UpOptions
+from toxvpn.members.known import ConfiguredPeer
 from toxvpn.wire.invite import Invite, encode
 from toxvpn.wire.toxid import ToxId
 

@@ -16,11 +16,11 @@ from toxvpn.control.peerstates import Measured, peer_states
 from toxvpn.control.server import ControlServer
 from toxvpn.control.status import ForwardState, PeerState, SelfState
 from toxvpn.errors import NotRunningError, PeerRefusedError, UsageError
+from toxvpn.members.blocked import Blocked
+from toxvpn.members.grants import Authority, FriendBook
+from toxvpn.members.pending import PendingRequest
+from toxvpn.members.roster import Roster
 from toxvpn.testing.fake_nodes import Network
-from toxvpn.tox.blocked import Blocked
-from toxvpn.tox.friends import Authority, FriendBook
-from toxvpn.tox.pending import PendingRequest
-from toxvpn.tox.roster import Roster
 from toxvpn.wire.addressing import overlay_ipv6
 
 

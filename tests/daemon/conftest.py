@@ -10,10 +10,10 @@ from typing import Any, cast
 import pytest
 
 from toxvpn._native.toxcore import Tox
-from toxvpn.daemon import base
-from toxvpn.tcpforward.stack import Stack, StackUnavailableError
+from toxvpn.daemon import node as base
+from toxvpn.state import identity
+from toxvpn.tcpforward.fast.stack import Stack, StackUnavailableError
 from toxvpn.testing.fake_tox import FakeNetwork, FakeTox
-from toxvpn.tox import identity
 
 Runs = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
 

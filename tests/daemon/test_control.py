@@ -9,19 +9,20 @@ from typing import Any, cast
 
 import pytest
 
-from toxvpn._native import netio, toxcore
+from toxvpn._native import toxcore
 from toxvpn._native.flaws import ANNOUNCE
-from toxvpn._native.packets import Counters, DropReason
-from toxvpn.config import ServerOptions
+from toxvpn._native.net import netio
+from toxvpn._native.path.packets import Counters, DropReason
+from toxvpn.config.options import ServerOptions
 from toxvpn.control.client import call
 from toxvpn.control.status import ShieldState
-from toxvpn.daemon.base import Base, base
 from toxvpn.daemon.control import Source, controlled
+from toxvpn.daemon.node import Base, base
 from toxvpn.errors import PeerOfflineError, PeerRefusedError, ToxvpnError
-from toxvpn.tcpforward.lossless import LosslessRoad
+from toxvpn.members.grants import Authority
+from toxvpn.tcpforward.tuntox.road import LosslessRoad
 from toxvpn.testing.fake_nodes import until
 from toxvpn.testing.fake_tox import FakeNetwork, FakeTox
-from toxvpn.tox.friends import Authority
 from toxvpn.tun.router import Member
 from toxvpn.tun.vpn import Vpn
 from toxvpn.wire.addressbook import Refused

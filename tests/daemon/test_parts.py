@@ -11,24 +11,24 @@ from typing import cast
 import pytest
 import pytest_asyncio
 
-from toxvpn.configfile import Config, parse
+from toxvpn.config.file import Config, parse
 from toxvpn.daemon import parts as parts_module
-from toxvpn.daemon.base import Base
-from toxvpn.daemon.life import Life
-from toxvpn.daemon.notify import Notifier
+from toxvpn.daemon.node import Base
 from toxvpn.daemon.parts import Parts
 from toxvpn.errors import ConfigError, ToxvpnError, UsageError
-from toxvpn.tcpforward.lossless import LosslessRoad
+from toxvpn.members.grants import FriendBook, Grant
+from toxvpn.members.keeper import Keeper
+from toxvpn.process.life import Life
+from toxvpn.process.notify import Notifier
+from toxvpn.state.places import find_places
+from toxvpn.tcpforward.fast.stack import Stack, StackUnavailableError
 from toxvpn.tcpforward.rules import Rules
 from toxvpn.tcpforward.server import Server
-from toxvpn.tcpforward.stack import Stack, StackUnavailableError
+from toxvpn.tcpforward.tuntox.road import LosslessRoad
 from toxvpn.testing.fake_nodes import Network, until
 from toxvpn.testing.forward_pair import Program, TargetProgram
 from toxvpn.tox.announcement import Announcement
-from toxvpn.tox.friends import FriendBook, Grant
-from toxvpn.tox.keeper import Keeper
 from toxvpn.tox.node import Node
-from toxvpn.tox.places import find_places
 from toxvpn.tun.vpn import VpnOptions
 from toxvpn.wire.status import decode
 

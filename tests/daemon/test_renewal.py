@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 
-from toxvpn.config import ServerOptions
+from toxvpn.config.options import ServerOptions
 from toxvpn.control.client import call as ask
-from toxvpn.daemon.whole import whole
+from toxvpn.daemon.daemon import whole
 from toxvpn.errors import UsageError
+from toxvpn.members import grants as friends
+from toxvpn.members import known as peers
+from toxvpn.members.grants import FriendBook, Grant
+from toxvpn.members.known import ConfiguredPeer
 from toxvpn.testing.fake_nodes import until
-from toxvpn.tox import friends, peers
-from toxvpn.tox.friends import FriendBook, Grant
-from toxvpn.tox.peers import ConfiguredPeer
 
 BOX, GUEST = bytes([7]) * 32, bytes([8]) * 32
 OLD = "the secret of an older version"

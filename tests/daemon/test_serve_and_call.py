@@ -12,17 +12,17 @@ from typing import Any
 
 import pytest
 
-from toxvpn.config import ClientOptions, ServerOptions
-from toxvpn.daemon.call import call
-from toxvpn.daemon.whole import whole
+from toxvpn.config.options import ClientOptions, ServerOptions
+from toxvpn.daemon.client import call
+from toxvpn.daemon.daemon import whole
 from toxvpn.errors import ConfigError, LinkError, ToxvpnError
+from toxvpn.state.identity import IdentityInUseError
 from toxvpn.tcpforward import pipe
 from toxvpn.tcpforward.ends import StdioEnd
 from toxvpn.tcpforward.spec import Forward, Listen, Road
 from toxvpn.testing.fake_nodes import until
 from toxvpn.testing.fake_tox import FakeNetwork, FakeTox
 from toxvpn.testing.forward_pair import Program, TargetProgram, in_time
-from toxvpn.tox.identity import IdentityInUseError
 from toxvpn.wire.toxid import ToxId, parse_tox_id
 
 HERE = "127.0.0.1"

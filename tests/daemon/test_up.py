@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from toxvpn.config import UpOptions
+from toxvpn.config.options import UpOptions
 from toxvpn.daemon import up as module
 from toxvpn.daemon.up import ALREADY, up
 from toxvpn.errors import NotRunningError
-from toxvpn.tox.identity import IdentityInUseError
+from toxvpn.state.identity import IdentityInUseError
 
 
 class Scene:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 from forwards import DIRECT, TOXVPN, WITH_SECRET, Client, Server, private_directory
+
 from lab import Host, Lab, apps
 
 HERE = "127.0.0.1"
@@ -259,7 +260,7 @@ def test_a_client_machine_that_does_not_allow_it(pair: Pair, missing: str, tox_n
 
 OLDER = """
 from toxvpn.tcpforward import forwarding
-from toxvpn.tcpforward.stack import StackUnavailableError
+from toxvpn.tcpforward.fast.stack import StackUnavailableError
 from toxvpn.wire import status
 async def start(address): raise StackUnavailableError("this is an older one")
 forwarding.Stack.start = start

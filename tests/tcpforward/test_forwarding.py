@@ -10,10 +10,13 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from toxvpn.tcpforward import departures, fastcall, forwarding, roads
+from toxvpn.tcpforward import choice as roads
+from toxvpn.tcpforward import forwarding
+from toxvpn.tcpforward.fast import departures
+from toxvpn.tcpforward.fast import road as fastcall
+from toxvpn.tcpforward.fast.stack import Stack, StackUnavailableError
 from toxvpn.tcpforward.forwarding import Forwarding
 from toxvpn.tcpforward.spec import Road
-from toxvpn.tcpforward.stack import Stack, StackUnavailableError
 from toxvpn.testing.fake_nodes import Network, until
 from toxvpn.testing.fast_pair import FastPair
 from toxvpn.testing.forward_pair import Program

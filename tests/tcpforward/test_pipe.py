@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from toxvpn.errors import LinkError
-from toxvpn.tcpforward import client, pipe
+from toxvpn.tcpforward import caller as client
+from toxvpn.tcpforward import pipe
 from toxvpn.tcpforward.ends import End, StdioEnd
 from toxvpn.testing.fake_nodes import until
 from toxvpn.testing.forward_pair import ForwardPair, in_time

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from toxvpn.tcpforward import client, socks
+from toxvpn.tcpforward import caller as client
+from toxvpn.tcpforward import socks
 from toxvpn.tcpforward.rules import Rules
 from toxvpn.testing.fake_nodes import until
 from toxvpn.testing.forward_pair import ForwardPair, Program, TargetProgram

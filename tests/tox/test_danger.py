@@ -6,10 +6,12 @@ from random import Random
 
 import pytest
 
-from toxvpn._native import netio, toxcore
+from toxvpn._native import toxcore
 from toxvpn._native.flaws import ANNOUNCE
-from toxvpn.tox import birth, danger
-from toxvpn.tox.identity import Identity
+from toxvpn._native.net import netio
+from toxvpn.state.identity import Identity
+from toxvpn.tox import danger
+from toxvpn.tox import handle as birth
 
 STANDS = netio.Part(True, "")
 DOES_NOT = netio.Part(False, "TOXVPN_SOCKETS=off")

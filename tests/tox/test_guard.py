@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from toxvpn.tox.guard import Guard
-from toxvpn.tox.lines import AT_ONCE
+from toxvpn.tox.loglimit import AT_ONCE
 
 
 def fail(text: str) -> None:

@@ -5,7 +5,7 @@ from typing import cast
 
 import pytest
 
-from toxvpn._native.datapath import Datapath
+from toxvpn._native.path.datapath import Datapath
 from toxvpn._native.results import SendResult
 from toxvpn.testing.fake_nodes import Network, until
 from toxvpn.testing.fake_tables import FakeTables

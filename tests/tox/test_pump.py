@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from toxvpn._native.datapath import Datapath
+from toxvpn._native.path.datapath import Datapath
 from toxvpn.testing.fake_nodes import Network, until
 from toxvpn.tox.node import Node
 from toxvpn.tox.pump import PacketPump

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from toxvpn._native.packets import Counters, DropReason
+from toxvpn._native.path.packets import Counters, DropReason
 from toxvpn.testing.netns import have_namespaces, in_new_netns
 from toxvpn.testing.two_kernels import FRIEND, B, TwoKernels
 

@@ -7,11 +7,11 @@ from typing import cast
 
 import pytest
 
-from toxvpn._native.datapath import Datapath
+from toxvpn._native.path.datapath import Datapath
 from toxvpn.errors import ToxvpnError
 from toxvpn.testing.fake_nodes import Network, until
 from toxvpn.testing.fake_tables import FakeTables
-from toxvpn.tox.lines import AT_ONCE
+from toxvpn.tox.loglimit import AT_ONCE
 from toxvpn.tox.node import Node
 from toxvpn.tox.peer import Peer
 from toxvpn.tun.netconf import NetworkChanges

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from toxvpn._native.options import Options
-from toxvpn._native.packets import DropReason
+from toxvpn._native.path.packets import DropReason
 from toxvpn._native.toxcore import Tox
 from toxvpn.errors import ConfigError, ToxvpnError
 from toxvpn.testing.fake_nodes import Once, until

@@ -14,15 +14,9 @@ from scapy.layers.inet6 import (
 from scapy.packet import Packet, Raw
 from scapy.utils import checksum as scapy_checksum
 
-from toxvpn._native.packets import DropReason
+from toxvpn._native.path.packets import DropReason
 from toxvpn.testing.memory_path import MemoryPath
-from toxvpn.wire.ip import (
-    UNKNOWN_PROTOCOL,
-    checksum,
-    frame_vpn,
-    parse_untrusted,
-    unframe_vpn_untrusted,
-)
+from toxvpn.wire.ip import UNKNOWN_PROTOCOL, checksum, frame_vpn, parse_untrusted, unframe_vpn_untrusted
 
 V4 = {"src": "100.64.0.2", "dst": "100.64.0.1"}
 V6 = {"src": "fd74:6f78::2", "dst": "fd74:6f78::1"}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toxvpn._native import datapath
+from toxvpn._native.path import datapath
 from toxvpn.wire import routes
 
 Table = routes.PrefixTable | datapath.PrefixTable
@@ -40,7 +40,7 @@ def table(request: pytest.FixtureRequest) -> Table:
 
 
 def test_the_compiled_one_is_compiled() -> None:
-    assert datapath.PrefixTable.__module__ == "toxvpn._native.datapath"
+    assert datapath.PrefixTable.__module__ == "toxvpn._native.path.datapath"
     assert datapath.__file__.endswith(".so")
 
 

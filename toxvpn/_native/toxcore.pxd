@@ -3,8 +3,8 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from .capi cimport CTox, CToxOptions
-from .carrier cimport Backlog
-from .netio cimport netio_owner
+from .path.carrier cimport Backlog
+from .net.netio cimport netio_owner
 
 # context, friend number, the custom packet with its ID byte, its length
 ctypedef void (*lossy_sink)(void *, uint32_t, const uint8_t *, size_t) noexcept

@@ -9,13 +9,13 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
-from . cimport netio
+from .net cimport netio
 from .capi cimport *
-from .carrier cimport Backlog
-from .netio cimport netio_owner
+from .path.carrier cimport Backlog
+from .net.netio cimport netio_owner
 
 from ..errors import ClosedError, UsageError
-from . import netio as _netio
+from .net import netio as _netio
 from .flaws import flaw_of_libtoxcore
 from .options import Options
 from .results import Connection, SendResult, error as _error

@@ -13,11 +13,11 @@ import click
 
 from ..control.client import ANSWER_S, Client
 from ..errors import NotRunningError
-from ..tox.places import SERVICE_RUNTIME
+from ..state.places import SERVICE_RUNTIME
 from .shared import Settings
 
 if TYPE_CHECKING:
-    from ..tox.members import Members
+    from ..members.book import Members
 
 T = TypeVar("T")
 
@@ -44,7 +44,7 @@ def ask(settings: Settings, do: str, *, answer_s: float | None = ANSWER_S, **arg
 
 def running_or_not(online: Callable[[], T], offline: Callable[[], T]) -> T:
     """What `online` returns; or, when it finds nobody running, `offline`, which holds the identity."""
-    from ..tox.identity import IdentityInUseError
+    from ..state.identity import IdentityInUseError
 
     deadline = time.monotonic() + STARTING_S
     while True:
@@ -63,9 +63,9 @@ def running_or_not(online: Callable[[], T], offline: Callable[[], T]) -> T:
 @contextlib.contextmanager
 def kept_members(settings: Settings) -> "Iterator[Members]":
     """What a toxvpn that does not run has kept, for us alone. Raises IdentityInUseError, ConfigError, …"""
-    from ..tox import friends
-    from ..tox.identity import Identity
-    from ..tox.members import Members
+    from ..members import grants as friends
+    from ..members.book import Members
+    from ..state.identity import Identity
 
     directory = settings.places.data
     with Identity.open(directory):

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import PeerRefusedError, UsageError
-from ..tox import peers as configured
-from ..tox.peers import ConfiguredPeer, check_name, updated
-from ..tox.selector import as_address, find, is_key
+from ..members import known as configured
+from ..members.known import ConfiguredPeer, check_name, updated
+from ..members.selector import as_address, find, is_key
 from ..wire.invite import Invite, decode, is_invite
 from ..wire.toxid import PUBLIC_KEY_DIGITS, ToxId, parse_tox_id
 
 if TYPE_CHECKING:
-    from ..configfile import Config
+    from ..config.file import Config
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def known_peers(directory: Path, config: "Config | None") -> list[ConfiguredPeer
 
 def secret_of(peer: ConfiguredPeer, config: "Config | None") -> bytes | None:
     """What config.toml has for asking it."""
-    from ..tox.secretfile import read_secret_file
+    from ..state.secretfile import read_secret_file
 
     if config is None:
         return None

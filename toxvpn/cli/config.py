@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import click
 
-from ..config import INTERFACE
-from ..configfile import MAX_MTU, Config, load
+from ..config.file import MAX_MTU, Config, load
+from ..config.options import INTERFACE
 from .configuration import CONFIG, config_path
 from .shared import SHARED, Settings, need_verb, takes
 
@@ -87,9 +87,9 @@ def show(settings: Settings, config_file: Path | None) -> None:
 
 def read(path: Path) -> Config:
     """The configuration, with a look at the secrets and nodes that it names. Raises ConfigError."""
-    from ..daemon.policy import peers
+    from ..config.policy import peers
+    from ..state.secretfile import read_secret_file
     from ..tox.bootstrap import load_nodes
-    from ..tox.secretfile import read_secret_file
 
     config = load(path)
     peers(config)
@@ -121,15 +121,15 @@ def lines(config: Config, file_name: str, data: Path) -> Iterator[Line]:
 
 
 def secret_default(config: Config, data: Path) -> Any:
-    from ..daemon.policy import makes_secret
-    from ..tox.secretfile import SECRET_NAME
+    from ..config.policy import makes_secret
+    from ..state.secretfile import SECRET_NAME
 
     return str(data / SECRET_NAME) if makes_secret(config) else Words("(none)")
 
 
 def kept_peers(config: Config, data: Path) -> Iterator[Line]:
     """Those that `peer add`, `peer accept`, `join` and invites have left; config.toml goes before them."""
-    from ..tox import peers
+    from ..members import known as peers
 
     configured = {peer.public_key for peer in config.peers.values()}
     for public_key, peer in peers.load(data).items():

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
-from ..tox.places import find_config
+from ..state.places import find_config
 from .process import Process
 from .shared import PATH, Settings, flag
 
 if TYPE_CHECKING:
-    from ..configfile import Config
+    from ..config.file import Config
 
 log = logging.getLogger("toxvpn.cli")
 
@@ -32,7 +32,7 @@ def find_configuration(settings: Settings, typed: Path | None) -> "Config | None
     path = config_path(settings, typed)
     if typed is None and not path.exists():
         return None
-    from ..configfile import load
+    from ..config.file import load
 
     return load(path)
 

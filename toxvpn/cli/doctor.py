@@ -1,6 +1,6 @@
 """`toxvpn doctor`: names the first layer that fails, and what to do about it.
 
-What is looked at: daemon/doctor/examine.py; what it means: daemon/doctor/report.py. Here: whom it is about.
+What is looked at: doctor/examine.py; what it means: doctor/report.py. Here: whom it is about.
 """
 
 import json
@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..config import DoctorOptions
+from ..config.options import DoctorOptions
 from ..errors import NotRunningError, UsageError
+from ..members.known import ConfiguredPeer
+from ..members.selector import find
+from ..state.identity import SAVE_NAME
 from ..tcpforward.spec import parse_target
-from ..tox.identity import SAVE_NAME
-from ..tox.peers import ConfiguredPeer
-from ..tox.selector import find
 from ..wire.invite import is_invite
 from ..wire.toxid import parse_tox_id
 from .ask import ask
@@ -29,8 +29,8 @@ from .process import PROXY, find_proxy
 from .shared import SECRET, SHARED, Settings, takes
 
 if TYPE_CHECKING:
-    from ..configfile import Config
-    from ..daemon.doctor.report import Finding, Report
+    from ..config.file import Config
+    from ..doctor.report import Finding, Report
 
 COLOURS = {"ok": "green", "limited": "yellow", "failed": "red", "skipped": "bright_black"}
 
@@ -71,7 +71,7 @@ def command(
     when all is well, with 6 when it works but less well than it could, else with the code of what failed.
     """
     settings.begin(logging.WARNING)  # what would be logged is in the findings
-    from ..daemon.doctor.examine import run_doctor
+    from ..doctor.examine import run_doctor
 
     config = find_configuration(settings, config_file)
     node = None if config is None else config.node
@@ -177,6 +177,6 @@ def show_rest(report: "Report") -> None:
 
 
 def show_document(report: "Report") -> None:
-    from ..daemon.doctor.report import document
+    from ..doctor.report import document
 
     click.echo(json.dumps(document(report), indent=1))

@@ -9,7 +9,7 @@ from collections.abc import MutableMapping
 from pathlib import Path
 
 from ..errors import UsageError
-from ..tox.secretfile import read_secret_file
+from ..state.secretfile import read_secret_file
 from ..wire.secret import check_usable
 
 log = logging.getLogger("toxvpn.cli")

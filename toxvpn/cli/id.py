@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ..tox.identity import SAVE_NAME, Identity, IdentityInUseError, damaged, read_savedata
+from ..state.identity import SAVE_NAME, Identity, IdentityInUseError, damaged, read_savedata
 from .shared import SHARED, Settings, takes
 
 STARTING_S = 5.0

@@ -80,8 +80,8 @@ def make_invite(
 def keep_invite(
     settings: Settings, lifetime_s: float, name: str | None, may: tuple[str, ...]
 ) -> dict[str, Any]:
-    from ..daemon.access import offered
-    from ..tox.peers import ALL
+    from ..config.access import offered
+    from ..members.known import ALL
     from .id import tox_id
 
     own, config = parse_tox_id(tox_id(settings.places.data)), find_configuration(settings, None)

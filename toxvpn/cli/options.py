@@ -1,6 +1,6 @@
 """From the flags of `toxvpn` without a verb to what the daemon is to do.
 
-In: the strings that were typed. Out: ServerOptions or ClientOptions (config.py), or a UsageError of
+In: the strings that were typed. Out: ServerOptions or ClientOptions (config/options.py), or a UsageError of
 one line. A run with -L, -D PORT, -P, -W or -p is a client, every other one a server, as in tuntox.
 """
 
@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..config import ClientOptions, ServerOptions
+from ..config.options import ClientOptions, ServerOptions
 from ..errors import PeerRefusedError, UsageError
+from ..state.places import find_places
 from ..tcpforward.spec import Road, parse_forward, parse_listen, parse_target
-from ..tox.places import find_places
 from ..wire.toxid import ToxId, parse_public_key_or_id, parse_tox_id
 from .callee import Callee, find_callee
 
 if TYPE_CHECKING:
-    from ..configfile import Config
+    from ..config.file import Config
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from .status import show_pending
 from .table import path_word, show
 
 if TYPE_CHECKING:
-    from ..tox.peers import ConfiguredPeer
+    from ..members.known import ConfiguredPeer
 
 NAME = click.option("--name", metavar="NAME", help="What to call it here.")
 LATER = "kept; toxvpn is not running, so it takes effect at its next start"
@@ -61,7 +61,7 @@ def add_peer(
 
 
 def keep_peer(settings: Settings, text: str, name: str | None, may: tuple[str, ...]) -> None:
-    from ..tox.peers import parse_peer
+    from ..members.known import parse_peer
 
     peer = replace(parse_peer(text, name, time.time()), may=parsed_may(may))
     with kept_members(settings) as members:
@@ -72,7 +72,7 @@ def keep_peer(settings: Settings, text: str, name: str | None, may: tuple[str, .
 
 def check_not_us(settings: Settings, peer: "ConfiguredPeer") -> None:
     """Raises UsageError when it is this machine's own ID."""
-    from ..tox.identity import read_savedata
+    from ..state.identity import read_savedata
     from .id import tox_id
 
     directory = settings.places.data
@@ -95,7 +95,7 @@ def name_peer(settings: Settings, peer: str, name: str) -> None:
 
 
 def rename_peer(settings: Settings, selector: str, name: str) -> None:
-    from ..tox.selector import find
+    from ..members.selector import find
 
     with kept_members(settings) as members:
         members.rename(find(selector, members), name)
@@ -115,7 +115,7 @@ def remove(settings: Settings, peer: str) -> None:
 
 
 def forget_peer(settings: Settings, selector: str) -> None:
-    from ..tox.selector import find
+    from ..members.selector import find
 
     with kept_members(settings) as members:
         members.remove(find(selector, members))
@@ -165,7 +165,7 @@ WITH_ANOTHER_KEY = {
 
 
 def block_kept(settings: Settings, selector: str) -> str | None:
-    from ..tox.roster import to_block
+    from ..members.roster import to_block
 
     with kept_members(settings) as members:
         member = to_block(selector, members)
@@ -229,7 +229,7 @@ def running_row(peer: dict[str, Any]) -> list[str]:
 
 
 def kept_blocked(settings: Settings) -> list[list[str]]:
-    from ..tox import blocked
+    from ..members import blocked
     from ..wire.invite import utc
 
     found = blocked.load(settings.places.data).values()
@@ -238,8 +238,8 @@ def kept_blocked(settings: Settings) -> list[list[str]]:
 
 def kept_rows(settings: Settings) -> list[list[str]]:
     """Read without taking the identity: who looks on disturbs nobody."""
-    from ..tox import friends
-    from ..tox.members import Members
+    from ..members import grants as friends
+    from ..members.book import Members
     from ..wire.addressing import overlay_ipv6
 
     directory = settings.places.data

@@ -1,6 +1,6 @@
 """Flags about the process, which every kind of run takes: background, pidfile, user, syslog, proxy.
 
-In: what was typed, and the environment. Out: keyword arguments for the options in config.py.
+In: what was typed, and the environment. Out: keyword arguments for the options in config/options.py.
 """
 
 import logging
@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 
 import click
 
-from ..config import NodeOptions
+from ..config.options import NodeOptions
 from ..errors import UsageError
 from ..tox.proxy import Proxy, parse_proxy
 from . import logs

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from ..config import ClientOptions, ServerOptions
+from ..config.options import ClientOptions, ServerOptions
 from ..errors import UsageError
 from ..tcpforward.spec import Road
 from . import verbs

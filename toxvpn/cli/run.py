@@ -1,4 +1,4 @@
-"""`toxvpn run`: everything that config.toml switches on. From its flags to RunOptions (config.py)."""
+"""`toxvpn run`: everything that config.toml switches on. From its flags to RunOptions (config/options.py)."""
 
 import os
 from pathlib import Path
@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from ..config import RunOptions
-from ..configfile import Config, load
+from ..config.file import Config, load
+from ..config.options import RunOptions
 from ..errors import UsageError
 from .configuration import CONFIG, config_path, node_options
 from .given_secret import find_secret

@@ -38,7 +38,7 @@ def renew(settings: Settings) -> None:
 def renew_kept(settings: Settings) -> dict[str, Any]:
     """For the next start."""
     from ..daemon.renewal import renew_at_rest
-    from ..tox import friends
+    from ..members import grants as friends
     from .id import tox_id
 
     config, data = find_configuration(settings, None), settings.places.data

@@ -15,8 +15,8 @@ from pathlib import Path
 import click
 
 from ..errors import NoPermissionError, ToxvpnError, UsageError
-from ..tox.files import write_atomic
-from ..tox.places import SERVICE_CONFIG, SERVICE_DATA
+from ..state.files import write_atomic
+from ..state.places import SERVICE_CONFIG, SERVICE_DATA
 from .configuration import FILE_NAME
 from .shared import SHARED, Settings, takes
 

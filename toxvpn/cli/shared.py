@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import UsageError
-from ..tox.places import Places, find_places
+from ..state.places import Places, find_places
 from . import logs
 
 if TYPE_CHECKING:
-    from ..tox.peers import May
+    from ..members.known import May
 
 Decorator = Callable[[Any], Any]
 PATH = click.Path(path_type=Path)
@@ -107,7 +107,7 @@ MAY = click.option(
 
 def parsed_may(words: tuple[str, ...]) -> "frozenset[May] | None":
     """None when nothing was typed."""
-    from ..tox.peers import May
+    from ..members.known import May
 
     return frozenset(May(word) for word in words) or None
 

@@ -16,10 +16,10 @@ from pathlib import Path
 import click
 
 from ..errors import PeerOfflineError, ToxvpnError, UsageError
+from ..members import known as configured
+from ..members.known import parse_peer
+from ..members.selector import is_key
 from ..tcpforward.spec import Road
-from ..tox import peers as configured
-from ..tox.peers import parse_peer
-from ..tox.selector import is_key
 from ..wire.invite import is_invite
 from .ask import ask, kept_members, running_or_not, tell
 from .callee import Callee, find_callee

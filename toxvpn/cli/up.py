@@ -1,4 +1,4 @@
-"""`toxvpn up`: the VPN. From its flags to UpOptions (config.py), or a UsageError of one line."""
+"""`toxvpn up`: the VPN. From its flags to UpOptions (config/options.py), or a UsageError of one line."""
 
 import os
 import time
@@ -10,11 +10,11 @@ from typing import Any
 
 import click
 
-from ..config import INTERFACE, UpOptions
-from ..configfile import INTERFACE_FORM, MAX_MTU, Config, read_address, read_interface
+from ..config.file import INTERFACE_FORM, MAX_MTU, Config, read_address, read_interface
+from ..config.options import INTERFACE, UpOptions
 from ..errors import PeerRefusedError, UsageError
-from ..tox.peers import ConfiguredPeer, check_name, parse_peer, same_name
-from ..tox.selector import is_key
+from ..members.known import ConfiguredPeer, check_name, parse_peer, same_name
+from ..members.selector import is_key
 from ..wire.invite import is_invite
 from ..wire.status import MIN_MTU
 from .callee import known_peers

@@ -7,7 +7,7 @@ from .. import __version__
 
 def version_text() -> str:
     """Version, Python, libtoxcore, and which parts of our network under toxcore are in force."""
-    from .._native import netio
+    from .._native.net import netio
     from ..tox import danger  # loads libtoxcore
 
     lines = [f"toxvpn {__version__}", f"Python {platform.python_version()}", danger.libtoxcore()]

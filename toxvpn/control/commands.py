@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from ipaddress import IPv4Address
 
 from ..errors import PathError, PeerOfflineError, PeerRefusedError
-from ..tox.selector import find
+from ..members.selector import find
 from .protocol import Request
 from .server import ControlServer
 from .status import PeerState, StatusSource, document

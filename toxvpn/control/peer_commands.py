@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from ..tox.peers import ConfiguredPeer, May, parse_may, parse_peer
-from ..tox.roster import Roster
+from ..members.known import ConfiguredPeer, May, parse_may, parse_peer
+from ..members.roster import Roster
 from ..wire import invite as wire
 from .protocol import BadRequestError, Request
 from .server import ControlServer

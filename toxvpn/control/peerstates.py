@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 
+from ..members.roster import Roster
 from ..tox.node import Node
 from ..tox.peer import Peer
-from ..tox.roster import Roster
 from ..wire.addressing import overlay_ipv6
 from ..wire.ip import vpn_mtu
 from .status import PeerState

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Literal, Protocol
 
-from ..tox.blocked import Blocked
-from ..tox.pending import PendingRequest
+from ..members.blocked import Blocked
+from ..members.pending import PendingRequest
 
 SCHEMA = 1
 

@@ -10,7 +10,7 @@ Everything is loaded when it is asked for: a command that shares a node needs ne
 
 import logging
 
-from ..config import ClientOptions, RunOptions, ServerOptions, UpOptions
+from ..config.options import ClientOptions, RunOptions, ServerOptions, UpOptions
 
 log = logging.getLogger("toxvpn.share")
 
@@ -22,23 +22,23 @@ def run_server(options: ServerOptions) -> int:
 
 def run_client(options: ClientOptions) -> int:
     """`toxvpn -i ID` with -L, -D PORT, -P or -p; the exit code. Raises ToxvpnError, LinkError from -P."""
-    from .share import command, meeting
+    from ..share import command, meeting
 
     try:
         return command.run(options)
     except meeting.NotSharedError as reason:
         log.debug("no shared node: %s", reason)
-    from .call import call
-    from .needs import needs
-    from .run import run
+    from ..process.needs import needs
+    from ..process.run import run
+    from .client import call
 
     return run(call, options, needs(options))
 
 
 def run_up(options: UpOptions) -> int:
     """`toxvpn up`, until a signal or `toxvpn down`; the exit code. Raises ToxvpnError."""
-    from .needs import needs
-    from .run import run
+    from ..process.needs import needs
+    from ..process.run import run
     from .up import up
 
     return run(up, options, needs(options))
@@ -50,8 +50,8 @@ def run_whole(options: RunOptions) -> int:
 
 
 def _run_whole(options: ServerOptions | RunOptions) -> int:
-    from .needs import needs
-    from .run import run
-    from .whole import whole
+    from ..process.needs import needs
+    from ..process.run import run
+    from .daemon import whole
 
     return run(whole, options, needs(options))

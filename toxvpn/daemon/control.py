@@ -7,24 +7,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from .._native import netio, toxcore
+from .._native import toxcore
+from .._native.net import netio
 from ..control.commands import Commands, ReloadCommand, SecretCommand
 from ..control.peer_commands import PeerCommands
 from ..control.peerstates import Measured, peer_states
 from ..control.server import ControlServer
 from ..control.status import ForwardState, PeerState, SelfState, ShieldState
 from ..errors import PeerRefusedError
-from ..tcpforward.lossless import LosslessRoad
-from ..tox.blocked import Blocked
+from ..members.blocked import Blocked
+from ..members.pending import PendingRequest
+from ..members.roster import Roster
+from ..report.http import served
+from ..report.meter import Meter
+from ..state.places import make
+from ..tcpforward.tuntox.road import LosslessRoad
 from ..tox.peer import Peer
-from ..tox.pending import PendingRequest
-from ..tox.places import make
-from ..tox.roster import Roster
 from ..tun.vpn import Vpn
 from ..wire.addressing import overlay_ipv6
-from .base import Base
-from .meter import Meter
-from .metrics_port import served
+from .node import Base
 
 Mode = Literal["up", "server", "client"]
 

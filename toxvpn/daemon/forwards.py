@@ -10,12 +10,12 @@ import logging
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 
-from ..configfile import ForwardSection, PeerSection
+from ..config.file import ForwardSection, PeerSection
 from ..control.status import ForwardState
 from ..tcpforward import socks
-from ..tcpforward.client import Client
+from ..tcpforward.caller import Client
+from ..tcpforward.choice import Roads
 from ..tcpforward.listen import Listener
-from ..tcpforward.roads import Roads
 from ..tcpforward.spec import Listen
 from ..tox.node import Node
 

@@ -7,9 +7,9 @@ from functools import partial
 
 from ..control.status import ForwardState
 from ..tcpforward import socks
-from ..tcpforward.client import Client
+from ..tcpforward.caller import Client
+from ..tcpforward.choice import Choice
 from ..tcpforward.listen import Listener
-from ..tcpforward.roads import Choice
 from ..tcpforward.spec import Listen, Target
 
 log = logging.getLogger("toxvpn")

@@ -1,27 +1,27 @@
 """What a run with peers is made of: roster, server, forwards, VPN; and how a reload changes them.
 
-In: the Config in force (merge.py). Made once, closed through `undo`, in reverse. A change touches only
+In: the Config in force (config/flags.py). Made once, closed through `undo`, in reverse. A change touches only
 what differs; what is about the node or the device itself is told to need a restart.
 """
 
 import contextlib
 from collections.abc import Iterator
 
-from ..config import INTERFACE
-from ..configfile import Config
+from ..config.access import Known, may_reach, offered, on_network
+from ..config.diff import InForce, changes, needs_restart
+from ..config.file import Config
+from ..config.options import INTERFACE
+from ..config.policy import NOTHING, Policy, policy
 from ..errors import ToxvpnError
+from ..members.known import ConfiguredPeer
+from ..state.places import Places, make
 from ..tcpforward.forwarding import Forwarding
 from ..tcpforward.rules import Rules
 from ..tcpforward.server import Server
 from ..tcpforward.spec import Road
-from ..tox.peers import ConfiguredPeer
-from ..tox.places import Places, make
 from ..tun.vpn import JOURNAL_NAME, Vpn, VpnOptions
-from .access import Known, may_reach, offered, on_network
-from .base import Base
-from .changes import InForce, changes, needs_restart
 from .forwards import Forwards
-from .policy import NOTHING, Policy, policy
+from .node import Base
 from .renewal import renew, tell_if_out, tell_who_may
 
 

@@ -1,21 +1,21 @@
 """The secret that lets others in here, when it is known to somebody who should not have it.
 
 Versions up to 0.1 asked every peer with the server's own secret, and so gave it to all whom they called.
-Who kept state with such a version is told so once (tox/friends.py remembers), and renews it.
+Who kept state with such a version is told so once (members/grants.py remembers), and renews it.
 """
 
 import logging
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..config import ServerOptions
-from ..configfile import Config
+from ..config.file import Config
+from ..config.flags import read
+from ..config.options import ServerOptions
+from ..config.policy import makes_secret, policy
 from ..errors import UsageError
-from ..merge import read
-from ..tox.peers import ConfiguredPeer
-from ..tox.secretfile import new_secret
-from .policy import makes_secret, policy
-from .tell import both_commands
+from ..members.known import ConfiguredPeer
+from ..report.welcome import both_commands
+from ..state.secretfile import new_secret
 
 log = logging.getLogger("toxvpn")
 

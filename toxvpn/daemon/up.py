@@ -4,12 +4,12 @@ import asyncio
 import logging
 from pathlib import Path
 
-from ..config import UpOptions
+from ..config.options import UpOptions
 from ..control.client import call as ask
 from ..errors import ToxvpnError
-from ..tox.identity import IdentityInUseError
-from ..tox.places import find_places
-from .whole import whole
+from ..state.identity import IdentityInUseError
+from ..state.places import find_places
+from .daemon import whole
 
 log = logging.getLogger("toxvpn")
 

@@ -11,15 +11,15 @@ from ..tox.announcement import Announcement
 from ..tox.node import Node
 from ..tox.peer import Peer
 from ..wire.addressing import overlay_ipv6
-from .departures import Departures
-from .fastcall import FastRoad
-from .fastpath import FastPath
-from .fastserve import FastServer
-from .lossless import LosslessRoad, Serve
+from .choice import Roads
+from .fast.departures import Departures
+from .fast.path import FastPath
+from .fast.road import FastRoad
+from .fast.server import FastServer
+from .fast.stack import FORWARD_PORT, Stack, StackUnavailableError
 from .relay import Relay
-from .roads import Roads
 from .spec import Road
-from .stack import FORWARD_PORT, Stack, StackUnavailableError
+from .tuntox.road import LosslessRoad, Serve
 
 log = logging.getLogger("toxvpn.tcpforward")
 

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from ..tox.lines import Lines
+from ..tox.loglimit import Lines
 from .bind import BACKLOG, bind
 from .ends import SocketEnd
 from .room import NO_ROOM, ROOM, STREAM

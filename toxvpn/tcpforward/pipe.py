@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from ..errors import LinkError, ToxvpnError
-from .client import Client
+from .caller import Client
 from .ends import End, StdioEnd, check_stdio
 from .road import Ending
 from .spec import Target

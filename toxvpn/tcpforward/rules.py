@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import ConfigError
-from ..tox.files import read_given
+from ..state.files import read_given
 from .spec import host_is_sane, parse_port, split_fields
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address

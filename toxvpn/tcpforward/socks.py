@@ -8,7 +8,7 @@ from functools import partial
 
 from ..errors import PeerOfflineError, ToxvpnError
 from ..wire.socks5 import BadRequest, ConnectRequest, Fault, ReplyCode, Server, encode_reply
-from .client import Client
+from .caller import Client
 from .ends import SocketEnd
 from .road import OpenFailed, Stream
 from .spec import Target

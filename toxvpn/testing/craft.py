@@ -7,8 +7,8 @@ from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 from scapy.packet import Packet, Raw
 
-from toxvpn.testing.memory_tun import GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, NEEDS_CSUM, VnetHeader
-from toxvpn.wire.ip import checksum
+from ..wire.ip import checksum
+from .memory_tun import GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, NEEDS_CSUM, VnetHeader
 
 TIMESTAMP = [("NOP", None), ("NOP", None), ("Timestamp", (1000, 2000))]
 

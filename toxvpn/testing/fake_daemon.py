@@ -9,7 +9,7 @@ from typing import Self
 from ..control.commands import Commands
 from ..control.protocol import Request
 from ..control.server import ControlServer
-from ..tox.places import make
+from ..state.places import make
 from .fake_status import busy
 
 Answer = object | Exception

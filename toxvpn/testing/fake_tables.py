@@ -2,7 +2,7 @@
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-from .._native.packets import Counters, PacketFormat
+from .._native.path.packets import Counters, PacketFormat
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network

@@ -9,11 +9,11 @@ from contextlib import ExitStack
 from typing import Self, cast
 from unittest.mock import patch
 
-from .._native.carrier import MemoryCarrier
-from .._native.toxcarrier import ToxCarrier
+from .._native.path.carrier import MemoryCarrier
+from .._native.path.toxcarrier import ToxCarrier
 from .._native.toxcore import Tox
-from ..tcpforward import fastpath
-from ..tcpforward.client import Client
+from ..tcpforward.caller import Client
+from ..tcpforward.fast import path as fastpath
 from ..tcpforward.forwarding import Forwarding
 from ..tcpforward.rules import parse_rules
 from ..tcpforward.server import Server

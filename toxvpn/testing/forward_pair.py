@@ -12,12 +12,12 @@ from functools import partial
 from typing import Self, TypeVar
 
 from ..tcpforward import socks
-from ..tcpforward.client import Client
+from ..tcpforward.caller import Client
 from ..tcpforward.listen import Accepted, Listener
-from ..tcpforward.lossless import Conversation, LosslessRoad
 from ..tcpforward.rules import Rules
 from ..tcpforward.server import Server
 from ..tcpforward.spec import Listen, Target
+from ..tcpforward.tuntox.road import Conversation, LosslessRoad
 from ..tox.node import Node
 from ..tox.peer import Peer
 from ..wire.status import Status, ToxvpnStatus, encode

@@ -3,11 +3,11 @@
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Self
 
-from toxvpn._native.carrier import MemoryCarrier
-from toxvpn._native.datapath import Datapath
-from toxvpn._native.packets import DropReason, PacketFormat
-from toxvpn.testing.memory_tun import MemoryTun, VnetHeader
-from toxvpn.wire.ip import VPN_MTU, frame_vpn
+from .._native.path.carrier import MemoryCarrier
+from .._native.path.datapath import Datapath
+from .._native.path.packets import DropReason, PacketFormat
+from ..wire.ip import VPN_MTU, frame_vpn
+from .memory_tun import MemoryTun, VnetHeader
 
 OWN = ("100.64.0.1", "fd74:6f78::1")
 FRIENDS = {3: ("100.64.0.2", "fd74:6f78::2"), 4: ("100.64.0.3", "fd74:6f78::3")}

@@ -4,7 +4,7 @@ import struct
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
-from toxvpn.testing.splitter import FRAGMENT, TCP, UDP, finished, ones_sum
+from .splitter import FRAGMENT, TCP, UDP, finished, ones_sum
 
 DEST_OPTIONS = 60
 ACK = 0x10

@@ -11,12 +11,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Self, cast
 
-from ..daemon.call import Calling
-from ..daemon.share.meeting import Meeting
-from ..daemon.share.node import SharedNode
-from ..daemon.share.retell import Retelling
-from ..tcpforward.roads import Choice
-from ..tox.places import Places
+from ..daemon.client import Calling
+from ..share.meeting import Meeting
+from ..share.node import SharedNode
+from ..share.retell import Retelling
+from ..state.places import Places
+from ..tcpforward.choice import Choice
 from ..wire.toxid import ToxId
 from .forward_pair import ForwardPair, in_time
 

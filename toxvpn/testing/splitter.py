@@ -5,7 +5,7 @@ Nothing here shares code with the packet path, so that both would have to err al
 
 import struct
 
-from toxvpn.testing.memory_tun import GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, NEEDS_CSUM, VnetHeader
+from .memory_tun import GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, NEEDS_CSUM, VnetHeader
 
 TCP, UDP, FRAGMENT = 6, 17, 44
 FIN, PSH, CWR = 0x01, 0x08, 0x80

@@ -3,8 +3,8 @@
 from collections import deque
 from typing import TypeVar
 
-from toxvpn.wire.tunnel_events import Event, Opened, OpenRequested
-from toxvpn.wire.tunnels import FriendTunnels
+from ..wire.tuntox.events import Event, Opened, OpenRequested
+from ..wire.tuntox.friend import FriendTunnels
 
 E = TypeVar("E")
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from ipaddress import ip_interface, ip_network
 from typing import Self, TypeVar
 
-from toxvpn._native.carrier import MemoryCarrier
-from toxvpn._native.datapath import Datapath
-from toxvpn._native.packets import PacketFormat
-from toxvpn.testing.netns import enter_netns, enter_new_netns
-from toxvpn.tun.device import Offload, TunDevice, open_tun
-from toxvpn.tun.netconf import NetworkChanges
+from .._native.path.carrier import MemoryCarrier
+from .._native.path.datapath import Datapath
+from .._native.path.packets import PacketFormat
+from ..tun.device import Offload, TunDevice, open_tun
+from ..tun.netconf import NetworkChanges
+from .netns import enter_netns, enter_new_netns
 
 T = TypeVar("T")
 

@@ -4,7 +4,7 @@ import asyncio
 from typing import Self
 
 from .._native.results import Connection
-from ..tcpforward.stack import Stack
+from ..tcpforward.fast.stack import Stack
 from ..tox.peer import Peer
 from ..wire.addressing import overlay_ipv6
 from .tun_cable import TunCable

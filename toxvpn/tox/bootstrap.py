@@ -15,7 +15,7 @@ from random import Random
 
 from .._native.results import Connection
 from ..errors import ConfigError
-from .files import read_given
+from ..state.files import read_given
 
 SHAPE = '{"nodes": [{"ipv4": ..., "port": ..., "public_key": ...}, ...]} as nodes.tox.chat/json has it'
 BUILT_IN = Path(__file__).with_name("nodes.json")

@@ -1,14 +1,15 @@
 """What is known to be wrong with the libtoxcore and the Linux below us: the words for a person.
 
-In: the versions (_native/flaws.py), and whether the shield stands (_native/netio.pyx). Neighbours: birth.py
-acts on it; `toxvpn -V`, `doctor` and the shared node tell.
+In: the versions (_native/flaws.py), and whether the shield stands (_native/net/netio.pyx). handle.py acts on
+it; `toxvpn -V`, `doctor` and the shared node tell.
 """
 
 import logging
 import platform
 
-from .._native import netio, toxcore
+from .._native import toxcore
 from .._native.flaws import CURE, flaw_of_segmentation
+from .._native.net import netio
 
 log = logging.getLogger("toxvpn")
 

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 from typing import ParamSpec
 
-from .lines import Lines
+from .loglimit import Lines
 
 log = logging.getLogger("toxvpn.tox")
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 
-from .._native.datapath import Datapath
-from .._native.packets import FRAME_BYTES, Counters
+from .._native.path.datapath import Datapath
+from .._native.path.packets import FRAME_BYTES, Counters
 from ..wire.addressing import overlay_ipv6
 from .events import Event, PeerConnection, PeerPacketSize, PeerRemoved
 from .peer import Peer

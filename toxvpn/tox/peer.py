@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from .._native.results import Connection
 from ..wire.ip import CUSTOM_PACKET_BYTES
-from .lines import Lines
+from .loglimit import Lines
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)

@@ -11,11 +11,11 @@ import logging
 from .._native.results import Connection, SendResult
 from ..wire import pathmtu, status
 from ..wire.pathmtu import Kind, PathMtu
+from ..wire.ratelimit import RateLimit
 from .announcement import Announcement
 from .events import Event, PeerConnection, PeerRemoved, PeerStatus
 from .node import Node
 from .peer import Peer
-from .ratelimit import RateLimit
 
 log = logging.getLogger("toxvpn.tox")
 

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from .._native.datapath import Datapath
+from .._native.path.datapath import Datapath
 from .loop import add_reader, remove_reader
 from .node import Node
 

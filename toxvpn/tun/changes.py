@@ -16,9 +16,9 @@ from typing import Any, ClassVar, Protocol
 
 from pyroute2.netlink.exceptions import NetlinkError
 
-from toxvpn.errors import ToxvpnError
-from toxvpn.tun.kernel import GONE, IFF_UP, Kernel
-from toxvpn.tun.netlink import Netlink
+from ..errors import ToxvpnError
+from .kernel import GONE, IFF_UP, Kernel
+from .netlink import Netlink
 
 PROTOCOL = 116  # 't': who made a route or a rule (`ip route` shows it as "proto 116")
 MAIN_TABLE = 254

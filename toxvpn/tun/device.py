@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import IntFlag
 from pathlib import Path
 
-from toxvpn.errors import NoPermissionError, ToxvpnError
+from ..errors import NoPermissionError, ToxvpnError
 
 DEVICE_FILE = "/dev/net/tun"
 NAME_BYTES = 15  # IFNAMSIZ less the closing NUL

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import netifaces
 
-from toxvpn.errors import ConfigError
-from toxvpn.tun.kernel import LEADING, Kernel, Route
-from toxvpn.wire.addressing import OVERLAY_IPV6, is_host_address
+from ..errors import ConfigError
+from ..wire.addressing import OVERLAY_IPV6, is_host_address
+from .kernel import LEADING, Kernel, Route
 
 RESOLVER_FILES = (
     Path("/etc/resolv.conf"),

@@ -27,10 +27,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from toxvpn.errors import ConfigError, ToxvpnError
-from toxvpn.tox.files import lock_file, user_name
-from toxvpn.tox.folder import Folder
-from toxvpn.tun.changes import Change, from_json, to_json
+from ..errors import ConfigError, ToxvpnError
+from ..state.files import lock_file, user_name
+from ..state.folder import Folder
+from .changes import Change, from_json, to_json
 
 VERSION = 1
 logger = logging.getLogger("toxvpn.tun")

@@ -24,8 +24,8 @@ from typing import Any, Self
 
 from pyroute2.netlink.exceptions import NetlinkError
 
-from toxvpn.errors import ToxvpnError
-from toxvpn.tun.changes import (
+from ..errors import ToxvpnError
+from .changes import (
     MAIN_TABLE,
     AddressAdded,
     Change,
@@ -40,9 +40,9 @@ from toxvpn.tun.changes import (
     read_sysctl,
     traces,
 )
-from toxvpn.tun.journal import Journal
-from toxvpn.tun.kernel import Kernel, read
-from toxvpn.tun.netlink import Netlink
+from .journal import Journal
+from .kernel import Kernel, read
+from .netlink import Netlink
 
 logger = logging.getLogger("toxvpn.tun")
 

@@ -14,7 +14,7 @@ from typing import Any, Self, TypeVar
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
-from toxvpn.errors import NoPermissionError, ToxvpnError
+from ..errors import NoPermissionError, ToxvpnError
 
 T = TypeVar("T")
 

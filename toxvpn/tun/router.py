@@ -15,8 +15,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Network
 
-from .._native.datapath import Datapath
-from .._native.packets import Counters
+from .._native.path.datapath import Datapath
+from .._native.path.packets import Counters
 from ..errors import ToxvpnError
 from ..tox.events import Event, PeerRemoved, PeerStatus
 from ..tox.overlay import Overlay

@@ -12,11 +12,11 @@ from collections.abc import Callable, Collection
 from ipaddress import IPv4Network
 from typing import Protocol
 
-from toxvpn.errors import ToxvpnError
-from toxvpn.tox.ratelimit import RateLimit
-from toxvpn.tun.changes import Change
-from toxvpn.tun.interfaces import Use
-from toxvpn.tun.kernel import Kernel
+from ..errors import ToxvpnError
+from ..wire.ratelimit import RateLimit
+from .changes import Change
+from .interfaces import Use
+from .kernel import Kernel
 
 log = logging.getLogger("toxvpn.tun")
 

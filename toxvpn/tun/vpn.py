@@ -14,9 +14,9 @@ from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from pathlib import Path
 from typing import Self
 
-from .._native.datapath import Datapath
-from .._native.packets import PacketFormat
-from .._native.toxcarrier import ToxCarrier
+from .._native.path.datapath import Datapath
+from .._native.path.packets import PacketFormat
+from .._native.path.toxcarrier import ToxCarrier
 from ..tox.announcement import Announcement
 from ..tox.events import Event, PeerConnection
 from ..tox.node import Node

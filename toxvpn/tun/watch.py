@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from toxvpn.errors import ToxvpnError
-from toxvpn.tox.ratelimit import RateLimit
+from ..errors import ToxvpnError
+from ..wire.ratelimit import RateLimit
 
 log = logging.getLogger("toxvpn.tun")
 

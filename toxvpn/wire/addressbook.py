@@ -45,7 +45,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network
 
-from toxvpn.wire.addressing import (
+from .addressing import (
     RANGES,
     NetworkSet,
     free_ranges,

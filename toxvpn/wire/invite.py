@@ -1,7 +1,7 @@
 """Invites: the text that a person passes on, and the friend request that redeems it (docs/wire-format.md §5).
 
 In: a Tox ID, a one-use secret and an expiry time, all chosen by the caller; out: text, and back.
-Neighbours: tox/invites.py remembers which invites are outstanding and judges requests.
+Neighbours: members/invites.py remembers which invites are outstanding and judges requests.
 
 The text is `toxvpn-` and 96 letters of base32 (RFC 4648 §6) for these 60 bytes:
 
@@ -22,8 +22,7 @@ import zlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from toxvpn.errors import UsageError
-
+from ..errors import UsageError
 from .toxid import NOSPAM_BYTES, PUBLIC_KEY_BYTES, ToxId, is_public_key, parse_tox_id
 
 PREFIX = "toxvpn-"

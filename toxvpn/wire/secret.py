@@ -7,7 +7,7 @@ without the NUL; a client without a secret sends a fixed greeting, which has non
 import enum
 import hmac
 
-from toxvpn.errors import UsageError
+from ..errors import UsageError
 
 MAX_MESSAGE_BYTES = 1016  # tox.h TOX_MAX_FRIEND_REQUEST_LENGTH
 GUESSABLE_BYTES = 16

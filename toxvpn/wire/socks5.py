@@ -21,7 +21,7 @@ import ipaddress
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
-from toxvpn.errors import LocalProtocolError
+from ..errors import LocalProtocolError
 
 VERSION = 5
 _NO_AUTHENTICATION = 0

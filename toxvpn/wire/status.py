@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import Any
 
-from toxvpn.errors import ConfigError
+from ..errors import ConfigError
 
 MAX_STATUS_BYTES = 1007  # tox.h TOX_MAX_STATUS_MESSAGE_LENGTH
 PROTOCOL_VERSION = 1

@@ -9,7 +9,7 @@ Layout of a Tox ID (Tox specification, "Tox ID"; tox.h TOX_ADDRESS_SIZE), writte
 
 from dataclasses import dataclass
 
-from toxvpn.errors import UsageError
+from ..errors import UsageError
 
 PUBLIC_KEY_BYTES = 32
 NOSPAM_BYTES = 4

@@ -1,0 +1,238 @@
+"""Which parts get into force: in the real libtoxcore, and in libraries of every linking style.
+
+A process installs once, so each case runs in a process of its own, which reports as JSON.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ALL = {"sockets", "batch", "clock", "page_lock"}
+
+# What libtoxcore imports, behind functions that a test can call.
+LIBRARY = """
+#include <stddef.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+int sodium_mlock(void *, size_t); int sodium_munlock(void *, size_t);
+int probe_socket(void) { return socket(AF_INET, SOCK_DGRAM, 0); }
+int probe_close(int fd) { return close(fd); }
+#ifndef WITHOUT_ACCEPT
+int probe_accept(int fd) { return accept(fd, 0, 0); }
+#endif
+long probe_sendto(int fd, const void *a, socklen_t n) { return sendto(fd, "hello", 5, 0, a, n); }
+long probe_recvfrom(int fd, void *out, size_t room) { return recvfrom(fd, out, room, 0, 0, 0); }
+int probe_setsockopt(int fd) { int n = 1 << 20; return setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &n, sizeof n); }
+long probe_clock(void) { struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t); return t.tv_sec; }
+int probe_mlock(void *p, size_t n) { return sodium_mlock(p, n); }
+int probe_munlock(void *p, size_t n) { return sodium_munlock(p, n); }
+"""
+SODIUM = """
+#include <stddef.h>
+int locks, unlocks, shortest = 1 << 30;
+int sodium_mlock(void *p, size_t n) { locks++; if ((int)n < shortest) shortest = n; return 0; }
+int sodium_munlock(void *p, size_t n) { unlocks++; return 0; }
+"""
+LINKING = {
+    "bound at once, read-only": ["-Wl,-z,now,-z,relro"],
+    "bound lazily, read-only in part": ["-Wl,-z,lazy,-z,relro"],
+    "bound lazily, writable": ["-Wl,-z,lazy,-z,norelro"],
+    "without a PLT": ["-fno-plt", "-Wl,-z,now,-z,relro"],
+}
+
+
+@pytest.fixture(scope="session")
+def compiler() -> str:
+    found = shutil.which("cc") or shutil.which("gcc")
+    if not found:
+        pytest.skip("needs a C compiler")
+    return found
+
+
+def build(compiler: str, folder: Path, *options: str) -> Path:
+    (folder / "library.c").write_text(LIBRARY)
+    (folder / "sodium.c").write_text(SODIUM)
+    shared = [compiler, "-O2", "-shared", "-fPIC"]
+    subprocess.run([*shared, "sodium.c", "-o", "libsodium-like.so"], cwd=folder, check=True)
+    needs = ["-L.", "-l:libsodium-like.so", "-Wl,-rpath,$ORIGIN"]
+    subprocess.run([*shared, *options, "library.c", "-o", "libtox-like.so", *needs], cwd=folder, check=True)
+    return folder / "libtox-like.so"
+
+
+KINDS = [0x87, 0x87, 0x87, 0x87, 0x83, 0x86, 0x87]
+LENGTHS = [353, 354, 355, 490, 490, 490, 1400]
+"""The third, fourth and last of such datagrams harm a flawed libtoxcore."""
+
+PRELUDE = (
+    f"KINDS, LENGTHS = {KINDS}, {LENGTHS}"
+    + """
+import ctypes, json, socket, sys
+from toxvpn._native.net import netio
+from toxvpn.testing import sockaddr
+def address(function):
+    return ctypes.cast(function, ctypes.c_void_p).value
+def protection(name):
+    return [line.split()[1] for line in open("/proc/self/maps") if line.rstrip().endswith(name)]
+"""
+)
+
+USE = """
+library, sodium = ctypes.CDLL(sys.argv[1]), ctypes.CDLL(sys.argv[1].replace("tox-like", "sodium-like"))
+before = protection("libtox-like.so")
+library.probe_clock()                     # bound lazily: one entry is filled in already
+parts = netio.install(address(library.probe_clock), len(sys.argv) > 2)
+after = protection("libtox-like.so")
+again = netio.install(0) == parts == netio.parts()
+netio.real_time_is(5 * 10**9)
+owner = netio.Hooked(batching=parts.batch.in_force)
+owner.set_clock_rate(4)
+netio.real_time_is(7 * 10**9)
+receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+receiver.bind(("127.0.0.1", 0))
+receiver.settimeout(5)
+with owner:
+    fd = library.probe_socket()
+    library.probe_setsockopt(fd)
+    sockets = owner.sockets() == [(fd, True)]
+    clock = library.probe_clock()
+    to = sockaddr.pack(*receiver.getsockname())
+    for _ in range(3):
+        library.probe_sendto(fd, to, len(to))
+received = [receiver.recvfrom(100) for _ in range(3)]
+receiver.sendto(b"answer", received[0][1])
+answer = ctypes.create_string_buffer(20)
+library.probe_recvfrom(fd, answer, 20)
+lengths = []
+for kind, length in zip(KINDS, LENGTHS):
+    receiver.sendto(bytes([kind]) + bytes(length - 1), received[0][1])
+    lengths.append(library.probe_recvfrom(fd, ctypes.create_string_buffer(2048), 2048))
+with owner:
+    library.probe_close(fd)
+keys, scratch, small = (ctypes.create_string_buffer(length) for length in (73728, 1432, 41))
+for memory in keys, scratch, small:
+    library.probe_mlock(memory, ctypes.c_size_t(len(memory)))
+    library.probe_munlock(memory, ctypes.c_size_t(len(memory)))
+count = lambda name: ctypes.c_int.in_dll(sodium, name).value
+print(json.dumps({
+    "parts": parts._asdict(), "same_protection": before == after, "idempotent": again, "sockets": sockets,
+    "clock": clock, "received": [data.decode() for data, _ in received], "answer": answer.value.decode(),
+    "segmented": netio.counters()["segmented"], "counted": netio.counters()["received"],
+    "lengths": lengths, "shielded": netio.counters()["shielded"], "shield": netio.shield(),
+    "closed": owner.sockets() == [], "locks": count("locks"), "unlocks": count("unlocks"),
+    "shortest_locked": count("shortest"),
+}))
+"""
+
+
+def report(script: str, *arguments: str, **environment: str) -> dict[str, Any]:
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("TOXVPN_")}
+    result = subprocess.run(
+        [sys.executable, "-c", PRELUDE + script, *arguments],
+        env=plain | environment | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert result.returncode == 0, result.stderr
+    answer: dict[str, Any] = json.loads(result.stdout)
+    return answer
+
+
+def in_force(parts: dict[str, tuple[bool, str]]) -> set[str]:
+    assert all(bool(reason) != there for there, reason in parts.values())
+    return {name for name, (there, _) in parts.items() if there}
+
+
+@pytest.mark.parametrize("linking", LINKING)
+def test_every_part_takes_in_every_linking_style(compiler: str, tmp_path: Path, linking: str) -> None:
+    seen = report(USE, str(build(compiler, tmp_path, *LINKING[linking])))
+    assert in_force(seen.pop("parts")) == ALL
+    assert seen == {
+        "same_protection": True, "idempotent": True, "sockets": True, "clock": 5 + 4 * 2,
+        "received": ["hello"] * 3, "answer": "answer", "segmented": 1, "counted": 8, "closed": True,
+        "lengths": LENGTHS, "shielded": 0, "shield": None, "locks": 1, "unlocks": 1,
+        "shortest_locked": 73728,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("environment", "missing"),
+    [
+        ({"TOXVPN_SOCKETS": "off"}, {"sockets", "batch"}),
+        ({"TOXVPN_UDP_BATCH": "off"}, {"batch"}),
+        ({"TOXVPN_CLOCK": "off"}, {"clock"}),
+        ({"TOXVPN_PAGE_LOCK": "strict"}, {"page_lock"}),
+    ],
+)
+def test_the_environment_asks_for_plain_parts(
+    compiler: str, tmp_path: Path, environment: dict[str, str], missing: set[str]
+) -> None:
+    seen = report(USE, str(build(compiler, tmp_path)), **environment)
+    ((name, value),) = environment.items()
+    assert in_force(seen["parts"]) == ALL - missing
+    assert all(f"{name}={value}" in seen["parts"][part][1] for part in missing)
+    assert seen["received"] == ["hello"] * 3
+    assert seen["answer"] == "answer"
+    assert seen["sockets"] == ("sockets" not in missing)
+    assert seen["segmented"] == ("batch" not in missing)
+    assert (seen["clock"] == 13) == ("clock" not in missing)
+    assert (seen["locks"], seen["unlocks"]) == ((3, 3) if "page_lock" in missing else (1, 1))
+
+
+@pytest.mark.parametrize("linking", LINKING)
+@pytest.mark.parametrize("environment", [{}, {"TOXVPN_UDP_BATCH": "off"}])
+def test_the_shield_keeps_long_announce_requests_from_a_flawed_library(
+    compiler: str, tmp_path: Path, linking: str, environment: dict[str, str]
+) -> None:
+    library = build(compiler, tmp_path, *LINKING[linking])
+    seen = report(USE, str(library), "flawed", **environment)
+    assert seen["shield"] == [True, ""]
+    assert seen["lengths"] == [353, 354, 0, 0, 490, 490, 0]
+    assert seen["shielded"] == 3
+    assert seen["answer"] == "answer"
+
+
+def test_without_our_sockets_there_is_no_shield(compiler: str, tmp_path: Path) -> None:
+    seen = report(USE, str(build(compiler, tmp_path)), "flawed", TOXVPN_SOCKETS="off")
+    assert seen["shield"] == [False, "TOXVPN_SOCKETS=off"]
+    assert (seen["lengths"], seen["shielded"]) == (LENGTHS, 0)
+
+
+def test_a_library_that_cannot_be_shielded_tells_why() -> None:
+    seen = report("netio.install(1, True)\nprint(json.dumps({'shield': netio.shield()}))")
+    assert seen["shield"] == [False, "libtoxcore was not found as a shared library"]
+
+
+def test_a_part_is_all_or_nothing(compiler: str, tmp_path: Path) -> None:
+    seen = report(USE, str(build(compiler, tmp_path, "-DWITHOUT_ACCEPT")))
+    assert in_force(seen["parts"]) == {"clock", "page_lock"}
+    assert "does not import" in seen["parts"]["sockets"][1]
+    assert not seen["sockets"]
+    assert seen["received"] == ["hello"] * 3
+
+
+def test_an_address_in_no_library() -> None:
+    seen = report("print(json.dumps(netio.install(1)._asdict()))")
+    assert in_force(seen) == set()
+
+
+def test_the_real_libtoxcore_takes_every_part() -> None:
+    seen = report("import toxvpn._native.toxcore\nprint(json.dumps(netio.parts()._asdict()))")
+    assert in_force(seen) == ALL
+
+
+def test_hardened_means_undumpable() -> None:
+    seen = report(
+        "prctl = ctypes.CDLL(None).prctl\n"
+        "before = prctl(3, 0, 0, 0, 0)\n"  # PR_GET_DUMPABLE
+        "netio.harden()\n"
+        "print(json.dumps({'dumpable': [before, prctl(3, 0, 0, 0, 0)]}))"
+    )
+    assert seen["dumpable"] == [1, 0]

@@ -1,0 +1,264 @@
+"""Whose sockets and whose clock: what libtoxcore does between enter and leave belongs to one owner."""
+
+import os
+import resource
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from toxvpn._native.net import netio
+
+S = 10**9
+MS = S // 1000
+
+
+@pytest.fixture
+def owner() -> Iterator[netio.Hooked]:
+    owner = netio.Hooked()
+    yield owner
+    for fd, _ in owner.sockets():
+        owner.close(fd)
+
+
+# -- sockets ----------------------------------------------------------------------------------------
+
+
+def test_sockets_are_listed_while_they_are_open(owner: netio.Hooked) -> None:
+    assert owner.sockets() == []
+    versions = [owner.sockets_version()]
+    with owner:
+        udp = owner.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        versions.append(owner.sockets_version())
+        tcp = owner.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        versions.append(owner.sockets_version())
+        assert sorted(owner.sockets()) == sorted([(udp, True), (tcp, False)])
+        owner.close(udp)
+        versions.append(owner.sockets_version())
+    assert owner.sockets() == [(tcp, False)]
+    owner.close(tcp)  # also outside
+    versions.append(owner.sockets_version())
+    assert owner.sockets() == []
+    assert len(set(versions)) == len(versions)
+    with pytest.raises(OSError):
+        os.fstat(tcp)
+
+
+def test_accepted_connections_are_the_owners(owner: netio.Hooked) -> None:
+    with owner:
+        fd = owner.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener = socket.socket(fileno=fd)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        with socket.create_connection(listener.getsockname()):
+            accepted = owner.accept(listener.detach())
+        assert sorted(owner.sockets()) == sorted([(fd, False), (accepted, False)])
+
+
+def test_no_program_that_ours_becomes_inherits_them(owner: netio.Hooked) -> None:
+    with owner:
+        listener = socket.socket(fileno=owner.socket(socket.AF_INET, socket.SOCK_STREAM))
+        udp = owner.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        with socket.create_connection(listener.getsockname()):
+            accepted = owner.accept(listener.fileno())
+    assert [os.get_inheritable(fd) for fd in (listener.detach(), udp, accepted)] == [False] * 3
+
+
+def test_all_are_listed_however_many_there_are(owner: netio.Hooked) -> None:
+    count = 1100  # a relay for others may have thousands
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        with owner:
+            made = {owner.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(count)}
+            assert {fd for fd, _ in owner.sockets()} == made
+            for fd in made:
+                owner.close(fd)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_streams_send_small_packets_at_once_made_or_accepted(owner: netio.Hooked) -> None:
+    with owner:
+        kind = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
+        listener = socket.socket(fileno=owner.socket(socket.AF_INET, kind))
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        with socket.create_connection(listener.getsockname()):
+            accepted = socket.socket(fileno=owner.accept(listener.fileno()))
+        for stream in (listener, accepted):
+            assert stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            stream.detach()
+
+
+def test_sockets_made_outside_are_nobodys(owner: netio.Hooked) -> None:
+    fd = owner.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    assert owner.sockets() == []
+    owner.close(fd)
+
+
+def test_two_owners_do_not_mix(owner: netio.Hooked) -> None:
+    other = netio.Hooked()
+    with owner:
+        mine = owner.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        with other:
+            theirs = other.socket(socket.AF_INET, socket.SOCK_STREAM)
+        also_mine = owner.socket(socket.AF_INET, socket.SOCK_STREAM)
+    assert sorted(owner.sockets()) == sorted([(mine, True), (also_mine, False)])
+    assert other.sockets() == [(theirs, False)]
+    other.close(theirs)
+
+
+def test_a_descriptor_closed_elsewhere_is_taken_over(owner: netio.Hooked) -> None:
+    other = netio.Hooked()
+    with owner:
+        fd = owner.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    os.close(fd)
+    with other:
+        assert other.socket(socket.AF_INET, socket.SOCK_STREAM) == fd
+    assert owner.sockets() == []
+    assert other.sockets() == [(fd, False)]
+    other.close(fd)
+
+
+def test_errors_are_those_of_the_plain_calls(owner: netio.Hooked) -> None:
+    with owner:
+        with pytest.raises(OSError) as no_family:
+            owner.socket(12345, socket.SOCK_DGRAM)
+        with pytest.raises(OSError) as not_open:
+            owner.close(-1)
+        with pytest.raises(BlockingIOError):
+            owner.recvfrom(owner.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK))
+    assert no_family.value.strerror == "Address family not supported by protocol"
+    assert not_open.value.strerror == "Bad file descriptor"
+
+
+# -- clock ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def real_time() -> Iterator[None]:
+    netio.real_time_is(100 * S)
+    yield
+    netio.real_time_is(None)
+
+
+@pytest.mark.usefixtures("real_time")
+def test_the_owners_clock_runs_at_its_rate() -> None:
+    owner = netio.Hooked()
+    with owner:
+        assert owner.clock_ns() == 100 * S
+        owner.set_clock_rate(4)
+        assert owner.clock_ns() == 100 * S
+        netio.real_time_is(103 * S)
+        assert owner.clock_ns() == 112 * S
+        owner.set_clock_rate(1)
+        assert owner.clock_ns() == 112 * S
+        netio.real_time_is(104 * S + 1)
+        assert owner.clock_ns() == 113 * S + 1
+
+
+@pytest.mark.usefixtures("real_time")
+def test_only_the_owner_and_only_its_monotonic_clock() -> None:
+    owner, other = netio.Hooked(), netio.Hooked()
+    owner.set_clock_rate(4)
+    netio.real_time_is(103 * S)
+    assert owner.clock_ns() == 103 * S  # outside
+    with other:
+        assert other.clock_ns() == 103 * S
+        with owner:
+            assert owner.clock_ns() == 112 * S
+            assert owner.clock_ns(time.CLOCK_BOOTTIME) == 103 * S
+        assert other.clock_ns() == 103 * S
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 10**12), st.none() | st.floats(0, 100, exclude_min=True) | st.just(1.0)),
+        min_size=1,
+    )
+)
+def test_never_backwards_whatever_the_rates(steps: list[tuple[int, float | None]]) -> None:
+    real = 5 * S
+    netio.real_time_is(real)
+    try:
+        owner, last = netio.Hooked(), 0
+        with owner:
+            for elapsed, rate in steps:
+                real += elapsed
+                netio.real_time_is(real)
+                assert owner.clock_ns() >= last
+                last = owner.clock_ns()
+                if rate is not None:
+                    owner.set_clock_rate(rate)
+                    assert owner.clock_ns() == last
+    finally:
+        netio.real_time_is(None)
+
+
+@pytest.mark.usefixtures("real_time")
+@pytest.mark.parametrize("rate", [0, -1, 1000, float("inf"), float("nan")])
+def test_impossible_rates_are_ignored(rate: float) -> None:
+    owner = netio.Hooked()
+    with owner:
+        owner.set_clock_rate(rate)
+        netio.real_time_is(101 * S)
+        assert owner.clock_ns() == 101 * S
+
+
+@pytest.mark.usefixtures("real_time")
+def test_a_step_is_seen_at_once_and_then_waited_for() -> None:
+    owner = netio.Hooked()
+    with owner:
+        owner.step_clock(0.05)
+        assert owner.clock_ns() == 100 * S + 50 * MS
+        netio.real_time_is(100 * S + 49 * MS)
+        assert owner.clock_ns() == 100 * S + 50 * MS
+        netio.real_time_is(100 * S + 51 * MS)
+        assert owner.clock_ns() == 100 * S + 51 * MS
+
+
+@pytest.mark.usefixtures("real_time")
+def test_steps_within_a_step_do_not_add_up() -> None:
+    """Or many of them would lead the clock away."""
+    owner = netio.Hooked()
+    with owner:
+        for _ in range(10):
+            owner.step_clock(0.05)
+        assert owner.clock_ns() == 100 * S + 50 * MS
+        owner.step_clock(0.01)
+        assert owner.clock_ns() == 100 * S + 50 * MS, "never backwards"
+
+
+@pytest.mark.usefixtures("real_time")
+def test_a_step_counts_in_the_owners_own_time() -> None:
+    owner = netio.Hooked()
+    with owner:
+        owner.set_clock_rate(4)
+        owner.step_clock(0.4)
+        netio.real_time_is(100 * S + 99 * MS)
+        assert owner.clock_ns() == 100 * S + 400 * MS
+        netio.real_time_is(100 * S + 101 * MS)
+        assert owner.clock_ns() == 100 * S + 404 * MS
+
+
+@pytest.mark.usefixtures("real_time")
+@pytest.mark.parametrize("step_s", [0, -1, 1.1, float("inf"), float("nan")])
+def test_impossible_steps_are_ignored(step_s: float) -> None:
+    owner = netio.Hooked()
+    with owner:
+        owner.step_clock(step_s)
+        assert owner.clock_ns() == 100 * S
+
+
+def test_real_time_by_default() -> None:
+    owner = netio.Hooked()
+    with owner:
+        before = time.monotonic_ns()
+        now = owner.clock_ns()
+        assert before <= now <= time.monotonic_ns()

@@ -1,0 +1,118 @@
+"""Who may do what, once it is a friend: the table of docs/configuration.md, row by row."""
+
+from pathlib import Path
+
+import pytest
+
+from toxvpn.config.access import Known, may_reach, offered, on_network
+from toxvpn.config.diff import InForce
+from toxvpn.config.file import parse
+from toxvpn.config.flags import read
+from toxvpn.config.options import ServerOptions
+from toxvpn.config.policy import policy
+from toxvpn.members.grants import Grant
+from toxvpn.members.known import ALL, NETWORK, May
+
+BOX, X = bytes([7]) * 32, bytes([8]) * 32
+FORWARDS = frozenset({May.FORWARDS})
+PEER = f'[peers.box]\nid = "{BOX.hex()}"\n'
+LISTED = f'[server]\nwhitelist = ["{X.hex()}"]\n'
+
+
+def in_force(text: str, directory: Path) -> InForce:
+    config = parse(text, directory / "config.toml")
+    return InForce(config, policy(config, directory))
+
+
+def serves(now: InForce, friend: Known) -> bool:
+    return may_reach(now, friend).allows("localhost", 22)
+
+
+@pytest.mark.parametrize(
+    ("grant", "may", "serves_it"),
+    [
+        (Grant.SECRET, None, True),
+        (Grant.PEER, NETWORK, False),  # `peer add`: whom we call
+        (Grant.PEER, ALL, True),
+        (Grant.PEER, FORWARDS, True),
+        (Grant.INVITE, NETWORK, False),
+        (Grant.INVITE, FORWARDS, True),
+        (Grant.ACCEPT, FORWARDS, True),
+        (None, None, False),
+    ],
+)
+def test_a_server_with_a_secret(
+    tmp_path: Path, grant: Grant | None, may: frozenset[May] | None, serves_it: bool
+) -> None:
+    assert serves(in_force("[server]\n", tmp_path), Known(BOX, grant, may)) is serves_it
+
+
+def test_an_open_server_is_open(tmp_path: Path) -> None:
+    assert serves(in_force("[server]\nopen = true\n", tmp_path), Known(BOX, Grant.PEER, NETWORK))
+
+
+@pytest.mark.parametrize("may", [None, ALL, FORWARDS, NETWORK])
+@pytest.mark.parametrize("grant", list(Grant))
+def test_only_the_listed_ones_are_served(tmp_path: Path, grant: Grant, may: frozenset[May] | None) -> None:
+    """Also not who was kept, invited or accepted before."""
+    now = in_force(LISTED, tmp_path)
+    assert not serves(now, Known(BOX, grant, may))
+    assert serves(now, Known(X, grant, may))
+
+
+def test_with_i_the_kept_and_configured_ones_are_not_served(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(f'[server]\n{PEER}allow = ["localhost:22"]\n')
+    config = read(ServerOptions(directory=tmp_path, config_file=file, whitelist=frozenset({X})))
+    now = InForce(config, policy(config, tmp_path))
+    assert not serves(now, Known(BOX, Grant.PEER, ALL))
+    assert serves(now, Known(X, Grant.WHITELIST))
+
+
+def test_a_listed_key_has_to_prove_the_secret_where_there_is_one(tmp_path: Path) -> None:
+    (tmp_path / "s").touch(0o600)
+    (tmp_path / "s").write_text("a secret that nobody guesses")
+    now = in_force(LISTED + 'secret_file = "s"\n', tmp_path)
+    assert serves(now, Known(X, Grant.SECRET))
+    assert not serves(now, Known(X, Grant.PEER, NETWORK))
+
+
+@pytest.mark.parametrize(
+    ("text", "serves_it"),
+    [
+        (f"[server]\n{PEER}", True),
+        (f"[server]\n{PEER}allow = []", False),
+        (f'{PEER}allow = ["localhost:22"]', True),
+        (PEER, False),
+        (f"{LISTED}{PEER}", False),
+        (f'{LISTED}{PEER}allow = ["localhost:22"]', True),
+    ],
+)
+def test_a_peer_of_the_file(tmp_path: Path, text: str, serves_it: bool) -> None:
+    assert serves(in_force(text, tmp_path), Known(BOX, Grant.PEER)) is serves_it
+
+
+@pytest.mark.parametrize(
+    ("text", "friend", "belongs"),
+    [
+        ("[vpn]\n", Known(BOX, Grant.PEER, NETWORK), True),
+        ("[vpn]\n", Known(BOX, Grant.INVITE, FORWARDS), False),
+        ("[vpn]\n", Known(BOX, Grant.SECRET), True),  # of `up`: there is nothing else to come for
+        ("[vpn]\n[server]\n", Known(BOX, Grant.SECRET), False),
+        ("[vpn]\n[server]\n", Known(BOX, Grant.INVITE, FORWARDS), False),
+        ("[vpn]\n[server]\n", Known(BOX, Grant.INVITE, ALL), True),
+        (f"[vpn]\n{PEER}", Known(BOX, Grant.PEER), True),
+        (f"[vpn]\n{PEER}allow = []", Known(BOX, Grant.PEER, ALL), False),
+        (f"[vpn]\n{PEER}allow = []\nvpn = true", Known(BOX, Grant.PEER), True),
+    ],
+)
+def test_who_is_on_the_network(tmp_path: Path, text: str, friend: Known, belongs: bool) -> None:
+    assert on_network(in_force(text, tmp_path), friend) is belongs
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [("[server]", FORWARDS), ("[vpn]", NETWORK), ("[server]\n[vpn]", ALL), ("", frozenset())],
+)
+def test_what_is_offered(tmp_path: Path, text: str, what: frozenset[May]) -> None:
+    assert offered(parse(text, tmp_path / "config.toml")) == what

@@ -1,0 +1,97 @@
+"""The runs with peers from their start to a reload, in this process."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from toxvpn.config.flags import Staying
+from toxvpn.config.options import RunOptions, ServerOptions
+from toxvpn.control.client import call as ask
+from toxvpn.daemon.daemon import whole
+from toxvpn.errors import ConfigError, UsageError
+from toxvpn.process.life import LIFE, Life
+from toxvpn.process.notify import Notifier
+from toxvpn.testing.fake_nodes import until
+
+Start = Callable[[Staying], "asyncio.Task[None]"]
+
+
+@pytest.fixture
+def start(runs: Any, directory: Path) -> Start:
+    def start(options: Staying) -> "asyncio.Task[None]":
+        running: asyncio.Task[None] = runs(whole(options))
+        return running
+
+    return start
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    (tmp_path / "config.toml").write_text("[server]\n")
+    return tmp_path
+
+
+async def serves(directory: Path, running: "asyncio.Task[None]") -> None:
+    await until(lambda: (directory / "control.sock").exists() or running.done())
+    if running.done():
+        running.result()
+
+
+async def reload(directory: Path) -> Any:
+    return await asyncio.to_thread(ask, directory, "reload")
+
+
+async def test_run(start: Start, directory: Path, nodes_file: Path) -> None:
+    file = directory / "config.toml"
+    await serves(directory, start(RunOptions(directory=directory, nodes_file=nodes_file, config_file=file)))
+    assert await reload(directory) == []
+    file.write_text(f'[server]\nallow = []\n[peers.box]\nid = "{"07" * 32}"')
+    assert await reload(directory) == ["peer box added", "[server] changed"]
+    file.write_text("[sever]")
+    with pytest.raises(ConfigError, match="did you mean 'server'"):
+        await reload(directory)
+    status = await asyncio.to_thread(ask, directory, "status")
+    assert [peer["name"] for peer in status["peers"]] == ["box"], "a mistake changes nothing"
+
+
+async def test_a_server_reads_the_rules_of_f_again(start: Start, directory: Path, nodes_file: Path) -> None:
+    rules = directory / "rules"
+    rules.write_text("localhost:22\n")
+    options = ServerOptions(directory=directory, nodes_file=nodes_file, rules_file=rules)
+    await serves(directory, start(options))
+    assert await reload(directory) == []
+    rules.write_text("localhost:80\n")
+    assert await reload(directory) == ["[server] changed"]
+    rules.write_text("localhost\n")
+    with pytest.raises(ConfigError, match="rules:1"):
+        await reload(directory)
+
+
+async def test_a_server_without_files_has_nothing_to_reload(
+    start: Start, directory: Path, nodes_file: Path
+) -> None:
+    await serves(directory, start(ServerOptions(directory=directory, nodes_file=nodes_file)))
+    with pytest.raises(UsageError, match="nothing to read again"):
+        await reload(directory)
+
+
+@pytest.mark.parametrize("configured", [True, False])
+async def test_a_signal_reloads_where_there_is_something_to_read(
+    start: Start, directory: Path, nodes_file: Path, configured: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "toxvpn")
+    life = Life(Notifier({}))
+    LIFE.set(life)
+    file = directory / "config.toml" if configured else None
+    await serves(
+        directory, start(ServerOptions(directory=directory, nodes_file=nodes_file, config_file=file))
+    )
+    assert life.can_reload is configured
+    (directory / "config.toml").write_text("[server]\nallow = []\n")
+    life.reload()
+    assert ("reload: [server] changed" in caplog.text) is configured
+    life.close()

@@ -1,0 +1,51 @@
+"""The meter of a run: what the parts have counted arrives, also of peers that have left."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from toxvpn.report.meter import Meter
+from toxvpn.tcpforward.tuntox.road import PACKET_ID, LosslessRoad
+from toxvpn.testing.fake_nodes import Network, until
+from toxvpn.testing.fake_status import FakeStatus
+from toxvpn.wire.tuntox.frames import DropReason
+
+NONSENSE = bytes([PACKET_ID, 1])
+
+
+@pytest.fixture
+async def network() -> AsyncIterator[Network]:
+    made = Network()
+    yield made
+    made.close()
+
+
+async def test_drops_stay_counted_when_the_peer_leaves(network: Network) -> None:
+    sender, receiver = network.pair()
+    road = LosslessRoad(receiver)
+    peer = sender.peer(receiver.tox.public_key)
+    assert peer is not None
+    for expected in (1, 2):
+        await until(lambda: peer.online)
+        sender.send_lossless(peer, NONSENSE)
+        await until(lambda expected=expected: road.drops() == {DropReason.TOO_SHORT: expected})  # type: ignore[misc]
+        network.tox.set_online(False)
+        await until(lambda: not any(each.online for each in (*sender, *receiver)))
+        assert road.drops() == {DropReason.TOO_SHORT: expected}
+        network.tox.set_online(True)
+    await road.close()
+
+
+async def test_the_text_has_what_the_parts_count(network: Network) -> None:
+    sender, receiver = network.pair()
+    road = LosslessRoad(receiver)
+    meter = Meter(FakeStatus(), road)
+    [peer] = sender
+    sender.send_lossless(peer, NONSENSE)
+    await until(road.drops)
+    families = {family.name: family for family in text_string_to_metric_families(meter.text())}
+    [sample] = families["toxvpn_tunnel_dropped_packets"].samples
+    assert (sample.labels, sample.value) == ({"reason": "too_short"}, 1.0)
+    assert families["toxvpn_build_info"].samples[0].labels["libtoxcore"]
+    await road.close()

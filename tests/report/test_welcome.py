@@ -1,0 +1,144 @@
+"""The command for the other side: ready to be pasted, and no secret in a log."""
+
+import logging
+import os
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from toxvpn.config.file import Config, ServerSection, parse
+from toxvpn.config.policy import NOTHING, Policy, policy
+from toxvpn.report.welcome import command, example, tell_server, tell_who_stays_off
+from toxvpn.tcpforward.rules import Rules, parse_rules
+
+ID = "0A" * 38
+KEY = bytes(range(32))
+USUAL = f"toxvpn -i {ID} -L 2222:localhost:22"
+
+
+def told(text: str, directory: Path, secret: bytes | None = None, *, show: bool) -> str:
+    made = parse(text, directory / "config.toml")
+    config = Config(server=made.server, peers=made.peers, secret=secret)
+    return command(ID, config, policy(config, directory), directory, show=show)
+
+
+def test_to_a_person_the_secret_is_shown(tmp_path: Path) -> None:
+    secret = "a secret with 'quotes'"
+    assert told("[server]", tmp_path, secret.encode(), show=True) == (
+        f"TOXVPN_SHARED_SECRET={shlex.quote(secret)} {USUAL}"
+    )
+    line = told("[server]", tmp_path, show=True)
+    kept = (tmp_path / "secret").read_text().strip()
+    assert line == f"TOXVPN_SHARED_SECRET={kept} {USUAL}"
+
+
+@pytest.mark.parametrize("secret", [b"\xff\xfe", b"two\nlines"])
+def test_a_secret_that_cannot_be_shown(tmp_path: Path, secret: bytes) -> None:
+    assert told("[server]", tmp_path, secret, show=True) == (
+        f"{USUAL} --secret-file FILE  # FILE: with the secret in it"
+    )
+
+
+def test_to_a_log_the_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "own"
+    path.touch(0o600)
+    path.write_text("hidden")
+    for text, secret, what in (
+        ("[server]", b"hidden", "the secret"),
+        ("[server]", None, f"the content of {tmp_path / 'secret'}"),
+        ('[server]\nsecret_file = "own"', None, f"the content of {path}"),
+        ('[server]\nsecret_file = "own"', b"hidden", "the secret"),
+    ):
+        line = told(text, tmp_path, secret, show=False)
+        assert line == f"{USUAL} --secret-file FILE  # FILE: with {what} in it"
+        kept = tmp_path / "secret"
+        assert "hidden" not in line and not (kept.exists() and kept.read_text().strip() in line)
+
+
+@pytest.mark.parametrize("show", [True, False])
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("[server]\nopen = true", USUAL),
+        (
+            f'[server]\nwhitelist = ["{KEY.hex()}"]',
+            f"{USUAL} -C DIR  # DIR: with the identity that is let in",
+        ),
+        (
+            f'[server]\n[peers.a]\nid = "{KEY.hex()}"',
+            f"{USUAL} -C DIR  # DIR: with the identity that is let in",
+        ),
+    ],
+)
+def test_without_a_secret(tmp_path: Path, text: str, line: str, show: bool) -> None:
+    assert told(text, tmp_path, show=show) == line
+
+
+@pytest.mark.parametrize(
+    ("rules", "forward"),
+    [
+        (None, "2222:localhost:22"),
+        ("", "2222:localhost:22"),
+        ("*:0", "2222:localhost:22"),
+        ("localhost:80", "8080:localhost:80"),
+        ("nas.lan:445\nlocalhost:22", "2222:localhost:22"),
+        ("*.lan:80\n10.0.0.0/8:443\nnas.lan:8443\nx:1", "8443:nas.lan:8443"),
+        ("10.0.0.0/8:443", "2222:localhost:22"),
+    ],
+)
+def test_the_example_is_one_that_works_where_there_is_one(rules: str | None, forward: str) -> None:
+    assert example(Rules() if rules is None else parse_rules(rules, "")) == forward
+
+
+def test_the_id_is_on_stdout_and_nothing_else(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    caplog.set_level(logging.INFO, "toxvpn")
+    config = Config(server=ServerSection(), secret=b"hidden from everybody")
+    own: Policy = policy(config, tmp_path)
+    tell_server(config, own, ID, tmp_path)
+    assert capsys.readouterr() == (f"{ID}\n", "")
+    assert "on the other side: toxvpn -i" in caplog.text and "hidden" not in caplog.text
+    caplog.clear()
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    tell_server(config, own, ID, tmp_path)
+    out, err = capsys.readouterr()
+    assert out == f"{ID}\n" and "TOXVPN_SHARED_SECRET='hidden" in err and caplog.text == ""
+    logging.getLogger("toxvpn").setLevel(logging.ERROR)
+    tell_server(config, own, ID, tmp_path)
+    assert capsys.readouterr().err == ""
+
+
+def test_an_open_door_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    config = Config(server=ServerSection(open=True))
+    tell_server(config, policy(config, tmp_path), ID, tmp_path)
+    assert "everybody who knows the Tox ID" in caplog.text
+    assert policy(Config(), tmp_path).rules == NOTHING
+    assert not os.listdir(tmp_path)  # noqa: PTH208
+
+
+@pytest.mark.parametrize(("secret", "warned"), [(b"x" * 15, True), (b"x" * 16, False)])
+def test_a_secret_that_can_be_guessed_is_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, secret: bytes, warned: bool
+) -> None:
+    config = Config(server=ServerSection(), secret=secret)
+    tell_server(config, policy(config, tmp_path), ID, tmp_path)
+    assert ("can be guessed" in caplog.text) is warned
+
+
+def test_whom_an_allow_keeps_off_the_network_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    section = '[peers.{}]\nid = "{:064x}"\n'
+    peers = {"box": "allow = []\n", "nas": "allow = []\nvpn = false\n", "pi": ""}
+    text = "[vpn]\n" + "".join(
+        section.format(name, number) + more for number, (name, more) in enumerate(peers.items())
+    )
+    tell_who_stays_off(parse(text, tmp_path / "config.toml"))
+    assert "box is not on the network" in caplog.text
+    assert "nas" not in caplog.text and "pi " not in caplog.text

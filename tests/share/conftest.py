@@ -1,0 +1,54 @@
+import logging
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from toxvpn.config.options import ClientOptions
+from toxvpn.share.meeting import Meeting
+from toxvpn.testing.forward_pair import ForwardPair
+from toxvpn.testing.shared_node import ID, Commands, Running
+
+
+@pytest.fixture(autouse=True)
+def _the_log_is_as_before() -> Iterator[None]:
+    """A node takes it over, being a process of its own otherwise."""
+    logger = logging.getLogger("toxvpn")
+    handlers, level, propagate = logger.handlers[:], logger.level, logger.propagate
+    yield
+    logger.handlers[:], logger.propagate = handlers, propagate
+    logger.setLevel(level)
+
+
+@pytest.fixture
+def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ClientOptions:
+    """Of a command that says no more than whom it calls."""
+    for name in [name for name in os.environ if name.startswith("TOXVPN_")]:
+        monkeypatch.delenv(name)
+    return ClientOptions(server=ID, directory=tmp_path / "kept")
+
+
+@pytest.fixture
+def meeting(options: ClientOptions) -> Meeting:
+    return Meeting(options)
+
+
+@pytest.fixture
+async def pair() -> AsyncIterator[ForwardPair]:
+    async with ForwardPair() as made:
+        yield made
+
+
+@pytest.fixture
+async def running(pair: ForwardPair, meeting: Meeting) -> AsyncIterator[Running]:
+    async with Running(pair, meeting) as made:
+        yield made
+
+
+@pytest.fixture
+async def commands(options: ClientOptions) -> AsyncIterator[Commands]:
+    assert options.directory is not None
+    made = Commands(options.directory)
+    yield made
+    await made.close()

@@ -1,0 +1,165 @@
+"""A run lends its connections to commands that call a peer of it; the commands are real processes."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+from unittest.mock import AsyncMock
+
+import pytest
+
+from toxvpn.config.options import ClientOptions
+from toxvpn.daemon.node import Base
+from toxvpn.daemon.parts import Parts
+from toxvpn.share import command as command_module
+from toxvpn.share.lend import Lender, lending
+from toxvpn.share.meeting import RUN_SOCKET_NAME, connect_to_run
+from toxvpn.share.messages import NonsenseError
+from toxvpn.tcpforward.spec import Road
+from toxvpn.testing.fake_nodes import until
+from toxvpn.testing.forward_pair import ForwardPair, Program
+from toxvpn.testing.shared_node import ID, Commands, free_port
+from toxvpn.tox.peer import Peer
+from toxvpn.tox.proxy import Proxy
+
+TOR = Proxy("socks5", "localhost", 9050)
+OTHER = Proxy("socks5", "localhost", 9051)
+
+
+class Run:
+    """What a run with peers has, as far as lending goes; `ID` is the one peer it knows."""
+
+    def __init__(self, pair: ForwardPair) -> None:
+        self.asked_for_a_stack = 0
+        self.client = pair.client
+        self.knows = {ID.public_key: pair.peer}
+        self.base = SimpleNamespace(node=SimpleNamespace(peer=self.knows.get), stopping=asyncio.Event())
+        self.parts = SimpleNamespace(
+            forwarding=SimpleNamespace(
+                start=self._start, roads=SimpleNamespace(choice=lambda peer: ("tuntox", "so"))
+            ),
+            forwards=SimpleNamespace(client=lambda key: pair.client),
+            roster=SimpleNamespace(called=[ID]),
+        )
+
+    def _start(self) -> None:
+        self.asked_for_a_stack += 1
+
+
+@pytest.fixture
+def run(pair: ForwardPair) -> Run:
+    return Run(pair)
+
+
+@pytest.fixture
+async def lender(run: Run, options: ClientOptions) -> AsyncIterator[Lender]:
+    assert options.directory is not None
+    async with lending(cast(Base, run.base), cast(Parts, run.parts), options.directory) as made:
+        yield made
+
+
+async def test_stdin_and_stdout(pair: ForwardPair, run: Run, lender: Lender, commands: Commands) -> None:
+    command = await commands.start("-P", str(pair.target.target))
+    target = await pair.accept()
+    await command.write(b"there")
+    assert await target.receive(5) == b"there"
+    await target.send(b"back")
+    assert await command.read(4) == b"back"
+    target.end()
+    command.end_stdin()
+    assert await command.code() == 0
+    assert run.asked_for_a_stack == 1
+
+
+async def test_a_forward_until_the_run_ends(
+    pair: ForwardPair,
+    run: Run,
+    options: ClientOptions,
+    commands: Commands,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "toxvpn")
+    assert options.directory is not None
+    port = free_port()
+    async with lending(cast(Base, run.base), cast(Parts, run.parts), options.directory) as lender:
+        command = await commands.start("-L", f"{port}:{pair.target.target}")
+        await command.line("listening: ")
+        application = pair.keep(await Program.connect(port))
+        target = await pair.accept()
+        await application.send(b"x")
+        assert await target.receive(1) == b"x"
+        assert [state.streams for state in lender.states()] == [1]
+        run.base.stopping.set()
+    assert await command.code() == 0
+    assert not (options.directory / RUN_SOCKET_NAME).exists()
+
+
+async def test_a_peer_it_does_not_know_is_called_another_way(
+    run: Run, lender: Lender, options: ClientOptions
+) -> None:
+    run.knows.clear()
+    assert options.directory is not None
+    connection = connect_to_run(options.directory)
+    assert connection is not None
+    with connection:
+        request = {"do": "ping", "level": 20, "peer": ID.public_key.hex()}
+        outcome = await asyncio.to_thread(command_module._hand_over, connection, options, request, [])
+    assert outcome == command_module.Outcome(taken=False)
+
+
+async def test_a_peer_that_is_away_and_is_not_asked_is_called_another_way(
+    pair: ForwardPair, run: Run, lender: Lender
+) -> None:
+    request = {"do": "ping", "level": 20, "peer": ID.public_key.hex()}
+    run.parts.roster.called.clear()
+    assert lender._calling(request).client is pair.client
+    run.knows[ID.public_key] = Peer(1, ID.public_key)
+    with pytest.raises(NonsenseError):
+        lender._calling(request)
+    run.parts.roster.called.append(ID)
+    assert lender._calling(request).client is pair.client
+
+
+@pytest.mark.parametrize(
+    ("wanted", "ours", "goes"),
+    [(None, None, True), (None, TOR, True), (TOR, TOR, True), (TOR, None, False), (TOR, OTHER, False)],
+)
+async def test_a_command_that_wants_a_proxy_does_not_go_around_it(
+    run: Run, options: ClientOptions, wanted: Proxy | None, ours: Proxy | None, goes: bool
+) -> None:
+    assert options.directory is not None
+    run.parts.forwarding.lossless = SimpleNamespace(ping=AsyncMock(return_value=0.001))
+    async with lending(cast(Base, run.base), cast(Parts, run.parts), options.directory, ours):
+        asked = replace(options, proxy=wanted, ping=True)
+        with contextlib.ExitStack() as undo:
+            request, _ = command_module._request(asked, undo)
+            outcome = await asyncio.to_thread(command_module._ask_the_run, asked, request, [])
+    assert (outcome.code == 0) is goes
+
+
+@pytest.mark.parametrize("request_", [b"", b"{}", b'{"peer": 7}', b'{"peer": "xy"}', b"[]", b"\xff"])
+async def test_nonsense_is_hung_up_on(lender: Lender, options: ClientOptions, request_: bytes) -> None:
+    connection = connect_to_run(options.directory)
+    assert connection is not None
+    connection.setblocking(False)
+    with connection:
+        with contextlib.suppress(BrokenPipeError):
+            connection.send(request_)
+        await until(lambda: not lender._sessions)
+
+
+def test_where_nobody_runs(tmp_path: Path) -> None:
+    assert connect_to_run(tmp_path) is None
+
+
+async def test_whoever_gives_a_secret_or_a_road_means_a_node_of_that_kind(
+    lender: Lender, options: ClientOptions
+) -> None:
+    for other in (replace(options, secret=b"typed"), replace(options, road=Road.TUNTOX)):
+        outcome = command_module._ask_the_run(other, {"do": "ping", "level": 20}, [])
+        assert outcome == command_module.Outcome(taken=False)
+    assert not lender._sessions

@@ -1,0 +1,243 @@
+"""The shared node's end: when it comes, and that nobody is lost on the way."""
+
+import asyncio
+import shutil
+import socket
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from toxvpn.config.options import ClientOptions
+from toxvpn.errors import ConfigError
+from toxvpn.share import messages, node
+from toxvpn.share.meeting import Meeting
+from toxvpn.share.retell import Retelling
+from toxvpn.state.places import find_places
+from toxvpn.testing.fake_nodes import until
+from toxvpn.testing.forward_pair import ForwardPair, in_time
+from toxvpn.testing.shared_node import Running
+
+LISTEN = {"do": "listen", "level": 20, "listeners": []}
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node, "LINGER_S", 0.05)
+    monkeypatch.setattr(node, "LINGER_OFFLINE_S", 0.05)
+    monkeypatch.setattr(node, "LOOK_AGAIN_S", 0.001)
+
+
+def connected(meeting: Meeting) -> socket.socket:
+    connection = meeting.connect()
+    assert connection is not None
+    connection.setblocking(False)
+    return connection
+
+
+async def heard(connection: socket.socket) -> messages.Message | None:
+    """The next message that is no log line."""
+    while True:
+        await in_time(_readable(connection))
+        message, _ = messages.receive(connection)
+        if message is None or "log" not in message:
+            return message
+
+
+async def _readable(connection: socket.socket) -> None:
+    there = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_reader(connection, there.set)
+    await there.wait()
+    loop.remove_reader(connection)
+
+
+class TestIdle:
+    async def test_it_ends(self, running: Running, meeting: Meeting) -> None:
+        await in_time(running.ended)
+        assert not meeting.path.exists() and meeting.connect() is None
+
+    async def test_nobody_takes_its_place_before_its_identity_is_free(
+        self, running: Running, meeting: Meeting
+    ) -> None:
+        await in_time(running.ended)
+        with meeting.lock(wait=False) as got:
+            assert not got
+        running.parting.close()
+        with meeting.lock(wait=False) as got:
+            assert got
+
+    async def test_a_command_keeps_it(self, running: Running, meeting: Meeting) -> None:
+        with connected(meeting) as command:
+            messages.send(command, LISTEN)
+            assert await heard(command) == {"taken": True}
+            await asyncio.sleep(3 * node.LINGER_S)
+            assert not running.ended.done()
+        await in_time(running.ended)
+
+    async def test_who_only_looks_does_not_keep_it(
+        self, running: Running, meeting: Meeting, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(node, "LINGER_S", 600.0)
+        before = running.node._idle_since_s
+        with connected(meeting):
+            await until(lambda: not running.node.idle)
+        await until(lambda: running.node.idle)
+        assert running.node._idle_since_s == before
+
+    async def test_who_starts_one_meanwhile_is_waited_for(self, running: Running, meeting: Meeting) -> None:
+        with meeting.lock():
+            await asyncio.sleep(3 * node.LINGER_S)
+            assert not running.ended.done()
+        await in_time(running.ended)
+
+    async def test_who_is_in_the_queue_is_served(
+        self, running: Running, meeting: Meeting, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await asyncio.sleep(0)
+        with connected(meeting) as command:
+            running.node._leave()
+            assert not running.ended.done()
+            messages.send(command, LISTEN)
+            assert await heard(command) == {"taken": True}
+
+    async def test_a_kept_identity_is_let_go_of_sooner(
+        self, running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(node, "LINGER_S", 600.0)
+        monkeypatch.setattr(node, "LINGER_KEPT_S", 0.05)
+        running.made.places = find_places(tmp_path)
+        running.node._plan_end()
+        await in_time(running.ended)
+
+    async def test_without_its_peer_it_does_not_stay(
+        self, pair: ForwardPair, running: Running, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(node, "LINGER_S", 600.0)
+        running.node._plan_end()
+        await asyncio.sleep(2 * node.LINGER_OFFLINE_S)
+        assert not running.ended.done()
+        pair.network.tox.set_online(False)
+        await in_time(running.ended)
+
+
+class TestWithoutItsDirectory:
+    """/run/user/UID is removed when the user logs out."""
+
+    async def test_it_ends(self, running: Running, meeting: Meeting) -> None:
+        shutil.rmtree(meeting.directory)
+        await in_time(running.ended)
+        assert running.made.run.stopping.is_set()
+
+    async def test_it_stays_for_the_command_that_it_has(self, running: Running, meeting: Meeting) -> None:
+        with connected(meeting) as command:
+            messages.send(command, LISTEN)
+            assert await heard(command) == {"taken": True}
+            shutil.rmtree(meeting.directory)
+            await asyncio.sleep(3 * node.LINGER_S)
+            assert not running.ended.done()
+        await in_time(running.ended)
+
+    async def test_it_can_be_stopped(
+        self, running: Running, meeting: Meeting, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(node, "LINGER_S", 600.0)
+        running.node._plan_end()
+        shutil.rmtree(meeting.directory)
+        running.stop()
+        await in_time(running.ended)
+
+    async def test_whatever_goes_wrong_it_ends(
+        self, running: Running, meeting: Meeting, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*_: object, **__: object) -> None:
+            raise OSError(24, "Too many open files")
+
+        monkeypatch.setattr(node, "_is_waiting", fail)
+        await in_time(running.ended)
+
+    async def test_a_node_that_cannot_be_says_why_to_who_waits(
+        self, options: ClientOptions, meeting: Meeting, tmp_path: Path
+    ) -> None:
+        listener = meeting.listen()
+        options = replace(options, nodes_file=tmp_path / "none")
+        with connected(meeting) as command:
+            messages.send(command, LISTEN)
+            shutil.rmtree(meeting.directory)
+            await in_time(asyncio.create_task(node.share(options, meeting, listener, Retelling())))
+            told = await heard(command)
+            assert told is not None and told["ended"] == ConfigError.exit_code
+
+
+@pytest.mark.parametrize(("level", "logs"), [(20, 1), (30, 0)])
+async def test_a_command_is_told_what_its_level_shows(
+    running: Running, meeting: Meeting, level: int, logs: int
+) -> None:
+    with connected(meeting) as other, connected(meeting) as command:
+        messages.send(other, LISTEN | {"level": 10})  # for this one the node makes all records
+        assert await heard(other) == {"taken": True}
+        messages.send(command, LISTEN | {"level": level})
+        told: list[messages.Message] = []
+        while "taken" not in (told or [{}])[-1]:
+            await in_time(_readable(command))
+            told.append(messages.receive(command)[0] or {"taken": False})
+        assert sum("log" in message for message in told) == logs
+
+
+class TestNonsense:
+    @pytest.mark.parametrize("said", [b"{", b"{}", b'{"level":"x"}', b'{"level":null}'])
+    async def test_is_hung_up_on(self, running: Running, meeting: Meeting, said: bytes) -> None:
+        with connected(meeting) as stranger:
+            stranger.send(said)
+            assert await heard(stranger) is None
+
+    @pytest.mark.parametrize(
+        "request_",
+        [{"do": "fly"}, {"do": "pipe"}, {"do": "pipe", "target": "x"}, {"do": "pipe", "target": "a:1"},
+         {"do": "listen"}, {"do": "listen", "listeners": [{"told": "x", "target": None, "sockets": 1}]}],
+        ids=str,
+    )  # fmt: skip
+    async def test_is_answered(
+        self, running: Running, meeting: Meeting, request_: messages.Message, pair: ForwardPair
+    ) -> None:
+        if request_.get("target") == "a:1":  # and no descriptors
+            request_ = request_ | {"target": str(pair.target.target)}
+        with connected(meeting) as stranger:
+            messages.send(stranger, request_ | {"level": 60})
+            told = await heard(stranger)
+            assert told is not None and told["ended"] in (1, 2) and told["text"]
+            assert await heard(stranger) is None
+
+    async def test_who_says_nothing_is_not_waited_for(
+        self, running: Running, meeting: Meeting, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("toxvpn.share.session.FIRST_WORD_S", 0.01)
+        with connected(meeting) as stranger:
+            assert await heard(stranger) is None
+
+    async def test_nothing_of_it_is_left(self, running: Running, meeting: Meeting) -> None:
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        for request in ({"do": "fly", "level": 60}, {"level": "x"}):
+            with connected(meeting) as stranger:
+                messages.send(stranger, request, [0, 1])
+                while await heard(stranger) is not None:
+                    pass
+        await until(lambda: running.node.idle)
+        await until(lambda: len(list(Path("/proc/self/fd").iterdir())) == before)
+
+
+async def test_a_node_that_cannot_be_says_why(
+    options: ClientOptions, meeting: Meeting, tmp_path: Path
+) -> None:
+    """And is gone at once."""
+    listener = meeting.listen()
+    options = replace(options, nodes_file=tmp_path / "none")
+    with connected(meeting) as one, connected(meeting) as other:
+        messages.send(one, LISTEN)
+        messages.send(other, {"do": "ping", "level": 20})
+        await in_time(asyncio.create_task(node.share(options, meeting, listener, Retelling())))
+        for command in (one, other):
+            told = await heard(command)
+            assert told is not None and told["ended"] == ConfigError.exit_code and "none" in told["text"]
+            assert await heard(command) is None
+    assert meeting.connect() is None and not meeting.path.exists()

@@ -1,0 +1,1 @@
+"""The path of a packet between a TUN device and Tox."""

@@ -1,7 +1,0 @@
-from .carrier import Carrier
-from .toxcore import Tox
-
-class ToxCarrier(Carrier):
-    """Lossy packets over a Tox handle; keeps the handle's object alive, not open."""
-
-    def __init__(self, tox: Tox) -> None: ...

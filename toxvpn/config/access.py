@@ -1,0 +1,60 @@
+"""What a friend may do here. To be a friend is not enough: whom we call is one too.
+
+In: the configuration in force, and what a person or a secret has said of that friend. Out: which targets
+it may reach by forwards, and whether it is on the network. docs/configuration.md has the table, "Who may do
+what".
+"""
+
+from dataclasses import dataclass
+
+from ..members.grants import Grant
+from ..members.known import May
+from ..tcpforward.rules import Rules
+from .diff import InForce
+from .file import Config
+from .policy import NOTHING
+
+BY_THE_SERVERS_TERMS = frozenset({Grant.SECRET, Grant.OPEN, Grant.WHITELIST})
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A friend: what let it in, and what a person has said it may do; None when nobody has."""
+
+    public_key: bytes
+    grant: Grant | None = None
+    may: frozenset[May] | None = None
+
+
+def may_reach(now: InForce, friend: Known) -> Rules:
+    """By forwards. A whitelist is for all that have no `allow` of their own."""
+    config, key = now.config, friend.public_key
+    own = now.policy.grants.get(key)
+    if own is not None:
+        return own
+    server = config.server
+    if server is None or (server.whitelist and key not in server.whitelist):
+        return NOTHING
+    named = server.open or key in config_keys(config) or May.FORWARDS in (friend.may or ())
+    listed = key in server.whitelist and now.policy.authority.secret is None
+    return now.policy.rules if named or listed or friend.grant in BY_THE_SERVERS_TERMS else NOTHING
+
+
+def on_network(now: InForce, friend: Known) -> bool:
+    """Who came by the secret, or the open door, of [server] came for forwards only."""
+    for peer in now.config.peers.values():
+        if peer.public_key == friend.public_key:
+            return peer.vpn
+    if friend.may is not None:
+        return May.VPN in friend.may
+    return now.config.server is None
+
+
+def offered(config: Config) -> frozenset[May]:
+    """What there is to be had here: an invite is for that, unless it says otherwise."""
+    parts = {May.FORWARDS: config.server, May.VPN: config.vpn}
+    return frozenset(may for may, section in parts.items() if section is not None)
+
+
+def config_keys(config: Config) -> set[bytes]:
+    return {peer.public_key for peer in config.peers.values()}

@@ -1,0 +1,121 @@
+"""`toxvpn -i ID`: the calling side of forwards, on a node of its own (share/: on one that others use too)."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass
+
+from ..config.options import ClientOptions
+from ..control.status import ForwardState
+from ..errors import PeerOfflineError
+from ..report.progress import progress
+from ..state.places import Places, find_places
+from ..tcpforward import pipe
+from ..tcpforward.caller import Client
+from ..tcpforward.choice import Choice
+from ..tcpforward.forwarding import Forwarding
+from ..wire import invite
+from ..wire.secret import friend_request_message
+from .listeners import Listeners
+from .node import Base, base
+
+PING_S = 60.0
+"""How long `-p` waits for the peer: connecting takes 3 to 10 s, a slow network more."""
+
+
+@dataclass(slots=True)
+class Calling:
+    """A node that is there for one peer; starting it is the caller's. `places` None: nothing is kept."""
+
+    run: Base
+    client: Client
+    forwarding: Forwarding
+    places: Places | None
+
+    @property
+    def road(self) -> Choice:
+        """What a stream would take now."""
+        return self.forwarding.roads.choice(self.client.peer)
+
+    async def ping(self) -> str:
+        """A line for a person. Raises PeerOfflineError."""
+        peer = self.client.peer
+        await self.client.wait_online(PING_S)
+        try:
+            async with asyncio.timeout(PING_S):
+                rtt_s = await self.forwarding.lossless.ping(peer)
+        except TimeoutError:
+            raise PeerOfflineError(f"no answer in {PING_S:.0f} s: the peer is online but no tuntox") from None
+        return f"pong from {peer.short} via {peer.connection.path} in {rtt_s * 1000:.2f} ms"
+
+    @contextlib.asynccontextmanager
+    async def controlled(self, forwards: Callable[[], Iterable[ForwardState]]) -> AsyncIterator[None]:
+        """With a control socket, unless nothing is kept: such clients come and go in numbers."""
+        if self.places is None and self.run.metrics_port is None:
+            yield
+            return
+        from .control import Source, controlled  # and all of the VPN with it
+
+        source = Source(self.run, "client", forwards=forwards)
+        if self.places is None:
+            from ..report.http import served
+            from ..report.meter import Meter
+
+            async with served(self.run.metrics_port, Meter(source, self.forwarding.lossless).text):
+                yield
+            return
+        async with controlled(self.run, self.places.runtime, source, self.forwarding.lossless):
+            yield
+
+
+async def call(options: ClientOptions) -> None:
+    async with calling(options) as made:
+        if options.ping:
+            made.run.node.start()
+            print(await made.ping())  # noqa: T201
+        elif options.pipe is not None:
+            made.run.node.start()
+            await pipe.run(made.client, options.pipe)
+        else:
+            await _forward(options, made)
+
+
+@contextlib.asynccontextmanager
+async def calling(options: ClientOptions) -> AsyncIterator[Calling]:
+    """What -P, -L, -D PORT and -p need of a node. Raises ToxvpnError."""
+    kept = options.directory is not None or options.kept
+    places = find_places(options.directory) if kept else None
+    async with base(options, places.data if places else None) as run:
+        forwarding = Forwarding(run.node, run.announcement, options.road)
+        try:
+            peer = run.node.reach(bytes(options.server), _request(options))
+            for other in run.node:
+                if other is not peer:  # a client talks to the one it was asked to talk to
+                    run.node.remove(other)
+            yield Calling(run, Client(run.node, peer, forwarding.roads), forwarding, places)
+        finally:
+            await forwarding.close()
+
+
+def _request(options: ClientOptions) -> bytes:
+    if options.invite is not None and time.time() < options.invite.expires:
+        return invite.request_message(options.invite.secret)
+    return friend_request_message(options.secret)
+
+
+async def _forward(options: ClientOptions, made: Calling) -> None:
+    """Until it is told to stop."""
+    listeners = Listeners(made.client)
+    try:
+        for listen, target in options.listens:
+            listeners.add(listen, str(listen), target)
+        async with made.controlled(lambda: listeners.states(made.road)):
+            made.run.node.start()
+            listeners.start()
+            made.run.life.ready()
+            peer = made.client.peer
+            with progress(made.run.node, lambda: {peer.public_key: peer.short}):
+                await made.run.stopping.wait()
+    finally:
+        await listeners.close()

@@ -1,0 +1,87 @@
+"""What every run has: a node with its identity, who keeps it, and word of the end."""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..config.options import NodeOptions
+from ..members.grants import Authority, FriendBook
+from ..members.grants import load as load_book
+from ..members.keeper import Keeper
+from ..members.known import ConfiguredPeer
+from ..members.roster import Roster
+from ..process.life import LIFE, Life
+from ..process.notify import Notifier
+from ..process.privileges import settle
+from ..state.files import write_atomic
+from ..state.identity import Identity
+from ..tox.announcement import Announcement
+from ..tox.bootstrap import Bootstrapper, load_nodes
+from ..tox.handle import make_tox
+from ..tox.node import Node
+from ..tox.probing import PathProber
+from ..tox.resolver import Names
+
+
+@dataclass(slots=True)
+class Base:
+    """`node` is not started yet; `life` hears when it serves. `directory` None: nothing is kept."""
+
+    node: Node
+    announcement: Announcement
+    book: FriendBook
+    keeper: Keeper
+    directory: Path | None
+    life: Life
+    metrics_port: int | None = None
+
+    @property
+    def stopping(self) -> asyncio.Event:
+        """Set it to end the run."""
+        return self.life.stopping
+
+    def roster(self, authority: Authority, run_peers: Iterable[ConfiguredPeer] = ()) -> Roster:
+        """Who is let in. Raises UsageError, ConfigError."""
+        return Roster(
+            self.node, authority, self.book, self.keeper.changed, time.time, self.directory, run_peers
+        )
+
+
+@contextlib.asynccontextmanager
+async def base(options: NodeOptions, directory: Path | None) -> AsyncIterator[Base]:
+    """Locks and loads the identity in `directory`; saves and closes at the end. Raises ToxvpnError."""
+    nodes = load_nodes(options.nodes_file)
+    chance = random.SystemRandom()
+    with contextlib.ExitStack() as undo:
+        identity = Identity.ephemeral() if directory is None else Identity.open(directory)
+        undo.callback(identity.close)
+        tox = make_tox(
+            identity,
+            chance,
+            options.udp_ports,
+            options.tcp_port,
+            options.toxcore_log,
+            options.proxy,
+            options.udp_segmentation,
+        )
+        undo.callback(tox.close)
+        identity.save(tox.savedata())
+        if options.id_file is not None:
+            write_atomic(options.id_file, tox.address.hex().upper().encode() + b"\n", 0o644)
+        settle()
+        # our own look-ups would tell who listens there what the proxy is to hide
+        resolve = None if options.proxy else Names(asyncio.get_running_loop()).resolve
+        node = Node(tox, Bootstrapper(nodes, chance, resolve))
+        undo.callback(node.close)
+        book = FriendBook() if directory is None else load_book(directory)
+        keeper = Keeper(node, identity, book, directory)
+        undo.callback(keeper.close)
+        life = LIFE.get(None) or Life(Notifier({}))
+        life.watch(node)
+        announcement = Announcement(node)
+        undo.callback(PathProber(node, announcement).close)
+        yield Base(node, announcement, book, keeper, directory, life, options.metrics_port)

@@ -1,0 +1,231 @@
+"""Who belongs to us, as files: peers.json, invites.json, blocked.json and the grants in friends.json.
+
+In: what a person decides (`peer add`, `peer remove`, `invite`) and who redeems an invite. Out: the files,
+written at once. With a daemon, roster.py calls this and acts on it; without one, the command line does.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..errors import ToxvpnError, UsageError
+from ..wire import invite as wire
+from ..wire.invite import Invite
+from ..wire.toxid import ToxId
+from . import blocked, invites
+from . import grants as friends
+from . import known as peers
+from .blocked import Blocked
+from .grants import PASSING, FriendBook, Grant, rank
+from .invites import InviteBook, InviteVerdict, Outstanding
+from .known import ALL, NETWORK, ConfiguredPeer, May, check_name, merged
+from .selector import find
+
+log = logging.getLogger("toxvpn.tox")
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A key that may come in, or whom we ask to let us in; `grant` None: not let in yet."""
+
+    public_key: bytes
+    peer: ConfiguredPeer | None
+    grant: Grant | None
+
+    @property
+    def name(self) -> str | None:
+        return self.peer.name if self.peer else None
+
+    @property
+    def short(self) -> str:
+        return self.name or self.public_key.hex()[:8].upper()
+
+
+class Members:
+    """`directory` None keeps nothing. `wall` is time.time; `random` is os.urandom.
+
+    Raises NoPermissionError or ToxvpnError when the files cannot be read; every change
+    raises ToxvpnError when they cannot be written, and has no effect then, unless it shuts somebody out.
+    """
+
+    def __init__(
+        self,
+        directory: Path | None,
+        book: FriendBook,
+        wall: Callable[[], float],
+        random: Callable[[int], bytes],
+    ) -> None:
+        self.directory = directory
+        self.peers = {} if directory is None else peers.load(directory)
+        self.invites = invites.InviteBook() if directory is None else invites.load(directory)
+        self.blocked = {} if directory is None else blocked.load(directory)
+        self.book = book
+        self._wall = wall
+        self._random = random
+
+    def __iter__(self) -> Iterator[Member]:
+        """The named ones first, then by key."""
+        members = [self._member(key) for key in {*self.peers, *self.book}]
+        return iter(sorted(members, key=lambda each: (each.name is None, each.name or "", each.public_key)))
+
+    def _member(self, public_key: bytes) -> Member:
+        friend = self.book.friends.get(public_key)
+        return Member(public_key, self.peers.get(public_key), friend.by if friend else None)
+
+    def add(self, peer: ConfiguredPeer) -> ConfiguredPeer:
+        """Keeps a peer; returns it with what was known of it before. Raises UsageError (its name)."""
+        if peer.public_key not in self.peers and peer.may is None:
+            friend = self.book.friends.get(peer.public_key)
+            came_in = friend is not None and friend.by is not Grant.PEER
+            peer = replace(peer, may=ALL if came_in else NETWORK)  # what it may already, it may go on doing
+        changed = merged(self.peers, peer)
+        self._keep_peers(changed)
+        return changed[peer.public_key]
+
+    def put_back(self, before: dict[bytes, ConfiguredPeer]) -> None:
+        """What `peers` was before an `add` that came to nothing."""
+        self._keep_peers(before)
+
+    def yield_name(self, name: str, public_key: bytes) -> None:
+        """Another peer than that one has no name any more, in this run, if it has this one."""
+        for key, peer in self.peers.items():
+            if key != public_key and peers.same_name(peer.name, name):
+                log.warning(
+                    "%r is the name of a peer of config.toml: the kept peer %s goes without one",
+                    name, key.hex()[:16].upper(),
+                )  # fmt: skip
+                self.peers = {**self.peers, key: replace(peer, name=None)}
+
+    def rename(self, member: Member, name: str) -> ConfiguredPeer:
+        """Raises UsageError: the name, or a peer that is not kept, which having a name would change."""
+        if member.peer is None and (member.grant is None or rank(member.grant) < rank(Grant.ACCEPT)):
+            raise UsageError(f"{member.short} is not kept: `toxvpn peer add KEY --name {name}` keeps it")
+        return self.add(ConfiguredPeer(member.public_key, name=name))
+
+    def may(self, public_key: bytes) -> frozenset[May] | None:
+        """What a person lets that key do here; None when nobody has said."""
+        peer, friend = self.peers.get(public_key), self.book.friends.get(public_key)
+        if peer is not None:
+            return ALL if peer.may is None else peer.may
+        return ALL if friend is not None and friend.by in (Grant.INVITE, Grant.ACCEPT) else None
+
+    def admitted(self, public_key: bytes) -> None:
+        """It has let us in: what it invited us with is of no use any more."""
+        peer = self.peers.get(public_key)
+        if peer is not None and peer.invite is not None:
+            self._keep_peers({**self.peers, public_key: replace(peer, invite=None)})
+
+    def remove(self, member: Member) -> None:
+        """Forgets it and all that let it in, at once; raises ToxvpnError when that cannot be kept.
+
+        Raises UsageError for one that would come back by itself.
+        """
+        if member.grant in PASSING:
+            raise UsageError(
+                f"{member.short} came by the shared secret, or the open door, and would come again: "
+                f"`toxvpn peer block {member.public_key.hex()[:16].upper()}` shuts it out"
+            )
+        self._forget(member)
+
+    def _forget(self, member: Member) -> None:
+        """Whom a person shuts out is out, even if the disk is full: memory first, unlike elsewhere."""
+        key = member.public_key
+        self.peers = {other: peer for other, peer in self.peers.items() if other != key}
+        self.invites = self.invites.copy()
+        self.invites.forget_key(key)
+        self.book.forget(key)
+        try:
+            self._save_all()
+        except ToxvpnError as error:
+            raise ToxvpnError(f"{member.short} is shut out, but for this run only: {error}") from error
+
+    def _save_all(self) -> None:
+        """Every file that can be written. Raises ToxvpnError of the first that cannot."""
+        directory, failed = self.directory, None
+        if directory is None:
+            return
+        saves: list[Callable[[], None]] = [
+            lambda: blocked.save(directory, self.blocked),
+            lambda: peers.save(directory, self.peers),
+            lambda: invites.save(directory, self.invites),
+            lambda: friends.save(directory, self.book),
+        ]
+        for save in saves:
+            try:
+                save()
+            except ToxvpnError as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
+
+    # -- who is shut out by name ---------------------------------------------------------------
+
+    def block(self, member: Member) -> None:
+        """Shuts it out, whatever else would let it in, until `unblock`; raises as `remove`."""
+        key = member.public_key
+        self.blocked = {**self.blocked, key: Blocked(key, self._wall(), member.name)}
+        self._forget(member)
+
+    def unblock(self, selector: str) -> Blocked:
+        """It is a stranger again. Raises PeerRefusedError, UsageError, ToxvpnError."""
+        found = find(selector, self.blocked.values(), where="`toxvpn peer list` shows who is blocked")
+        left = {key: each for key, each in self.blocked.items() if key != found.public_key}
+        if self.directory is not None:
+            blocked.save(self.directory, left)
+        self.blocked = left
+        return found
+
+    # -- invites -------------------------------------------------------------------------------
+
+    def invite(
+        self, tox_id: ToxId, lifetime_s: float, name: str | None = None, may: frozenset[May] = ALL
+    ) -> Invite:
+        """A new invite from that Tox ID, which is ours; `name` is what its user will be called here."""
+        if name is not None:
+            check_name(name)
+        secret = self._random(wire.SECRET_BYTES)
+        changed = self.invites.copy()
+        outstanding = changed.add(secret, lifetime_s, self._wall(), name, may)
+        self._keep_invites(changed)
+        return Invite(tox_id, secret, outstanding.expires)
+
+    def revoke(self, handle: str) -> Outstanding:
+        """Raises PeerRefusedError, UsageError."""
+        self.invites = self.invites.copy()
+        revoked = self.invites.revoke(handle)
+        self._keep_invites(self.invites)
+        return revoked
+
+    def redeem(self, public_key: bytes, message: bytes) -> InviteVerdict | None:
+        """Judges a friend request; None when its message redeems no invite."""
+        secret = wire.parse_request(message)
+        if secret is None:
+            return None
+        changed = self.invites.copy()
+        verdict, invite = changed.redeem(secret, public_key, self._wall())
+        if invite is not None:
+            if invite.used_by is None:
+                self._keep_invites(changed)
+            before = self.may(public_key) if public_key in self.peers else None
+            may = invite.may | (before or frozenset())
+            peer = ConfiguredPeer(public_key, name=self._free_name(invite.name), may=may)
+            self._keep_peers(merged(self.peers, peer))
+        return verdict
+
+    def _free_name(self, name: str | None) -> str | None:
+        """The name an invite was made with, unless another peer has it by now."""
+        taken = any(peers.same_name(peer.name, name) for peer in self.peers.values()) if name else True
+        return None if taken else name
+
+    # -- files ---------------------------------------------------------------------------------
+
+    def _keep_peers(self, changed: dict[bytes, ConfiguredPeer]) -> None:
+        if changed != self.peers and self.directory is not None:
+            peers.save(self.directory, changed)
+        self.peers = changed
+
+    def _keep_invites(self, changed: InviteBook) -> None:
+        if self.directory is not None:
+            invites.save(self.directory, changed)
+        self.invites = changed

@@ -1,0 +1,223 @@
+"""The configured peers: who a person has named as a peer, kept in peers.json beside the identity.
+
+In: what was typed (`peer add`, `up --peer`, `join`) and the file. Out: ConfiguredPeer values, and the
+file. Pure but for load and save. Neighbours: files.py writes; members.py changes the record; roster.py
+makes friends of them.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from ..errors import UsageError
+from ..state.files import write_atomic
+from ..state.records import LeftOut, named, put_each, read_entries
+from ..wire import invite as invites
+from ..wire.invite import Invite
+from ..wire.secret import friend_request_message
+from ..wire.toxid import PUBLIC_KEY_DIGITS, ToxId, parse_public_key_or_id, parse_tox_id
+from .selector import as_address, is_key
+
+PEERS_NAME = "peers.json"
+SCHEMA = 1
+MAX_NAME_CHARACTERS = 63
+NAME_PUNCTUATION = "-_."
+HEX_DIGITS = "0123456789abcdefABCDEF"
+FEWEST_ID_DIGITS = 32
+"""So many hex digits are no name."""
+
+PLAIN_MESSAGE = b"auto-toxvpn"
+"""The request of a peer without any secret: what toxvpn in C++ sends (docs/wire-format.md §2)."""
+
+
+class May(StrEnum):
+    """What a person lets a kept peer do here: be on the network, use forwards of the server."""
+
+    VPN = "vpn"
+    FORWARDS = "forwards"
+
+
+ALL = frozenset(May)
+NETWORK = frozenset({May.VPN})
+"""Of whom we name to call it: naming somebody does not open the server to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfiguredPeer:
+    """Without `nospam` (4 bytes) the Tox ID is not known: that peer is let in but cannot be asked.
+
+    `invite` is what it invited us with; dropped once it has let us in. `secret` is what to ask this peer
+    with, and nobody else; the file does not keep it. `may` None: nothing is said, and in the file, that
+    an earlier version wrote it, which let it do everything.
+    """
+
+    public_key: bytes
+    nospam: bytes | None = None
+    name: str | None = None
+    invite: Invite | None = field(default=None, repr=False)
+    secret: bytes | None = field(default=None, repr=False)
+    may: frozenset[May] | None = None
+
+    @property
+    def tox_id(self) -> ToxId | None:
+        return None if self.nospam is None else ToxId(self.public_key, self.nospam)
+
+    @property
+    def short(self) -> str:
+        """How a person recognises it: its name, or the first 8 digits of its key."""
+        return self.name or self.public_key.hex()[:8].upper()
+
+    def request_message(self, now: float) -> bytes:
+        """What to ask it with: its invite unless that has expired, or the secret that is for it, or nothing.
+
+        Never the secret that lets others in here: who has that may come in, and bring whom it likes.
+        """
+        if self.invite is not None and now < self.invite.expires:
+            return invites.request_message(self.invite.secret)
+        return PLAIN_MESSAGE if self.secret is None else friend_request_message(self.secret)
+
+
+Peers = Mapping[bytes, ConfiguredPeer]
+"""By public key."""
+
+
+def parse_peer(text: str, name: str | None, now: float) -> ConfiguredPeer:
+    """The peer meant by an invite, a Tox ID or a public key.
+
+    Raises UsageError when it is none of these, or expired (by `now`, seconds since the epoch).
+    """
+    if invites.is_invite(text):
+        invite = invites.decode(text)
+        invite.check_fresh(now)
+        return ConfiguredPeer(invite.tox_id.public_key, invite.tox_id.nospam, name, invite)
+    if len(text.strip()) == PUBLIC_KEY_DIGITS:
+        return ConfiguredPeer(parse_public_key_or_id(text), None, name)
+    tox_id = parse_tox_id(text)
+    return ConfiguredPeer(tox_id.public_key, tox_id.nospam, name)
+
+
+def check_name(name: str) -> None:
+    """Raises UsageError unless `name` can stand for a peer and for nothing else."""
+    if not name or len(name) > MAX_NAME_CHARACTERS or not name[0].isalnum():
+        raise UsageError(
+            f"the name {name!r} is not usable: it needs 1 to {MAX_NAME_CHARACTERS} characters, "
+            "the first a letter or digit"
+        )
+    for letter in name:
+        if not (letter.isalnum() or letter in NAME_PUNCTUATION):
+            raise UsageError(
+                f"the name {name!r} is not usable: {letter!r} is no letter, digit, '-', '_' or '.'"
+            )
+    if as_address(name) is not None or is_like_key(name) or invites.is_invite(name):
+        raise UsageError(f"the name {name!r} is not usable: it looks like an address, an ID or an invite")
+
+
+def is_like_key(text: str) -> bool:
+    """Whether it is a key or ID, or one that lost some digits."""
+    return is_key(text) or (len(text) >= FEWEST_ID_DIGITS and all(digit in HEX_DIGITS for digit in text))
+
+
+def merged(peers: Peers, new: ConfiguredPeer) -> dict[bytes, ConfiguredPeer]:
+    """`peers` with `new` among them; of a peer known already, what `new` does not say stays.
+
+    Raises UsageError when its name is not usable, or another peer's.
+    """
+    if new.name is not None:
+        check_name(new.name)
+    new = updated(peers.get(new.public_key), new)
+    for other in peers.values():
+        if new.name is not None and other.public_key != new.public_key and same_name(other.name, new.name):
+            raise UsageError(
+                f"{other.name!r} is the name of peer {other.public_key.hex()[:16].upper()} already: "
+                "choose another, or remove that peer first"
+            )
+    return {**peers, new.public_key: new}
+
+
+def updated(old: ConfiguredPeer | None, new: ConfiguredPeer) -> ConfiguredPeer:
+    """`new`, and where it says nothing what was known of the same peer."""
+    if old is None:
+        return new
+    return replace(
+        new,
+        nospam=new.nospam if new.nospam is not None else old.nospam,
+        name=new.name if new.name is not None else old.name,
+        invite=new.invite if new.invite is not None else old.invite,
+        secret=new.secret if new.secret is not None else old.secret,
+        may=new.may if new.may is not None else old.may,
+    )
+
+
+def same_name(one: str | None, other: str) -> bool:
+    return one is not None and one.casefold() == other.casefold()
+
+
+# -- the file -------------------------------------------------------------------------------------
+
+
+def load(directory: Path) -> dict[bytes, ConfiguredPeer]:
+    """What peers.json in the directory says; nobody when there is none.
+
+    What is damaged of it is left out, told of, and kept as .bad: people were chosen here, and none may be
+    lost unnoticed. Raises NoPermissionError or ToxvpnError when the file is there and cannot be read.
+    """
+    return read_entries(directory / PEERS_NAME, decode, {}, "there are no kept peers now")
+
+
+def save(directory: Path, peers: Peers) -> None:
+    """Writes the file, whole and 0600. Raises ToxvpnError."""
+    write_atomic(directory / PEERS_NAME, encode(peers))
+
+
+def encode(peers: Peers) -> bytes:
+    entries = [entry(peer) for _, peer in sorted(peers.items())]
+    return json.dumps({"schema": SCHEMA, "peers": entries}, indent=1).encode() + b"\n"
+
+
+def entry(peer: ConfiguredPeer) -> dict[str, Any]:
+    written: dict[str, Any] = {"public_key": peer.public_key.hex().upper()}
+    if peer.nospam is not None:
+        written["tox_id"] = str(peer.tox_id)
+    if peer.name is not None:
+        written["name"] = peer.name
+    if peer.invite is not None:
+        written["invite"] = invites.encode(peer.invite)
+    if peer.may is not None:
+        written["may"] = sorted(peer.may)
+    return written
+
+
+def decode(data: bytes, left_out: LeftOut) -> dict[bytes, ConfiguredPeer]:
+    """Raises ValueError, KeyError, TypeError or AttributeError when it is no such file."""
+    document = json.loads(data)
+    if document["schema"] != SCHEMA:
+        raise ValueError(f"schema {document['schema']!r} is not {SCHEMA}")
+    peers: dict[bytes, ConfiguredPeer] = {}
+
+    def put(raw: dict[str, Any]) -> None:
+        peer = decode_entry(raw)
+        peers.update(merged(peers, peer))
+
+    put_each(((named(raw, "name", "public_key"), raw) for raw in document["peers"]), put, left_out)
+    return peers
+
+
+def decode_entry(raw: dict[str, Any]) -> ConfiguredPeer:
+    key = parse_public_key_or_id(raw["public_key"])
+    tox_id = parse_tox_id(raw["tox_id"]) if "tox_id" in raw else None
+    invite = invites.decode(raw["invite"]) if "invite" in raw else None
+    named = {key, tox_id.public_key if tox_id else key, invite.tox_id.public_key if invite else key}
+    if len(named) != 1:
+        raise ValueError(f"two different keys in the entry of {key.hex()[:16].upper()}")
+    may = None if raw.get("may") is None else parse_may(raw["may"])
+    return ConfiguredPeer(key, tox_id.nospam if tox_id else None, raw.get("name"), invite, may=may)
+
+
+def parse_may(words: list[str]) -> frozenset[May]:
+    """Raises ValueError, TypeError."""
+    if not isinstance(words, list):
+        raise TypeError(f"{words!r} is no list")
+    return frozenset(May(word) for word in words)

@@ -1,0 +1,290 @@
+"""The configured peers on a running node: asks them to let us in, and lets them in.
+
+In: what the control commands and `up --peer` say, and the node's events. Out: friend requests,
+admissions and removals, each effective at once and without touching other peers. members.py keeps the
+files; admission.py guards the door.
+"""
+
+import contextlib
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from ..errors import PeerRefusedError, ToxvpnError, UsageError
+from ..tox.events import Event, PeerConnection
+from ..tox.node import Node
+from ..wire.invite import Invite
+from ..wire.toxid import PUBLIC_KEY_BYTES, ToxId, parse_public_key_or_id
+from .admission import Admission
+from .blocked import Blocked
+from .book import Member, Members
+from .grants import Authority, FriendBook, Grant
+from .known import ALL, NETWORK, ConfiguredPeer, May, merged, updated
+from .pending import PendingRequest
+from .selector import find, is_key
+
+log = logging.getLogger("toxvpn.tox")
+
+FEWEST_DIGITS_TO_ACCEPT = 16
+"""A stranger chooses its own key: eight digits alike take minutes to find, sixteen for ever."""
+
+
+class Roster:
+    """Made before the node starts; `start()` once.
+
+    `authority` is today's configuration without its peers: those in `directory` and `run_peers`, which
+    are for this run only, are entered here. `offers` is what there is to be had here, which an invite lets
+    its user do, and `accept` a stranger. `changed` is Keeper.changed, `wall` time.time.
+    Raises UsageError when our own key is among `run_peers`, ToxvpnError when peers.json cannot be read.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        authority: Authority,
+        book: FriendBook,
+        changed: Callable[[], None],
+        wall: Callable[[], float],
+        directory: Path | None,
+        run_peers: Iterable[ConfiguredPeer] = (),
+        random: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self.offers = ALL
+        self._node = node
+        self._wall = wall
+        self._authority = authority
+        self._asked: set[bytes] = set()
+        self.members = Members(directory, book, wall, random)
+        self._run_peers = self._checked(run_peers, yielding=True)
+        authority = self._with_peers(authority)
+        self.admission = Admission(node, authority, book, changed, wall, self.members.redeem)
+
+    def start(self) -> None:
+        """Removes friends that nothing covers any more, then asks every peer whose Tox ID is known."""
+        self.admission.start()
+        self._node.subscribe(self._hear)
+        self._ask_all(self.peers().values())
+
+    @contextlib.contextmanager
+    def changed(self, authority: Authority, run_peers: Iterable[ConfiguredPeer]) -> Iterator[None]:
+        """Another configuration is in force. Peers that it does not change are not disturbed.
+
+        Whom it does not cover goes after the block; when that fails, everything is as it was.
+        Raises UsageError when our own key or a taken name is among `run_peers`.
+        """
+        checked, peers, book = self._checked(run_peers), self.peers(), self.members.book
+        before = self._authority, self._run_peers, dict(book.friends)
+        self._authority, self._run_peers = authority, checked
+        try:
+            self.admission.enter(self._with_peers(authority))
+            yield
+        except BaseException:
+            self._authority, self._run_peers, book.friends = before
+            self._settle()
+            raise
+        self.admission.settle()
+        self._ask_all(peer for key, peer in self.peers().items() if peers.get(key) != peer)
+
+    def _with_peers(self, authority: Authority) -> Authority:
+        return replace(authority, peers=frozenset(self.peers()), blocked=frozenset(self.members.blocked))
+
+    @property
+    def own_key(self) -> bytes:
+        return self._node.tox.address[:PUBLIC_KEY_BYTES]
+
+    # -- who is there --------------------------------------------------------------------------
+
+    def peers(self) -> dict[bytes, ConfiguredPeer]:
+        """Every configured peer by its public key, those of this run included."""
+        both = dict(self.members.peers)
+        for public_key, peer in self._run_peers.items():
+            both[public_key] = updated(both.get(public_key), peer)
+        return {key: peer for key, peer in both.items() if key != self.own_key and not self.is_blocked(key)}
+
+    def may(self, public_key: bytes) -> frozenset[May] | None:
+        """What a person lets that key do here; None when nobody has said. The configuration goes before.
+
+        Who is named for this run is on its network, whatever it was kept for.
+        """
+        kept = self.members.may(public_key)
+        return (kept or NETWORK) | NETWORK if public_key in self._run_peers else kept
+
+    def is_blocked(self, public_key: bytes) -> bool:
+        return public_key in self.members.blocked
+
+    @property
+    def called(self) -> list[ConfiguredPeer]:
+        """Whom we ask to let us in."""
+        return [peer for peer in self.peers().values() if peer.tox_id is not None]
+
+    def grant(self, public_key: bytes) -> Grant | None:
+        """What lets that key in."""
+        friend = self.members.book.friends.get(public_key)
+        return friend.by if friend else None
+
+    def is_asked(self, public_key: bytes) -> bool:
+        """Whether we have asked it to let us in and it has not been seen since."""
+        return public_key in self._asked
+
+    @property
+    def pending(self) -> list[PendingRequest]:
+        """Strangers who asked."""
+        return self.admission.pending.shown
+
+    # -- what a person decides -----------------------------------------------------------------
+
+    def add(self, peer: ConfiguredPeer) -> ConfiguredPeer:
+        """Keeps it, lets it in, and asks it. Raises UsageError (our own ID, its name), ToxvpnError."""
+        self._check_not_us(peer)
+        merged(self.peers(), peer)  # the names of this run's peers are taken too
+        with self._kept(peer) as kept:
+            self.admission.admit(kept.public_key, Grant.PEER)
+            self._ask(kept)
+        return kept
+
+    def accept(
+        self, selector: str, name: str | None = None, may: frozenset[May] | None = None
+    ) -> ConfiguredPeer:
+        """Lets in a stranger who has asked, and keeps it. Raises PeerRefusedError, UsageError."""
+        stranger = find(
+            selector,
+            self.admission.pending,
+            fewest_digits=FEWEST_DIGITS_TO_ACCEPT,
+            where=f"give {FEWEST_DIGITS_TO_ACCEPT} digits of a key that `toxvpn peer list` shows",
+        )
+        peer = ConfiguredPeer(stranger.public_key, name=name, may=self.offers if may is None else may)
+        merged(self.peers(), peer)
+        with self._kept(peer) as kept:
+            self.admission.admit(kept.public_key, Grant.ACCEPT)
+        return kept
+
+    def rename(self, selector: str, name: str) -> ConfiguredPeer:
+        """Raises PeerRefusedError, UsageError."""
+        member = find(selector, self.members)
+        merged(self.peers(), ConfiguredPeer(member.public_key, name=name))
+        return self.members.rename(member, name)
+
+    def remove(self, selector: str) -> Member:
+        """Shuts a peer out, now and at the next start. Raises PeerRefusedError, UsageError."""
+        member = find(selector, self._named())
+        if member.public_key in self._authority.whitelist:
+            raise UsageError(f"{member.short} is let in by -i: start toxvpn without that")
+        try:
+            self.members.remove(member)
+        finally:
+            if member.public_key not in self.members.book:
+                self._leave(member)
+        return member
+
+    def _leave(self, member: Member) -> None:
+        if self._run_peers.pop(member.public_key, None) is not None:
+            log.warning("%s is named in config.toml, or by --peer: it will be back", member.short)
+        self._asked.discard(member.public_key)
+        self.admission.dismiss(member.public_key)
+
+    def block(self, selector: str) -> Member:
+        """Shuts a key out, known or not, until `unblock`. Raises UsageError, PeerRefusedError, …"""
+        member = to_block(selector, [*self._named(), *self.admission.pending])
+        if member.public_key == self.own_key:
+            raise UsageError("that is this machine's own key: it cannot be blocked")
+        try:
+            self.members.block(member)
+        finally:
+            self._asked.discard(member.public_key)
+            self.admission.pending.forget(member.public_key)
+            self._settle()
+        return member
+
+    def unblock(self, selector: str) -> Blocked:
+        """It is what the configuration makes of it again. Raises UsageError, PeerRefusedError, …"""
+        found = self.members.unblock(selector)
+        self._settle()
+        if (peer := self.peers().get(found.public_key)) is not None:
+            self._ask_all([peer])
+        return found
+
+    def _settle(self) -> None:
+        self.admission.enter(self._with_peers(self._authority))
+        self.admission.settle()
+
+    def invite(self, lifetime_s: float, name: str | None = None, may: frozenset[May] | None = None) -> Invite:
+        """Raises UsageError (bounds), ToxvpnError."""
+        address = self._node.tox.address
+        own = ToxId(address[:32], address[32:36])
+        return self.members.invite(own, lifetime_s, name, self.offers if may is None else may)
+
+    # -- the node ------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _kept(self, peer: ConfiguredPeer) -> Iterator[ConfiguredPeer]:
+        """Keeps it, on disk first; takes that back when the block fails. Raises UsageError, ToxvpnError."""
+        before = self.members.peers
+        kept = self.members.add(peer)
+        try:
+            yield kept
+        except ToxvpnError:
+            self.members.put_back(before)
+            raise
+
+    def _checked(
+        self, run_peers: Iterable[ConfiguredPeer], *, yielding: bool = False
+    ) -> dict[bytes, ConfiguredPeer]:
+        """Raises UsageError: our own key, or a name that is taken.
+
+        `yielding`: a kept peer of that name goes without one. A start does not fail for a file of ours.
+        """
+        checked: dict[bytes, ConfiguredPeer] = {}
+        for peer in run_peers:
+            self._check_not_us(peer)
+            checked = merged(checked, peer)
+            if yielding and peer.name is not None:
+                self.members.yield_name(peer.name, peer.public_key)
+            merged(self.members.peers, peer)
+        if self.own_key in self.members.peers:
+            log.warning("this machine's own Tox ID is among its peers: left out")
+        return checked
+
+    def _check_not_us(self, peer: ConfiguredPeer) -> None:
+        if peer.public_key == self.own_key:
+            raise UsageError("that is this machine's own Tox ID: give the other machine's")
+
+    def _named(self) -> list[Member]:
+        """The members, with the names that this run's peers have."""
+        peers = self.peers()
+        return [replace(member, peer=peers.get(member.public_key)) for member in self.members]
+
+    def _ask_all(self, peers: Iterable[ConfiguredPeer]) -> None:
+        """One that cannot be asked is not the others' trouble."""
+        for peer in list(peers):
+            try:
+                self._ask(peer)
+            except ToxvpnError as error:
+                log.warning("peer %s cannot be asked: %s", peer.short, error)
+
+    def _ask(self, peer: ConfiguredPeer) -> None:
+        known = self._node.peer(peer.public_key)
+        if peer.tox_id is None or (known is not None and known.online):
+            return
+        self._asked.add(peer.public_key)
+        self._node.reach(bytes(peer.tox_id), peer.request_message(self._wall()))
+
+    def _hear(self, event: Event) -> None:
+        if isinstance(event, PeerConnection) and event.peer.online:
+            self._asked.discard(event.peer.public_key)
+            try:
+                self.members.admitted(event.peer.public_key)
+            except ToxvpnError as error:  # a full disk: the invite is kept a little longer
+                log.error("%s", error)
+
+
+def to_block(selector: str, candidates: Iterable[Member | PendingRequest]) -> Member:
+    """Whom a person means to block: one of `candidates`, or any whole key. Raises as selector.find."""
+    try:
+        found = find(selector, candidates)
+    except PeerRefusedError:
+        if not is_key(selector.strip()):
+            raise
+        return Member(parse_public_key_or_id(selector), None, None)
+    return found if isinstance(found, Member) else Member(found.public_key, None, None)

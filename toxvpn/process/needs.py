@@ -1,0 +1,65 @@
+"""What a run needs of root's rights once it is on the network: two capabilities at the most, usually.
+
+NET_ADMIN for the VPN's addresses and routes, NET_BIND_SERVICE for ports below 1024. Root without the others
+is bound by the modes of files as any user is, which does where they are root's. Where some are in another
+user's directory (`sudo toxvpn up -C ~/net`), it keeps the rights over files as well.
+"""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..config.file import Config, load
+from ..config.options import ClientOptions, NodeOptions, RunOptions, UpOptions
+from ..linux import Capability
+from ..state.places import find_places
+
+FIRST_FREE_PORT = 1024
+"""Those below are only root's to listen on, usually (net.ipv4.ip_unprivileged_port_start)."""
+OVER_FILES = frozenset({Capability.CHOWN, Capability.DAC_OVERRIDE, Capability.FOWNER})
+
+
+def needs(options: NodeOptions) -> set[Capability]:
+    """Raises ConfigError."""
+    config = Config() if options.config_file is None else load(options.config_file)
+    keep: set[Capability] = set()
+    if isinstance(options, UpOptions) or (isinstance(options, RunOptions) and config.vpn is not None):
+        keep.add(Capability.NET_ADMIN)
+    if any(0 < port < FIRST_FREE_PORT for port in ports(options, config)):
+        keep.add(Capability.NET_BIND_SERVICE)
+    if options.user is None and any(map(is_others, files(options, config))):
+        keep |= OVER_FILES
+    return keep
+
+
+def ports(options: NodeOptions, config: Config) -> Iterable[int]:
+    """Where it may listen."""
+    yield from (options.tcp_port or 0, options.metrics_port or 0, *(options.udp_ports or ()))
+    if isinstance(options, ClientOptions):
+        yield from (listen.port for listen, _ in options.listens)
+    if isinstance(options, RunOptions):
+        yield from (forward.listen.port for forward in config.forwards)
+
+
+def files(options: NodeOptions, config: Config) -> Iterable[Path]:
+    """What it reads again, or writes, later than at its start."""
+    if options.keeps_state:
+        places = find_places(options.directory)
+        yield from (places.data, places.state, places.runtime)
+    given = [options.config_file, options.pid_file, getattr(options, "rules_file", None)]
+    if config.server is not None:
+        given.append(config.server.secret_file)
+    given += [peer.secret_file for peer in config.peers.values()]
+    yield from filter(None, given)
+
+
+def is_others(path: Path) -> bool:
+    """Whether it, or a directory above it, belongs to another user than root."""
+    real = Path(os.path.realpath(path))
+    for place in (real, *real.parents):
+        try:
+            if place.stat().st_uid != 0:
+                return True
+        except OSError:  # it is not there yet
+            continue
+    return False

@@ -1,0 +1,95 @@
+"""`-F`: the file with our process ID, for scripts that start and stop services.
+
+A lock on the file, which the kernel drops when its owner dies however it dies, tells a running daemon
+from a file that one left behind: process IDs are used again, so the number alone says nothing.
+"""
+
+import contextlib
+import fcntl
+import os
+from pathlib import Path
+from typing import Self
+
+from ..errors import ConfigError, ToxvpnError
+from ..state.files import explain
+from ..state.folder import Folder
+
+MODE = 0o644
+LONGEST_BYTES = 32
+
+
+class PidFile:
+    """Held from construction until `close`, also across a fork. The file of a dead daemon is taken over.
+
+    Raises ToxvpnError when a running process holds it, ConfigError when it is not a pidfile,
+    NoPermissionError.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()  # a daemon changes its working directory
+        self._descriptor = _locked(self.path)
+        try:
+            self._check()
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def write(self) -> None:
+        """In the process that it is about."""
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+
+    def close(self) -> None:
+        """Removes it; in a directory that is not ours any more, empties it."""
+        try:
+            if os.path.samestat(os.fstat(self._descriptor), self.path.lstat()):
+                self.path.unlink()
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, 0)
+        os.close(self._descriptor)
+
+    def leave(self) -> None:
+        """To the child process, which holds it too."""
+        os.close(self._descriptor)
+
+    def _check(self) -> None:
+        """Someone may have named a file that is dear to them."""
+        found = os.fstat(self._descriptor)
+        is_small = found.st_size <= LONGEST_BYTES
+        content = os.pread(self._descriptor, LONGEST_BYTES, 0).strip() if is_small else b"something else"
+        if content and not content.isdigit():
+            raise ConfigError(f"-F {self.path} is there and holds no process ID: choose another file")
+
+
+def _locked(path: Path) -> int:
+    while True:
+        try:
+            with Folder(path) as folder:  # the file stays ours: who could write to it could name any process
+                descriptor, _ = folder.open_or_make(path.name, MODE)
+        except OSError as error:
+            raise explain(error, path, "write") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(descriptor, LONGEST_BYTES, 0).decode("ascii", "replace").strip()
+            os.close(descriptor)
+            raise ToxvpnError(
+                f"a toxvpn with {path} runs already, as process {holder or '(just starting)'}: "
+                "stop that one, or give this one another -F"
+            ) from None
+        if _is_at(descriptor, path):
+            return descriptor
+        os.close(descriptor)  # its owner has just removed it
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    return False

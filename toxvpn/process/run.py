@@ -1,0 +1,114 @@
+"""Runs one kind of run, from the flags about the process to its exit code.
+
+In: the coroutine function to run, and its options. The order: pidfile, background, privileges; then
+the loop, in which the work goes on until it ends by itself or a signal ends it.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import resource
+import signal
+from collections.abc import Callable, Collection, Coroutine
+from typing import Any, TypeVar
+
+from .._native.net import netio
+from ..config.options import NodeOptions, with_absolute_paths
+from ..linux import Capability
+from ..tcpforward.fast.stack import early_helper
+from ..tox.guard import Guard
+from ..tox.loop import Loop
+from .background import in_background
+from .life import LIFE, Life, has_terminal
+from .notify import Notifier
+from .pidfile import PidFile
+from .privileges import KEEP, become, find_account, hand_over
+
+log = logging.getLogger("toxvpn")
+
+DESCRIPTORS = 65_536
+
+O = TypeVar("O", bound=NodeOptions)  # noqa: E741
+Work = Callable[[O], Coroutine[Any, Any, None]]
+
+
+def run(work: Work[O], options: O, keep: Collection[Capability] = ()) -> int:
+    """The exit code: 0 when `work` ends by itself, 128 + n when signal n cancelled it.
+
+    `keep` is what the work needs of root's rights once it is on the network. Raises ToxvpnError.
+    """
+    options = with_absolute_paths(options)  # the background has another working directory
+    account = None if options.user is None else find_account(options.user)
+
+    def go_on(ready: Callable[[], None]) -> int:
+        with contextlib.ExitStack() as undo:
+            if pid_file is not None:
+                undo.callback(pid_file.close)
+                pid_file.write()
+            if os.geteuid() == 0 and options.has_fast_road:
+                undo.enter_context(early_helper())
+            if account is not None:
+                if options.keeps_state:
+                    hand_over(account, options.directory)
+                become(account, {*keep, Capability.NET_ADMIN})
+            allow_descriptors()
+            netio.harden()  # keys are in this memory: no core dumps, no tracing by others
+            with asyncio.Runner(loop_factory=Loop) as runner:
+                return runner.run(_until_signal(work, options, keep, ready))
+
+    pid_file = None if options.pid_file is None else PidFile(options.pid_file)
+    if not options.daemonize:
+        return go_on(lambda: None)
+    before = os.getpid()
+    try:
+        return in_background(go_on)
+    finally:
+        if pid_file is not None and os.getpid() == before:
+            pid_file.leave()
+
+
+def allow_descriptors() -> None:
+    """A stream takes two: the usual soft limit of 1024, which is for programs with select(2), allows 500."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, DESCRIPTORS)), hard))
+
+
+async def _until_signal(
+    work: Work[O], options: O, keep: Collection[Capability], ready: Callable[[], None]
+) -> int:
+    loop = asyncio.get_running_loop()
+    guard = Guard()  # asyncio would tell it to a log that is not ours
+    loop.set_exception_handler(lambda _, context: guard.tell(context["message"], context.get("exception")))
+    life = Life(Notifier(os.environ), ready)
+    LIFE.set(life)
+    KEEP.set(keep)
+    task = loop.create_task(work(options))
+    caught: list[signal.Signals] = []
+
+    def stop(number: signal.Signals) -> None:
+        caught.append(number)
+        task.cancel()
+
+    had_terminal = has_terminal()
+
+    def hang_up() -> None:
+        if had_terminal and not (has_terminal() and life.can_reload):
+            stop(signal.SIGHUP)  # the terminal is gone
+        else:
+            life.reload()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop, number)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup leaves it
+        loop.add_signal_handler(signal.SIGHUP, hang_up)
+    try:
+        await task
+    except asyncio.CancelledError:
+        if not caught:
+            raise
+        log.info("stopped by %s", caught[0].name)
+        return 128 + caught[0]
+    finally:
+        life.close()
+    return 0

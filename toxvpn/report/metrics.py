@@ -1,0 +1,137 @@
+"""What a running toxvpn counts, as Prometheus text (docs/metrics.md has every name).
+
+In: the status document and the counters beside it. Out: the text. Neighbours: control.py has it asked
+over the control socket, metrics_port.py over HTTP.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+PATHS = ("udp", "tcp-relay", "none")
+PEER = ("public_key", "name")
+
+NETWORK = {
+    "sent": ("toxvpn_datagrams_sent", "Datagrams that the kernel took."),
+    "received": ("toxvpn_datagrams_received", "Datagrams handed to libtoxcore."),
+    "shielded": ("toxvpn_datagrams_shielded", "Of these, kept from a libtoxcore that they would crash."),
+    "send_calls": ("toxvpn_send_calls", "System calls that sent them."),
+    "receive_calls": ("toxvpn_receive_calls", "System calls that received them."),
+    "segmented": ("toxvpn_segmented_send_calls", "Calls that sent several datagrams (UDP_SEGMENT)."),
+    "segmented_refused": ("toxvpn_segmented_send_refusals", "Such calls that the kernel refused."),
+    "deferred": ("toxvpn_datagrams_deferred", "Datagrams that waited for room in the kernel."),
+    "refused": ("toxvpn_datagrams_refused", "Datagrams that libtoxcore was told to keep: too many waited."),
+    "truncated": ("toxvpn_datagrams_truncated", "Received datagrams longer than the buffer."),
+    "turns_cut": ("toxvpn_receive_turns_cut", "Receptions ended early so that others get their turn."),
+}
+"""The counters of netio (_native/net/kernel.h): each one's metric, and what it says."""
+DROPPED = "dropped_"
+"""What the others of them begin with; the rest of the name is the reason."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """What the status document does not tell. Each counts since the process started.
+
+    `network`: netio's counters; `refused`: friend requests, by reason; `tunnel_drops`: packets of the
+    tuntox road, by reason.
+    """
+
+    versions: Mapping[str, str]
+    network: Mapping[str, int] = field(default_factory=dict)
+    refused: Mapping[str, int] = field(default_factory=dict)
+    tunnel_drops: Mapping[str, int] = field(default_factory=dict)
+
+
+def text(document: Mapping[str, Any], counted: Counted) -> str:
+    """`document` is what control/status.py makes."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Families(document, counted))
+    ProcessCollector(registry=registry)
+    return generate_latest(registry).decode()
+
+
+class _Families(Collector):
+    def __init__(self, document: Mapping[str, Any], counted: Counted) -> None:
+        self._document = document
+        self._counted = counted
+
+    def collect(self) -> Iterable[Metric]:
+        own = self._document["self"]
+        yield InfoMetricFamily("toxvpn_build", "What runs.", {**self._counted.versions, "mode": own["mode"]})
+        connection = GaugeMetricFamily("toxvpn_connection", "1 for how we are on Tox.", labels=["path"])
+        for path in PATHS:
+            connection.add_metric([path], path == own["connection"])
+        yield connection
+        yield _counter("toxvpn_dropped_packets", "IP packets that belong to no peer.", own["drops"])
+        yield from _peers(self._document["peers"], traffic=own["interface"] is not None)
+        yield from _forwards(self._document["forwards"])
+        yield _counter(
+            "toxvpn_friend_requests_refused", "Friend requests that let nobody in.", self._counted.refused
+        )
+        pending = len(self._document["pending"])
+        yield GaugeMetricFamily(
+            "toxvpn_friend_requests_pending", "Strangers who wait for a person to decide.", pending
+        )
+        yield _counter(
+            "toxvpn_tunnel_dropped_packets",
+            "Packets of the tuntox road that were of no use.",
+            self._counted.tunnel_drops,
+        )
+        yield from _network(self._counted.network)
+
+
+def _peers(peers: Iterable[Mapping[str, Any]], *, traffic: bool) -> Iterator[Metric]:
+    """`traffic`: their IP packets pass through us, so that there is something to count."""
+    path = GaugeMetricFamily(
+        "toxvpn_peer_connection", "1 for how the peer is reached.", labels=[*PEER, "path"]
+    )
+    rtt = GaugeMetricFamily("toxvpn_peer_round_trip_seconds", "The last one measured.", labels=PEER)
+    received = CounterMetricFamily("toxvpn_peer_received_bytes", "IP packets out of Tox.", labels=PEER)
+    sent = CounterMetricFamily("toxvpn_peer_sent_bytes", "IP packets into Tox.", labels=PEER)
+    drops = CounterMetricFamily(
+        "toxvpn_peer_dropped_packets", "IP packets from or to the peer.", labels=[*PEER, "reason"]
+    )
+    for peer in peers:
+        labels = [peer["public_key"], peer["name"] or ""]
+        for word in PATHS:
+            path.add_metric([*labels, word], word == peer["path"])
+        if peer["rtt_seconds"] is not None:
+            rtt.add_metric(labels, peer["rtt_seconds"])
+        received.add_metric(labels, peer["rx_bytes"])
+        sent.add_metric(labels, peer["tx_bytes"])
+        for reason, count in peer["drops"].items():
+            drops.add_metric([*labels, reason], count)
+    yield path
+    yield rtt
+    if traffic:
+        yield from (received, sent, drops)
+
+
+def _forwards(forwards: Iterable[Mapping[str, Any]]) -> Iterator[Metric]:
+    streams = GaugeMetricFamily(
+        "toxvpn_forward_streams", "Connections that run now.", labels=["listen", "target", "road"]
+    )
+    for each in forwards:
+        streams.add_metric([each["listen"], each["target"], each["road"]], each["streams"])
+    yield streams
+
+
+def _network(counters: Mapping[str, int]) -> Iterator[Metric]:
+    for name, (metric, says) in NETWORK.items():
+        yield CounterMetricFamily(metric, says, counters.get(name, 0))
+    drops = {
+        name.removeprefix(DROPPED): count for name, count in counters.items() if name.startswith(DROPPED)
+    }
+    yield _counter("toxvpn_datagrams_dropped", "Datagrams that the kernel would not send.", drops)
+
+
+def _counter(name: str, says: str, by_reason: Mapping[str, int]) -> CounterMetricFamily:
+    family = CounterMetricFamily(name, says, labels=["reason"])
+    for reason, count in sorted(by_reason.items()):
+        family.add_metric([reason], count)
+    return family

@@ -1,0 +1,104 @@
+"""What a person is told when a run begins: our Tox ID, the network, the command for the other side.
+
+stdout gets the Tox ID of a server and nothing else. A secret is shown to a person at a terminal, who
+needs it for the other side; a log, which others may read, gets the name of its file.
+"""
+
+import logging
+import re
+import shlex
+import sys
+from pathlib import Path
+
+from ..config.file import Config
+from ..config.policy import Policy, makes_secret
+from ..state.secretfile import SECRET_NAME
+from ..tcpforward.rules import Rules
+from ..tun.vpn import Vpn
+from ..wire.secret import GUESSABLE_BYTES
+
+log = logging.getLogger("toxvpn")
+
+USUAL_TARGET = "localhost:22"
+SINGLE_TARGET = re.compile(r"[A-Za-z0-9_.-]+:[1-9][0-9]*")
+FIRST_FREE_PORT = 1024
+
+
+def tell_network(vpn: Vpn) -> None:
+    own = [str(each) for each in (vpn.router.own_ipv4, vpn.ipv6) if each is not None]
+    log.info("%s is up: %s", vpn.interface, ", ".join(own))
+
+
+def tell_who_stays_off(config: Config) -> None:
+    """An `allow` of a peer takes it from the network, unless the file says something of that."""
+    for name, peer in config.peers.items():
+        if not peer.vpn and f"peers.{name}.vpn" not in config.given:
+            log.warning(
+                "%s is not on the network, where its `allow` would not bind it: write `vpn = true` in "
+                "[peers.%s] if it is to be, or `vpn = false` to hear no more of it",
+                name,
+                name,
+            )
+
+
+def tell_server(config: Config, policy: Policy, tox_id: str, data: Path) -> None:
+    """`data` is where a secret of our own is kept."""
+    print(tox_id, flush=True)  # noqa: T201
+    if policy.authority.open:
+        log.warning("--open: everybody who knows the Tox ID can reach what this machine can reach")
+    secret = policy.authority.secret
+    if secret is not None and len(secret) < GUESSABLE_BYTES:
+        log.warning(
+            "a secret of %d characters can be guessed, and who guesses keeps its holders waiting: take %d",
+            len(secret),
+            GUESSABLE_BYTES,
+        )
+    person = sys.stderr.isatty()
+    line = "on the other side: " + command(tox_id, config, policy, data, show=person)
+    if not person:
+        log.info("%s", line)
+    elif log.isEnabledFor(logging.INFO):
+        print(line, file=sys.stderr)  # noqa: T201
+
+
+def command(tox_id: str, config: Config, policy: Policy, data: Path, *, show: bool) -> str:
+    """Ready to be pasted. Without `show` the secret is not in it, but the name of a file."""
+    words = f"toxvpn -i {tox_id} -L {example(policy.rules)}"
+    secret = policy.authority.secret
+    if secret is None:
+        by_key = policy.authority.whitelist or (config.peers and not policy.authority.open)
+        return f"{words} -C DIR  # DIR: with the identity that is let in" if by_key else words
+    if show and is_printable(secret):
+        return f"TOXVPN_SHARED_SECRET={shlex.quote(secret.decode())} {words}"
+    return f"{words} --secret-file FILE  # FILE: with {secret_of(config, data)} in it"
+
+
+def both_commands(tox_id: str, config: Config, policy: Policy, data: Path) -> tuple[str, str]:
+    """With the secret in it, for a person at a terminal, and without."""
+    shown, hidden = (command(tox_id, config, policy, data, show=show) for show in (True, False))
+    return shown, hidden
+
+
+def is_printable(secret: bytes) -> bool:
+    try:
+        return secret.decode().isprintable()
+    except UnicodeDecodeError:
+        return False
+
+
+def secret_of(config: Config, data: Path) -> str:
+    if makes_secret(config):
+        return f"the content of {data / SECRET_NAME}"
+    if config.secret is None and config.server is not None and config.server.secret_file is not None:
+        return f"the content of {config.server.secret_file}"
+    return "the secret"
+
+
+def example(rules: Rules) -> str:
+    """A forward to something that may be reached: ssh if it may, or the first target that has a rule."""
+    targets = [rule.line for rule in rules.rules or () if SINGLE_TARGET.fullmatch(rule.line)]
+    host, _, port = (USUAL_TARGET if rules.allows("localhost", 22) or not targets else targets[0]).rpartition(
+        ":"
+    )
+    local = 2222 if port == "22" else int(port) if int(port) >= FIRST_FREE_PORT else 8000 + int(port)
+    return f"{local}:{host}:{port}"

@@ -1,0 +1,159 @@
+"""Where commands that can share a node meet: a socket that is the user's alone, named after what they share.
+
+In: a command's options. Out: the socket's path; a connection, if a node listens; the lock under which
+nodes come and go. The name is a keyed digest: /proc/net/unix shows it to everybody, and it must not help
+in guessing who is called or with which secret.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import socket
+import stat
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from pathlib import Path
+
+from .. import __version__
+from ..config.options import ClientOptions, with_absolute_paths
+from ..control import socketfile
+from ..errors import ToxvpnError
+from ..state.files import read_private, write_atomic
+from ..state.places import find_runtime, make
+from .messages import KIND, PROTOCOL
+
+RUN_SOCKET_NAME = f"streams{PROTOCOL}.sock"
+"""Of a run with peers, which lends its connections (lend.py)."""
+DIRECTORY_NAME = "shared"
+SUFFIX = ".sock"
+KEY_NAME = "key"
+LOCK_NAME = "lock"
+KEY_BYTES = 32
+NAME_BYTES = 12
+OTHERS_MASK = 0o077
+BACKLOG = 1024
+"""While the node starts, or is busy, commands wait in line; `xargs -P` starts many at once."""
+ANSWER_S = 5.0
+"""For a connection to be taken: a node whose queue is full for longer hangs."""
+
+
+class NotSharedError(ToxvpnError):
+    """No node can be shared; `str()` is the reason, for the log. The command has one of its own then."""
+
+
+def for_node(options: ClientOptions) -> ClientOptions:
+    """What the node is to be like, without what the one command wants of it."""
+    return replace(with_absolute_paths(options), forwards=(), socks=(), pipe=None, ping=False)
+
+
+def connect_to_run(directory: Path | None) -> socket.socket | None:
+    """To the run with these files (`directory` is -C), if there is one, and it is this user's."""
+    try:
+        connection = socketfile.connect_to(find_runtime(directory) / RUN_SOCKET_NAME, ANSWER_S, KIND)
+    except OSError:
+        return None
+    if socketfile.credentials(connection).uid != os.geteuid():
+        connection.close()
+        return None
+    connection.settimeout(None)
+    return connection
+
+
+class Meeting:
+    """Raises NotSharedError when there is no place that is ours alone."""
+
+    def __init__(self, options: ClientOptions) -> None:
+        self.directory = _private_directory(find_runtime(options.directory) / DIRECTORY_NAME)
+        try:
+            self.path = self.directory / f"{_name(for_node(options), self._key())}{SUFFIX}"
+        except (OSError, ToxvpnError) as error:
+            raise NotSharedError(f"no name for the socket: {error}") from None
+
+    def connect(self) -> socket.socket | None:
+        """A connection to the node, if one runs. Raises NotSharedError."""
+        try:
+            connection = socketfile.connect_to(self.path, ANSWER_S, KIND)
+        except (FileNotFoundError, ConnectionRefusedError):
+            return None
+        except OSError as error:
+            raise NotSharedError(f"{self.path}: {error.strerror or error}") from None
+        if socketfile.credentials(connection).uid != os.geteuid():
+            connection.close()
+            raise NotSharedError(f"another user listens at {self.path}")
+        connection.settimeout(None)
+        return connection
+
+    def listen(self) -> socket.socket:
+        """For a new node; the lock is held, and nobody listens. Raises NotSharedError."""
+        try:
+            listener = socketfile.listen_as(self.path, KIND)
+        except OSError as error:
+            raise NotSharedError(f"no socket {self.path}: {error.strerror or error}") from None
+        listener.listen(BACKLOG)
+        return listener
+
+    def sweep(self) -> None:
+        """Removes the sockets of nodes that were killed; the lock is held."""
+        for path in self.directory.glob(f"*{SUFFIX}"):
+            try:
+                socketfile.connect_to(path, ANSWER_S, KIND).close()
+            except ConnectionRefusedError:
+                path.unlink(missing_ok=True)
+            except OSError:  # it is busy
+                continue
+
+    @contextlib.contextmanager
+    def lock(self, *, wait: bool = True) -> Iterator[bool]:
+        """Whether it was got. Raises NotSharedError."""
+        try:
+            descriptor = os.open(self.directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise NotSharedError(f"no lock in {self.directory}: {error.strerror}") from None
+        try:
+            yield _flock(descriptor, wait)
+        finally:
+            os.close(descriptor)
+
+    def _key(self) -> bytes:
+        """Made by the first who comes. Raises ToxvpnError."""
+        path = self.directory / KEY_NAME
+        key = read_private(path) or b""
+        if len(key) == KEY_BYTES:
+            return key
+        with self.lock():
+            key = read_private(path) or b""
+            if len(key) != KEY_BYTES:
+                key = os.urandom(KEY_BYTES)
+                write_atomic(path, key)
+        return key
+
+
+def _flock(descriptor: int, wait: bool) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _private_directory(directory: Path) -> Path:
+    try:
+        found = make(directory).lstat()
+    except ToxvpnError as error:
+        raise NotSharedError(str(error)) from None
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & OTHERS_MASK:
+        raise NotSharedError(f"{directory} is not this user's alone")
+    return directory
+
+
+def _name(options: ClientOptions, key: bytes) -> str:
+    """Alike only for commands of the same version, in the same network, that want the same node.
+
+    Raises OSError where there is no /proc.
+    """
+    network = Path("/proc/self/ns/net").stat()
+    switches = sorted(item for item in os.environ.items() if item[0].startswith("TOXVPN_"))
+    wanted = [(each.name, getattr(options, each.name)) for each in fields(options)]
+    everything = (PROTOCOL, __version__, network.st_dev, network.st_ino, switches, wanted)
+    return hashlib.blake2b(repr(everything).encode(), key=key, digest_size=NAME_BYTES).hexdigest()

@@ -1,0 +1,78 @@
+"""The calling side of forwards: a local end and a target in, bytes through a peer until both are done.
+
+Connections may be made before the peer is online: they wait for it. Neighbours: listen.py, socks.py
+and pipe.py bring local ends; the roads carry them.
+"""
+
+import asyncio
+import logging
+import socket
+
+from ..errors import PeerOfflineError, ToxvpnError
+from ..tox.events import Event, PeerConnection
+from ..tox.loglimit import Lines
+from ..tox.node import Node
+from ..tox.peer import Peer
+from .ends import SocketEnd
+from .road import Road, Stream
+from .spec import Target
+
+log = logging.getLogger("toxvpn.tcpforward")
+
+WAIT_FOR_PEER_S = 60.0
+"""How long a connection waits for a peer that is not online: a server's restart takes less."""
+
+
+class Client:
+    """Calls through one peer."""
+
+    def __init__(self, node: Node, peer: Peer, road: Road) -> None:
+        self.peer = peer
+        self.lines = Lines()
+        """What befalls connections: a program that tries again and again does not fill the log."""
+        self._road = road
+        self._online = asyncio.Event()
+        if peer.online:
+            self._online.set()
+        self._node = node
+        node.subscribe(self._hear)
+
+    def close(self) -> None:
+        """Opens no more streams; those that are open go on."""
+        self._node.unsubscribe(self._hear)
+
+    async def open(self, target: Target) -> Stream:
+        """Raises OpenFailed, PeerOfflineError."""
+        await self.wait_online(WAIT_FOR_PEER_S)
+        return await self._road.open(self.peer, target.host, target.port)
+
+    async def wait_online(self, deadline_s: float) -> None:
+        try:
+            async with asyncio.timeout(deadline_s):
+                await self._online.wait()
+        except TimeoutError:
+            raise PeerOfflineError(
+                f"the peer was not reached in {deadline_s:.0f} s: is it running, is the secret right, "
+                "has this machine a way to the Internet?"
+            ) from None
+
+    async def carry(self, local: socket.socket, target: Target) -> None:
+        """A connection of a listener's, from accept to its last byte; whatever goes wrong resets it."""
+        end = SocketEnd(local)
+        try:
+            stream = await self.open(target)
+        except ToxvpnError as failure:
+            self.lines.tell(log, logging.WARNING, "%s: %s", target, failure)
+            end.close(clean=False)
+            return
+        except BaseException:
+            end.close(clean=False)
+            raise
+        await stream.relay(end)
+
+    def _hear(self, event: Event) -> None:
+        if isinstance(event, PeerConnection) and event.peer is self.peer:
+            if self.peer.online:
+                self._online.set()
+            else:
+                self._online.clear()

@@ -1,0 +1,174 @@
+"""Which road a stream takes: the fast one where both sides have it and it works, else tuntox's.
+
+In: what the peer's status message offers, what our own stack can do, how the last try went. Out: an
+open stream, and for log and status the road's name and the reason. `--road` pins the choice.
+"""
+
+import asyncio
+import logging
+from typing import Literal
+
+from ..errors import PeerOfflineError, ToxvpnError
+from ..tox.node import Node
+from ..tox.peer import Peer
+from ..wire import status
+from ..wire.socks5 import ReplyCode
+from . import spec
+from .fast.road import FastRoad, RoadBrokenError
+from .fast.stack import StackUnavailableError
+from .road import OpenFailed, Stream
+from .tuntox.road import LosslessRoad
+
+log = logging.getLogger("toxvpn.tcpforward")
+
+TRY_AGAIN_S = 60.0
+"""Between two questions to a peer whose stack could not be reached; streams do not wait for them."""
+STATUS_S = 15.0
+"""Every program on toxcore sends a status message on connecting, empty as it may be; seconds later at times:
+until then the peer does not know that it is connected, and hears nothing on any road."""
+PATIENCE_S = 1.0
+"""A peer's stack answers sooner; then the other road is asked, and has as long again for its answer."""
+NEITHER_S = 30.0
+"""A peer that is online and answers on neither road may come back from a change of path, within this."""
+BOTH_HAVE_IT = "both sides have it"
+
+Choice = tuple[Literal["fast", "tuntox"], str]
+"""A road, and why that one."""
+
+
+class Roads:
+    """A `road.Road` that chooses among the two. Its owner tells when there is a stack, and when not."""
+
+    name = "auto"
+
+    def __init__(self, node: Node, lossless: LosslessRoad, wanted: spec.Road) -> None:
+        self.fast: FastRoad | None = None
+        self.why_not_fast = "the private stack is not up yet"
+        self.settled = asyncio.Event()  # whether there is a stack is known
+        self._node = node
+        self._lossless = lossless
+        self._wanted = wanted
+        self._broken: dict[bytes, str] = {}  # peers that the fast road does not lead to now, and why
+        self._probes: set[asyncio.Task[None]] = set()
+        self._told: dict[bytes, tuple[str, str]] = {}
+        if wanted is spec.Road.TUNTOX:
+            self.no_stack("--road tuntox")
+
+    async def close(self) -> None:
+        probes = list(self._probes)
+        for probe in probes:
+            probe.cancel()
+        await asyncio.gather(*probes, return_exceptions=True)
+
+    def stack_is_up(self, fast: FastRoad) -> None:
+        self.fast = fast
+        self.settled.set()
+
+    def no_stack(self, reason: str) -> None:
+        self.fast = None
+        self.why_not_fast = reason
+        self.settled.set()
+
+    def choice(self, peer: Peer) -> Choice:
+        """The road that a stream would take now, and why."""
+        reason = self._objection(peer)
+        return ("fast", BOTH_HAVE_IT) if reason is None else ("tuntox", reason)
+
+    async def open(self, peer: Peer, host: str, port: int) -> Stream:
+        """Raises OpenFailed, PeerOfflineError; with --road fast also when that road cannot be had."""
+        await self._until_known(peer)
+        reason = self._objection(peer)
+        if reason is None and self.fast is not None:
+            try:
+                stream = await self._open_fast(self.fast, peer, host, port)
+            except (RoadBrokenError, StackUnavailableError) as failure:
+                reason = str(failure)
+                self._avoid(peer, reason)
+            else:
+                self._tell(peer, "fast", BOTH_HAVE_IT)
+                return stream
+        if self._wanted is spec.Road.FAST:
+            raise ToxvpnError(f"--road fast: {reason}")
+        self._tell(peer, "tuntox", reason or "")
+        return await self._lossless.open(peer, host, port)
+
+    async def _until_known(self, peer: Peer) -> None:
+        """Waits for what the choice depends on, both of which come within moments."""
+        await self.settled.wait()
+        if self.fast is None:
+            return
+        deadline_s = self._node.now() + STATUS_S
+        while peer.online and peer.status_text is None and self._node.now() < deadline_s:
+            await asyncio.sleep(0.02)
+
+    async def _open_fast(self, fast: FastRoad, peer: Peer, host: str, port: int) -> Stream:
+        """As FastRoad.open. But the road counts as broken only if the other one is not.
+
+        For seconds after a change of path, toxcore may send to an address that the peer does not know us by.
+        """
+        deadline_s = self._node.now() + NEITHER_S
+        while True:
+            other_works = asyncio.create_task(self._other_road_works(peer))
+            try:
+                return await fast.open(peer, host, port)
+            except RoadBrokenError:
+                if await other_works:
+                    raise
+                if self._node.now() >= deadline_s:
+                    text = f"the peer has answered on neither road for {NEITHER_S:g} s"
+                    raise OpenFailed(ReplyCode.TIMED_OUT, text) from None
+            finally:
+                other_works.cancel()
+
+    async def _other_road_works(self, peer: Peer) -> bool:
+        await asyncio.sleep(PATIENCE_S)
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await self._lossless.ping(peer)
+        except (TimeoutError, PeerOfflineError):
+            return False
+        return True
+
+    def _objection(self, peer: Peer) -> str | None:
+        """Why a stream to the peer cannot take the fast road now; None when it can."""
+        if self.fast is None:
+            return self.why_not_fast
+        said = status.decode(peer.status_text or b"").toxvpn
+        if said is None:
+            return "the peer is no toxvpn"
+        if not said.fast:
+            return "the peer does not offer it"
+        return self._broken.get(peer.public_key)
+
+    def _avoid(self, peer: Peer, reason: str) -> None:
+        """Streams to the peer take the other road until its stack answers again."""
+        if peer.public_key not in self._broken:
+            probe = asyncio.create_task(self._until_it_answers(peer))
+            self._probes.add(probe)
+            probe.add_done_callback(self._probes.discard)
+        self._broken[peer.public_key] = reason
+
+    async def _until_it_answers(self, peer: Peer) -> None:
+        answered = False
+        try:
+            while not answered and self._node.peer(peer.public_key) is peer:
+                await asyncio.sleep(TRY_AGAIN_S)
+                answered = await self._probe(peer)
+        finally:
+            del self._broken[peer.public_key]
+
+    async def _probe(self, peer: Peer) -> bool:
+        if self.fast is None or not peer.online:
+            return False
+        try:
+            await self.fast.probe(peer)
+        except ToxvpnError as failure:
+            log.debug("peer %s: %s", peer.short, failure)
+            return False
+        return True
+
+    def _tell(self, peer: Peer, road: str, why: str) -> None:
+        """Once per change."""
+        if self._told.get(peer.public_key) != (road, why):
+            self._told[peer.public_key] = (road, why)
+            peer.tell(log, logging.INFO, "streams take the %s road: %s", road, why)

@@ -1,0 +1,1 @@
+"""The fast road: kernel TCP between two private stacks."""

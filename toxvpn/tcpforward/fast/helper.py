@@ -1,0 +1,260 @@
+"""The process that owns a private stack: a network namespace in which one TUN interface is all.
+
+In, over a SEQPACKET socket: what to build, then requests, one JSON object each ({"listen": PORT},
+{"sockets": N}). Out: one answer each, {} with descriptors beside it (SCM_RIGHTS) or {"error": reason}; the
+first is what was built, with the TUN descriptor.
+
+A process of its own, started fresh (`stack.py`), because a user namespace is only open to a process
+with a single thread; the descriptors that leave it keep belonging to the namespace. It ends when
+the socket closes or its parent dies, and the namespace with the last descriptor of it.
+
+No user is mapped into the user namespace: the rights over the network come with being inside, and
+files are opened as who we are outside. Started by root it needs no user namespace. When all is built it
+has no use for rights any more, and gives them up, and root's IDs if its parent has done so.
+"""
+
+import contextlib
+import ctypes
+import errno
+import json
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+from ... import linux as rights
+from ...errors import ToxvpnError
+from ...tun import device
+
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWNET = 0x40000000
+IFA_F_NODAD = 0x02
+PR_SET_PDEATHSIG = 1
+PR_SET_NAME = 15
+
+SYSCTL_FOLDER = Path("/proc/sys")
+LOOPBACK_INDEX = 1
+MIB = 1 << 20
+QUEUE_PACKETS = 10_000  # TCP bounds what each of its streams has in it; the usual 500 overflow with 200
+BACKLOG = 4096  # as net.core.somaxconn, which caps it
+REQUEST_BYTES = 1024
+# A peer that is there but whose stack is not is noticed within two minutes: by an idle stream after
+# 40 s and two questions without an answer, by a sender when its repetitions, at most 5 s apart, have
+# come to as much. (TCP_USER_TIMEOUT would do as well, but it also ends streams whose reader pauses.)
+KEEPALIVE_S = 40
+KEEPALIVE_PROBES = 2
+LONGEST_RTO_MS = 5000
+RETRIES = 27
+RETRIES_OF_OLD = 8  # before Linux 6.15 the intervals double up to 2 min: so many take 102 s
+# A packet that is lost while nothing else is under way, a keystroke, is repeated a round trip and so much
+# later; usually it is 200 ms. Locked (bit 13, RTAX_RTO_MIN), or the kernel would not heed it.
+QUICK_RTO = {"rto_min": 50, "lock": 1 << 13}
+
+# Wanted in the private namespace alone, one by one, as far as the kernel has them and lets us.
+SYSCTLS = {
+    # the host may have IPv6 switched off
+    "net/ipv6/conf/all/disable_ipv6": "0",
+    "net/ipv6/conf/default/disable_ipv6": "0",
+    # no link-local address, nobody to solicit: what nobody asked for does not go over Tox
+    "net/ipv6/conf/default/addr_gen_mode": "1",
+    "net/ipv6/conf/default/router_solicitations": "0",
+    # 1 % of lost packets leaves CUBIC a small part of the link, BBR nearly all
+    "net/ipv4/tcp_congestion_control": "bbr",
+    "net/ipv4/tcp_slow_start_after_idle": "0",
+    # where large packets get lost without a word, smaller ones are tried (RFC 4821)
+    "net/ipv4/tcp_mtu_probing": "1",
+    # One stream over a path of 100 ms: 240 Mbit/s with the usual 4 MiB, 940 with 16. Most is for who
+    # can use it; a buffer grows with what its path takes.
+    "net/ipv4/tcp_wmem": f"4096 16384 {16 * MIB}",
+    "net/ipv4/tcp_rmem": f"4096 131072 {32 * MIB}",
+    # Data in the SYN, both ways, without cookies (0x1 0x2 0x4 0x200 0x400): they guard against forged
+    # source addresses, and here the source is checked against the sender's key. A lost SYN is no
+    # reason to do without for an hour.
+    "net/ipv4/tcp_fastopen": str(0x607),
+    "net/ipv4/tcp_fastopen_blackhole_timeout_sec": "0",
+}
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class BuildError(Exception):
+    """`str()` is the reason, fit for the middle of a line."""
+
+
+def main(control_fd: int, parent: int) -> None:
+    """The first message is {"address": IPv6, "prefix": network that is routed into the TUN, "mtu": bytes,
+    "uid", "gid": who to be}."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # it ends with its parent, not before
+    with socket.socket(fileno=control_fd) as control, contextlib.suppress(ConnectionError):
+        config = control.recv(REQUEST_BYTES)
+        if not config:
+            return
+        try:
+            tun, facts = build(parent, **json.loads(config))
+        except BuildError as failure:
+            control.send(json.dumps({"error": str(failure)}).encode())
+            return
+        socket.send_fds(control, [json.dumps(facts).encode()], [tun.fd])
+        tun.close()
+        serve(control, facts["address"])
+
+
+def build(
+    parent: int, address: str, prefix: str, mtu: int, uid: int, gid: int
+) -> tuple[device.TunDevice, dict[str, Any]]:
+    """Enters a new namespace and furnishes it. Raises BuildError."""
+    was_root = os.geteuid() == 0
+    rootless = enter_namespace()
+    die_with(parent)
+    for name, value in SYSCTLS.items():
+        _set(name, value)
+    # after a break of the path, streams go on within 5 s instead of after as long as the break took
+    bounded = _set("net/ipv4/tcp_rto_max_ms", str(LONGEST_RTO_MS))
+    _set("net/ipv4/tcp_retries2", str(RETRIES if bounded else RETRIES_OF_OLD))
+    try:
+        tun = device.open_tun("stack")
+        configure(tun.name, address, prefix, mtu)
+        if was_root and uid != 0:
+            become(uid, gid)
+            die_with(parent)  # a change of user takes such wishes back, too
+        with contextlib.suppress(OSError):  # a filter of system calls
+            rights.keep_only(())
+            rights.no_new_privileges()
+    except device.TunClosedError as error:
+        raise BuildError(str(error)) from None
+    except (ToxvpnError, OSError) as error:
+        raise BuildError(_without_rights(error) if rootless else str(error)) from None
+    return tun, {
+        "address": address,
+        "name": tun.name,
+        "vnet_hdr": tun.vnet_hdr,
+        "offload": int(tun.offload),
+        "congestion_control": (SYSCTL_FOLDER / "net/ipv4/tcp_congestion_control").read_text().strip(),
+    }
+
+
+def enter_namespace() -> bool:
+    """A network namespace; where we may not, one inside a user namespace (then True). Raises BuildError."""
+    try:
+        unshare(CLONE_NEWNET)
+    except OSError as error:
+        if error.errno != errno.EPERM:
+            raise BuildError(f"network namespaces are not to be had: {error.strerror}") from None
+    else:
+        return False
+    try:
+        unshare(CLONE_NEWUSER | CLONE_NEWNET)
+    except OSError as error:
+        raise BuildError(f"user namespaces are not allowed here: {_why_not(error)}") from None
+    return True
+
+
+def unshare(flags: int) -> None:
+    """unshare(2); `os.unshare` comes with Python 3.12. Raises OSError."""
+    if _libc.unshare(flags):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def die_with(parent: int) -> None:
+    """Be killed when the parent dies (prctl(2)); after unshare, which takes such wishes back."""
+    _libc.prctl(PR_SET_NAME, b"toxvpn-stack")
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before we could ask
+        sys.exit(0)
+
+
+def become(uid: int, gid: int) -> None:
+    """Raises OSError."""
+    os.setgroups([])
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
+
+
+def configure(interface: str, address: str, prefix: str, mtu: int) -> None:
+    """Addresses, routes and links. Raises OSError."""
+    from pyroute2 import IPRoute  # takes 0.15 s, of which nobody waits who is refused before
+    from pyroute2.netlink.exceptions import NetlinkError
+
+    with IPRoute() as route:
+        try:
+            index = route.link_lookup(ifname=interface)[0]
+            route.link("set", index=LOOPBACK_INDEX, state="up")
+            route.link("set", index=index, mtu=mtu, txqlen=QUEUE_PACKETS, state="up")
+            # without duplicate address detection: else the kernel lets nobody bind to it for a moment
+            route.addr("add", index=index, address=address, prefixlen=128, flags=IFA_F_NODAD)
+            route.route("add", dst=prefix, oif=index, metrics=QUICK_RTO)
+        except NetlinkError as error:
+            raise OSError(error.code, f"the private interface could not be set up: {error}") from None
+
+
+def serve(control: socket.socket, address: str) -> None:
+    """Answers requests until the other side is gone."""
+    while request := control.recv(REQUEST_BYTES):
+        made: list[socket.socket] = []
+        answer: dict[str, str] = {}
+        try:
+            made = _make(json.loads(request), address)
+        except OSError as error:
+            answer["error"] = str(error.strerror)
+        socket.send_fds(control, [json.dumps(answer).encode()], [sock.fileno() for sock in made])
+        for sock in made:
+            sock.close()
+
+
+def _make(request: dict[str, int], address: str) -> list[socket.socket]:
+    """Raises OSError."""
+    if "listen" in request:
+        listener = _tcp_socket()
+        try:
+            listener.bind((address, request["listen"]))
+            listener.listen(BACKLOG)
+        except BaseException:
+            listener.close()
+            raise
+        return [listener]
+    return [_tcp_socket() for _ in range(request["sockets"])]
+
+
+def _tcp_socket() -> socket.socket:
+    """What is set on a listener is also set on what it accepts."""
+    sock = socket.socket(socket.AF_INET6, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_S)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_S)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_PROBES)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+def _set(name: str, value: str) -> bool:
+    with contextlib.suppress(OSError):
+        (SYSCTL_FOLDER / name).write_text(value)
+        return True
+    return False
+
+
+def _why_not(error: OSError) -> str:
+    """The switch that forbids it, where it is a known one."""
+    for name in ("kernel/unprivileged_userns_clone", "user/max_user_namespaces"):
+        if _reads(name, "0"):
+            return f"sysctl {name.replace('/', '.')} is 0"
+    return str(error.strerror)
+
+
+def _without_rights(error: Exception) -> str:
+    """What fails in a user namespace fails, as a rule, because its rights were taken away."""
+    name = "kernel/apparmor_restrict_unprivileged_userns"
+    if _reads(name, "1"):
+        return f"user namespaces have no rights here: sysctl {name.replace('/', '.')} is 1"
+    return str(error)
+
+
+def _reads(name: str, value: str) -> bool:
+    with contextlib.suppress(OSError):
+        return (SYSCTL_FOLDER / name).read_text().strip() == value
+    return False

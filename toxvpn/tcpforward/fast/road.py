@@ -1,0 +1,132 @@
+"""The calling side of the fast road: a connection to the peer's private stack, and SOCKS5 on it.
+
+In: peer, host, port; out: a `Stream` (road.py) or a reason. Request and connection travel together
+(TCP fast open), so that a stream is open after one round trip. The other side is `fastserve.py`.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+
+from ...errors import PeerOfflineError, ToxvpnError
+from ...tox.peer import Peer
+from ...wire.addressing import overlay_ipv6
+from ...wire.socks5 import GREETING, BadReply, Client, Connected, Refused, ReplyCode, encode_connect
+from ..ends import End, SocketEnd
+from ..relay import Relay
+from ..road import Ending, OpenFailed, refused
+from .stack import FORWARD_PORT, OutOfDescriptorsError, Stack
+
+FIRST_ANSWER_S = 3.0
+"""The peer's stack answers at once if packets get through at all; several lost ones are within this."""
+OPEN_S = 15.0
+"""Then the peer looks for the target, for 10 s at most (target.py)."""
+
+ANSWER_BYTES = 4096
+
+
+class RoadBrokenError(ToxvpnError):
+    """No word from the peer's private stack, or nonsense: the fast road does not lead there."""
+
+
+class FastStream:
+    """See `road.Stream`."""
+
+    def __init__(self, relay: Relay, peer: Peer, far: End, rest: bytes) -> None:
+        self._relay = relay
+        self._peer = peer
+        self._far = far
+        self._rest = rest
+
+    async def relay(self, local: End, first: bytes = b"") -> Ending:
+        result = await self._relay.join(local, self._far, first, self._rest, owner=self._peer)
+        return result.ending
+
+    def abort(self) -> None:
+        self._far.close(clean=False)
+
+
+class FastRoad:
+    """See `road.Road`. One for all peers."""
+
+    name = "fast"
+
+    def __init__(self, stack: Stack, relay: Relay) -> None:
+        self._stack = stack
+        self._relay = relay
+
+    async def open(self, peer: Peer, host: str, port: int) -> FastStream:
+        """Raises OpenFailed, PeerOfflineError, RoadBrokenError, StackUnavailableError."""
+        try:
+            opening = encode_connect(host, port)
+        except ValueError as error:
+            raise OpenFailed(ReplyCode.HOST_UNREACHABLE, str(error)) from None
+        try:
+            sock = await self._stack.socket()
+        except OutOfDescriptorsError as error:
+            raise OpenFailed(ReplyCode.GENERAL_FAILURE, str(error)) from None
+        end = SocketEnd(sock)
+        try:
+            rest = await _handshake(sock, await _call(sock, peer, opening))
+        except BaseException:
+            end.close(clean=False)
+            raise
+        return FastStream(self._relay, peer, end, rest)
+
+    async def probe(self, peer: Peer) -> None:
+        """Returns when the peer's stack has answered a greeting: the road leads there.
+
+        Raises PeerOfflineError, RoadBrokenError, StackUnavailableError.
+        """
+        with await self._stack.socket() as sock:
+            await _call(sock, peer, GREETING)
+
+
+async def _call(sock: socket.socket, peer: Peer, opening: bytes) -> bytes:
+    """The peer's first answer. Raises PeerOfflineError, RoadBrokenError."""
+    loop = asyncio.get_running_loop()
+    address = str(overlay_ipv6(peer.public_key)), FORWARD_PORT
+    try:
+        async with asyncio.timeout(FIRST_ANSWER_S):
+            sent = 0
+            with contextlib.suppress(BlockingIOError):  # not in the SYN, then after it
+                sent = sock.sendto(opening, socket.MSG_FASTOPEN, address)
+            await loop.sock_sendall(sock, opening[sent:])
+            answer = await loop.sock_recv(sock, ANSWER_BYTES)
+    except TimeoutError as failure:
+        # the kernel's ETIMEDOUT is one as well
+        raise _broken(peer, f"no answer in {FIRST_ANSWER_S:g} s") from failure
+    except OSError as failure:
+        raise _broken(peer, os.strerror(failure.errno or 0)) from failure
+    if not answer:
+        raise _broken(peer, "it hung up")
+    return answer
+
+
+def _broken(peer: Peer, reason: str) -> ToxvpnError:
+    if not peer.online:
+        return PeerOfflineError("the peer was lost")
+    return RoadBrokenError(f"the peer's private stack cannot be reached: {reason}")
+
+
+async def _handshake(sock: socket.socket, answer: bytes) -> bytes:
+    """Bytes of the stream that came with the reply. Raises OpenFailed, RoadBrokenError."""
+    client = Client()
+    try:
+        async with asyncio.timeout(OPEN_S):
+            while (event := client.receive(answer)) is None:
+                answer = await asyncio.get_running_loop().sock_recv(sock, ANSWER_BYTES)
+                if not answer:
+                    raise OpenFailed(ReplyCode.GENERAL_FAILURE, "the peer hung up")
+    except TimeoutError:
+        raise OpenFailed(ReplyCode.TIMED_OUT, f"the peer has not answered in {OPEN_S:g} s") from None
+    except OSError as failure:
+        raise OpenFailed(ReplyCode.GENERAL_FAILURE, f"the peer was lost: {failure.strerror}") from None
+    match event:
+        case Connected(rest):
+            return rest
+        case Refused(code):
+            raise refused(code)
+        case BadReply(fault):
+            raise RoadBrokenError(f"the peer's private stack does not speak SOCKS5: {fault}")

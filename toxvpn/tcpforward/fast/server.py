@@ -1,0 +1,127 @@
+"""The serving side of the fast road: SOCKS5 on our private stack, for those whose address is a peer's.
+
+In: connections that come through Tox and the TUN; out: relays to targets. A source address is the
+hash of a public key, and the datapath has checked it against the sender, so it says who is calling.
+The calling side is `fastcall.py`.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from ipaddress import IPv6Address
+
+from ...tox.loglimit import Lines
+from ...tox.peer import Peer
+from ...wire.socks5 import ConnectRequest, ReplyCode, encode_refusal, encode_reply
+from ..ends import End, SocketEnd
+from ..listen import Listener, reset
+from ..relay import Relay
+from ..room import ROOM, STREAM
+from ..socks import HANDSHAKE_S, handshake
+from ..target import TargetRefusedError
+from ..tuntox.road import Serve
+
+log = logging.getLogger("toxvpn.tcpforward")
+
+REQUEST_BYTES = 4096
+MAX_STREAMS = 2048
+"""At once, of one peer: for a thousand connections through one forward, and with a bound for their memory."""
+
+PeerAt = Callable[[IPv6Address], Peer | None]
+
+
+class FastServer:
+    """Takes over `listener`, of `Stack.listen(FORWARD_PORT)`; serves from construction until `close`."""
+
+    def __init__(self, listener: socket.socket, peer_at: PeerAt, serve: Serve, relay: Relay) -> None:
+        self._peer_at = peer_at
+        self._serve = serve
+        self._relay = relay
+        self._streams: Counter[bytes] = Counter()  # by public key
+        self._full = Lines(at_once=1)
+        self._listener = Listener([listener], self._carry, turn_away)
+        self._listener.start()
+
+    async def close(self) -> None:
+        """Streams that run are reset."""
+        await self._listener.close()
+
+    async def _carry(self, caller: socket.socket) -> None:
+        """A connection of a peer's, from accept to its last byte."""
+        peer = self._caller(caller)
+        if peer is None:
+            reset(caller)
+            return
+        held = self._streams[peer.public_key]
+        if held >= MAX_STREAMS or not ROOM.has_share(held * STREAM):
+            text = "peer %s: refused: %d streams at once are as many as it may have"
+            self._full.tell(log, logging.WARNING, text, peer.short, held)
+            turn_away(caller)
+            return
+        self._streams[peer.public_key] += 1
+        try:
+            await self._carry_for(peer, caller)
+        finally:
+            self._streams[peer.public_key] -= 1
+            self._streams += Counter()  # keeps those that have some
+
+    def _caller(self, caller: socket.socket) -> Peer | None:
+        try:
+            return self._peer_at(IPv6Address(caller.getpeername()[0]))
+        except OSError:  # it is gone
+            return None
+
+    async def _carry_for(self, peer: Peer, caller: socket.socket) -> None:
+        end = SocketEnd(caller)
+        try:
+            opened = await self._open(peer, caller)
+        except (OSError, TimeoutError) as failure:
+            log.debug("fast road, before a stream was open: %s", failure)
+            end.close(clean=False)
+            return
+        except BaseException:
+            end.close(clean=False)
+            raise
+        if opened is None:
+            end.close(clean=True)
+            return
+        target, rest = opened
+        await self._relay.join(end, target, rest, owner=peer)
+
+    async def _open(self, peer: Peer, caller: socket.socket) -> tuple[End, bytes] | None:
+        """The target, and bytes for it; None when the caller has been told of a failure."""
+        complain = partial(peer.tell, log, logging.WARNING, "its call on the fast road: %s")
+        async with asyncio.timeout(HANDSHAKE_S):
+            request = await handshake(caller, complain)
+        if request is None:
+            return None
+        target = await self._connect(caller, peer, request)
+        return (target, request.rest) if target else None
+
+    async def _connect(self, caller: socket.socket, peer: Peer, request: ConnectRequest) -> End | None:
+        loop = asyncio.get_running_loop()
+        try:
+            target = await self._serve(peer, request.host, request.port)
+        except TargetRefusedError as refusal:
+            peer.tell(log, logging.INFO, "refused: %s", refusal)
+            await loop.sock_sendall(caller, encode_reply(refusal.code))
+            return None
+        try:
+            await loop.sock_sendall(caller, encode_reply(ReplyCode.SUCCEEDED))
+        except BaseException:
+            target.close(clean=False)
+            raise
+        return target
+
+
+def turn_away(caller: socket.socket) -> None:
+    """Refuses unheard, in words: a reset would look as if the road were broken."""
+    with contextlib.suppress(OSError):
+        caller.recv(REQUEST_BYTES)  # what is unread would make a reset of the close
+    with contextlib.suppress(OSError):
+        caller.send(encode_refusal(ReplyCode.GENERAL_FAILURE))
+    caller.close()

@@ -1,0 +1,269 @@
+"""The private stack: kernel TCP of our own, apart from the host's network, over one TUN interface.
+
+In: our overlay address. Out: the TUN descriptor (for the datapath, which carries its packets through
+Tox), a listener on it (for the serving side), sockets to connect with (for the calling side). All
+of it belongs to a namespace that a helper process made (`helper.py`); nothing of the host's
+network is touched, and nothing is left when the last descriptor is closed.
+
+Where the machine does not allow it, StackUnavailableError says why, and forwards take the tuntox road.
+"""
+
+import asyncio
+import contextlib
+import errno
+import json
+import os
+import socket
+import subprocess
+import sys
+from array import array
+from collections import deque
+from collections.abc import Iterator
+from ipaddress import IPv6Address
+from pathlib import Path
+from typing import Any, Self
+
+from ...errors import ToxvpnError
+from ...state.files import user_name
+from ...tun.device import Offload, TunDevice
+from ...wire.addressing import OVERLAY_IPV6
+
+MTU_BYTES = 1372  # largest custom packet of Tox, 1373 bytes, less the packet ID (docs/wire-format.md §4)
+FORWARD_PORT = 1080  # where the serving side listens on its stack, with SOCKS5
+START_TIMEOUT_S = 10.0
+STOP_TIMEOUT_S = 2.0
+SPARE_SOCKETS = 16  # asked for at once, so that most streams wait for no answer of the helper
+ANSWER_BYTES = 4096
+
+# -I: neither PYTHON* variables nor the current folder count, only the sys.path we have ourselves.
+BOOT = (
+    "import sys; sys.path[:] = sys.argv[3:]; "
+    "from toxvpn.tcpforward.fast import helper; "
+    "helper.main(int(sys.argv[1]), int(sys.argv[2]))"
+)
+# Of the environment it gets what an interpreter may need to start, and no secrets.
+ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL")
+
+
+class StackUnavailableError(ToxvpnError):
+    """No private stack here, or not any more; `str()` is the reason, for log and status."""
+
+
+class OutOfDescriptorsError(StackUnavailableError):
+    """There is a private stack, but no descriptor for one more socket of it."""
+
+
+Helper = tuple[socket.socket, "subprocess.Popen[bytes]"]
+"""Our end of the conversation, and the process."""
+
+_early: list[Helper] = []
+"""At most one: started, and not yet told what to build."""
+
+_Answer = tuple[dict[str, Any], list[int]]  # what it says, and the descriptors beside it
+
+
+class Stack:
+    """Made by `start`, and running until `close`.
+
+    `lost` is done, with the reason, as soon as the helper is gone. Then there are no new sockets;
+    those there are, and the TUN, go on working.
+    """
+
+    tun: TunDevice
+    congestion_control: str
+
+    def __init__(
+        self, address: IPv6Address, control: socket.socket, helper: "subprocess.Popen[bytes]"
+    ) -> None:
+        self.address = address
+        self._loop = asyncio.get_running_loop()
+        self.lost: asyncio.Future[str] = self._loop.create_future()
+        self._control = control
+        self._helper = helper
+        self._helper_fd = os.pidfd_open(helper.pid)
+        self._answers: deque[asyncio.Future[_Answer]] = deque()  # those awaited, in the order of the requests
+        self._spare: deque[socket.socket] = deque()
+        self._refilling = asyncio.Lock()
+        self._loop.add_reader(self._control, self._on_answers)
+        self._loop.add_reader(self._helper_fd, self._on_exit)
+
+    @property
+    def udp_offload(self) -> bool:
+        """Whether the kernel takes UDP super-packets."""
+        return bool(self.tun.offload & Offload.USO4)
+
+    @classmethod
+    async def start(cls, address: IPv6Address) -> Self:
+        """`address` is ours in the overlay. Takes about 0.3 s. Raises StackUnavailableError."""
+        control, helper = _early.pop() if _early else _spawn()
+        stack = cls(address, control, helper)
+        try:
+            stack._send({"address": str(address), "prefix": str(OVERLAY_IPV6), "mtu": MTU_BYTES,
+                         "uid": os.getuid(), "gid": os.getgid()})  # fmt: skip
+            async with asyncio.timeout(START_TIMEOUT_S):
+                facts, descriptors = await stack._answer()
+        except TimeoutError:
+            await stack.close()
+            raise StackUnavailableError(
+                f"the helper process did not answer in {START_TIMEOUT_S:g} s"
+            ) from None
+        except BaseException:
+            await stack.close()
+            raise
+        stack.tun = TunDevice(descriptors[0], facts["name"], facts["vnet_hdr"], Offload(facts["offload"]))
+        stack.congestion_control = facts["congestion_control"]
+        return stack
+
+    async def listen(self, port: int) -> socket.socket:
+        """A non-blocking listener on the stack's address. Raises StackUnavailableError."""
+        _, descriptors = await self._ask({"listen": port})
+        return _socket(descriptors[0])
+
+    async def socket(self) -> socket.socket:
+        """A fresh non-blocking TCP socket over IPv6, to connect with. Raises StackUnavailableError.
+
+        Of that OutOfDescriptorsError, which passes, and says nothing about the road.
+        """
+        async with self._refilling:
+            if not self._spare:
+                _, descriptors = await self._ask({"sockets": SPARE_SOCKETS})
+                self._spare.extend(_socket(fd) for fd in descriptors)
+            return self._spare.popleft()
+
+    async def close(self) -> None:
+        """Ends the helper. Whoever reads the TUN descriptor must have let go of it."""
+        if self._control.fileno() < 0:
+            return
+        self._loop.remove_reader(self._control)
+        self._control.close()
+        while self._spare:
+            self._spare.pop().close()
+        if hasattr(self, "tun"):
+            self.tun.close()
+            del self.tun
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                await asyncio.shield(self.lost)
+        if not self.lost.done():
+            self._helper.kill()
+            await self.lost
+
+    async def _ask(self, request: dict[str, int]) -> "_Answer":
+        if self.lost.done():
+            raise StackUnavailableError(self.lost.result())
+        self._send(request)
+        return await self._answer()
+
+    def _send(self, message: dict[str, Any]) -> None:
+        """Raises StackUnavailableError."""
+        try:
+            self._control.send(json.dumps(message).encode())
+        except OSError as error:
+            raise StackUnavailableError(f"the helper process does not answer: {error.strerror}") from None
+
+    async def _answer(self) -> "_Answer":
+        future: asyncio.Future[_Answer] = self._loop.create_future()
+        self._answers.append(future)
+        return await future
+
+    def _on_answers(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while self._control.fileno() >= 0:
+                data, descriptors = _receive(self._control)
+                if not data:
+                    self._loop.remove_reader(self._control)
+                    return
+                _settle(self._answers.popleft(), json.loads(data), descriptors)
+
+    def _on_exit(self) -> None:
+        self._on_answers()  # its last word may explain it
+        self._loop.remove_reader(self._helper_fd)
+        os.close(self._helper_fd)
+        reason = f"the helper process has ended with status {self._helper.wait()}"
+        self.lost.set_result(reason)
+        for future in self._answers:
+            if not future.done():
+                future.set_exception(StackUnavailableError(reason))
+
+
+@contextlib.contextmanager
+def early_helper() -> Iterator[None]:
+    """Has the first stack's helper start now, with the rights we have and are about to give up.
+
+    They let it have a network namespace where ordinary users may not; it gives them up when that is built.
+    """
+    with contextlib.suppress(StackUnavailableError):  # `Stack.start` tries again, and tells
+        _early.append(_spawn())
+    try:
+        yield
+    finally:
+        while _early:
+            control, helper = _early.pop()
+            control.close()  # at which it ends by itself,
+            with contextlib.suppress(PermissionError):  # and at once, if we are still who we were
+                helper.kill()
+            helper.wait()
+
+
+def _spawn() -> Helper:
+    """In the thread of the event loop: the helper dies with the thread that started it (prctl(2)).
+
+    Raises StackUnavailableError.
+    """
+    root = str(Path(__file__).parents[3])
+    paths = [*filter(None, sys.path), *([] if root in sys.path else [root])]
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setblocking(False)
+    with theirs:
+        arguments = [str(theirs.fileno()), str(os.getpid()), *paths]
+        try:
+            helper = subprocess.Popen(
+                [sys.executable, "-I", "-c", BOOT, *arguments],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,  # -z lets go of the terminal, and so must all that it has started
+                env={name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
+            )
+        except OSError as error:
+            ours.close()
+            raise StackUnavailableError(f"no helper process: {_why_none(error)}") from None
+    return ours, helper
+
+
+def _why_none(error: OSError) -> str:
+    if isinstance(error, PermissionError):
+        who = user_name(os.geteuid())
+        return f"{who} cannot run {sys.executable}: install toxvpn where every user can read it"
+    return str(error.strerror)
+
+
+def _receive(control: socket.socket) -> tuple[bytes, list[int]]:
+    """As `socket.recv_fds`, which does not hand its flags on, but closed on exec. Raises BlockingIOError."""
+    room = socket.CMSG_LEN(SPARE_SOCKETS * array("i").itemsize)
+    try:
+        data, ancillary, _, _ = control.recvmsg(ANSWER_BYTES, room, socket.MSG_CMSG_CLOEXEC)
+    except ConnectionError:  # it died without having read a request
+        return b"", []
+    descriptors = array("i")
+    for _, _, content in ancillary:
+        descriptors.frombytes(content[: len(content) - len(content) % descriptors.itemsize])
+    return data, list(descriptors)
+
+
+def _settle(future: "asyncio.Future[_Answer]", answer: dict[str, Any], descriptors: list[int]) -> None:
+    if future.done():  # who asked has been cancelled
+        for fd in descriptors:
+            os.close(fd)
+    elif "error" in answer:
+        future.set_exception(StackUnavailableError(answer["error"]))
+    elif not descriptors:  # they are lost when we have no room for them
+        future.set_exception(OutOfDescriptorsError(os.strerror(errno.EMFILE)))
+    else:
+        future.set_result((answer, descriptors))
+
+
+def _socket(fd: int) -> socket.socket:
+    sock = socket.socket(socket.AF_INET6, socket.SOCK_STREAM, fileno=fd)
+    sock.setblocking(False)
+    return sock

@@ -1,0 +1,1 @@
+"""The tuntox road: streams as lossless Tox packets."""

@@ -1,0 +1,195 @@
+"""One stream on the tuntox road: bytes between a local end and a tunnel of `FriendTunnels`.
+
+Inbound (out of Tox): Data -> `inbound` -> the local end, reported to `consumed` as it is taken.
+Outbound: the local end is read only while the tunnel asks for more. Owner: lossless.py.
+"""
+
+import asyncio
+import os
+from collections import deque
+from typing import Protocol
+
+from ...wire.tuntox.friend import FriendTunnels
+from ..ends import End
+from ..road import Ending
+
+READ_BYTES = 64 * 1024
+
+
+class Driver(Protocol):
+    """Who owns the friend's tunnels, sends their packets, and is to be told that there may be some."""
+
+    tunnels: FriendTunnels
+
+    def soon(self) -> None: ...
+    def now(self) -> float: ...
+    def forget(self, handle: int) -> None: ...
+
+
+class TunnelStream:
+    """See `road.Stream`. The event methods are called by the driver, also before `relay`."""
+
+    def __init__(self, driver: Driver, handle: int) -> None:
+        self._driver = driver
+        self._handle = handle
+        self._loop = asyncio.get_running_loop()
+        self._local: End | None = None
+        self._local_eof = False
+        self._next_read: asyncio.Handle | None = None
+        self._inbound: deque[memoryview] = deque()
+        self._inbound_eof = False
+        self._finished_local = False
+        self._waits_to_write = False
+        self._tunnel_over: Ending | None = None
+        self._ending: Ending | None = None
+        self._ended = asyncio.Event()
+
+    # -- road.Stream
+
+    async def relay(self, local: End, first: bytes = b"") -> Ending:
+        self._local = local
+        try:
+            if self._tunnel_over is None:
+                if first:
+                    self._driver.tunnels.send(self._handle, first)
+                    self._driver.soon()
+                self._resume_reading()
+            self._write()
+            if self._tunnel_over is Ending.RESET:
+                self._end(Ending.RESET)
+            await self._ended.wait()
+        finally:
+            self.abort()  # cancelled: nothing happens where it has ended already
+        assert self._ending is not None
+        return self._ending
+
+    def abort(self) -> None:
+        if self._ending is None:
+            self._driver.tunnels.reset(self._handle, self._driver.now())
+            self._driver.soon()
+            self._end(Ending.RESET)
+
+    # -- events of the tunnel
+
+    def on_data(self, data: bytes) -> None:
+        self._inbound.append(memoryview(data))
+        if not self._waits_to_write:
+            self._write()
+
+    def on_half_closed(self) -> None:
+        self._inbound_eof = True
+        self._write()
+
+    def on_closed(self) -> None:
+        """The tunnel is gone without a fault; what it brought is still to be handed over."""
+        self._tunnel_over = Ending.CLEAN
+        self._stop_reading()
+        self._write()
+
+    def on_reset(self) -> None:
+        self._tunnel_over = Ending.RESET
+        if self._local is not None:
+            self._end(Ending.RESET)
+
+    def on_writable(self) -> None:
+        self._resume_reading()
+
+    # -- outbound
+
+    def _resume_reading(self) -> None:
+        if self._local is None or self._local_eof or self._tunnel_over is not None:
+            return
+        try:
+            self._loop.add_reader(self._local.read_fd, self._read)
+        except PermissionError:  # a regular file is always readable, and epoll does not take it
+            self._next_read = self._loop.call_soon(self._read)
+
+    def _stop_reading(self) -> None:
+        if self._next_read is not None:
+            self._next_read.cancel()
+            self._next_read = None
+        if self._local is not None:
+            self._loop.remove_reader(self._local.read_fd)
+
+    def _read(self) -> None:
+        assert self._local is not None
+        try:
+            data = os.read(self._local.read_fd, READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            self.abort()
+            return
+        tunnels = self._driver.tunnels
+        if not data:
+            self._local_eof = True
+            self._stop_reading()
+            tunnels.send_eof(self._handle, self._driver.now())
+        elif not tunnels.send(self._handle, data):
+            self._stop_reading()
+        elif self._next_read is not None:
+            self._next_read = self._loop.call_soon(self._read)
+        self._driver.soon()
+
+    # -- inbound
+
+    def _write(self) -> None:
+        """Hands over as much as the local end takes now."""
+        local = self._local
+        if local is None or self._ending is not None:
+            return
+        try:
+            taken = self._write_chunks(local)
+            self._wait_to_write(local, bool(self._inbound))
+            if not self._inbound:
+                self._after_last(local)
+        except OSError:
+            self.abort()
+            return
+        if taken:
+            self._driver.tunnels.consumed(self._handle, taken)
+            self._driver.soon()
+
+    def _write_chunks(self, local: End) -> int:
+        """How many bytes were taken."""
+        taken = 0
+        while self._inbound:
+            chunk = self._inbound[0]
+            try:
+                written = os.write(local.write_fd, chunk)
+            except BlockingIOError:
+                break
+            taken += written
+            if written < len(chunk):
+                self._inbound[0] = chunk[written:]
+            else:
+                self._inbound.popleft()
+        return taken
+
+    def _wait_to_write(self, local: End, waits: bool) -> None:
+        if waits and not self._waits_to_write:
+            self._loop.add_writer(local.write_fd, self._write)
+        elif self._waits_to_write and not waits:
+            self._loop.remove_writer(local.write_fd)
+        self._waits_to_write = waits
+
+    def _after_last(self, local: End) -> None:
+        if self._tunnel_over is Ending.CLEAN:
+            self._end(Ending.CLEAN)
+        elif self._inbound_eof and not self._finished_local:
+            self._finished_local = True
+            local.finish()
+
+    # -- the end
+
+    def _end(self, ending: Ending) -> None:
+        if self._ending is not None:
+            return
+        self._ending = ending
+        self._ended.set()
+        self._driver.forget(self._handle)
+        self._inbound.clear()
+        if self._local is not None:
+            self._stop_reading()
+            self._wait_to_write(self._local, False)
+            self._local.close(clean=ending is Ending.CLEAN)

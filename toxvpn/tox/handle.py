@@ -1,0 +1,69 @@
+"""How a Tox handle comes to be: savedata and options in, `Tox` out."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from random import Random
+
+from .._native.options import Options
+from .._native.results import PortError, SavedataError
+from .._native.toxcore import Tox
+from ..state.identity import Identity
+from . import danger
+from .proxy import Proxy
+
+log = logging.getLogger("toxvpn.toxcore")
+
+RANDOM_PORTS = (20_000, 60_000)
+"""A client on the port of one that has just left can take 100 s to connect, on a fresh one 10 s."""
+TRIED_PORTS = 100
+
+
+def make_tox(
+    identity: Identity,
+    random: Random,
+    udp_ports: tuple[int, int] | None = None,
+    tcp_port: int | None = None,
+    tell_all: bool = False,
+    proxy: Proxy | None = None,
+    udp_segmentation: bool | None = None,
+) -> Tox:
+    """`tell_all` passes toxcore's own log on. With a proxy nothing goes around it: UDP is off.
+
+    `udp_segmentation` None: where the kernel does it right. Warns when strangers can harm this process.
+
+    Raises ConfigError (savedata), PortError (none of the asked ports is free), ToxError.
+    """
+    first = random.randrange(RANDOM_PORTS[0], RANDOM_PORTS[1] - TRIED_PORTS)
+    options = Options(
+        udp_ports=udp_ports or (first, first + TRIED_PORTS),
+        tcp_port=tcp_port or 0,
+        log=_tell if tell_all else None,
+        udp_segmentation=danger.segmentation(udp_segmentation),
+    )
+    if proxy is not None:
+        options = replace(
+            options,
+            udp=False,
+            local_discovery=False,
+            proxy_type=proxy.kind,
+            proxy_host=proxy.host,
+            proxy_port=proxy.port,
+        )
+    danger.warn_if_exposed()
+    try:
+        return _with_or_without_ipv6(lambda chosen: Tox(chosen, identity.savedata), options)
+    except SavedataError as failure:
+        raise identity.unreadable(str(failure)) from failure
+
+
+def _with_or_without_ipv6(make: Callable[[Options], Tox], options: Options) -> Tox:
+    try:
+        return make(options)
+    except PortError:
+        # a kernel without IPv6 has no dual-stack socket to bind; a port in use fails again
+        return make(replace(options, ipv6=False))
+
+
+def _tell(level: int, place: str, text: str) -> None:
+    log.debug("toxcore %s: %s", place, text)
