@@ -26,10 +26,11 @@ from harness import (
     table,
     wait_until,
 )
-from lab.bottleneck import fifo, loss_based
 from pair import LISTEN_PORT, LOCALHOST, Client, Site
 from vpn_pair import VpnSide
 from vpns import ipv4_only
+
+from lab.bottleneck import fifo, loss_based
 
 GOAL_MS = 20
 """More than over the bare link."""

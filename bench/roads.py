@@ -30,11 +30,12 @@ from harness import (
     table,
     wait_until,
 )
-from lab import Delay
 from pair import LISTEN_PORT, LOCALHOST, Client, Server, Site
 from roads_report import ROADS, SIZES_BYTES, STREAMS, USER, Figures, report, report_vpn, shown
 from streams import MB, Caller
 from vpn_pair import toxvpn_up
+
+from lab import Delay
 
 GIVER_PORT = 9000
 IPERF3_LISTEN_PORT = 7001

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from harness import ONLINE_S, TOXVPN, Environment, Host, wait_until
-from lab.bootstrap import start_nodes, write_nodes_json
 from rivals import Addresses
+
+from lab.bootstrap import start_nodes, write_nodes_json
 
 INTERFACE = "tun-toxvpn"
 

@@ -10,9 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lab import Host, LabError, wait_until
-
 import toxvpn
+from lab import Host, LabError, wait_until
 
 SYSTEMD = "/lib/systemd/systemd"
 NEEDED = (SYSTEMD, "systemctl", "journalctl", "unshare", "nsenter", "pivot_root")

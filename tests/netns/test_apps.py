@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from lab import Lab, LabError
 from lab.apps import echo_server, http_server, iperf3, iperf3_server, listening_ports, sshd, wait_listening
 from lab.require import require

@@ -6,6 +6,7 @@ from pathlib import Path
 from pwd import getpwnam
 
 from forwards import USER, Client, Server, private_directory
+
 from lab import Host, Lab, apps
 
 SECRET = "written down for the tests"

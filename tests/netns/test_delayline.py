@@ -4,6 +4,7 @@ import random
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from lab.delayline import Delay, DelayQueue
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from forwards import TOXVPN, USER, WITH_SECRET, Client, Server, private_directory
-from lab import Host, Lab, apps
 
+from lab import Host, Lab, apps
 from toxvpn.testing.fake_tox import FakeNetwork, FakeTox
 
 IMPATIENT = ("--timeout", "12")

@@ -27,6 +27,7 @@ from forwards import (
     Server,
     private_directory,
 )
+
 from lab import Host, Lab, apps, wait_until
 from lab.require import require
 

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from lab import Delay, Host, Lab, LabError, Nat, processes, wait_until
 from lab.apps import iperf3, iperf3_server, listening_ports
 from lab.require import require

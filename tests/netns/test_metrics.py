@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from forwards import DIRECT, TOXVPN, USER, WITH_SECRET, Client, Server, private_directory
+
 from lab import Host, Lab, LabError
 
 PORT = 9469

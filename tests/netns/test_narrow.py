@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import pytest
 from forwards import DIRECT, SECRET, Client, Server, private_directory
-from lab import Host, Lab, wait_until
 from vpns import CONNECTING_S, Machine, comes_out, connected
+
+from lab import Host, Lab, wait_until
 
 LINK_MTU = 1280
 LARGEST_INNER = LINK_MTU - 20 - 8 - 27 - 5

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from forwards import TOXVPN
+
 from lab import Host, Lab, wait_until
 
 CONNECTING_S = 45

@@ -12,6 +12,7 @@ from pwd import getpwnam
 
 import pytest
 from forwards import ONLINE, TOXVPN, USER, WITH_SECRET, Client, Server, private_directory
+
 from lab import Host, Lab, apps, wait_until
 from lab.apps import listening_ports, wait_listening
 

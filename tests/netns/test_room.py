@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import pytest
 from forwards import SECRET, WITH_SECRET, Client
+from vpns import STARTING_S, TOXVPN, Machine, ipv4_only
+
 from lab import Host, Lab, apps
 from lab.bottleneck import fifo, loss_based
 from lab.require import require
-from vpns import STARTING_S, TOXVPN, Machine, ipv4_only
 
 UPLINK_MBIT = 20
 CONFIGURATION = """

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from forwards import DIRECT, SECRET, WITH_SECRET, Client
+
 from lab import Host, Lab, apps, wait_until
 
 TOXVPN = [sys.executable, "-m", "toxvpn"]

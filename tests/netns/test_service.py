@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 from booted import NEEDED, Booted
 from forwards import CONNECTING_S, SECRET, WITH_SECRET, Running
-from lab import Host, Lab, LabError, apps, wait_until
-from lab.require import require
 from vpns import Machine
 
+from lab import Host, Lab, LabError, apps, wait_until
+from lab.require import require
 from toxvpn.cli.service import SHIPPED
 
 TOXVPN = (sys.executable, "-m", "toxvpn")

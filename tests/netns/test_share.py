@@ -14,6 +14,7 @@ from pwd import getpwnam
 
 import pytest
 from forwards import SECRET, TOXVPN, USER, WITH_SECRET, Server, private_directory
+
 from lab import Host, Lab, apps, wait_until
 from lab.require import require
 

@@ -8,12 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pyroute2 import netns
+
 from lab import Delay, Host, Lab, LabError, wait_until
 from lab.cable import Cable
 from lab.namespace import NETNS_DIRECTORY, Namespace
 from lab.nat import Nat
 from lab.registry import RECORDS
-from pyroute2 import netns
 
 LIBRARY = Path(__file__).parent
 

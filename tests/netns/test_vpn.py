@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from vpns import CONNECTING_S, INTERFACE, Machine, connected, network_of
+
 from lab import Host, Lab, apps, wait_until
 from lab.require import require
-from vpns import CONNECTING_S, INTERFACE, Machine, connected, network_of
 
 BOTH = pytest.mark.parametrize("family", [0, 1], ids=["IPv4", "IPv6"])
 MEGABYTE = 1_000_000

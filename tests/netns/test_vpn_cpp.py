@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from lab import Host, Lab, wait_until
 from vpns import CONNECTING_S, Machine, ipv4_only
+
+from lab import Host, Lab, wait_until
 
 PROGRAM = Path(__file__).with_name("cpp_peer.py")
 CHOSEN = "10.203.0.2"

@@ -12,12 +12,12 @@ from ipaddress import IPv4Address
 from typing import Any
 
 import pytest
-from lab import Lab, LabError, wait_until
 from puppets import Puppet, framed
 from scapy.layers.inet import ICMP, IP, UDP
 from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6
 from vpns import CONNECTING_S, INTERFACE, Machine, ipv4_only
 
+from lab import Lab, LabError, wait_until
 from toxvpn.wire.addressing import ipv4_candidates, overlay_ipv6
 from toxvpn.wire.status import Status, ToxvpnStatus, encode
 

@@ -6,8 +6,9 @@ from functools import partial
 from itertools import permutations
 
 import pytest
-from lab import Lab
 from vpns import Machine, Talk, connected, ipv4_only
+
+from lab import Lab
 
 NAMES = ("ann", "ben", "cat", "dan", "eve")
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from lab import Lab
 from vpns import CONNECTING_S, INTERFACE, Machine, comes_out, connected, ipv4_only
+
+from lab import Lab
 
 CHOSEN = ("10.203.0.8/24", "10.203.0.9/24")
 WIDE, NARROW = 1368, 1280

@@ -4,8 +4,9 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from lab import Lab
 from vpns import CONNECTING_S, Machine, Talk, ipv4_only
+
+from lab import Lab
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,10 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
+from vpns import INTERFACE, STARTING_S, Machine, network_of
+
 from lab import Lab
 from lab.processes import as_user
-from vpns import INTERFACE, STARTING_S, Machine, network_of
 
 USER = "nobody"
 

@@ -13,8 +13,8 @@ from functools import partial
 from typing import Any
 
 from forwards import Running
-from lab import Host, Lab, LabError, wait_until
 
+from lab import Host, Lab, LabError, wait_until
 from toxvpn.control.client import call
 
 TOXVPN = (sys.executable, "-m", "toxvpn")
