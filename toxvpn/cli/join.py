@@ -5,6 +5,7 @@ import sys
 import click
 
 from ..wire import invite as wire
+from ..wire.toxid import short_key
 from .ask import tell
 from .peer import add_peer
 from .shared import SHARED, Settings, takes
@@ -28,7 +29,7 @@ def command(settings: Settings, invite: str, name: str | None) -> None:
         invite = sys.stdin.read(MOST_CHARACTERS)
     inviting = wire.decode(invite).tox_id.public_key  # before anything else, for a precise complaint
     answer = add_peer(settings, invite, name)
-    short = name or inviting.hex()[:8].upper()
+    short = name or short_key(inviting)
     if answer is None:
         tell(settings, f"`toxvpn up` will ask {short} to let this machine in")
     else:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import NotRunningError, UsageError
+from ..wire.toxid import key_prefix
 from .ask import ask, kept_members, running_or_not, tell
 from .shared import MAY, SHARED, Settings, asked_may, need_verb, parsed_may, takes
 from .status import show_pending
@@ -233,7 +234,7 @@ def kept_blocked(settings: Settings) -> list[list[str]]:
     from ..wire.invite import utc
 
     found = blocked.load(settings.places.data).values()
-    return [[each.name or "", each.public_key.hex()[:16].upper(), utc(each.since)] for each in found]
+    return [[each.name or "", key_prefix(each.public_key), utc(each.since)] for each in found]
 
 
 def kept_rows(settings: Settings) -> list[list[str]]:
@@ -247,7 +248,7 @@ def kept_rows(settings: Settings) -> list[list[str]]:
     return [
         [
             member.name or "",
-            member.public_key.hex()[:16].upper(),
+            key_prefix(member.public_key),
             str(overlay_ipv6(member.public_key)),
             "",
             member.grant.value if member.grant else "peer",

@@ -21,6 +21,7 @@ from ..members.known import parse_peer
 from ..members.selector import is_key
 from ..tcpforward.spec import Road
 from ..wire.invite import is_invite
+from ..wire.toxid import short_key
 from .ask import ask, kept_members, running_or_not, tell
 from .callee import Callee, find_callee
 from .configuration import find_configuration
@@ -136,7 +137,7 @@ def keep(settings: Settings, token: str, callee: Callee) -> None:
             members.add(parse_peer(token, None, time.time()))
 
     running_or_not(online=lambda: ask(settings, "peer-add", peer=token), offline=kept)
-    short = callee.tox_id.public_key.hex()[:8].upper()
+    short = short_key(callee.tox_id.public_key)
     tell(settings, f"kept as peer {short}: `toxvpn peer name {short} NAME` gives it a name to call it by")
 
 

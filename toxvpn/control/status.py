@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 
 from ..members.blocked import Blocked
 from ..members.pending import PendingRequest
+from ..wire.toxid import short_key
 
 SCHEMA = 1
 
@@ -91,7 +92,7 @@ class PeerState:
     @property
     def short(self) -> str:
         """How a person recognises it."""
-        return self.name or self.public_key.hex()[:8].upper()
+        return self.name or short_key(self.public_key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

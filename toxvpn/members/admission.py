@@ -17,7 +17,7 @@ from ..tox.node import Node
 from ..tox.peer import Peer
 from ..wire.ratelimit import RateLimit
 from ..wire.secret import GUESSABLE_BYTES, SecretVerdict, judge_friend_request
-from ..wire.toxid import is_public_key
+from ..wire.toxid import is_public_key, key_prefix, short_key
 from .grants import Authority, FriendBook, Grant
 from .invites import InviteVerdict
 from .pending import Pending
@@ -111,7 +111,7 @@ class Admission:
         try:
             self._node.accept(public_key)
         except ToxvpnError as error:
-            log.warning("peer %s cannot be a friend: %s", public_key.hex()[:8].upper(), error)
+            log.warning("peer %s cannot be a friend: %s", short_key(public_key), error)
 
     def admit(self, key: bytes, grant: Grant) -> Peer:
         """Lets that key in, on the strength of `grant`.
@@ -160,7 +160,7 @@ class Admission:
         except NoRoomError:
             self._refuse(key, NO_ROOM)
         except ToxvpnError as error:  # it asks again, and then there may be room on the disk
-            log.error("peer %s cannot be let in: %s", key.hex()[:8].upper(), error)
+            log.error("peer %s cannot be let in: %s", short_key(key), error)
             self._refuse(key, NOT_KEPT)
 
     def _judge(self, key: bytes, message: bytes, now: float) -> Grant | Refusal:
@@ -196,6 +196,5 @@ class Admission:
             self._minute, self._logged = minute, 0
         if self._logged < LOGGED_REFUSALS_PER_MINUTE:
             self._logged += 1
-            digits = key.hex().upper()
-            hint = f" (toxvpn peer accept {digits[:16]} lets it in)" if reason == UNKNOWN_KEY else ""
-            log.warning("request of %s… ignored: %s%s", digits[:8], reason, hint)
+            hint = f" (toxvpn peer accept {key_prefix(key)} lets it in)" if reason == UNKNOWN_KEY else ""
+            log.warning("request of %s… ignored: %s%s", short_key(key), reason, hint)

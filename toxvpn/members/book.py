@@ -12,7 +12,7 @@ from pathlib import Path
 from ..errors import ToxvpnError, UsageError
 from ..wire import invite as wire
 from ..wire.invite import Invite
-from ..wire.toxid import ToxId
+from ..wire.toxid import ToxId, key_prefix, short_key
 from . import blocked, invites
 from . import grants as friends
 from . import known as peers
@@ -39,7 +39,7 @@ class Member:
 
     @property
     def short(self) -> str:
-        return self.name or self.public_key.hex()[:8].upper()
+        return self.name or short_key(self.public_key)
 
 
 class Members:
@@ -93,7 +93,7 @@ class Members:
             if key != public_key and peers.same_name(peer.name, name):
                 log.warning(
                     "%r is the name of a peer of config.toml: the kept peer %s goes without one",
-                    name, key.hex()[:16].upper(),
+                    name, key_prefix(key),
                 )  # fmt: skip
                 self.peers = {**self.peers, key: replace(peer, name=None)}
 
@@ -124,7 +124,7 @@ class Members:
         if member.grant in PASSING:
             raise UsageError(
                 f"{member.short} came by the shared secret, or the open door, and would come again: "
-                f"`toxvpn peer block {member.public_key.hex()[:16].upper()}` shuts it out"
+                f"`toxvpn peer block {key_prefix(member.public_key)}` shuts it out"
             )
         self._forget(member)
 

@@ -18,6 +18,7 @@ from typing import Any
 from ..errors import PeerRefusedError, UsageError
 from ..state.files import write_atomic
 from ..state.records import LeftOut, named, put_each, read_entries
+from ..wire.toxid import key_prefix
 from .known import ALL, May, parse_may
 
 INVITES_NAME = "invites.json"
@@ -134,7 +135,7 @@ class InviteBook:
             raise UsageError(f"{handle!r} can mean {len(fitting)} invites: give more digits")
         (invite,) = fitting
         if invite.used_by is not None:
-            key = invite.used_by.hex()[:16].upper()
+            key = key_prefix(invite.used_by)
             raise UsageError(
                 f"that invite was used already: `toxvpn peer remove {key}` shuts that machine out"
             )

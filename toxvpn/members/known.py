@@ -18,7 +18,7 @@ from ..state.records import LeftOut, named, put_each, read_entries
 from ..wire import invite as invites
 from ..wire.invite import Invite
 from ..wire.secret import friend_request_message
-from ..wire.toxid import PUBLIC_KEY_DIGITS, ToxId, parse_public_key_or_id, parse_tox_id
+from ..wire.toxid import PUBLIC_KEY_DIGITS, ToxId, key_prefix, parse_public_key_or_id, parse_tox_id, short_key
 from .selector import as_address, is_key
 
 PEERS_NAME = "peers.json"
@@ -68,7 +68,7 @@ class ConfiguredPeer:
     @property
     def short(self) -> str:
         """How a person recognises it: its name, or the first 8 digits of its key."""
-        return self.name or self.public_key.hex()[:8].upper()
+        return self.name or short_key(self.public_key)
 
     def request_message(self, now: float) -> bytes:
         """What to ask it with: its invite unless that has expired, or the secret that is for it, or nothing.
@@ -131,7 +131,7 @@ def merged(peers: Peers, new: ConfiguredPeer) -> dict[bytes, ConfiguredPeer]:
     for other in peers.values():
         if new.name is not None and other.public_key != new.public_key and same_name(other.name, new.name):
             raise UsageError(
-                f"{other.name!r} is the name of peer {other.public_key.hex()[:16].upper()} already: "
+                f"{other.name!r} is the name of peer {key_prefix(other.public_key)} already: "
                 "choose another, or remove that peer first"
             )
     return {**peers, new.public_key: new}
@@ -211,7 +211,7 @@ def decode_entry(raw: dict[str, Any]) -> ConfiguredPeer:
     invite = invites.decode(raw["invite"]) if "invite" in raw else None
     named = {key, tox_id.public_key if tox_id else key, invite.tox_id.public_key if invite else key}
     if len(named) != 1:
-        raise ValueError(f"two different keys in the entry of {key.hex()[:16].upper()}")
+        raise ValueError(f"two different keys in the entry of {key_prefix(key)}")
     may = None if raw.get("may") is None else parse_may(raw["may"])
     return ConfiguredPeer(key, tox_id.nospam if tox_id else None, raw.get("name"), invite, may=may)
 

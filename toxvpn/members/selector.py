@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 
 from ..errors import PeerRefusedError, UsageError
 from ..wire.addressing import overlay_ipv6
-from ..wire.toxid import ADDRESS_DIGITS, PUBLIC_KEY_DIGITS, parse_public_key_or_id
+from ..wire.toxid import ADDRESS_DIGITS, PUBLIC_KEY_DIGITS, key_prefix, parse_public_key_or_id
 
 FEWEST_DIGITS = 4
 _HEX_DIGITS = frozenset("0123456789abcdefABCDEF")
@@ -64,7 +64,7 @@ def the_only(text: str, fitting: list[C], where: str) -> C:
     if not fitting:
         raise PeerRefusedError(f"no peer {text!r} is known here: {where}")
     if len(fitting) > 1:
-        keys = ", ".join(each.public_key.hex()[:16].upper() for each in fitting[:4])
+        keys = ", ".join(key_prefix(each.public_key) for each in fitting[:4])
         raise UsageError(f"{text!r} can mean {len(fitting)} peers ({keys}): give more digits")
     return fitting[0]
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from .._native.results import Connection
 from ..wire.ip import CUSTOM_PACKET_BYTES
+from ..wire.toxid import short_key
 from .loglimit import Lines
 
 
@@ -30,7 +31,7 @@ class Peer:
     @property
     def short(self) -> str:
         """The first 8 digits of the public key: how logs name a peer."""
-        return self.public_key.hex()[:8].upper()
+        return short_key(self.public_key)
 
     def tell(self, log: logging.Logger, level: int, text: str, *arguments: object) -> None:
         """A line about it for the log, unless there were too many already."""

@@ -46,6 +46,16 @@ def is_public_key(public_key: bytes) -> bool:
     return not public_key[-1] & _UNUSED_BIT
 
 
+def short_key(public_key: bytes) -> str:
+    """The first 8 digits of a public key: how logs and messages name a peer."""
+    return public_key.hex()[:8].upper()
+
+
+def key_prefix(public_key: bytes) -> str:
+    """The first 16 digits of a public key: enough for commands, as nobody can make another key with them."""
+    return public_key.hex()[:16].upper()
+
+
 def checksum(preceding: bytes) -> bytes:
     """The two checksum bytes of the 36 bytes before them."""
     even = odd = 0
