@@ -1,7 +1,7 @@
 """One end of a bare Tox connection, as a process: no daemon, no stream, only libtoxcore and the blaster.
 
 Commands come on stdin as JSON lists, each answered by one JSON line on stdout; the first line says who
-this is and which parts of toxvpn's network under libtoxcore are in force.
+this is and which of toxvpn's hooks under libtoxcore are in force.
 """
 
 import json
@@ -54,7 +54,7 @@ class RawNode:
             "tox_id": self.tox.address.hex(),
             "dht_id": self.tox.dht_id.hex(),
             "port": self.tox.udp_port,
-            "in_force": [name for name, part in netio.parts()._asdict().items() if part.in_force],
+            "in_force": [name for name, hook in netio.hooks()._asdict().items() if hook.in_force],
         }
 
     def run(self) -> None:

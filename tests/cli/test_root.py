@@ -232,7 +232,7 @@ def test_version(toxvpn: Any) -> None:
 
 def test_the_version_tells_what_is_wrong_with_it(toxvpn: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(toxcore, "FLAW", ANNOUNCE)
-    monkeypatch.setattr(netio, "shield", lambda: netio.Part(False, "TOXVPN_SOCKETS=off"))
+    monkeypatch.setattr(netio, "shield", lambda: netio.Hook(False, "TOXVPN_SOCKETS=off"))
     monkeypatch.setattr(platform, "release", lambda: "7.0.0-14-generic")
     for ran in (toxvpn("-V"), toxvpn("bugreport")):
         assert f"libtoxcore {toxcore.version()}: any stranger can crash it" in ran.out

@@ -77,7 +77,7 @@ async def test_the_shield_is_told_where_there_is_one_to_be(
     run: Base, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(toxcore, "FLAW", ANNOUNCE)
-    monkeypatch.setattr(netio, "shield", lambda: netio.Part(True, ""))
+    monkeypatch.setattr(netio, "shield", lambda: netio.Hook(True, ""))
     monkeypatch.setattr(netio, "counters", lambda: {"shielded": 5})
     told = Source(run, "server", run.roster(Authority())).self_state().shield
     assert told == ShieldState(flaw="GHSA-42vg-9mg3-399f", in_force=True, dropped=5)

@@ -247,7 +247,7 @@ class TestTheLog:
         self, commands: Commands, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(toxcore, "FLAW", ANNOUNCE)
-        monkeypatch.setattr(netio, "shield", lambda: netio.Part(False, "TOXVPN_SOCKETS=off"))
+        monkeypatch.setattr(netio, "shield", lambda: netio.Hook(False, "TOXVPN_SOCKETS=off"))
         for command in [await commands.start("-p", "-q") for _ in range(2)]:
             await command.line(f"ERROR: libtoxcore {toxcore.version()}: any stranger can crash it")
 

@@ -13,11 +13,11 @@ from toxvpn.state.identity import Identity
 from toxvpn.tox import danger
 from toxvpn.tox import handle as birth
 
-STANDS = netio.Part(True, "")
-DOES_NOT = netio.Part(False, "TOXVPN_SOCKETS=off")
+STANDS = netio.Hook(True, "")
+DOES_NOT = netio.Hook(False, "TOXVPN_SOCKETS=off")
 
 
-def given(monkeypatch: pytest.MonkeyPatch, shield: netio.Part | None) -> None:
+def given(monkeypatch: pytest.MonkeyPatch, shield: netio.Hook | None) -> None:
     """A flawed libtoxcore with that shield, or one that needs none."""
     monkeypatch.setattr(toxcore, "FLAW", None if shield is None else ANNOUNCE)
     monkeypatch.setattr(netio, "shield", lambda: shield)
@@ -38,7 +38,7 @@ def test_a_shielded_one_is_told_and_no_danger(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("shield", [None, STANDS, DOES_NOT])
 def test_only_the_exposed_are_warned_at_each_start_and_with_q_too(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, shield: netio.Part | None
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, shield: netio.Hook | None
 ) -> None:
     given(monkeypatch, shield)
     birth.make_tox(Identity.ephemeral(), Random()).close()

@@ -198,7 +198,7 @@ cdef class Tox:
     def step_clock(self, double step_s):
         self.alive()
         netio.step_clock(self._owner, step_s)
-        return _netio.parts().clock.in_force
+        return _netio.hooks().clock.in_force
 
     @property
     def sockets_version(self):

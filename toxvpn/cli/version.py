@@ -6,15 +6,15 @@ from .. import __version__
 
 
 def version_text() -> str:
-    """Version, Python, libtoxcore, and which parts of our network under toxcore are in force."""
+    """Version, Python, libtoxcore, and which hooks under toxcore are in force."""
     from .._native.net import netio
     from ..tox import danger  # loads libtoxcore
 
     lines = [f"toxvpn {__version__}", f"Python {platform.python_version()}", danger.libtoxcore()]
     if (shield := danger.shield()) is not None:
         lines.append(f"shield: {shield}")
-    for name, part in netio.parts()._asdict().items():
-        state = "in force" if part.in_force else f"not in force: {part.reason}"
+    for name, hook in netio.hooks()._asdict().items():
+        state = "in force" if hook.in_force else f"not in force: {hook.reason}"
         lines.append(f"{name.replace('_', ' ')}: {state}")
     if (bad := danger.bad_segmentation()) is not None:
         lines.append(f"{bad}; sent singly unless config.toml says otherwise")

@@ -105,13 +105,13 @@ def not_asked(options: DoctorOptions) -> dict[Layer, str]:
 
 
 async def library(options: DoctorOptions) -> LibrarySeen:
-    parts = netio.parts()._asdict()
+    hooks = netio.hooks()._asdict()
     return LibrarySeen(
         toxvpn=__version__,
         libtoxcore=danger.libtoxcore(),
         shield=danger.shield(),
         exposed=danger.exposed() is not None,
-        off={name.replace("_", " "): part.reason for name, part in parts.items() if not part.in_force},
+        off={name.replace("_", " "): hook.reason for name, hook in hooks.items() if not hook.in_force},
         bad_segmentation=danger.bad_segmentation(),
         segmentation=danger.segmentation(options.udp_segmentation),
     )

@@ -1,4 +1,4 @@
-"""Which parts get into force: in the real libtoxcore, and in libraries of every linking style.
+"""Which hooks get into force: in the real libtoxcore, and in libraries of every linking style.
 
 A process installs once, so each case runs in a process of its own, which reports as JSON.
 """
@@ -87,11 +87,11 @@ USE = """
 library, sodium = ctypes.CDLL(sys.argv[1]), ctypes.CDLL(sys.argv[1].replace("tox-like", "sodium-like"))
 before = protection("libtox-like.so")
 library.probe_clock()                     # bound lazily: one entry is filled in already
-parts = netio.install(address(library.probe_clock), len(sys.argv) > 2)
+hooks = netio.install(address(library.probe_clock), len(sys.argv) > 2)
 after = protection("libtox-like.so")
-again = netio.install(0) == parts == netio.parts()
+again = netio.install(0) == hooks == netio.hooks()
 netio.real_time_is(5 * 10**9)
-owner = netio.Hooked(batching=parts.batch.in_force)
+owner = netio.Hooked(batching=hooks.batch.in_force)
 owner.set_clock_rate(4)
 netio.real_time_is(7 * 10**9)
 receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -121,7 +121,7 @@ for memory in keys, scratch, small:
     library.probe_munlock(memory, ctypes.c_size_t(len(memory)))
 count = lambda name: ctypes.c_int.in_dll(sodium, name).value
 print(json.dumps({
-    "parts": parts._asdict(), "same_protection": before == after, "idempotent": again, "sockets": sockets,
+    "hooks": hooks._asdict(), "same_protection": before == after, "idempotent": again, "sockets": sockets,
     "clock": clock, "received": [data.decode() for data, _ in received], "answer": answer.value.decode(),
     "segmented": netio.counters()["segmented"], "counted": netio.counters()["received"],
     "lengths": lengths, "shielded": netio.counters()["shielded"], "shield": netio.shield(),
@@ -145,15 +145,15 @@ def report(script: str, *arguments: str, **environment: str) -> dict[str, Any]:
     return answer
 
 
-def in_force(parts: dict[str, tuple[bool, str]]) -> set[str]:
-    assert all(bool(reason) != there for there, reason in parts.values())
-    return {name for name, (there, _) in parts.items() if there}
+def in_force(hooks: dict[str, tuple[bool, str]]) -> set[str]:
+    assert all(bool(reason) != there for there, reason in hooks.values())
+    return {name for name, (there, _) in hooks.items() if there}
 
 
 @pytest.mark.parametrize("linking", LINKING)
 def test_every_part_takes_in_every_linking_style(compiler: str, tmp_path: Path, linking: str) -> None:
     seen = report(USE, str(build(compiler, tmp_path, *LINKING[linking])))
-    assert in_force(seen.pop("parts")) == ALL
+    assert in_force(seen.pop("hooks")) == ALL
     assert seen == {
         "same_protection": True, "idempotent": True, "sockets": True, "clock": 5 + 4 * 2,
         "received": ["hello"] * 3, "answer": "answer", "segmented": 1, "counted": 8, "closed": True,
@@ -176,8 +176,8 @@ def test_the_environment_asks_for_plain_parts(
 ) -> None:
     seen = report(USE, str(build(compiler, tmp_path)), **environment)
     ((name, value),) = environment.items()
-    assert in_force(seen["parts"]) == ALL - missing
-    assert all(f"{name}={value}" in seen["parts"][part][1] for part in missing)
+    assert in_force(seen["hooks"]) == ALL - missing
+    assert all(f"{name}={value}" in seen["hooks"][hook][1] for hook in missing)
     assert seen["received"] == ["hello"] * 3
     assert seen["answer"] == "answer"
     assert seen["sockets"] == ("sockets" not in missing)
@@ -212,8 +212,8 @@ def test_a_library_that_cannot_be_shielded_tells_why() -> None:
 
 def test_a_part_is_all_or_nothing(compiler: str, tmp_path: Path) -> None:
     seen = report(USE, str(build(compiler, tmp_path, "-DWITHOUT_ACCEPT")))
-    assert in_force(seen["parts"]) == {"clock", "page_lock"}
-    assert "does not import" in seen["parts"]["sockets"][1]
+    assert in_force(seen["hooks"]) == {"clock", "page_lock"}
+    assert "does not import" in seen["hooks"]["sockets"][1]
     assert not seen["sockets"]
     assert seen["received"] == ["hello"] * 3
 
@@ -224,7 +224,7 @@ def test_an_address_in_no_library() -> None:
 
 
 def test_the_real_libtoxcore_takes_every_part() -> None:
-    seen = report("import toxvpn._native.toxcore\nprint(json.dumps(netio.parts()._asdict()))")
+    seen = report("import toxvpn._native.toxcore\nprint(json.dumps(netio.hooks()._asdict()))")
     assert in_force(seen) == ALL
 
 

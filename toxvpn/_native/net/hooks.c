@@ -408,7 +408,7 @@ static bool kernel_can_batch(void)
     return can;
 }
 
-const char *netio_install(enum netio_part part, const void *address)
+const char *netio_install(enum netio_hook_group group, const void *address)
 {
     static const struct import sockets[] = {
         {"socket", netio_hook_socket}, {"accept", netio_hook_accept}, {"close", netio_hook_close}};
@@ -419,7 +419,7 @@ const char *netio_install(enum netio_part part, const void *address)
     static const struct import clock[] = {{"clock_gettime", netio_hook_clock_gettime}};
     const char *why = NULL;
 
-    switch (part) {
+    switch (group) {
     case NETIO_SOCKETS:
         return importpatch_apply(address, sockets, 3);
     case NETIO_BATCH:
@@ -436,5 +436,5 @@ const char *netio_install(enum netio_part part, const void *address)
     case NETIO_PAGE_LOCK:
         return pagelock_install(address);
     }
-    return "no such part";
+    return "no such group of hooks";
 }

@@ -19,10 +19,10 @@ typedef struct {
 
 typedef void netio_drained(void *context);
 
-enum netio_part { NETIO_SOCKETS, NETIO_BATCH, NETIO_SHIELD, NETIO_CLOCK, NETIO_PAGE_LOCK };
+enum netio_hook_group { NETIO_SOCKETS, NETIO_BATCH, NETIO_SHIELD, NETIO_CLOCK, NETIO_PAGE_LOCK };
 
 /* Replaces one part of the libtoxcore that contains `address`; NULL, or why not. */
-const char *netio_install(enum netio_part part, const void *address);
+const char *netio_install(enum netio_hook_group group, const void *address);
 
 netio_owner *netio_owner_new(void);
 void netio_owner_free(netio_owner *owner);

@@ -1,24 +1,24 @@
-"""The network, the clock and the page locks under libtoxcore, replaced where the library allows.
+"""Hooks under libtoxcore: the network, the clock and the page locks that it uses, replaced by ours.
 
-What enters: the calls that libtoxcore makes to the C library and to libsodium. `install` points the
-library's own import entries at functions of ours, in four parts, each in force or not by itself:
+`install` points libtoxcore's own import entries for some functions of the C library and of libsodium at
+functions of ours. There are four groups of hooks; each is in force or not by itself:
 
-- sockets: we know exactly which sockets are libtoxcore's (socket, accept, close)
-- batch: many UDP datagrams per system call, both ways (sendto, recvfrom), and the receive buffer that
-  libtoxcore asks for (setsockopt, when privileged); needs `sockets`
-- clock: a handle's clock may run faster for a while, or in steps (clock_gettime)
-- page_lock: caches of keys stay locked in memory, the scratch of each packet is not (sodium_mlock,
+- sockets: tells exactly which sockets are libtoxcore's (socket, accept, close)
+- batch: sends and receives many UDP datagrams per system call (sendto, recvfrom), and gets the receive buffer
+  that libtoxcore asks for (setsockopt, when privileged); needs `sockets`
+- clock: a handle's clock can run faster for a while, or in steps (clock_gettime)
+- page_lock: caches of keys stay locked in memory, the scratch memory of each packet does not (sodium_mlock,
   sodium_munlock)
 
-A libtoxcore with a flaw that a stranger's datagrams can reach (flaws.py) gets a fifth, the shield: what
-would harm it is dropped (recvfrom).
+A libtoxcore with a flaw that a stranger's datagrams can reach (flaws.py) gets a fifth group, the shield, which
+drops the datagrams that would harm it (recvfrom).
 
-A part that is not in force leaves libtoxcore as it comes. The environment can ask for that:
-TOXVPN_SOCKETS=off (neither batch nor shield), TOXVPN_UDP_BATCH=off, TOXVPN_CLOCK=off (its rate is always
-1), TOXVPN_PAGE_LOCK=strict (every scratch buffer locked, about half the speed).
+Where a group is not in force, libtoxcore works without it. These environment variables switch groups off:
+TOXVPN_SOCKETS=off (also batch and shield), TOXVPN_UDP_BATCH=off, TOXVPN_CLOCK=off (the rate is always 1),
+TOXVPN_PAGE_LOCK=strict (every scratch buffer is locked, about half the speed).
 
-Neighbours: toxcore.pyx, which enters and leaves an owner around each call into libtoxcore; in C
-hooks.c, sendbatch.c, recvbatch.c, pagelock.c, importpatch.c. `Hooked` below is the tests' door.
+Neighbours: toxcore.pyx enters and leaves an owner around each call into libtoxcore; the C files are hooks.c,
+sendbatch.c, recvbatch.c, pagelock.c, importpatch.c. `Hooked` below is for tests.
 """
 
 import os
@@ -70,13 +70,13 @@ cdef extern from "kernel.h":
     counted _counters "netio_counters"
 
 cdef extern from "hooks.h" nogil:
-    enum netio_part:
+    enum netio_hook_group:
         NETIO_SOCKETS
         NETIO_BATCH
         NETIO_SHIELD
         NETIO_CLOCK
         NETIO_PAGE_LOCK
-    const char *netio_install(netio_part part, const void *address)
+    const char *netio_install(netio_hook_group group, const void *address)
     netio_owner *netio_owner_new()
     void netio_owner_free(netio_owner *owner)
     netio_owner *netio_enter(netio_owner *owner)
@@ -171,75 +171,75 @@ cdef void set_segmentation(netio_owner *owner, bint segmentation) noexcept nogil
 
 # -- putting the hooks in place ----------------------------------------------------------------------
 
-class Part(NamedTuple):
-    """Whether a part of libtoxcore's surroundings is ours, and if not, why."""
+class Hook(NamedTuple):
+    """Whether one group of hooks is in force, and if not, why."""
 
     in_force: bool
     reason: str
 
 
-class Parts(NamedTuple):
-    sockets: Part
-    batch: Part
-    clock: Part
-    page_lock: Part
+class Hooks(NamedTuple):
+    sockets: Hook
+    batch: Hook
+    clock: Hook
+    page_lock: Hook
 
 
-_NOT_YET = Part(False, "libtoxcore is not loaded yet")
-_parts = Parts(_NOT_YET, _NOT_YET, _NOT_YET, _NOT_YET)
+_NOT_YET = Hook(False, "libtoxcore is not loaded yet")
+_hooks = Hooks(_NOT_YET, _NOT_YET, _NOT_YET, _NOT_YET)
 _shield = None
 
 
-cdef object _install(netio_part part, uintptr_t address, str switch, str plain):
+cdef object _install(netio_hook_group group, uintptr_t address, str switch, str plain):
     if os.environ.get(switch) == plain:
-        return Part(False, f"{switch}={plain}")
-    cdef const char *why = netio_install(part, <const void *>address)
-    return Part(True, "") if why == NULL else Part(False, why.decode())
+        return Hook(False, f"{switch}={plain}")
+    cdef const char *why = netio_install(group, <const void *>address)
+    return Hook(True, "") if why == NULL else Hook(False, why.decode())
 
 
-def install(address: int, flawed: bool = False) -> Parts:
-    """Puts the hooks into the loaded libtoxcore that contains `address`, the address of any function of it.
+def install(address: int, flawed: bool = False) -> Hooks:
+    """Put the hooks into the loaded libtoxcore that contains `address`, the address of any of its functions.
 
-    `flawed`: the library needs the shield. To be called before the first handle is made. Done once per
-    process: later calls only return what is in force.
+    `flawed` says that the library needs the shield. Call it before the first handle is made. It acts once per
+    process; later calls only return which hooks are in force.
     """
-    global _parts, _shield
-    if _parts.sockets is not _NOT_YET:
-        return _parts
+    global _hooks, _shield
+    if _hooks.sockets is not _NOT_YET:
+        return _hooks
     sockets = _install(NETIO_SOCKETS, address, "TOXVPN_SOCKETS", "off")
     if sockets.in_force:
         batch = _install(NETIO_BATCH, address, "TOXVPN_UDP_BATCH", "off")
     else:
-        batch = Part(False, f"needs the sockets ({sockets.reason})")
+        batch = Hook(False, f"needs the sockets ({sockets.reason})")
     if flawed:
         _shield = _install(NETIO_SHIELD, address, "TOXVPN_SOCKETS", "off")
     clock = _install(NETIO_CLOCK, address, "TOXVPN_CLOCK", "off")
     page_lock = _install(NETIO_PAGE_LOCK, address, "TOXVPN_PAGE_LOCK", "strict")
-    _parts = Parts(sockets, batch, clock, page_lock)
-    return _parts
+    _hooks = Hooks(sockets, batch, clock, page_lock)
+    return _hooks
 
 
-def parts() -> Parts:
-    """Which parts are in force, for `toxvpn -V`."""
-    return _parts
+def hooks() -> Hooks:
+    """Which hooks are in force, as `toxvpn -V` prints it."""
+    return _hooks
 
 
-def shield() -> Part | None:
-    """Whether what would harm this libtoxcore is kept from it; None where it needs no shield."""
+def shield() -> Hook | None:
+    """Whether the shield is in force; None where this libtoxcore needs none."""
     return _shield
 
 
 def counters() -> dict[str, int]:
-    """What the batching did since the process started; kernel.h explains each."""
+    """What the hooks counted since the process started; kernel.h explains each counter."""
     return dict(_counters)
 
 
 def harden() -> None:
-    """Makes the process undumpable: no core file, and no other process of the user may read its memory.
+    """Make the process undumpable: no core file, and no other process of the user may read its memory.
 
-    For the program, once it has started and holds secrets (prctl(2), PR_SET_DUMPABLE): packet scratch is
-    not locked in memory, so it must not reach the disk by way of a core dump. A side effect is that
-    /proc/self then belongs to root; a user namespace has to be set up before, or in another process.
+    The program calls it once it holds secrets (prctl(2), PR_SET_DUMPABLE): the scratch memory of packets is
+    not locked, so it must not reach the disk in a core dump. As a side effect /proc/self then belongs to root;
+    set up a user namespace before, or in another process.
     """
     if prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
         raise OSError(errno, os.strerror(errno))
