@@ -14,12 +14,28 @@ from scapy.layers.inet6 import (
 from scapy.packet import Packet, Raw
 from scapy.utils import checksum as scapy_checksum
 
-from toxvpn._native.path.packets import DropReason
+from toxvpn._native.path.datapath import LARGEST_MTU, SMALLEST_MTU
+from toxvpn._native.path.packets import DropReason, PacketFormat
 from toxvpn.testing.memory_path import MemoryPath
-from toxvpn.wire.ip import UNKNOWN_PROTOCOL, checksum, frame_vpn, parse_untrusted, unframe_vpn_untrusted
+from toxvpn.wire.ip import (
+    MAX_MTU,
+    MIN_MTU,
+    STACK_MTU,
+    UNKNOWN_PROTOCOL,
+    checksum,
+    frame_vpn,
+    parse_untrusted,
+    unframe_vpn_untrusted,
+)
 
 V4 = {"src": "100.64.0.2", "dst": "100.64.0.1"}
 V6 = {"src": "fd74:6f78::2", "dst": "fd74:6f78::1"}
+
+
+def test_the_compiled_path_has_the_same_sizes() -> None:
+    assert LARGEST_MTU == {PacketFormat.VPN: MAX_MTU, PacketFormat.STACK: STACK_MTU}
+    assert SMALLEST_MTU == MIN_MTU
+
 
 # packet, transport protocol, where the transport header begins
 WELL_FORMED: list[tuple[Packet, int, int]] = [

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import click
 
-from ..config.file import MAX_MTU, Config, load
+from ..config.file import Config, load
 from ..config.options import INTERFACE
+from ..wire.ip import MAX_MTU
 from .configuration import CONFIG, config_path
 from .shared import SHARED, Settings, need_verb, takes
 

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from ..errors import ToxvpnError
-from ..wire.ip import VPN_MTU
+from ..wire.ip import MAX_MTU
 from .ask import ask, tell
 from .shared import SHARED, Settings, takes
 from .table import path_word, round_trip, show, size
@@ -83,7 +83,7 @@ def show_shield(shield: dict[str, Any] | None) -> None:
 
 def peer_row(peer: dict[str, Any]) -> list[str]:
     path = path_word(peer["path"])
-    if peer["mtu"] is not None and peer["mtu"] < VPN_MTU:
+    if peer["mtu"] is not None and peer["mtu"] < MAX_MTU:
         path += f", MTU {peer['mtu']}"
     return [
         peer["name"] or peer["public_key"][:16],

@@ -10,13 +10,13 @@ from typing import Any
 
 import click
 
-from ..config.file import INTERFACE_FORM, MAX_MTU, Config, read_address, read_interface
+from ..config.file import INTERFACE_FORM, Config, read_address, read_interface
 from ..config.options import INTERFACE, UpOptions
 from ..errors import PeerRefusedError, UsageError
 from ..members.known import ConfiguredPeer, check_name, parse_peer, same_name
 from ..members.selector import is_key
 from ..wire.invite import is_invite
-from ..wire.status import MIN_MTU
+from ..wire.ip import MAX_MTU, MIN_MTU
 from .callee import known_peers
 from .configuration import CONFIG, find_configuration, node_options, tell_left_out
 from .given_secret import find_secret

@@ -40,13 +40,11 @@ from ..tcpforward.rules import Rules, parse_rules
 from ..tcpforward.spec import Listen, Target, parse_listen, parse_target
 from ..tox.proxy import parse_proxy
 from ..wire.addressing import is_host_address
-from ..wire.status import MIN_MTU
+from ..wire.ip import MAX_MTU, MIN_MTU
 from ..wire.toxid import parse_public_key_or_id, parse_tox_id
 
 T = TypeVar("T")
 
-MAX_MTU = 1368
-"""The largest inner packet that one Tox packet carries (docs/wire-format.md §2)."""
 INTERFACE_BYTES = 15  # linux/if.h IFNAMSIZ, less the NUL
 INTERFACE_FORM = f"1 to {INTERFACE_BYTES} bytes without spaces, '/', ':' or '%'"
 ID_DIGITS = 76

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from .._native.flaws import CURE
 from ..errors import ConfigError, PathError, PeerOfflineError, PeerRefusedError, ToxvpnError
-from ..wire.ip import VPN_MTU
+from ..wire.ip import MAX_MTU
 from ..wire.socks5 import ReplyCode
 
 SCHEMA = 1
@@ -303,8 +303,8 @@ class PathSeen:
     mtu: int | None = None
 
     def finding(self) -> Finding:
-        if self.path == "udp" and self.mtu is not None and self.mtu < VPN_MTU:
-            narrow = f"direct, and narrow: it carries packets of {self.mtu} bytes (mostly it is {VPN_MTU})"
+        if self.path == "udp" and self.mtu is not None and self.mtu < MAX_MTU:
+            narrow = f"direct, and narrow: it carries packets of {self.mtu} bytes (mostly it is {MAX_MTU})"
             return ok(Layer.PATH, f"{narrow}, which toxvpn heeds")
         if self.path == "udp":
             return ok(Layer.PATH, "direct")

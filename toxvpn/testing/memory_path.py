@@ -6,7 +6,7 @@ from typing import Self
 from .._native.path.carrier import MemoryCarrier
 from .._native.path.datapath import Datapath
 from .._native.path.packets import DropReason, PacketFormat
-from ..wire.ip import VPN_MTU, frame_vpn
+from ..wire.ip import MAX_MTU, frame_vpn
 from .memory_tun import MemoryTun, VnetHeader
 
 OWN = ("100.64.0.1", "fd74:6f78::1")
@@ -21,7 +21,7 @@ class MemoryPath:
         *,
         vnet_hdr: bool = True,
         udp_offload: bool = True,
-        mtu: int = VPN_MTU,
+        mtu: int = MAX_MTU,
         carrier_port: int = 0,
         largest_write: int | None = None,
     ) -> None:

@@ -17,6 +17,7 @@ from .._native.path.datapath import Datapath
 from .._native.path.packets import PacketFormat
 from ..tun.device import Offload, TunDevice, open_tun
 from ..tun.netconf import NetworkChanges
+from ..wire.ip import MAX_MTU
 from .netns import enter_netns, enter_new_netns
 
 T = TypeVar("T")
@@ -69,7 +70,7 @@ class TwoKernels:
     `in_a` and `in_b` run a function in the namespace of A and of B.
     """
 
-    def __init__(self, *, offload: bool = True, mtu: int = 1368, mtu_b: int | None = None) -> None:
+    def __init__(self, *, offload: bool = True, mtu: int = MAX_MTU, mtu_b: int | None = None) -> None:
         self._namespaces: list[int] = []
         self.a = make_kernel(A, B, offload=offload, mtu=mtu)
         self._remember()

@@ -23,6 +23,7 @@ from ..tox.node import Node
 from ..tox.pump import PacketPump
 from ..wire.addressbook import AddressBook, Consent
 from ..wire.addressing import OVERLAY_IPV6, overlay_ipv6
+from ..wire.ip import MAX_MTU
 from .changes import read_sysctl
 from .device import Offload, TunDevice, open_tun
 from .interfaces import RESOLVER_FILES, check_requested, local_uses
@@ -42,14 +43,14 @@ JOURNAL_NAME = "network.journal"
 
 @dataclass(frozen=True, slots=True)
 class VpnOptions:
-    """`address` None: one is derived from our key. `mtu` at most 1368, wire/ip.py says why.
+    """`address` None: one is derived from our key. `mtu`: at most MAX_MTU.
 
     `allowed`: addresses that peers may have, by public key, although they do not follow from the key.
     """
 
     interface: str = "toxvpn0"
     address: IPv4Interface | None = None
-    mtu: int = 1368
+    mtu: int = MAX_MTU
     offload: bool = True
     allowed: Mapping[bytes, IPv4Address] = field(default_factory=dict)
 

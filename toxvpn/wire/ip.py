@@ -22,13 +22,16 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from struct import pack, unpack_from
 
-CUSTOM_PACKET_BYTES = 1373
+CUSTOM_PACKET_BYTES = 1373  # tox.h TOX_MAX_CUSTOM_PACKET_SIZE
 VPN_PACKET_ID = 200
 STACK_PACKET_ID = 201
-VPN_MTU = CUSTOM_PACKET_BYTES - 5
+VPN_FRAME_BYTES = 5  # the packet ID and struct tun_pi
+MIN_MTU = 576  # what every IPv4 host accepts (RFC 791)
+MAX_MTU = CUSTOM_PACKET_BYTES - VPN_FRAME_BYTES
+"""Of the VPN's device, and its default."""
 STACK_MTU = CUSTOM_PACKET_BYTES - 1
-VPN_FRAME_BYTES = CUSTOM_PACKET_BYTES - VPN_MTU
-SMALLEST_IPV6_MTU = 1280  # RFC 8200 §5
+"""Of a private stack's device: the packet ID comes on top."""
+MAX_IP_BYTES = 65535
 
 ETHERTYPES = {4: 0x0800, 6: 0x86DD}
 TCP, UDP = 6, 17

@@ -18,11 +18,11 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_net
 from typing import Any
 
 from ..errors import ConfigError
+from .ip import MAX_IP_BYTES, MIN_MTU
 
 MAX_STATUS_BYTES = 1007  # tox.h TOX_MAX_STATUS_MESSAGE_LENGTH
 PROTOCOL_VERSION = 1
 MAX_NAME_CHARACTERS = 64
-MIN_MTU, MAX_MTU = 576, 65535  # smaller than every IPv4 host must accept, or larger than IP can be: nonsense
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,8 +197,8 @@ def _ip6(value: Any) -> IPv6Address | None:
 def _mtu(value: Any) -> int | None:
     if value is None:
         return None
-    if type(value) is not int or not MIN_MTU <= value <= MAX_MTU:
-        raise _InvalidError(f"its mtu is no number from {MIN_MTU} to {MAX_MTU}")
+    if type(value) is not int or not MIN_MTU <= value <= MAX_IP_BYTES:
+        raise _InvalidError(f"its mtu is no number from {MIN_MTU} to {MAX_IP_BYTES}")
     return value
 
 

@@ -15,7 +15,7 @@ from toxvpn.testing.memory_path import FRIENDS, OWN, MemoryPath
 from toxvpn.testing.memory_tun import GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, NEEDS_CSUM, VnetHeader
 from toxvpn.testing.rawpacket import ACK, RawPacket
 from toxvpn.testing.splitter import TCP, UDP, ones_sum, pseudo_sum, split, transport_of
-from toxvpn.wire.ip import VPN_MTU
+from toxvpn.wire.ip import MAX_MTU
 
 FLOWS = [RawPacket(OWN[index], FRIENDS[3][index], protocol) for index in (0, 1) for protocol in (TCP, UDP)]
 LARGEST = 65535
@@ -66,7 +66,7 @@ def test_segments_are_what_linux_would_have_sent(made: tuple[bytes, int]) -> Non
         sent = [packet for _, packet in path.outbound(body, vnet)]
         if len(whole) - vnet.hdr_len < segment:
             return
-        fits = vnet.hdr_len + segment <= VPN_MTU
+        fits = vnet.hdr_len + segment <= MAX_MTU
         if fits or (whole[0] >> 4 == 4 and not whole[6] & 0x40):
             assert reassembled(sent) == split(vnet, body)
             assert path.datapath.counters(3).tx_bytes == sum(len(packet) for packet in sent)
@@ -113,8 +113,8 @@ def unfragmented(packet: bytes) -> bytes:
 @pytest.mark.parametrize("protocol", [TCP, UDP])
 @settings(max_examples=100, deadline=None)
 @given(
-    size=st.integers(0, VPN_MTU - 120),
-    mtu=st.integers(576, VPN_MTU),
+    size=st.integers(0, MAX_MTU - 120),
+    mtu=st.integers(576, MAX_MTU),
     options=st.integers(0, 10),
     left_to_us=st.booleans(),
 )

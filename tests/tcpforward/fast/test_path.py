@@ -10,13 +10,13 @@ import pytest
 from toxvpn._native.path.carrier import MemoryCarrier
 from toxvpn.tcpforward.fast import path as fastpath
 from toxvpn.tcpforward.fast.path import FastPath
-from toxvpn.tcpforward.fast.stack import MTU_BYTES, Stack
+from toxvpn.tcpforward.fast.stack import Stack
 from toxvpn.testing.craft import ip_header, tcp_packet
 from toxvpn.testing.fake_nodes import Network, until
 from toxvpn.testing.memory_tun import MemoryTun
 from toxvpn.tox.peer import Peer
 from toxvpn.wire.addressing import overlay_ipv6
-from toxvpn.wire.ip import STACK_PACKET_ID
+from toxvpn.wire.ip import STACK_MTU, STACK_PACKET_ID
 
 FRAME = bytes([STACK_PACKET_ID])
 HEADERS_BYTES = 60
@@ -83,7 +83,7 @@ async def scene(no_descriptor_is_left: None, monkeypatch: pytest.MonkeyPatch) ->
 async def test_a_peer_reaches_our_address_from_its_own(scene: Scene) -> None:
     its = overlay_ipv6(scene.peer.public_key)
     assert scene.inbound(scene.peer, its)
-    assert scene.inbound(scene.peer, its, size=MTU_BYTES)
+    assert scene.inbound(scene.peer, its, size=STACK_MTU)
     assert not scene.inbound(scene.peer, its, destination=IPv6Address(int(scene.own) + 1))
     assert not scene.inbound(scene.peer, its, destination=its)
     assert not scene.inbound(scene.peer, IPv6Address(int(its) + 1))

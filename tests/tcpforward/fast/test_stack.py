@@ -24,7 +24,6 @@ from toxvpn.tcpforward.fast import stack as stack_module
 from toxvpn.tcpforward.fast.helper import SYSCTLS
 from toxvpn.tcpforward.fast.stack import (
     BOOT,
-    MTU_BYTES,
     SPARE_SOCKETS,
     OutOfDescriptorsError,
     Stack,
@@ -32,6 +31,7 @@ from toxvpn.tcpforward.fast.stack import (
     early_helper,
 )
 from toxvpn.testing.two_stacks import TwoStacks
+from toxvpn.wire.ip import STACK_MTU
 
 A = IPv6Address("fd74:6f78::a")
 PORT = 1080
@@ -98,7 +98,7 @@ async def test_sockets_are_ready_for_use(stacks: TwoStacks) -> None:
             assert not sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT), "a reader may pause"
             name = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).rstrip(b"\0").decode()
             assert name == a.congestion_control
-            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG) < MTU_BYTES - 60
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG) < STACK_MTU - 60
 
 
 async def test_a_lost_keystroke_is_repeated_soon(stacks: TwoStacks) -> None:

@@ -15,7 +15,8 @@ from ...tox.node import Node
 from ...tox.overlay import Overlay
 from ...tox.peer import Peer
 from ...tox.pump import PacketPump
-from .stack import MTU_BYTES, Stack
+from ...wire.ip import STACK_MTU
+from .stack import Stack
 
 
 class FastPath:
@@ -27,7 +28,7 @@ class FastPath:
             ToxCarrier(node.tox),
             stack.tun.fd,
             PacketFormat.STACK,
-            mtu=MTU_BYTES,
+            mtu=STACK_MTU,
             vnet_hdr=stack.tun.vnet_hdr,
             udp_offload=stack.udp_offload,
         )

@@ -27,8 +27,8 @@ from ...errors import ToxvpnError
 from ...state.files import user_name
 from ...tun.device import Offload, TunDevice
 from ...wire.addressing import OVERLAY_IPV6
+from ...wire.ip import STACK_MTU
 
-MTU_BYTES = 1372  # largest custom packet of Tox, 1373 bytes, less the packet ID (docs/wire-format.md §4)
 FORWARD_PORT = 1080  # where the serving side listens on its stack, with SOCKS5
 START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 2.0
@@ -98,7 +98,7 @@ class Stack:
         control, helper = _early.pop() if _early else _spawn()
         stack = cls(address, control, helper)
         try:
-            stack._send({"address": str(address), "prefix": str(OVERLAY_IPV6), "mtu": MTU_BYTES,
+            stack._send({"address": str(address), "prefix": str(OVERLAY_IPV6), "mtu": STACK_MTU,
                          "uid": os.getuid(), "gid": os.getgid()})  # fmt: skip
             async with asyncio.timeout(START_TIMEOUT_S):
                 facts, descriptors = await stack._answer()
