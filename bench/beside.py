@@ -6,47 +6,30 @@ client with a new identity downloads: on a link of `--slow` Mbit/s, and on one a
 
 import contextlib
 import math
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 
-import traffic
-from harness import (
-    ONLINE_S,
-    OURS,
-    TOXVPN,
-    Host,
-    Lab,
-    apps,
+from lab import Host, Lab, apps
+
+from . import traffic
+from .harness import (
+    GIVER_PORT,
+    LOCALHOST,
     arguments,
     median,
     percentile,
     progress,
+    start_giver,
     table,
-    wait_until,
 )
-from pair import LISTEN_PORT, LOCALHOST, Client, Site
-from streams import MB
-from vpn_pair import VpnSide
+from .pair import LISTEN_PORT, Client
+from .served import Served
+from .streams import MB
 
-GIVER_PORT = 9000
 FILE_BYTES = 100 * MB
-SECRET = "bench"
-CONFIG = """
-[node]
-nodes_file = "{nodes}"
-[server]
-secret_file = "{secret}"
-[vpn]
-interface = "tun-served"
-[peers.near]
-id = "{near}"
-"""
 GOAL_PING_MS = 2.0
 GOAL_SHARE = 0.8
 RATE_GROWS_S = 4.0
@@ -58,28 +41,6 @@ class Figures:
     ping_ms: list[float] = field(default_factory=list)
     mbit: list[float] = field(default_factory=list)
     download_mb_s: list[float] = field(default_factory=list)
-
-
-class Served:
-    """A `toxvpn run` with both, and a VPN peer that is directly connected to it."""
-
-    def __init__(self, lab: Lab, host: Host, near: Host, far: Host) -> None:
-        self.site = Site(host, far, lab.nodes_json, OURS)
-        self.directory = host.directory / "toxvpn"
-        self.directory.mkdir(mode=0o700)
-        secret = self.directory / "secret"
-        secret.write_text(f"{SECRET}\n")
-        secret.chmod(0o600)
-        side = VpnSide(near, lab.nodes_json, OURS)
-        config = self.directory / "config.toml"
-        config.write_text(CONFIG.format(nodes=lab.nodes_json, secret=secret, near=side.tox_id))
-        config.chmod(0o600)
-        self.tox_id = host.run([TOXVPN, "id", "-C", str(self.directory)]).stdout.strip()
-        with (host.directory / "toxvpn.log").open("wb") as log:
-            host.popen([TOXVPN, "run", "-C", str(self.directory)], stdout=subprocess.DEVNULL, stderr=log)
-        side.up(self.tox_id)
-        wait_until(partial(VpnSide.is_direct, side), "direct connection of the VPN", ONLINE_S, 0.2)
-        self.address: str = side.status()["peers"][0]["ipv4"]
 
 
 class Download:
@@ -168,11 +129,12 @@ def main() -> None:
     with Lab() as lab:
         lab.bootstrap()
         host, near, far = lab.host("served"), lab.host("near"), lab.host("far")
-        giver = [sys.executable, str(Path(__file__).with_name("giver.py")), LOCALHOST, str(GIVER_PORT)]
-        apps.wait_listening(host.popen(giver), GIVER_PORT)
+        start_giver(host)
         apps.iperf3_server(host)
-        served = Served(lab, host, near, far)
-        act = partial(measure, near, served.address, given.pings, given.seconds)
+        served = Served(lab.nodes_json, host, caller=far, peer=near)
+        served.wait_direct()
+        address: str = served.peer.status()["peers"][0]["ipv4"]
+        act = partial(measure, near, address, given.pings, given.seconds)
         for _ in range(given.runs):
             for name, figures in scenes.items():
                 if name == "alone":

@@ -1,4 +1,4 @@
-"""Compiles blaster.pyx against toxvpn's own declarations, when it is older than they are."""
+"""Builds blaster.pyx against toxvpn's own declarations, when it is older than they are."""
 
 import subprocess
 import sys
@@ -12,9 +12,9 @@ CACHE = ROOT / "build" / "bench"
 
 
 def build() -> None:
-    """Leaves the extension module in CACHE."""
-    module = CACHE / f"blaster{sysconfig.get_config_var('EXT_SUFFIX')}"
-    sources = [SOURCE, *NATIVE.glob("*.pxd"), *NATIVE.glob("*.h")]
+    """Leave the extension module beside its source; the generated C is in CACHE."""
+    module = SOURCE.with_suffix(sysconfig.get_config_var("EXT_SUFFIX"))
+    sources = [SOURCE, *NATIVE.rglob("*.pxd"), *NATIVE.rglob("*.h")]
     if module.exists() and module.stat().st_mtime > max(source.stat().st_mtime for source in sources):
         return
     CACHE.mkdir(parents=True, exist_ok=True)
@@ -22,7 +22,7 @@ def build() -> None:
     subprocess.run(
         [sys.executable, "-m", "cython", "-I", str(ROOT), "-o", str(translated), str(SOURCE)], check=True
     )
-    includes = [f"-I{path}" for path in (sysconfig.get_path("include"), NATIVE)]
+    includes = [f"-I{path}" for path in (sysconfig.get_path("include"), NATIVE / "net", NATIVE / "path")]
     subprocess.run(
         ["cc", "-O2", "-shared", "-fPIC", *includes, "-o", str(module), str(translated)], check=True
     )

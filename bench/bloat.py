@@ -12,47 +12,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from harness import (
-    ONLINE_S,
-    OURS,
-    TOXVPN,
-    Host,
-    Lab,
-    apps,
-    arguments,
-    median,
-    percentile,
-    progress,
-    table,
-    wait_until,
-)
-from pair import LISTEN_PORT, LOCALHOST, Client, Site
-from vpn_pair import VpnSide
-from vpns import ipv4_only
-
+from lab import Host, Lab, apps
 from lab.bottleneck import fifo, loss_based
+
+from .harness import LOCALHOST, arguments, median, percentile, progress, table
+from .pair import LISTEN_PORT, Client
+from .served import Served
 
 GOAL_MS = 20
 """More than over the bare link."""
 OTHER_PORT = 5302
-CONFIGURATION = """
-[node]
-nodes_file = "{nodes}"
-[server]
-secret_file = "{directory}/secret"
-[vpn]
-interface = "tun-toxvpn"
-[peers.away]
-id = "{tox_id}"
-"""
-
-
-@dataclass
-class Node:
-    """The host's toxvpn."""
-
-    site: Site
-    tox_id: str
 
 
 @dataclass
@@ -65,26 +34,15 @@ class Scene:
 
 def prepare(lab: Lab) -> Scene:
     lab.bootstrap()
-    host, caller, away = (ipv4_only(lab.host(name)) for name in ("host", "caller", "away"))
-    directory = host.directory / "toxvpn"
-    directory.mkdir(mode=0o700)
-    tox_id = host.run([TOXVPN, "id", "-C", str(directory)]).stdout.strip()
-    side = VpnSide(away, lab.nodes_json, OURS)
-    configuration = CONFIGURATION.format(nodes=lab.nodes_json, directory=directory, tox_id=side.tox_id)
-    for name, text in (("secret", "bench\n"), ("config.toml", configuration)):
-        directory.joinpath(name).write_text(text)
-        directory.joinpath(name).chmod(0o600)
+    host, caller, away = (lab.host(name, ipv6=False) for name in ("host", "caller", "away"))
     apps.iperf3_server(host)
     for port in (apps.IPERF3_PORT, OTHER_PORT):
         apps.iperf3_server(away, port)
-    with directory.with_suffix(".log").open("wb") as log:
-        process = host.popen([TOXVPN, "run", "-C", directory], stdout=subprocess.DEVNULL, stderr=log)
-    node = Node(Site(host, caller, lab.nodes_json, OURS), tox_id)
-    side.up(tox_id)
-    Client(node, apps.IPERF3_PORT, "--road", "fast").wait_path("udp")
-    wait_until(partial(VpnSide.is_direct, side), "direct connection of toxvpn", ONLINE_S, 0.2)
-    loss_based(process)
-    return Scene(host, caller, away, side.status()["self"]["ipv4"])
+    served = Served(lab.nodes_json, host, caller=caller, peer=away)
+    Client(served, apps.IPERF3_PORT, "--road", "fast").wait_path("udp")
+    served.wait_direct()
+    loss_based(served.process)
+    return Scene(host, caller, away, served.peer.status()["self"]["ipv4"])
 
 
 def flow(host: Host, seconds: int, *where: str) -> "subprocess.Popen[bytes]":

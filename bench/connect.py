@@ -5,8 +5,10 @@ Both hosts public, and both behind cone NATs of their own; with the accelerated 
 
 import time
 
-from harness import Environment, Host, Lab, apps, arguments, median, progress, spread, table
-from pair import Client, Server, Site, receive
+from lab import Host, Lab, apps
+
+from .harness import Environment, arguments, median, progress, spread, table
+from .pair import Client, Server, Site, receive
 
 GOAL_S = 3.5
 CLOCKS: dict[str, Environment] = {"accelerated": {}, "not": {"TOXVPN_CLOCK": "off"}}

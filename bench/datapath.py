@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import ip_network
 
-from harness import arguments, spread, table
-
 from toxvpn._native.path.carrier import MemoryCarrier
 from toxvpn.testing.craft import TIMESTAMP, ip_header, offloaded, tcp_packet, udp_packet
 from toxvpn.testing.memory_path import FRIENDS, OWN, MemoryPath
 from toxvpn.testing.memory_tun import VnetHeader
+
+from .harness import arguments, spread, table
 
 ROUTES = 1000  # beside the one that is used
 BATCH = 20  # super-packets between two looks at the clock

@@ -10,29 +10,28 @@ import json
 import math
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness import (
+from lab import Host, Lab, LabError, apps
+
+from .harness import (
+    LOCALHOST,
     OURS,
     STOCK,
     Environment,
-    Host,
-    Lab,
-    LabError,
-    apps,
     arguments,
     awake,
     median,
+    module,
     percentile,
     progress,
     spread,
     table,
 )
-from pair import LISTEN_PORT, LOCALHOST, Client, Server, Site, receive
+from .pair import LISTEN_PORT, Client, Server, Site, receive
 
 HOW: dict[str, Environment] = {"ours": OURS, "stock": STOCK}
 SIZES_BYTES = (100_000, 1_000_000, 10_000_000)
@@ -157,12 +156,12 @@ def scenes(lab: Lab) -> Iterator[Scene]:
 
 def toxvpn_relay(lab: Lab, host: Host) -> Path:
     """Starts it; the nodes.json that lists it alone."""
-    program = Path(__file__).with_name("relay_node.py")
     with host.directory.joinpath("relay.log").open("wb") as log:
         process = host.popen(
-            [sys.executable, program, host.directory / "toxvpn", lab.nodes_json, str(RELAY_PORT)],
-            stdout=subprocess.PIPE, stderr=log,
-        )  # fmt: skip
+            module("relay_node", host.directory / "toxvpn", lab.nodes_json, RELAY_PORT),
+            stdout=subprocess.PIPE,
+            stderr=log,
+        )
     assert process.stdout
     if not (said := process.stdout.readline().decode().split()):
         raise LabError(f"the relay ended: {host.directory.joinpath('relay.log').read_text()}")

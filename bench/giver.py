@@ -1,7 +1,7 @@
-"""A TCP server to measure forwards with: `giver.py ADDRESS PORT`. It costs little, also with 1000 clients.
+"""A TCP server to measure forwards with: `python -m bench.giver ADDRESS PORT`.
 
-A client says in 8 bytes (big-endian) how many bytes it wants and gets them; with 0 it gets back whatever it
-sends, until its end.
+It costs little, also with 1000 clients. A client says in 8 bytes (big-endian) how many bytes it wants and
+gets them; with 0 it gets back whatever it sends, until it ends.
 """
 
 import contextlib

@@ -1,6 +1,6 @@
-"""What the benches share: the way to the lab, environments, medians, tables, the command line.
+"""What the benches share: environments, medians, tables, the command line.
 
-A bench is a program run as root from the repository: `.venv/bin/python bench/NAME.py`. It measures two
+A bench is a program run as root from the repository: `.venv/bin/python -m bench.NAME`. It measures two
 things by turns (A B A B) in one run, because figures of different runs are not comparable.
 """
 
@@ -16,15 +16,11 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from lab import Host, apps
+from toxvpn import __version__
+from toxvpn._native import toxcore
+
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
-
-from lab import Host, Lab, LabError, apps, wait_until  # noqa: E402
-from toxvpn import __version__  # noqa: E402
-from toxvpn._native import toxcore  # noqa: E402
-
-__all__ = ["Host", "Lab", "LabError", "apps", "wait_until"]  # and all that follows
-
 Environment = Mapping[str, str]
 
 TOXVPN = str(Path(sys.executable).with_name("toxvpn"))
@@ -33,6 +29,8 @@ STOCK: Environment = {"TOXVPN_SOCKETS": "off", "TOXVPN_CLOCK": "off", "TOXVPN_PA
 """libtoxcore as it comes (toxvpn/_native/net/netio.pyx): no batches, its own clock, every page lock."""
 
 ONLINE_S = 90.0
+LOCALHOST = "127.0.0.1"
+GIVER_PORT = 9000
 
 
 @contextlib.contextmanager
@@ -113,11 +111,22 @@ def arguments(description: str | None, **defaults: float | str) -> argparse.Name
     given = parser.parse_args()
     if os.geteuid() != 0:
         parser.exit(1, "the benches make network namespaces and need root\n")
-    print(f"{Path(sys.argv[0]).name} {' '.join(sys.argv[1:])}".rstrip(), machine(), sep="\n", flush=True)
+    print(f"{Path(sys.argv[0]).stem} {' '.join(sys.argv[1:])}".rstrip(), machine(), sep="\n", flush=True)
     return given
 
 
+def module(name: str, *arguments: object) -> list[str]:
+    """The argv of a program of this package, `bench/NAME.py`."""
+    return [sys.executable, "-m", f"{__package__}.{name}", *map(str, arguments)]
+
+
+def start_giver(host: Host) -> None:
+    """Start giver.py, which listens on GIVER_PORT when this returns."""
+    apps.wait_listening(host.popen(module("giver", LOCALHOST, GIVER_PORT)), GIVER_PORT)
+
+
 def machine() -> str:
+    """The date, processors, kernel and versions that the figures are from."""
     cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     revision = subprocess.run(
         ["git", "-C", str(ROOT), "describe", "--always", "--dirty"],

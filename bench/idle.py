@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from subprocess import Popen
 
-from harness import OURS, Lab, apps, arguments, progress, table
-from pair import Client, Server, Site, receive
+from lab import Lab, apps
+
+from .harness import OURS, arguments, progress, table
+from .pair import Client, Server, Site, receive
 
 GOAL_PERCENT = 0.5
 SETTLE_S = 25.0  # then a node rests (toxvpn/tox/rest.py)

@@ -11,9 +11,10 @@ from socket import IPPROTO_TCP, TCP_NODELAY
 from socket import socket as Socket  # noqa: N812
 from typing import Protocol
 
-from harness import ONLINE_S, TOXVPN, Environment, Host, LabError, wait_until
+from lab import Host, LabError, wait_until
 
-LOCALHOST = "127.0.0.1"
+from .harness import LOCALHOST, ONLINE_S, TOXVPN, Environment
+
 LISTEN_PORT = 7000
 
 
@@ -26,9 +27,10 @@ class Site:
     nodes: Path
     environment: Environment
     user: str | None = None
+    secret = "bench"
 
     def variables(self) -> dict[str, str]:
-        return {"TOXVPN_SHARED_SECRET": "bench", **self.environment}
+        return {"TOXVPN_SHARED_SECRET": self.secret, **self.environment}
 
 
 class Called(Protocol):

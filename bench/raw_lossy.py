@@ -4,8 +4,10 @@ Two hosts, one veth, one process each. Each way of running is a connected pair o
 in sending as fast as they can for a few seconds. Counted is what the other side received and decrypted.
 """
 
-from harness import OURS, STOCK, Lab, arguments, progress, ratio, spread, table
-from raw_pair import RawPair
+from lab import Lab
+
+from .harness import OURS, STOCK, arguments, progress, ratio, spread, table
+from .raw_pair import RawPair
 
 SIZE = 1372
 

@@ -10,8 +10,6 @@ import sys
 from collections.abc import Callable
 from typing import Any, cast
 
-from blaster_build import CACHE
-
 from toxvpn._native.handler import Handler
 from toxvpn._native.net import netio
 from toxvpn._native.options import Options
@@ -19,8 +17,7 @@ from toxvpn._native.results import Connection
 from toxvpn._native.toxcore import Tox
 from toxvpn.tox.sockets import find_udp_sockets
 
-sys.path.insert(0, str(CACHE))
-from blaster import Blaster
+from .blaster import Blaster
 
 PORTS = (40_000, 50_000)
 

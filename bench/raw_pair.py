@@ -2,14 +2,13 @@
 
 import json
 import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
-import blaster_build
-from harness import ONLINE_S, STOCK, Environment, Host, LabError, wait_until
+from lab import Host, LabError, wait_until
 
-RAW_NODE = Path(__file__).with_name("raw_node.py")
+from . import blaster_build
+from .harness import ONLINE_S, STOCK, Environment, module
+
 PARTS = ["sockets", "batch", "clock", "page_lock"]
 
 
@@ -19,7 +18,7 @@ class RawEnd:
     def __init__(self, host: Host, environment: Environment) -> None:
         self.host = host
         self.process = host.popen(
-            [sys.executable, RAW_NODE], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            module("raw_node"), env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         self.hello = self._answer()
 

@@ -1,6 +1,6 @@
 """What one relayed byte costs: the relay of toxvpn against plain loops of recv/send and of splice(2).
 
-    python bench/relay.py [GIGABYTES]
+    python -m bench.relay [GIGABYTES]
 
 Sender, relay and receiver are three processes over loopback. Throughput is as the relay saw it,
 processor time is the relay's own. The plain loops block and serve one direction, so they are the

@@ -1,6 +1,6 @@
 """A toxvpn that is a TCP relay (`-t PORT`), as a process that tells its DHT key: the key others list it by.
 
-    relay_node.py DIRECTORY NODES_JSON PORT
+    python -m bench.relay_node DIRECTORY NODES_JSON PORT
 
 Prints `UDP_PORT DHT_KEY` once it is in the Tox network. toxcore makes that key anew in every run.
 """

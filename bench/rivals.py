@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from harness import Host, wait_until
-from traffic import answers
+from lab import Host, wait_until
+
+from .traffic import answers
 
 ANSWER_S = 30.0
 PORT = 51820

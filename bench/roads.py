@@ -11,33 +11,30 @@ the fast road was is told per MB that came.
 import contextlib
 import math
 import resource
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import traffic
-from harness import (
+from lab import Delay, Lab, LabError, apps, wait_until
+
+from . import traffic
+from .harness import (
+    GIVER_PORT,
+    LOCALHOST,
     OURS,
-    Lab,
-    LabError,
-    apps,
     arguments,
     awake,
     median,
     percentile,
     progress,
+    start_giver,
     table,
-    wait_until,
 )
-from pair import LISTEN_PORT, LOCALHOST, Client, Server, Site
-from roads_report import ROADS, SIZES_BYTES, STREAMS, USER, Figures, report, report_vpn, shown
-from streams import MB, Caller
-from vpn_pair import toxvpn_up
+from .pair import LISTEN_PORT, Client, Server, Site
+from .roads_report import ROADS, SIZES_BYTES, STREAMS, USER, Figures, report, report_vpn, shown
+from .streams import MB, Caller
+from .vpn_pair import toxvpn_up
 
-from lab import Delay
-
-GIVER_PORT = 9000
 IPERF3_LISTEN_PORT = 7001
 STALLED = 200
 ONE_WAY_MS = 25
@@ -51,8 +48,7 @@ class Bench:
     def __init__(self, lab: Lab, name: str, limit_s: float, delay: Delay | None = None) -> None:
         self.limit_s = limit_s
         server_host, self.host = lab.host(f"server{name}"), lab.host(f"client{name}", delay=delay)
-        giver = [sys.executable, str(Path(__file__).with_name("giver.py")), LOCALHOST, str(GIVER_PORT)]
-        apps.wait_listening(server_host.popen(giver), GIVER_PORT)
+        start_giver(server_host)
         apps.iperf3_server(server_host)
         self.server = Server(Site(server_host, self.host, lab.nodes_json, OURS, USER))
 

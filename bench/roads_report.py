@@ -4,8 +4,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from harness import median, percentile, spread, table
-from streams import MB, STREAM_BYTES, Crowd, Fetched
+from .harness import median, percentile, spread, table
+from .streams import MB, STREAM_BYTES, Crowd, Fetched
 
 ROADS = ("fast", "tuntox")
 SIZES_BYTES = (100_000, 1 * MB, 10 * MB, 100 * MB)

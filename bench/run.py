@@ -2,21 +2,19 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
-from harness import arguments, progress
+from .harness import arguments, module, progress
 
-HERE = Path(__file__).parent
 BENCHES: dict[str, tuple[list[str], list[str]]] = {
-    "raw_lossy.py": ([], ["--runs", "1"]),
-    "connect.py": ([], ["--runs", "2"]),
-    "share.py": ([], ["--runs", "2"]),
-    "forward.py": ([], ["--runs", "1", "--trips", "100", "--seconds", "5"]),
-    "beside.py": ([], ["--runs", "1", "--pings", "20", "--seconds", "2"]),
-    "idle.py": ([], ["--seconds", "10"]),
-    "vpn.py": ([], ["--runs", "1", "--seconds", "2", "--pings", "20"]),
-    "bloat.py": ([], ["--rates", "20", "--seconds", "5"]),
-    "roads.py": ([], ["--limit", "5", "--trips", "20", "--seconds", "2", "--only", "vpn stalled plain 1%"]),
+    "raw_lossy": ([], ["--runs", "1"]),
+    "connect": ([], ["--runs", "2"]),
+    "share": ([], ["--runs", "2"]),
+    "forward": ([], ["--runs", "1", "--trips", "100", "--seconds", "5"]),
+    "beside": ([], ["--runs", "1", "--pings", "20", "--seconds", "2"]),
+    "idle": ([], ["--seconds", "10"]),
+    "vpn": ([], ["--runs", "1", "--seconds", "2", "--pings", "20"]),
+    "bloat": ([], ["--rates", "20", "--seconds", "5"]),
+    "roads": ([], ["--limit", "5", "--trips", "20", "--seconds", "2", "--only", "vpn stalled plain 1%"]),
 }
 """Each with its arguments, and those of a quick run."""
 
@@ -27,7 +25,7 @@ def main() -> None:
     for name, ways in BENCHES.items():
         progress(name)
         print(flush=True)
-        if subprocess.run([sys.executable, HERE / name, *ways[bool(given.quick)]], check=False).returncode:
+        if subprocess.run(module(name, *ways[bool(given.quick)]), check=False).returncode:
             failed.append(name)
     if failed:
         sys.exit(f"failed: {', '.join(failed)}")

@@ -12,8 +12,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from pwd import getpwnam
 
-from harness import TOXVPN, Host, Lab, apps, arguments, median, progress, spread, table, wait_until
-from pair import Server, Site
+from lab import Host, Lab, apps, wait_until
+
+from .harness import TOXVPN, arguments, median, progress, spread, table
+from .pair import Server, Site
 
 GOAL_S = 0.2
 USER = "nobody"

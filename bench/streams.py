@@ -11,8 +11,9 @@ import time
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
 
-from harness import Host
-from pair import LOCALHOST
+from lab import Host
+
+from .harness import LOCALHOST
 
 MB = 1_000_000
 ECHO = (0).to_bytes(8)

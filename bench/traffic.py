@@ -4,7 +4,7 @@ import json
 import subprocess
 from dataclasses import dataclass
 
-from harness import Host, LabError, apps
+from lab import Host, LabError, apps
 
 UDP_BYTES = 200
 UDP_KPPS = 100

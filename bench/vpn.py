@@ -6,25 +6,13 @@ Two hosts, one veth, everything up at once and measured by turns: one TCP flow e
 
 from dataclasses import dataclass, field
 
-import rivals
-import traffic
-from harness import (
-    OURS,
-    STOCK,
-    Lab,
-    apps,
-    arguments,
-    awake,
-    median,
-    percentile,
-    progress,
-    ratio,
-    spread,
-    table,
-)
-from raw_pair import RawPair
-from rivals import Addresses
-from vpn_pair import toxvpn_up
+from lab import Lab, apps
+
+from . import rivals, traffic
+from .harness import OURS, STOCK, arguments, awake, median, percentile, progress, ratio, spread, table
+from .raw_pair import RawPair
+from .rivals import Addresses
+from .vpn_pair import toxvpn_up
 
 RAW_BYTES = 1372
 FLOWS = {"IPv4 ->": (4, False), "IPv4 <-": (4, True), "IPv6 ->": (6, False), "IPv6 <-": (6, True)}

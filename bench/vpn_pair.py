@@ -6,10 +6,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness import ONLINE_S, TOXVPN, Environment, Host, wait_until
-from rivals import Addresses
-
+from lab import Host, wait_until
 from lab.bootstrap import start_nodes, write_nodes_json
+
+from .harness import ONLINE_S, TOXVPN, Environment
+from .rivals import Addresses
 
 INTERFACE = "tun-toxvpn"
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 from forwards import SECRET, WITH_SECRET, Client
-from vpns import STARTING_S, TOXVPN, Machine, ipv4_only
+from vpns import STARTING_S, TOXVPN, Machine
 
 from lab import Host, Lab, apps
 from lab.bottleneck import fifo, loss_based
@@ -41,7 +41,7 @@ class Site:
 @pytest.fixture
 def site(tox_network: Lab) -> Iterator[Site]:
     require("tc", "iperf3", "nsenter")
-    host, caller, third = (ipv4_only(tox_network.host(name)) for name in ("host", "caller", "third"))
+    host, caller, third = (tox_network.host(name, ipv6=False) for name in ("host", "caller", "third"))
     here, away = Machine(tox_network, host), Machine(tox_network, third)
     for name, text in {"secret": SECRET, "config.toml": CONFIGURATION.format(tox_id=away.tox_id)}.items():
         (here.directory / name).write_text(text)

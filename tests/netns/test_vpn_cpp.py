@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from vpns import CONNECTING_S, Machine, ipv4_only
+from vpns import CONNECTING_S, Machine
 
 from lab import Host, Lab, wait_until
 
@@ -30,7 +30,7 @@ class Pair:
 @pytest.fixture(scope="module")
 def pair(_shared_network: Lab) -> Iterator[Pair]:
     lab = _shared_network
-    hosts = [ipv4_only(lab.host(name)) for name in ("ours", "theirs")]
+    hosts = [lab.host(name, ipv6=False) for name in ("ours", "theirs")]
     ours = Machine(lab, hosts[0])
     argv = [sys.executable, str(PROGRAM), str(lab.nodes_json), CHOSEN, ours.tox_id]
     process = hosts[1].popen(argv, stdout=subprocess.PIPE)

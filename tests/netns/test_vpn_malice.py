@@ -15,7 +15,7 @@ import pytest
 from puppets import Puppet, framed
 from scapy.layers.inet import ICMP, IP, UDP
 from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6
-from vpns import CONNECTING_S, INTERFACE, Machine, ipv4_only
+from vpns import CONNECTING_S, INTERFACE, Machine
 
 from lab import Lab, LabError, wait_until
 from toxvpn.wire.addressing import ipv4_candidates, overlay_ipv6
@@ -104,7 +104,7 @@ def ours(ip4: str | None, **fields: Any) -> bytes:
 @pytest.fixture(scope="module")
 def _scene(_shared_network: Lab) -> Iterator[Scene]:
     lab = _shared_network
-    hosts = [ipv4_only(lab.host(name)) for name in ("alice", "mallory", "bob")]
+    hosts = [lab.host(name, ipv6=False) for name in ("alice", "mallory", "bob")]
     alice = Machine(lab, hosts[0])
     mallory, bob = (Puppet(lab, host) for host in hosts[1:])
     allowed = f'id = "{mallory.tox_id[:64]}"\naddress = "{CHOSEN}"\n'

@@ -6,7 +6,7 @@ from functools import partial
 from itertools import permutations
 
 import pytest
-from vpns import Machine, Talk, connected, ipv4_only
+from vpns import Machine, Talk, connected
 
 from lab import Lab
 
@@ -16,7 +16,7 @@ NAMES = ("ann", "ben", "cat", "dan", "eve")
 @pytest.fixture(scope="module")
 def mesh(_shared_network: Lab) -> Iterator[list[Machine]]:
     lab = _shared_network
-    hosts = [ipv4_only(lab.host(name)) for name in NAMES]
+    hosts = [lab.host(name, ipv6=False) for name in NAMES]
     machines = [Machine(lab, host) for host in hosts]
     connected(*machines)
     yield machines

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from vpns import CONNECTING_S, INTERFACE, Machine, comes_out, connected, ipv4_only
+from vpns import CONNECTING_S, INTERFACE, Machine, comes_out, connected
 
 from lab import Lab
 
@@ -26,7 +26,7 @@ class Pair:
 @pytest.fixture(scope="module")
 def pair(_shared_network: Lab) -> Iterator[Pair]:
     lab = _shared_network
-    hosts = [ipv4_only(lab.host(name)) for name in ("wide", "narrow")]
+    hosts = [lab.host(name, ipv6=False) for name in ("wide", "narrow")]
     both = [Machine(lab, host) for host in hosts]
     arguments = {"wide": ("--address", CHOSEN[0]), "narrow": ("--mtu", str(NARROW), "--address", CHOSEN[1])}
     connected(*both, arguments=arguments)

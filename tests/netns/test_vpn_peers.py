@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from vpns import CONNECTING_S, Machine, Talk, ipv4_only
+from vpns import CONNECTING_S, Machine, Talk
 
 from lab import Lab
 
@@ -13,7 +13,7 @@ from lab import Lab
 def pair(_shared_network: Lab) -> Iterator[tuple[Machine, Machine]]:
     lab = _shared_network
     before = set(lab.hosts)
-    alice, bob = (Machine(lab, ipv4_only(lab.host(name))) for name in ("alice", "bob"))
+    alice, bob = (Machine(lab, lab.host(name, ipv6=False)) for name in ("alice", "bob"))
     alice.toxvpn("peer", "add", bob.tox_id, "--name", "bob")  # kept; the others are added while it runs
     bob.toxvpn("peer", "add", alice.tox_id, "--name", "alice")
     for machine in (alice, bob):

@@ -154,17 +154,6 @@ def connected(*machines: Machine, arguments: Mapping[str, tuple[str, ...]] | Non
         machine.wait()
 
 
-def ipv4_only(host: Host) -> Host:
-    """Takes the host's way into the IPv6 internet away.
-
-    With both, toxcore changes to IPv6 some seconds after it has connected over IPv4, one end before the
-    other, which loses a few packets: no place to see that nothing else does.
-    """
-    host.run(["ip", "-6", "route", "del", "default"])
-    host.run(["ip", "-6", "addr", "flush", "dev", host.interface, "scope", "global"])
-    return host
-
-
 @contextlib.contextmanager
 def comes_out(receiver: Host, data: bytes) -> Iterator[None]:
     """What the block sends over a connection to the receiver's port 7, and then ends, is `data` there."""

@@ -1,0 +1,1 @@
+"""Benches: each measures two or more ways of running by turns. `python -m bench.NAME`; see README.md."""
