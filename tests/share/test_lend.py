@@ -35,14 +35,14 @@ class Run:
 
     def __init__(self, pair: ForwardPair) -> None:
         self.asked_for_a_stack = 0
-        self.client = pair.client
+        self.caller = pair.caller
         self.knows = {ID.public_key: pair.peer}
         self.base = SimpleNamespace(node=SimpleNamespace(peer=self.knows.get), stopping=asyncio.Event())
         self.parts = SimpleNamespace(
             forwarding=SimpleNamespace(
                 start=self._start, roads=SimpleNamespace(choice=lambda peer: ("tuntox", "so"))
             ),
-            forwards=SimpleNamespace(client=lambda key: pair.client),
+            forwards=SimpleNamespace(caller=lambda key: pair.caller),
             roster=SimpleNamespace(called=[ID]),
         )
 
@@ -116,12 +116,12 @@ async def test_a_peer_that_is_away_and_is_not_asked_is_called_another_way(
 ) -> None:
     request = {"do": "ping", "level": 20, "peer": ID.public_key.hex()}
     run.parts.roster.called.clear()
-    assert lender._calling(request).client is pair.client
+    assert lender._calling(request).caller is pair.caller
     run.knows[ID.public_key] = Peer(1, ID.public_key)
     with pytest.raises(NonsenseError):
         lender._calling(request)
     run.parts.roster.called.append(ID)
-    assert lender._calling(request).client is pair.client
+    assert lender._calling(request).caller is pair.caller
 
 
 @pytest.mark.parametrize(

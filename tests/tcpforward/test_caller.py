@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from toxvpn.errors import PeerOfflineError
-from toxvpn.tcpforward import caller as client
+from toxvpn.tcpforward import caller
 from toxvpn.testing.fake_nodes import until
 from toxvpn.testing.forward_pair import ForwardPair
 
@@ -30,7 +30,7 @@ async def test_a_connection_made_before_waits_for_the_peer(pair: ForwardPair) ->
 async def test_a_peer_that_does_not_come_resets_the_connection(
     pair: ForwardPair, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(client, "WAIT_FOR_PEER_S", 0.01)
+    monkeypatch.setattr(caller, "WAIT_FOR_PEER_S", 0.01)
     application = await pair.connect(pair.forward())
     assert await application.is_reset()
     assert f"127.0.0.1:{pair.target.port}: the peer was not reached" in caplog.text
@@ -39,7 +39,7 @@ async def test_a_peer_that_does_not_come_resets_the_connection(
 async def test_a_peer_that_is_there_already(pair: ForwardPair) -> None:
     pair.network.tox.set_online(True)
     await until(lambda: pair.peer.online)
-    later = client.Client(pair.client_node, pair.peer, pair.client_road)
+    later = caller.Caller(pair.client_node, pair.peer, pair.client_road)
     await later.wait_online(0.01)
 
 
@@ -47,7 +47,7 @@ async def test_only_its_own_peer_counts(pair: ForwardPair) -> None:
     pair.network.tox.set_online(True)
     other = pair.network.node()
     stranger = pair.client_node.accept(other.tox.public_key)
-    waiting = client.Client(pair.client_node, stranger, pair.client_road)
+    waiting = caller.Caller(pair.client_node, stranger, pair.client_road)
     await until(lambda: pair.peer.online)
     with pytest.raises(PeerOfflineError):
         await waiting.wait_online(0.01)

@@ -98,7 +98,7 @@ class TestBreaks:
     async def test_a_stream_outlives_a_loss_of_the_peer(self, pair: FastPair) -> None:
         application, target = await in_use(pair)
         pair.network.tox.set_online(False)
-        await until(lambda: not pair.peer.online and not pair.caller.online)
+        await until(lambda: not pair.peer.online and not pair.client_peer.online)
         await application.send(b"are you there?")
         pair.network.tox.set_online(True)
         assert await target.receive(14) == b"are you there?"
@@ -117,7 +117,7 @@ class TestBreaks:
 
     async def test_streams_of_a_peer_that_is_removed_are_reset(self, pair: FastPair) -> None:
         application, target = await in_use(pair)
-        pair.server_node.remove(pair.caller)
+        pair.server_node.remove(pair.client_peer)
         assert await target.is_reset()
         pair.client_node.remove(pair.peer)
         assert await application.is_reset()
@@ -263,6 +263,6 @@ class TestTheStack:
 
     async def test_only_who_serves_offers_it(self, pair: FastPair) -> None:
         assert offers(pair.peer)
-        assert not offers(pair.caller)
+        assert not offers(pair.client_peer)
         await pair.serving.close()
         await until(lambda: not offers(pair.peer))

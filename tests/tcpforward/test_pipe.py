@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from toxvpn.errors import LinkError
-from toxvpn.tcpforward import caller as client
-from toxvpn.tcpforward import pipe
+from toxvpn.tcpforward import caller, pipe
 from toxvpn.tcpforward.ends import End, StdioEnd
 from toxvpn.testing.fake_nodes import until
 from toxvpn.testing.forward_pair import ForwardPair, in_time
@@ -42,7 +41,7 @@ class Pipe:
             theirs = os.open(stdin, os.O_RDONLY)
             self._open.append(theirs)
         monkeypatch.setattr(pipe, "StdioEnd", lambda: StdioEnd(theirs, stdout))
-        self.running = asyncio.create_task(pipe.run(pair.client, pair.target.target))
+        self.running = asyncio.create_task(pipe.run(pair.caller, pair.target.target))
 
     def write(self, data: bytes) -> None:
         os.write(self._to_stdin, data)
@@ -167,19 +166,19 @@ async def test_an_end_that_cannot_be_had_resets_the_stream(pair: ForwardPair) ->
         raise OSError("out of descriptors")
 
     with pytest.raises(OSError, match="out of descriptors"):
-        await in_time(pipe.carry(pair.client, pair.target.target, take))
+        await in_time(pipe.carry(pair.caller, pair.target.target, take))
     assert pair.client_road.conversation(pair.peer).idle
 
 
 async def test_a_peer_that_does_not_come(pair: ForwardPair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "WAIT_FOR_PEER_S", 0.01)
+    monkeypatch.setattr(caller, "WAIT_FOR_PEER_S", 0.01)
     pair.network.tox.set_online(False)
     await until(lambda: not pair.peer.online)
     with pytest.raises(LinkError, match="not reached"):
-        await in_time(pipe.run(pair.client, pair.target.target))
+        await in_time(pipe.run(pair.caller, pair.target.target))
 
 
 async def test_without_stdin_it_does_not_begin(pair: ForwardPair, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(LinkError, match="closed"):
-        await in_time(pipe.run(pair.client, pair.target.target))
+        await in_time(pipe.run(pair.caller, pair.target.target))

@@ -6,8 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from toxvpn.tcpforward import caller as client
-from toxvpn.tcpforward import socks
+from toxvpn.tcpforward import caller, socks
 from toxvpn.tcpforward.rules import Rules
 from toxvpn.testing.fake_nodes import until
 from toxvpn.testing.forward_pair import ForwardPair, Program, TargetProgram
@@ -97,7 +96,7 @@ async def test_a_target_that_no_rule_allows(no_descriptor_is_left: None) -> None
 async def test_a_peer_that_does_not_come(
     pair: ForwardPair, application: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "WAIT_FOR_PEER_S", 0.01)
+    monkeypatch.setattr(caller, "WAIT_FOR_PEER_S", 0.01)
     pair.network.tox.set_online(False)
     await until(lambda: not pair.peer.online)
     await greeted(application)

@@ -12,7 +12,7 @@ from ..errors import PeerOfflineError
 from ..report.progress import progress
 from ..state.places import Places, find_places
 from ..tcpforward import pipe
-from ..tcpforward.caller import Client
+from ..tcpforward.caller import Caller
 from ..tcpforward.choice import Choice
 from ..tcpforward.forwarding import Forwarding
 from ..wire import invite
@@ -29,19 +29,19 @@ class Calling:
     """A node that is there for one peer; starting it is the caller's. `places` None: nothing is kept."""
 
     run: Base
-    client: Client
+    caller: Caller
     forwarding: Forwarding
     places: Places | None
 
     @property
     def road(self) -> Choice:
         """What a stream would take now."""
-        return self.forwarding.roads.choice(self.client.peer)
+        return self.forwarding.roads.choice(self.caller.peer)
 
     async def ping(self) -> str:
         """A line for a person. Raises PeerOfflineError."""
-        peer = self.client.peer
-        await self.client.wait_online(PING_S)
+        peer = self.caller.peer
+        await self.caller.wait_online(PING_S)
         try:
             async with asyncio.timeout(PING_S):
                 rtt_s = await self.forwarding.lossless.ping(peer)
@@ -76,7 +76,7 @@ async def call(options: ClientOptions) -> None:
             print(await made.ping())  # noqa: T201
         elif options.pipe is not None:
             made.run.node.start()
-            await pipe.run(made.client, options.pipe)
+            await pipe.run(made.caller, options.pipe)
         else:
             await _forward(options, made)
 
@@ -93,7 +93,7 @@ async def calling(options: ClientOptions) -> AsyncIterator[Calling]:
             for other in run.node:
                 if other is not peer:  # a client talks to the one it was asked to talk to
                     run.node.remove(other)
-            yield Calling(run, Client(run.node, peer, forwarding.roads), forwarding, places)
+            yield Calling(run, Caller(run.node, peer, forwarding.roads), forwarding, places)
         finally:
             await forwarding.close()
 
@@ -106,7 +106,7 @@ def _request(options: ClientOptions) -> bytes:
 
 async def _forward(options: ClientOptions, made: Calling) -> None:
     """Until it is told to stop."""
-    listeners = Listeners(made.client)
+    listeners = Listeners(made.caller)
     try:
         for listen, target in options.listens:
             listeners.add(listen, str(listen), target)
@@ -114,7 +114,7 @@ async def _forward(options: ClientOptions, made: Calling) -> None:
             made.run.node.start()
             listeners.start()
             made.run.life.ready()
-            peer = made.client.peer
+            peer = made.caller.peer
             with progress(made.run.node, lambda: {peer.public_key: peer.short}):
                 await made.run.stopping.wait()
     finally:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from ..config.file import ForwardSection, PeerSection
 from ..control.status import ForwardState
 from ..tcpforward import socks
-from ..tcpforward.caller import Client
+from ..tcpforward.caller import Caller
 from ..tcpforward.choice import Roads
 from ..tcpforward.listen import Listener
 from ..tcpforward.spec import Listen
@@ -23,9 +23,9 @@ log = logging.getLogger("toxvpn")
 
 
 class Forward:
-    """One listener; `client` and `section` are what its next connection is carried with."""
+    """One listener; `caller` and `section` are what its next connection is carried with."""
 
-    client: Client
+    caller: Caller
     section: ForwardSection
 
     def __init__(self, listen: Listen) -> None:
@@ -33,9 +33,9 @@ class Forward:
 
     async def _carry(self, local: socket.socket) -> None:
         if self.section.target is None:
-            await socks.carry(self.client, local)
+            await socks.carry(self.caller, local)
         else:
-            await self.client.carry(local, self.section.target)
+            await self.caller.carry(local, self.section.target)
 
 
 Fresh = Mapping[Listen, Forward]
@@ -48,7 +48,7 @@ class Forwards:
         self._roads = roads
         self._forwards: dict[Listen, Forward] = {}
         self._retired: list[Listener] = []
-        self._clients: dict[bytes, Client] = {}
+        self._callers: dict[bytes, Caller] = {}
 
     @contextlib.contextmanager
     def bound(self, sections: Iterable[ForwardSection]) -> Iterator[Fresh]:
@@ -77,7 +77,7 @@ class Forwards:
         When it raises, no listener has changed.
         """
         wanted = {section.listen: section for section in sections}
-        clients = {listen: self.client(peers[each.peer].public_key) for listen, each in wanted.items()}
+        callers = {listen: self.caller(peers[each.peer].public_key) for listen, each in wanted.items()}
         for listen in self._forwards.keys() - wanted.keys():
             listener = self._forwards.pop(listen).listener
             listener.stop_listening()
@@ -86,7 +86,7 @@ class Forwards:
         self._forwards |= fresh
         for listen, section in wanted.items():
             self._forwards[listen].section = section
-            self._forwards[listen].client = clients[listen]
+            self._forwards[listen].caller = callers[listen]
         for listen, forward in fresh.items():
             forward.listener.start()
             log.info("listening: %s -> %s of %s", listen, _target(forward.section), forward.section.peer)
@@ -100,7 +100,7 @@ class Forwards:
         return [self._state(listen, forward) for listen, forward in self._forwards.items()]
 
     def _state(self, listen: Listen, forward: Forward) -> ForwardState:
-        road, why = self._roads.choice(forward.client.peer)
+        road, why = self._roads.choice(forward.caller.peer)
         return ForwardState(
             listen=str(listen),
             target=_target(forward.section),
@@ -109,16 +109,16 @@ class Forwards:
             streams=forward.listener.connections,
         )
 
-    def client(self, public_key: bytes) -> Client:
+    def caller(self, public_key: bytes) -> Caller:
         """What calls through that peer, whom it makes a friend if need be."""
         peer = self._node.peer(public_key) or self._node.accept(public_key)
-        client = self._clients.get(public_key)
-        if client is not None and client.peer is not peer:  # it was removed, and is here again
-            client.close()
-            client = None
-        if client is None:
-            client = self._clients[public_key] = Client(self._node, peer, self._roads)
-        return client
+        caller = self._callers.get(public_key)
+        if caller is not None and caller.peer is not peer:  # it was removed, and is here again
+            caller.close()
+            caller = None
+        if caller is None:
+            caller = self._callers[public_key] = Caller(self._node, peer, self._roads)
+        return caller
 
 
 def _target(section: ForwardSection) -> str:

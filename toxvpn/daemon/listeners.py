@@ -7,7 +7,7 @@ from functools import partial
 
 from ..control.status import ForwardState
 from ..tcpforward import socks
-from ..tcpforward.caller import Client
+from ..tcpforward.caller import Caller
 from ..tcpforward.choice import Choice
 from ..tcpforward.listen import Listener
 from ..tcpforward.spec import Listen, Target
@@ -20,8 +20,8 @@ Carry = Callable[[socket.socket], Awaitable[None]]
 class Listeners:
     """`start` once all are added; `close` any number of times."""
 
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
         self._listeners: list[tuple[Listener, str, str]] = []
 
     def add(self, listen: Listen | list[socket.socket], told: str, target: Target | None) -> None:
@@ -48,5 +48,5 @@ class Listeners:
 
     def _carry(self, target: Target | None) -> Carry:
         if target is None:
-            return partial(socks.carry, self._client)
-        return partial(self._client.carry, target=target)
+            return partial(socks.carry, self._caller)
+        return partial(self._caller.carry, target=target)

@@ -67,8 +67,8 @@ class Lender:
         if wanted is not None and wanted != str(self._proxy):
             raise NonsenseError("it wants another proxy")
         self._parts.forwarding.start()
-        client = self._parts.forwards.client(peer.public_key)
-        return Calling(self._run, client, self._parts.forwarding, None)
+        caller = self._parts.forwards.caller(peer.public_key)
+        return Calling(self._run, caller, self._parts.forwarding, None)
 
     def _asked(self) -> set[bytes]:
         """Whom we ask to let us in: others come when they want, and perhaps never."""

@@ -155,7 +155,7 @@ class SharedNode:
 
     @property
     def _linger_s(self) -> float:
-        if not self._made.client.peer.online:
+        if not self._made.caller.peer.online:
             return LINGER_OFFLINE_S
         return LINGER_S if self._made.places is None else LINGER_KEPT_S
 

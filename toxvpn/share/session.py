@@ -133,7 +133,7 @@ class Session:
     # -- what is asked for
 
     async def _outcome(self, request: Message) -> Message:
-        peer = self._made.client.peer
+        peer = self._made.caller.peer
         if peer.online and request["do"] != "ping":
             log.info("peer %s: %s (a node that runs already)", peer.short, peer.connection.path)
         try:
@@ -150,7 +150,7 @@ class Session:
         """What is to be shown in the end. Raises ToxvpnError."""
         match request["do"]:
             case "pipe":
-                await pipe.carry(self._made.client, parse_target(request["target"]), self._take_stdio)
+                await pipe.carry(self._made.caller, parse_target(request["target"]), self._take_stdio)
                 return ""
             case "listen":
                 await self._listen(request["listeners"])
@@ -172,7 +172,7 @@ class Session:
 
     async def _listen(self, listeners: list[dict[str, Any]]) -> None:
         """Until it is cancelled."""
-        taken = self._listeners = Listeners(self._made.client)
+        taken = self._listeners = Listeners(self._made.caller)
         try:
             for each in listeners:
                 target = None if each["target"] is None else parse_target(each["target"])

@@ -23,7 +23,7 @@ WAIT_FOR_PEER_S = 60.0
 """How long a connection waits for a peer that is not online: a server's restart takes less."""
 
 
-class Client:
+class Caller:
     """Calls through one peer."""
 
     def __init__(self, node: Node, peer: Peer, road: Road) -> None:

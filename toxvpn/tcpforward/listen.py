@@ -1,4 +1,4 @@
-"""Local listeners: a Listen of the command line in, accepted sockets out (to `client.py`)."""
+"""Local listeners: a Listen of the command line in, accepted sockets out (to `caller.py`)."""
 
 import asyncio
 import logging

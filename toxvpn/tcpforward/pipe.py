@@ -3,26 +3,26 @@
 from collections.abc import Awaitable, Callable
 
 from ..errors import LinkError, ToxvpnError
-from .caller import Client
+from .caller import Caller
 from .ends import End, StdioEnd, check_stdio
 from .road import Ending
 from .spec import Target
 
 
-async def run(client: Client, target: Target) -> None:
+async def run(caller: Caller, target: Target) -> None:
     """Returns when the stream has ended well. Raises LinkError (exit 255) when it has not."""
     check_stdio(str(target))
 
     async def ours() -> End:
         return StdioEnd()
 
-    await carry(client, target, ours)
+    await carry(caller, target, ours)
 
 
-async def carry(client: Client, target: Target, take: Callable[[], Awaitable[End]]) -> None:
+async def carry(caller: Caller, target: Target, take: Callable[[], Awaitable[End]]) -> None:
     """`take` gives the local end, once there is a stream for it. Raises LinkError, and what `take` raises."""
     try:
-        stream = await client.open(target)
+        stream = await caller.open(target)
     except ToxvpnError as failure:
         raise LinkError(f"{target}: {failure}") from failure
     try:

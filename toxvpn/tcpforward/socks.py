@@ -8,7 +8,7 @@ from functools import partial
 
 from ..errors import PeerOfflineError, ToxvpnError
 from ..wire.socks5 import BadRequest, ConnectRequest, Fault, ReplyCode, Server, encode_reply
-from .caller import Client
+from .caller import Caller
 from .ends import SocketEnd
 from .road import OpenFailed, Stream
 from .spec import Target
@@ -19,16 +19,16 @@ HANDSHAKE_S = 30.0
 """A program that connects and says nothing must not hold its place for ever."""
 
 
-async def carry(client: Client, local: socket.socket) -> None:
+async def carry(caller: Caller, local: socket.socket) -> None:
     """A connection of the SOCKS5 listener's, from accept to its last byte."""
-    complain = partial(client.lines.tell, log, logging.WARNING, "SOCKS5 client: %s")
+    complain = partial(caller.lines.tell, log, logging.WARNING, "SOCKS5 client: %s")
     try:
         async with asyncio.timeout(HANDSHAKE_S):
             request = await handshake(local, complain)
         if request is None:
             local.close()
             return
-        stream = await _open(client, local, Target(request.host, request.port))
+        stream = await _open(caller, local, Target(request.host, request.port))
     except (OSError, TimeoutError) as failure:
         log.debug("SOCKS5 client: %s", failure)
         local.close()
@@ -56,13 +56,13 @@ async def handshake(local: socket.socket, complain: Callable[[Fault], None]) -> 
     return None
 
 
-async def _open(client: Client, local: socket.socket, target: Target) -> Stream | None:
+async def _open(caller: Caller, local: socket.socket, target: Target) -> Stream | None:
     """The stream, with the client told of it, or None when it was told of the failure instead."""
     loop = asyncio.get_running_loop()
     try:
-        stream = await client.open(target)
+        stream = await caller.open(target)
     except ToxvpnError as failure:
-        client.lines.tell(log, logging.WARNING, "%s: %s", target, failure)
+        caller.lines.tell(log, logging.WARNING, "%s: %s", target, failure)
         await loop.sock_sendall(local, encode_reply(reply_code(failure)))
         local.close()
         return None

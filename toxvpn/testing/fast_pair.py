@@ -1,6 +1,6 @@
 """Both sides of the fast road in one process: two nodes in memory, real private stacks, and no Tox.
 
-Program -> Listener -> Client -> Roads ~ FastServer -> Program. Lossy packets go straight from
+Program -> Listener -> Caller -> Roads ~ FastServer -> Program. Lossy packets go straight from
 datapath to datapath; while the network in memory is offline, each side knows that the other is.
 """
 
@@ -12,7 +12,7 @@ from unittest.mock import patch
 from .._native.path.carrier import MemoryCarrier
 from .._native.path.toxcarrier import ToxCarrier
 from .._native.toxcore import Tox
-from ..tcpforward.caller import Client
+from ..tcpforward.caller import Caller
 from ..tcpforward.fast import path as fastpath
 from ..tcpforward.forwarding import Forwarding
 from ..tcpforward.rules import parse_rules
@@ -43,7 +43,7 @@ class FastPair(Programs):
         self.calling = Forwarding(self.client_node, Announcement(self.client_node), self._wanted)
         serve = Server(lambda _: parse_rules("127.0.0.1:*", "rules")).serve
         self.serving = Forwarding(self.server_node, Announcement(self.server_node), Road.AUTO, serve)
-        self.client = Client(self.client_node, self.peer, self.calling.roads)
+        self.caller = Caller(self.client_node, self.peer, self.calling.roads)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -65,7 +65,7 @@ class FastPair(Programs):
 
     def plug(self) -> None:
         """Lossy packets get through."""
-        self._join(self.caller.number, self.peer.number)
+        self._join(self.client_peer.number, self.peer.number)
 
     def unplug(self) -> None:
         """Lossy packets get lost, and nobody knows: they arrive as those of a stranger."""

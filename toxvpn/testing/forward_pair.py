@@ -1,6 +1,6 @@
 """Both sides of a forward in one process: two nodes in memory, real sockets on loopback at their ends.
 
-Program (an application) -> Listener -> Client -> road ~ road -> Server -> Program (the target)
+Program (an application) -> Listener -> Caller -> road ~ road -> Server -> Program (the target)
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from functools import partial
 from typing import Self, TypeVar
 
 from ..tcpforward import socks
-from ..tcpforward.caller import Client
+from ..tcpforward.caller import Caller
 from ..tcpforward.listen import Accepted, Listener
 from ..tcpforward.rules import Rules
 from ..tcpforward.server import Server
@@ -127,9 +127,9 @@ class TargetProgram:
 
 
 class Programs:
-    """Two nodes that know each other, a target, and applications that reach it through `client`."""
+    """Two nodes that know each other, a target, and applications that reach it through `caller`."""
 
-    client: Client
+    caller: Caller
 
     def __init__(self, network: Network | None = None) -> None:
         self.network = network or Network()
@@ -143,7 +143,7 @@ class Programs:
         return _peer_of(self.client_node, self.server_node)
 
     @property
-    def caller(self) -> Peer:
+    def client_peer(self) -> Peer:
         """The client, as the server sees it."""
         return _peer_of(self.server_node, self.client_node)
 
@@ -153,11 +153,11 @@ class Programs:
 
     def forward(self, target: Target | None = None) -> int:
         """A listener of `-L`; its port."""
-        return self.listen(partial(self.client.carry, target=target or self.target.target))
+        return self.listen(partial(self.caller.carry, target=target or self.target.target))
 
     def socks(self) -> int:
         """A listener of `-D`; its port."""
-        return self.listen(partial(socks.carry, self.client))
+        return self.listen(partial(socks.carry, self.caller))
 
     def listen(self, accepted: Accepted) -> int:
         listener = Listener(Listen((LOCALHOST,), 0), accepted)
@@ -187,7 +187,7 @@ class ForwardPair(Programs):
             node.tox.status_message = OUR_STATUS
         self.server_road = LosslessRoad(self.server_node, Server(lambda _: rules or Rules()).serve)
         self.client_road = LosslessRoad(self.client_node)
-        self.client = Client(self.client_node, self.peer, self.client_road)
+        self.caller = Caller(self.client_node, self.peer, self.client_road)
 
     async def __aenter__(self) -> Self:
         return self
@@ -201,7 +201,7 @@ class ForwardPair(Programs):
     @property
     def conversations(self) -> tuple[Conversation, Conversation]:
         """The client's and the server's."""
-        return self.client_road.conversation(self.peer), self.server_road.conversation(self.caller)
+        return self.client_road.conversation(self.peer), self.server_road.conversation(self.client_peer)
 
 
 def _peer_of(node: Node, other: Node) -> Peer:

@@ -1,6 +1,6 @@
 """A shared node on a network in memory, and its commands, which are real processes.
 
-Command ~ socket ~ SharedNode -> Client -> road ~ road -> Server -> TargetProgram
+Command ~ socket ~ SharedNode -> Caller -> road ~ road -> Server -> TargetProgram
 """
 
 import asyncio
@@ -31,7 +31,7 @@ class FakeCalling:
 
     def __init__(self, pair: ForwardPair) -> None:
         self.run = SimpleNamespace(node=pair.client_node, stopping=asyncio.Event())
-        self.client = pair.client
+        self.caller = pair.caller
         self.places: Places | None = None
 
     async def ping(self) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from toxvpn._native.results import SendResult
 from toxvpn.errors import PeerOfflineError
-from toxvpn.tcpforward.caller import Client
+from toxvpn.tcpforward.caller import Caller
 from toxvpn.tcpforward.ends import End
 from toxvpn.tcpforward.road import OpenFailed
 from toxvpn.tcpforward.rules import parse_rules
@@ -44,7 +44,7 @@ async def test_bad_status_messages_do_not_fill_the_log(
 ) -> None:
     for number in range(30):
         pair.client_node.tox.status_message = b'{"mode":"tun","ownip":%d}' % number
-        await until(lambda: pair.caller.status_text == pair.client_node.tox.status_message)
+        await until(lambda: pair.client_peer.status_text == pair.client_node.tox.status_message)
     assert sum("status message disregarded" in line for line in caplog.messages) == AT_ONCE
 
 
@@ -277,7 +277,7 @@ class TestRefusal:
         caplog.set_level(logging.INFO)
         monkeypatch.setattr(pair.server_road, "serve", serve)
         with pytest.raises(OpenFailed) as refused:
-            await pair.client.open(Target("nothing.corp", 80))
+            await pair.caller.open(Target("nothing.corp", 80))
         assert str(refused.value) == "the peer says: not allowed; its log tells why"
         assert "refused: nothing.corp:80: Name or service not known" in caplog.text, "our own log tells"
 
@@ -290,7 +290,7 @@ class TestRefusal:
         monkeypatch.setattr(pair.server_road, "serve", serve)
         for _ in range(MAX_INBOUND_TUNNELS + 1):
             with pytest.raises(OpenFailed, match="the peer says: general failure"):
-                await pair.client.open(Target("localhost", 80))
+                await pair.caller.open(Target("localhost", 80))
         assert not pair.conversations[1].tunnels.drops
 
     async def test_after_refusal_does_not_fill_either_log(
@@ -308,14 +308,14 @@ class TestRefusal:
     async def test_has_a_code(self, pair: ForwardPair) -> None:
         pair.target.close()
         with pytest.raises(OpenFailed) as refused:
-            await pair.client.open(pair.target.target)
+            await pair.caller.open(pair.target.target)
         assert refused.value.code is ReplyCode.CONNECTION_REFUSED
 
     async def test_by_the_rules(self, no_descriptor_is_left: None, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.INFO)
         async with ForwardPair(parse_rules("localhost:1", "rule")) as pair:
             with pytest.raises(OpenFailed, match="not allowed") as refused:
-                await pair.client.open(pair.target.target)
+                await pair.caller.open(pair.target.target)
             assert refused.value.code is ReplyCode.NOT_ALLOWED
         assert f"peer {pair.client_node.tox.public_key.hex()[:8].upper()}: refused: " in caplog.text
         assert "no rule allows it" in caplog.text
@@ -326,7 +326,7 @@ class TestRefusal:
         leave_room(4)
         application, target = await pair.joined()
         with pytest.raises(OpenFailed, match="general failure"):
-            await pair.client.open(pair.target.target)
+            await pair.caller.open(pair.target.target)
         assert "refused: too many streams" in caplog.text
         application.reset()
         assert await target.is_reset()
@@ -337,7 +337,7 @@ class TestRefusal:
 
     async def test_by_a_side_that_only_calls(self, pair: ForwardPair) -> None:
         with pytest.raises(OpenFailed, match="not allowed"):
-            await pair.server_road.open(pair.caller, "127.0.0.1", pair.target.port)
+            await pair.server_road.open(pair.client_peer, "127.0.0.1", pair.target.port)
 
 
 class TestConnectionToThePeer:
@@ -369,7 +369,7 @@ class TestConnectionToThePeer:
 
         lossless = pair.server_node._custom
         real, lossless[0xA2] = lossless[0xA2], swallow
-        opening = asyncio.create_task(pair.client.open(pair.target.target))
+        opening = asyncio.create_task(pair.caller.open(pair.target.target))
         await until(lambda: any(packet[2:4] == b"\x06\x02" for packet in sent))
         pair.network.tox.set_online(False)
         await until(lambda: not pair.peer.online)
@@ -382,7 +382,7 @@ class TestConnectionToThePeer:
         application, target = await pair.joined()
         await target.send(b"x")
         await application.receive(1)
-        pair.server_node.remove(pair.caller)
+        pair.server_node.remove(pair.client_peer)
         assert await target.is_reset()
         assert await application.is_reset()
         await until(lambda: not pair.server_road._conversations)
@@ -468,7 +468,7 @@ class TestTuntox:
     async def test_as_server(self, pair: ForwardPair, magic: int) -> None:
         program = FakeTuntoxServer(magic, ("internal", 80))
         tuntox = TuntoxPeer(pair, pair.client_node, program)
-        client = Client(pair.client_node, tuntox.as_peer, pair.client_road)
+        client = Caller(pair.client_node, tuntox.as_peer, pair.client_road)
         port = pair.listen(partial(client.carry, target=Target("internal", 80)))
         applications = [await pair.connect(port) for _ in range(3)]
         for application in applications:
