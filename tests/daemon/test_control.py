@@ -20,7 +20,7 @@ from toxvpn.daemon.control import Source, controlled
 from toxvpn.daemon.node import Base, base
 from toxvpn.errors import PeerOfflineError, PeerRefusedError, ToxvpnError
 from toxvpn.members.grants import Authority
-from toxvpn.tcpforward.tuntox.road import LosslessRoad
+from toxvpn.tcpforward.tuntox.road import TuntoxRoad
 from toxvpn.testing.fake_nodes import until
 from toxvpn.testing.fake_tox import FakeNetwork, FakeTox
 from toxvpn.tun.router import Member
@@ -111,7 +111,7 @@ async def test_of_a_vpn(run: Base) -> None:
 
 
 async def test_it_answers_while_the_run_goes_on(run: Base, tmp_path: Path) -> None:
-    road = LosslessRoad(run.node)
+    road = TuntoxRoad(run.node)
     source = Source(run, "server")
     async with controlled(run, tmp_path, source, road):
         assert (await ask(tmp_path, "status"))["self"]["mode"] == "server"
@@ -130,7 +130,7 @@ async def test_a_ping_is_remembered(run: Base, network: FakeNetwork, tmp_path: P
     other = FakeTox(network)
     peer = run.node.accept(other.public_key)
     other.friend_add_norequest(run.node.tox.public_key)
-    road = LosslessRoad(run.node)
+    road = TuntoxRoad(run.node)
 
     async def pong(peer: object) -> float:
         return 0.25

@@ -6,7 +6,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from toxvpn.report.meter import Meter
-from toxvpn.tcpforward.tuntox.road import PACKET_ID, LosslessRoad
+from toxvpn.tcpforward.tuntox.road import PACKET_ID, TuntoxRoad
 from toxvpn.testing.fake_nodes import Network, until
 from toxvpn.testing.fake_status import FakeStatus
 from toxvpn.wire.tuntox.frames import DropReason
@@ -23,7 +23,7 @@ async def network() -> AsyncIterator[Network]:
 
 async def test_drops_stay_counted_when_the_peer_leaves(network: Network) -> None:
     sender, receiver = network.pair()
-    road = LosslessRoad(receiver)
+    road = TuntoxRoad(receiver)
     peer = sender.peer(receiver.tox.public_key)
     assert peer is not None
     for expected in (1, 2):
@@ -39,7 +39,7 @@ async def test_drops_stay_counted_when_the_peer_leaves(network: Network) -> None
 
 async def test_the_text_has_what_the_parts_count(network: Network) -> None:
     sender, receiver = network.pair()
-    road = LosslessRoad(receiver)
+    road = TuntoxRoad(receiver)
     meter = Meter(FakeStatus(), road)
     [peer] = sender
     sender.send_lossless(peer, NONSENSE)

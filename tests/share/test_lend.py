@@ -132,7 +132,7 @@ async def test_a_command_that_wants_a_proxy_does_not_go_around_it(
     run: Run, options: ClientOptions, wanted: Proxy | None, ours: Proxy | None, goes: bool
 ) -> None:
     assert options.directory is not None
-    run.parts.forwarding.lossless = SimpleNamespace(ping=AsyncMock(return_value=0.001))
+    run.parts.forwarding.tuntox = SimpleNamespace(ping=AsyncMock(return_value=0.001))
     async with lending(cast(Base, run.base), cast(Parts, run.parts), options.directory, ours):
         asked = replace(options, proxy=wanted, ping=True)
         with contextlib.ExitStack() as undo:

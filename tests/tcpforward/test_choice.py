@@ -15,7 +15,7 @@ from toxvpn.tcpforward.fast.road import FastRoad, RoadBrokenError
 from toxvpn.tcpforward.fast.stack import StackUnavailableError
 from toxvpn.tcpforward.road import OpenFailed
 from toxvpn.tcpforward.spec import Road
-from toxvpn.tcpforward.tuntox.road import LosslessRoad
+from toxvpn.tcpforward.tuntox.road import TuntoxRoad
 from toxvpn.testing.fake_nodes import until
 from toxvpn.tox.node import Node
 from toxvpn.tox.peer import Peer
@@ -77,12 +77,12 @@ class FakeNode:
 class Scene:
     def __init__(self) -> None:
         self.node = FakeNode()
-        self.fast, self.lossless = FakeRoad("fast"), FakeRoad("tuntox")
+        self.fast, self.tuntox = FakeRoad("fast"), FakeRoad("tuntox")
         self.roads = self.made(Road.AUTO)
         self.peer = self.a_peer(1, OFFERS)
 
     def made(self, wanted: Road) -> Roads:
-        self.roads = Roads(cast(Node, self.node), cast(LosslessRoad, self.lossless), wanted)
+        self.roads = Roads(cast(Node, self.node), cast(TuntoxRoad, self.tuntox), wanted)
         return self.roads
 
     def a_peer(self, number: int, status: bytes | None) -> Peer:
@@ -96,7 +96,7 @@ class Scene:
     async def open(self, peer: Peer | None = None) -> str:
         """The road that it took."""
         stream = await self.roads.open(peer or self.peer, "localhost", 22)
-        assert (self.fast if str(stream) == "fast" else self.lossless).opened[-1] == ("localhost", 22)
+        assert (self.fast if str(stream) == "fast" else self.tuntox).opened[-1] == ("localhost", 22)
         return str(stream)
 
 
@@ -190,7 +190,7 @@ async def test_it_does_not_wait_for_the_status_message_of_a_peer_that_leaves(sce
     scene.stack_is_up()
     peer = scene.a_peer(2, None)
     peer.connection = Connection.NONE
-    scene.lossless.failure = PeerOfflineError("gone")
+    scene.tuntox.failure = PeerOfflineError("gone")
     with pytest.raises(PeerOfflineError):
         await scene.open(peer)
     assert scene.node.now_s < module.STATUS_S
@@ -232,20 +232,20 @@ async def test_it_does_not_count_as_broken_while_the_other_one_is_as_well(
     scene: Scene, told: pytest.LogCaptureFixture
 ) -> None:
     scene.stack_is_up()
-    scene.lossless.silent = True
+    scene.tuntox.silent = True
     scene.fast.failure = RoadBrokenError(BROKEN)
     opening = asyncio.create_task(scene.open())
     await until(lambda: len(scene.fast.opened) > 2)
-    assert scene.lossless.pings
+    assert scene.tuntox.pings
     scene.fast.failure = None
     assert await opening == "fast"
-    assert not scene.lossless.opened
+    assert not scene.tuntox.opened
     assert told.messages == ["peer 01010101: streams take the fast road: both sides have it"]
 
 
 async def test_a_peer_that_answers_on_neither_is_given_up(scene: Scene) -> None:
     scene.stack_is_up()
-    scene.lossless.silent = True
+    scene.tuntox.silent = True
     scene.fast.failure = RoadBrokenError(BROKEN)
     with pytest.raises(OpenFailed, match="on neither road for 30 s") as failed:
         await scene.open()
@@ -256,7 +256,7 @@ async def test_a_peer_that_answers_on_neither_is_given_up(scene: Scene) -> None:
 
 async def test_a_peer_that_is_lost_meanwhile(scene: Scene) -> None:
     scene.stack_is_up()
-    scene.lossless.failure = PeerOfflineError("gone")
+    scene.tuntox.failure = PeerOfflineError("gone")
     scene.fast.failure = RoadBrokenError(BROKEN)
     opening = asyncio.create_task(scene.open())
     await until(lambda: len(scene.fast.opened) > 2)
@@ -268,7 +268,7 @@ async def test_a_peer_that_is_lost_meanwhile(scene: Scene) -> None:
 async def test_a_stream_that_opens_at_once_asks_nobody_else(scene: Scene) -> None:
     scene.stack_is_up()
     await asyncio.gather(*(scene.open() for _ in range(10)))
-    assert not scene.lossless.pings
+    assert not scene.tuntox.pings
 
 
 async def test_it_is_tried_again_until_it_works(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -336,7 +336,7 @@ async def test_what_the_target_says_is_no_reason_to_take_another_road(scene: Sce
         scene.fast.failure = failure
         with pytest.raises(type(failure)):
             await scene.open()
-    assert not scene.lossless.opened
+    assert not scene.tuntox.opened
     assert scene.roads.choice(scene.peer)[0] == "fast"
 
 
@@ -359,4 +359,4 @@ async def test_road_fast_never_takes_the_other_one(scene: Scene) -> None:
     scene.roads.no_stack("no /dev/net/tun")
     with pytest.raises(ToxvpnError, match=r"^--road fast: no /dev/net/tun$"):
         await scene.open()
-    assert not scene.lossless.opened
+    assert not scene.tuntox.opened

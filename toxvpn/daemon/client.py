@@ -44,7 +44,7 @@ class Calling:
         await self.caller.wait_online(PING_S)
         try:
             async with asyncio.timeout(PING_S):
-                rtt_s = await self.forwarding.lossless.ping(peer)
+                rtt_s = await self.forwarding.tuntox.ping(peer)
         except TimeoutError:
             raise PeerOfflineError(f"no answer in {PING_S:.0f} s: the peer is online but no tuntox") from None
         return f"pong from {peer.short} via {peer.connection.path} in {rtt_s * 1000:.2f} ms"
@@ -62,10 +62,10 @@ class Calling:
             from ..report.http import served
             from ..report.meter import Meter
 
-            async with served(self.run.metrics_port, Meter(source, self.forwarding.lossless).text):
+            async with served(self.run.metrics_port, Meter(source, self.forwarding.tuntox).text):
                 yield
             return
-        async with controlled(self.run, self.places.runtime, source, self.forwarding.lossless):
+        async with controlled(self.run, self.places.runtime, source, self.forwarding.tuntox):
             yield
 
 

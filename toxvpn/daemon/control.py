@@ -21,7 +21,7 @@ from ..members.roster import Roster
 from ..report.http import served
 from ..report.meter import Meter
 from ..state.places import make
-from ..tcpforward.tuntox.road import LosslessRoad
+from ..tcpforward.tuntox.road import TuntoxRoad
 from ..tox.peer import Peer
 from ..tun.vpn import Vpn
 from ..wire.addressing import overlay_ipv6
@@ -112,7 +112,7 @@ async def controlled(
     run: Base,
     directory: Path,
     source: Source,
-    lossless: LosslessRoad,
+    tuntox: TuntoxRoad,
     roster: Roster | None = None,
     reload: Callable[[], list[str]] | None = None,
     renew: Callable[[], tuple[str, str]] | None = None,
@@ -126,7 +126,7 @@ async def controlled(
         peer = run.node.peer(public_key)
         if peer is None:
             raise PeerRefusedError("that peer has just been removed")
-        source.rtt_s[public_key] = rtt_s = await lossless.ping(peer)
+        source.rtt_s[public_key] = rtt_s = await tuntox.ping(peer)
         return rtt_s
 
     server = ControlServer(make(directory))
@@ -137,7 +137,7 @@ async def controlled(
         ReloadCommand(server, reload)
     if renew is not None:
         SecretCommand(server, renew)
-    meter = Meter(source, lossless, roster)
+    meter = Meter(source, tuntox, roster)
     server.register("metrics", meter.metrics)
     run.node.subscribe(commands.changed)
     async with served(run.metrics_port, meter.text):

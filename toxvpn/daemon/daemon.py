@@ -47,8 +47,8 @@ async def whole(options: Staying) -> None:
         def renew() -> tuple[str, str]:
             return both_commands(tox_id, parts.now.config, parts.renew_secret(), places.data)
 
-        lossless = parts.forwarding.lossless
-        async with controlled(run, places.runtime, source, lossless, parts.roster, reload, renew):
+        tuntox = parts.forwarding.tuntox
+        async with controlled(run, places.runtime, source, tuntox, parts.roster, reload, renew):
             parts.start()
             if config.server is not None:
                 tell_server(config, parts.now.policy, tox_id, places.data)

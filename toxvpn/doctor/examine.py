@@ -224,10 +224,10 @@ async def protocol(forwarding: Forwarding, peer: Peer) -> ProtocolSeen:
     ours = status.decode(peer.status_text or b"").speaks_toxvpn
     try:
         async with asyncio.timeout(PING_S):
-            rtt_s = await forwarding.lossless.ping(peer)
+            rtt_s = await forwarding.tuntox.ping(peer)
     except TimeoutError:
         return ProtocolSeen(toxvpn=ours)
-    version = forwarding.lossless.conversation(peer).tunnels.version
+    version = forwarding.tuntox.conversation(peer).tunnels.version
     return ProtocolSeen(toxvpn=ours, wire=None if version is None else int(version.name[1:]), rtt_s=rtt_s)
 
 

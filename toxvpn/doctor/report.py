@@ -134,7 +134,7 @@ class PrivateStackSeen:
                 break
         else:
             fix = IN_A_CONTAINER
-        return limited(Layer.PRIVATE_STACK, f"forwards take the slow road: {self.missing.rstrip('.')}", fix)
+        return limited(Layer.PRIVATE_STACK, f"forwards take the tuntox road: {self.missing.rstrip('.')}", fix)
 
 
 # -- the network ----------------------------------------------------------------------------------

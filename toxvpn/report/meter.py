@@ -6,15 +6,15 @@ from .._native.net import netio
 from ..control.protocol import Request
 from ..control.status import StatusSource, document
 from ..members.roster import Roster
-from ..tcpforward.tuntox.road import LosslessRoad
+from ..tcpforward.tuntox.road import TuntoxRoad
 
 
 class Meter:
     """`roster` where there is one."""
 
-    def __init__(self, source: StatusSource, lossless: LosslessRoad, roster: Roster | None = None) -> None:
+    def __init__(self, source: StatusSource, tuntox: TuntoxRoad, roster: Roster | None = None) -> None:
         self._source = source
-        self._lossless = lossless
+        self._tuntox = tuntox
         self._roster = roster
 
     def text(self) -> str:
@@ -26,7 +26,7 @@ class Meter:
                 versions={"version": __version__, "libtoxcore": toxcore.version()},
                 network=netio.counters(),
                 refused={} if self._roster is None else self._roster.admission.refused,
-                tunnel_drops={reason.name.lower(): count for reason, count in self._lossless.drops().items()},
+                tunnel_drops={reason.name.lower(): count for reason, count in self._tuntox.drops().items()},
             ),
         )
 

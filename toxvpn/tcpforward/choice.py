@@ -17,7 +17,7 @@ from . import spec
 from .fast.road import FastRoad, RoadBrokenError
 from .fast.stack import StackUnavailableError
 from .road import OpenFailed, Stream
-from .tuntox.road import LosslessRoad
+from .tuntox.road import TuntoxRoad
 
 log = logging.getLogger("toxvpn.tcpforward")
 
@@ -41,12 +41,12 @@ class Roads:
 
     name = "auto"
 
-    def __init__(self, node: Node, lossless: LosslessRoad, wanted: spec.Road) -> None:
+    def __init__(self, node: Node, tuntox: TuntoxRoad, wanted: spec.Road) -> None:
         self.fast: FastRoad | None = None
         self.why_not_fast = "the private stack is not up yet"
         self.settled = asyncio.Event()  # whether there is a stack is known
         self._node = node
-        self._lossless = lossless
+        self._tuntox = tuntox
         self._wanted = wanted
         self._broken: dict[bytes, str] = {}  # peers that the fast road does not lead to now, and why
         self._probes: set[asyncio.Task[None]] = set()
@@ -90,7 +90,7 @@ class Roads:
         if self._wanted is spec.Road.FAST:
             raise ToxvpnError(f"--road fast: {reason}")
         self._tell(peer, "tuntox", reason or "")
-        return await self._lossless.open(peer, host, port)
+        return await self._tuntox.open(peer, host, port)
 
     async def _until_known(self, peer: Peer) -> None:
         """Waits for what the choice depends on, both of which come within moments."""
@@ -124,7 +124,7 @@ class Roads:
         await asyncio.sleep(PATIENCE_S)
         try:
             async with asyncio.timeout(PATIENCE_S):
-                await self._lossless.ping(peer)
+                await self._tuntox.ping(peer)
         except (TimeoutError, PeerOfflineError):
             return False
         return True

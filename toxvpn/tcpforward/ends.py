@@ -3,7 +3,7 @@
 Made of two descriptors, both non-blocking, equal for a socket. Unless `close(clean=True)` is
 called, the other side sees a reset, also when this process is killed: an end is armed from the
 start, so that missing bytes never look like an orderly end. Who moves the bytes: `relay.py`
-between two ends, `lossless.py` between an end and Tox.
+between two ends, `tuntox/stream.py` between an end and Tox.
 """
 
 import contextlib

@@ -19,7 +19,7 @@ from .fast.server import FastServer
 from .fast.stack import FORWARD_PORT, Stack, StackUnavailableError
 from .relay import Relay
 from .spec import Road
-from .tuntox.road import LosslessRoad, Serve
+from .tuntox.road import Serve, TuntoxRoad
 
 log = logging.getLogger("toxvpn.tcpforward")
 
@@ -44,8 +44,8 @@ class Forwarding:
         *,
         when_asked: bool = False,
     ) -> None:
-        self.lossless = LosslessRoad(node, serve)
-        self.roads = Roads(node, self.lossless, wanted)
+        self.tuntox = TuntoxRoad(node, serve)
+        self.roads = Roads(node, self.tuntox, wanted)
         self._node = node
         self._announcement = announcement
         self._serve = serve
@@ -66,7 +66,7 @@ class Forwarding:
             self._life.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._life
-        await self.lossless.close()
+        await self.tuntox.close()
 
     async def _live(self) -> None:
         """A stack, and another one when it is lost or could not be had."""

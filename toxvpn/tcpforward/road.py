@@ -1,7 +1,7 @@
 """The seam between who wants a stream and how its bytes travel.
 
 A road opens streams to host:port through a peer. Listeners, pipe mode and SOCKS5 use nothing
-else, so they are written once for the tuntox road (lossless.py) and the fast road (stack.py).
+else, so they are written once for the tuntox road (tuntox/road.py) and the fast road (fast/road.py).
 """
 
 import enum

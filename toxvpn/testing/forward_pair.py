@@ -17,7 +17,7 @@ from ..tcpforward.listen import Accepted, Listener
 from ..tcpforward.rules import Rules
 from ..tcpforward.server import Server
 from ..tcpforward.spec import Listen, Target
-from ..tcpforward.tuntox.road import Conversation, LosslessRoad
+from ..tcpforward.tuntox.road import Conversation, TuntoxRoad
 from ..tox.node import Node
 from ..tox.peer import Peer
 from ..wire.status import Status, ToxvpnStatus, encode
@@ -185,8 +185,8 @@ class ForwardPair(Programs):
         super().__init__(network)
         for node in (self.client_node, self.server_node):
             node.tox.status_message = OUR_STATUS
-        self.server_road = LosslessRoad(self.server_node, Server(lambda _: rules or Rules()).serve)
-        self.client_road = LosslessRoad(self.client_node)
+        self.server_road = TuntoxRoad(self.server_node, Server(lambda _: rules or Rules()).serve)
+        self.client_road = TuntoxRoad(self.client_node)
         self.caller = Caller(self.client_node, self.peer, self.client_road)
 
     async def __aenter__(self) -> Self:

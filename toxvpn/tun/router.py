@@ -156,7 +156,7 @@ class Router:
     # -- what peers state
 
     def _learn(self, member: Member, text_untrusted: bytes) -> None:
-        said = status.decode(text_untrusted)  # the lossless road tells what is wrong with it
+        said = status.decode(text_untrusted)  # the tuntox road tells what is wrong with it
         ours = said.toxvpn
         member.name = ours.name if ours else ""
         if ours and ours.mtu is not None:

@@ -1,7 +1,7 @@
 """The tuntox road: streams as lossless Tox packets, understood by tuntox programs, both ways.
 
 Stations of a byte: local end -> tunnel_stream.py -> wire/tuntox/friend.py (frames, order, credit) ->
-`Conversation.pump` -> node -> Tox, and back. Opening: our side calls `LosslessRoad.open`; for the
+`Conversation.pump` -> node -> Tox, and back. Opening: our side calls `TuntoxRoad.open`; for the
 peer's requests `serve` says which local end they get.
 """
 
@@ -47,7 +47,7 @@ StreamEvent = (
 )
 
 
-class LosslessRoad:
+class TuntoxRoad:
     """One for all peers of a node. `serve` None: requests are refused (a client)."""
 
     name = "tuntox"
@@ -160,7 +160,7 @@ class LosslessRoad:
 class Conversation:
     """What goes on with one peer, across its comings and goings."""
 
-    def __init__(self, road: LosslessRoad, peer: Peer) -> None:
+    def __init__(self, road: TuntoxRoad, peer: Peer) -> None:
         self.tunnels = FriendTunnels(road.node.tox.public_key, peer.public_key)
         self.tunnels.resize(peer.packet_bytes)
         self.brake = Brake()

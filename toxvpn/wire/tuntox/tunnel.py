@@ -27,7 +27,7 @@ from .frames import DropReason, Version
 
 # Part of the protocol: what may be sent before the first TCP_CREDIT has come.
 INITIAL_WINDOW_BYTES = 256 * 1024
-# Ours to choose. The lossless road peaks at about 5 MB/s with round trips up to 200 ms: 1 MB in flight.
+# Ours to choose. The tuntox road peaks at about 5 MB/s with round trips up to 200 ms: 1 MB in flight.
 WINDOW_BYTES = 1024 * 1024
 # A local reader is paused above the one and resumed below the other, which is 13 ms at 5 MB/s:
 # time enough to wake it. (Larger would only add delay to what a user types during a download.)
