@@ -11,7 +11,7 @@ from toxvpn._native import toxcore
 from toxvpn._native.flaws import ANNOUNCE
 from toxvpn._native.net import netio
 from toxvpn.config.options import ClientOptions, ServerOptions
-from toxvpn.tcpforward.spec import Road, parse_forward, parse_listen, parse_target
+from toxvpn.tcpforward.spec import RoadPolicy, parse_forward, parse_listen, parse_target
 from toxvpn.wire.toxid import ToxId, parse_tox_id
 
 ID = str(ToxId(bytes(range(32)), b"\1\2\3\4"))
@@ -67,7 +67,7 @@ CLIENTS: list[tuple[list[str], dict[str, Any]]] = [
     (["-P", "localhost:22"], {"pipe": parse_target("localhost:22")}),
     (["-W", "[::1]:22"], {"pipe": parse_target("[::1]:22")}),
     (["-p"], {"ping": True}),
-    (["-p", "--road", "fast"], {"ping": True, "road": Road.FAST}),
+    (["-p", "--road", "fast"], {"ping": True, "road": RoadPolicy.FAST}),
     (["-P", "localhost:22", "--no-share"], {"pipe": parse_target("localhost:22"), "share": False}),
     (["-p", "-C", "dir"], {"ping": True, "directory": Path("dir")}),
 ]  # fmt: skip

@@ -19,7 +19,7 @@ from toxvpn.errors import ConfigError, LinkError, ToxvpnError
 from toxvpn.state.identity import IdentityInUseError
 from toxvpn.tcpforward import pipe
 from toxvpn.tcpforward.ends import StdioEnd
-from toxvpn.tcpforward.spec import Forward, Listen, Road
+from toxvpn.tcpforward.spec import Forward, Listen, RoadPolicy
 from toxvpn.testing.fake_nodes import until
 from toxvpn.testing.fake_tox import FakeNetwork, FakeTox
 from toxvpn.testing.forward_pair import Program, TargetProgram, in_time
@@ -52,7 +52,7 @@ class Daemons:
         return parse_tox_id(self._network.members[key].address.hex()), running
 
     def call(self, server: ToxId, **options: Any) -> "asyncio.Task[None]":
-        usual = {"secret": SECRET, "road": Road.TUNTOX}
+        usual = {"secret": SECRET, "road": RoadPolicy.TUNTOX}
         return self._runs(call(ClientOptions(**(self._common | usual | {"server": server} | options))))
 
     def tox(self, tox_id: ToxId) -> FakeTox:

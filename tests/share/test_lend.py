@@ -19,7 +19,7 @@ from toxvpn.share import command as command_module
 from toxvpn.share.lend import Lender, lending
 from toxvpn.share.meeting import RUN_SOCKET_NAME, connect_to_run
 from toxvpn.share.messages import NonsenseError
-from toxvpn.tcpforward.spec import Road
+from toxvpn.tcpforward.spec import RoadPolicy
 from toxvpn.testing.fake_nodes import until
 from toxvpn.testing.forward_pair import ForwardPair, Program
 from toxvpn.testing.shared_node import ID, Commands, free_port
@@ -159,7 +159,7 @@ def test_where_nobody_runs(tmp_path: Path) -> None:
 async def test_whoever_gives_a_secret_or_a_road_means_a_node_of_that_kind(
     lender: Lender, options: ClientOptions
 ) -> None:
-    for other in (replace(options, secret=b"typed"), replace(options, road=Road.TUNTOX)):
+    for other in (replace(options, secret=b"typed"), replace(options, road=RoadPolicy.TUNTOX)):
         outcome = command_module._ask_the_run(other, {"do": "ping", "level": 20}, [])
         assert outcome == command_module.Outcome(taken=False)
     assert not lender._sessions

@@ -14,7 +14,7 @@ from toxvpn.config.options import ClientOptions
 from toxvpn.control import socketfile
 from toxvpn.share import meeting as module
 from toxvpn.share.meeting import Meeting, NotSharedError
-from toxvpn.tcpforward.spec import Road, Target, parse_forward, parse_listen
+from toxvpn.tcpforward.spec import RoadPolicy, Target, parse_forward, parse_listen
 from toxvpn.wire.toxid import ToxId
 
 
@@ -37,7 +37,7 @@ OTHERS = {
     "server": ToxId(bytes(32), bytes(4)),
     "secret": b"another",
     "nodes_file": Path("/nodes"),
-    "road": Road.TUNTOX,
+    "road": RoadPolicy.TUNTOX,
     "udp_ports": (1, 2),
     "tcp_port": 3,
     "toxcore_log": True,

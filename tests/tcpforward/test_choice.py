@@ -14,7 +14,7 @@ from toxvpn.tcpforward.choice import Roads
 from toxvpn.tcpforward.fast.road import FastRoad, RoadBrokenError
 from toxvpn.tcpforward.fast.stack import StackUnavailableError
 from toxvpn.tcpforward.road import OpenFailed
-from toxvpn.tcpforward.spec import Road
+from toxvpn.tcpforward.spec import RoadPolicy
 from toxvpn.tcpforward.tuntox.road import TuntoxRoad
 from toxvpn.testing.fake_nodes import until
 from toxvpn.tox.node import Node
@@ -78,10 +78,10 @@ class Scene:
     def __init__(self) -> None:
         self.node = FakeNode()
         self.fast, self.tuntox = FakeRoad("fast"), FakeRoad("tuntox")
-        self.roads = self.made(Road.AUTO)
+        self.roads = self.made(RoadPolicy.AUTO)
         self.peer = self.a_peer(1, OFFERS)
 
-    def made(self, wanted: Road) -> Roads:
+    def made(self, wanted: RoadPolicy) -> Roads:
         self.roads = Roads(cast(Node, self.node), cast(TuntoxRoad, self.tuntox), wanted)
         return self.roads
 
@@ -341,13 +341,13 @@ async def test_what_the_target_says_is_no_reason_to_take_another_road(scene: Sce
 
 
 async def test_road_tuntox_never_takes_the_fast_one(scene: Scene, told: pytest.LogCaptureFixture) -> None:
-    scene.made(Road.TUNTOX)
+    scene.made(RoadPolicy.TUNTOX)
     assert await scene.open() == "tuntox"
     assert told.messages == ["peer 01010101: streams take the tuntox road: --road tuntox"]
 
 
 async def test_road_fast_never_takes_the_other_one(scene: Scene) -> None:
-    scene.made(Road.FAST)
+    scene.made(RoadPolicy.FAST)
     scene.stack_is_up()
     assert await scene.open() == "fast"
     with pytest.raises(ToxvpnError, match=r"^--road fast: the peer does not offer it$"):

@@ -16,7 +16,7 @@ from toxvpn.tcpforward.fast import departures
 from toxvpn.tcpforward.fast import road as fastcall
 from toxvpn.tcpforward.fast.stack import Stack, StackUnavailableError
 from toxvpn.tcpforward.forwarding import Forwarding
-from toxvpn.tcpforward.spec import Road
+from toxvpn.tcpforward.spec import RoadPolicy
 from toxvpn.testing.fake_nodes import Network, until
 from toxvpn.testing.fast_pair import FastPair
 from toxvpn.testing.forward_pair import Program
@@ -233,7 +233,7 @@ class TestTheStack:
         monkeypatch.setattr(asyncio, "sleep", slept)
         network = Network()
         node = network.node()
-        made = Forwarding(node, Announcement(node), Road.AUTO)
+        made = Forwarding(node, Announcement(node), RoadPolicy.AUTO)
         async with asyncio.timeout(10):
             while len(pauses) < 8:
                 await asyncio.gather(made.roads.settled.wait())
@@ -256,7 +256,7 @@ class TestTheStack:
         assert "a bug" in caplog.text
 
     async def test_road_tuntox_needs_none(self, no_descriptor_is_left: None) -> None:
-        async with FastPair(Road.TUNTOX) as pair:
+        async with FastPair(RoadPolicy.TUNTOX) as pair:
             await until(lambda: offers(pair.peer))
             await pair.joined()
             assert pair.calling.roads.choice(pair.peer) == ("tuntox", "--road tuntox")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..config.options import ClientOptions, ServerOptions
 from ..errors import PeerRefusedError, UsageError
 from ..state.places import find_places
-from ..tcpforward.spec import Road, parse_forward, parse_listen, parse_target
+from ..tcpforward.spec import RoadPolicy, parse_forward, parse_listen, parse_target
 from ..wire.toxid import ToxId, parse_public_key_or_id, parse_tox_id
 from .callee import Callee, find_callee
 
@@ -102,7 +102,7 @@ def build_client(typed: Typed, common: dict[str, Any], config: "Config | None") 
         socks=parse_each("-D", parse_listen, typed.socks),
         pipe=next(iter(parse_each("-P", parse_target, typed.pipes)), None),
         ping=typed.ping,
-        road=Road(typed.road or Road.AUTO),
+        road=RoadPolicy(typed.road or RoadPolicy.AUTO),
         share=not typed.no_share,
     )
 

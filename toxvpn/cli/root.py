@@ -13,7 +13,7 @@ import click
 
 from ..config.options import ClientOptions, ServerOptions
 from ..errors import UsageError
-from ..tcpforward.spec import Road
+from ..tcpforward.spec import RoadPolicy
 from . import verbs
 from .configuration import CONFIG, find_configuration, node_options, tell_left_out
 from .given_secret import find_secret
@@ -91,7 +91,7 @@ FLAGS: tuple[Decorator, ...] = (
     flag("Client", "-P", "-W", "pipes", metavar="HOST:PORT", multiple=True,
          help="Tie stdin and stdout to HOST:PORT (for ssh's ProxyCommand)."),
     flag("Client", "-p", "ping", is_flag=True, help="Measure the round trip to the server, and end."),
-    flag("Client", "--road", type=click.Choice([road.value for road in Road]),
+    flag("Client", "--road", type=click.Choice([road.value for road in RoadPolicy]),
          help="Pin how bytes travel: over our own stack, or as tuntox does. [default: auto]"),
     flag("Client", "--no-share", is_flag=True,
          help="Connect for this command alone. [default: share the connection with others to this server]"),

@@ -19,7 +19,7 @@ from ..errors import PeerOfflineError, ToxvpnError, UsageError
 from ..members import known as configured
 from ..members.known import parse_peer
 from ..members.selector import is_key
-from ..tcpforward.spec import Road
+from ..tcpforward.spec import RoadPolicy
 from ..wire.invite import is_invite
 from ..wire.toxid import short_key
 from .ask import ask, kept_members, running_or_not, tell
@@ -40,7 +40,7 @@ KEY_DIGITS = 16
 
 @click.command("ssh", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.option("--secret-file", metavar="FILE", type=PATH, help="Where the shared secret is; see toxvpn -h.")
-@click.option("--road", type=click.Choice([road.value for road in Road]), help="See toxvpn -h.")
+@click.option("--road", type=click.Choice([road.value for road in RoadPolicy]), help="See toxvpn -h.")
 @click.option("--proxy", metavar="URL", help="See toxvpn -h.")
 @click.option("--no-share", is_flag=True, help="Connect for this command alone.")
 @click.argument("arguments", metavar="[SSH OPTION]... [USER@]PEER", nargs=-1, type=click.UNPROCESSED)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..members.known import ConfiguredPeer
-from ..tcpforward.spec import Forward, Listen, Road, Target
+from ..tcpforward.spec import Forward, Listen, RoadPolicy, Target
 from ..tox.proxy import Proxy
 from ..wire.invite import Invite
 from ..wire.toxid import ToxId
@@ -90,7 +90,7 @@ class ClientOptions(NodeOptions):
     socks: tuple[Listen, ...] = ()
     pipe: Target | None = None
     ping: bool = False
-    road: Road = Road.AUTO
+    road: RoadPolicy = RoadPolicy.AUTO
     share: bool = True
 
     @property
@@ -99,7 +99,7 @@ class ClientOptions(NodeOptions):
 
     @property
     def has_fast_road(self) -> bool:
-        return self.road is not Road.TUNTOX
+        return self.road is not RoadPolicy.TUNTOX
 
     @property
     def listens(self) -> list[tuple[Listen, Target | None]]:

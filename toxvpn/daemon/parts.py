@@ -18,7 +18,7 @@ from ..state.places import Places, make
 from ..tcpforward.forwarding import Forwarding
 from ..tcpforward.rules import Rules
 from ..tcpforward.server import Server
-from ..tcpforward.spec import Road
+from ..tcpforward.spec import RoadPolicy
 from ..tun.vpn import JOURNAL_NAME, Vpn, VpnOptions
 from .forwards import Forwards
 from .node import Base
@@ -48,7 +48,9 @@ class Parts:
         self.roster.offers = offered(config)
         self._server = Server(self.may_reach)
         serve = self._server.serve if forwards else None
-        self.forwarding = Forwarding(run.node, run.announcement, Road.AUTO, serve, when_asked=not forwards)
+        self.forwarding = Forwarding(
+            run.node, run.announcement, RoadPolicy.AUTO, serve, when_asked=not forwards
+        )
         undo.push_async_callback(self.forwarding.close)
         self.vpn = None if config.vpn is None else undo.enter_context(self._make_vpn())
         self.forwards = Forwards(run.node, self.forwarding.roads)

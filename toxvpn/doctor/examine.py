@@ -21,7 +21,7 @@ from ..tcpforward.fast.road import RoadBrokenError
 from ..tcpforward.fast.stack import Stack, StackUnavailableError
 from ..tcpforward.forwarding import Forwarding
 from ..tcpforward.road import OpenFailed
-from ..tcpforward.spec import Road, Target
+from ..tcpforward.spec import RoadPolicy, Target
 from ..tox import danger
 from ..tox.announcement import Announcement
 from ..tox.bootstrap import Bootstrapper, load_nodes
@@ -133,7 +133,7 @@ async def with_own_node(walk: Walk, options: DoctorOptions, nodes: list[Addresse
     async with own_node(options) as node:
         announcement = Announcement(node)
         prober = PathProber(node, announcement)
-        forwarding = Forwarding(node, announcement, Road.AUTO)
+        forwarding = Forwarding(node, announcement, RoadPolicy.AUTO)
         try:
             peer = None if options.peer is None else ask_in(node, options.peer, options.secret)
             node.start()  # at once: while nodes are asked, connecting has begun

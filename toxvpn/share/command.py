@@ -22,7 +22,7 @@ from ..control.protocol import error_for
 from ..errors import LinkError, ToxvpnError
 from ..tcpforward.bind import bind
 from ..tcpforward.ends import check_stdio
-from ..tcpforward.spec import Road
+from ..tcpforward.spec import RoadPolicy
 from .meeting import Meeting, NotSharedError, connect_to_run
 from .messages import MOST_DESCRIPTORS, Message, NonsenseError, receive, send
 
@@ -109,7 +109,7 @@ def _ask_the_run(options: ClientOptions, request: Message, descriptors: list[int
     Whoever has given a secret, or a road, means a node of that kind.
     """
     connection = None
-    if options.secret is None and options.road is Road.AUTO:
+    if options.secret is None and options.road is RoadPolicy.AUTO:
         connection = connect_to_run(options.directory)
     if connection is None:
         return Outcome(taken=False)

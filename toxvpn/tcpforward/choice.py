@@ -13,10 +13,10 @@ from ..tox.node import Node
 from ..tox.peer import Peer
 from ..wire import status
 from ..wire.socks5 import ReplyCode
-from . import spec
 from .fast.road import FastRoad, RoadBrokenError
 from .fast.stack import StackUnavailableError
 from .road import OpenFailed, Stream
+from .spec import RoadPolicy
 from .tuntox.road import TuntoxRoad
 
 log = logging.getLogger("toxvpn.tcpforward")
@@ -41,7 +41,7 @@ class Roads:
 
     name = "auto"
 
-    def __init__(self, node: Node, tuntox: TuntoxRoad, wanted: spec.Road) -> None:
+    def __init__(self, node: Node, tuntox: TuntoxRoad, wanted: RoadPolicy) -> None:
         self.fast: FastRoad | None = None
         self.why_not_fast = "the private stack is not up yet"
         self.settled = asyncio.Event()  # whether there is a stack is known
@@ -51,7 +51,7 @@ class Roads:
         self._broken: dict[bytes, str] = {}  # peers that the fast road does not lead to now, and why
         self._probes: set[asyncio.Task[None]] = set()
         self._told: dict[bytes, tuple[str, str]] = {}
-        if wanted is spec.Road.TUNTOX:
+        if wanted is RoadPolicy.TUNTOX:
             self.no_stack("--road tuntox")
 
     async def close(self) -> None:
@@ -87,7 +87,7 @@ class Roads:
             else:
                 self._tell(peer, "fast", BOTH_HAVE_IT)
                 return stream
-        if self._wanted is spec.Road.FAST:
+        if self._wanted is RoadPolicy.FAST:
             raise ToxvpnError(f"--road fast: {reason}")
         self._tell(peer, "tuntox", reason or "")
         return await self._tuntox.open(peer, host, port)

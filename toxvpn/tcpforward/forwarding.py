@@ -18,7 +18,7 @@ from .fast.road import FastRoad
 from .fast.server import FastServer
 from .fast.stack import FORWARD_PORT, Stack, StackUnavailableError
 from .relay import Relay
-from .spec import Road
+from .spec import RoadPolicy
 from .tuntox.road import Serve, TuntoxRoad
 
 log = logging.getLogger("toxvpn.tcpforward")
@@ -39,7 +39,7 @@ class Forwarding:
         self,
         node: Node,
         announcement: Announcement,
-        wanted: Road,
+        wanted: RoadPolicy,
         serve: Serve | None = None,
         *,
         when_asked: bool = False,
@@ -56,7 +56,7 @@ class Forwarding:
 
     def start(self) -> None:
         """Idempotent."""
-        if self._life is None and self._wanted is not Road.TUNTOX:
+        if self._life is None and self._wanted is not RoadPolicy.TUNTOX:
             self._life = asyncio.create_task(self._live())
 
     async def close(self) -> None:

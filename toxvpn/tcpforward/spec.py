@@ -27,7 +27,7 @@ _TARGET_FORM = "host:port, an IPv6 address in brackets, e.g. [::1]:22"
 _LISTEN_FORM = "[bind:]port, an IPv6 address in brackets, e.g. [::1]:1080"
 
 
-class Road(StrEnum):
+class RoadPolicy(StrEnum):
     """How a forward's bytes travel (docs/design.md, "Two roads for a TCP byte")."""
 
     AUTO = "auto"

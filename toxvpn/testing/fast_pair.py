@@ -17,7 +17,7 @@ from ..tcpforward.fast import path as fastpath
 from ..tcpforward.forwarding import Forwarding
 from ..tcpforward.rules import parse_rules
 from ..tcpforward.server import Server
-from ..tcpforward.spec import Road
+from ..tcpforward.spec import RoadPolicy
 from ..tox.announcement import Announcement
 from ..tox.node import Node
 from .fake_nodes import until
@@ -30,7 +30,7 @@ STRANGER = 99
 class FastPair(Programs):
     """A client, and a server that allows all of 127.0.0.1. An async context manager."""
 
-    def __init__(self, wanted: Road = Road.AUTO) -> None:
+    def __init__(self, wanted: RoadPolicy = RoadPolicy.AUTO) -> None:
         super().__init__()
         self._wanted = wanted
         self._patches = ExitStack()
@@ -42,7 +42,7 @@ class FastPair(Programs):
         self._turning = asyncio.create_task(self._turn())
         self.calling = Forwarding(self.client_node, Announcement(self.client_node), self._wanted)
         serve = Server(lambda _: parse_rules("127.0.0.1:*", "rules")).serve
-        self.serving = Forwarding(self.server_node, Announcement(self.server_node), Road.AUTO, serve)
+        self.serving = Forwarding(self.server_node, Announcement(self.server_node), RoadPolicy.AUTO, serve)
         self.caller = Caller(self.client_node, self.peer, self.calling.roads)
         return self
 
