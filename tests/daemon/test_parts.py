@@ -23,7 +23,7 @@ from toxvpn.process.notify import Notifier
 from toxvpn.state.places import find_places
 from toxvpn.tcpforward.fast.stack import Stack, StackUnavailableError
 from toxvpn.tcpforward.rules import Rules
-from toxvpn.tcpforward.server import Server
+from toxvpn.tcpforward.server import ForwardServer
 from toxvpn.tcpforward.tuntox.road import TuntoxRoad
 from toxvpn.testing.fake_nodes import Network, until
 from toxvpn.testing.forward_pair import Program, TargetProgram
@@ -138,7 +138,7 @@ class Box:
 
     def __init__(self, network: Network, undo: contextlib.AsyncExitStack) -> None:
         self.node = network.node()
-        self.road = TuntoxRoad(self.node, Server(lambda _: Rules()).serve)
+        self.road = TuntoxRoad(self.node, ForwardServer(lambda _: Rules()).serve)
         undo.push_async_callback(self.road.close)
         self.target = TargetProgram()
         undo.callback(self.target.close)

@@ -3,7 +3,7 @@
 import pytest
 
 from toxvpn.tcpforward.rules import Rules, parse_rules
-from toxvpn.tcpforward.server import Server
+from toxvpn.tcpforward.server import ForwardServer
 from toxvpn.tcpforward.target import TargetRefusedError
 from toxvpn.testing.forward_pair import TargetProgram
 from toxvpn.tox.peer import Peer
@@ -15,7 +15,7 @@ PEER = Peer(0, bytes(32))
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
 async def test_an_allowed_target_is_connected_and_armed(no_descriptor_is_left: None, host: str) -> None:
     target = TargetProgram(host)
-    end = await Server(lambda _: Rules()).serve(PEER, host, target.port)
+    end = await ForwardServer(lambda _: Rules()).serve(PEER, host, target.port)
     program = await target.accept()
     end.close(clean=False)
     assert await program.is_reset()
@@ -25,12 +25,12 @@ async def test_an_allowed_target_is_connected_and_armed(no_descriptor_is_left: N
 
 async def test_what_no_rule_allows_is_refused(no_descriptor_is_left: None) -> None:
     with pytest.raises(TargetRefusedError) as refused:
-        await Server(lambda _: parse_rules("localhost:22", "rule")).serve(PEER, "127.0.0.1", 1)
+        await ForwardServer(lambda _: parse_rules("localhost:22", "rule")).serve(PEER, "127.0.0.1", 1)
     assert refused.value.code is ReplyCode.NOT_ALLOWED
     assert "127.0.0.1:1" in str(refused.value)
 
 
 async def test_who_may_reach_nothing_is_told_of_in_the_words_that_change_it() -> None:
     with pytest.raises(TargetRefusedError, match="--may forwards") as refused:
-        await Server(lambda _: Rules(())).serve(PEER, "127.0.0.1", 1)
+        await ForwardServer(lambda _: Rules(())).serve(PEER, "127.0.0.1", 1)
     assert refused.value.code is ReplyCode.NOT_ALLOWED

@@ -10,13 +10,13 @@ from toxvpn.wire.socks5 import (
     GREETING,
     BadReply,
     BadRequest,
-    Client,
     Connected,
     ConnectRequest,
     Fault,
     Refused,
     ReplyCode,
-    Server,
+    Socks5Client,
+    Socks5Server,
     encode_connect,
     encode_reply,
 )
@@ -31,7 +31,7 @@ Event = ConnectRequest | BadRequest | Connected | Refused | BadReply
 
 def serve(data: bytes, cuts: set[int]) -> tuple[bytes, Event | None]:
     """Feed a server piece by piece until its event; what was not fed by then belongs to the stream."""
-    server, answer = Server(), b""
+    server, answer = Socks5Server(), b""
     for start, end in pieces(data, cuts):
         more, event = server.receive(data[start:end])
         answer += more
@@ -43,7 +43,7 @@ def serve(data: bytes, cuts: set[int]) -> tuple[bytes, Event | None]:
 
 
 def call(data: bytes, cuts: set[int]) -> Event | None:
-    client = Client()
+    client = Socks5Client()
     for start, end in pieces(data, cuts):
         event = client.receive(data[start:end])
         if event:
@@ -164,7 +164,7 @@ def test_a_zone_is_not_lost() -> None:
 
 
 def test_nothing_is_received_after_the_end() -> None:
-    server, client = Server(), Client()
+    server, client = Socks5Server(), Socks5Client()
     server.receive(b"GET")
     client.receive(b"HTTP")
     with pytest.raises(LocalProtocolError):

@@ -17,7 +17,7 @@ from ..members.known import ConfiguredPeer
 from ..state.places import Places, make
 from ..tcpforward.forwarding import Forwarding
 from ..tcpforward.rules import Rules
-from ..tcpforward.server import Server
+from ..tcpforward.server import ForwardServer
 from ..tcpforward.spec import RoadPolicy
 from ..tun.vpn import JOURNAL_NAME, Vpn, VpnOptions
 from .forwards import Forwards
@@ -46,7 +46,7 @@ class Parts:
         own = self.now.policy
         self.roster = run.roster(own.authority, self._peers())
         self.roster.offers = offered(config)
-        self._server = Server(self.may_reach)
+        self._server = ForwardServer(self.may_reach)
         serve = self._server.serve if forwards else None
         self.forwarding = Forwarding(
             run.node, run.announcement, RoadPolicy.AUTO, serve, when_asked=not forwards

@@ -15,7 +15,7 @@ NOTHING_FOR_IT = (
 )
 
 
-class Server:
+class ForwardServer:
     """`serve` is what the roads call for a peer's request.
 
     `may_reach` says what the peer of that public key may, each time: streams that are open stay open.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 
 from ..errors import PeerOfflineError, ToxvpnError
-from ..wire.socks5 import BadRequest, ConnectRequest, Fault, ReplyCode, Server, encode_reply
+from ..wire.socks5 import BadRequest, ConnectRequest, Fault, ReplyCode, Socks5Server, encode_reply
 from .caller import Caller
 from .ends import SocketEnd
 from .road import OpenFailed, Stream
@@ -43,7 +43,7 @@ async def carry(caller: Caller, local: socket.socket) -> None:
 async def handshake(local: socket.socket, complain: Callable[[Fault], None]) -> ConnectRequest | None:
     """None: the client went away or speaks something else, and has been told so."""
     loop = asyncio.get_running_loop()
-    server = Server()
+    server = Socks5Server()
     while data := await loop.sock_recv(local, 4096):
         answer, event = server.receive(data)
         if answer:

@@ -16,7 +16,7 @@ from ..tcpforward.caller import Caller
 from ..tcpforward.fast import path as fastpath
 from ..tcpforward.forwarding import Forwarding
 from ..tcpforward.rules import parse_rules
-from ..tcpforward.server import Server
+from ..tcpforward.server import ForwardServer
 from ..tcpforward.spec import RoadPolicy
 from ..tox.announcement import Announcement
 from ..tox.node import Node
@@ -41,7 +41,7 @@ class FastPair(Programs):
         self._patches.enter_context(patch.object(fastpath, "ToxCarrier", self._carrier_of))
         self._turning = asyncio.create_task(self._turn())
         self.calling = Forwarding(self.client_node, Announcement(self.client_node), self._wanted)
-        serve = Server(lambda _: parse_rules("127.0.0.1:*", "rules")).serve
+        serve = ForwardServer(lambda _: parse_rules("127.0.0.1:*", "rules")).serve
         self.serving = Forwarding(self.server_node, Announcement(self.server_node), RoadPolicy.AUTO, serve)
         self.caller = Caller(self.client_node, self.peer, self.calling.roads)
         return self

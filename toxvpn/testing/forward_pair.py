@@ -1,6 +1,6 @@
 """Both sides of a forward in one process: two nodes in memory, real sockets on loopback at their ends.
 
-Program (an application) -> Listener -> Caller -> road ~ road -> Server -> Program (the target)
+Program (an application) -> Listener -> Caller -> road ~ road -> ForwardServer -> Program (the target)
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from ..tcpforward import socks
 from ..tcpforward.caller import Caller
 from ..tcpforward.listen import Accepted, Listener
 from ..tcpforward.rules import Rules
-from ..tcpforward.server import Server
+from ..tcpforward.server import ForwardServer
 from ..tcpforward.spec import Listen, Target
 from ..tcpforward.tuntox.road import Conversation, TuntoxRoad
 from ..tox.node import Node
@@ -185,7 +185,7 @@ class ForwardPair(Programs):
         super().__init__(network)
         for node in (self.client_node, self.server_node):
             node.tox.status_message = OUR_STATUS
-        self.server_road = TuntoxRoad(self.server_node, Server(lambda _: rules or Rules()).serve)
+        self.server_road = TuntoxRoad(self.server_node, ForwardServer(lambda _: rules or Rules()).serve)
         self.client_road = TuntoxRoad(self.client_node)
         self.caller = Caller(self.client_node, self.peer, self.client_road)
 

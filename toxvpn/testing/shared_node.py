@@ -1,6 +1,6 @@
 """A shared node on a network in memory, and its commands, which are real processes.
 
-Command ~ socket ~ SharedNode -> Caller -> road ~ road -> Server -> TargetProgram
+Command ~ socket ~ SharedNode -> Caller -> road ~ road -> ForwardServer -> TargetProgram
 """
 
 import asyncio

@@ -2,13 +2,13 @@
 
 Server (`-D` listener, and the serving side's listener on its private stack):
 
-    bytes in -> `Server.receive` -> bytes to send, and once: ConnectRequest | BadRequest
+    bytes in -> `Socks5Server.receive` -> bytes to send, and once: ConnectRequest | BadRequest
     then `encode_reply` answers it
 
 Client (calling side): `encode_connect` is greeting and request in one flight, so that opening a
 stream costs no round trip more than the connection itself; then
 
-    bytes in -> `Client.receive` -> once: Connected | Refused | BadReply
+    bytes in -> `Socks5Client.receive` -> once: Connected | Refused | BadReply
 
 Whatever follows the request or the reply belongs to the stream and is handed on as `rest`.
 
@@ -99,7 +99,7 @@ class _FaultFoundError(Exception):
         self.fault = fault
 
 
-class Server:
+class Socks5Server:
     """The server's half of one handshake; buffers at most one message."""
 
     def __init__(self) -> None:
@@ -164,7 +164,7 @@ class Server:
         return ConnectRequest(host, int.from_bytes(buffer[end - 2 : end], "big"), bytes(buffer[end:]))
 
 
-class Client:
+class Socks5Client:
     """The client's half of one handshake, whose bytes `encode_connect` made."""
 
     def __init__(self) -> None:

@@ -21,7 +21,7 @@ from toxvpn.tcpforward.fast.stack import FORWARD_PORT, OutOfDescriptorsError
 from toxvpn.tcpforward.relay import Relay
 from toxvpn.tcpforward.road import Ending, OpenFailed
 from toxvpn.tcpforward.rules import parse_rules
-from toxvpn.tcpforward.server import Server
+from toxvpn.tcpforward.server import ForwardServer
 from toxvpn.testing.fake_nodes import until
 from toxvpn.testing.two_stacks import TwoStacks
 from toxvpn.tox.peer import Peer
@@ -38,7 +38,7 @@ class Fast:
         self.relay = Relay()
         self.stacks = stacks
         self.road = FastRoad(stacks.a, self.relay)
-        serve = Server(lambda _: parse_rules("127.0.0.1:*", "rules")).serve
+        serve = ForwardServer(lambda _: parse_rules("127.0.0.1:*", "rules")).serve
         self.server = FastServer(listener, {stacks.a.address: stacks.peer_a}.get, serve, self.relay)
 
     async def open(self, target: socket.socket) -> FastStream:

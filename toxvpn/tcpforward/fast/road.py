@@ -12,7 +12,7 @@ import socket
 from ...errors import PeerOfflineError, ToxvpnError
 from ...tox.peer import Peer
 from ...wire.addressing import overlay_ipv6
-from ...wire.socks5 import GREETING, BadReply, Client, Connected, Refused, ReplyCode, encode_connect
+from ...wire.socks5 import GREETING, BadReply, Connected, Refused, ReplyCode, Socks5Client, encode_connect
 from ..ends import End, SocketEnd
 from ..relay import Relay
 from ..road import Ending, OpenFailed, refused
@@ -112,7 +112,7 @@ def _broken(peer: Peer, reason: str) -> ToxvpnError:
 
 async def _handshake(sock: socket.socket, answer: bytes) -> bytes:
     """Bytes of the stream that came with the reply. Raises OpenFailed, RoadBrokenError."""
-    client = Client()
+    client = Socks5Client()
     try:
         async with asyncio.timeout(OPEN_S):
             while (event := client.receive(answer)) is None:
