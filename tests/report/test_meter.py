@@ -9,7 +9,7 @@ from toxvpn.report.meter import Meter
 from toxvpn.tcpforward.tuntox.road import PACKET_ID, TuntoxRoad
 from toxvpn.testing.fake_nodes import Network, until
 from toxvpn.testing.fake_status import FakeStatus
-from toxvpn.wire.tuntox.frames import DropReason
+from toxvpn.wire.tuntox.frames import FrameDrop
 
 NONSENSE = bytes([PACKET_ID, 1])
 
@@ -29,10 +29,10 @@ async def test_drops_stay_counted_when_the_peer_leaves(network: Network) -> None
     for expected in (1, 2):
         await until(lambda: peer.online)
         sender.send_lossless(peer, NONSENSE)
-        await until(lambda expected=expected: road.drops() == {DropReason.TOO_SHORT: expected})  # type: ignore[misc]
+        await until(lambda expected=expected: road.drops() == {FrameDrop.TOO_SHORT: expected})  # type: ignore[misc]
         network.tox.set_online(False)
         await until(lambda: not any(each.online for each in (*sender, *receiver)))
-        assert road.drops() == {DropReason.TOO_SHORT: expected}
+        assert road.drops() == {FrameDrop.TOO_SHORT: expected}
         network.tox.set_online(True)
     await road.close()
 

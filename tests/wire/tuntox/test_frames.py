@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from toxvpn.wire.socks5 import ReplyCode
 from toxvpn.wire.tuntox import frames as tuntox
-from toxvpn.wire.tuntox.frames import Denial, DropReason, Frame, FrameType, TunnelRequest, Version
+from toxvpn.wire.tuntox.frames import Denial, Frame, FrameDrop, FrameType, TunnelRequest, Version
 
 V1, V2 = Version.V1, Version.V2
 
@@ -68,18 +68,18 @@ def test_golden_frames(text: str, encoded: bytes, frame: Frame) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", DropReason.TOO_SHORT),
-        ("a2", DropReason.TOO_SHORT),
-        ("a26a0600beef00", DropReason.TOO_SHORT),
-        ("a26c0600beef0000", DropReason.UNKNOWN_MAGIC),
-        ("a26a0606beef0000", DropReason.UNKNOWN_TYPE),
-        ("a26a0600beef0001", DropReason.LENGTH_MISMATCH),
-        ("a26a0600beefffff", DropReason.LENGTH_MISMATCH),
-        ("a26a0600beef000001", DropReason.LENGTH_MISMATCH),
-        ("a26a0600beef0556" + 1366 * "00", DropReason.TOO_LONG),
+        ("", FrameDrop.TOO_SHORT),
+        ("a2", FrameDrop.TOO_SHORT),
+        ("a26a0600beef00", FrameDrop.TOO_SHORT),
+        ("a26c0600beef0000", FrameDrop.UNKNOWN_MAGIC),
+        ("a26a0606beef0000", FrameDrop.UNKNOWN_TYPE),
+        ("a26a0600beef0001", FrameDrop.LENGTH_MISMATCH),
+        ("a26a0600beefffff", FrameDrop.LENGTH_MISMATCH),
+        ("a26a0600beef000001", FrameDrop.LENGTH_MISMATCH),
+        ("a26a0600beef0556" + 1366 * "00", FrameDrop.TOO_LONG),
     ],
 )
-def test_what_is_no_frame_is_dropped_with_its_reason(text: str, reason: DropReason) -> None:
+def test_what_is_no_frame_is_dropped_with_its_reason(text: str, reason: FrameDrop) -> None:
     assert tuntox.decode(bytes.fromhex(text)) is reason
 
 
@@ -106,17 +106,17 @@ def test_requests_of_both_versions_are_read() -> None:
 def test_a_host_that_is_none_is_dropped(host: bytes) -> None:
     v1 = Frame(V1, FrameType.REQUESTTUNNEL, 22, host)
     v2 = Frame(V2, FrameType.REQUESTTUNNEL, 22, b"\0\0\0\1" + host)
-    assert tuntox.read_request(v1) is DropReason.BAD_HOST
-    assert tuntox.read_request(v2) is DropReason.BAD_HOST
+    assert tuntox.read_request(v1) is FrameDrop.BAD_HOST
+    assert tuntox.read_request(v2) is FrameDrop.BAD_HOST
 
 
 @pytest.mark.parametrize("payload", [b"", b"\0", b"\0\0\0"])
 def test_payloads_too_short_for_their_type_are_dropped(payload: bytes) -> None:
-    assert tuntox.read_request(Frame(V2, FrameType.REQUESTTUNNEL, 1, payload)) is DropReason.BAD_PAYLOAD
-    assert tuntox.read_ack(Frame(V2, FrameType.ACKTUNNEL, 1, payload)) is DropReason.BAD_PAYLOAD
-    assert tuntox.read_credit(Frame(V2, FrameType.TCP_CREDIT, 1, payload)) is DropReason.BAD_PAYLOAD
+    assert tuntox.read_request(Frame(V2, FrameType.REQUESTTUNNEL, 1, payload)) is FrameDrop.BAD_PAYLOAD
+    assert tuntox.read_ack(Frame(V2, FrameType.ACKTUNNEL, 1, payload)) is FrameDrop.BAD_PAYLOAD
+    assert tuntox.read_credit(Frame(V2, FrameType.TCP_CREDIT, 1, payload)) is FrameDrop.BAD_PAYLOAD
     denial = Frame(V2, FrameType.DENYTUNNEL, 1, payload + b"\0")
-    assert tuntox.read_denial(denial) is DropReason.BAD_PAYLOAD
+    assert tuntox.read_denial(denial) is FrameDrop.BAD_PAYLOAD
 
 
 def test_acks_of_both_versions_are_read() -> None:
@@ -215,7 +215,7 @@ def mutated(draw: st.DrawFn) -> bytes:
 @given(st.binary(max_size=1500) | mutated())
 def test_garbage_gives_a_frame_or_a_reason_never_an_exception(packet: bytes) -> None:
     frame = tuntox.decode(packet)
-    if isinstance(frame, DropReason):
+    if isinstance(frame, FrameDrop):
         return
     assert tuntox.HEADER_BYTES + len(frame.payload) == len(packet)
     for read in (tuntox.read_request, tuntox.read_ack, tuntox.read_denial, tuntox.read_credit):

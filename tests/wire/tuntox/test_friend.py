@@ -18,7 +18,7 @@ from toxvpn.wire.tuntox.events import (
     Reset,
     ResetReason,
 )
-from toxvpn.wire.tuntox.frames import DropReason, FrameType
+from toxvpn.wire.tuntox.frames import FrameDrop, FrameType
 from toxvpn.wire.tuntox.friend import EOF_IDLE_S, MAX_INBOUND_TUNNELS, FriendTunnels
 from toxvpn.wire.tuntox.outbox import MAX_CONTROL_PACKETS, MAX_UNKNOWN_FINS_PER_S
 
@@ -190,14 +190,14 @@ class TestUnknownTunnels:
         for _ in range(3):
             tunnels.receive_packet(packet(magic, kind, 0xBEEF), 0.0)
         assert outgoing(tunnels) == [packet(magic, FIN, 0xBEEF)]
-        assert tunnels.drops == {DropReason.UNKNOWN_TUNNEL: 3}
+        assert tunnels.drops == {FrameDrop.UNKNOWN_TUNNEL: 3}
 
     @pytest.mark.parametrize(("kind", "payload"), [(FIN, b""), (CREDIT, b"\0\0\0\1")])
     def test_what_ends_or_crosses_the_end_is_not_answered(self, kind: int, payload: bytes) -> None:
         tunnels = new()
         tunnels.receive_packet(packet(V2, kind, 0xBEEF, payload), 0.0)
         assert silent(tunnels)
-        assert tunnels.drops == {DropReason.UNKNOWN_TUNNEL: 1}
+        assert tunnels.drops == {FrameDrop.UNKNOWN_TUNNEL: 1}
 
     def test_answers_are_few_per_second(self) -> None:
         tunnels = new()
@@ -233,7 +233,7 @@ class TestUnknownTunnels:
         serve(one)
         other.receive_packet(packet(V2, TCP, 2, b"x"), 0.0)
         assert events(other) == []
-        assert other.drops == {DropReason.UNKNOWN_TUNNEL: 1}
+        assert other.drops == {FrameDrop.UNKNOWN_TUNNEL: 1}
 
 
 class TestBounds:
@@ -244,7 +244,7 @@ class TestBounds:
         tunnels.receive_packet(request(), 0.0)
         assert events(tunnels) == []
         assert outgoing(tunnels) == [packet(V2, DENY, 22, b"\0\0\0\7\1too many tunnels at once")]
-        assert tunnels.drops == {DropReason.TOO_MANY_TUNNELS: 1}
+        assert tunnels.drops == {FrameDrop.TOO_MANY_TUNNELS: 1}
         tunnels.receive_packet(packet(V2, FIN, 2), 0.0)
         events(tunnels)
         serve(tunnels)
@@ -261,7 +261,7 @@ class TestBounds:
             tunnels.receive_packet(request(), 0.0)
         assert len(events(tunnels)) == MAX_INBOUND_TUNNELS
         assert outgoing(tunnels) == [packet(V2, ACK, 2, b"\0\0\0\7"), packet(V2, FIN, 2)]
-        assert tunnels.drops == {DropReason.TOO_MANY_TUNNELS: 1}
+        assert tunnels.drops == {FrameDrop.TOO_MANY_TUNNELS: 1}
 
     def test_a_friend_that_asks_and_does_not_read_is_not_answered_for_ever(self) -> None:
         tunnels = new()
@@ -271,7 +271,7 @@ class TestBounds:
         tunnels.receive_packet(packet(V2, TCP, 99, b"x"), 0.0)
         assert events(tunnels) == []
         assert len(outgoing(tunnels)) == MAX_CONTROL_PACKETS
-        assert tunnels.drops == {DropReason.FLOOD: 6, DropReason.UNKNOWN_TUNNEL: 1}
+        assert tunnels.drops == {FrameDrop.FLOOD: 6, FrameDrop.UNKNOWN_TUNNEL: 1}
 
     def test_what_was_passed_on_or_belonged_to_a_closed_tunnel_does_not_count(
         self, monkeypatch: pytest.MonkeyPatch
@@ -343,7 +343,7 @@ class TestBreachesOfTheProtocol:
         assert events(tunnels) == [HalfClosed(handle)]
         tunnels.receive_packet(packet(V2, TCP, 2, b"more"), 0.0)
         assert events(tunnels) == [Reset(handle, ResetReason.PROTOCOL_ERROR)]
-        assert tunnels.drops == {DropReason.DATA_AFTER_END: 2}
+        assert tunnels.drops == {FrameDrop.DATA_AFTER_END: 2}
 
     def test_a_reset_sender_leaves_the_round(self) -> None:
         tunnels = new()
@@ -362,20 +362,20 @@ class TestBreachesOfTheProtocol:
     @pytest.mark.parametrize(
         ("raw", "reason"),
         [
-            (packet(V2, ACK, 9, b"\0\0"), DropReason.BAD_PAYLOAD),
-            (packet(V2, DENY, 9, b"\0\0\0\1"), DropReason.BAD_PAYLOAD),
-            (packet(V2, CREDIT, 2, b""), DropReason.BAD_PAYLOAD),
-            (packet(V2, REQUEST, 22, b"\0"), DropReason.BAD_PAYLOAD),
-            (packet(V1, REQUEST, 22, b"a\0b"), DropReason.BAD_HOST),
-            (packet(V2, 0x0999, 2), DropReason.UNKNOWN_TYPE),
-            (packet(0xA26C, TCP, 2), DropReason.UNKNOWN_MAGIC),
-            (packet(V2, TCP, 2) + b"x", DropReason.LENGTH_MISMATCH),
-            (packet(V2, DENY, 9, b"\0\0\0\1\5"), DropReason.UNEXPECTED_ANSWER),
-            (packet(V1, DENY, 9, b"\0\0\0\1\5"), DropReason.UNEXPECTED_ANSWER),
-            (packet(V2, ACK, 2, b"\0\0\0\1"), DropReason.UNEXPECTED_ANSWER),
+            (packet(V2, ACK, 9, b"\0\0"), FrameDrop.BAD_PAYLOAD),
+            (packet(V2, DENY, 9, b"\0\0\0\1"), FrameDrop.BAD_PAYLOAD),
+            (packet(V2, CREDIT, 2, b""), FrameDrop.BAD_PAYLOAD),
+            (packet(V2, REQUEST, 22, b"\0"), FrameDrop.BAD_PAYLOAD),
+            (packet(V1, REQUEST, 22, b"a\0b"), FrameDrop.BAD_HOST),
+            (packet(V2, 0x0999, 2), FrameDrop.UNKNOWN_TYPE),
+            (packet(0xA26C, TCP, 2), FrameDrop.UNKNOWN_MAGIC),
+            (packet(V2, TCP, 2) + b"x", FrameDrop.LENGTH_MISMATCH),
+            (packet(V2, DENY, 9, b"\0\0\0\1\5"), FrameDrop.UNEXPECTED_ANSWER),
+            (packet(V1, DENY, 9, b"\0\0\0\1\5"), FrameDrop.UNEXPECTED_ANSWER),
+            (packet(V2, ACK, 2, b"\0\0\0\1"), FrameDrop.UNEXPECTED_ANSWER),
         ],
     )
-    def test_is_dropped_and_counted(self, raw: bytes, reason: DropReason) -> None:
+    def test_is_dropped_and_counted(self, raw: bytes, reason: FrameDrop) -> None:
         tunnels = new()
         handle = serve(tunnels)
         tunnels.receive_packet(raw, 0.0)
@@ -390,7 +390,7 @@ class TestBreachesOfTheProtocol:
         for _ in range(2):
             tunnels.receive_packet(raw, 0.0)
         assert outgoing(tunnels) == [packet(magic, FIN, 9)]
-        assert tunnels.drops == {DropReason.UNEXPECTED_ANSWER: 2}
+        assert tunnels.drops == {FrameDrop.UNEXPECTED_ANSWER: 2}
 
     def test_an_id_given_twice_means_the_first_tunnel_is_forgotten(self) -> None:
         tunnels = new()
@@ -405,7 +405,7 @@ class TestBreachesOfTheProtocol:
             Opened(second),
             Data(second, b"second"),
         ]
-        assert tunnels.drops == {DropReason.DUPLICATE_TUNNEL: 1}
+        assert tunnels.drops == {FrameDrop.DUPLICATE_TUNNEL: 1}
 
     def test_an_id_that_we_gave_is_not_taken_back(self) -> None:
         tunnels = new()
@@ -416,7 +416,7 @@ class TestBreachesOfTheProtocol:
         assert isinstance(failed, OpenFailed)
         assert failed.handle == ours
         assert tunnels.writable(theirs)
-        assert tunnels.drops == {DropReason.DUPLICATE_TUNNEL: 1}
+        assert tunnels.drops == {FrameDrop.DUPLICATE_TUNNEL: 1}
 
     @pytest.mark.parametrize("in_use", [True, False])
     def test_a_late_v1_answer_ends_no_other_tunnel(self, in_use: bool) -> None:
@@ -459,7 +459,7 @@ class TestBreachesOfTheProtocol:
         tunnels.connection_lost()
         tunnels.receive_packet(request(), 0.0)
         assert silent(tunnels)
-        assert tunnels.drops == {DropReason.OFFLINE: 1}
+        assert tunnels.drops == {FrameDrop.OFFLINE: 1}
 
     def test_a_friend_that_is_no_toxvpn_any_more_is_asked_for_its_version(self) -> None:
         tunnels = new()

@@ -23,7 +23,7 @@ from toxvpn.wire.tuntox.events import (
     ResetReason,
     Writable,
 )
-from toxvpn.wire.tuntox.frames import DropReason, Version
+from toxvpn.wire.tuntox.frames import FrameDrop, Version
 from toxvpn.wire.tuntox.friend import EOF_IDLE_S, MAX_FRIEND_BUFFERED_BYTES, MAX_INBOUND_TUNNELS
 from toxvpn.wire.tuntox.opening import REQUEST_TIMEOUT_S, WAITING_TIMEOUT_S
 from toxvpn.wire.tuntox.tunnel import HIGH_WATER_BYTES, INITIAL_WINDOW_BYTES, LOW_WATER_BYTES, WINDOW_BYTES
@@ -200,7 +200,7 @@ class TestHalfClose:
         assert link.send(link.a) == 1
         link.settle()
         assert link.b.events == [Reset(b, ResetReason.PEER_RESET)]
-        assert link.a.tunnels.drops == {DropReason.UNKNOWN_TUNNEL: 6}
+        assert link.a.tunnels.drops == {FrameDrop.UNKNOWN_TUNNEL: 6}
 
     def test_a_status_message_that_comes_late_turns_a_waiting_end_into_a_half_close(self) -> None:
         link = TunnelLink(toxvpn=False)
@@ -309,7 +309,7 @@ class TestFlowControl:
         link.b.tunnels.receive_packet(bytes.fromhex("a26b06000001000121"), 0.0)
         link.settle()
         assert link.b.events == [Reset(b, ResetReason.PROTOCOL_ERROR)]
-        assert link.b.tunnels.drops == {DropReason.CREDIT_EXCEEDED: 1}
+        assert link.b.tunnels.drops == {FrameDrop.CREDIT_EXCEEDED: 1}
         assert link.a.take(Reset) == [Reset(a, ResetReason.PEER_RESET)]
         c, d = link.open(link.a)
         link.a.tunnels.send(c, b"others live on")

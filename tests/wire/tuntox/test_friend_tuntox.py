@@ -15,7 +15,7 @@ from toxvpn.wire.tuntox.events import (
     Reset,
     ResetReason,
 )
-from toxvpn.wire.tuntox.frames import DropReason
+from toxvpn.wire.tuntox.frames import FrameDrop
 from toxvpn.wire.tuntox.friend import EOF_IDLE_S, MAX_BUFFERED_BYTES, MAX_FRIEND_BUFFERED_BYTES, FriendTunnels
 from toxvpn.wire.tuntox.opening import REQUEST_TIMEOUT_S, WAITING_TIMEOUT_S
 from toxvpn.wire.tuntox.pings import PROBE_RETRY_S
@@ -178,7 +178,7 @@ class TestAsClient:
         assert all(isinstance(event, Data) for event in events(tunnels))
         tunnels.receive_packet(server.send(0x7001, b"!")[0], 0.0)
         assert events(tunnels)[-1] == Reset(slow, ResetReason.BUFFER_FULL)
-        assert tunnels.drops == {DropReason.BUFFER_FULL: 1}
+        assert tunnels.drops == {FrameDrop.BUFFER_FULL: 1}
         for raw in server.send(0x7002, bytes(MAX_BUFFERED_BYTES)):
             tunnels.receive_packet(raw, 0.0)
             for event in events(tunnels):
@@ -337,7 +337,7 @@ class TestVersionDetection:
         tunnels.receive_packet(packet(V1, 0x0100, 0, b"Hello"), 0.0)
         assert events(tunnels, pongs=True) == []
         assert tunnels.version is None
-        assert tunnels.drops == {DropReason.UNKNOWN_PONG: 1}
+        assert tunnels.drops == {FrameDrop.UNKNOWN_PONG: 1}
 
 
 def asked(tunnels: FriendTunnels, client: FakeTuntoxClient, forward_id: int = 0) -> int:

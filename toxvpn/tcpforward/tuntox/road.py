@@ -23,7 +23,7 @@ from ...tox.peer import Peer
 from ...wire import status
 from ...wire.socks5 import ReplyCode
 from ...wire.tuntox import events as tunnel_events
-from ...wire.tuntox.frames import DropReason
+from ...wire.tuntox.frames import FrameDrop
 from ...wire.tuntox.friend import FriendTunnels
 from ..ends import End
 from ..road import OpenFailed, refused
@@ -61,7 +61,7 @@ class TuntoxRoad:
         self._guarded = Guard()
         self._conversations: dict[bytes, Conversation] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._past_drops: Counter[DropReason] = Counter()
+        self._past_drops: Counter[FrameDrop] = Counter()
         node.subscribe(self._hear)
         node.on_lossless_id(PACKET_ID, self._receive)
 
@@ -78,7 +78,7 @@ class TuntoxRoad:
             found = self._conversations[peer.public_key] = Conversation(self, peer)
         return found
 
-    def drops(self) -> Counter[DropReason]:
+    def drops(self) -> Counter[FrameDrop]:
         """Packets of the peers, of those that left too, that were of no use."""
         return sum((each.tunnels.drops for each in self._conversations.values()), self._past_drops)
 

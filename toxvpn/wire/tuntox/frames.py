@@ -51,7 +51,7 @@ class FrameType(enum.IntEnum):
     ACKTUNNEL = 0x0610
 
 
-class DropReason(enum.Enum):
+class FrameDrop(enum.Enum):
     """Why a packet, or an action it asked for, was dropped; the value names a counter."""
 
     # the packet itself
@@ -99,53 +99,53 @@ _TYPES = {int(frame_type): frame_type for frame_type in FrameType}
 _REASONS = {int(code): code for code in ReplyCode if code is not ReplyCode.SUCCEEDED}
 
 
-def decode(packet: bytes) -> Frame | DropReason:
+def decode(packet: bytes) -> Frame | FrameDrop:
     """The frame in a lossless packet (any bytes, its packet ID included), or why there is none."""
     if len(packet) < HEADER_BYTES:
-        return DropReason.TOO_SHORT
+        return FrameDrop.TOO_SHORT
     if len(packet) > MAX_PACKET_BYTES:
-        return DropReason.TOO_LONG
+        return FrameDrop.TOO_LONG
     magic, type_number, connid, length = _HEADER.unpack_from(packet)
     version = _VERSIONS.get(magic)
     if version is None:
-        return DropReason.UNKNOWN_MAGIC
+        return FrameDrop.UNKNOWN_MAGIC
     frame_type = _TYPES.get(type_number)
     if frame_type is None:
-        return DropReason.UNKNOWN_TYPE
+        return FrameDrop.UNKNOWN_TYPE
     if length != len(packet) - HEADER_BYTES:
-        return DropReason.LENGTH_MISMATCH
+        return FrameDrop.LENGTH_MISMATCH
     return Frame(version, frame_type, connid, bytes(packet[HEADER_BYTES:]))
 
 
-def read_request(frame: Frame) -> TunnelRequest | DropReason:
+def read_request(frame: Frame) -> TunnelRequest | FrameDrop:
     """The payload of a REQUESTTUNNEL."""
     forward_id, host = None, frame.payload
     if frame.version is Version.V2:
         if len(host) < _U32.size:
-            return DropReason.BAD_PAYLOAD
+            return FrameDrop.BAD_PAYLOAD
         (forward_id,) = _U32.unpack_from(host)
         host = host[_U32.size :]
     if not is_valid_host(host):
-        return DropReason.BAD_HOST
+        return FrameDrop.BAD_HOST
     return TunnelRequest(forward_id, host.decode("ascii"), frame.connid)
 
 
-def read_ack(frame: Frame) -> int | DropReason | None:
+def read_ack(frame: Frame) -> int | FrameDrop | None:
     """The forward ID in an ACKTUNNEL; None in v1, which has none."""
     return None if frame.version is Version.V1 else _read_u32(frame)
 
 
-def read_denial(frame: Frame) -> Denial | DropReason:
+def read_denial(frame: Frame) -> Denial | FrameDrop:
     """The payload of a DENYTUNNEL; control characters are taken out of its text."""
     if len(frame.payload) < _DENIAL.size:
-        return DropReason.BAD_PAYLOAD
+        return FrameDrop.BAD_PAYLOAD
     forward_id, code = _DENIAL.unpack_from(frame.payload)
     text = frame.payload[_DENIAL.size :][:_MAX_TEXT_BYTES].decode("utf-8", "replace")
     printable = "".join(character for character in text if character.isprintable())
     return Denial(forward_id, _REASONS.get(code, ReplyCode.GENERAL_FAILURE), printable)
 
 
-def read_credit(frame: Frame) -> int | DropReason:
+def read_credit(frame: Frame) -> int | FrameDrop:
     """The bytes granted by a TCP_CREDIT."""
     return _read_u32(frame)
 
@@ -214,8 +214,8 @@ def _encode(version: Version, frame_type: FrameType, connid: int, payload: bytes
     return _HEADER.pack(version, frame_type, connid, len(payload)) + payload
 
 
-def _read_u32(frame: Frame) -> int | DropReason:
+def _read_u32(frame: Frame) -> int | FrameDrop:
     if len(frame.payload) != _U32.size:
-        return DropReason.BAD_PAYLOAD
+        return FrameDrop.BAD_PAYLOAD
     value: int = _U32.unpack(frame.payload)[0]
     return value

@@ -51,7 +51,7 @@ from .events import (
     ResetReason,
     Writable,
 )
-from .frames import DropReason, Frame, FrameType, Version
+from .frames import Frame, FrameDrop, FrameType, Version
 from .opening import Request, Requests
 from .outbox import Outbox
 from .pings import Pings
@@ -90,7 +90,7 @@ class FriendTunnels:
     """
 
     def __init__(self, own_key: bytes, friend_key: bytes) -> None:
-        self.drops: Counter[DropReason] = Counter()
+        self.drops: Counter[FrameDrop] = Counter()
         self._next_handle = 1
         self._online = False
         self._speaks_toxvpn: bool | None = None
@@ -290,8 +290,8 @@ class FriendTunnels:
 
     def receive_packet(self, packet: bytes, now: float) -> None:
         """A lossless packet from the friend (any bytes, packet ID included)."""
-        frame = tuntox.decode(packet) if self._online else DropReason.OFFLINE
-        if isinstance(frame, DropReason):
+        frame = tuntox.decode(packet) if self._online else FrameDrop.OFFLINE
+        if isinstance(frame, FrameDrop):
             self.drops[frame] += 1
             return
         tunnel = self._tunnels.by_id(frame.connid)
@@ -333,7 +333,7 @@ class FriendTunnels:
 
     def _on_fin(self, tunnel: Tunnel | None) -> None:
         if tunnel is None:  # not answered: two sides that do not know it would never stop
-            self.drops[DropReason.UNKNOWN_TUNNEL] += 1
+            self.drops[FrameDrop.UNKNOWN_TUNNEL] += 1
             return
         self._tunnels.remove(tunnel)
         if tunnel.peer_extended:
@@ -343,10 +343,10 @@ class FriendTunnels:
 
     def _on_credit(self, frame: Frame, tunnel: Tunnel | None) -> None:
         granted = tuntox.read_credit(frame)
-        if isinstance(granted, DropReason):
+        if isinstance(granted, FrameDrop):
             self.drops[granted] += 1
         elif tunnel is None:  # crosses the end of a tunnel, needs no answer
-            self.drops[DropReason.UNKNOWN_TUNNEL] += 1
+            self.drops[FrameDrop.UNKNOWN_TUNNEL] += 1
         else:
             tunnel.peer_extended = True
             tunnel.add_credit(granted)
@@ -358,7 +358,7 @@ class FriendTunnels:
             self._on_unknown(frame, now)
             return
         if tunnel.remote_eof:
-            self.drops[DropReason.DATA_AFTER_END] += 1
+            self.drops[FrameDrop.DATA_AFTER_END] += 1
             return
         tunnel.peer_extended = tunnel.remote_eof = True
         self._extend(tunnel)
@@ -367,14 +367,14 @@ class FriendTunnels:
 
     def _on_request(self, frame: Frame) -> None:
         asked = tuntox.read_request(frame)
-        if isinstance(asked, DropReason):
+        if isinstance(asked, FrameDrop):
             self.drops[asked] += 1
             return
         if self._flooded():
             return
         request = _InboundRequest(frame.version, asked.forward_id, asked.port)
         if self._tunnels.inbound() + len(self._inbound_requests) >= MAX_INBOUND_TUNNELS:
-            self.drops[DropReason.TOO_MANY_TUNNELS] += 1
+            self.drops[FrameDrop.TOO_MANY_TUNNELS] += 1
             self._refuse(request, ReplyCode.GENERAL_FAILURE, "too many tunnels at once")
             return
         handle = self._new_handle()
@@ -383,12 +383,12 @@ class FriendTunnels:
 
     def _on_ack(self, frame: Frame, in_use: Tunnel | None, now: float) -> None:
         forward_id = tuntox.read_ack(frame)
-        if isinstance(forward_id, DropReason):
+        if isinstance(forward_id, FrameDrop):
             self.drops[forward_id] += 1
             return
         request = self._requests.answered(frame.version, forward_id)
         if request is None:
-            self.drops[DropReason.UNEXPECTED_ANSWER] += 1
+            self.drops[FrameDrop.UNEXPECTED_ANSWER] += 1
             if in_use is None:
                 self._outbox.answer_unknown(frame.version, frame.connid, now)
             return
@@ -403,12 +403,12 @@ class FriendTunnels:
 
     def _on_denial(self, frame: Frame, now: float) -> None:
         denial = tuntox.read_denial(frame)
-        if isinstance(denial, DropReason):
+        if isinstance(denial, FrameDrop):
             self.drops[denial] += 1
             return
         request = self._requests.answered(frame.version, denial.forward_id)
         if request is None:
-            self.drops[DropReason.UNEXPECTED_ANSWER] += 1
+            self.drops[FrameDrop.UNEXPECTED_ANSWER] += 1
             return
         if not request.abandoned:
             self._events.append(OpenFailed(request.handle, denial.reason, denial.text))
@@ -421,7 +421,7 @@ class FriendTunnels:
     def _on_pong(self, frame: Frame, now: float) -> None:
         answered = self._pings.answered(frame.payload, now)
         if answered is None:
-            self.drops[DropReason.UNKNOWN_PONG] += 1
+            self.drops[FrameDrop.UNKNOWN_PONG] += 1
             return
         sequence, rtt_s = answered
         self._answered_version = self._answered_version or frame.version
@@ -430,7 +430,7 @@ class FriendTunnels:
         self._send_requests(now)
 
     def _on_unknown(self, frame: Frame, now: float) -> None:
-        self.drops[DropReason.UNKNOWN_TUNNEL] += 1
+        self.drops[FrameDrop.UNKNOWN_TUNNEL] += 1
         self._outbox.answer_unknown(frame.version, frame.connid, now)
 
     # -- requests
@@ -462,7 +462,7 @@ class FriendTunnels:
         """Whether the peer's choice of tunnel ID can be taken; makes room or fails the request."""
         if in_use is None:
             return True
-        self.drops[DropReason.DUPLICATE_TUNNEL] += 1
+        self.drops[FrameDrop.DUPLICATE_TUNNEL] += 1
         if in_use.inbound:
             text = "the peer answered with a tunnel ID that is in use"
             self._events.append(OpenFailed(request.handle, ReplyCode.GENERAL_FAILURE, text))
@@ -506,7 +506,7 @@ class FriendTunnels:
         free = MAX_EXTRA_BYTES - self._tunnels.extra_bytes + tunnel.counted_extra_bytes
         return min(INITIAL_WINDOW_BYTES + max(0, free), WINDOW_BYTES)
 
-    def _break(self, tunnel: Tunnel, reason: ResetReason, drop: DropReason) -> None:
+    def _break(self, tunnel: Tunnel, reason: ResetReason, drop: FrameDrop) -> None:
         self.drops[drop] += 1
         self._tunnels.remove(tunnel)
         self._outbox.put_fin(tunnel.version, tunnel.tunnel_id)
@@ -515,10 +515,10 @@ class FriendTunnels:
     def _bound_buffers(self, tunnel: Tunnel) -> None:
         """The local side may not take for long what the peer has sent."""
         if not tunnel.peer_extended and tunnel.unconsumed_bytes > MAX_BUFFERED_BYTES:
-            self._break(tunnel, ResetReason.BUFFER_FULL, DropReason.BUFFER_FULL)
+            self._break(tunnel, ResetReason.BUFFER_FULL, FrameDrop.BUFFER_FULL)
         elif self._tunnels.unconsumed_bytes > MAX_FRIEND_BUFFERED_BYTES:
             fullest = self._tunnels.fullest()
-            self._break(fullest, ResetReason.BUFFER_FULL, DropReason.BUFFER_FULL)
+            self._break(fullest, ResetReason.BUFFER_FULL, FrameDrop.BUFFER_FULL)
 
     def _end_lingering(self, tunnel: Tunnel, now: float) -> None:
         if tunnel.queued_bytes:  # the road is slow, not idle
@@ -564,5 +564,5 @@ class FriendTunnels:
         """Whether an answer must be left out because too many wait; counts the drop."""
         if not self._outbox.full:
             return False
-        self.drops[DropReason.FLOOD] += 1
+        self.drops[FrameDrop.FLOOD] += 1
         return True

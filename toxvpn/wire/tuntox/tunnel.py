@@ -23,7 +23,7 @@ initial one: then half of it at least is owed as soon as everything has been pas
 
 from ...errors import LocalProtocolError
 from . import frames as tuntox
-from .frames import DropReason, Version
+from .frames import FrameDrop, Version
 
 # Part of the protocol: what may be sent before the first TCP_CREDIT has come.
 INITIAL_WINDOW_BYTES = 256 * 1024
@@ -146,12 +146,12 @@ class Tunnel:
         """What the local side has been handed and has not passed on yet."""
         return self._received - self._consumed
 
-    def receive(self, size_bytes: int) -> DropReason | None:
+    def receive(self, size_bytes: int) -> FrameDrop | None:
         """Accounts for stream bytes from the peer; a reason, and nothing taken, if it must not send them."""
         if self.remote_eof:
-            return DropReason.DATA_AFTER_END
+            return FrameDrop.DATA_AFTER_END
         if self.peer_extended and self._received + size_bytes > self._granted:
-            return DropReason.CREDIT_EXCEEDED
+            return FrameDrop.CREDIT_EXCEEDED
         self._received += size_bytes
         return None
 
