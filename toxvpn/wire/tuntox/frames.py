@@ -82,7 +82,7 @@ class Frame(NamedTuple):
     payload: bytes
 
 
-class TunnelRequest(NamedTuple):
+class RequestPayload(NamedTuple):
     forward_id: int | None  # None in v1, which has none
     host: str
     port: int
@@ -117,7 +117,7 @@ def decode(packet: bytes) -> Frame | FrameDrop:
     return Frame(version, frame_type, connid, bytes(packet[HEADER_BYTES:]))
 
 
-def read_request(frame: Frame) -> TunnelRequest | FrameDrop:
+def read_request(frame: Frame) -> RequestPayload | FrameDrop:
     """The payload of a REQUESTTUNNEL."""
     forward_id, host = None, frame.payload
     if frame.version is Version.V2:
@@ -127,7 +127,7 @@ def read_request(frame: Frame) -> TunnelRequest | FrameDrop:
         host = host[_U32.size :]
     if not is_valid_host(host):
         return FrameDrop.BAD_HOST
-    return TunnelRequest(forward_id, host.decode("ascii"), frame.connid)
+    return RequestPayload(forward_id, host.decode("ascii"), frame.connid)
 
 
 def read_ack(frame: Frame) -> int | FrameDrop | None:

@@ -36,7 +36,7 @@ from dataclasses import dataclass
 
 from ...errors import LocalProtocolError
 from ..socks5 import ReplyCode
-from . import frames as tuntox
+from . import frames
 from .events import (
     Closed,
     Data,
@@ -52,7 +52,7 @@ from .events import (
     Writable,
 )
 from .frames import Frame, FrameDrop, FrameType, Version
-from .opening import Request, Requests
+from .opening import TunnelRequest, TunnelRequests
 from .outbox import Outbox
 from .pings import Pings
 from .table import TunnelTable
@@ -96,7 +96,7 @@ class FriendTunnels:
         self._speaks_toxvpn: bool | None = None
         self._answered_version: Version | None = None
         self._pings = Pings()
-        self._requests = Requests()
+        self._requests = TunnelRequests()
         self._inbound_requests: dict[int, _InboundRequest] = {}
         self._tunnels = TunnelTable(gives_even_ids=own_key < friend_key)
         self._outbox = Outbox(self._on_sent)
@@ -153,7 +153,7 @@ class FriendTunnels:
         While the friend is offline the request waits, but not longer than 30 s.
         """
         handle = self._new_handle()
-        encoded = tuntox.encode_host(host)
+        encoded = frames.encode_host(host)
         if encoded is None or not 0 < port <= 0xFFFF:
             text = "the target is no valid host and port"
             self._events.append(OpenFailed(handle, ReplyCode.GENERAL_FAILURE, text))
@@ -172,7 +172,7 @@ class FriendTunnels:
         # v2 first: a toxvpn answers both, and the first answer decides
         versions = (Version.V2, Version.V1) if self.version is None else (self.version,)
         sequence, payloads = self._pings.new(versions, now)
-        self._outbox.put(*map(tuntox.ping, versions, payloads))
+        self._outbox.put(*map(frames.ping, versions, payloads))
         return sequence
 
     # -- server
@@ -183,7 +183,7 @@ class FriendTunnels:
         if request is None:
             return False
         tunnel_id = self._new_tunnel_id()
-        self._outbox.put(tuntox.ack(request.version, tunnel_id, request.forward_id))
+        self._outbox.put(frames.ack(request.version, tunnel_id, request.forward_id))
         tunnel = Tunnel(handle, tunnel_id, request.version, inbound=True)
         self._add(tunnel)
         return True
@@ -290,7 +290,7 @@ class FriendTunnels:
 
     def receive_packet(self, packet: bytes, now: float) -> None:
         """A lossless packet from the friend (any bytes, packet ID included)."""
-        frame = tuntox.decode(packet) if self._online else FrameDrop.OFFLINE
+        frame = frames.decode(packet) if self._online else FrameDrop.OFFLINE
         if isinstance(frame, FrameDrop):
             self.drops[frame] += 1
             return
@@ -342,7 +342,7 @@ class FriendTunnels:
             self._events.append(Closed(tunnel.handle, tunnel.queued_bytes))
 
     def _on_credit(self, frame: Frame, tunnel: Tunnel | None) -> None:
-        granted = tuntox.read_credit(frame)
+        granted = frames.read_credit(frame)
         if isinstance(granted, FrameDrop):
             self.drops[granted] += 1
         elif tunnel is None:  # crosses the end of a tunnel, needs no answer
@@ -366,7 +366,7 @@ class FriendTunnels:
         self._end_if_complete(tunnel)
 
     def _on_request(self, frame: Frame) -> None:
-        asked = tuntox.read_request(frame)
+        asked = frames.read_request(frame)
         if isinstance(asked, FrameDrop):
             self.drops[asked] += 1
             return
@@ -382,7 +382,7 @@ class FriendTunnels:
         self._events.append(OpenRequested(handle, asked.host, asked.port))
 
     def _on_ack(self, frame: Frame, in_use: Tunnel | None, now: float) -> None:
-        forward_id = tuntox.read_ack(frame)
+        forward_id = frames.read_ack(frame)
         if isinstance(forward_id, FrameDrop):
             self.drops[forward_id] += 1
             return
@@ -402,7 +402,7 @@ class FriendTunnels:
         self._send_requests(now)
 
     def _on_denial(self, frame: Frame, now: float) -> None:
-        denial = tuntox.read_denial(frame)
+        denial = frames.read_denial(frame)
         if isinstance(denial, FrameDrop):
             self.drops[denial] += 1
             return
@@ -416,7 +416,7 @@ class FriendTunnels:
 
     def _on_ping(self, frame: Frame) -> None:
         if not self._flooded():
-            self._outbox.put(tuntox.pong(frame.version, frame.payload))
+            self._outbox.put(frames.pong(frame.version, frame.payload))
 
     def _on_pong(self, frame: Frame, now: float) -> None:
         answered = self._pings.answered(frame.payload, now)
@@ -445,7 +445,7 @@ class FriendTunnels:
             return
         self._pings.next_probe_s = None
         while self.version and (request := self._requests.next_to_send(self.version, now)):
-            self._outbox.put(tuntox.request(self.version, request.forward_id, request.host, request.port))
+            self._outbox.put(frames.request(self.version, request.forward_id, request.host, request.port))
             if self.version is Version.V1:
                 request.barrier = self.ping(now)
 
@@ -458,7 +458,7 @@ class FriendTunnels:
             return "the friend does not answer as a tuntox or toxvpn server"
         return "the peer has not answered an earlier request"
 
-    def _free_for_ack(self, request: Request, in_use: Tunnel | None) -> bool:
+    def _free_for_ack(self, request: TunnelRequest, in_use: Tunnel | None) -> bool:
         """Whether the peer's choice of tunnel ID can be taken; makes room or fails the request."""
         if in_use is None:
             return True
@@ -474,11 +474,11 @@ class FriendTunnels:
 
     def _refuse(self, request: _InboundRequest, reason: ReplyCode, text: str) -> None:
         if self._speaks_toxvpn:
-            self._outbox.put(tuntox.deny(request.version, request.forward_id, request.port, reason, text))
+            self._outbox.put(frames.deny(request.version, request.forward_id, request.port, reason, text))
             return
         # tuntox knows no refusal: a tunnel that ends at once closes its local socket
         tunnel_id = self._new_tunnel_id()
-        self._outbox.put(tuntox.ack(request.version, tunnel_id, request.forward_id))
+        self._outbox.put(frames.ack(request.version, tunnel_id, request.forward_id))
         self._outbox.put_fin(request.version, tunnel_id)
 
     # -- tunnels

@@ -20,7 +20,7 @@ WAITING_TIMEOUT_S = 30.0
 
 
 @dataclass(slots=True, eq=False)
-class Request:
+class TunnelRequest:
     handle: int
     host: bytes
     port: int
@@ -39,13 +39,13 @@ def forward_id_of(handle: int) -> int:
     return handle & 0xFFFFFFFF
 
 
-class Requests:
+class TunnelRequests:
     """All requests of ours to one friend that have no answer yet."""
 
     def __init__(self) -> None:
-        self._waiting: dict[int, Request] = {}  # by handle, oldest first
-        self._slot: Request | None = None  # v1
-        self._under_way: dict[int, Request] = {}  # v2, by forward ID
+        self._waiting: dict[int, TunnelRequest] = {}  # by handle, oldest first
+        self._slot: TunnelRequest | None = None  # v1
+        self._under_way: dict[int, TunnelRequest] = {}  # v2, by forward ID
 
     @property
     def waiting(self) -> bool:
@@ -53,9 +53,11 @@ class Requests:
 
     def add(self, handle: int, host: bytes, port: int, now: float) -> None:
         waits_until = now + WAITING_TIMEOUT_S
-        self._waiting[handle] = Request(handle, host, port, waits_until, waits_until + REQUEST_TIMEOUT_S)
+        self._waiting[handle] = TunnelRequest(
+            handle, host, port, waits_until, waits_until + REQUEST_TIMEOUT_S
+        )
 
-    def next_to_send(self, version: Version, now: float) -> Request | None:
+    def next_to_send(self, version: Version, now: float) -> TunnelRequest | None:
         """The next request that may be sent; it counts as sent from here on."""
         if not self._waiting or (version is Version.V1 and self._slot is not None):
             return None
@@ -67,7 +69,7 @@ class Requests:
             self._under_way[request.forward_id] = request
         return request
 
-    def answered(self, version: Version, forward_id: int | None) -> Request | None:
+    def answered(self, version: Version, forward_id: int | None) -> TunnelRequest | None:
         """The request that an answer belongs to (perhaps `abandoned`); None if there is none."""
         if version is Version.V2:
             return None if forward_id is None else self._under_way.pop(forward_id, None)
@@ -92,7 +94,7 @@ class Requests:
             return True
         return self._under_way.pop(forward_id_of(handle), None) is not None
 
-    def expire(self, now: float) -> list[tuple[Request, bool]]:
+    def expire(self, now: float) -> list[tuple[TunnelRequest, bool]]:
         """Takes out those that have waited too long; the flag tells those that had been sent."""
         sent = [request for request in self._under_way.values() if request.deadline_s <= now]
         for request in sent:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 
 from ...errors import LocalProtocolError
-from . import frames as tuntox
+from . import frames
 from .frames import Version
 from .tunnel import Tunnel
 
@@ -26,7 +26,7 @@ class Outbox:
     """
 
     def __init__(self, on_sent: Callable[[Tunnel], None]) -> None:
-        self.packet_bytes = tuntox.MAX_PACKET_BYTES
+        self.packet_bytes = frames.MAX_PACKET_BYTES
         self._on_sent = on_sent
         self._control: deque[bytes] = deque()
         self._senders: deque[Tunnel] = deque()
@@ -67,7 +67,7 @@ class Outbox:
 
     def put_fin(self, version: Version, tunnel_id: int) -> None:
         """Ends a tunnel for the peer; what still comes on it is not answered."""
-        self._control.append(tuntox.fin(version, tunnel_id))
+        self._control.append(frames.fin(version, tunnel_id))
         self._fins_sent[tunnel_id] = None
         if len(self._fins_sent) > _MAX_REMEMBERED_FINS:
             del self._fins_sent[next(iter(self._fins_sent))]

@@ -5,7 +5,7 @@ Neighbours: tunnel.py (one of them), tunnels.py (which decides).
 
 from collections.abc import Iterator
 
-from . import frames as tuntox
+from . import frames
 from .tunnel import Tunnel
 
 
@@ -46,7 +46,7 @@ class TunnelTable:
         while True:
             tunnel_id = self._next_id
             self._next_id += 2
-            if self._next_id > tuntox.MAX_TUNNEL_ID:
+            if self._next_id > frames.MAX_TUNNEL_ID:
                 self._next_id = self._first_id
             if tunnel_id not in self._by_id:
                 return tunnel_id

@@ -22,7 +22,7 @@ initial one: then half of it at least is owed as soon as everything has been pas
 """
 
 from ...errors import LocalProtocolError
-from . import frames as tuntox
+from . import frames
 from .frames import FrameDrop, Version
 
 # Part of the protocol: what may be sent before the first TCP_CREDIT has come.
@@ -122,18 +122,18 @@ class Tunnel:
         """Whether the local side has ended and all of it is sent, to a peer that knows no half-close."""
         return self.local_eof and not self.extended and not self._queue
 
-    def next_frame(self, packet_bytes: int = tuntox.MAX_PACKET_BYTES) -> bytes:
+    def next_frame(self, packet_bytes: int = frames.MAX_PACKET_BYTES) -> bytes:
         """The next packet, of at most so many bytes: 8 of header and stream bytes, or the half-close."""
         if not self._queue:
             self.local_eof_sent = True
-            return tuntox.half_close(self.version, self.tunnel_id)
-        size = packet_bytes - tuntox.HEADER_BYTES
+            return frames.half_close(self.version, self.tunnel_id)
+        size = packet_bytes - frames.HEADER_BYTES
         if self.extended:
             size = min(size, self._credit - self._sent)
         payload = self._queue[:size]
         del self._queue[:size]
         self._sent += len(payload)
-        return tuntox.data(self.version, self.tunnel_id, payload)
+        return frames.data(self.version, self.tunnel_id, payload)
 
     def add_credit(self, granted_bytes: int) -> None:
         """A TCP_CREDIT came."""
@@ -182,7 +182,7 @@ class Tunnel:
         while self._owed(window_bytes) or not packets:
             owed = min(self._owed(window_bytes), _MAX_CREDIT)
             self._granted += owed
-            packets.append(tuntox.credit(self.version, self.tunnel_id, owed))
+            packets.append(frames.credit(self.version, self.tunnel_id, owed))
         return packets
 
     def _owed(self, window_bytes: int) -> int:
