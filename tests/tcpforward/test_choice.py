@@ -13,7 +13,7 @@ from toxvpn.tcpforward import choice as module
 from toxvpn.tcpforward.choice import Roads
 from toxvpn.tcpforward.fast.road import FastRoad, RoadBrokenError
 from toxvpn.tcpforward.fast.stack import StackUnavailableError
-from toxvpn.tcpforward.road import OpenFailed
+from toxvpn.tcpforward.road import StreamOpenError
 from toxvpn.tcpforward.spec import RoadPolicy
 from toxvpn.tcpforward.tuntox.road import TuntoxRoad
 from toxvpn.testing.fake_nodes import until
@@ -247,7 +247,7 @@ async def test_a_peer_that_answers_on_neither_is_given_up(scene: Scene) -> None:
     scene.stack_is_up()
     scene.tuntox.silent = True
     scene.fast.failure = RoadBrokenError(BROKEN)
-    with pytest.raises(OpenFailed, match="on neither road for 30 s") as failed:
+    with pytest.raises(StreamOpenError, match="on neither road for 30 s") as failed:
         await scene.open()
     assert failed.value.code is ReplyCode.TIMED_OUT
     assert 1 < len(scene.fast.opened) <= module.NEITHER_S
@@ -332,7 +332,7 @@ async def test_without_a_stack_there_is_nothing_to_ask_with(
 
 async def test_what_the_target_says_is_no_reason_to_take_another_road(scene: Scene) -> None:
     scene.stack_is_up()
-    for failure in (OpenFailed(ReplyCode.CONNECTION_REFUSED, "refused"), PeerOfflineError("gone")):
+    for failure in (StreamOpenError(ReplyCode.CONNECTION_REFUSED, "refused"), PeerOfflineError("gone")):
         scene.fast.failure = failure
         with pytest.raises(type(failure)):
             await scene.open()

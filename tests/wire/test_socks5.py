@@ -11,9 +11,9 @@ from toxvpn.wire.socks5 import (
     BadReply,
     BadRequest,
     Connected,
+    ConnectRefused,
     ConnectRequest,
     Fault,
-    Refused,
     ReplyCode,
     Socks5Client,
     Socks5Server,
@@ -26,7 +26,7 @@ NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=63)
 HOSTS = NAMES | st.ip_addresses().map(str)
 PORTS = st.integers(0, 65535)
 
-Event = ConnectRequest | BadRequest | Connected | Refused | BadReply
+Event = ConnectRequest | BadRequest | Connected | ConnectRefused | BadReply
 
 
 def serve(data: bytes, cuts: set[int]) -> tuple[bytes, Event | None]:
@@ -88,7 +88,7 @@ def test_what_a_client_asks_a_server_hears(host: str, port: int, rest: bytes, cu
 @given(st.sampled_from(ReplyCode), st.binary(), CUTS)
 def test_what_a_server_answers_a_client_hears(code: ReplyCode, rest: bytes, cuts: set[int]) -> None:
     event = call(CHOSEN + encode_reply(code) + rest, cuts)
-    assert event == (Connected(rest) if code == ReplyCode.SUCCEEDED else Refused(code))
+    assert event == (Connected(rest) if code == ReplyCode.SUCCEEDED else ConnectRefused(code))
 
 
 @pytest.mark.parametrize("address", ["01 7f000001", "03 09 6c6f63616c686f7374", "03 00", "04" + 16 * "00"])
@@ -97,7 +97,7 @@ def test_a_reply_may_name_any_address(address: str) -> None:
 
 
 def test_an_unknown_reply_code_is_a_general_failure() -> None:
-    assert call(CHOSEN + b"\x05\x63", set()) == Refused(ReplyCode.GENERAL_FAILURE)
+    assert call(CHOSEN + b"\x05\x63", set()) == ConnectRefused(ReplyCode.GENERAL_FAILURE)
 
 
 @pytest.mark.parametrize(

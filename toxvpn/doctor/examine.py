@@ -20,7 +20,7 @@ from ..tcpforward.choice import STATUS_S
 from ..tcpforward.fast.road import RoadBrokenError
 from ..tcpforward.fast.stack import Stack, StackUnavailableError
 from ..tcpforward.forwarding import Forwarding
-from ..tcpforward.road import OpenFailed
+from ..tcpforward.road import StreamOpenError
 from ..tcpforward.spec import RoadPolicy, Target
 from ..tox import danger
 from ..tox.announcement import Announcement
@@ -247,7 +247,7 @@ async def road(forwarding: Forwarding, peer: Peer) -> RoadSeen:
 async def target(forwarding: Forwarding, peer: Peer, wanted: Target) -> TargetSeen:
     try:
         stream = await forwarding.roads.open(peer, wanted.host, wanted.port)
-    except OpenFailed as failure:
+    except StreamOpenError as failure:
         return TargetSeen(str(wanted), (failure.code, str(failure)))
     stream.abort()
     return TargetSeen(str(wanted))

@@ -42,7 +42,7 @@ class Caller:
         self._node.unsubscribe(self._hear)
 
     async def open(self, target: Target) -> Stream:
-        """Raises OpenFailed, PeerOfflineError."""
+        """Raises StreamOpenError, PeerOfflineError."""
         await self.wait_online(WAIT_FOR_PEER_S)
         return await self._road.open(self.peer, target.host, target.port)
 

@@ -15,7 +15,7 @@ from ..wire import status
 from ..wire.socks5 import ReplyCode
 from .fast.road import FastRoad, RoadBrokenError
 from .fast.stack import StackUnavailableError
-from .road import OpenFailed, Stream
+from .road import Stream, StreamOpenError
 from .spec import RoadPolicy
 from .tuntox.road import TuntoxRoad
 
@@ -75,7 +75,7 @@ class Roads:
         return ("fast", BOTH_HAVE_IT) if reason is None else ("tuntox", reason)
 
     async def open(self, peer: Peer, host: str, port: int) -> Stream:
-        """Raises OpenFailed, PeerOfflineError; with --road fast also when that road cannot be had."""
+        """Raises StreamOpenError, PeerOfflineError; with --road fast also when that road cannot be had."""
         await self._until_known(peer)
         reason = self._objection(peer)
         if reason is None and self.fast is not None:
@@ -116,7 +116,7 @@ class Roads:
                     raise
                 if self._node.now() >= deadline_s:
                     text = f"the peer has answered on neither road for {NEITHER_S:g} s"
-                    raise OpenFailed(ReplyCode.TIMED_OUT, text) from None
+                    raise StreamOpenError(ReplyCode.TIMED_OUT, text) from None
             finally:
                 other_works.cancel()
 

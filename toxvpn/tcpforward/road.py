@@ -13,7 +13,7 @@ from ..wire.socks5 import ReplyCode
 from .ends import End
 
 
-class OpenFailed(ToxvpnError):
+class StreamOpenError(ToxvpnError):
     """The far side said no, or nothing, in time."""
 
     def __init__(self, code: ReplyCode, reason: str) -> None:
@@ -21,10 +21,10 @@ class OpenFailed(ToxvpnError):
         self.code = code
 
 
-def refused(code: ReplyCode) -> OpenFailed:
+def refused(code: ReplyCode) -> StreamOpenError:
     """The peer tells the code alone: more would tell of names and addresses there."""
     more = "; its log tells why" if code is ReplyCode.NOT_ALLOWED else ""
-    return OpenFailed(code, f"the peer says: {code.words}{more}")
+    return StreamOpenError(code, f"the peer says: {code.words}{more}")
 
 
 class Ending(enum.Enum):
@@ -54,4 +54,4 @@ class Road(Protocol):
     name: str
 
     async def open(self, peer: Peer, host: str, port: int) -> Stream:
-        """Raises OpenFailed; PeerOfflineError when the peer is lost meanwhile."""
+        """Raises StreamOpenError; PeerOfflineError when the peer is lost meanwhile."""

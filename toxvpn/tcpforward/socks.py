@@ -10,7 +10,7 @@ from ..errors import PeerOfflineError, ToxvpnError
 from ..wire.socks5 import BadRequest, ConnectRequest, Fault, ReplyCode, Socks5Server, encode_reply
 from .caller import Caller
 from .ends import SocketEnd
-from .road import OpenFailed, Stream
+from .road import Stream, StreamOpenError
 from .spec import Target
 
 log = logging.getLogger("toxvpn.tcpforward")
@@ -75,6 +75,6 @@ async def _open(caller: Caller, local: socket.socket, target: Target) -> Stream 
 
 
 def reply_code(failure: ToxvpnError) -> ReplyCode:
-    if isinstance(failure, OpenFailed):
+    if isinstance(failure, StreamOpenError):
         return failure.code
     return ReplyCode.HOST_UNREACHABLE if isinstance(failure, PeerOfflineError) else ReplyCode.GENERAL_FAILURE

@@ -8,7 +8,7 @@ Server (`-D` listener, and the serving side's listener on its private stack):
 Client (calling side): `encode_connect` is greeting and request in one flight, so that opening a
 stream costs no round trip more than the connection itself; then
 
-    bytes in -> `Socks5Client.receive` -> once: Connected | Refused | BadReply
+    bytes in -> `Socks5Client.receive` -> once: Connected | ConnectRefused | BadReply
 
 Whatever follows the request or the reply belongs to the stream and is handed on as `rest`.
 
@@ -85,7 +85,7 @@ class Connected:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class ConnectRefused:
     code: ReplyCode
 
 
@@ -172,7 +172,7 @@ class Socks5Client:
         self._accepted = False
         self._done = False
 
-    def receive(self, data_untrusted: bytes) -> Connected | Refused | BadReply | None:
+    def receive(self, data_untrusted: bytes) -> Connected | ConnectRefused | BadReply | None:
         """The event that ends the handshake (None: more bytes are needed).
 
         Raises LocalProtocolError when called after that event.
@@ -180,7 +180,7 @@ class Socks5Client:
         if self._done:
             raise LocalProtocolError("the SOCKS5 reply is already complete")
         self._buffer += data_untrusted
-        event: Connected | Refused | BadReply | None = None
+        event: Connected | ConnectRefused | BadReply | None = None
         try:
             self._accepted = self._accepted or self._method()
             if self._accepted:
@@ -202,13 +202,13 @@ class Socks5Client:
         del buffer[:2]
         return True
 
-    def _reply(self) -> Connected | Refused | None:
+    def _reply(self) -> Connected | ConnectRefused | None:
         """RFC 1928 §6: version, code, 0, address type, address, port; a refusal is known by its code."""
         buffer = self._buffer
         if buffer and buffer[0] != VERSION:
             raise _FaultFoundError(Fault.MALFORMED)
         if len(buffer) > 1 and buffer[1] != ReplyCode.SUCCEEDED:
-            return Refused(_reply_code(buffer[1]))
+            return ConnectRefused(_reply_code(buffer[1]))
         if len(buffer) > 3 and buffer[3] not in _ADDRESS_TYPES:
             raise _FaultFoundError(Fault.ADDRESS_TYPE_NOT_SUPPORTED)
         end = _message_bytes(buffer)

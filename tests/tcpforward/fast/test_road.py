@@ -19,7 +19,7 @@ from toxvpn.tcpforward.fast.road import FastRoad, FastStream, RoadBrokenError
 from toxvpn.tcpforward.fast.server import FastServer
 from toxvpn.tcpforward.fast.stack import FORWARD_PORT, OutOfDescriptorsError
 from toxvpn.tcpforward.relay import Relay
-from toxvpn.tcpforward.road import Ending, OpenFailed
+from toxvpn.tcpforward.road import Ending, StreamOpenError
 from toxvpn.tcpforward.rules import parse_rules
 from toxvpn.tcpforward.server import ForwardServer
 from toxvpn.testing.fake_nodes import until
@@ -156,7 +156,7 @@ async def test_refusals_come_back_with_their_reason(fast: Fast, target: socket.s
         ("no such name", 1, ReplyCode.HOST_UNREACHABLE),
         ("x" * 300, 1, ReplyCode.HOST_UNREACHABLE),
     ):
-        with pytest.raises(OpenFailed) as failure:
+        with pytest.raises(StreamOpenError) as failure:
             await fast.road.open(fast.stacks.peer_b, host, port)
         assert failure.value.code == code
 
@@ -167,7 +167,7 @@ async def test_a_peer_that_has_enough_of_us_is_no_broken_road(
     monkeypatch.setattr(fastserve, "MAX_STREAMS", 1)
     stream = await fast.open(target)
     for _ in range(20):
-        with pytest.raises(OpenFailed) as refused:
+        with pytest.raises(StreamOpenError) as refused:
             await fast.open(target)
         assert refused.value.code is ReplyCode.GENERAL_FAILURE
     stream.abort()
@@ -184,7 +184,7 @@ async def test_without_a_descriptor_for_it_a_stream_fails_and_the_road_is_good(
         raise OutOfDescriptorsError("Too many open files")
 
     monkeypatch.setattr(fast.stacks.a, "socket", none_left)
-    with pytest.raises(OpenFailed, match="Too many open files"):
+    with pytest.raises(StreamOpenError, match="Too many open files"):
         await fast.open(target)
 
 
@@ -258,7 +258,7 @@ async def test_a_kernel_that_asks_for_a_cookie_first(monkeypatch: pytest.MonkeyP
 
 async def test_a_peer_that_hangs_up_over_the_target(stacks: TwoStacks) -> None:
     async with peer_that_says(stacks, b"\x05\x00") as road:
-        with pytest.raises(OpenFailed) as failure:
+        with pytest.raises(StreamOpenError) as failure:
             await road.open(stacks.peer_b, "127.0.0.1", 1)
         assert failure.value.code == ReplyCode.GENERAL_FAILURE
 
@@ -276,7 +276,7 @@ async def test_a_peer_that_finds_no_end(stacks: TwoStacks, monkeypatch: pytest.M
         sock = await stacks.a.socket()
         await asyncio.get_running_loop().sock_connect(sock, listener.getsockname()[:2])
         stacks.a._spare.appendleft(sock)
-        with pytest.raises(OpenFailed) as failure:
+        with pytest.raises(StreamOpenError) as failure:
             await road.open(stacks.peer_b, "127.0.0.1", 1)
         assert failure.value.code == ReplyCode.TIMED_OUT
     relay.close()

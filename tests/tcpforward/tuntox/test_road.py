@@ -12,7 +12,7 @@ from toxvpn._native.results import SendResult
 from toxvpn.errors import PeerOfflineError
 from toxvpn.tcpforward.caller import Caller
 from toxvpn.tcpforward.ends import End
-from toxvpn.tcpforward.road import OpenFailed
+from toxvpn.tcpforward.road import StreamOpenError
 from toxvpn.tcpforward.rules import parse_rules
 from toxvpn.tcpforward.spec import Target
 from toxvpn.tcpforward.target import TargetRefusedError
@@ -276,7 +276,7 @@ class TestRefusal:
 
         caplog.set_level(logging.INFO)
         monkeypatch.setattr(pair.server_road, "serve", serve)
-        with pytest.raises(OpenFailed) as refused:
+        with pytest.raises(StreamOpenError) as refused:
             await pair.caller.open(Target("nothing.corp", 80))
         assert str(refused.value) == "the peer says: not allowed; its log tells why"
         assert "refused: nothing.corp:80: Name or service not known" in caplog.text, "our own log tells"
@@ -289,7 +289,7 @@ class TestRefusal:
 
         monkeypatch.setattr(pair.server_road, "serve", serve)
         for _ in range(MAX_INBOUND_TUNNELS + 1):
-            with pytest.raises(OpenFailed, match="the peer says: general failure"):
+            with pytest.raises(StreamOpenError, match="the peer says: general failure"):
                 await pair.caller.open(Target("localhost", 80))
         assert not pair.conversations[1].tunnels.drops
 
@@ -307,14 +307,14 @@ class TestRefusal:
 
     async def test_has_a_code(self, pair: ForwardPair) -> None:
         pair.target.close()
-        with pytest.raises(OpenFailed) as refused:
+        with pytest.raises(StreamOpenError) as refused:
             await pair.caller.open(pair.target.target)
         assert refused.value.code is ReplyCode.CONNECTION_REFUSED
 
     async def test_by_the_rules(self, no_descriptor_is_left: None, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.INFO)
         async with ForwardPair(parse_rules("localhost:1", "rule")) as pair:
-            with pytest.raises(OpenFailed, match="not allowed") as refused:
+            with pytest.raises(StreamOpenError, match="not allowed") as refused:
                 await pair.caller.open(pair.target.target)
             assert refused.value.code is ReplyCode.NOT_ALLOWED
         assert f"peer {pair.client_node.tox.public_key.hex()[:8].upper()}: refused: " in caplog.text
@@ -325,7 +325,7 @@ class TestRefusal:
     ) -> None:
         leave_room(4)
         application, target = await pair.joined()
-        with pytest.raises(OpenFailed, match="general failure"):
+        with pytest.raises(StreamOpenError, match="general failure"):
             await pair.caller.open(pair.target.target)
         assert "refused: too many streams" in caplog.text
         application.reset()
@@ -336,7 +336,7 @@ class TestRefusal:
         assert await target.receive(1) == b"x"
 
     async def test_by_a_side_that_only_calls(self, pair: ForwardPair) -> None:
-        with pytest.raises(OpenFailed, match="not allowed"):
+        with pytest.raises(StreamOpenError, match="not allowed"):
             await pair.server_road.open(pair.client_peer, "127.0.0.1", pair.target.port)
 
 

@@ -12,10 +12,18 @@ import socket
 from ...errors import PeerOfflineError, ToxvpnError
 from ...tox.peer import Peer
 from ...wire.addressing import overlay_ipv6
-from ...wire.socks5 import GREETING, BadReply, Connected, Refused, ReplyCode, Socks5Client, encode_connect
+from ...wire.socks5 import (
+    GREETING,
+    BadReply,
+    Connected,
+    ConnectRefused,
+    ReplyCode,
+    Socks5Client,
+    encode_connect,
+)
 from ..ends import End, SocketEnd
 from ..relay import Relay
-from ..road import Ending, OpenFailed, refused
+from ..road import Ending, StreamOpenError, refused
 from .stack import FORWARD_PORT, OutOfDescriptorsError, Stack
 
 FIRST_ANSWER_S = 3.0
@@ -57,15 +65,15 @@ class FastRoad:
         self._relay = relay
 
     async def open(self, peer: Peer, host: str, port: int) -> FastStream:
-        """Raises OpenFailed, PeerOfflineError, RoadBrokenError, StackUnavailableError."""
+        """Raises StreamOpenError, PeerOfflineError, RoadBrokenError, StackUnavailableError."""
         try:
             opening = encode_connect(host, port)
         except ValueError as error:
-            raise OpenFailed(ReplyCode.HOST_UNREACHABLE, str(error)) from None
+            raise StreamOpenError(ReplyCode.HOST_UNREACHABLE, str(error)) from None
         try:
             sock = await self._stack.socket()
         except OutOfDescriptorsError as error:
-            raise OpenFailed(ReplyCode.GENERAL_FAILURE, str(error)) from None
+            raise StreamOpenError(ReplyCode.GENERAL_FAILURE, str(error)) from None
         end = SocketEnd(sock)
         try:
             rest = await _handshake(sock, await _call(sock, peer, opening))
@@ -111,22 +119,22 @@ def _broken(peer: Peer, reason: str) -> ToxvpnError:
 
 
 async def _handshake(sock: socket.socket, answer: bytes) -> bytes:
-    """Bytes of the stream that came with the reply. Raises OpenFailed, RoadBrokenError."""
+    """Bytes of the stream that came with the reply. Raises StreamOpenError, RoadBrokenError."""
     client = Socks5Client()
     try:
         async with asyncio.timeout(OPEN_S):
             while (event := client.receive(answer)) is None:
                 answer = await asyncio.get_running_loop().sock_recv(sock, ANSWER_BYTES)
                 if not answer:
-                    raise OpenFailed(ReplyCode.GENERAL_FAILURE, "the peer hung up")
+                    raise StreamOpenError(ReplyCode.GENERAL_FAILURE, "the peer hung up")
     except TimeoutError:
-        raise OpenFailed(ReplyCode.TIMED_OUT, f"the peer has not answered in {OPEN_S:g} s") from None
+        raise StreamOpenError(ReplyCode.TIMED_OUT, f"the peer has not answered in {OPEN_S:g} s") from None
     except OSError as failure:
-        raise OpenFailed(ReplyCode.GENERAL_FAILURE, f"the peer was lost: {failure.strerror}") from None
+        raise StreamOpenError(ReplyCode.GENERAL_FAILURE, f"the peer was lost: {failure.strerror}") from None
     match event:
         case Connected(rest):
             return rest
-        case Refused(code):
+        case ConnectRefused(code):
             raise refused(code)
         case BadReply(fault):
             raise RoadBrokenError(f"the peer's private stack does not speak SOCKS5: {fault}")

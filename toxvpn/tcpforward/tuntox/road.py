@@ -26,7 +26,7 @@ from ...wire.tuntox import events as tunnel_events
 from ...wire.tuntox.frames import FrameDrop
 from ...wire.tuntox.friend import FriendTunnels
 from ..ends import End
-from ..road import OpenFailed, refused
+from ..road import StreamOpenError, refused
 from ..room import NO_ROOM, ROOM
 from ..target import TargetRefusedError
 from .stream import TunnelStream
@@ -318,7 +318,7 @@ class Conversation:
                 self._opened(handle)
             case tunnel_events.OpenFailed(handle, reason, text):
                 if (opening := self._opening.pop(handle, None)) and not opening.done():
-                    opening.set_exception(OpenFailed(reason, text) if text else refused(reason))
+                    opening.set_exception(StreamOpenError(reason, text) if text else refused(reason))
             case tunnel_events.OpenRequested(handle, host, port):
                 self._serving[handle] = self._road.run(self._serve(handle, host, port))
             case tunnel_events.RequestCancelled(handle):
