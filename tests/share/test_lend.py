@@ -40,7 +40,7 @@ class Run:
         self.base = SimpleNamespace(node=SimpleNamespace(peer=self.knows.get), stopping=asyncio.Event())
         self.parts = SimpleNamespace(
             forwarding=SimpleNamespace(
-                start=self._start, roads=SimpleNamespace(choice=lambda peer: ("tuntox", "so"))
+                start=self._start, chooser=SimpleNamespace(choice=lambda peer: ("tuntox", "so"))
             ),
             forwards=SimpleNamespace(caller=lambda key: pair.caller),
             roster=SimpleNamespace(called=[ID]),

@@ -10,7 +10,7 @@ import pytest
 from toxvpn._native.results import Connection
 from toxvpn.errors import PeerOfflineError, ToxvpnError
 from toxvpn.tcpforward import choice as module
-from toxvpn.tcpforward.choice import Roads
+from toxvpn.tcpforward.choice import RoadChooser
 from toxvpn.tcpforward.fast.road import FastRoad, RoadBrokenError
 from toxvpn.tcpforward.fast.stack import StackUnavailableError
 from toxvpn.tcpforward.road import StreamOpenError
@@ -78,12 +78,12 @@ class Scene:
     def __init__(self) -> None:
         self.node = FakeNode()
         self.fast, self.tuntox = FakeRoad("fast"), FakeRoad("tuntox")
-        self.roads = self.made(RoadPolicy.AUTO)
+        self.chooser = self.made(RoadPolicy.AUTO)
         self.peer = self.a_peer(1, OFFERS)
 
-    def made(self, wanted: RoadPolicy) -> Roads:
-        self.roads = Roads(cast(Node, self.node), cast(TuntoxRoad, self.tuntox), wanted)
-        return self.roads
+    def made(self, wanted: RoadPolicy) -> RoadChooser:
+        self.chooser = RoadChooser(cast(Node, self.node), cast(TuntoxRoad, self.tuntox), wanted)
+        return self.chooser
 
     def a_peer(self, number: int, status: bytes | None) -> Peer:
         peer = Peer(number, bytes([number]) * 32, Connection.UDP, status)
@@ -91,11 +91,11 @@ class Scene:
         return peer
 
     def stack_is_up(self) -> None:
-        self.roads.stack_is_up(cast(FastRoad, self.fast))
+        self.chooser.stack_is_up(cast(FastRoad, self.fast))
 
     async def open(self, peer: Peer | None = None) -> str:
         """The road that it took."""
-        stream = await self.roads.open(peer or self.peer, "localhost", 22)
+        stream = await self.chooser.open(peer or self.peer, "localhost", 22)
         assert (self.fast if str(stream) == "fast" else self.tuntox).opened[-1] == ("localhost", 22)
         return str(stream)
 
@@ -104,7 +104,7 @@ class Scene:
 async def scene() -> AsyncIterator[Scene]:
     made = Scene()
     yield made
-    await made.roads.close()
+    await made.chooser.close()
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
@@ -122,7 +122,7 @@ def told(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 async def test_the_fast_road_where_both_sides_have_it(scene: Scene, told: pytest.LogCaptureFixture) -> None:
     scene.stack_is_up()
     assert await scene.open() == "fast"
-    assert scene.roads.choice(scene.peer) == ("fast", "both sides have it")
+    assert scene.chooser.choice(scene.peer) == ("fast", "both sides have it")
     assert told.messages == ["peer 01010101: streams take the fast road: both sides have it"]
 
 
@@ -141,20 +141,20 @@ async def test_a_peer_that_does_not_have_it(
     scene.stack_is_up()
     peer = scene.a_peer(2, status)
     assert await scene.open(peer) == "tuntox"
-    assert scene.roads.choice(peer) == ("tuntox", reason)
+    assert scene.chooser.choice(peer) == ("tuntox", reason)
     assert told.messages == [f"peer 02020202: streams take the tuntox road: {reason}"]
     assert not scene.fast.opened
 
 
 async def test_a_machine_that_does_not_allow_it(scene: Scene, told: pytest.LogCaptureFixture) -> None:
-    scene.roads.no_stack("no /dev/net/tun")
+    scene.chooser.no_stack("no /dev/net/tun")
     assert await scene.open() == "tuntox"
-    assert scene.roads.choice(scene.peer) == ("tuntox", "no /dev/net/tun")
+    assert scene.chooser.choice(scene.peer) == ("tuntox", "no /dev/net/tun")
     assert told.messages == ["peer 01010101: streams take the tuntox road: no /dev/net/tun"]
 
 
 async def test_a_stack_that_comes_later_is_taken(scene: Scene) -> None:
-    scene.roads.no_stack("not today")
+    scene.chooser.no_stack("not today")
     assert await scene.open() == "tuntox"
     scene.stack_is_up()
     assert await scene.open() == "fast"
@@ -164,7 +164,7 @@ async def test_the_first_stream_waits_until_there_is_a_stack_or_not(scene: Scene
     opening = asyncio.create_task(scene.open())
     await asyncio.sleep(0)
     assert not opening.done()
-    assert scene.roads.choice(scene.peer) == ("tuntox", "the private stack is not up yet")
+    assert scene.chooser.choice(scene.peer) == ("tuntox", "the private stack is not up yet")
     scene.stack_is_up()
     assert await opening == "fast"
 
@@ -222,9 +222,9 @@ async def test_a_fast_road_that_leads_nowhere(
     assert await scene.open() == "tuntox"
     assert await scene.open() == "tuntox"
     assert len(scene.fast.opened) == 1
-    assert scene.roads.choice(scene.peer) == ("tuntox", BROKEN)
+    assert scene.chooser.choice(scene.peer) == ("tuntox", BROKEN)
     assert told.messages == [f"peer 01010101: streams take the tuntox road: {BROKEN}"]
-    assert scene.roads.choice(other)[0] == "fast", "that was about one peer"
+    assert scene.chooser.choice(other)[0] == "fast", "that was about one peer"
     assert scene.fast.probing == 0, "it is not tried again at once"
 
 
@@ -251,7 +251,7 @@ async def test_a_peer_that_answers_on_neither_is_given_up(scene: Scene) -> None:
         await scene.open()
     assert failed.value.code is ReplyCode.TIMED_OUT
     assert 1 < len(scene.fast.opened) <= module.NEITHER_S
-    assert scene.roads.choice(scene.peer)[0] == "fast", "nothing is known against it"
+    assert scene.chooser.choice(scene.peer)[0] == "fast", "nothing is known against it"
 
 
 async def test_a_peer_that_is_lost_meanwhile(scene: Scene) -> None:
@@ -282,7 +282,7 @@ async def test_it_is_tried_again_until_it_works(scene: Scene, monkeypatch: pytes
         scene.fast.probing = 0
         assert await scene.open() == "tuntox"
         scene.fast.probes.put_nowait(answer)
-    await until(lambda: scene.roads.choice(scene.peer)[0] == "fast")
+    await until(lambda: scene.chooser.choice(scene.peer)[0] == "fast")
     assert await scene.open() == "fast"
     assert not scene.fast.probing
 
@@ -295,7 +295,7 @@ async def test_whatever_asking_fails_of_the_road_is_not_avoided_for_ever(
     scene.fast.failure = RoadBrokenError(BROKEN)
     await scene.open()
     scene.fast.failure = None
-    [probe] = scene.roads._probes
+    [probe] = scene.chooser._probes
     scene.fast.probes.put_nowait(RuntimeError("of the test"))
     with pytest.raises(RuntimeError):
         await probe
@@ -312,7 +312,7 @@ async def test_nobody_asks_a_peer_that_is_away(scene: Scene, monkeypatch: pytest
         await asyncio.sleep(0)
     assert scene.fast.probing == 0
     del scene.node.peers[scene.peer.public_key]
-    await until(lambda: not scene.roads._probes)
+    await until(lambda: not scene.chooser._probes)
     assert scene.fast.probing == 0
 
 
@@ -323,11 +323,11 @@ async def test_without_a_stack_there_is_nothing_to_ask_with(
     scene.stack_is_up()
     scene.fast.failure = RoadBrokenError(BROKEN)
     await scene.open()
-    scene.roads.no_stack("the helper process has ended")
+    scene.chooser.no_stack("the helper process has ended")
     for _ in range(10):
         await asyncio.sleep(0)
     assert scene.fast.probing == 0
-    assert scene.roads.choice(scene.peer) == ("tuntox", "the helper process has ended")
+    assert scene.chooser.choice(scene.peer) == ("tuntox", "the helper process has ended")
 
 
 async def test_what_the_target_says_is_no_reason_to_take_another_road(scene: Scene) -> None:
@@ -337,7 +337,7 @@ async def test_what_the_target_says_is_no_reason_to_take_another_road(scene: Sce
         with pytest.raises(type(failure)):
             await scene.open()
     assert not scene.tuntox.opened
-    assert scene.roads.choice(scene.peer)[0] == "fast"
+    assert scene.chooser.choice(scene.peer)[0] == "fast"
 
 
 async def test_road_tuntox_never_takes_the_fast_one(scene: Scene, told: pytest.LogCaptureFixture) -> None:
@@ -356,7 +356,7 @@ async def test_road_fast_never_takes_the_other_one(scene: Scene) -> None:
     for _ in range(2):
         with pytest.raises(ToxvpnError, match=f"^--road fast: {BROKEN}$"):
             await scene.open()
-    scene.roads.no_stack("no /dev/net/tun")
+    scene.chooser.no_stack("no /dev/net/tun")
     with pytest.raises(ToxvpnError, match=r"^--road fast: no /dev/net/tun$"):
         await scene.open()
     assert not scene.tuntox.opened

@@ -10,8 +10,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from toxvpn.tcpforward import choice as roads
-from toxvpn.tcpforward import forwarding
+from toxvpn.tcpforward import choice, forwarding
 from toxvpn.tcpforward.fast import departures
 from toxvpn.tcpforward.fast import road as fastcall
 from toxvpn.tcpforward.fast.stack import Stack, StackUnavailableError
@@ -136,13 +135,13 @@ class TestBreaks:
     ) -> None:
         """The first stream takes the other one after a time, the next at once, until it is good again."""
         monkeypatch.setattr(fastcall, "FIRST_ANSWER_S", 0.2)
-        monkeypatch.setattr(roads, "TRY_AGAIN_S", 0.0)
+        monkeypatch.setattr(choice, "TRY_AGAIN_S", 0.0)
         pair.unplug()
         application, target = await pair.joined()
         await application.send(BULK)
         assert await target.receive(len(BULK)) == BULK
         reason = "the peer's private stack cannot be reached: no answer in 0.2 s"
-        assert pair.calling.roads.choice(pair.peer) == ("tuntox", reason)
+        assert pair.calling.chooser.choice(pair.peer) == ("tuntox", reason)
         assert told.messages[-1:] == [f"peer {pair.peer.short}: streams take the tuntox road: {reason}"]
         pair.plug()
         await pair.until_fast()
@@ -236,7 +235,7 @@ class TestTheStack:
         made = Forwarding(node, Announcement(node), RoadPolicy.AUTO)
         async with asyncio.timeout(10):
             while len(pauses) < 8:
-                await asyncio.gather(made.roads.settled.wait())
+                await asyncio.gather(made.chooser.settled.wait())
         await made.close()
         network.close()
         assert pauses == [60, 120, 240, 480, 960, 1920, 3600, 3600]
@@ -252,14 +251,14 @@ class TestTheStack:
             application, target = await pair.joined()
             await application.send(b"hello")
             assert await target.receive(5) == b"hello"
-            assert pair.calling.roads.choice(pair.peer) == ("tuntox", "an error of toxvpn itself")
+            assert pair.calling.chooser.choice(pair.peer) == ("tuntox", "an error of toxvpn itself")
         assert "a bug" in caplog.text
 
     async def test_road_tuntox_needs_none(self, no_descriptor_is_left: None) -> None:
         async with FastPair(RoadPolicy.TUNTOX) as pair:
             await until(lambda: offers(pair.peer))
             await pair.joined()
-            assert pair.calling.roads.choice(pair.peer) == ("tuntox", "--road tuntox")
+            assert pair.calling.chooser.choice(pair.peer) == ("tuntox", "--road tuntox")
 
     async def test_only_who_serves_offers_it(self, pair: FastPair) -> None:
         assert offers(pair.peer)

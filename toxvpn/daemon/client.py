@@ -13,7 +13,7 @@ from ..report.progress import progress
 from ..state.places import Places, find_places
 from ..tcpforward import pipe
 from ..tcpforward.caller import Caller
-from ..tcpforward.choice import Choice
+from ..tcpforward.choice import RoadChoice
 from ..tcpforward.forwarding import Forwarding
 from ..wire import invite
 from ..wire.secret import friend_request_message
@@ -34,9 +34,9 @@ class Calling:
     places: Places | None
 
     @property
-    def road(self) -> Choice:
+    def road(self) -> RoadChoice:
         """What a stream would take now."""
-        return self.forwarding.roads.choice(self.caller.peer)
+        return self.forwarding.chooser.choice(self.caller.peer)
 
     async def ping(self) -> str:
         """A line for a person. Raises PeerOfflineError."""
@@ -93,7 +93,7 @@ async def calling(options: ClientOptions) -> AsyncIterator[Calling]:
             for other in run.node:
                 if other is not peer:  # a client talks to the one it was asked to talk to
                     run.node.remove(other)
-            yield Calling(run, Caller(run.node, peer, forwarding.roads), forwarding, places)
+            yield Calling(run, Caller(run.node, peer, forwarding.chooser), forwarding, places)
         finally:
             await forwarding.close()
 

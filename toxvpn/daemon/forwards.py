@@ -14,7 +14,7 @@ from ..config.file import ForwardSection, PeerSection
 from ..control.status import ForwardState
 from ..tcpforward import socks
 from ..tcpforward.caller import Caller
-from ..tcpforward.choice import Roads
+from ..tcpforward.choice import RoadChooser
 from ..tcpforward.listen import Listener
 from ..tcpforward.spec import Listen
 from ..tox.node import Node
@@ -43,9 +43,9 @@ Fresh = Mapping[Listen, Forward]
 
 
 class Forwards:
-    def __init__(self, node: Node, roads: Roads) -> None:
+    def __init__(self, node: Node, chooser: RoadChooser) -> None:
         self._node = node
-        self._roads = roads
+        self._chooser = chooser
         self._forwards: dict[Listen, Forward] = {}
         self._retired: list[Listener] = []
         self._callers: dict[bytes, Caller] = {}
@@ -100,7 +100,7 @@ class Forwards:
         return [self._state(listen, forward) for listen, forward in self._forwards.items()]
 
     def _state(self, listen: Listen, forward: Forward) -> ForwardState:
-        road, why = self._roads.choice(forward.caller.peer)
+        road, why = self._chooser.choice(forward.caller.peer)
         return ForwardState(
             listen=str(listen),
             target=_target(forward.section),
@@ -117,7 +117,7 @@ class Forwards:
             caller.close()
             caller = None
         if caller is None:
-            caller = self._callers[public_key] = Caller(self._node, peer, self._roads)
+            caller = self._callers[public_key] = Caller(self._node, peer, self._chooser)
         return caller
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from ..control.status import ForwardState
 from ..tcpforward import socks
 from ..tcpforward.caller import Caller
-from ..tcpforward.choice import Choice
+from ..tcpforward.choice import RoadChoice
 from ..tcpforward.listen import Listener
 from ..tcpforward.spec import Listen, Target
 
@@ -39,7 +39,7 @@ class Listeners:
         for listener, _, _ in self._listeners:
             await listener.close()
 
-    def states(self, choice: Choice) -> list[ForwardState]:
+    def states(self, choice: RoadChoice) -> list[ForwardState]:
         road, why = choice
         return [
             ForwardState(listen=listen, target=target, road=road, why=why, streams=listener.connections)

@@ -53,7 +53,7 @@ class Parts:
         )
         undo.push_async_callback(self.forwarding.close)
         self.vpn = None if config.vpn is None else undo.enter_context(self._make_vpn())
-        self.forwards = Forwards(run.node, self.forwarding.roads)
+        self.forwards = Forwards(run.node, self.forwarding.chooser)
         undo.push_async_callback(self.forwards.close)
 
     def start(self) -> None:

@@ -232,12 +232,12 @@ async def protocol(forwarding: Forwarding, peer: Peer) -> ProtocolSeen:
 
 
 async def road(forwarding: Forwarding, peer: Peer) -> RoadSeen:
-    roads = forwarding.roads
-    await roads.settled.wait()
-    name, why = roads.choice(peer)
-    if name == "fast" and roads.fast is not None:
+    chooser = forwarding.chooser
+    await chooser.settled.wait()
+    name, why = chooser.choice(peer)
+    if name == "fast" and chooser.fast is not None:
         try:
-            await roads.fast.probe(peer)
+            await chooser.fast.probe(peer)
         except (RoadBrokenError, StackUnavailableError) as failure:
             name, why = "tuntox", str(failure)
     ours = status.decode(peer.status_text or b"").speaks_toxvpn
@@ -246,7 +246,7 @@ async def road(forwarding: Forwarding, peer: Peer) -> RoadSeen:
 
 async def target(forwarding: Forwarding, peer: Peer, wanted: Target) -> TargetSeen:
     try:
-        stream = await forwarding.roads.open(peer, wanted.host, wanted.port)
+        stream = await forwarding.chooser.open(peer, wanted.host, wanted.port)
     except StreamOpenError as failure:
         return TargetSeen(str(wanted), (failure.code, str(failure)))
     stream.abort()

@@ -32,11 +32,11 @@ NEITHER_S = 30.0
 """A peer that is online and answers on neither road may come back from a change of path, within this."""
 BOTH_HAVE_IT = "both sides have it"
 
-Choice = tuple[Literal["fast", "tuntox"], str]
+RoadChoice = tuple[Literal["fast", "tuntox"], str]
 """A road, and why that one."""
 
 
-class Roads:
+class RoadChooser:
     """A `road.Road` that chooses among the two. Its owner tells when there is a stack, and when not."""
 
     name = "auto"
@@ -69,7 +69,7 @@ class Roads:
         self.why_not_fast = reason
         self.settled.set()
 
-    def choice(self, peer: Peer) -> Choice:
+    def choice(self, peer: Peer) -> RoadChoice:
         """The road that a stream would take now, and why."""
         reason = self._objection(peer)
         return ("fast", BOTH_HAVE_IT) if reason is None else ("tuntox", reason)

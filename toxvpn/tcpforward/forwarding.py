@@ -1,6 +1,6 @@
 """Everything that forwards need of one node: both roads, the choice, and the private stack's life.
 
-Made by the daemon. `roads` is what clients open streams with; `serve` None: nothing is served.
+Made by the daemon. `chooser` is what callers open streams with; `serve` None: nothing is served.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from ..tox.announcement import Announcement
 from ..tox.node import Node
 from ..tox.peer import Peer
 from ..wire.addressing import overlay_ipv6
-from .choice import Roads
+from .choice import RoadChooser
 from .fast.departures import Departures
 from .fast.path import FastPath
 from .fast.road import FastRoad
@@ -45,7 +45,7 @@ class Forwarding:
         when_asked: bool = False,
     ) -> None:
         self.tuntox = TuntoxRoad(node, serve)
-        self.roads = Roads(node, self.tuntox, wanted)
+        self.chooser = RoadChooser(node, self.tuntox, wanted)
         self._node = node
         self._announcement = announcement
         self._serve = serve
@@ -61,7 +61,7 @@ class Forwarding:
 
     async def close(self) -> None:
         """Resets every stream and takes the stack down."""
-        await self.roads.close()
+        await self.chooser.close()
         if self._life is not None:
             self._life.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -85,9 +85,9 @@ class Forwarding:
 
     def _without_a_stack(self, reason: str) -> None:
         """One line for the log, once per reason; where streams are opened, the roads tell it."""
-        if self._serve is not None and reason != self.roads.why_not_fast:
+        if self._serve is not None and reason != self.chooser.why_not_fast:
             log.info("no fast road: %s", reason)
-        self.roads.no_stack(reason)
+        self.chooser.no_stack(reason)
 
     async def _have_a_stack(self) -> None:
         """Returns when it was lost. Raises StackUnavailableError."""
@@ -103,11 +103,11 @@ class Forwarding:
                 listener = await stack.listen(FORWARD_PORT)
                 server = FastServer(listener, path.peer_at, self._serve, relay)
                 undo.push_async_callback(server.close)
-            self.roads.stack_is_up(FastRoad(stack, relay))
+            self.chooser.stack_is_up(FastRoad(stack, relay))
             self._announcement.set(fast=self._serve is not None)
             undo.callback(self._announcement.set, fast=False)
             reason = await asyncio.shield(stack.lost)
-            self.roads.no_stack(reason)
+            self.chooser.no_stack(reason)
             log.warning("the private stack is lost, its streams are reset: %s", reason)
 
     def _departed(self, relay: Relay, peer: Peer) -> None:

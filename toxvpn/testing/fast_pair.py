@@ -1,6 +1,6 @@
 """Both sides of the fast road in one process: two nodes in memory, real private stacks, and no Tox.
 
-Program -> Listener -> Caller -> Roads ~ FastServer -> Program. Lossy packets go straight from
+Program -> Listener -> Caller -> RoadChooser ~ FastServer -> Program. Lossy packets go straight from
 datapath to datapath; while the network in memory is offline, each side knows that the other is.
 """
 
@@ -43,7 +43,7 @@ class FastPair(Programs):
         self.calling = Forwarding(self.client_node, Announcement(self.client_node), self._wanted)
         serve = ForwardServer(lambda _: parse_rules("127.0.0.1:*", "rules")).serve
         self.serving = Forwarding(self.server_node, Announcement(self.server_node), RoadPolicy.AUTO, serve)
-        self.caller = Caller(self.client_node, self.peer, self.calling.roads)
+        self.caller = Caller(self.client_node, self.peer, self.calling.chooser)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -58,7 +58,7 @@ class FastPair(Programs):
     @property
     def road(self) -> str:
         """That the next stream would take."""
-        return self.calling.roads.choice(self.peer)[0]
+        return self.calling.chooser.choice(self.peer)[0]
 
     async def until_fast(self) -> None:
         await until(lambda: self.road == "fast")

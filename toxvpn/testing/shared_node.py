@@ -16,7 +16,7 @@ from ..share.meeting import Meeting
 from ..share.node import SharedNode
 from ..share.retell import Retelling
 from ..state.places import Places
-from ..tcpforward.choice import Choice
+from ..tcpforward.choice import RoadChoice
 from ..wire.toxid import ToxId
 from .forward_pair import ForwardPair, in_time
 
@@ -27,7 +27,7 @@ ID = ToxId(bytes(range(32)), b"\1\2\3\4")
 class FakeCalling:
     """What `daemon.call.calling` makes, as far as the shared node is concerned."""
 
-    road: Choice = ("tuntox", "the peer is no toxvpn")
+    road: RoadChoice = ("tuntox", "the peer is no toxvpn")
 
     def __init__(self, pair: ForwardPair) -> None:
         self.run = SimpleNamespace(node=pair.client_node, stopping=asyncio.Event())
