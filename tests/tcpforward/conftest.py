@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import pytest
 import pytest_asyncio
 
-from toxvpn.tcpforward.room import ROOM
+from toxvpn.tcpforward.descriptors import DESCRIPTORS
 from toxvpn.testing.two_stacks import TwoStacks
 
 SocketPair = tuple[socket.socket, socket.socket]
@@ -31,18 +31,18 @@ def tcp_pair(no_descriptor_is_left: None) -> Iterator[Callable[[], SocketPair]]:
 
 
 @pytest.fixture
-def leave_room() -> Iterator[Callable[[int], None]]:
+def leave_descriptors() -> Iterator[Callable[[int], None]]:
     """Leaves streams so many descriptors of the process."""
     taken = 0
 
     def leave(descriptors: int) -> None:
         nonlocal taken
-        more = ROOM.free - descriptors
-        assert ROOM.take(more)
+        more = DESCRIPTORS.free - descriptors
+        assert DESCRIPTORS.take(more)
         taken += more
 
     yield leave
-    ROOM.give(taken)
+    DESCRIPTORS.give(taken)
 
 
 @pytest_asyncio.fixture

@@ -92,10 +92,10 @@ async def test_a_connection_that_did_not_begin_is_closed_too(listener: Listener,
 async def test_without_room_connections_are_reset_at_once_and_it_is_said_once(
     listener: Listener,
     accepted: Accepted,
-    leave_room: Callable[[int], None],
+    leave_descriptors: Callable[[int], None],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    leave_room(4)
+    leave_descriptors(4)
     programs = [Program(socket.create_connection((HERE, port_of(listener)))) for _ in range(6)]
     for program in programs[2:]:
         with pytest.raises(ConnectionResetError):

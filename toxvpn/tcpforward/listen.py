@@ -8,8 +8,8 @@ from functools import partial
 
 from ..tox.loglimit import Lines
 from .bind import BACKLOG, bind
+from .descriptors import DESCRIPTORS, STREAM_DESCRIPTORS, TOO_FEW_DESCRIPTORS
 from .ends import SocketEnd
-from .room import NO_ROOM, ROOM, STREAM
 from .spec import Listen
 
 log = logging.getLogger("toxvpn.tcpforward")
@@ -93,8 +93,8 @@ class Listener:
         local.setblocking(False)
         if local.family != socket.AF_UNIX:
             local.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if not ROOM.take(STREAM):
-            self._lines.tell(log, logging.WARNING, "connections are refused: %s", NO_ROOM)
+        if not DESCRIPTORS.take(STREAM_DESCRIPTORS):
+            self._lines.tell(log, logging.WARNING, "connections are refused: %s", TOO_FEW_DESCRIPTORS)
             self._refuse(local)
             return
         task = asyncio.ensure_future(self._accepted(local))
@@ -103,7 +103,7 @@ class Listener:
 
     def _ended(self, local: socket.socket, task: asyncio.Task[None]) -> None:
         self._connections.discard(task)
-        ROOM.give(STREAM)
+        DESCRIPTORS.give(STREAM_DESCRIPTORS)
         local.close()  # when it was cancelled before it began
 
     def _pause(self, bound: socket.socket, failure: OSError) -> None:

@@ -133,9 +133,9 @@ async def test_a_peer_has_so_many_streams_and_no_more(
 
 
 async def test_without_room_a_caller_is_told_so_and_not_that_the_road_is_broken(
-    serving: Serving, leave_room: Callable[[int], None]
+    serving: Serving, leave_descriptors: Callable[[int], None]
 ) -> None:
-    leave_room(1)
+    leave_descriptors(1)
     with await serving.call(REQUEST) as caller:
         assert await receive(caller) == encode_refusal(ReplyCode.GENERAL_FAILURE)
     assert not serving.asked

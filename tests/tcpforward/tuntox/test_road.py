@@ -321,9 +321,9 @@ class TestRefusal:
         assert "no rule allows it" in caplog.text
 
     async def test_without_room_for_one_more_is_over_with_the_lack(
-        self, pair: ForwardPair, leave_room: Callable[[int], None], caplog: pytest.LogCaptureFixture
+        self, pair: ForwardPair, leave_descriptors: Callable[[int], None], caplog: pytest.LogCaptureFixture
     ) -> None:
-        leave_room(4)
+        leave_descriptors(4)
         application, target = await pair.joined()
         with pytest.raises(StreamOpenError, match="general failure"):
             await pair.caller.open(pair.target.target)

@@ -17,10 +17,10 @@ from ipaddress import IPv6Address
 from ...tox.loglimit import Lines
 from ...tox.peer import Peer
 from ...wire.socks5 import ConnectRequest, ReplyCode, encode_refusal, encode_reply
+from ..descriptors import DESCRIPTORS, STREAM_DESCRIPTORS
 from ..ends import End, SocketEnd
 from ..listen import Listener, reset
 from ..relay import Relay
-from ..room import ROOM, STREAM
 from ..socks import HANDSHAKE_S, handshake
 from ..target import TargetRefusedError
 from ..tuntox.road import Serve
@@ -57,7 +57,7 @@ class FastServer:
             reset(caller)
             return
         held = self._streams[peer.public_key]
-        if held >= MAX_STREAMS or not ROOM.has_share(held * STREAM):
+        if held >= MAX_STREAMS or not DESCRIPTORS.allows_more(held * STREAM_DESCRIPTORS):
             text = "peer %s: refused: %d streams at once are as many as it may have"
             self._full.tell(log, logging.WARNING, text, peer.short, held)
             turn_away(caller)

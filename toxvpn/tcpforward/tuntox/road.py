@@ -25,9 +25,9 @@ from ...wire.socks5 import ReplyCode
 from ...wire.tuntox import events as tunnel_events
 from ...wire.tuntox.frames import FrameDrop
 from ...wire.tuntox.friend import FriendTunnels
+from ..descriptors import DESCRIPTORS, TOO_FEW_DESCRIPTORS
 from ..ends import End
 from ..road import StreamOpenError, refused
-from ..room import NO_ROOM, ROOM
 from ..target import TargetRefusedError
 from .stream import TunnelStream
 
@@ -369,17 +369,19 @@ class Conversation:
     async def _serve(self, handle: int, host_untrusted: str, port: int) -> None:
         """A request of the peer's, from the target to the last byte."""
         others = len(self.streams) + len(self._serving) - 1
-        if not (ROOM.has_share(others) and ROOM.take(1)):
+        if not (DESCRIPTORS.allows_more(others) and DESCRIPTORS.take(1)):
             self._serving.pop(handle, None)
-            self._road.full.tell(log, logging.WARNING, "peer %s: refused: %s", self._peer.short, NO_ROOM)
+            self._road.full.tell(
+                log, logging.WARNING, "peer %s: refused: %s", self._peer.short, TOO_FEW_DESCRIPTORS
+            )
             self._refuse(handle, ReplyCode.GENERAL_FAILURE)
             return
         try:
-            await self._serve_in_room(handle, host_untrusted, port)
+            await self._serve_within_budget(handle, host_untrusted, port)
         finally:
-            ROOM.give(1)
+            DESCRIPTORS.give(1)
 
-    async def _serve_in_room(self, handle: int, host_untrusted: str, port: int) -> None:
+    async def _serve_within_budget(self, handle: int, host_untrusted: str, port: int) -> None:
         """The peer learns the code of a refusal: the rest of it may tell of names and addresses here."""
         try:
             local = await self._connect(host_untrusted, port)

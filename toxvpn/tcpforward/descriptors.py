@@ -1,0 +1,44 @@
+"""How many of the descriptors that the process may have (ulimit -n) are for streams.
+
+The rest is the node's own: sockets, files, the control socket, threads that look names up. A stream for
+which there is no descriptor left is refused at once instead of waiting.
+"""
+
+import resource
+
+STREAM_DESCRIPTORS = 2
+"""Descriptors of a relayed stream: one at each end."""
+SHARE_OF_STREAMS = 0.75
+TOO_FEW_DESCRIPTORS = "too many streams for the descriptors that this process may have (ulimit -n)"
+
+
+class DescriptorBudget:
+    """Counts the descriptors that streams have taken."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+    @property
+    def free(self) -> int:
+        """Descriptors that streams may still take; below 0 when the limit has been lowered meanwhile."""
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        return int(soft * SHARE_OF_STREAMS) - self.taken
+
+    def allows_more(self, held: int) -> bool:
+        """Whether a peer that holds `held` descriptors may take more: never more than are left for others."""
+        return held < self.free
+
+    def take(self, descriptors: int) -> bool:
+        """Takes that many if they are free; returns whether it did."""
+        if descriptors > self.free:
+            return False
+        self.taken += descriptors
+        return True
+
+    def give(self, descriptors: int) -> None:
+        """Gives descriptors back that were taken."""
+        self.taken -= descriptors
+
+
+DESCRIPTORS = DescriptorBudget()
+"""The budget of this process, to which the limit belongs."""
