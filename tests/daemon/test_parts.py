@@ -415,7 +415,7 @@ async def test_a_reload_that_fails_anywhere_changes_nothing(
         raise RuntimeError("what nobody thought of")
 
     broken = {
-        "forwards": (machine.parts.forwards, "client"),
+        "forwards": (machine.parts.forwards, "caller"),
         "vpn": (machine.vpn, "review"),
         "friends": (machine.node, "accept"),
     }[place]
