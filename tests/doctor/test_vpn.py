@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from toxvpn.doctor import vpn
-from toxvpn.doctor.report import State, VpnSeen
+from toxvpn.doctor.observations import State, VpnSeen
 from toxvpn.doctor.running import common
 from toxvpn.doctor.vpn import through_vpn
 

@@ -23,10 +23,10 @@ from toxvpn.tox.announcement import Announcement
 from toxvpn.tox.events import PeerStatus
 from toxvpn.tox.node import Node
 from toxvpn.tox.peer import Peer
-from toxvpn.tun import netconf, watch
+from toxvpn.tun import monitor, netconf
 from toxvpn.tun import vpn as vpn_module
 from toxvpn.tun.device import open_tun
-from toxvpn.tun.interfaces import local_uses
+from toxvpn.tun.local_networks import local_uses
 from toxvpn.tun.vpn import QUEUE_PACKETS, Vpn, VpnOptions
 from toxvpn.wire.addressing import RANGES, ipv4_candidates, overlay_ipv6
 from toxvpn.wire.status import Status, ToxvpnStatus, decode, encode
@@ -388,7 +388,7 @@ def test_what_resolv_conf_names_is_no_peers(tmp_path: Path, monkeypatch: pytest.
     resolver = tmp_path / "resolv.conf"
     monkeypatch.setattr(vpn_module, "local_uses", partial(local_uses, resolver_files=[resolver]))
     monkeypatch.setattr(vpn_module, "RESOLVER_FILES", [resolver])
-    monkeypatch.setattr(watch, "FILES_S", 0.01)
+    monkeypatch.setattr(monitor, "FILES_S", 0.01)
 
     async def scene(machine: Machine) -> None:
         with machine.vpn(allowed={bytes([8]) * 32: CHOSEN}) as vpn:

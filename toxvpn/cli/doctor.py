@@ -1,6 +1,6 @@
 """`toxvpn doctor`: names the first layer that fails, and what to do about it.
 
-What is looked at: doctor/examine.py; what it means: doctor/report.py. Here: whom it is about.
+What is looked at: doctor/examine.py; what it means: doctor/observations.py. Here: whom it is about.
 """
 
 import json
@@ -30,7 +30,7 @@ from .shared import SECRET, SHARED, Settings, takes
 
 if TYPE_CHECKING:
     from ..config.file import Config
-    from ..doctor.report import Finding, Report
+    from ..doctor.observations import Finding, Report
 
 COLOURS = {"ok": "green", "limited": "yellow", "failed": "red", "skipped": "bright_black"}
 
@@ -177,6 +177,6 @@ def show_rest(report: "Report") -> None:
 
 
 def show_document(report: "Report") -> None:
-    from ..doctor.report import document
+    from ..doctor.observations import document
 
     click.echo(json.dumps(document(report), indent=1))

@@ -1,5 +1,5 @@
-"""`toxvpn doctor`: one layer after the other, until one fails (examine.py, or running.py where one runs).
+"""`toxvpn doctor`: looks at one layer after the other until one fails.
 
-way.py and nodes.py look at the way into the network, walk.py keeps the order and the time, and report.py
-judges what was seen.
+examine.py asks with a node of its own, running.py asks a running toxvpn; network.py, nodes.py and vpn.py look
+at parts of the network, layers.py keeps the order and the time, and observations.py judges what was seen.
 """

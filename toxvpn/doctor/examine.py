@@ -1,6 +1,6 @@
 """`toxvpn doctor`: looks at one layer after the other until one fails.
 
-In: DoctorOptions. Out: a finding at a time, and the report of all; report.py judges what is seen.
+In: DoctorOptions. Out: a finding at a time, and the report of all; observations.py judges what is seen.
 It makes a node of its own and keeps nothing: an identity on disk is used as it is, and never written.
 Where a daemon runs that knows the peer, running.py asks that one instead.
 """
@@ -34,8 +34,10 @@ from ..wire import status
 from ..wire.addressing import overlay_ipv6
 from ..wire.ip import vpn_mtu
 from ..wire.secret import friend_request_message
+from .layers import Stopped, Walk, until
+from .network import the_list, way_in
 from .nodes import Addressed
-from .report import (
+from .observations import (
     Finding,
     FriendRequestSeen,
     Layer,
@@ -50,8 +52,6 @@ from .report import (
     report,
 )
 from .running import ask_running
-from .walk import Stopped, Walk, until
-from .way import the_list, way_in
 
 UPGRADE_S = 5.0
 """toxcore is often on the network over a relay first, and over UDP a moment later."""

@@ -14,8 +14,8 @@ from ipaddress import ip_address
 
 from ..tox.bootstrap import BootstrapNode, is_numeric
 from ..tox.resolver import Names
-from .report import BootstrapSeen
-from .walk import until
+from .layers import until
+from .observations import BootstrapSeen
 
 INFO_ID = 0xF0
 INFO_REQUEST = bytes([INFO_ID]) + bytes(77)

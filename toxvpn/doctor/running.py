@@ -10,11 +10,11 @@ from ..config.options import DoctorOptions
 from ..control.client import ANSWER_S, Client
 from ..errors import PeerOfflineError
 from ..members.known import ConfiguredPeer
+from .layers import Walk
+from .network import way_in
 from .nodes import Addressed
-from .report import FriendRequestSeen, Layer, OwnStatusSeen, PathSeen, ProtocolSeen
+from .observations import FriendRequestSeen, Layer, OwnStatusSeen, PathSeen, ProtocolSeen
 from .vpn import through_vpn
-from .walk import Walk
-from .way import way_in
 
 PING_S = 10.0
 

@@ -7,7 +7,7 @@ the question is a TCP connection to a port that nobody has: a kernel that gets i
 import asyncio
 from collections.abc import Iterable
 
-from .report import VpnSeen
+from .observations import VpnSeen
 
 PORT = 1
 """tcpmux, which nobody runs; an answer of any kind will do."""

@@ -26,12 +26,12 @@ from ..wire.addressing import OVERLAY_IPV6, overlay_ipv6
 from ..wire.ip import MAX_MTU
 from .changes import read_sysctl
 from .device import Offload, TunDevice, open_tun
-from .interfaces import RESOLVER_FILES, check_requested, local_uses
 from .kernel import Kernel
+from .local_networks import RESOLVER_FILES, check_requested, local_uses
+from .monitor import NetworkWatch
 from .netconf import NetworkChanges
+from .reconcile import Upkeep, split
 from .router import Router
-from .upkeep import Upkeep, split
-from .watch import NetworkWatch
 
 log = logging.getLogger("toxvpn.tun")
 

@@ -15,8 +15,8 @@ from typing import Protocol
 from ..errors import ToxvpnError
 from ..wire.ratelimit import RateLimit
 from .changes import Change
-from .interfaces import Use
 from .kernel import Kernel
+from .local_networks import Use
 
 log = logging.getLogger("toxvpn.tun")
 

@@ -7,8 +7,8 @@ import pytest
 
 from toxvpn.testing.fake_nodes import until
 from toxvpn.testing.netns import have_namespaces, in_new_netns
-from toxvpn.tun import watch as module
-from toxvpn.tun.watch import NetworkWatch
+from toxvpn.tun import monitor as module
+from toxvpn.tun.monitor import NetworkWatch
 
 pytestmark = pytest.mark.skipif(not have_namespaces(), reason="needs root and network namespaces")
 

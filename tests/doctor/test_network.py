@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from toxvpn.config.options import NodeOptions
+from toxvpn.doctor import network as doctor_network
 from toxvpn.doctor import nodes as doctor_nodes
-from toxvpn.doctor import way as doctor_way
+from toxvpn.doctor.layers import Stopped, Walk
+from toxvpn.doctor.network import the_list, way_in
 from toxvpn.doctor.nodes import Addressed, Answers
-from toxvpn.doctor.report import Layer, State
-from toxvpn.doctor.walk import Stopped, Walk
-from toxvpn.doctor.way import the_list, way_in
+from toxvpn.doctor.observations import Layer, State
 from toxvpn.tox.bootstrap import BootstrapNode
 from toxvpn.tox.proxy import Proxy
 
@@ -56,7 +56,7 @@ async def test_nodes_are_asked_and_udp_follows(asked: list[Addressed]) -> None:
 async def test_of_a_long_list_some_are_chosen(listed: Path) -> None:
     chosen: list[Addressed] = []
     seen = await the_list(NodeOptions(nodes_file=listed), chosen)
-    assert (seen.total, len(chosen)) == (30, doctor_way.ASKED_NODES)
+    assert (seen.total, len(chosen)) == (30, doctor_network.ASKED_NODES)
 
 
 async def test_with_a_proxy_the_proxy_alone_is_asked(asked: list[Addressed], listed: Path) -> None:

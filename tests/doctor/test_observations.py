@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from toxvpn.doctor.report import (
+from toxvpn.doctor.observations import (
     BootstrapSeen,
     Finding,
     FriendRequestSeen,

@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from toxvpn.doctor.report import Finding, Layer, PathSeen, State, TargetSeen
-from toxvpn.doctor.walk import Stopped, Walk, until
+from toxvpn.doctor.layers import Stopped, Walk, until
+from toxvpn.doctor.observations import Finding, Layer, PathSeen, State, TargetSeen
 from toxvpn.errors import PeerRefusedError
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from toxvpn.errors import ToxvpnError
 from toxvpn.tun.changes import AddressAdded, Change, Interface, RouteAdded
-from toxvpn.tun.interfaces import Use
 from toxvpn.tun.kernel import Kernel, Link
-from toxvpn.tun.upkeep import REPAIRS_AT_ONCE, REPAIRS_PER_S, Upkeep
+from toxvpn.tun.local_networks import Use
+from toxvpn.tun.reconcile import REPAIRS_AT_ONCE, REPAIRS_PER_S, Upkeep
 
 TOX0 = Interface("tox0", 7)
 ADDRESS = AddressAdded(TOX0, "100.64.3.2/32")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from ..errors import ToxvpnError
-from .report import Finding, Layer, Observation, State
+from .observations import Finding, Layer, Observation, State
 
 Seen = TypeVar("Seen", bound=Observation)
 

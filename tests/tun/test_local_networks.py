@@ -6,8 +6,8 @@ import pytest
 
 from toxvpn.errors import ConfigError
 from toxvpn.testing.netns import have_namespaces, in_new_netns
-from toxvpn.tun.interfaces import Use, check_requested, local_uses
 from toxvpn.tun.kernel import read
+from toxvpn.tun.local_networks import Use, check_requested, local_uses
 from toxvpn.tun.netlink import Netlink
 
 LINES = """

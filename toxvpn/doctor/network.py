@@ -11,9 +11,9 @@ from ..tcpforward.rules import Rules
 from ..tcpforward.target import TargetRefusedError, connect_target
 from ..tox.bootstrap import load_nodes
 from ..tox.proxy import Proxy
+from .layers import Walk
 from .nodes import Addressed, look, resolve
-from .report import Layer, NodesSeen, ProxySeen, UdpSeen
-from .walk import Walk
+from .observations import Layer, NodesSeen, ProxySeen, UdpSeen
 
 ASKED_NODES = 12
 """Of a long list; so many tell enough."""
