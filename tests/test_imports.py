@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent / "toxvpn"
 
 # from the bottom up: a part may import what stands in a line above its own, and what BESIDE says
 ORDER: list[set[str]] = [
-    {"errors", "linux"},
+    {"errors", "linux", "descriptors", "interpreter"},
     {"_native"},
     {"wire"},
     {"state"},

@@ -1,17 +1,25 @@
-"""What this process may do beyond an ordinary user: capabilities(7), and giving up those it can do without.
+"""Linux system calls that Python's `os` does not have, through ctypes: privileges, namespaces, process names.
 
-In: the few that are needed. Out: a process with no others, and no way to get more, for good. capset(2) is
-about the calling thread, so threads are started later. Neighbours: process/needs.py says what a run needs.
+In: capabilities(7), flags of unshare(2) and setns(2). Out: nothing, or OSError. capset(2), unshare(2) and
+setns(2) act on the calling thread, so threads are started later. process/needs.py says which capabilities a
+run keeps.
 """
 
 import ctypes
 import os
+import signal
 import struct
 from collections.abc import Collection
 from enum import IntEnum
 
+CLONE_NEWNS = 0x00020000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWNET = 0x40000000
+
 CAPABILITY_VERSION = 0x20080522  # linux/capability.h: _LINUX_CAPABILITY_VERSION_3
+PR_SET_PDEATHSIG = 1
 PR_SET_KEEPCAPS = 8
+PR_SET_NAME = 15
 PR_SET_NO_NEW_PRIVS = 38
 WORDS = struct.Struct("=6I")  # effective, permitted, inheritable of the low 32; then of the high 32
 
@@ -28,43 +36,68 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def keep_only(wanted: Collection[Capability]) -> None:
-    """Of those we have: effective and permitted become these, inheritable and ambient none.
+    """Gives up every capability but these; the inheritable and ambient sets become empty.
 
-    Raises OSError: a filter of system calls may not let us.
+    A wanted one that this thread does not have is left out. Raises OSError: a filter of system calls may
+    forbid it.
     """
     bits = sum(1 << capability for capability in wanted) & permitted()
     low, high = bits & 0xFFFFFFFF, bits >> 32
-    _check(_libc.capset(_header(), WORDS.pack(low, low, 0, high, high, 0)))
+    call("capset", _header(), WORDS.pack(low, low, 0, high, high, 0))
 
 
 def permitted() -> int:
-    """A bit for each. Raises OSError."""
+    """The permitted capabilities of this thread, one bit each. Raises OSError."""
     found = ctypes.create_string_buffer(WORDS.size)
-    _check(_libc.capget(_header(), found))
+    call("capget", _header(), found)
     _, low, _, _, high, _ = WORDS.unpack(found.raw)
     return int(low | high << 32)
 
 
 def keep_across_setuid() -> None:
-    """Else they are gone with the change to another user. Raises OSError."""
-    _prctl(PR_SET_KEEPCAPS)
+    """Keeps the permitted capabilities when root becomes another user (PR_SET_KEEPCAPS). Raises OSError."""
+    _prctl(PR_SET_KEEPCAPS, 1)
 
 
 def no_new_privileges() -> None:
     """No program that we start gets more than we have (PR_SET_NO_NEW_PRIVS). Raises OSError."""
-    _prctl(PR_SET_NO_NEW_PRIVS)
+    _prctl(PR_SET_NO_NEW_PRIVS, 1)
+
+
+def kill_with_parent() -> None:
+    """SIGKILL for this process when the thread that started it ends (PR_SET_PDEATHSIG). Raises OSError.
+
+    unshare(2) and a change of user take the wish back. A parent that has died already is not noticed.
+    """
+    _prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def set_process_name(name: str) -> None:
+    """The name of this thread in ps and top, of at most 15 bytes (PR_SET_NAME). Raises OSError."""
+    _prctl(PR_SET_NAME, ctypes.c_char_p(name.encode()))
+
+
+def unshare(flags: int) -> None:
+    """unshare(2); `os.unshare` comes with Python 3.12. Raises OSError."""
+    call("unshare", flags)
+
+
+def setns(descriptor: int, kind: int) -> None:
+    """setns(2); `os.setns` comes with Python 3.12. Raises OSError."""
+    call("setns", descriptor, kind)
+
+
+def call(name: str, *arguments: object) -> None:
+    """Calls the C library's function, which returns 0 or sets errno. Raises OSError."""
+    if getattr(_libc, name)(*arguments):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def _prctl(option: int, value: object) -> None:
+    first = ctypes.c_ulong(value) if isinstance(value, int) else value
+    call("prctl", option, first, *[ctypes.c_ulong(0)] * 3)
 
 
 def _header() -> bytes:
     return struct.pack("=Ii", CAPABILITY_VERSION, 0)  # of this thread
-
-
-def _prctl(option: int) -> None:
-    arguments = [ctypes.c_ulong(each) for each in (1, 0, 0, 0)]
-    _check(_libc.prctl(option, *arguments))
-
-
-def _check(result: int) -> None:
-    if result:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from toxvpn import descriptors
 from toxvpn._native import toxcore
 from toxvpn._native.flaws import ANNOUNCE
 from toxvpn._native.net import netio
@@ -158,7 +159,7 @@ class TestListeners:
             command = await commands.start("-L", f"{free_port()}:localhost:1")
             connection, _ = await asyncio.to_thread(listener.accept)
             with connection:
-                messages.close(messages.receive(connection)[1])
+                descriptors.close(messages.receive(connection)[1])
                 messages.send(connection, {"taken": True})
                 command.process.send_signal(signal.SIGTERM)
                 assert await asyncio.to_thread(connection.recv, 1) == b""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from toxvpn.descriptors import close
 from toxvpn.share import messages
 from toxvpn.share.messages import KIND, MOST_DESCRIPTORS, NonsenseError, receive, send
 
@@ -34,7 +35,7 @@ def test_each_message_comes_by_itself_with_its_descriptors(pair: Pair) -> None:
     os.write(their_writer, b"x")
     assert os.read(their_reader, 1) == b"x"
     assert not os.get_inheritable(their_reader)
-    messages.close([their_reader, their_writer])
+    close([their_reader, their_writer])
     assert receive(pair[1]) == ({"log": 20}, [])
 
 
@@ -48,7 +49,7 @@ def test_the_most_that_can_be_listened_on_fits(pair: Pair) -> None:
     listeners = [{"told": told, "target": told, "sockets": 1}] * MOST_DESCRIPTORS
     send(pair[0], {"listeners": listeners}, [0] * MOST_DESCRIPTORS)
     message, found = receive(pair[1])
-    messages.close(found)
+    close(found)
     assert message == {"listeners": listeners} and len(found) == MOST_DESCRIPTORS
 
 

@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import linux as rights
+from .. import linux
 from ..errors import NoPermissionError, ToxvpnError, UsageError
 from ..linux import Capability
 from ..state.files import explain
@@ -88,10 +88,10 @@ def become(account: Account, keep: Collection[Capability] = ()) -> None:
     try:
         os.setgroups(account.groups)
         os.setresgid(account.gid, account.gid, account.gid)
-        rights.keep_across_setuid()
+        linux.keep_across_setuid()
         os.setresuid(account.uid, account.uid, account.uid)
-        rights.keep_only(keep)
-        rights.no_new_privileges()
+        linux.keep_only(keep)
+        linux.no_new_privileges()
     except OSError as error:
         raise ToxvpnError(f"cannot become user {account.name}: {error.strerror}") from error
     os.environ.update(HOME=account.home, USER=account.name, LOGNAME=account.name)
@@ -107,11 +107,11 @@ def settle() -> None:
     For one, a datagram socket's receive buffer beyond net.core.rmem_max takes NET_ADMIN.
     """
     keep = KEEP.get(None)
-    if keep is None or not rights.permitted():
+    if keep is None or not linux.permitted():
         return
     try:
-        rights.keep_only(keep)
-        rights.no_new_privileges()
+        linux.keep_only(keep)
+        linux.no_new_privileges()
     except OSError as error:  # a filter of system calls, as that of our own unit
         level = logging.WARNING if os.geteuid() == 0 else logging.DEBUG
         log.log(level, "not all rights could be given up: %s", error.strerror)

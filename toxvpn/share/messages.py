@@ -17,11 +17,12 @@ and one {"taken": true} as soon as the descriptors are its own, and {"ended": 25
 end: an exit code, and what to show.
 """
 
-import array
 import json
 import socket
 from collections.abc import Sequence
 from typing import Any
+
+from .. import descriptors as passed
 
 PROTOCOL = 1
 """Part of the socket's name: who speaks another one is never met."""
@@ -48,18 +49,9 @@ def send(connection: socket.socket, message: Message, descriptors: Sequence[int]
 
 def receive(connection: socket.socket) -> tuple[Message | None, list[int]]:
     """None: the other side has ended. The descriptors are the caller's. Raises OSError, NonsenseError."""
-    # as socket.recv_fds, which does not hand its flags on, but closed on exec
-    room = socket.CMSG_LEN(MOST_DESCRIPTORS * array.array("i").itemsize)
-    try:
-        data, ancillary, flags, _ = connection.recvmsg(MOST_BYTES, room, socket.MSG_CMSG_CLOEXEC)
-    except ConnectionError:
-        data, ancillary, flags = b"", [], 0
-    found = array.array("i")
-    for _, _, content in ancillary:
-        found.frombytes(content[: len(content) - len(content) % found.itemsize])
-    descriptors = list(found)
-    if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
-        close(descriptors)
+    data, descriptors, is_cut = passed.receive(connection, MOST_BYTES, MOST_DESCRIPTORS)
+    if is_cut:
+        passed.close(descriptors)
         raise NonsenseError("it was cut short")
     if not data:
         return None, descriptors
@@ -68,11 +60,6 @@ def receive(connection: socket.socket) -> tuple[Message | None, list[int]]:
     except ValueError:
         message = None
     if not isinstance(message, dict):
-        close(descriptors)
+        passed.close(descriptors)
         raise NonsenseError("it is no JSON object")
     return message, descriptors
-
-
-def close(descriptors: Sequence[int]) -> None:
-    for descriptor in descriptors:
-        socket.close(descriptor)

@@ -14,8 +14,8 @@ import select
 import socket
 import sys
 from functools import partial
-from pathlib import Path
 
+from .. import descriptors, linux
 from ..config.options import ClientOptions
 from ..control import socketfile
 from ..control.status import ForwardState
@@ -47,7 +47,7 @@ PROCESS_NAME = "toxvpn-shared"  # for ps and top, at most 15 bytes
 
 def main(descriptor: int) -> int:
     """The process; its exit code. `descriptor` is the listener."""
-    Path("/proc/self/comm").write_text(PROCESS_NAME)
+    linux.set_process_name(PROCESS_NAME)
     meeting, options = pickle.load(sys.stdin.buffer)  # from the command that started us, which is our own
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -209,8 +209,8 @@ def _hold(meeting: Meeting, undo: contextlib.ExitStack) -> None:
 def _refuse_one(connection: socket.socket, failure: ToxvpnError) -> None:
     connection.settimeout(REFUSE_S)
     try:
-        _, descriptors = messages.receive(connection)  # what is unread would undo what is sent
-        messages.close(descriptors)
+        _, sent = messages.receive(connection)  # what is unread would undo what is sent
+        descriptors.close(sent)
         messages.send(connection, {"ended": failure.exit_code, "text": str(failure)})
     except (OSError, NonsenseError) as error:
         log.debug("a command was not told: %s", error)

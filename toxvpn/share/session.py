@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
+from .. import descriptors
 from ..control import socketfile
 from ..control.status import ForwardState
 from ..daemon.client import Calling
@@ -60,7 +61,7 @@ class Session:
             self.level = int(request["level"])
         except (NonsenseError, KeyError, TypeError, ValueError, OSError) as error:
             log.debug("a command cannot be understood: %r", error)
-            messages.close(self._descriptors)
+            descriptors.close(self._descriptors)
             return
         SPEAKER.set(self)
         self._retelling.add(self)
@@ -69,7 +70,7 @@ class Session:
             await self._until_it_hangs_up(request)
         finally:
             self._retelling.discard(self)
-            messages.close(self._descriptors)
+            descriptors.close(self._descriptors)
 
     @property
     def understood(self) -> bool:

@@ -7,18 +7,12 @@ which hold the secret, go through a pipe: neither arguments nor environment show
 import pickle
 import socket
 import subprocess
-import sys
-from pathlib import Path
 
 from ..config.options import ClientOptions
+from ..interpreter import command_line
 from .meeting import Meeting, NotSharedError, for_node
 
-# -I: neither PYTHON* variables nor the current folder count, only the sys.path we have ourselves.
-BOOT = (
-    "import sys; sys.path[:] = sys.argv[2:]; "
-    "from toxvpn.share import node; "
-    "sys.exit(node.main(int(sys.argv[1])))"
-)
+NODE = "from toxvpn.share import node; sys.exit(node.main(int(sys.argv[1])))"
 
 
 def connect_or_start(meeting: Meeting, options: ClientOptions) -> socket.socket:
@@ -39,12 +33,10 @@ def connect_or_start(meeting: Meeting, options: ClientOptions) -> socket.socket:
 
 def start(meeting: Meeting, listener: socket.socket, options: ClientOptions) -> "subprocess.Popen[bytes]":
     """Returns as soon as the process has the listener and the options. Raises NotSharedError."""
-    root = str(Path(__file__).parents[2])
-    paths = [*filter(None, sys.path), *([] if root in sys.path else [root])]
     fd = listener.fileno()
     try:
         node = subprocess.Popen(
-            [sys.executable, "-I", "-c", BOOT, str(fd), *paths],
+            command_line(NODE, [str(fd)]),
             pass_fds=[fd],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,

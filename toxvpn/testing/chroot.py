@@ -4,24 +4,23 @@ What the chroot shows becomes the root of a mount namespace of the calling proce
 before, to it and to what it starts. Needs root and one thread.
 """
 
-import ctypes
 import os
 from pathlib import Path
 
-_CLONE_NEWNS = 0x00020000
+from ..linux import CLONE_NEWNS, call, setns, unshare
+
 _MS_BIND, _MS_REC, _MS_PRIVATE = 0x1000, 0x4000, 0x40000
 _MNT_DETACH = 2
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def leave_chroot() -> bool:
     """Whether this process was in a chroot, and now is not. Raises OSError."""
     here = Path.cwd()
-    _call("unshare", _CLONE_NEWNS)
+    unshare(CLONE_NEWNS)
     root = os.open("/", os.O_PATH)  # as it is mounted in the new namespace
     try:
         own = os.open("/proc/self/ns/mnt", os.O_RDONLY)
-        _call("setns", own, _CLONE_NEWNS)  # which makes the namespace's root this process's
+        setns(own, CLONE_NEWNS)  # which makes the namespace's root this process's
         os.close(own)
         was_chrooted = not os.path.samestat(os.fstat(root), Path("/").stat())
         if was_chrooted:
@@ -35,14 +34,8 @@ def leave_chroot() -> bool:
 def _make_root(folder: Path) -> None:
     """pivot_root(2), as its manual has it under "pivot_root(".", ".")"."""
     path = os.fsencode(folder)
-    _call("mount", None, b"/", None, _MS_REC | _MS_PRIVATE, None)
-    _call("mount", path, path, None, _MS_BIND | _MS_REC, None)
+    call("mount", None, b"/", None, _MS_REC | _MS_PRIVATE, None)
+    call("mount", path, path, None, _MS_BIND | _MS_REC, None)
     os.chdir(folder)
-    _call("pivot_root", b".", b".")
-    _call("umount2", b".", _MNT_DETACH)
-
-
-def _call(name: str, *arguments: object) -> None:
-    if getattr(_libc, name)(*arguments):
-        number = ctypes.get_errno()
-        raise OSError(number, f"{name}: {os.strerror(number)}")
+    call("pivot_root", b".", b".")
+    call("umount2", b".", _MNT_DETACH)

@@ -3,7 +3,6 @@
 In: a function; out: what it returns, or its exception. Needs root.
 """
 
-import ctypes
 import os
 import pickle
 import signal
@@ -12,10 +11,9 @@ import warnings
 from collections.abc import Callable
 from typing import TypeVar
 
-T = TypeVar("T")
+from ..linux import CLONE_NEWNET, setns, unshare
 
-_CLONE_NEWNET = 0x40000000
-_libc = ctypes.CDLL(None, use_errno=True)
+T = TypeVar("T")
 
 
 def have_namespaces() -> bool:
@@ -25,14 +23,12 @@ def have_namespaces() -> bool:
 
 def enter_new_netns() -> None:
     """Moves the calling thread, and what it starts from now on, into a network namespace of its own."""
-    if _libc.unshare(_CLONE_NEWNET):
-        raise OSError(ctypes.get_errno(), "unshare")
+    unshare(CLONE_NEWNET)
 
 
 def enter_netns(descriptor: int) -> None:
     """Moves the calling thread into the namespace that `descriptor` (of /proc/…/ns/net) refers to."""
-    if _libc.setns(descriptor, _CLONE_NEWNET):
-        raise OSError(ctypes.get_errno(), "setns")
+    setns(descriptor, CLONE_NEWNET)
 
 
 def fork() -> int:

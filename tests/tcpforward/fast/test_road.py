@@ -246,9 +246,8 @@ async def test_a_peer_that_hangs_up_at_once(stacks: TwoStacks) -> None:
 
 async def test_a_kernel_that_asks_for_a_cookie_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """Then no data is in the first SYN; 1 is Linux's own setting of tcp_fastopen."""
-    path, _, call = stack.BOOT.partition("; ")
     patch = "from toxvpn.tcpforward.fast import helper as h; h.SYSCTLS['net/ipv4/tcp_fastopen'] = '1'"
-    monkeypatch.setattr(stack, "BOOT", f"{path}; {patch}; {call}")
+    monkeypatch.setattr(stack, "HELPER", f"{patch}; {stack.HELPER}")
     stacks = await TwoStacks.start()
     fast = Fast(stacks, await stacks.b.listen(FORWARD_PORT))
     await fast.road.probe(stacks.peer_b)

@@ -23,7 +23,7 @@ import toxvpn
 from toxvpn.tcpforward.fast import stack as stack_module
 from toxvpn.tcpforward.fast.helper import SYSCTLS
 from toxvpn.tcpforward.fast.stack import (
-    BOOT,
+    HELPER,
     SPARE_SOCKETS,
     OutOfDescriptorsError,
     Stack,
@@ -66,8 +66,7 @@ async def receive(sock: socket.socket, size: int) -> bytes:
 
 async def start_with(monkeypatch: pytest.MonkeyPatch, statements: str) -> str:
     """Why the stack does not start when its helper runs `statements` first."""
-    path, _, call = BOOT.partition("; ")
-    monkeypatch.setattr(stack_module, "BOOT", f"{path}; {statements}; {call}")
+    monkeypatch.setattr(stack_module, "HELPER", f"{statements}; {HELPER}")
     with pytest.raises(StackUnavailableError) as error:
         await Stack.start(A)
     assert len(str(error.value).splitlines()) == 1
@@ -139,11 +138,10 @@ async def test_a_stack_that_does_not_answer_any_more_is_noticed(
     busy: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By who waits, and by who sends."""
-    path, _, call = BOOT.partition("; ")
     patch = (
         "from toxvpn.tcpforward.fast import helper as h; h.KEEPALIVE_S = 1; h.RETRIES = h.RETRIES_OF_OLD = 2"
     )
-    monkeypatch.setattr(stack_module, "BOOT", f"{path}; {patch}; {call}")
+    monkeypatch.setattr(stack_module, "HELPER", f"{patch}; {HELPER}")
     stacks = await TwoStacks.start()
     sock, accepted = await connected(stacks.a, stacks.b)
     with sock, accepted:
@@ -447,7 +445,7 @@ RESTRICTED = """
 import asyncio, os, sys
 from ipaddress import IPv6Address
 from toxvpn.tcpforward.fast.stack import Stack, early_helper
-from toxvpn import linux as rights
+from toxvpn import linux
 
 async def main():
     stack = await Stack.start(IPv6Address("fd74:6f78::a"))
@@ -464,8 +462,8 @@ with early_helper():
         os.setgroups([])
         os.setresgid({uid}, {uid}, {uid})
         os.setresuid({uid}, {uid}, {uid})
-    rights.keep_only(())
-    rights.no_new_privileges()
+    linux.keep_only(())
+    linux.no_new_privileges()
     asyncio.run(main())
 """
 

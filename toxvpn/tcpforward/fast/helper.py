@@ -14,7 +14,6 @@ has no use for rights any more, and gives them up, and root's IDs if its parent 
 """
 
 import contextlib
-import ctypes
 import errno
 import json
 import os
@@ -24,15 +23,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ... import linux as rights
+from ... import linux
 from ...errors import ToxvpnError
+from ...linux import CLONE_NEWNET, CLONE_NEWUSER, unshare
 from ...tun import device
 
-CLONE_NEWUSER = 0x10000000
-CLONE_NEWNET = 0x40000000
+PROCESS_NAME = "toxvpn-stack"  # for ps and top
 IFA_F_NODAD = 0x02
-PR_SET_PDEATHSIG = 1
-PR_SET_NAME = 15
 
 SYSCTL_FOLDER = Path("/proc/sys")
 LOOPBACK_INDEX = 1
@@ -77,9 +74,6 @@ SYSCTLS = {
 }
 
 
-_libc = ctypes.CDLL(None, use_errno=True)
-
-
 class BuildError(Exception):
     """`str()` is the reason, fit for the middle of a line."""
 
@@ -122,8 +116,8 @@ def build(
             become(uid, gid)
             die_with(parent)  # a change of user takes such wishes back, too
         with contextlib.suppress(OSError):  # a filter of system calls
-            rights.keep_only(())
-            rights.no_new_privileges()
+            linux.keep_only(())
+            linux.no_new_privileges()
     except device.TunClosedError as error:
         raise BuildError(str(error)) from None
     except (ToxvpnError, OSError) as error:
@@ -153,17 +147,11 @@ def enter_namespace() -> bool:
     return True
 
 
-def unshare(flags: int) -> None:
-    """unshare(2); `os.unshare` comes with Python 3.12. Raises OSError."""
-    if _libc.unshare(flags):
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-
-
 def die_with(parent: int) -> None:
-    """Be killed when the parent dies (prctl(2)); after unshare, which takes such wishes back."""
-    _libc.prctl(PR_SET_NAME, b"toxvpn-stack")
-    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    """Has the kernel kill this process when its parent dies; after unshare, which takes that back."""
+    with contextlib.suppress(OSError):  # a filter of system calls; it also ends when the socket closes
+        linux.set_process_name(PROCESS_NAME)
+        linux.kill_with_parent()
     if os.getppid() != parent:  # it died before we could ask
         sys.exit(0)
 

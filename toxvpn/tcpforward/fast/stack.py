@@ -16,14 +16,14 @@ import os
 import socket
 import subprocess
 import sys
-from array import array
 from collections import deque
 from collections.abc import Iterator
 from ipaddress import IPv6Address
-from pathlib import Path
 from typing import Any, Self
 
+from ... import descriptors as passed
 from ...errors import ToxvpnError
+from ...interpreter import command_line
 from ...state.files import user_name
 from ...tun.device import Offload, TunDevice
 from ...wire.addressing import OVERLAY_IPV6
@@ -35,12 +35,7 @@ STOP_TIMEOUT_S = 2.0
 SPARE_SOCKETS = 16  # asked for at once, so that most streams wait for no answer of the helper
 ANSWER_BYTES = 4096
 
-# -I: neither PYTHON* variables nor the current folder count, only the sys.path we have ourselves.
-BOOT = (
-    "import sys; sys.path[:] = sys.argv[3:]; "
-    "from toxvpn.tcpforward.fast import helper; "
-    "helper.main(int(sys.argv[1]), int(sys.argv[2]))"
-)
+HELPER = "from toxvpn.tcpforward.fast import helper; helper.main(int(sys.argv[1]), int(sys.argv[2]))"
 # Of the environment it gets what an interpreter may need to start, and no secrets.
 ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL")
 
@@ -169,7 +164,7 @@ class Stack:
     def _on_answers(self) -> None:
         with contextlib.suppress(BlockingIOError):
             while self._control.fileno() >= 0:
-                data, descriptors = _receive(self._control)
+                data, descriptors, _ = passed.receive(self._control, ANSWER_BYTES, SPARE_SOCKETS)
                 if not data:
                     self._loop.remove_reader(self._control)
                     return
@@ -210,15 +205,12 @@ def _spawn() -> Helper:
 
     Raises StackUnavailableError.
     """
-    root = str(Path(__file__).parents[3])
-    paths = [*filter(None, sys.path), *([] if root in sys.path else [root])]
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.setblocking(False)
     with theirs:
-        arguments = [str(theirs.fileno()), str(os.getpid()), *paths]
         try:
             helper = subprocess.Popen(
-                [sys.executable, "-I", "-c", BOOT, *arguments],
+                command_line(HELPER, [str(theirs.fileno()), str(os.getpid())]),
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -238,23 +230,9 @@ def _why_none(error: OSError) -> str:
     return str(error.strerror)
 
 
-def _receive(control: socket.socket) -> tuple[bytes, list[int]]:
-    """As `socket.recv_fds`, which does not hand its flags on, but closed on exec. Raises BlockingIOError."""
-    room = socket.CMSG_LEN(SPARE_SOCKETS * array("i").itemsize)
-    try:
-        data, ancillary, _, _ = control.recvmsg(ANSWER_BYTES, room, socket.MSG_CMSG_CLOEXEC)
-    except ConnectionError:  # it died without having read a request
-        return b"", []
-    descriptors = array("i")
-    for _, _, content in ancillary:
-        descriptors.frombytes(content[: len(content) - len(content) % descriptors.itemsize])
-    return data, list(descriptors)
-
-
 def _settle(future: "asyncio.Future[_Answer]", answer: dict[str, Any], descriptors: list[int]) -> None:
     if future.done():  # who asked has been cancelled
-        for fd in descriptors:
-            os.close(fd)
+        passed.close(descriptors)
     elif "error" in answer:
         future.set_exception(StackUnavailableError(answer["error"]))
     elif not descriptors:  # they are lost when we have no room for them
