@@ -5,17 +5,15 @@ from a file that one left behind: process IDs are used again, so the number alon
 """
 
 import contextlib
-import fcntl
 import os
 from pathlib import Path
 from typing import Self
 
 from ..errors import ConfigError, ToxvpnError
+from ..state import lock
 from ..state.files import explain
-from ..state.folder import Folder
 
 MODE = 0o644
-LONGEST_BYTES = 32
 
 
 class PidFile:
@@ -42,8 +40,7 @@ class PidFile:
 
     def write(self) -> None:
         """In the process that it is about."""
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+        lock.write_pid(self._descriptor)
 
     def close(self) -> None:
         """Removes it; in a directory that is not ours any more, empties it."""
@@ -62,34 +59,19 @@ class PidFile:
     def _check(self) -> None:
         """Someone may have named a file that is dear to them."""
         found = os.fstat(self._descriptor)
-        is_small = found.st_size <= LONGEST_BYTES
-        content = os.pread(self._descriptor, LONGEST_BYTES, 0).strip() if is_small else b"something else"
+        is_small = found.st_size <= lock.PID_BYTES
+        content = os.pread(self._descriptor, lock.PID_BYTES, 0).strip() if is_small else b"something else"
         if content and not content.isdigit():
             raise ConfigError(f"-F {self.path} is there and holds no process ID: choose another file")
 
 
 def _locked(path: Path) -> int:
-    while True:
-        try:
-            with Folder(path) as folder:  # the file stays ours: who could write to it could name any process
-                descriptor, _ = folder.open_or_make(path.name, MODE)
-        except OSError as error:
-            raise explain(error, path, "write") from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(descriptor, LONGEST_BYTES, 0).decode("ascii", "replace").strip()
-            os.close(descriptor)
-            raise ToxvpnError(
-                f"a toxvpn with {path} runs already, as process {holder or '(just starting)'}: "
-                "stop that one, or give this one another -F"
-            ) from None
-        if _is_at(descriptor, path):
-            return descriptor
-        os.close(descriptor)  # its owner has just removed it
-
-
-def _is_at(descriptor: int, path: Path) -> bool:
-    with contextlib.suppress(OSError):
-        return os.path.samestat(os.fstat(descriptor), path.lstat())
-    return False
+    try:
+        return lock.take(path, MODE, give=False)  # who could write to it could name any process
+    except lock.LockHeldError as held:
+        raise ToxvpnError(
+            f"a toxvpn with {path} runs already, as process {held.holder or '(just starting)'}: "
+            "stop that one, or give this one another -F"
+        ) from None
+    except OSError as error:
+        raise explain(error, path, "write") from error

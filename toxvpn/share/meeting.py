@@ -6,7 +6,6 @@ in guessing who is called or with which secret.
 """
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import socket
@@ -19,6 +18,7 @@ from .. import __version__
 from ..config.options import ClientOptions, with_absolute_paths
 from ..control import socketfile
 from ..errors import ToxvpnError
+from ..state import lock
 from ..state.files import read_private, write_atomic
 from ..state.places import find_runtime, make
 from .messages import KIND, PROTOCOL
@@ -106,14 +106,18 @@ class Meeting:
     @contextlib.contextmanager
     def lock(self, *, wait: bool = True) -> Iterator[bool]:
         """Whether it was got. Raises NotSharedError."""
+        descriptor = None
         try:
-            descriptor = os.open(self.directory / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-        except OSError as error:
-            raise NotSharedError(f"no lock in {self.directory}: {error.strerror}") from None
+            descriptor = lock.take(self.directory / LOCK_NAME, wait=wait)
+        except lock.LockHeldError:
+            pass
+        except (OSError, ToxvpnError) as error:
+            raise NotSharedError(f"cannot lock {self.directory / LOCK_NAME}: {error}") from None
         try:
-            yield _flock(descriptor, wait)
+            yield descriptor is not None
         finally:
-            os.close(descriptor)
+            if descriptor is not None:
+                os.close(descriptor)
 
     def _key(self) -> bytes:
         """Made by the first who comes. Raises ToxvpnError."""
@@ -127,14 +131,6 @@ class Meeting:
                 key = os.urandom(KEY_BYTES)
                 write_atomic(path, key)
         return key
-
-
-def _flock(descriptor: int, wait: bool) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _private_directory(directory: Path) -> Path:

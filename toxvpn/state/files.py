@@ -101,15 +101,6 @@ def read_given(path: Path) -> bytes:
         return file.read()
 
 
-def lock_file(path: Path) -> int:
-    """A descriptor to lock; the file is made where it is missing. Raises OSError, ConfigError."""
-    with Folder(path) as folder:
-        descriptor, made = folder.open_or_make(path.name)
-        if made:
-            folder.give(descriptor)
-        return descriptor
-
-
 def read_record(path: Path, decode: Callable[[bytes], T], empty: T, consequence: str) -> T:
     """What `decode` makes of the file; `empty` when there is none, or it is damaged: then it is kept as .bad.
 

@@ -7,14 +7,14 @@ calls `save`. What the binding refused must not be saved over: raise `identity.u
 Savedata already keeps the DHT nodes and relays that were seen, so no node cache exists beside it.
 """
 
-import fcntl
 import logging
 import os
 from pathlib import Path
 from typing import Self
 
 from ..errors import ConfigError, ToxvpnError
-from .files import explain, lock_file, read_private, write_atomic
+from . import lock
+from .files import explain, read_private, write_atomic
 from .places import make
 
 log = logging.getLogger("toxvpn.identity")
@@ -36,10 +36,10 @@ KEYS_BYTES = 4 + 32 + 32  # nospam, public key, secret key
 class Identity:
     """One Tox identity: kept in a directory, or (`ephemeral`) only for the life of the process."""
 
-    def __init__(self, path: Path | None, savedata: bytes | None, lock: int | None) -> None:
+    def __init__(self, path: Path | None, savedata: bytes | None, locked: int | None) -> None:
         self.path = path
         self.savedata = savedata
-        self._lock = lock
+        self._lock = locked
 
     @classmethod
     def open(cls, directory: Path) -> Self:
@@ -52,17 +52,17 @@ class Identity:
         another process holds the identity.
         """
         directory = make(directory)
-        lock = take_lock(directory / LOCK_NAME)
+        locked = take_lock(directory / LOCK_NAME)
         try:
             path = directory / SAVE_NAME
             savedata = read_private(path)
             if savedata is not None:
                 check(path, savedata)
         except BaseException:
-            os.close(lock)
+            os.close(locked)
             raise
         log.debug("identity in %s: %s", path, "new" if savedata is None else f"{len(savedata)} bytes")
-        return cls(path, savedata, lock)
+        return cls(path, savedata, locked)
 
     @classmethod
     def ephemeral(cls) -> Self:
@@ -118,20 +118,15 @@ class IdentityInUseError(ToxvpnError):
 def take_lock(path: Path) -> int:
     """A descriptor that holds the lock; closing it, or the end of the process, lets go."""
     try:
-        descriptor = lock_file(path)
-    except OSError as error:
-        raise explain(error, path, "open") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.read(descriptor, 20).decode("ascii", "replace").strip()
-        os.close(descriptor)
+        descriptor = lock.take(path)
+    except lock.LockHeldError as held:
         raise IdentityInUseError(
-            f"the identity in {path.parent} is in use by process {holder or '(unknown)'}; "
+            f"the identity in {path.parent} is in use by process {held.holder or '(unknown)'}; "
             "stop that one, or give this one a directory of its own with -C DIR"
         ) from None
-    os.truncate(descriptor, 0)
-    os.write(descriptor, f"{os.getpid()}\n".encode())
+    except OSError as error:
+        raise explain(error, path, "open") from error
+    lock.write_pid(descriptor)
     return descriptor
 
 

@@ -20,7 +20,6 @@ A lock on `<file>.lock`, which the kernel drops when its owner dies however it d
 network is up: no guessing from process numbers.
 """
 
-import fcntl
 import json
 import logging
 import os
@@ -28,7 +27,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, ToxvpnError
-from ..state.files import lock_file, user_name
+from ..state import lock
+from ..state.files import user_name
 from ..state.folder import Folder
 from .changes import Change, from_json, to_json
 
@@ -85,20 +85,15 @@ class Journal:
 
 
 def _locked(path: Path) -> int:
-    lock = path.with_name(path.name + ".lock")
     try:
-        descriptor = lock_file(lock)
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
+        return lock.take(path.with_name(path.name + ".lock"))
+    except lock.LockHeldError:
         owner = _read(path)[0].get("pid")
         by = f" by process {owner}" if owner else ""
         message = f"This network is up already{by}: nothing was changed. Take it down with 'toxvpn down'."
         raise NetworkBusyError(message) from None
-    return descriptor
+    except OSError as error:
+        raise _unwritable(path, error) from error
 
 
 def _left_behind(path: Path) -> list[Change]:
