@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from toxvpn.tcpforward.hosts import Hosts
-from toxvpn.tcpforward.lookup import MAX_LOOKUPS, MAX_OF_ONE, LookUps
+from toxvpn.tcpforward.lookup import MAX_LOOKUPS, MAX_LOOKUPS_OF_ONE, LookUps
 from toxvpn.testing.fake_nodes import until
 from toxvpn.testing.forward_pair import in_time
 from toxvpn.tox.peer import Peer
@@ -72,7 +72,7 @@ async def test_slow_names_of_one_are_waited_for_by_that_one_alone(
     lookups: LookUps, resolver: Resolver
 ) -> None:
     slow = ask(lookups, FRIEND, *(f"{number}.slow" for number in range(2 * MAX_LOOKUPS)))
-    await until(lambda: resolver.slow() == MAX_OF_ONE)
+    await until(lambda: resolver.slow() == MAX_LOOKUPS_OF_ONE)
     assert addresses(await in_time(lookups.of(OTHER)("quick"))) == ["192.0.2.1"]
     await cancel(slow)
     late = ask(lookups, FRIEND, "late")
@@ -80,12 +80,12 @@ async def test_slow_names_of_one_are_waited_for_by_that_one_alone(
     assert not late[0].done(), "threads that were left behind still count"
     resolver.let_go.set()
     assert addresses(await in_time(late[0])) == ["192.0.2.1"]
-    assert resolver.slow() == MAX_OF_ONE, "nobody waited for the rest any more"
+    assert resolver.slow() == MAX_LOOKUPS_OF_ONE, "nobody waited for the rest any more"
 
 
 async def test_what_the_hosts_file_has_waits_for_nothing(lookups: LookUps, resolver: Resolver) -> None:
-    slow = ask(lookups, FRIEND, *(f"{number}.slow" for number in range(MAX_OF_ONE + 1)))
-    await until(lambda: resolver.slow() == MAX_OF_ONE)
+    slow = ask(lookups, FRIEND, *(f"{number}.slow" for number in range(MAX_LOOKUPS_OF_ONE + 1)))
+    await until(lambda: resolver.slow() == MAX_LOOKUPS_OF_ONE)
     assert addresses(await in_time(lookups.of(FRIEND)("localhost"))) == ["::1", "127.0.0.1"]
     assert addresses(await in_time(lookups.of(FRIEND)("Listed"))) == ["10.0.0.1"]
     assert resolver.slow() == len(resolver.asked)
@@ -95,11 +95,11 @@ async def test_what_the_hosts_file_has_waits_for_nothing(lookups: LookUps, resol
 async def test_all_together_have_a_limit_and_take_their_turns(
     lookups: LookUps, resolver: Resolver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    peers = [Peer(number, bytes(32)) for number in range(MAX_LOOKUPS // MAX_OF_ONE + 1)]
+    peers = [Peer(number, bytes(32)) for number in range(MAX_LOOKUPS // MAX_LOOKUPS_OF_ONE + 1)]
     slow = [
         task
         for number, peer in enumerate(peers)
-        for task in ask(lookups, peer, *(f"{number}-{one}.slow" for one in range(MAX_OF_ONE)))
+        for task in ask(lookups, peer, *(f"{number}-{one}.slow" for one in range(MAX_LOOKUPS_OF_ONE)))
     ]
     await until(lambda: resolver.slow() == MAX_LOOKUPS)
     resolver.let_go.set()
@@ -147,6 +147,6 @@ async def test_whatever_the_resolver_raises_is_an_answer(
         raise ValueError("embedded null character")
 
     monkeypatch.setattr(socket, "getaddrinfo", broken)
-    for number in range(MAX_OF_ONE + 1):
+    for number in range(MAX_LOOKUPS_OF_ONE + 1):
         with pytest.raises(OSError, match="embedded null"):
             await in_time(lookups.of(FRIEND)(f"name-{number}"))

@@ -1,23 +1,56 @@
 """Host names to addresses beside the loop: toxcore's own lookup would block every tunnel.
 
-In: names from bootstrap.py. Out: numeric addresses, called back in the loop.
+`look_up` asks the system's resolver, for whoever needs it. `Names` is for bootstrap.py: names in, numeric
+addresses out, called back in the loop.
 """
 
 import asyncio
 import contextlib
+import errno
 import logging
 import socket
 import threading
 from collections.abc import Callable
+from typing import Any
 
 log = logging.getLogger("toxvpn.names")
 
+AddressInfos = list[Any]
+"""What `socket.getaddrinfo` returns, with port 0."""
+
+
+def look_up(
+    loop: asyncio.AbstractEventLoop,
+    host: str,
+    kind: socket.SocketKind,
+    on_answer: Callable[[AddressInfos, OSError | None], None],
+) -> None:
+    """Calls `on_answer` in the loop, once, with what getaddrinfo found or with the error it raised.
+
+    A call of getaddrinfo cannot be cancelled, so each has a daemon thread: the loop's executor would
+    wait for a dead resolver when it is shut down.
+    """
+
+    def work() -> None:
+        found: AddressInfos = []
+        failure = None
+        try:
+            found = socket.getaddrinfo(host, None, type=kind)
+        except OSError as error:
+            failure = error
+        except Exception as error:  # such as the idna codec's UnicodeError
+            failure = OSError(errno.EINVAL, str(error))
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(on_answer, found, failure)
+
+    try:
+        threading.Thread(target=work, name=f"look up {host}", daemon=True).start()
+    except RuntimeError as error:  # this user, or the machine, has too many threads
+        loop.call_soon(on_answer, [], OSError(errno.EAGAIN, str(error)))
+
 
 class Names:
-    """One look-up per name at a time; a failed one is simply asked again in a later round.
-
-    Daemon threads rather than the loop's executor, whose shutdown would wait for a dead resolver.
-    """
+    """One look-up per name at a time; a failed one is simply asked again in a later round."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -25,24 +58,15 @@ class Names:
 
     def resolve(self, host: str, found: Callable[[list[str]], None]) -> None:
         """Calls `found` in the loop with at most one IPv4 and one IPv6 address; not when there is none."""
-        if host not in self._pending:
-            self._pending.add(host)
-            threading.Thread(
-                target=self._look_up, args=(host, found), name=f"dns {host}", daemon=True
-            ).start()
 
-    def _look_up(self, host: str, found: Callable[[list[str]], None]) -> None:
-        try:
-            answers = socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)
-        except (OSError, UnicodeError) as error:  # no name for the DNS at all
-            log.debug("%s is not resolved: %s", host, error)
-            answers = []
-        first = {family: str(address[0]) for family, _, _, _, address in reversed(answers)}
-
-        def tell() -> None:
+        def on_answer(answers: AddressInfos, failure: OSError | None) -> None:
             self._pending.discard(host)
-            if first:
+            if failure is not None:
+                log.debug("%s is not resolved: %s", host, failure)
+            if answers:
+                first = {family: str(address[0]) for family, _, _, _, address in reversed(answers)}
                 found(list(first.values()))
 
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            self._loop.call_soon_threadsafe(tell)
+        if host not in self._pending:
+            self._pending.add(host)
+            look_up(self._loop, host, socket.SOCK_DGRAM, on_answer)
