@@ -25,7 +25,7 @@ from toxvpn.wire.tuntox.events import (
 )
 from toxvpn.wire.tuntox.frames import FrameDrop, Version
 from toxvpn.wire.tuntox.friend import EOF_IDLE_S, MAX_FRIEND_BUFFERED_BYTES, MAX_INBOUND_TUNNELS
-from toxvpn.wire.tuntox.opening import REQUEST_TIMEOUT_S, WAITING_TIMEOUT_S
+from toxvpn.wire.tuntox.requests import REQUEST_TIMEOUT_S, WAITING_TIMEOUT_S
 from toxvpn.wire.tuntox.tunnel import HIGH_WATER_BYTES, INITIAL_WINDOW_BYTES, LOW_WATER_BYTES, WINDOW_BYTES
 
 NOISE = random.Random(1).randbytes(1 << 20)

@@ -17,7 +17,7 @@ from toxvpn.wire.tuntox.events import (
 )
 from toxvpn.wire.tuntox.frames import FrameDrop
 from toxvpn.wire.tuntox.friend import EOF_IDLE_S, MAX_BUFFERED_BYTES, MAX_FRIEND_BUFFERED_BYTES, FriendTunnels
-from toxvpn.wire.tuntox.opening import REQUEST_TIMEOUT_S, WAITING_TIMEOUT_S
+from toxvpn.wire.tuntox.requests import REQUEST_TIMEOUT_S, WAITING_TIMEOUT_S
 from toxvpn.wire.tuntox.pings import PROBE_RETRY_S
 
 LOW, HIGH = bytes(32), bytes(31) + b"\1"

@@ -2,7 +2,7 @@
 
 A friend may be client and server at once, so one `FriendTunnels` holds the tunnels we opened and those
 it opened. The format of packets is `tuntox.py`, one tunnel's flow `tunnel.py` (with the rules of credit
-and half-close), our unanswered requests `opening.py`, the order of sending `outbox.py`, what is reported
+and half-close), our unanswered requests `requests.py`, the order of sending `outbox.py`, what is reported
 `tunnel_events.py`.
 Source: docs/wire-format.md §1 and §3.
 
@@ -52,7 +52,7 @@ from .events import (
     Writable,
 )
 from .frames import Frame, FrameDrop, FrameType, Version
-from .opening import TunnelRequest, TunnelRequests
+from .requests import TunnelRequest, TunnelRequests
 from .outbox import Outbox
 from .pings import Pings
 from .table import TunnelTable
