@@ -95,3 +95,9 @@ class TunnelLink:
         self.settle()
         assert client.take(Opened) == [Opened(handle)]
         return handle, asked.handle
+
+
+def writable(tunnels: FriendTunnels, handle: int) -> bool:
+    """Whether `send` does not ask to pause; False for a tunnel that is not open."""
+    tunnel = tunnels._tunnels.by_handle(handle)
+    return tunnel is not None and not tunnel.local_eof and not tunnel._paused

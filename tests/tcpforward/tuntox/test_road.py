@@ -25,7 +25,7 @@ from toxvpn.tox.loglimit import AT_ONCE
 from toxvpn.tox.node import Node
 from toxvpn.tox.peer import Peer
 from toxvpn.wire.socks5 import ReplyCode
-from toxvpn.wire.tuntox.friend import EOF_IDLE_S, MAX_INBOUND_TUNNELS
+from toxvpn.wire.tuntox.open_tunnels import EOF_IDLE_S, MAX_INBOUND_TUNNELS
 from toxvpn.wire.tuntox.tunnel import HIGH_WATER_BYTES, INITIAL_WINDOW_BYTES, WINDOW_BYTES
 
 NOISE = random.Random(1).randbytes(1 << 20)

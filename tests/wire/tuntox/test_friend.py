@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from toxvpn.errors import LocalProtocolError
 from toxvpn.testing.fake_tuntox import ACK, FIN, PING, REQUEST, TCP, V1, V2, packet
+from toxvpn.testing.tunnel_link import writable
 from toxvpn.wire.socks5 import ReplyCode
 from toxvpn.wire.tuntox.events import (
     Closed,
@@ -19,7 +20,8 @@ from toxvpn.wire.tuntox.events import (
     ResetReason,
 )
 from toxvpn.wire.tuntox.frames import FrameDrop, FrameType
-from toxvpn.wire.tuntox.friend import EOF_IDLE_S, MAX_INBOUND_TUNNELS, FriendTunnels
+from toxvpn.wire.tuntox.friend import FriendTunnels
+from toxvpn.wire.tuntox.open_tunnels import EOF_IDLE_S, MAX_INBOUND_TUNNELS
 from toxvpn.wire.tuntox.outbox import MAX_CONTROL_PACKETS, MAX_UNKNOWN_FINS_PER_S
 
 HALF_CLOSE, DENY, CREDIT = 0x0603, 0x0604, 0x0605
@@ -89,7 +91,7 @@ class TestOwnersMistakes:
         tunnels = new()
         handle = serve(tunnels)
         tunnels.send_eof(handle, 0.0)
-        assert not tunnels.writable(handle)
+        assert not writable(tunnels, handle)
         with pytest.raises(LocalProtocolError, match="was ended"):
             tunnels.send(handle, b"x")
 
@@ -131,7 +133,7 @@ class TestOwnersMistakes:
         assert outgoing(tunnels) == [packet(V2, FIN, 2)]
         tunnels.reset(handle, 0.0)
         tunnels.consumed(handle, 100)
-        assert not tunnels.writable(handle)
+        assert not writable(tunnels, handle)
         assert not tunnels.accept(handle)
         assert not tunnels.refuse(handle, ReplyCode.GENERAL_FAILURE)
         assert silent(tunnels)
@@ -276,7 +278,7 @@ class TestBounds:
     def test_what_was_passed_on_or_belonged_to_a_closed_tunnel_does_not_count(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("toxvpn.wire.tuntox.friend.MAX_FRIEND_BUFFERED_BYTES", 1000)
+        monkeypatch.setattr("toxvpn.wire.tuntox.open_tunnels.MAX_FRIEND_BUFFERED_BYTES", 1000)
         tunnels = new(toxvpn=False)
         handle = serve(tunnels)
         for tunnel_id in range(4, 24, 2):
@@ -291,7 +293,7 @@ class TestBounds:
         assert events(tunnels)[-1] == Reset(handle, ResetReason.BUFFER_FULL)
 
     def test_what_was_sent_before_credit_counts_after_it_too(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("toxvpn.wire.tuntox.friend.MAX_FRIEND_BUFFERED_BYTES", 1000)
+        monkeypatch.setattr("toxvpn.wire.tuntox.open_tunnels.MAX_FRIEND_BUFFERED_BYTES", 1000)
         tunnels = new(toxvpn=False)
         overdrawn, other = serve(tunnels), serve(tunnels)
         tunnels.receive_packet(packet(V2, TCP, 2, bytes(900)), 0.0)
@@ -299,7 +301,7 @@ class TestBounds:
             tunnels.receive_packet(packet(V2, CREDIT, tunnel_id, bytes(4)), 0.0)
         tunnels.receive_packet(packet(V2, TCP, 4, bytes(101)), 0.0)
         assert events(tunnels)[-1] == Reset(overdrawn, ResetReason.BUFFER_FULL)
-        assert tunnels.writable(other)
+        assert writable(tunnels, other)
 
     def test_ids_are_given_in_turn_and_skip_those_in_use(self) -> None:
         tunnels = new()
@@ -310,7 +312,7 @@ class TestBounds:
         assert fin == packet(V2, FIN, 0xFFFE)
         tunnels.reset(serve(tunnels), 0.0)
         assert outgoing(tunnels) == [packet(V2, FIN, 4)]
-        assert tunnels.writable(kept)
+        assert writable(tunnels, kept)
 
     def test_the_side_with_the_higher_key_gives_odd_ids(self) -> None:
         tunnels = FriendTunnels(b"\xff" * 32, bytes(32))
@@ -381,7 +383,7 @@ class TestBreachesOfTheProtocol:
         tunnels.receive_packet(raw, 0.0)
         assert silent(tunnels)
         assert tunnels.drops == {reason: 1}
-        assert tunnels.writable(handle)
+        assert writable(tunnels, handle)
 
     @pytest.mark.parametrize("magic", [V1, V2])
     def test_a_tunnel_nobody_asked_for_is_ended(self, magic: int) -> None:
@@ -415,7 +417,7 @@ class TestBreachesOfTheProtocol:
         [failed] = events(tunnels)
         assert isinstance(failed, OpenFailed)
         assert failed.handle == ours
-        assert tunnels.writable(theirs)
+        assert writable(tunnels, theirs)
         assert tunnels.drops == {FrameDrop.DUPLICATE_TUNNEL: 1}
 
     @pytest.mark.parametrize("in_use", [True, False])
@@ -430,7 +432,7 @@ class TestBreachesOfTheProtocol:
         tunnels.reset(ours, 0.0)
         tunnels.receive_packet(packet(V1, ACK, 2 if in_use else 3), 0.0)
         assert outgoing(tunnels) == ([] if in_use else [packet(V1, FIN, 3)])
-        assert tunnels.writable(handle)
+        assert writable(tunnels, handle)
 
     def test_a_late_v1_refusal_is_no_event(self) -> None:
         tunnels = new(toxvpn=False)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toxvpn.testing.tunnel_link import Side, TunnelLink
+from toxvpn.testing.tunnel_link import Side, TunnelLink, writable
 from toxvpn.wire.socks5 import ReplyCode
 from toxvpn.wire.tuntox.events import (
     Closed,
@@ -24,7 +24,7 @@ from toxvpn.wire.tuntox.events import (
     Writable,
 )
 from toxvpn.wire.tuntox.frames import FrameDrop, Version
-from toxvpn.wire.tuntox.friend import EOF_IDLE_S, MAX_FRIEND_BUFFERED_BYTES, MAX_INBOUND_TUNNELS
+from toxvpn.wire.tuntox.open_tunnels import EOF_IDLE_S, MAX_FRIEND_BUFFERED_BYTES, MAX_INBOUND_TUNNELS
 from toxvpn.wire.tuntox.requests import REQUEST_TIMEOUT_S, WAITING_TIMEOUT_S
 from toxvpn.wire.tuntox.tunnel import HIGH_WATER_BYTES, INITIAL_WINDOW_BYTES, LOW_WATER_BYTES, WINDOW_BYTES
 
@@ -53,7 +53,7 @@ def arrived(side: Side) -> dict[int, int]:
 def fill(link: TunnelLink, sender: Side, handle: int) -> int:
     """Sends until asked to pause and nothing moves; how many bytes were taken."""
     total = 0
-    while sender.tunnels.writable(handle):
+    while writable(sender.tunnels, handle):
         sender.tunnels.send(handle, bytes(16384))
         total += 16384
         link.settle()
@@ -232,7 +232,7 @@ class TestFlowControl:
         link.settle()
         assert len(received(link.b, slow_b)) == taken - WINDOW_BYTES
         assert link.a.take(Writable) == [Writable(slow_a)]
-        assert link.a.tunnels.writable(slow_a)
+        assert writable(link.a.tunnels, slow_a)
 
     def test_credit_is_granted_by_half_windows(self) -> None:
         link = TunnelLink()
@@ -321,13 +321,13 @@ class TestFlowControl:
         a, _ = link.open(link.a)
         assert link.a.tunnels.send(a, bytes(HIGH_WATER_BYTES - 1))
         assert not link.a.tunnels.send(a, b"!")
-        assert not link.a.tunnels.writable(a)
+        assert not writable(link.a.tunnels, a)
         resumed_at = None
         while link.send(link.a, 1):
             if link.a.take(Writable):
                 assert resumed_at is None
                 resumed_at = len(link.b.arriving) * 1365
-                assert link.a.tunnels.writable(a)
+                assert writable(link.a.tunnels, a)
         assert resumed_at is not None
         assert HIGH_WATER_BYTES - LOW_WATER_BYTES <= resumed_at < HIGH_WATER_BYTES - LOW_WATER_BYTES + 1365
 
@@ -443,7 +443,7 @@ class Player:
     def step(self, action: str, which: bool, tunnel: int, size: int) -> None:
         side = self.link.b if which else self.link.a
         handle = self.handles[tunnel][side]
-        if action == "send" and (side, handle) not in self.ended and side.tunnels.writable(handle):
+        if action == "send" and (side, handle) not in self.ended and writable(side.tunnels, handle):
             data = NOISE[size : size + size]
             self.sent[side, handle] += data
             side.tunnels.send(handle, data)

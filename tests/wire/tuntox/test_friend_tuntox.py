@@ -3,6 +3,7 @@
 import pytest
 
 from toxvpn.testing.fake_tuntox import V1, V2, FakeTuntoxClient, FakeTuntoxServer, packet
+from toxvpn.testing.tunnel_link import writable
 from toxvpn.wire.socks5 import ReplyCode
 from toxvpn.wire.tuntox.events import (
     Closed,
@@ -16,9 +17,10 @@ from toxvpn.wire.tuntox.events import (
     ResetReason,
 )
 from toxvpn.wire.tuntox.frames import FrameDrop
-from toxvpn.wire.tuntox.friend import EOF_IDLE_S, MAX_BUFFERED_BYTES, MAX_FRIEND_BUFFERED_BYTES, FriendTunnels
-from toxvpn.wire.tuntox.requests import REQUEST_TIMEOUT_S, WAITING_TIMEOUT_S
+from toxvpn.wire.tuntox.friend import FriendTunnels
+from toxvpn.wire.tuntox.open_tunnels import EOF_IDLE_S, MAX_BUFFERED_BYTES, MAX_FRIEND_BUFFERED_BYTES
 from toxvpn.wire.tuntox.pings import PROBE_RETRY_S
+from toxvpn.wire.tuntox.requests import REQUEST_TIMEOUT_S, WAITING_TIMEOUT_S
 
 LOW, HIGH = bytes(32), bytes(31) + b"\1"
 SSH = ("localhost", 22)
@@ -138,7 +140,7 @@ class TestAsClient:
             tunnels.receive_packet(raw, 0.0)
         assert events(tunnels) == [Data(handle, b"bye"), Closed(handle, 4)]
         assert outgoing(tunnels) == []
-        assert not tunnels.writable(handle)
+        assert not writable(tunnels, handle)
         tunnels.consumed(handle, 3)
 
     def test_the_answer_to_a_request_that_ends_with_eof_is_not_lost(self, magic: int) -> None:

@@ -1,4 +1,4 @@
-"""What `FriendTunnels` (tunnels.py) reports, in the order in which it happened.
+"""The events that `FriendTunnels` (friend.py) reports, in the order in which they happened.
 
 `handle` is a number that names a tunnel locally from its first event to its last: what `open()`
 returned for ours, what `OpenRequested` brought for theirs. A handle is never used twice.

@@ -10,7 +10,7 @@ Source: docs/wire-format.md §1 and §3. All integers are big-endian; a packet i
 | 6      | 2    | payload length, at most 1365                                 |
 | 8      | ...  | payload                                                      |
 
-What frames mean for each other is `tunnels.py`; here nothing is remembered.
+How frames follow on each other is `friend.py`; here nothing is remembered.
 """
 
 import enum

@@ -1,6 +1,6 @@
 """What waits to be sent to one friend: control packets first, then tunnels in turn, one packet each.
 
-Neighbour: tunnels.py. A packet handed out stays the next one until it is confirmed, so a full queue in
+Neighbour: friend.py. A packet handed out stays the next one until it is confirmed, so a full queue in
 toxcore neither loses nor reorders anything.
 """
 

@@ -1,6 +1,6 @@
-"""PINGs on the tuntox road: numbered on the way out, timed when their PONG comes back.
+"""PINGs: numbered on the way out, timed when their PONG comes back.
 
-Neighbour: tunnels.py, which sends them for round trips (`toxvpn -p`), to learn which version a tuntox
+Neighbour: friend.py, which sends them for round trips (`toxvpn -p`), to learn which version a tuntox
 peer speaks, and as a barrier behind v1 requests. Source: docs/wire-format.md §1.
 """
 

@@ -1,6 +1,6 @@
 """Our requests for tunnels until they are answered: which may be sent now, which have waited too long.
 
-Neighbour: tunnels.py, which sends them and matches the answers. Source: docs/wire-format.md §1.
+Neighbour: friend.py, which sends them and matches the answers. Source: docs/wire-format.md §1.
 
 In v2 an answer carries the request's forward ID, so many requests can be under way. In v1 it carries
 nothing: one request is under way per friend (the *slot*), the others wait. A v1 request that was given

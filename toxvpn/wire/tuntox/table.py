@@ -1,6 +1,6 @@
 """The open tunnels of one friend: found by handle and by ID, with what is true of them together.
 
-Neighbours: tunnel.py (one of them), tunnels.py (which decides).
+Neighbours: tunnel.py (one of them), open_tunnels.py (which decides).
 """
 
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
 """One open tunnel: bytes from the local side wait here for their turn; received bytes are accounted for.
 
-Neighbour: tunnels.py, which owns the tunnels of one friend and carries frames in and out.
+Neighbour: open_tunnels.py, which owns the tunnels of one friend and carries frames in and out.
 
 Flow control and half-close exist only between two toxvpn peers, and each direction of each tunnel
 learns of it in band, so that a status message that comes late cannot make the two sides disagree:
@@ -95,10 +95,6 @@ class Tunnel:
         """Takes stream bytes; False when the caller should pause until `resumed()`."""
         self._queue += data
         self._paused = self._paused or len(self._queue) >= HIGH_WATER_BYTES
-        return not self._paused
-
-    @property
-    def writable(self) -> bool:
         return not self._paused
 
     def resumed(self) -> bool:
