@@ -1,4 +1,8 @@
-"""Builds the compiled pieces; says in one sentence what is missing when they cannot be built."""
+"""Builds the compiled modules; says in one sentence what is missing when they cannot be built.
+
+An editable installation (`pip install -e`) and `setup.py build_ext --inplace` are for development: they get
+the compiled fakes of toxvpn/testing too. A wheel has nothing of toxvpn/testing.
+"""
 
 import shutil
 import sys
@@ -17,7 +21,7 @@ FLAGS = ["-O2", "-fno-strict-aliasing", "-Wall", "-Wno-unused-function"]
 
 
 def missing() -> list[str]:
-    """What of the build's needs is not on this machine."""
+    """What the build needs and this machine lacks."""
     compiler = (sysconfig.get_config_var("CC") or "cc").split()[0]
     found = []
     if not (shutil.which(compiler) or shutil.which("cc") or shutil.which("gcc")):
@@ -28,6 +32,11 @@ def missing() -> list[str]:
 
 
 class Build(build_ext):
+    def finalize_options(self) -> None:
+        if self.inplace or self.editable_mode:
+            self.distribution.ext_modules = translated(product() + testing())
+        super().finalize_options()
+
     def build_extensions(self) -> None:
         lacking = missing()
         if not lacking and not self._has_toxcore():
@@ -37,7 +46,7 @@ class Build(build_ext):
         super().build_extensions()
 
     def _has_toxcore(self) -> bool:
-        """Compiles and links a one-line program, as the real build will."""
+        """Compile and link a one-line program, as the real build will."""
         probe = Path(self.build_temp, "probe.c")
         probe.parent.mkdir(parents=True, exist_ok=True)
         probe.write_text("#include <tox/tox.h>\nint main(void) { return tox_version_major() != 0; }\n")
@@ -50,15 +59,10 @@ class Build(build_ext):
 
 
 def extension(name: str, *c_sources: str, libraries: list[str] | None = None) -> Extension:
-    """`name` is dotted, below _native; the C files are beside its .pyx unless they name a folder."""
-    path = Path(NATIVE, *name.split("."))
-    folder = path.parent
+    """The module of the .pyx file that its dotted `name` says; the C files are named from _native."""
     return Extension(
-        f"toxvpn._native.{name}",
-        [
-            f"{path}.pyx",
-            *(str(Path(NATIVE) / source if "/" in source else folder / source) for source in c_sources),
-        ],
+        name,
+        [f"{name.replace('.', '/')}.pyx", *(f"{NATIVE}/{source}" for source in c_sources)],
         include_dirs=[f"{NATIVE}/net", f"{NATIVE}/path"],
         depends=[str(header) for header in Path(NATIVE).rglob("*.h")],
         libraries=libraries or [],
@@ -66,40 +70,57 @@ def extension(name: str, *c_sources: str, libraries: list[str] | None = None) ->
     )
 
 
-def extensions() -> list[Extension]:
+def product() -> list[Extension]:
+    return [
+        extension(
+            "toxvpn._native.net.netio",
+            "net/importpatch.c",
+            "net/hooks.c",
+            "net/sendbatch.c",
+            "net/sendroom.c",
+            "net/recvbatch.c",
+            "net/pagelock.c",
+        ),
+        extension("toxvpn._native.toxcore", libraries=["toxcore"]),
+        extension("toxvpn._native.wakeups"),
+        extension("toxvpn._native.path.carrier"),
+        extension("toxvpn._native.path.toxcarrier"),
+        extension(
+            "toxvpn._native.path.datapath",
+            "path/path.c",
+            "path/outbound.c",
+            "path/inbound.c",
+            "path/coalesce.c",
+            "path/cut.c",
+            "path/device.c",
+            "path/packet.c",
+            "path/prefixes.c",
+            "path/flowqueue.c",
+            "path/backlog.c",
+            libraries=["m"],
+        ),
+    ]
+
+
+def testing() -> list[Extension]:
+    return [
+        extension("toxvpn.testing.memory_carrier"),
+        extension(
+            "toxvpn.testing.native_units",
+            "path/prefixes.c",
+            "path/flowqueue.c",
+            "net/sendroom.c",
+            libraries=["m"],
+        ),
+    ]
+
+
+def translated(extensions: list[Extension]) -> list[Extension]:
+    """From Cython to C, in a folder of its own."""
     from Cython.Build import cythonize
 
     return cythonize(
-        [
-            extension(
-                "net.netio",
-                "importpatch.c",
-                "hooks.c",
-                "sendbatch.c",
-                "sendroom.c",
-                "recvbatch.c",
-                "pagelock.c",
-            ),
-            extension("toxcore", libraries=["toxcore"]),
-            extension("wakeups"),
-            extension("path.carrier"),
-            extension("path.toxcarrier"),
-            extension(
-                "path.datapath",
-                "path.c",
-                "outbound.c",
-                "inbound.c",
-                "coalesce.c",
-                "cut.c",
-                "device.c",
-                "packet.c",
-                "prefixes.c",
-                "flowqueue.c",
-                "backlog.c",
-                libraries=["m"],
-            ),
-            extension("path.queues", "flowqueue.c", "net/sendroom.c", libraries=["m"]),
-        ],
+        extensions,
         build_dir="build/cython",
         compiler_directives={
             "language_level": 3,
@@ -110,4 +131,4 @@ def extensions() -> list[Extension]:
     )
 
 
-setup(ext_modules=extensions(), cmdclass={"build_ext": Build})
+setup(ext_modules=translated(product()), cmdclass={"build_ext": Build})

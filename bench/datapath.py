@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import ip_network
 
-from toxvpn._native.path.carrier import MemoryCarrier
 from toxvpn.testing.craft import TIMESTAMP, ip_header, offloaded, tcp_packet, udp_packet
+from toxvpn.testing.memory_carrier import MemoryCarrier
 from toxvpn.testing.memory_path import FRIENDS, OWN, MemoryPath
 from toxvpn.testing.memory_tun import VnetHeader
 

@@ -10,7 +10,7 @@ import pytest
 
 PREPARE = """
 import contextlib, gc, os
-from toxvpn._native.path.carrier import MemoryCarrier
+from toxvpn.testing.memory_carrier import MemoryCarrier
 from toxvpn._native.path.datapath import Datapath
 from toxvpn._native.options import Options
 from toxvpn._native.path.packets import PacketFormat

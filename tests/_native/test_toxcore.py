@@ -17,12 +17,12 @@ from typing import cast
 
 import pytest
 
-from toxvpn._native.net import netio
 from toxvpn._native.options import Options
 from toxvpn._native.results import Connection, PortError, SavedataError, SendResult, ToxError
 from toxvpn._native.toxcore import Tox, version
 from toxvpn.errors import ClosedError, UsageError
 from toxvpn.testing.fake_tox import FakeNetwork, FakeTox
+from toxvpn.testing.hooked import fail_sends
 
 LOCAL = Options(ipv6=False, local_discovery=False)
 
@@ -295,11 +295,11 @@ def test_a_whole_packet_goes_at_once_or_not_at_all(pair: Pair) -> None:
     either: object = tox
     if isinstance(either, FakeTox):
         either.congested = True
-    netio.sends_fail([errno.EAGAIN])
+    fail_sends([errno.EAGAIN])
     try:
         assert tox.send_lossy_whole(number, b"\xc8" + bytes(1372)) is SendResult.QUEUE_FULL
     finally:
-        netio.sends_fail([])
+        fail_sends([])
     if isinstance(either, FakeTox):
         either.congested = False
     assert not tox.congested

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toxvpn._native.path import datapath
+from toxvpn.testing import native_units
 from toxvpn.wire import routes
 
-Table = routes.PrefixTable | datapath.PrefixTable
+Table = routes.PrefixTable | native_units.PrefixTable
 
 # few different bits, so that prefixes nest and addresses are covered by several
 ADDRESS_BITS = st.lists(st.sampled_from([0, 1, 63, 64, 127]), max_size=5).map(
@@ -33,15 +33,15 @@ NETWORKS = st.builds(
 CHANGES = st.lists(st.tuples(st.sampled_from(["set", "remove"]), NETWORKS, st.integers(0, 9), SCOPES))
 
 
-@pytest.fixture(params=[routes.PrefixTable, datapath.PrefixTable], ids=["pure", "compiled"])
+@pytest.fixture(params=[routes.PrefixTable, native_units.PrefixTable], ids=["pure", "compiled"])
 def table(request: pytest.FixtureRequest) -> Table:
     made: Table = request.param()
     return made
 
 
 def test_the_compiled_one_is_compiled() -> None:
-    assert datapath.PrefixTable.__module__ == "toxvpn._native.path.datapath"
-    assert datapath.__file__.endswith(".so")
+    assert native_units.PrefixTable.__module__ == "toxvpn.testing.native_units"
+    assert native_units.__file__.endswith(".so")
 
 
 def test_an_empty_table_knows_nothing(table: Table) -> None:
@@ -100,7 +100,7 @@ def test_the_twins_agree(
     changes: list[tuple[str, IPv4Network | IPv6Network, int, int]],
     questions: list[tuple[IPv4Network | IPv6Network, int]],
 ) -> None:
-    pure, compiled = routes.PrefixTable(), datapath.PrefixTable()
+    pure, compiled = routes.PrefixTable(), native_units.PrefixTable()
     for verb, prefix, value, scope in changes:
         if verb == "set":
             pure.set(prefix, value, scope)

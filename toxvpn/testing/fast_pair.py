@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from typing import Self, cast
 from unittest.mock import patch
 
-from .._native.path.carrier import MemoryCarrier
 from .._native.path.toxcarrier import ToxCarrier
 from .._native.toxcore import Tox
 from ..tcpforward.caller import Caller
@@ -22,6 +21,7 @@ from ..tox.announcement import Announcement
 from ..tox.node import Node
 from .fake_nodes import until
 from .forward_pair import Programs
+from .memory_carrier import MemoryCarrier
 
 TURN_S = 0.001
 STRANGER = 99
@@ -86,5 +86,5 @@ class FastPair(Programs):
         """Nothing else ends a round of packets that do not come through Tox."""
         while True:
             for carrier in self._carriers.values():
-                carrier.end_round()
+                carrier.flush_inbound()
             await asyncio.sleep(TURN_S)

@@ -3,10 +3,10 @@
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Self
 
-from .._native.path.carrier import MemoryCarrier
 from .._native.path.datapath import Datapath
 from .._native.path.packets import DropReason, PacketFormat
 from ..wire.ip import MAX_MTU, frame_vpn
+from .memory_carrier import MemoryCarrier
 from .memory_tun import MemoryTun, VnetHeader
 
 OWN = ("100.64.0.1", "fd74:6f78::1")

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from ipaddress import ip_interface, ip_network
 from typing import Self, TypeVar
 
-from .._native.path.carrier import MemoryCarrier
 from .._native.path.datapath import Datapath
 from .._native.path.packets import PacketFormat
 from ..tun.device import Offload, TunDevice, open_tun
 from ..tun.netconf import NetworkChanges
 from ..wire.ip import MAX_MTU
+from .memory_carrier import MemoryCarrier
 from .netns import enter_netns, enter_new_netns
 
 T = TypeVar("T")

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from toxvpn._native.net import netio
 from toxvpn.testing import sockaddr
+from toxvpn.testing.hooked import Hooked
 
 Address = tuple[str, int]
 # What is sent before the receivers are drained; the kernel may count it up to four times as much.
@@ -25,7 +26,7 @@ class End:
     """A bound UDP socket, plain or hooked."""
 
     def __init__(self, family: socket.AddressFamily, host: str, hooked: bool) -> None:
-        self.owner = netio.Hooked() if hooked else None
+        self.owner = Hooked() if hooked else None
         if self.owner:
             with self.owner:
                 fd = self.owner.socket(family, socket.SOCK_DGRAM)
@@ -206,7 +207,7 @@ def test_a_flood_ends_the_turn_and_nothing_is_lost(pair: tuple[End, End]) -> Non
             received.append(receiver.receive()[0])
     assert receiver.owner is not None
     assert receiver.owner.receive_pending()
-    assert receiver.owner.drained == 1
+    assert receiver.owner.inbound_flushes == 1
     assert 512 <= len(received) < 512 + 64
     received += [data for data, _ in receiver.drain()]
     assert received == sent
@@ -235,14 +236,14 @@ def test_the_end_of_what_there_is_to_receive_is_told_within_the_turn(pair: tuple
         with sender.turn():
             for _ in range(count):
                 sender.send(b"datagram", receiver.address("127.0.0.1"))
-        before = receiver.owner.drained
+        before = receiver.owner.inbound_flushes
         with receiver.turn():
             for _ in range(count):
                 receiver.receive()
-            assert receiver.owner.drained == before
+            assert receiver.owner.inbound_flushes == before
             with pytest.raises(BlockingIOError):
                 receiver.receive()
-            assert receiver.owner.drained == before + (count > 0)
+            assert receiver.owner.inbound_flushes == before + (count > 0)
 
 
 def test_outside_a_turn_a_datagram_leaves_at_once(pair: tuple[End, End]) -> None:

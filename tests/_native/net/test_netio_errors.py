@@ -13,6 +13,7 @@ from pyroute2 import IPRoute
 
 from toxvpn._native.net import netio
 from toxvpn.testing import sockaddr
+from toxvpn.testing.hooked import Hooked, fail_sends, set_time
 from toxvpn.testing.netns import have_namespaces, in_new_netns
 
 needs_namespaces = pytest.mark.skipif(not have_namespaces(), reason="needs root and network namespaces")
@@ -22,7 +23,7 @@ class Sender:
     """A hooked socket, and a plain one that it sends to; datagrams are numbered."""
 
     def __init__(self, family: socket.AddressFamily = socket.AF_INET, host: str = "127.0.0.1") -> None:
-        self.owner = netio.Hooked()
+        self.owner = Hooked()
         with self.owner:
             self.fd = self.owner.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self.receiver = socket.socket(family, socket.SOCK_DGRAM)
@@ -61,8 +62,8 @@ def making(family: socket.AddressFamily = socket.AF_INET, host: str = "127.0.0.1
     try:
         yield sender
     finally:
-        netio.sends_fail([])
-        netio.real_time_is(None)
+        fail_sends([])
+        set_time(None)
         sender.close()
 
 
@@ -73,7 +74,7 @@ def sender() -> Iterator[Sender]:
 
 
 def test_no_room_keeps_the_batch_for_the_next_flush(sender: Sender) -> None:
-    netio.sends_fail([errno.EAGAIN])
+    fail_sends([errno.EAGAIN])
     with sender.owner:
         sender.gather(10)
     assert sender.received() == []
@@ -90,7 +91,7 @@ def test_no_room_keeps_the_batch_for_the_next_flush(sender: Sender) -> None:
 def test_what_routers_may_not_cut_does_not_wait_for_room(sender: Sender) -> None:
     """Later they might."""
     assert sender.owner.allow_fragments(False)
-    netio.sends_fail([errno.EAGAIN])
+    fail_sends([errno.EAGAIN])
     sender.owner.sendto(sender.fd, bytes(100), sender.to)
     assert not sender.owner.congested()
     assert not sender.owner.allow_fragments(True)
@@ -104,7 +105,7 @@ def test_what_routers_may_not_cut_does_not_wait_for_room(sender: Sender) -> None
 
 def test_what_waits_for_room_may_be_cut_when_there_is_some(sender: Sender) -> None:
     let_all_cut = 0
-    netio.sends_fail([errno.EAGAIN] * 2)
+    fail_sends([errno.EAGAIN] * 2)
     sender.gather(1)
     assert not sender.owner.allow_fragments(False)
     with socket.socket(fileno=os.dup(sender.fd)) as same:
@@ -114,7 +115,7 @@ def test_what_waits_for_room_may_be_cut_when_there_is_some(sender: Sender) -> No
 
 
 def test_the_wait_is_bounded_and_a_refused_datagram_is_not_sent(sender: Sender) -> None:
-    netio.sends_fail([errno.EAGAIN] * 20)
+    fail_sends([errno.EAGAIN] * 20)
     with sender.owner:
         for _ in range(8):
             sender.gather(10, size=100)
@@ -124,14 +125,14 @@ def test_the_wait_is_bounded_and_a_refused_datagram_is_not_sent(sender: Sender) 
                 sender.gather(1, size=50)
     accepted = 8 * 11
     assert sender.counted() == {"send_calls": 4, "deferred": accepted, "refused": 2}
-    netio.sends_fail([])
+    fail_sends([])
     sender.owner.flush()
     assert sender.received() == list(range(accepted))
 
 
 @pytest.mark.parametrize("error", [errno.ENOBUFS, errno.ENOMEM])
 def test_no_memory_for_a_batch_sends_its_datagrams_singly(sender: Sender, error: int) -> None:
-    netio.sends_fail([error, 0, 0, error])
+    fail_sends([error, 0, 0, error])
     with sender.owner:
         sender.gather(5)
     assert sender.received() == [0, 1]
@@ -147,7 +148,7 @@ def test_no_memory_for_a_batch_sends_its_datagrams_singly(sender: Sender, error:
 
 @pytest.mark.parametrize("error", [errno.EOPNOTSUPP, errno.ENOPROTOOPT])
 def test_a_kernel_without_segmentation_gets_single_datagrams_from_then_on(sender: Sender, error: int) -> None:
-    netio.sends_fail([error])
+    fail_sends([error])
     with sender.owner:
         sender.gather(3)
     with sender.owner:
@@ -162,21 +163,21 @@ def test_a_path_refusing_a_size_is_tried_again_after_a_minute(sender: Sender) ->
             sender.gather(4, size)
         return sender.counted()
 
-    netio.real_time_is(1000 * 10**9)
-    netio.sends_fail([errno.EMSGSIZE])
+    set_time(1000 * 10**9)
+    fail_sends([errno.EMSGSIZE])
     singly = {"send_calls": 4, "sent": 4}
     batched = {"send_calls": 1, "segmented": 1, "sent": 4}
     assert burst(1400) == {"send_calls": 5, "segmented_refused": 1, "sent": 4}
     assert [burst(1400), burst(1500), burst(1399)] == [singly, singly, batched]
-    netio.real_time_is(1061 * 10**9)
+    set_time(1061 * 10**9)
     assert burst(1400) == batched
     assert sender.received() == list(range(20))
 
 
 def test_a_route_without_segmentation_is_the_only_one(sender: Sender) -> None:
     """EIO: its device has no checksum offload, or it leads into IPsec; others have no such trouble."""
-    netio.real_time_is(1000 * 10**9)
-    netio.sends_fail([errno.EIO])
+    set_time(1000 * 10**9)
+    fail_sends([errno.EIO])
     elsewhere = sockaddr.pack("127.0.0.2", 9)
     with sender.owner:
         sender.gather(3)
@@ -187,7 +188,7 @@ def test_a_route_without_segmentation_is_the_only_one(sender: Sender) -> None:
         for _ in range(3):
             sender.owner.sendto(sender.fd, b"datagram", elsewhere)
     assert sender.counted() == {"send_calls": 1, "segmented": 1, "sent": 3}
-    netio.real_time_is(1061 * 10**9)
+    set_time(1061 * 10**9)
     with sender.owner:
         sender.gather(3)
     assert sender.counted() == {"send_calls": 1, "segmented": 1, "sent": 3}
@@ -195,29 +196,29 @@ def test_a_route_without_segmentation_is_the_only_one(sender: Sender) -> None:
 
 
 def test_a_batch_begun_singly_ends_singly_though_its_path_takes_batches_again(sender: Sender) -> None:
-    netio.real_time_is(1000 * 10**9)
-    netio.sends_fail([errno.EMSGSIZE])
+    set_time(1000 * 10**9)
+    fail_sends([errno.EMSGSIZE])
     with sender.owner:
         sender.gather(3)
-    netio.real_time_is(1030 * 10**9)
-    netio.sends_fail([0, errno.EAGAIN])
+    set_time(1030 * 10**9)
+    fail_sends([0, errno.EAGAIN])
     with sender.owner:
         sender.gather(3)
     assert sender.received() == [0, 1, 2, 3]
-    netio.real_time_is(1061 * 10**9)
+    set_time(1061 * 10**9)
     sender.owner.flush()
     assert sender.received() == [4, 5]
 
 
 def test_without_segmentation_all_else_stays(sender: Sender) -> None:
     """Datagrams are gathered, bounded and kept in order as ever."""
-    plain = netio.Hooked(segmentation=False)
+    plain = Hooked(segmentation=False)
     with plain:
         fd = plain.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         for number in range(3):
             plain.sendto(fd, number.to_bytes(4, "big"), sender.to)
         assert sender.received() == []
-        netio.sends_fail([0, errno.EAGAIN])
+        fail_sends([0, errno.EAGAIN])
     assert plain.congested()
     plain.flush()
     plain.close(fd)
@@ -226,7 +227,7 @@ def test_without_segmentation_all_else_stays(sender: Sender) -> None:
 
 
 def test_an_interrupted_call_is_repeated(sender: Sender) -> None:
-    netio.sends_fail([errno.EINTR, errno.EINTR])
+    fail_sends([errno.EINTR, errno.EINTR])
     with sender.owner:
         sender.gather(2)
     assert sender.received() == [0, 1]
@@ -243,7 +244,7 @@ def test_an_interrupted_call_is_repeated(sender: Sender) -> None:
     ],
 )
 def test_refused_for_good_is_counted_and_blocks_nothing(sender: Sender, error: int, counter: str) -> None:
-    netio.sends_fail([error, error])
+    fail_sends([error, error])
     with sender.owner:
         sender.gather(3)
         sender.gather(1, size=200)

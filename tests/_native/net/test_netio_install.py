@@ -75,6 +75,7 @@ PRELUDE = (
     + """
 import ctypes, json, socket, sys
 from toxvpn._native.net import netio
+from toxvpn.testing.hooked import Hooked, set_time
 from toxvpn.testing import sockaddr
 def address(function):
     return ctypes.cast(function, ctypes.c_void_p).value
@@ -90,10 +91,10 @@ library.probe_clock()                     # bound lazily: one entry is filled in
 hooks = netio.install(address(library.probe_clock), len(sys.argv) > 2)
 after = protection("libtox-like.so")
 again = netio.install(0) == hooks == netio.hooks()
-netio.real_time_is(5 * 10**9)
-owner = netio.Hooked(batching=hooks.batch.in_force)
+set_time(5 * 10**9)
+owner = Hooked(batching=hooks.batch.in_force)
 owner.set_clock_rate(4)
-netio.real_time_is(7 * 10**9)
+set_time(7 * 10**9)
 receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 receiver.bind(("127.0.0.1", 0))
 receiver.settimeout(5)

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toxvpn._native.net import netio
+from toxvpn.testing.hooked import Hooked, set_time
 
 S = 10**9
 MS = S // 1000
 
 
 @pytest.fixture
-def owner() -> Iterator[netio.Hooked]:
-    owner = netio.Hooked()
+def owner() -> Iterator[Hooked]:
+    owner = Hooked()
     yield owner
     for fd, _ in owner.sockets():
         owner.close(fd)
@@ -27,7 +27,7 @@ def owner() -> Iterator[netio.Hooked]:
 # -- sockets ----------------------------------------------------------------------------------------
 
 
-def test_sockets_are_listed_while_they_are_open(owner: netio.Hooked) -> None:
+def test_sockets_are_listed_while_they_are_open(owner: Hooked) -> None:
     assert owner.sockets() == []
     versions = [owner.sockets_version()]
     with owner:
@@ -47,7 +47,7 @@ def test_sockets_are_listed_while_they_are_open(owner: netio.Hooked) -> None:
         os.fstat(tcp)
 
 
-def test_accepted_connections_are_the_owners(owner: netio.Hooked) -> None:
+def test_accepted_connections_are_the_owners(owner: Hooked) -> None:
     with owner:
         fd = owner.socket(socket.AF_INET, socket.SOCK_STREAM)
         listener = socket.socket(fileno=fd)
@@ -58,7 +58,7 @@ def test_accepted_connections_are_the_owners(owner: netio.Hooked) -> None:
         assert sorted(owner.sockets()) == sorted([(fd, False), (accepted, False)])
 
 
-def test_no_program_that_ours_becomes_inherits_them(owner: netio.Hooked) -> None:
+def test_no_program_that_ours_becomes_inherits_them(owner: Hooked) -> None:
     with owner:
         listener = socket.socket(fileno=owner.socket(socket.AF_INET, socket.SOCK_STREAM))
         udp = owner.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -69,7 +69,7 @@ def test_no_program_that_ours_becomes_inherits_them(owner: netio.Hooked) -> None
     assert [os.get_inheritable(fd) for fd in (listener.detach(), udp, accepted)] == [False] * 3
 
 
-def test_all_are_listed_however_many_there_are(owner: netio.Hooked) -> None:
+def test_all_are_listed_however_many_there_are(owner: Hooked) -> None:
     count = 1100  # a relay for others may have thousands
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -83,7 +83,7 @@ def test_all_are_listed_however_many_there_are(owner: netio.Hooked) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_streams_send_small_packets_at_once_made_or_accepted(owner: netio.Hooked) -> None:
+def test_streams_send_small_packets_at_once_made_or_accepted(owner: Hooked) -> None:
     with owner:
         kind = socket.SOCK_STREAM | socket.SOCK_NONBLOCK
         listener = socket.socket(fileno=owner.socket(socket.AF_INET, kind))
@@ -96,14 +96,14 @@ def test_streams_send_small_packets_at_once_made_or_accepted(owner: netio.Hooked
             stream.detach()
 
 
-def test_sockets_made_outside_are_nobodys(owner: netio.Hooked) -> None:
+def test_sockets_made_outside_are_nobodys(owner: Hooked) -> None:
     fd = owner.socket(socket.AF_INET, socket.SOCK_DGRAM)
     assert owner.sockets() == []
     owner.close(fd)
 
 
-def test_two_owners_do_not_mix(owner: netio.Hooked) -> None:
-    other = netio.Hooked()
+def test_two_owners_do_not_mix(owner: Hooked) -> None:
+    other = Hooked()
     with owner:
         mine = owner.socket(socket.AF_INET, socket.SOCK_DGRAM)
         with other:
@@ -114,8 +114,8 @@ def test_two_owners_do_not_mix(owner: netio.Hooked) -> None:
     other.close(theirs)
 
 
-def test_a_descriptor_closed_elsewhere_is_taken_over(owner: netio.Hooked) -> None:
-    other = netio.Hooked()
+def test_a_descriptor_closed_elsewhere_is_taken_over(owner: Hooked) -> None:
+    other = Hooked()
     with owner:
         fd = owner.socket(socket.AF_INET, socket.SOCK_DGRAM)
     os.close(fd)
@@ -126,7 +126,7 @@ def test_a_descriptor_closed_elsewhere_is_taken_over(owner: netio.Hooked) -> Non
     other.close(fd)
 
 
-def test_errors_are_those_of_the_plain_calls(owner: netio.Hooked) -> None:
+def test_errors_are_those_of_the_plain_calls(owner: Hooked) -> None:
     with owner:
         with pytest.raises(OSError) as no_family:
             owner.socket(12345, socket.SOCK_DGRAM)
@@ -143,31 +143,31 @@ def test_errors_are_those_of_the_plain_calls(owner: netio.Hooked) -> None:
 
 @pytest.fixture
 def real_time() -> Iterator[None]:
-    netio.real_time_is(100 * S)
+    set_time(100 * S)
     yield
-    netio.real_time_is(None)
+    set_time(None)
 
 
 @pytest.mark.usefixtures("real_time")
 def test_the_owners_clock_runs_at_its_rate() -> None:
-    owner = netio.Hooked()
+    owner = Hooked()
     with owner:
         assert owner.clock_ns() == 100 * S
         owner.set_clock_rate(4)
         assert owner.clock_ns() == 100 * S
-        netio.real_time_is(103 * S)
+        set_time(103 * S)
         assert owner.clock_ns() == 112 * S
         owner.set_clock_rate(1)
         assert owner.clock_ns() == 112 * S
-        netio.real_time_is(104 * S + 1)
+        set_time(104 * S + 1)
         assert owner.clock_ns() == 113 * S + 1
 
 
 @pytest.mark.usefixtures("real_time")
 def test_only_the_owner_and_only_its_monotonic_clock() -> None:
-    owner, other = netio.Hooked(), netio.Hooked()
+    owner, other = Hooked(), Hooked()
     owner.set_clock_rate(4)
-    netio.real_time_is(103 * S)
+    set_time(103 * S)
     assert owner.clock_ns() == 103 * S  # outside
     with other:
         assert other.clock_ns() == 103 * S
@@ -185,48 +185,48 @@ def test_only_the_owner_and_only_its_monotonic_clock() -> None:
 )
 def test_never_backwards_whatever_the_rates(steps: list[tuple[int, float | None]]) -> None:
     real = 5 * S
-    netio.real_time_is(real)
+    set_time(real)
     try:
-        owner, last = netio.Hooked(), 0
+        owner, last = Hooked(), 0
         with owner:
             for elapsed, rate in steps:
                 real += elapsed
-                netio.real_time_is(real)
+                set_time(real)
                 assert owner.clock_ns() >= last
                 last = owner.clock_ns()
                 if rate is not None:
                     owner.set_clock_rate(rate)
                     assert owner.clock_ns() == last
     finally:
-        netio.real_time_is(None)
+        set_time(None)
 
 
 @pytest.mark.usefixtures("real_time")
 @pytest.mark.parametrize("rate", [0, -1, 1000, float("inf"), float("nan")])
 def test_impossible_rates_are_ignored(rate: float) -> None:
-    owner = netio.Hooked()
+    owner = Hooked()
     with owner:
         owner.set_clock_rate(rate)
-        netio.real_time_is(101 * S)
+        set_time(101 * S)
         assert owner.clock_ns() == 101 * S
 
 
 @pytest.mark.usefixtures("real_time")
 def test_a_step_is_seen_at_once_and_then_waited_for() -> None:
-    owner = netio.Hooked()
+    owner = Hooked()
     with owner:
         owner.step_clock(0.05)
         assert owner.clock_ns() == 100 * S + 50 * MS
-        netio.real_time_is(100 * S + 49 * MS)
+        set_time(100 * S + 49 * MS)
         assert owner.clock_ns() == 100 * S + 50 * MS
-        netio.real_time_is(100 * S + 51 * MS)
+        set_time(100 * S + 51 * MS)
         assert owner.clock_ns() == 100 * S + 51 * MS
 
 
 @pytest.mark.usefixtures("real_time")
 def test_steps_within_a_step_do_not_add_up() -> None:
     """Or many of them would lead the clock away."""
-    owner = netio.Hooked()
+    owner = Hooked()
     with owner:
         for _ in range(10):
             owner.step_clock(0.05)
@@ -237,27 +237,27 @@ def test_steps_within_a_step_do_not_add_up() -> None:
 
 @pytest.mark.usefixtures("real_time")
 def test_a_step_counts_in_the_owners_own_time() -> None:
-    owner = netio.Hooked()
+    owner = Hooked()
     with owner:
         owner.set_clock_rate(4)
         owner.step_clock(0.4)
-        netio.real_time_is(100 * S + 99 * MS)
+        set_time(100 * S + 99 * MS)
         assert owner.clock_ns() == 100 * S + 400 * MS
-        netio.real_time_is(100 * S + 101 * MS)
+        set_time(100 * S + 101 * MS)
         assert owner.clock_ns() == 100 * S + 404 * MS
 
 
 @pytest.mark.usefixtures("real_time")
 @pytest.mark.parametrize("step_s", [0, -1, 1.1, float("inf"), float("nan")])
 def test_impossible_steps_are_ignored(step_s: float) -> None:
-    owner = netio.Hooked()
+    owner = Hooked()
     with owner:
         owner.step_clock(step_s)
         assert owner.clock_ns() == 100 * S
 
 
 def test_real_time_by_default() -> None:
-    owner = netio.Hooked()
+    owner = Hooked()
     with owner:
         before = time.monotonic_ns()
         now = owner.clock_ns()

@@ -5,7 +5,7 @@ from collections import deque
 
 import pytest
 
-from toxvpn._native.path.queues import SendRoom
+from toxvpn.testing.native_units import SendRoom
 
 MS = 1_000_000
 CEILING = 4 << 20

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import pytest
 
 from toxvpn._native.handler import Handler
-from toxvpn._native.net import netio
 from toxvpn._native.options import Options
 from toxvpn._native.results import Connection, SendResult
 from toxvpn._native.toxcore import Tox
+from toxvpn.testing.hooked import fail_sends, set_time
 from toxvpn.tox.brake import Brake
 
 LOCAL = Options(ipv6=False, local_discovery=False)
@@ -47,7 +47,7 @@ class Pair:
 
     def __init__(self) -> None:
         self.now_ns = time.monotonic_ns()
-        netio.real_time_is(self.now_ns)
+        set_time(self.now_ns)
         self.friends = Friend(), Friend()
         self.here, self.there = (Tox(LOCAL, handler=friend) for friend in self.friends)
         self.there.hear_id(PACKET[0])
@@ -66,7 +66,7 @@ class Pair:
 
     def turn(self, passed_ns: int) -> None:
         self.now_ns += passed_ns
-        netio.real_time_is(self.now_ns)
+        set_time(self.now_ns)
         self.there.iterate()
         self.here.iterate()
 
@@ -87,8 +87,8 @@ def pair() -> Iterator[Pair]:
         yield made
         made.close()
     finally:
-        netio.sends_fail([])
-        netio.real_time_is(None)
+        fail_sends([])
+        set_time(None)
 
 
 def received(pair: Pair, *, in_steps: bool) -> int:
@@ -102,7 +102,7 @@ def received(pair: Pair, *, in_steps: bool) -> int:
         if pair.now_ns < next_ns:
             continue
         if pair.now_ns >= next_loss_ns:
-            netio.sends_fail([errno.EPERM])
+            fail_sends([errno.EPERM])
             next_loss_ns += S
         brake.stepped(pair.send_what_it_takes(), pair.now_ns / S)
         next_ns = pair.now_ns + int(brake.step_s * S)

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scapy.layers.inet import IP, fragment
 
-from toxvpn._native.path.carrier import MemoryCarrier
 from toxvpn._native.path.datapath import Datapath
 from toxvpn._native.path.packets import DropReason, PacketFormat
 from toxvpn.testing.craft import dissect, ip_header, offloaded, tcp_packet, udp_packet
+from toxvpn.testing.memory_carrier import MemoryCarrier
 from toxvpn.testing.memory_path import FRIENDS, OWN, MemoryPath, address_pair
 from toxvpn.testing.memory_tun import MemoryTun
 
@@ -41,7 +41,7 @@ class Path(MemoryPath):
 
     def let(self, packets: int = MANY) -> list[bytes]:
         self.carrier.room = packets
-        self.carrier.end_round()
+        self.carrier.flush_inbound()
         sent = [data[5:] for _, data in self.carrier.sent]
         self.carrier.sent.clear()
         self.carrier.room = 0
@@ -245,6 +245,6 @@ def test_a_path_that_ends_takes_along_what_waits_for_it() -> None:
         path.close()
         again = Datapath(carrier, tun.fd, PacketFormat.VPN, mtu=1368, vnet_hdr=False)
         carrier.room = MANY
-        carrier.end_round()
+        carrier.flush_inbound()
         assert carrier.sent == []
         again.close()

@@ -9,10 +9,10 @@ from scapy.layers.inet import IP, TCP, UDP
 from scapy.layers.inet6 import IPv6, IPv6ExtHdrFragment
 from scapy.packet import Packet, Raw
 
-from toxvpn._native.path.carrier import MemoryCarrier
 from toxvpn._native.path.datapath import Datapath
 from toxvpn._native.path.packets import DropReason, PacketFormat
 from toxvpn.testing.craft import dissect, ip_header, tcp_packet, udp_packet
+from toxvpn.testing.memory_carrier import MemoryCarrier
 from toxvpn.testing.memory_path import MemoryPath, address_pair
 from toxvpn.testing.memory_tun import MemoryTun, VnetHeader
 from toxvpn.wire.ip import frame_vpn
@@ -269,10 +269,10 @@ def test_what_the_kernel_answers_at_once_goes_with_the_round_of_packets() -> Non
     answer = udp_packet(ip_header(4, ours, theirs), b"answer")
     with MemoryPath() as path:
         path.tun.inject(answer)
-        path.carrier.end_round()
+        path.carrier.flush_inbound()
         assert path.carrier.sent == []  # nothing was written: the device is not asked
         path.carrier.deliver(3, frame_vpn(question))
-        path.carrier.end_round()
+        path.carrier.flush_inbound()
         assert path.tun.packets() == [question]
         assert path.carrier.sent == [(3, frame_vpn(answer))]
 
@@ -284,9 +284,9 @@ def test_answers_wait_while_the_carrier_is_congested() -> None:
         path.carrier.is_congested = True
         path.tun.inject(tcp_packet(ip_header(4, ours, theirs), b"answer"))
         path.carrier.deliver(3, frame_vpn(packet))
-        path.carrier.end_round()
+        path.carrier.flush_inbound()
         assert path.tun.packets() == [packet]
         assert path.carrier.sent == []
         path.carrier.is_congested = False
-        path.carrier.end_round()
+        path.carrier.flush_inbound()
         assert len(path.carrier.sent) == 1

@@ -15,12 +15,12 @@ from scapy.layers.inet6 import (
 )
 from scapy.packet import Raw
 
-from toxvpn._native.path.carrier import MemoryCarrier
 from toxvpn._native.path.datapath import Datapath
 from toxvpn._native.path.packets import DropReason, PacketFormat
 from toxvpn._native.results import SendResult
 from toxvpn.errors import ClosedError
 from toxvpn.testing.craft import TIMESTAMP, dissect, ip_header, offloaded, tcp_packet, udp_packet, unfinished
+from toxvpn.testing.memory_carrier import MemoryCarrier
 from toxvpn.testing.memory_path import MemoryPath, address_pair
 from toxvpn.testing.memory_tun import MemoryTun, VnetHeader
 from toxvpn.wire.ip import checksum, frame_vpn

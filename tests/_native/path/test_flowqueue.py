@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toxvpn._native.path.queues import FlowQueue
+from toxvpn.testing.native_units import FlowQueue
 
 MS = 1_000_000
 TARGET, INTERVAL = 5 * MS, 100 * MS

@@ -7,12 +7,12 @@ from typing import cast
 
 import pytest
 
-from toxvpn._native.path.carrier import MemoryCarrier
 from toxvpn.tcpforward.fast import path as fastpath
 from toxvpn.tcpforward.fast.path import FastPath
 from toxvpn.tcpforward.fast.stack import Stack
 from toxvpn.testing.craft import ip_header, tcp_packet
 from toxvpn.testing.fake_nodes import Network, until
+from toxvpn.testing.memory_carrier import MemoryCarrier
 from toxvpn.testing.memory_tun import MemoryTun
 from toxvpn.tox.peer import Peer
 from toxvpn.wire.addressing import overlay_ipv6
@@ -52,7 +52,7 @@ class Scene:
         header = ip_header(6, source, destination or self.own)
         packet = tcp_packet(header, bytes(size - HEADERS_BYTES))
         self.carrier.deliver(peer.number, FRAME + packet)
-        self.carrier.end_round()
+        self.carrier.flush_inbound()
         arrived = self.tun.packets()
         assert arrived in ([], [packet])
         return bool(arrived)

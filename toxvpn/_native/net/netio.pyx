@@ -18,55 +18,28 @@ TOXVPN_SOCKETS=off (also batch and shield), TOXVPN_UDP_BATCH=off, TOXVPN_CLOCK=o
 TOXVPN_PAGE_LOCK=strict (every scratch buffer is locked, about half the speed).
 
 Neighbours: toxcore.pyx enters and leaves an owner around each call into libtoxcore; the C files are hooks.c,
-sendbatch.c, recvbatch.c, pagelock.c, importpatch.c. `Hooked` below is for tests.
+sendbatch.c, recvbatch.c, pagelock.c, importpatch.c.
 """
 
 import os
 from typing import NamedTuple
 
-from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.errno cimport errno
 from .netio cimport netio_drained
 
 from libc.stdlib cimport free, malloc
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport uint32_t, uint64_t, uintptr_t
 
-
-cdef extern from "<sys/types.h>" nogil:
-    ctypedef Py_ssize_t ssize_t
 
 cdef extern from "<sys/prctl.h>" nogil:
     int PR_SET_DUMPABLE
     int prctl(int option, unsigned long value, unsigned long, unsigned long, unsigned long)
 
-cdef extern from "<sys/socket.h>" nogil:
-    int SOL_SOCKET
-    int SO_RCVBUF
-    ctypedef unsigned int socklen_t
-    struct sockaddr:
-        pass
-    struct sockaddr_storage:
-        pass
-    struct msghdr:
-        size_t msg_controllen
-
-cdef extern from "<time.h>" nogil:
-    ctypedef int clockid_t
-    int CLOCK_MONOTONIC
-    struct timespec:
-        long tv_sec
-        long tv_nsec
-
 cdef extern from "kernel.h":
-    struct kernel_calls "netio_kernel":
-        ssize_t (*sendmsg)(int, const msghdr *, int) noexcept nogil
-        int (*clock_gettime)(clockid_t, timespec *) noexcept nogil
-        int (*standing)(int) noexcept nogil
     struct counted "netio_counters":
         uint64_t sent, send_calls, segmented, segmented_refused, deferred, refused
         uint64_t dropped_unreachable, dropped_denied, dropped_too_long, dropped_other
         uint64_t received, shielded, receive_calls, truncated, turns_cut
-    kernel_calls _kernel "netio_kernel"
     counted _counters "netio_counters"
 
 cdef extern from "hooks.h" nogil:
@@ -86,21 +59,11 @@ cdef extern from "hooks.h" nogil:
     void netio_on_drained(netio_owner *owner, netio_drained *call, void *context)
     bint netio_congested(const netio_owner *owner)
     bint netio_receive_pending(const netio_owner *owner)
-    void netio_set_batching(netio_owner *owner, bint batching)
     void netio_set_segmentation(netio_owner *owner, bint segmentation)
     void netio_set_clock_rate(netio_owner *owner, double rate)
     void netio_step_clock(netio_owner *owner, double step_s)
     uint32_t netio_sockets_version(const netio_owner *owner)
     size_t netio_sockets(const netio_owner *owner, netio_socket *out, size_t room)
-    int netio_hook_socket(int domain, int type, int protocol)
-    int netio_hook_accept(int fd, sockaddr *source, socklen_t *source_length)
-    int netio_hook_close(int fd)
-    ssize_t netio_hook_sendto(int fd, const void *data, size_t length, int flags,
-                              const sockaddr *to, socklen_t to_length)
-    ssize_t netio_hook_recvfrom(int fd, void *out, size_t room, int flags, sockaddr *source,
-                                socklen_t *source_length)
-    int netio_hook_setsockopt(int fd, int level, int option, const void *value, socklen_t length)
-    int netio_hook_clock_gettime(clockid_t clock, timespec *out)
 
 
 # -- for the other compiled modules: see netio.pxd ---------------------------------------------------
@@ -243,141 +206,3 @@ def harden() -> None:
     """
     if prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
         raise OSError(errno, os.strerror(errno))
-
-
-# -- the tests' door ---------------------------------------------------------------------------------
-
-cdef int64_t _test_time_ns = 0
-cdef int _test_errors[64]
-cdef int _test_error_count = 0
-cdef int _test_error_next = 0
-cdef kernel_calls _real = _kernel
-
-
-cdef int _test_clock(clockid_t clock, timespec *out) noexcept nogil:
-    out.tv_sec = _test_time_ns // 1000000000
-    out.tv_nsec = _test_time_ns % 1000000000
-    return 0
-
-
-cdef ssize_t _test_sendmsg(int fd, const msghdr *message, int flags) noexcept nogil:
-    """Fails as told, call by call (0: does not fail), then works again."""
-    global _test_error_next
-    cdef int error = 0
-    if _test_error_next < _test_error_count:
-        error = _test_errors[_test_error_next]
-        _test_error_next += 1
-    if error:
-        (&errno)[0] = error
-        return -1
-    return _real.sendmsg(fd, message, flags)
-
-
-def real_time_is(ns: int | None) -> None:
-    """The hooks' source of time: this many nanoseconds, or the kernel's again."""
-    global _test_time_ns
-    _kernel.clock_gettime = _real.clock_gettime if ns is None else _test_clock
-    _test_time_ns = ns or 0
-
-
-def sends_fail(errors: list[int]) -> None:
-    """The coming sendmsg calls of the hooks fail with these errno values, 0 meaning success."""
-    global _test_error_count, _test_error_next
-    for index, error in enumerate(errors):
-        _test_errors[index] = error
-    _test_error_next = 0
-    _test_error_count = len(errors)
-    _kernel.sendmsg = _test_sendmsg if errors else _real.sendmsg
-
-
-cdef ssize_t _checked(ssize_t result) except -1:
-    if result < 0:
-        raise OSError(errno, os.strerror(errno))
-    return result
-
-
-cdef void _count_drained(void *hooked) noexcept nogil:
-    with gil:
-        (<Hooked>hooked).drained += 1
-
-
-cdef class Hooked:
-    """An owner of its own and the hooks on ordinary descriptors; addresses are raw struct sockaddr bytes."""
-
-    cdef netio_owner *_owner
-    cdef netio_owner *_previous
-    cdef readonly int drained
-
-    def __cinit__(self, batching: bool = True, segmentation: bool = True) -> None:
-        self._owner = netio_owner_new()
-        if self._owner == NULL:
-            raise MemoryError
-        netio_on_drained(self._owner, _count_drained, <void *>self)
-        netio_set_batching(self._owner, batching)
-        netio_set_segmentation(self._owner, segmentation)
-
-    def __dealloc__(self) -> None:
-        netio_owner_free(self._owner)
-
-    def __enter__(self) -> Hooked:
-        self._previous = netio_enter(self._owner)
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        netio_leave(self._owner, self._previous)
-
-    def socket(self, family: int, kind: int, protocol: int = 0) -> int:
-        return _checked(netio_hook_socket(family, kind, protocol))
-
-    def accept(self, fd: int) -> int:
-        return _checked(netio_hook_accept(fd, NULL, NULL))
-
-    def close(self, fd: int) -> None:
-        _checked(netio_hook_close(fd))
-
-    def set_receive_buffer(self, fd: int, size: int) -> None:
-        cdef int value = size
-        _checked(netio_hook_setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &value, sizeof(value)))
-
-    def sendto(self, fd: int, data: bytes, to: bytes, flags: int = 0) -> int:
-        cdef const uint8_t *bytes_out = data
-        cdef const uint8_t *address = to
-        return _checked(netio_hook_sendto(fd, bytes_out, len(data), flags, <const sockaddr *>address, len(to)))
-
-    def recvfrom(self, fd: int, room: int = 65536, flags: int = 0) -> tuple[bytes, bytes]:
-        cdef sockaddr_storage source
-        cdef socklen_t source_length = sizeof(source)
-        data = bytearray(room)
-        cdef uint8_t[::1] view = data if room else bytearray(1)
-        cdef ssize_t length = _checked(netio_hook_recvfrom(
-            fd, &view[0], room, flags, <sockaddr *>&source, &source_length))
-        return bytes(data[:length]), PyBytes_FromStringAndSize(<const char *>&source, source_length)
-
-    def clock_ns(self, clock: int = CLOCK_MONOTONIC) -> int:
-        cdef timespec now
-        _checked(netio_hook_clock_gettime(clock, &now))
-        return now.tv_sec * 1000000000 + now.tv_nsec
-
-    def set_clock_rate(self, rate: float) -> None:
-        netio_set_clock_rate(self._owner, rate)
-
-    def step_clock(self, step_s: float) -> None:
-        netio_step_clock(self._owner, step_s)
-
-    def flush(self) -> None:
-        netio_flush(self._owner)
-
-    def allow_fragments(self, allowed: bool) -> bool:
-        return netio_allow_fragments(self._owner, allowed)
-
-    def congested(self) -> bool:
-        return netio_congested(self._owner)
-
-    def receive_pending(self) -> bool:
-        return netio_receive_pending(self._owner)
-
-    def sockets_version(self) -> int:
-        return netio_sockets_version(self._owner)
-
-    def sockets(self) -> list[tuple[int, bool]]:
-        return sockets(self._owner)

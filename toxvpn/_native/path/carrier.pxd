@@ -35,19 +35,3 @@ cdef class Carrier:
     cdef Backlog backlog(self)
     # Packets of this ID go to `sink`, and `flush` follows each round of them; NULL ends that.
     cdef void set_sink(self, uint8_t packet_id, lossy_sink sink, sink_flush flush, void *context) noexcept
-
-
-cdef class MemoryCarrier(Carrier):
-    cdef lossy_sink _sinks[256]
-    cdef sink_flush _flushes[256]
-    cdef void *_contexts[256]
-    cdef Backlog _backlog
-    cdef readonly list sent
-    cdef readonly int flushes
-    cdef public int result
-    cdef public bint is_congested
-    cdef public int room
-    cdef MemoryCarrier _other
-    cdef uint32_t _our_number
-
-    cdef void _pass_on(self, uint32_t friend_number, const uint8_t *packet, size_t length) noexcept

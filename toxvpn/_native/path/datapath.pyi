@@ -1,5 +1,5 @@
 from collections.abc import Callable
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Network, IPv6Network
 
 from ..wakeups import Early
 from .carrier import Carrier
@@ -7,15 +7,6 @@ from .packets import Counters, DropReason, PacketFormat
 
 LARGEST_MTU: dict[PacketFormat, int]
 SMALLEST_MTU: int
-
-class PrefixTable:
-    """Longest-prefix look-up; the compiled twin of `wire.routes.PrefixTable`, which documents it."""
-
-    def __len__(self) -> int: ...
-    def set(self, network: IPv4Network | IPv6Network, value: int, scope: int = 0) -> None: ...
-    def remove(self, network: IPv4Network | IPv6Network, scope: int = 0) -> bool: ...
-    def get(self, network: IPv4Network | IPv6Network, scope: int = 0) -> int | None: ...
-    def lookup(self, address: IPv4Address | IPv6Address, scope: int = 0) -> int | None: ...
 
 class Datapath(Early):
     """Moves IP packets between a TUN descriptor and a carrier, as its tables say.

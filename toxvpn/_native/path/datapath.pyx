@@ -26,35 +26,7 @@ cdef enum:
     BUDGET = 256  # packets at a time, then others get theirs
 
 
-# -- one prefix, as its parts --------------------------------------------------------------------
-
-cdef class PrefixTable:
-    """Longest-prefix look-up; the compiled twin of wire.routes.PrefixTable."""
-
-    cdef prefixes _table
-
-    def __dealloc__(self):
-        prefixes_free(&self._table)
-
-    def __len__(self):
-        return self._table.many
-
-    def set(self, network, uint32_t value, uint32_t scope=0):
-        _set(&self._table, network, scope, value)
-
-    def remove(self, network, uint32_t scope=0):
-        return _remove(&self._table, network, scope)
-
-    def get(self, network, uint32_t scope=0):
-        return _get(&self._table, network, scope)
-
-    def lookup(self, address, uint32_t scope=0):
-        cdef bytes packed = address.packed
-        cdef uint32_t value
-        if prefixes_lookup(&self._table, address.version, packed, scope, &value):
-            return value
-        return None
-
+# -- one prefix of a table ------------------------------------------------------------------------
 
 cdef _set(prefixes *table, network, uint32_t scope, uint32_t value):
     cdef bytes packed = network.network_address.packed

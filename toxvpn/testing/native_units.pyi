@@ -1,5 +1,16 @@
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+
+class PrefixTable:
+    """prefixes.c: the compiled twin of `wire.routes.PrefixTable`, which documents it."""
+
+    def __len__(self) -> int: ...
+    def set(self, network: IPv4Network | IPv6Network, value: int, scope: int = 0) -> None: ...
+    def remove(self, network: IPv4Network | IPv6Network, scope: int = 0) -> bool: ...
+    def get(self, network: IPv4Network | IPv6Network, scope: int = 0) -> int | None: ...
+    def lookup(self, address: IPv4Address | IPv6Address, scope: int = 0) -> int | None: ...
+
 class FlowQueue:
-    """flowqueue.c by itself, as backlog.c drives it: the tests' door. Times are nanoseconds."""
+    """flowqueue.c, called as backlog.c calls it. Times are nanoseconds."""
 
     def put(self, flow: int, item: int, size: int, now_ns: int, *, held: int = 1) -> None:
         """`flow` is a hash; the item, known by its number, has `size` bytes and takes up `held`."""
@@ -21,7 +32,7 @@ class FlowQueue:
     def held(self) -> int: ...
 
 class SendRoom:
-    """sendroom.c by itself: sizes are bytes, times nanoseconds."""
+    """sendroom.c. Sizes are bytes, times nanoseconds."""
 
     def __init__(self, ceiling: int) -> None: ...
     def before(self, standing: int, now_ns: int) -> None:

@@ -1,7 +1,14 @@
-"""flowqueue.c and sendroom.c for tests: the time is what the caller says, items are numbers."""
+"""C files of _native by themselves: prefixes.c, flowqueue.c and sendroom.c, compiled into this module.
+
+Times are what the caller says; the items of a queue are numbers.
+"""
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
+
+from .._native.path.datapath cimport (
+    prefixes, prefixes_free, prefixes_get, prefixes_lookup, prefixes_remove, prefixes_set
+)
 
 
 cdef extern from "<stdbool.h>" nogil:
@@ -31,6 +38,39 @@ cdef extern from "sendroom.h" nogil:
     c_bool sendroom_sent(sendroom *, size_t, int64_t)
     void sendroom_after(sendroom *, size_t, int64_t)
     size_t sendroom_piece(const sendroom *)
+
+cdef class PrefixTable:
+    cdef prefixes _table
+
+    def __dealloc__(self):
+        prefixes_free(&self._table)
+
+    def __len__(self):
+        return self._table.many
+
+    def set(self, network, uint32_t value, uint32_t scope=0):
+        cdef bytes packed = network.network_address.packed
+        if not prefixes_set(&self._table, network.version, packed, network.prefixlen, scope, value):
+            raise MemoryError
+
+    def remove(self, network, uint32_t scope=0):
+        cdef bytes packed = network.network_address.packed
+        return bool(prefixes_remove(&self._table, network.version, packed, network.prefixlen, scope))
+
+    def get(self, network, uint32_t scope=0):
+        cdef bytes packed = network.network_address.packed
+        cdef uint32_t value
+        if prefixes_get(&self._table, network.version, packed, network.prefixlen, scope, &value):
+            return value
+        return None
+
+    def lookup(self, address, uint32_t scope=0):
+        cdef bytes packed = address.packed
+        cdef uint32_t value
+        if prefixes_lookup(&self._table, address.version, packed, scope, &value):
+            return value
+        return None
+
 
 cdef struct numbered:
     queued queued

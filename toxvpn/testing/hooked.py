@@ -1,0 +1,210 @@
+"""The hooks under libtoxcore on ordinary descriptors: calls the C functions of the loaded netio module.
+
+Also stands in for the kernel there, for every owner of the process: `set_time` and `fail_sends`.
+"""
+
+import ctypes
+import os
+from ctypes import POINTER, Structure, byref, c_bool, c_double, c_int, c_size_t, c_ssize_t, c_uint, c_void_p
+from time import CLOCK_MONOTONIC
+from typing import Any
+
+from .._native.net import netio
+
+SOL_SOCKET, SO_RCVBUF = 1, 8
+SOCKADDR_STORAGE = 128  # bytes
+
+
+class _Timespec(Structure):
+    _fields_ = (("tv_sec", ctypes.c_long), ("tv_nsec", ctypes.c_long))
+
+
+class _Socket(Structure):
+    """netio_socket of hooks.h."""
+
+    _fields_ = (("fd", c_int), ("datagram", c_bool))
+
+
+_SENDMSG = ctypes.CFUNCTYPE(c_ssize_t, c_int, c_void_p, c_int, use_errno=True)
+_CLOCK_GETTIME = ctypes.CFUNCTYPE(c_int, c_int, POINTER(_Timespec))
+_ON_FLUSH = ctypes.CFUNCTYPE(None, c_void_p)
+
+
+class _Kernel(Structure):
+    """struct netio_kernel of kernel.h."""
+
+    _fields_ = (
+        ("sendmsg", _SENDMSG),
+        ("recvmsg", c_void_p),
+        ("clock_gettime", _CLOCK_GETTIME),
+        ("standing", c_void_p),
+    )
+
+
+_C = ctypes.PyDLL(netio.__file__, use_errno=True)
+_KERNEL = _Kernel.in_dll(_C, "netio_kernel")
+
+
+def _function(name: str, result: Any, *arguments: Any) -> Any:
+    function = _C[name]  # a new object each time, so that its types are this use's own
+    function.restype, function.argtypes = result, arguments
+    return function
+
+
+_owner_new = _function("netio_owner_new", c_void_p)
+_owner_free = _function("netio_owner_free", None, c_void_p)
+_enter = _function("netio_enter", c_void_p, c_void_p)
+_leave = _function("netio_leave", None, c_void_p, c_void_p)
+_flush = _function("netio_flush", None, c_void_p)
+_allow_fragments = _function("netio_allow_fragments", c_bool, c_void_p, c_bool)
+_on_drained = _function("netio_on_drained", None, c_void_p, _ON_FLUSH, c_void_p)
+_congested = _function("netio_congested", c_bool, c_void_p)
+_receive_pending = _function("netio_receive_pending", c_bool, c_void_p)
+_set_batching = _function("netio_set_batching", None, c_void_p, c_bool)
+_set_segmentation = _function("netio_set_segmentation", None, c_void_p, c_bool)
+_set_clock_rate = _function("netio_set_clock_rate", None, c_void_p, c_double)
+_step_clock = _function("netio_step_clock", None, c_void_p, c_double)
+_sockets_version = _function("netio_sockets_version", ctypes.c_uint32, c_void_p)
+_sockets = _function("netio_sockets", c_size_t, c_void_p, POINTER(_Socket), c_size_t)
+_hook_socket = _function("netio_hook_socket", c_int, c_int, c_int, c_int)
+_hook_accept = _function("netio_hook_accept", c_int, c_int, c_void_p, c_void_p)
+_hook_close = _function("netio_hook_close", c_int, c_int)
+_hook_sendto = _function(
+    "netio_hook_sendto", c_ssize_t, c_int, ctypes.c_char_p, c_size_t, c_int, ctypes.c_char_p, c_uint
+)
+_hook_recvfrom = _function(
+    "netio_hook_recvfrom", c_ssize_t, c_int, c_void_p, c_size_t, c_int, c_void_p, POINTER(c_uint)
+)
+_hook_setsockopt = _function("netio_hook_setsockopt", c_int, c_int, c_int, c_int, c_void_p, c_uint)
+_hook_clock_gettime = _function("netio_hook_clock_gettime", c_int, c_int, POINTER(_Timespec))
+
+
+# -- in place of the kernel -----------------------------------------------------------------------
+
+_REAL = _Kernel.from_buffer_copy(_KERNEL)
+_time_ns = 0
+_errors: list[int] = []
+
+
+def _clock_gettime(_clock: int, out: Any) -> int:
+    out[0] = _Timespec(*divmod(_time_ns, 1_000_000_000))
+    return 0
+
+
+def _sendmsg(fd: int, message: int, flags: int) -> int:
+    if _errors and (error := _errors.pop(0)):
+        ctypes.set_errno(error)
+        return -1
+    return int(_REAL.sendmsg(fd, message, flags))
+
+
+_OURS = _Kernel(sendmsg=_SENDMSG(_sendmsg), clock_gettime=_CLOCK_GETTIME(_clock_gettime))
+
+
+def set_time(ns: int | None) -> None:
+    """Set the hooks' source of time to this many nanoseconds, or with None to the kernel's clock again."""
+    global _time_ns
+    _KERNEL.clock_gettime = _REAL.clock_gettime if ns is None else _OURS.clock_gettime
+    _time_ns = ns or 0
+
+
+def fail_sends(errors: list[int]) -> None:
+    """Let the coming sendmsg calls of the hooks fail with these errno values; 0 stands for success."""
+    _errors[:] = errors
+    _KERNEL.sendmsg = _OURS.sendmsg if errors else _REAL.sendmsg
+
+
+# -- an owner -------------------------------------------------------------------------------------
+
+
+def _checked(result: int) -> int:
+    if result < 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
+    return result
+
+
+class Hooked:
+    """An owner of its own, and the hooks called as libtoxcore calls them while it is entered.
+
+    Addresses are the bytes of a struct sockaddr.
+    """
+
+    def __init__(self, batching: bool = True, segmentation: bool = True) -> None:
+        self._owner = _owner_new()
+        self._previous: int | None = None
+        self.inbound_flushes = 0
+        """How often a turn came to the end of what there was to receive."""
+        self._callback = _ON_FLUSH(self._count_flush)
+        _on_drained(self._owner, self._callback, None)
+        _set_batching(self._owner, batching)
+        _set_segmentation(self._owner, segmentation)
+
+    def _count_flush(self, _context: int | None) -> None:
+        self.inbound_flushes += 1
+
+    def __del__(self) -> None:
+        _owner_free(self._owner)
+
+    def __enter__(self) -> "Hooked":
+        self._previous = _enter(self._owner)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _leave(self._owner, self._previous)
+
+    def socket(self, family: int, kind: int, protocol: int = 0) -> int:
+        return _checked(_hook_socket(family, kind, protocol))
+
+    def accept(self, fd: int) -> int:
+        return _checked(_hook_accept(fd, None, None))
+
+    def close(self, fd: int) -> None:
+        _checked(_hook_close(fd))
+
+    def set_receive_buffer(self, fd: int, size: int) -> None:
+        value = c_int(size)
+        _checked(_hook_setsockopt(fd, SOL_SOCKET, SO_RCVBUF, byref(value), ctypes.sizeof(value)))
+
+    def sendto(self, fd: int, data: bytes, to: bytes, flags: int = 0) -> int:
+        return _checked(_hook_sendto(fd, data, len(data), flags, to, len(to)))
+
+    def recvfrom(self, fd: int, room: int = 65536, flags: int = 0) -> tuple[bytes, bytes]:
+        data = ctypes.create_string_buffer(max(room, 1))
+        source = ctypes.create_string_buffer(SOCKADDR_STORAGE)
+        source_length = c_uint(SOCKADDR_STORAGE)
+        length = _checked(_hook_recvfrom(fd, data, room, flags, source, byref(source_length)))
+        return data.raw[:length], source.raw[: source_length.value]
+
+    def clock_ns(self, clock: int = CLOCK_MONOTONIC) -> int:
+        now = _Timespec()
+        _checked(_hook_clock_gettime(clock, byref(now)))
+        return int(now.tv_sec * 1_000_000_000 + now.tv_nsec)
+
+    def set_clock_rate(self, rate: float) -> None:
+        _set_clock_rate(self._owner, rate)
+
+    def step_clock(self, step_s: float) -> None:
+        _step_clock(self._owner, step_s)
+
+    def flush(self) -> None:
+        _flush(self._owner)
+
+    def allow_fragments(self, allowed: bool) -> bool:
+        return bool(_allow_fragments(self._owner, allowed))
+
+    def congested(self) -> bool:
+        return bool(_congested(self._owner))
+
+    def receive_pending(self) -> bool:
+        return bool(_receive_pending(self._owner))
+
+    def sockets_version(self) -> int:
+        return int(_sockets_version(self._owner))
+
+    def sockets(self) -> list[tuple[int, bool]]:
+        """Each descriptor, and whether it is a datagram socket."""
+        count = _sockets(self._owner, None, 0)
+        found = (_Socket * count)()
+        _sockets(self._owner, found, count)
+        return [(entry.fd, entry.datagram) for entry in found]
