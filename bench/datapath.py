@@ -65,7 +65,7 @@ def measure(runs: int, body: bytes, vnet: VnetHeader, packets: int) -> tuple[lis
     with receiver() as far, sender(nobody) as blind, sender(far.carrier) as near:
 
         def arrive() -> None:
-            far.datapath.flush_inbound()
+            far.carrier.flush_inbound()
 
         for _ in range(runs):
             alone.append(rate(blind, body, vnet, packets, lambda: None))

@@ -9,7 +9,7 @@ from .net.netio cimport netio_owner
 # context, friend number, the custom packet with its ID byte, its length
 ctypedef void (*lossy_sink)(void *, uint32_t, const uint8_t *, size_t) noexcept
 # context; what follows a round of packets
-ctypedef void (*sink_flush)(void *) noexcept
+ctypedef void (*lossy_flush)(void *) noexcept
 
 
 cdef class Tox:
@@ -22,9 +22,9 @@ cdef class Tox:
     cdef bint _told                  # the handler was called since the last iterate began
     cdef uint32_t _sockets_seen      # sockets_version when they were last asked for
     cdef bint _close_asked           # close() came from inside a callback
-    cdef lossy_sink _sinks[256]
-    cdef sink_flush _sink_flushes[256]
-    cdef void *_sink_contexts[256]
+    cdef lossy_sink _lossy_sinks[256]
+    cdef lossy_flush _lossy_flushes[256]
+    cdef void *_lossy_contexts[256]
     cdef bint _wanted[256]           # IDs of custom packets that the handler hears of
     cdef readonly uint64_t unheard
     cdef object _first_error
@@ -47,9 +47,9 @@ cdef class Tox:
     # A SendResult value. Gathers: the caller ends its batch with flush_lossy().
     cdef int send_lossy_raw(self, uint32_t friend_number, const uint8_t *data, size_t length) noexcept
     cdef void flush_lossy(self) noexcept
-    cdef void _flush_sinks(self) noexcept
+    cdef void flush_inbound(self) noexcept
     cdef bint is_congested(self) noexcept
     cdef bint is_wanting_room(self) noexcept
     # Lossy packets of this ID go to `sink` instead of the handler, and `flush` follows each round of
     # receiving; NULL gives them back.
-    cdef void set_lossy_sink(self, uint8_t packet_id, lossy_sink sink, sink_flush flush, void *context) noexcept
+    cdef void set_lossy_sink(self, uint8_t packet_id, lossy_sink sink, lossy_flush flush, void *context) noexcept

@@ -80,9 +80,9 @@ cdef int _send_result(bint sent, int code) noexcept:
 
 cdef class Tox:
     def __cinit__(self):
-        memset(self._sinks, 0, sizeof(self._sinks))
-        memset(self._sink_flushes, 0, sizeof(self._sink_flushes))
-        memset(self._sink_contexts, 0, sizeof(self._sink_contexts))
+        memset(self._lossy_sinks, 0, sizeof(self._lossy_sinks))
+        memset(self._lossy_flushes, 0, sizeof(self._lossy_flushes))
+        memset(self._lossy_contexts, 0, sizeof(self._lossy_contexts))
         memset(self._wanted, 0, sizeof(self._wanted))
         self.backlog = Backlog()
 
@@ -100,7 +100,7 @@ cdef class Tox:
         finally:
             tox_options_free(c_options)
         self._set_callbacks()
-        netio.on_drained(self._owner, _on_drained, <void *>self)
+        netio.on_flush_inbound(self._owner, _on_flush_inbound, <void *>self)
 
     cdef _create(self, CToxOptions *c_options, options, savedata):
         cdef Tox_Err_New code = <Tox_Err_New>0
@@ -171,7 +171,7 @@ cdef class Tox:
     def flush(self):
         self.alive()
         self.begin()
-        self._flush_sinks()
+        self.flush_inbound()
         self.end()
 
     @property
@@ -245,7 +245,7 @@ cdef class Tox:
         # The GIL stays held: callbacks and sinks would have to take it back for each packet, and no thread of
         # ours waits for it but those that look names up, for the 2 ms at most that netio lets a turn receive.
         tox_iterate(self._tox, <void *>self)
-        self._flush_sinks()  # also what came through a relay
+        self.flush_inbound()  # also what came through a relay
         self.end()
         self._iterating = False
         if self._close_asked:
@@ -505,12 +505,12 @@ cdef class Tox:
             self._gathering = False
             self.end()
 
-    cdef void _flush_sinks(self) noexcept:
+    cdef void flush_inbound(self) noexcept:
         cdef int packet_id
         netio.flush(self._owner)  # first: there may be room again, which the sinks then use
         for packet_id in range(FIRST_LOSSY, 256):
-            if self._sink_flushes[packet_id] != NULL:
-                self._sink_flushes[packet_id](self._sink_contexts[packet_id])
+            if self._lossy_flushes[packet_id] != NULL:
+                self._lossy_flushes[packet_id](self._lossy_contexts[packet_id])
         netio.flush(self._owner)
 
     cdef bint is_congested(self) noexcept:
@@ -519,14 +519,14 @@ cdef class Tox:
     cdef bint is_wanting_room(self) noexcept:
         return not self.room_asked and (netio.congested(self._owner) or self.backlog.waits())
 
-    cdef void set_lossy_sink(self, uint8_t packet_id, lossy_sink sink, sink_flush flush, void *context) noexcept:
-        self._sinks[packet_id] = sink
-        self._sink_flushes[packet_id] = flush
-        self._sink_contexts[packet_id] = context
+    cdef void set_lossy_sink(self, uint8_t packet_id, lossy_sink sink, lossy_flush flush, void *context) noexcept:
+        self._lossy_sinks[packet_id] = sink
+        self._lossy_flushes[packet_id] = flush
+        self._lossy_contexts[packet_id] = context
 
 
-cdef void _on_drained(void *tox) noexcept:
-    (<Tox>tox)._flush_sinks()
+cdef void _on_flush_inbound(void *tox) noexcept:
+    (<Tox>tox).flush_inbound()
 
 
 cdef _sized(bytes value, size_t size):
@@ -595,8 +595,8 @@ cdef void _on_friend_connection(CTox *tox, uint32_t number, int connection, void
 
 cdef void _on_lossy(CTox *tox, uint32_t number, const uint8_t *data, size_t length, void *context) noexcept:
     cdef Tox self = <Tox>context
-    if length and self._sinks[data[0]] != NULL:
-        self._sinks[data[0]](self._sink_contexts[data[0]], number, data, length)
+    if length and self._lossy_sinks[data[0]] != NULL:
+        self._lossy_sinks[data[0]](self._lossy_contexts[data[0]], number, data, length)
         return
     if not self._is_heard(data, length):
         return

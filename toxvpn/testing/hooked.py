@@ -27,7 +27,7 @@ class _Socket(Structure):
 
 _SENDMSG = ctypes.CFUNCTYPE(c_ssize_t, c_int, c_void_p, c_int, use_errno=True)
 _CLOCK_GETTIME = ctypes.CFUNCTYPE(c_int, c_int, POINTER(_Timespec))
-_ON_FLUSH = ctypes.CFUNCTYPE(None, c_void_p)
+_FLUSH_INBOUND = ctypes.CFUNCTYPE(None, c_void_p)
 
 
 class _Kernel(Structure):
@@ -57,7 +57,7 @@ _enter = _function("netio_enter", c_void_p, c_void_p)
 _leave = _function("netio_leave", None, c_void_p, c_void_p)
 _flush = _function("netio_flush", None, c_void_p)
 _allow_fragments = _function("netio_allow_fragments", c_bool, c_void_p, c_bool)
-_on_drained = _function("netio_on_drained", None, c_void_p, _ON_FLUSH, c_void_p)
+_on_flush_inbound = _function("netio_on_flush_inbound", None, c_void_p, _FLUSH_INBOUND, c_void_p)
 _congested = _function("netio_congested", c_bool, c_void_p)
 _receive_pending = _function("netio_receive_pending", c_bool, c_void_p)
 _set_batching = _function("netio_set_batching", None, c_void_p, c_bool)
@@ -135,8 +135,8 @@ class Hooked:
         self._previous: int | None = None
         self.inbound_flushes = 0
         """How often a turn came to the end of what there was to receive."""
-        self._callback = _ON_FLUSH(self._count_flush)
-        _on_drained(self._owner, self._callback, None)
+        self._callback = _FLUSH_INBOUND(self._count_flush)
+        _on_flush_inbound(self._owner, self._callback, None)
         _set_batching(self._owner, batching)
         _set_segmentation(self._owner, segmentation)
 

@@ -2,12 +2,12 @@
 
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
-from .._native.path.carrier cimport Backlog, Carrier, lossy_sink, sink_flush
+from .._native.path.carrier cimport Backlog, Carrier, lossy_sink, lossy_flush
 
 
 cdef class MemoryCarrier(Carrier):
     cdef lossy_sink _sinks[256]
-    cdef sink_flush _flushes[256]
+    cdef lossy_flush _flushes[256]
     cdef void *_contexts[256]
     cdef Backlog _backlog
     cdef readonly list sent
@@ -64,7 +64,7 @@ cdef class MemoryCarrier(Carrier):
     cdef Backlog backlog(self):
         return self._backlog
 
-    cdef void set_sink(self, uint8_t packet_id, lossy_sink sink, sink_flush flush, void *context) noexcept:
+    cdef void set_sink(self, uint8_t packet_id, lossy_sink sink, lossy_flush flush, void *context) noexcept:
         self._sinks[packet_id] = sink
         self._flushes[packet_id] = flush
         self._contexts[packet_id] = context

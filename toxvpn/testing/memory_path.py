@@ -56,7 +56,7 @@ class MemoryPath:
         """A friend sends packets; returns what the kernel gets when the batch is over."""
         for packet in packets:
             self.carrier.deliver(friend_number, frame_vpn(packet))
-        self.datapath.flush_inbound()
+        self.carrier.flush_inbound()
         return self.tun.written()
 
     def drops(self, friend_number: int | None = None) -> dict[DropReason, int]:

@@ -103,10 +103,17 @@ class TwoKernels:
             ready = {fd for fd, _ in poll.poll()}
             if self._stop in ready:
                 return
-            for here, there in ((self.a, self.b), (self.b, self.a)):
-                if here.tun.fd in ready:
-                    here.datapath.read_tun()
-                    there.datapath.flush_inbound()
+            for kernel in (self.a, self.b):
+                if kernel.tun.fd in ready:
+                    kernel.datapath.read_tun()
+            self._flush()
+
+    def _flush(self) -> None:
+        """Let both write what they hold back, until neither has sent the other anything more."""
+        sent = None
+        while sent != (sent := (self.a.carrier.flushes, self.b.carrier.flushes)):
+            self.a.carrier.flush_inbound()
+            self.b.carrier.flush_inbound()
 
     def __enter__(self) -> Self:
         self._pump.start()

@@ -147,7 +147,7 @@ def test_an_address_has_one_owner() -> None:
 def test_malformed_packets_are_counted(frame: bytes) -> None:
     with MemoryPath() as path:
         path.carrier.deliver(3, frame)
-        path.datapath.flush_inbound()
+        path.carrier.flush_inbound()
         assert path.tun.packets() == []
         assert path.drops(3) == {DropReason.MALFORMED: 1}
 
@@ -162,7 +162,7 @@ def test_the_stack_takes_ipv6_only() -> None:
         for body in (packet, udp_packet(from_friend(4), b"x"), b""):
             carrier.deliver(3, b"\xc9" + body)
         carrier.deliver(3, frame_vpn(packet))  # the other ID is not for us
-        datapath.flush_inbound()
+        carrier.flush_inbound()
         assert tun.packets() == [packet]
         assert datapath.counters(3).drops[DropReason.MALFORMED] == 2
         datapath.close()
@@ -174,7 +174,7 @@ def test_packets_of_strangers_are_counted_for_nobody() -> None:
         path.carrier.deliver(70000, packet)
         path.carrier.deliver(2**32 - 1, packet)
         path.carrier.deliver(2**32 - 1, frame_vpn(udp_packet(ip_header(4, "100.64.0.1", "100.64.0.1"), b"x")))
-        path.datapath.flush_inbound()
+        path.carrier.flush_inbound()
         assert path.tun.packets() == []
         assert path.drops() == {DropReason.SOURCE_NOT_ALLOWED: 3}
 
@@ -187,7 +187,7 @@ def test_a_device_that_takes_no_more_costs_packets_not_time(udp: bool) -> None:
         while not path.drops(3):
             assert sent < 5000
             path.carrier.deliver(3, frame_vpn(make(from_friend(4), bytes(1000), sport=sent + 1)))
-            path.datapath.flush_inbound()
+            path.carrier.flush_inbound()
             sent += 1
         assert path.drops(3) == {DropReason.QUEUE_FULL: 1}
         assert len(path.tun.packets()) == sent - 1
@@ -202,7 +202,7 @@ def test_a_device_that_is_gone_is_counted() -> None:
         datapath.allow_source(ip_network("100.64.0.2/32"), 3)
         tun._ours.close()
         carrier.deliver(3, frame_vpn(udp_packet(from_friend(4), b"x")))
-        datapath.flush_inbound()
+        carrier.flush_inbound()
         assert datapath.counters(3).drops[DropReason.DEVICE] == 1
         datapath.close()
 
@@ -247,7 +247,7 @@ def test_noise_never_reaches_the_kernel(noise: list[tuple[int, bytes]]) -> None:
     with MemoryPath() as path:
         for friend_number, data in noise:
             path.carrier.deliver(friend_number, b"\xc8" + data)
-        path.datapath.flush_inbound()
+        path.carrier.flush_inbound()
         assert path.tun.packets() == []
 
 

@@ -409,7 +409,6 @@ def test_after_closing_nothing_works_and_nothing_crashes() -> None:
     path.carrier.deliver(3, frame_vpn(udp_packet(ip_header(4, "100.64.0.2", "100.64.0.1"), b"x")))
     for use in (
         path.datapath.read_tun,
-        path.datapath.flush_inbound,
         lambda: path.datapath.counters(3),
         lambda: path.datapath.set_route(ip_network("10.0.0.0/8"), 3),
         lambda: path.datapath.drops,

@@ -42,8 +42,8 @@ struct netio_owner {
     bool segmentation;
     bool turn_cut;
     unsigned turn;
-    netio_drained *drained;
-    void *drained_context;
+    netio_flush_inbound *flush_inbound;
+    void *flush_context;
     double rate;
     int64_t real_ns, own_ns; /* the moment of the last change of rate, on both clocks */
     int64_t stepped_ns;      /* its clock shows this until its own time is later */
@@ -164,10 +164,10 @@ bool netio_allow_fragments(netio_owner *owner, bool allowed)
     return had_room;
 }
 
-void netio_on_drained(netio_owner *owner, netio_drained *call, void *context)
+void netio_on_flush_inbound(netio_owner *owner, netio_flush_inbound *call, void *context)
 {
-    owner->drained = call;
-    owner->drained_context = context;
+    owner->flush_inbound = call;
+    owner->flush_context = context;
 }
 
 bool netio_congested(const netio_owner *owner)
@@ -332,11 +332,12 @@ int netio_hook_setsockopt(int fd, int level, int option, const void *value, sock
     return result;
 }
 
-/* Nothing more to receive now, after something was: before libtoxcore goes on to all its other work. */
-static ssize_t drained(netio_owner *owner, int error)
+/* There is nothing more to receive now. If a turn has received anything, it is flushed here, before libtoxcore
+   goes on to all its other work. */
+static ssize_t nothing_received(netio_owner *owner, int error)
 {
-    if (owner == current && owner->drained && owner->turn > 0)
-        owner->drained(owner->drained_context);
+    if (owner == current && owner->flush_inbound && owner->turn > 0)
+        owner->flush_inbound(owner->flush_context);
     errno = error;
     return -1;
 }
@@ -369,13 +370,13 @@ ssize_t netio_hook_recvfrom(int fd, void *out, size_t room, int flags, struct so
         return shielded(out, recvfrom(fd, out, room, flags, from, from_length));
     bool left = entry->in && recvbatch_left(entry->in);
     if (!left && entry->owner == current && turn_over(current))
-        return drained(current, EAGAIN);
+        return nothing_received(current, EAGAIN);
     if (!entry->in)
         netio_counters.receive_calls++;
     ssize_t length = entry->in ? recvbatch_take(entry->in, out, room, flags, from, from_length)
                                : recvfrom(fd, out, room, flags, from, from_length);
     if (length < 0)
-        return drained(entry->owner, errno);
+        return nothing_received(entry->owner, errno);
     netio_counters.received++;
     entry->owner->turn++;
     return shielded(out, length);

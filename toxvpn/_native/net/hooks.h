@@ -17,7 +17,7 @@ typedef struct {
     bool datagram;
 } netio_socket;
 
-typedef void netio_drained(void *context);
+typedef void netio_flush_inbound(void *context);
 
 enum netio_hook_group { NETIO_SOCKETS, NETIO_BATCH, NETIO_SHIELD, NETIO_CLOCK, NETIO_PAGE_LOCK };
 
@@ -30,7 +30,7 @@ netio_owner *netio_enter(netio_owner *owner);
 void netio_leave(netio_owner *owner, netio_owner *previous);
 void netio_flush(netio_owner *owner);
 bool netio_allow_fragments(netio_owner *owner, bool allowed);
-void netio_on_drained(netio_owner *owner, netio_drained *call, void *context);
+void netio_on_flush_inbound(netio_owner *owner, netio_flush_inbound *call, void *context);
 bool netio_congested(const netio_owner *owner);
 bool netio_receive_pending(const netio_owner *owner);
 void netio_set_batching(netio_owner *owner, bool batching);

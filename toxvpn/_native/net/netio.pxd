@@ -9,7 +9,7 @@ cdef extern from "hooks.h":
     ctypedef struct netio_socket:
         int fd
         bint datagram
-    ctypedef void netio_drained(void *) noexcept
+    ctypedef void netio_flush_inbound(void *) noexcept
 
 
 # One owner per Tox handle. Between enter and leave, sockets that libtoxcore makes are the
@@ -23,8 +23,8 @@ cdef void flush(netio_owner *owner) noexcept nogil
 # Whether routers may cut the datagrams from now on; they may, unless told otherwise. Those that they may not
 # cut do not wait for room. False: there is none now, and nothing has changed; or there was none for one of those.
 cdef bint allow_fragments(netio_owner *owner, bint allowed) noexcept nogil
-# `call` comes inside tox_iterate, when a turn has received datagrams and there are no more of them
-cdef void on_drained(netio_owner *owner, netio_drained *call, void *context) noexcept nogil
+# `call` is called inside tox_iterate, when a turn has received datagrams and there are no more of them
+cdef void on_flush_inbound(netio_owner *owner, netio_flush_inbound *call, void *context) noexcept nogil
 # the kernel takes no more for now: stop producing, wait until the socket is writable, then flush
 cdef bint congested(netio_owner *owner) noexcept nogil
 # datagrams were received but not yet handed out (bounded turns): iterate again soon

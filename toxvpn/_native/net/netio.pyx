@@ -25,7 +25,7 @@ import os
 from typing import NamedTuple
 
 from libc.errno cimport errno
-from .netio cimport netio_drained
+from .netio cimport netio_flush_inbound
 
 from libc.stdlib cimport free, malloc
 from libc.stdint cimport uint32_t, uint64_t, uintptr_t
@@ -56,7 +56,7 @@ cdef extern from "hooks.h" nogil:
     void netio_leave(netio_owner *owner, netio_owner *previous)
     void netio_flush(netio_owner *owner)
     bint netio_allow_fragments(netio_owner *owner, bint allowed)
-    void netio_on_drained(netio_owner *owner, netio_drained *call, void *context)
+    void netio_on_flush_inbound(netio_owner *owner, netio_flush_inbound *call, void *context)
     bint netio_congested(const netio_owner *owner)
     bint netio_receive_pending(const netio_owner *owner)
     void netio_set_segmentation(netio_owner *owner, bint segmentation)
@@ -92,8 +92,8 @@ cdef bint allow_fragments(netio_owner *owner, bint allowed) noexcept nogil:
     return netio_allow_fragments(owner, allowed)
 
 
-cdef void on_drained(netio_owner *owner, netio_drained *call, void *context) noexcept nogil:
-    netio_on_drained(owner, call, context)
+cdef void on_flush_inbound(netio_owner *owner, netio_flush_inbound *call, void *context) noexcept nogil:
+    netio_on_flush_inbound(owner, call, context)
 
 
 cdef bint congested(netio_owner *owner) noexcept nogil:

@@ -5,7 +5,7 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 # context, friend number, the custom packet with its ID byte, its length
 ctypedef void (*lossy_sink)(void *, uint32_t, const uint8_t *, size_t) noexcept
 # context; what follows a round of packets
-ctypedef void (*sink_flush)(void *) noexcept
+ctypedef void (*lossy_flush)(void *) noexcept
 
 
 cdef extern from "backlog.h" nogil:
@@ -34,4 +34,4 @@ cdef class Carrier:
     cdef bint wants_room(self) noexcept
     cdef Backlog backlog(self)
     # Packets of this ID go to `sink`, and `flush` follows each round of them; NULL ends that.
-    cdef void set_sink(self, uint8_t packet_id, lossy_sink sink, sink_flush flush, void *context) noexcept
+    cdef void set_sink(self, uint8_t packet_id, lossy_sink sink, lossy_flush flush, void *context) noexcept

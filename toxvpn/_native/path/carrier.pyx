@@ -32,5 +32,5 @@ cdef class Carrier:
     cdef Backlog backlog(self):
         return None
 
-    cdef void set_sink(self, uint8_t packet_id, lossy_sink sink, sink_flush flush, void *context) noexcept:
+    cdef void set_sink(self, uint8_t packet_id, lossy_sink sink, lossy_flush flush, void *context) noexcept:
         pass

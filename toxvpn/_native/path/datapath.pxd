@@ -64,5 +64,4 @@ cdef extern from "path.h" nogil:
     void path_remove_friend(c_path *, uint32_t)
     size_t path_read_tun(c_path *, size_t, int *)
     void path_inbound(void *, uint32_t, const uint8_t *, size_t) noexcept
-    void path_flush_inbound(c_path *)
-    void path_end_round(void *) noexcept
+    void path_flush_inbound(void *) noexcept

@@ -46,9 +46,6 @@ class Datapath(Early):
         for long is told to slow down (RFC 8290).
         """
 
-    def flush_inbound(self) -> None:
-        """Writes what is held back for coalescing: carriers do it by themselves."""
-
     def set_route(self, network: IPv4Network | IPv6Network, friend_number: int) -> None:
         """Packets to `network` go to the friend; a longer prefix wins, the same one is replaced."""
 

@@ -1,7 +1,7 @@
 """IP packets between a TUN device and Tox, without Python per packet: path.h and its neighbours do the work.
 
 In and out: a TUN descriptor on one side, a Carrier on the other. The selector (wakeups.pyx) serves it when
-the TUN is readable, the carrier ends its rounds of inbound packets; Python fills the tables, calls read_tun()
+the TUN is readable, the carrier ends each batch of inbound packets with a flush; Python fills the tables, calls read_tun()
 where no selector does, and reads counters.
 """
 
@@ -113,7 +113,7 @@ cdef class Datapath(Early):
             raise MemoryError
         self._carrier = carrier
         self.packet_format = packet_format
-        carrier.set_sink(packet_format, path_inbound, path_end_round, self._path)
+        carrier.set_sink(packet_format, path_inbound, path_flush_inbound, self._path)
 
     def close(self):
         if self._path != NULL:
@@ -150,9 +150,6 @@ cdef class Datapath(Early):
         if error:
             raise OSError(error, f"the TUN device is gone: {os.strerror(error)}")
         return handled
-
-    def flush_inbound(self):
-        path_flush_inbound(self._open())
 
     # -- tables --
 

@@ -69,14 +69,12 @@ static void inbound(struct path *path, uint32_t friend_number, struct packet *pa
     coalesce(&path->coalescer, friend_number, packet);
 }
 
-void path_flush_inbound(struct path *path) { coalesce_flush(&path->coalescer); }
-
 /* A pong or an acknowledgement is there as soon as write() returns; later, a processor that has slept would
  * get round to it only after all that comes after a wake-up. */
-void path_end_round(void *context) {
+void path_flush_inbound(void *context) {
     struct path *path = context;
     int error; /* whoever reads the device next meets it again */
-    path_flush_inbound(path);
+    coalesce_flush(&path->coalescer);
     if (path->wrote)
         path_read_tun(path, ANSWERS, &error);
     backlog_send(path->settings.backlog, &path->settings.carrier);

@@ -123,11 +123,9 @@ size_t path_read_tun(struct path *path, size_t budget, int *error);
 /* A packet of our ID, with it, from a friend; `path` is a struct path. Fit for a lossy_sink. */
 void path_inbound(void *path, uint32_t friend_number, const uint8_t *packet, size_t length);
 
-/* Writes what is held back for coalescing. */
-void path_flush_inbound(struct path *path);
-
-/* After a round of packets: the same, then sends what the kernel answered at once. Fit for a sink_flush. */
-void path_end_round(void *path);
+/* After a batch of packets: writes what is held back for coalescing, then sends what the kernel answered at once,
+ * and what waited for room. A lossy_flush. */
+void path_flush_inbound(void *path);
 
 /* Counts a drop for the friend, or for nobody when there is no such friend. */
 void path_drop(struct path *path, uint32_t friend_number, enum drop reason);

@@ -4,7 +4,7 @@ from libc.stdint cimport uint8_t, uint32_t
 
 cimport cython
 
-from .carrier cimport Backlog, Carrier, lossy_sink, sink_flush
+from .carrier cimport Backlog, Carrier, lossy_sink, lossy_flush
 from ..toxcore cimport Tox
 
 
@@ -30,5 +30,5 @@ cdef class ToxCarrier(Carrier):
     cdef Backlog backlog(self):
         return self._tox.backlog
 
-    cdef void set_sink(self, uint8_t packet_id, lossy_sink sink, sink_flush flush, void *context) noexcept:
+    cdef void set_sink(self, uint8_t packet_id, lossy_sink sink, lossy_flush flush, void *context) noexcept:
         self._tox.set_lossy_sink(packet_id, sink, flush, context)
