@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from toxvpn.cli import configuration, logs, main, root, up
+from toxvpn.cli import config_flag, logs, main, root, up
 from toxvpn.cli import run as whole
 from toxvpn.config.options import ClientOptions, ServerOptions, UpOptions
 
@@ -67,7 +67,7 @@ def toxvpn(
     Without -C there is no configuration, whatever this machine has.
     """
     nowhere = tmp_path_factory.mktemp("config")
-    monkeypatch.setattr(configuration, "find_config", lambda directory: directory or nowhere)
+    monkeypatch.setattr(config_flag, "find_config", lambda directory: directory or nowhere)
     for name in ("TOXVPN_SHARED_SECRET", "TUNTOX_SHARED_SECRET", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
 

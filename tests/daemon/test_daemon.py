@@ -11,7 +11,7 @@ import pytest
 from toxvpn.config.flags import Staying
 from toxvpn.config.options import RunOptions, ServerOptions
 from toxvpn.control.client import call as ask
-from toxvpn.daemon.daemon import whole
+from toxvpn.daemon.daemon import serve
 from toxvpn.errors import ConfigError, UsageError
 from toxvpn.process.life import LIFE, Life
 from toxvpn.process.notify import Notifier
@@ -23,7 +23,7 @@ Start = Callable[[Staying], "asyncio.Task[None]"]
 @pytest.fixture
 def start(runs: Any, directory: Path) -> Start:
     def start(options: Staying) -> "asyncio.Task[None]":
-        running: asyncio.Task[None] = runs(whole(options))
+        running: asyncio.Task[None] = runs(serve(options))
         return running
 
     return start

@@ -10,7 +10,7 @@ import pytest
 
 from toxvpn.config.options import ServerOptions
 from toxvpn.control.client import call as ask
-from toxvpn.daemon.daemon import whole
+from toxvpn.daemon import daemon
 from toxvpn.errors import UsageError
 from toxvpn.members import grants as friends
 from toxvpn.members import known as peers
@@ -29,7 +29,7 @@ def serve(runs: Any, tmp_path: Path, nodes_file: Path) -> Serve:
     """`toxvpn` from its start until it is asked a question, whose answer is returned."""
 
     async def serve(do: str, secret: bytes | None = None) -> Any:
-        running = runs(whole(ServerOptions(directory=tmp_path, nodes_file=nodes_file, secret=secret)))
+        running = runs(daemon.serve(ServerOptions(directory=tmp_path, nodes_file=nodes_file, secret=secret)))
         await until(lambda: (tmp_path / "control.sock").exists() or running.done())
         try:
             return await asyncio.to_thread(ask, tmp_path, do)

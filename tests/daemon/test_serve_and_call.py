@@ -14,7 +14,7 @@ import pytest
 
 from toxvpn.config.options import ClientOptions, ServerOptions
 from toxvpn.daemon.client import call
-from toxvpn.daemon.daemon import whole
+from toxvpn.daemon.daemon import serve
 from toxvpn.errors import ConfigError, LinkError, ToxvpnError
 from toxvpn.state.identity import IdentityInUseError
 from toxvpn.tcpforward import pipe
@@ -44,7 +44,7 @@ class Daemons:
         known = set(self._network.members)
         rights = {"secret": SECRET} if not {"secret", "whitelist", "open"} & set(options) else {}
         made = ServerOptions(**({"directory": self.directory / "server"} | self._common | rights | options))
-        running = self._runs(whole(made))
+        running = self._runs(serve(made))
         await until(lambda: set(self._network.members) - known or running.done())
         if running.done():
             running.result()

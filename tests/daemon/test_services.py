@@ -12,9 +12,9 @@ import pytest
 import pytest_asyncio
 
 from toxvpn.config.file import Config, parse
-from toxvpn.daemon import parts as parts_module
+from toxvpn.daemon import services as services_module
 from toxvpn.daemon.node import Base
-from toxvpn.daemon.parts import Parts
+from toxvpn.daemon.services import Services
 from toxvpn.errors import ConfigError, ToxvpnError, UsageError
 from toxvpn.members.grants import FriendBook, Grant
 from toxvpn.members.keeper import Keeper
@@ -94,11 +94,11 @@ class Machine:
 
     def start(self, text: str, *, forwards: bool = True) -> None:
         places = find_places(self.directory)
-        self.parts = Parts(self.base, places, self.config(text), self._undo, forwards=forwards)
-        self.parts.start()
+        self.services = Services(self.base, places, self.config(text), self._undo, forwards=forwards)
+        self.services.start()
 
     def reload(self, text: str) -> list[str]:
-        return self.parts.apply(self.config(text))
+        return self.services.apply(self.config(text))
 
     @property
     def friends(self) -> set[bytes]:
@@ -106,11 +106,11 @@ class Machine:
 
     @property
     def vpn(self) -> FakeVpn:
-        return cast(FakeVpn, self.parts.vpn)
+        return cast(FakeVpn, self.services.vpn)
 
     @property
     def listens(self) -> list[str]:
-        return [state.listen for state in self.parts.forwards.states()]
+        return [state.listen for state in self.services.forwards.states()]
 
 
 @pytest_asyncio.fixture
@@ -128,7 +128,7 @@ async def machine(
         raise StackUnavailableError("not in this test")
 
     monkeypatch.setattr(Stack, "start", unavailable)
-    monkeypatch.setattr(parts_module, "Vpn", FakeVpn)
+    monkeypatch.setattr(services_module, "Vpn", FakeVpn)
     async with contextlib.AsyncExitStack() as undo:
         yield Machine(tmp_path, network, undo)
 
@@ -321,7 +321,7 @@ async def test_streams_of_a_forward_that_went_end_with_the_run(
     machine.start(box.section() + box.forward(port))
     application, _ = await box.reached(port)
     machine.reload(box.section())
-    await machine.parts.forwards.close()
+    await machine.services.forwards.close()
     assert await application.is_reset()
 
 
@@ -356,7 +356,7 @@ async def test_our_own_id_changes_nothing(machine: Machine, boxes: Callable[[], 
 async def test_grants_are_replaced(machine: Machine, boxes: Callable[[], Box]) -> None:
     box = boxes()
     machine.start(box.section(more='allow = ["localhost:22"]'))
-    may = machine.parts.may_reach
+    may = machine.services.may_reach
     assert not may(STRANGER).allows("localhost", 22), "without [server], others reach nothing"
     assert may(box.key).allows("localhost", 22)
     assert machine.reload(box.section(more='allow = ["localhost:22"]')) == []
@@ -380,14 +380,14 @@ async def test_secrets_are_read_again(machine: Machine, boxes: Callable[[], Box]
     assert machine.reload(text) == []
     secret.write_text("two")
     assert machine.reload(text) == ["[server] changed"]
-    assert machine.parts.now.policy.authority.secret == b"two"
+    assert machine.services.now.policy.authority.secret == b"two"
     own.write_text("three")
     assert machine.reload(text) == ["peer box changed"]
-    assert machine.parts.roster.peers()[box.key].secret == b"three"
+    assert machine.services.roster.peers()[box.key].secret == b"three"
     own.unlink()
     with pytest.raises(ConfigError, match="no secret file"):
         machine.reload(text)
-    assert machine.parts.roster.peers()[box.key].secret == b"three"
+    assert machine.services.roster.peers()[box.key].secret == b"three"
     own.touch(0o600)
     own.write_text("three")
     assert machine.reload(text) == []
@@ -408,23 +408,23 @@ async def test_a_reload_that_fails_anywhere_changes_nothing(
     friend.authorise(STRANGER, Grant.INVITE, 0)
     machine.node.accept(STRANGER)
     ends = await one.reached(kept)
-    before = machine.parts.now
+    before = machine.services.now
 
     def fail(*_: object) -> None:
         monkeypatch.undo()  # what is undone must not fail of it
         raise RuntimeError("what nobody thought of")
 
     broken = {
-        "forwards": (machine.parts.forwards, "caller"),
+        "forwards": (machine.services.forwards, "caller"),
         "vpn": (machine.vpn, "review"),
         "friends": (machine.node, "accept"),
     }[place]
     monkeypatch.setattr(*broken, fail)
     with pytest.raises(RuntimeError):
         machine.reload("[vpn]\n" + two.section("two", "allow = []") + two.forward(other, "two"))
-    assert machine.parts.now is before
+    assert machine.services.now is before
     assert machine.friends == {one.key, STRANGER}
-    assert machine.parts.may_reach(one.key).allows("localhost", 22)
+    assert machine.services.may_reach(one.key).allows("localhost", 22)
     assert machine.listens == [f"127.0.0.1:{kept}"]
     await talk(ends)
     await talk(await one.reached(kept))
@@ -502,4 +502,4 @@ async def test_what_takes_a_restart_is_told_each_time(
 async def test_up_never_serves(machine: Machine) -> None:
     machine.start("[vpn]", forwards=False)
     await asyncio.sleep(0)
-    assert machine.parts.forwarding._life is None
+    assert machine.services.forwarding._life is None

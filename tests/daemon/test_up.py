@@ -19,12 +19,12 @@ class Scene:
         self.options = UpOptions(directory=directory)
         self.tries: list[Exception | None] = []
         self.answer: object = NotRunningError("nobody answers")
-        monkeypatch.setattr(module, "whole", self._whole)
+        monkeypatch.setattr(module, "serve", self._serve)
         monkeypatch.setattr(module, "ask", self._ask)
         monkeypatch.setattr(module, "LOOK_AGAIN_S", 0.001)
         monkeypatch.setattr(module, "STARTING_S", 0.1)
 
-    async def _whole(self, options: UpOptions) -> None:
+    async def _serve(self, options: UpOptions) -> None:
         assert options is self.options
         outcome = self.tries.pop(0) if self.tries else IdentityInUseError("in use")
         if outcome is not None:

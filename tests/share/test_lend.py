@@ -14,7 +14,7 @@ import pytest
 
 from toxvpn.config.options import ClientOptions
 from toxvpn.daemon.node import Base
-from toxvpn.daemon.parts import Parts
+from toxvpn.daemon.services import Services
 from toxvpn.share import command as command_module
 from toxvpn.share.lend import Lender, lending
 from toxvpn.share.meeting import RUN_SOCKET_NAME, connect_to_run
@@ -38,7 +38,7 @@ class Run:
         self.caller = pair.caller
         self.knows = {ID.public_key: pair.peer}
         self.base = SimpleNamespace(node=SimpleNamespace(peer=self.knows.get), stopping=asyncio.Event())
-        self.parts = SimpleNamespace(
+        self.services = SimpleNamespace(
             forwarding=SimpleNamespace(
                 start=self._start, chooser=SimpleNamespace(choice=lambda peer: ("tuntox", "so"))
             ),
@@ -58,7 +58,7 @@ def run(pair: ForwardPair) -> Run:
 @pytest.fixture
 async def lender(run: Run, options: ClientOptions) -> AsyncIterator[Lender]:
     assert options.directory is not None
-    async with lending(cast(Base, run.base), cast(Parts, run.parts), options.directory) as made:
+    async with lending(cast(Base, run.base), cast(Services, run.services), options.directory) as made:
         yield made
 
 
@@ -85,7 +85,7 @@ async def test_a_forward_until_the_run_ends(
     caplog.set_level(logging.INFO, "toxvpn")
     assert options.directory is not None
     port = free_port()
-    async with lending(cast(Base, run.base), cast(Parts, run.parts), options.directory) as lender:
+    async with lending(cast(Base, run.base), cast(Services, run.services), options.directory) as lender:
         command = await commands.start("-L", f"{port}:{pair.target.target}")
         await command.line("listening: ")
         application = pair.keep(await Program.connect(port))
@@ -115,12 +115,12 @@ async def test_a_peer_that_is_away_and_is_not_asked_is_called_another_way(
     pair: ForwardPair, run: Run, lender: Lender
 ) -> None:
     request = {"do": "ping", "level": 20, "peer": ID.public_key.hex()}
-    run.parts.roster.called.clear()
+    run.services.roster.called.clear()
     assert lender._calling(request).caller is pair.caller
     run.knows[ID.public_key] = Peer(1, ID.public_key)
     with pytest.raises(NonsenseError):
         lender._calling(request)
-    run.parts.roster.called.append(ID)
+    run.services.roster.called.append(ID)
     assert lender._calling(request).caller is pair.caller
 
 
@@ -132,8 +132,8 @@ async def test_a_command_that_wants_a_proxy_does_not_go_around_it(
     run: Run, options: ClientOptions, wanted: Proxy | None, ours: Proxy | None, goes: bool
 ) -> None:
     assert options.directory is not None
-    run.parts.forwarding.tuntox = SimpleNamespace(ping=AsyncMock(return_value=0.001))
-    async with lending(cast(Base, run.base), cast(Parts, run.parts), options.directory, ours):
+    run.services.forwarding.tuntox = SimpleNamespace(ping=AsyncMock(return_value=0.001))
+    async with lending(cast(Base, run.base), cast(Services, run.services), options.directory, ours):
         asked = replace(options, proxy=wanted, ping=True)
         with contextlib.ExitStack() as undo:
             request, _ = command_module._request(asked, undo)

@@ -10,7 +10,7 @@ import click
 from ..config.file import Config, load
 from ..config.options import INTERFACE
 from ..wire.ip import MAX_MTU
-from .configuration import CONFIG, config_path
+from .config_flag import CONFIG, config_path
 from .shared import SHARED, Settings, need_verb, takes
 
 DEFAULT = "default"

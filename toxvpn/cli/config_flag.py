@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
 from ..state.places import find_config
-from .process import Process
+from .process_flags import Process
 from .shared import PATH, Settings, flag
 
 if TYPE_CHECKING:

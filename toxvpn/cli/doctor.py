@@ -23,9 +23,9 @@ from ..wire.invite import is_invite
 from ..wire.toxid import parse_tox_id
 from .ask import ask
 from .callee import is_selector, known_peers, secret_of
-from .configuration import CONFIG, find_configuration
+from .config_flag import CONFIG, find_configuration
 from .given_secret import find_secret
-from .process import PROXY, find_proxy
+from .process_flags import PROXY, find_proxy
 from .shared import SECRET, SHARED, Settings, takes
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from ..errors import UsageError
 from ..wire.invite import encode, utc
 from ..wire.toxid import parse_tox_id
 from .ask import ask, kept_members, running_or_not, tell
-from .configuration import find_configuration
+from .config_flag import find_configuration
 from .shared import MAY, SHARED, Settings, asked_may, parsed_may, takes
 from .table import show
 

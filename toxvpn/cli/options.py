@@ -59,7 +59,7 @@ class Typed:
 def build(
     typed: Typed, common: dict[str, Any], config: "Config | None" = None
 ) -> ServerOptions | ClientOptions:
-    """`common`: what every kind of run has (configuration.py), and the secret.
+    """`common`: what every kind of run has (config_flag.py), and the secret.
 
     Raises UsageError, PeerRefusedError, ConfigError.
     """

@@ -15,10 +15,10 @@ from ..config.options import ClientOptions, ServerOptions
 from ..errors import UsageError
 from ..tcpforward.spec import RoadPolicy
 from . import verbs
-from .configuration import CONFIG, find_configuration, node_options, tell_left_out
+from .config_flag import CONFIG, find_configuration, node_options, tell_left_out
 from .given_secret import find_secret
 from .options import DAEMONIZE, Typed, build
-from .process import PROCESS, Process, without_ports_beside_a_proxy
+from .process_flags import PROCESS, Process, without_ports_beside_a_proxy
 from .shared import NODE, PATH, SHARED, Decorator, Settings, flag, takes
 
 HEADINGS = ("Server", "Client", "Common", "Process")

@@ -9,9 +9,9 @@ import click
 from ..config.file import Config, load
 from ..config.options import RunOptions
 from ..errors import UsageError
-from .configuration import CONFIG, config_path, node_options
+from .config_flag import CONFIG, config_path, node_options
 from .given_secret import find_secret
-from .process import PROCESS, Process, without_ports_beside_a_proxy
+from .process_flags import PROCESS, Process, without_ports_beside_a_proxy
 from .shared import NODE, SHARED, Settings, takes
 
 
@@ -55,4 +55,4 @@ def start(options: RunOptions) -> int:
     """The exit code."""
     from .. import daemon  # the compiled parts and asyncio: only when it is clear what to do
 
-    return daemon.run_whole(options)
+    return daemon.run_daemon(options)

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from .ask import ask, kept_members, running_or_not, tell
-from .configuration import find_configuration
+from .config_flag import find_configuration
 from .shared import SHARED, Settings, need_verb, takes
 
 

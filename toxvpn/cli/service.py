@@ -17,7 +17,7 @@ import click
 from ..errors import NoPermissionError, ToxvpnError, UsageError
 from ..state.files import write_atomic
 from ..state.places import SERVICE_CONFIG, SERVICE_DATA
-from .configuration import FILE_NAME
+from .config_flag import FILE_NAME
 from .shared import SHARED, Settings, takes
 
 SHIPPED = Path(__file__).parents[1] / "systemd"

@@ -24,7 +24,7 @@ from ..wire.invite import is_invite
 from ..wire.toxid import short_key
 from .ask import ask, kept_members, running_or_not, tell
 from .callee import Callee, find_callee
-from .configuration import find_configuration
+from .config_flag import find_configuration
 from .given_secret import VARIABLES
 from .shared import PATH, Settings
 

@@ -18,9 +18,9 @@ from ..members.selector import is_key
 from ..wire.invite import is_invite
 from ..wire.ip import MAX_MTU, MIN_MTU
 from .callee import known_peers
-from .configuration import CONFIG, find_configuration, node_options, tell_left_out
+from .config_flag import CONFIG, find_configuration, node_options, tell_left_out
 from .given_secret import find_secret
-from .process import PROCESS, Process, without_ports_beside_a_proxy
+from .process_flags import PROCESS, Process, without_ports_beside_a_proxy
 from .shared import NODE, SHARED, Settings, flag, takes
 
 FLAGS = (

@@ -1,6 +1,6 @@
 """The composition root: makes every part from the options, starts them in order, stops them in reverse.
 
-Two kinds of run: whole.py (the server, `up` and `run`, made of parts.py) and call.py (the client). What
+Two kinds of run: daemon.py (the server, `up` and `run`, made of services.py) and call.py (the client). What
 they share is in base.py (the node and what keeps it), control.py (what the control socket answers),
 run.py (the process: background, privileges, signals, the exit code) and life.py (word of how it goes).
 share/ is a node for several commands.
@@ -17,7 +17,7 @@ log = logging.getLogger("toxvpn.share")
 
 def run_server(options: ServerOptions) -> int:
     """`toxvpn` alone, until a signal or `toxvpn down`; the exit code. Raises ToxvpnError."""
-    return _run_whole(options)
+    return _run_daemon(options)
 
 
 def run_client(options: ClientOptions) -> int:
@@ -44,14 +44,14 @@ def run_up(options: UpOptions) -> int:
     return run(up, options, needs(options))
 
 
-def run_whole(options: RunOptions) -> int:
+def run_daemon(options: RunOptions) -> int:
     """`toxvpn run`, until a signal or `toxvpn down`; the exit code. Raises ToxvpnError."""
-    return _run_whole(options)
+    return _run_daemon(options)
 
 
-def _run_whole(options: ServerOptions | RunOptions) -> int:
+def _run_daemon(options: ServerOptions | RunOptions) -> int:
     from ..process.needs import needs
     from ..process.run import run
-    from .daemon import whole
+    from .daemon import serve
 
-    return run(whole, options, needs(options))
+    return run(serve, options, needs(options))

@@ -1,7 +1,7 @@
 """The runs with peers, until they are told to stop: `toxvpn` alone, `up` and `run`.
 
-Each does its part of what flags and config.toml say (config/flags.py). parts.py makes it, and changes it at a
-reload; control.py answers for it meanwhile, and share/lend.py lets commands use its connections.
+Each does its part of what flags and config.toml say (config/flags.py). services.py makes it, and changes
+it at a reload; control.py answers for it meanwhile, and share/lend.py lets commands use its connections.
 """
 
 import contextlib
@@ -17,48 +17,48 @@ from ..share.lend import lending
 from ..state.places import find_places
 from .control import Source, controlled
 from .node import base
-from .parts import Parts
+from .services import Services
 
 log = logging.getLogger("toxvpn")
 
 
-async def whole(options: Staying) -> None:
+async def serve(options: Staying) -> None:
     """Raises ToxvpnError when anything of it cannot be had."""
     config = read(options)
     places = find_places(options.directory)
     async with base(options, places.data) as run, contextlib.AsyncExitStack() as undo:
         if isinstance(options, UpOptions):
-            parts = Parts(run, places, config, undo, run_peers=options.peers, forwards=False)
+            services = Services(run, places, config, undo, run_peers=options.peers, forwards=False)
         else:
-            parts = Parts(run, places, config, undo)
-        reload = partial(_reload, options, parts)
+            services = Services(run, places, config, undo)
+        reload = partial(_reload, options, services)
         if has_files(options):
             run.life.on_reload(reload)
-        lender = await undo.enter_async_context(lending(run, parts, places.runtime, options.proxy))
+        lender = await undo.enter_async_context(lending(run, services, places.runtime, options.proxy))
         source = Source(
             run,
-            "up" if parts.vpn else "server",
-            parts.roster,
-            parts.vpn,
-            lambda: [*parts.forwards.states(), *lender.states()],
+            "up" if services.vpn else "server",
+            services.roster,
+            services.vpn,
+            lambda: [*services.forwards.states(), *lender.states()],
         )
         tox_id = run.node.tox.address.hex().upper()
 
         def renew() -> tuple[str, str]:
-            return both_commands(tox_id, parts.now.config, parts.renew_secret(), places.data)
+            return both_commands(tox_id, services.now.config, services.renew_secret(), places.data)
 
-        tuntox = parts.forwarding.tuntox
-        async with controlled(run, places.runtime, source, tuntox, parts.roster, reload, renew):
-            parts.start()
+        tuntox = services.forwarding.tuntox
+        async with controlled(run, places.runtime, source, tuntox, services.roster, reload, renew):
+            services.start()
             if config.server is not None:
-                tell_server(config, parts.now.policy, tox_id, places.data)
+                tell_server(config, services.now.policy, tox_id, places.data)
             else:
                 log.info("this machine's Tox ID: %s", tox_id)
-            if parts.vpn is not None:
-                tell_network(parts.vpn)
+            if services.vpn is not None:
+                tell_network(services.vpn)
                 tell_who_stays_off(config)
             run.life.ready()
-            with progress(run.node, parts.wanted):
+            with progress(run.node, services.wanted):
                 await run.life.ended()
 
 
@@ -69,8 +69,8 @@ def has_files(options: Staying) -> bool:
     )
 
 
-def _reload(options: Staying, parts: Parts) -> list[str]:
+def _reload(options: Staying, services: Services) -> list[str]:
     """What was changed, a line each. Raises ToxvpnError; then everything is as it was."""
     if not has_files(options):
         raise UsageError("it runs without config.toml and without -f FILE: there is nothing to read again")
-    return parts.apply(read(options))
+    return services.apply(read(options))

@@ -25,7 +25,7 @@ from .node import Base
 from .renewal import renew, tell_if_out, tell_who_may
 
 
-class Parts:
+class Services:
     """`run_peers` are for this run only, beside the file's. `forwards` False: it serves and has none."""
 
     def __init__(

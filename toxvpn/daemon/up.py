@@ -9,7 +9,7 @@ from ..control.client import call as ask
 from ..errors import ToxvpnError
 from ..state.identity import IdentityInUseError
 from ..state.places import find_places
-from .daemon import whole
+from .daemon import serve
 
 log = logging.getLogger("toxvpn")
 
@@ -25,7 +25,7 @@ async def up(options: UpOptions) -> None:
     given_up_s = loop.time() + STARTING_S
     while True:
         try:
-            return await whole(options)
+            return await serve(options)
         except IdentityInUseError:
             if _is_up(find_places(options.directory).runtime):
                 log.info(ALREADY)

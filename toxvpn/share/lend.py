@@ -16,7 +16,7 @@ from ..control import socketfile
 from ..control.status import ForwardState
 from ..daemon.client import Calling
 from ..daemon.node import Base
-from ..daemon.parts import Parts
+from ..daemon.services import Services
 from ..state.places import make
 from ..tcpforward.listen import Listener
 from ..tox.proxy import Proxy
@@ -31,9 +31,11 @@ log = logging.getLogger("toxvpn.share")
 class Lender:
     """Serves from construction until `close`; `listeners`, none or one, are taken over."""
 
-    def __init__(self, run: Base, parts: Parts, proxy: Proxy | None, listeners: list[socket.socket]) -> None:
+    def __init__(
+        self, run: Base, services: Services, proxy: Proxy | None, listeners: list[socket.socket]
+    ) -> None:
         self._run = run
-        self._parts = parts
+        self._services = services
         self._proxy = proxy
         self._retelling = Aside()
         self._sessions: set[Session] = set()
@@ -66,18 +68,18 @@ class Lender:
         wanted = request.get("proxy")
         if wanted is not None and wanted != str(self._proxy):
             raise NonsenseError("it wants another proxy")
-        self._parts.forwarding.start()
-        caller = self._parts.forwards.caller(peer.public_key)
-        return Calling(self._run, caller, self._parts.forwarding, None)
+        self._services.forwarding.start()
+        caller = self._services.forwards.caller(peer.public_key)
+        return Calling(self._run, caller, self._services.forwarding, None)
 
     def _asked(self) -> set[bytes]:
         """Whom we ask to let us in: others come when they want, and perhaps never."""
-        return {peer.public_key for peer in self._parts.roster.called}
+        return {peer.public_key for peer in self._services.roster.called}
 
 
 @contextlib.asynccontextmanager
 async def lending(
-    run: Base, parts: Parts, directory: Path, proxy: Proxy | None = None
+    run: Base, services: Services, directory: Path, proxy: Proxy | None = None
 ) -> AsyncIterator[Lender]:
     """With a socket in `directory`; without one, where that cannot be: all else goes on."""
     path = make(directory) / RUN_SOCKET_NAME
@@ -90,7 +92,7 @@ async def lending(
             undo.callback(socketfile.remove_at, path, socketfile.identify(path))
         except OSError as error:
             log.warning("commands cannot use this connection: no socket %s: %s", path, error.strerror)
-        lender = Lender(run, parts, proxy, listeners)
+        lender = Lender(run, services, proxy, listeners)
         try:
             yield lender
         finally:
