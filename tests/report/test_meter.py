@@ -6,10 +6,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from toxvpn.report.meter import Meter
-from toxvpn.tcpforward.tuntox.road import PACKET_ID, TuntoxRoad
+from toxvpn.tcpforward.tuntox.road import TuntoxRoad
 from toxvpn.testing.fake_nodes import Network, until
 from toxvpn.testing.fake_status import FakeStatus
-from toxvpn.wire.tuntox.frames import FrameDrop
+from toxvpn.wire.tuntox.frames import PACKET_ID, FrameDrop
 
 NONSENSE = bytes([PACKET_ID, 1])
 

@@ -167,7 +167,7 @@ async def test_an_end_that_cannot_be_had_resets_the_stream(pair: ForwardPair) ->
 
     with pytest.raises(OSError, match="out of descriptors"):
         await in_time(pipe.carry(pair.caller, pair.target.target, take))
-    assert pair.client_road.conversation(pair.peer).idle
+    assert pair.client_road.link(pair.peer).idle
 
 
 async def test_a_peer_that_does_not_come(pair: ForwardPair, monkeypatch: pytest.MonkeyPatch) -> None:

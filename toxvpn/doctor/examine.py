@@ -227,7 +227,7 @@ async def protocol(forwarding: Forwarding, peer: Peer) -> ProtocolSeen:
             rtt_s = await forwarding.tuntox.ping(peer)
     except TimeoutError:
         return ProtocolSeen(toxvpn=ours)
-    version = forwarding.tuntox.conversation(peer).tunnels.version
+    version = forwarding.tuntox.link(peer).tunnels.version
     return ProtocolSeen(toxvpn=ours, wire=None if version is None else int(version.name[1:]), rtt_s=rtt_s)
 
 

@@ -18,8 +18,9 @@ from .fast.road import FastRoad
 from .fast.server import FastServer
 from .fast.stack import FORWARD_PORT, Stack, StackUnavailableError
 from .relay import Relay
+from .server import Serve
 from .spec import RoadPolicy
-from .tuntox.road import Serve, TuntoxRoad
+from .tuntox.road import TuntoxRoad
 
 log = logging.getLogger("toxvpn.tcpforward")
 

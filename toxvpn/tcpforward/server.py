@@ -1,6 +1,6 @@
 """The serving side of forwards: what a peer may reach, and the connection to it."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from ..tox.peer import Peer
 from ..wire.socks5 import ReplyCode
@@ -8,6 +8,9 @@ from .ends import End, SocketEnd
 from .lookup import LookUps
 from .rules import Rules
 from .target import TargetRefusedError, connect_target
+
+Serve = Callable[[Peer, str, int], Awaitable[End]]
+"""Connects to host:port for a peer; raises TargetRefusedError."""
 
 NOTHING_FOR_IT = (
     "it may reach nothing here; `toxvpn peer add KEY --may forwards` changes that, if neither config.toml "

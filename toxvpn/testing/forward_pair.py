@@ -17,7 +17,8 @@ from ..tcpforward.listen import Accepted, Listener
 from ..tcpforward.rules import Rules
 from ..tcpforward.server import ForwardServer
 from ..tcpforward.spec import Listen, Target
-from ..tcpforward.tuntox.road import Conversation, TuntoxRoad
+from ..tcpforward.tuntox.link import TuntoxLink
+from ..tcpforward.tuntox.road import TuntoxRoad
 from ..tox.node import Node
 from ..tox.peer import Peer
 from ..wire.status import Status, ToxvpnStatus, encode
@@ -199,9 +200,9 @@ class ForwardPair(Programs):
         self.network.close()
 
     @property
-    def conversations(self) -> tuple[Conversation, Conversation]:
+    def links(self) -> tuple[TuntoxLink, TuntoxLink]:
         """The client's and the server's."""
-        return self.client_road.conversation(self.peer), self.server_road.conversation(self.client_peer)
+        return self.client_road.link(self.peer), self.server_road.link(self.client_peer)
 
 
 def _peer_of(node: Node, other: Node) -> Peer:

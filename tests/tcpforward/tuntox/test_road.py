@@ -49,7 +49,7 @@ async def test_bad_status_messages_do_not_fill_the_log(
 
 
 def no_streams(pair: ForwardPair) -> bool:
-    return not any(conversation.streams for conversation in pair.conversations)
+    return not any(link.streams for link in pair.links)
 
 
 class TestData:
@@ -94,7 +94,7 @@ class TestData:
         assert fake.steps_s[0] == LONGEST_S
         fake.queue_packets = 50
         assert await target.receive(7) == b"refused"
-        assert pair.client_road._retry_timer is None
+        assert pair.client_road._retries._timer is None
 
     async def test_what_is_refused_goes_after_a_step_and_not_before(
         self, pair: ForwardPair, monkeypatch: pytest.MonkeyPatch
@@ -109,9 +109,9 @@ class TestData:
         fake.queue_packets = 50
         await target.send(b"heard")
         assert await application.receive(5) == b"heard"
-        [conversation] = pair.client_road._conversations.values()
-        assert conversation.tunnels.next_packet() is not None
-        pair.client_road._retry()
+        [link] = pair.client_road._links.values()
+        assert link.tunnels.next_packet() is not None
+        pair.client_road._retries._retry()
         assert await target.receive(7) == b"refused"
 
     async def test_many_streams_at_once_keep_apart(self, pair: ForwardPair) -> None:
@@ -175,16 +175,16 @@ class TestFailures:
         self, pair: ForwardPair, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         await pair.joined()
-        conversation, _ = pair.conversations
+        link, _ = pair.links
 
         def fail(now: float) -> None:
             raise RuntimeError("of the test")
 
         with monkeypatch.context() as meanwhile:
-            meanwhile.setattr(conversation.tunnels, "handle_timer", fail)
+            meanwhile.setattr(link.tunnels, "handle_timer", fail)
             with pytest.raises(RuntimeError):
-                conversation._timed()
-        assert conversation._pump_planned, "which sets the timer"
+                link.driver._on_timer()
+        assert link.driver._send_planned, "which sets the timer"
 
 
 async def echo(pair: ForwardPair, count: int) -> None:
@@ -275,7 +275,7 @@ class TestRefusal:
             raise TargetRefusedError(ReplyCode.NOT_ALLOWED, "nothing.corp:80: Name or service not known")
 
         caplog.set_level(logging.INFO)
-        monkeypatch.setattr(pair.server_road, "serve", serve)
+        monkeypatch.setattr(pair.server_road._server, "_serve", serve)
         with pytest.raises(StreamOpenError) as refused:
             await pair.caller.open(Target("nothing.corp", 80))
         assert str(refused.value) == "the peer says: not allowed; its log tells why"
@@ -287,11 +287,11 @@ class TestRefusal:
         async def serve(peer: Peer, host: str, port: int) -> End:
             raise RuntimeError("a bug")
 
-        monkeypatch.setattr(pair.server_road, "serve", serve)
+        monkeypatch.setattr(pair.server_road._server, "_serve", serve)
         for _ in range(MAX_INBOUND_TUNNELS + 1):
             with pytest.raises(StreamOpenError, match="the peer says: general failure"):
                 await pair.caller.open(Target("localhost", 80))
-        assert not pair.conversations[1].tunnels.drops
+        assert not pair.links[1].tunnels.drops
 
     async def test_after_refusal_does_not_fill_either_log(
         self, pair: ForwardPair, caplog: pytest.LogCaptureFixture
@@ -385,7 +385,7 @@ class TestConnectionToThePeer:
         pair.server_node.remove(pair.client_peer)
         assert await target.is_reset()
         assert await application.is_reset()
-        await until(lambda: not pair.server_road._conversations)
+        await until(lambda: not pair.server_road._links)
 
     async def test_of_a_peer_that_is_removed_meanwhile(self, pair: ForwardPair) -> None:
         """Who waits for it waits in vain; as a new peer it is welcome."""
@@ -435,12 +435,9 @@ class TestFlowControl:
 
 def held_bytes(pair: ForwardPair) -> int:
     """What both sides keep for their streams."""
-    queued = [tunnel.queued_bytes for side in pair.conversations for tunnel in side.tunnels._tunnels]
+    queued = [tunnel.queued_bytes for side in pair.links for tunnel in side.tunnels._tunnels]
     waiting = [
-        len(chunk)
-        for side in pair.conversations
-        for stream in side.streams.values()
-        for chunk in stream._inbound
+        len(chunk) for side in pair.links for stream in side.streams.values() for chunk in stream._inbound
     ]
     return sum(queued) + sum(waiting)
 

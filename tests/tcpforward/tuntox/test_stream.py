@@ -33,7 +33,7 @@ class Tunnel:
         self.consumed_bytes = 0
         self.writable = True
         self.forgotten = False
-        self.stream = TunnelStream(self, HANDLE)
+        self.stream = TunnelStream(self, HANDLE, self.forget)
 
     def send(self, handle: int, data: bytes) -> bool:
         assert handle == HANDLE and not self.ended
@@ -56,7 +56,7 @@ class Tunnel:
         assert handle == HANDLE
         self.forgotten = True
 
-    def soon(self) -> None: ...
+    def send_soon(self) -> None: ...
 
     def now(self) -> float:
         return 0.0

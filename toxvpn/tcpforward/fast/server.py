@@ -21,9 +21,9 @@ from ..descriptors import DESCRIPTORS, STREAM_DESCRIPTORS
 from ..ends import End, SocketEnd
 from ..listen import Listener, reset
 from ..relay import Relay
+from ..server import Serve
 from ..socks import HANDSHAKE_S, handshake
 from ..target import TargetRefusedError
-from ..tuntox.road import Serve
 
 log = logging.getLogger("toxvpn.tcpforward")
 

@@ -1,12 +1,13 @@
 """One stream on the tuntox road: bytes between a local end and a tunnel of `FriendTunnels`.
 
-Inbound (out of Tox): Data -> `inbound` -> the local end, reported to `consumed` as it is taken.
-Outbound: the local end is read only while the tunnel asks for more. Owner: lossless.py.
+Inbound (out of Tox): Data -> `_inbound` -> the local end, reported to `consumed` as it is taken.
+Outbound: the local end is read only while the tunnel asks for more. Made by link.py.
 """
 
 import asyncio
 import os
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
 from ...wire.tuntox.friend import FriendTunnels
@@ -17,21 +18,24 @@ READ_BYTES = 64 * 1024
 
 
 class Driver(Protocol):
-    """Who owns the friend's tunnels, sends their packets, and is to be told that there may be some."""
+    """The part of `TunnelDriver` that a stream uses."""
 
     tunnels: FriendTunnels
 
-    def soon(self) -> None: ...
+    def send_soon(self) -> None: ...
     def now(self) -> float: ...
-    def forget(self, handle: int) -> None: ...
 
 
 class TunnelStream:
-    """See `road.Stream`. The event methods are called by the driver, also before `relay`."""
+    """See `road.Stream`. The event methods are called by the link, also before `relay`.
 
-    def __init__(self, driver: Driver, handle: int) -> None:
+    `on_end` is called with the handle when the stream has ended.
+    """
+
+    def __init__(self, driver: Driver, handle: int, on_end: Callable[[int], None]) -> None:
         self._driver = driver
         self._handle = handle
+        self._on_end = on_end
         self._loop = asyncio.get_running_loop()
         self._local: End | None = None
         self._local_eof = False
@@ -52,7 +56,7 @@ class TunnelStream:
             if self._tunnel_over is None:
                 if first:
                     self._driver.tunnels.send(self._handle, first)
-                    self._driver.soon()
+                    self._driver.send_soon()
                 self._resume_reading()
             self._write()
             if self._tunnel_over is Ending.RESET:
@@ -66,7 +70,7 @@ class TunnelStream:
     def abort(self) -> None:
         if self._ending is None:
             self._driver.tunnels.reset(self._handle, self._driver.now())
-            self._driver.soon()
+            self._driver.send_soon()
             self._end(Ending.RESET)
 
     # -- events of the tunnel
@@ -129,7 +133,7 @@ class TunnelStream:
             self._stop_reading()
         elif self._next_read is not None:
             self._next_read = self._loop.call_soon(self._read)
-        self._driver.soon()
+        self._driver.send_soon()
 
     # -- inbound
 
@@ -148,7 +152,7 @@ class TunnelStream:
             return
         if taken:
             self._driver.tunnels.consumed(self._handle, taken)
-            self._driver.soon()
+            self._driver.send_soon()
 
     def _write_chunks(self, local: End) -> int:
         """How many bytes were taken."""
@@ -187,7 +191,7 @@ class TunnelStream:
             return
         self._ending = ending
         self._ended.set()
-        self._driver.forget(self._handle)
+        self._on_end(self._handle)
         self._inbound.clear()
         if self._local is not None:
             self._stop_reading()
