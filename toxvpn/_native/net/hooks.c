@@ -49,8 +49,7 @@ struct netio_owner {
     int64_t stepped_ns;      /* its clock shows this until its own time is later */
 };
 
-static int standing(int fd)
-{
+static int standing(int fd) {
     int bytes;
     return ioctl(fd, SIOCOUTQ, &bytes) == 0 ? bytes : -1;
 }
@@ -65,14 +64,12 @@ static bool shield_up;
 
 /* -- the owner ---------------------------------------------------------------------------------- */
 
-static int64_t own_ns(const netio_owner *owner, int64_t real_ns)
-{
+static int64_t own_ns(const netio_owner *owner, int64_t real_ns) {
     int64_t elapsed = real_ns - owner->real_ns;
     return owner->own_ns + (owner->rate == 1.0 ? elapsed : (int64_t)((double)elapsed * owner->rate));
 }
 
-netio_owner *netio_owner_new(void)
-{
+netio_owner *netio_owner_new(void) {
     netio_owner *owner = calloc(1, sizeof *owner);
     if (owner) {
         owner->batching = batch_installed;
@@ -83,13 +80,9 @@ netio_owner *netio_owner_new(void)
     return owner;
 }
 
-static struct entry *find(int fd)
-{
-    return fd >= 0 && fd < DESCRIPTORS ? by_fd[fd] : NULL;
-}
+static struct entry *find(int fd) { return fd >= 0 && fd < DESCRIPTORS ? by_fd[fd] : NULL; }
 
-static void forget(struct entry *entry)
-{
+static void forget(struct entry *entry) {
     struct entry **link = &entry->owner->entries;
     while (*link != entry)
         link = &(*link)->next;
@@ -101,8 +94,7 @@ static void forget(struct entry *entry)
     free(entry);
 }
 
-void netio_owner_free(netio_owner *owner)
-{
+void netio_owner_free(netio_owner *owner) {
     if (!owner)
         return;
     if (current == owner)
@@ -112,8 +104,7 @@ void netio_owner_free(netio_owner *owner)
     free(owner);
 }
 
-netio_owner *netio_enter(netio_owner *owner)
-{
+netio_owner *netio_enter(netio_owner *owner) {
     netio_owner *previous = current;
     if (owner && owner != previous) {
         owner->turn = 0;
@@ -123,15 +114,13 @@ netio_owner *netio_enter(netio_owner *owner)
     return previous;
 }
 
-void netio_leave(netio_owner *owner, netio_owner *previous)
-{
+void netio_leave(netio_owner *owner, netio_owner *previous) {
     if (previous != owner) /* an inner leave: the outer one flushes */
         netio_flush(owner);
     current = previous;
 }
 
-void netio_flush(netio_owner *owner)
-{
+void netio_flush(netio_owner *owner) {
     for (struct entry *entry = owner ? owner->entries : NULL; entry; entry = entry->next)
         if (entry->out)
             sendbatch_flush(entry->out);
@@ -140,8 +129,7 @@ void netio_flush(netio_owner *owner)
 /* A datagram that is too large for a router's next link is cut by the router, or lost; and if the message
    about its loss is lost as well, whoever sent it never learns. So all may be cut, but those that are to
    find out how much a path carries. An IPv6 router never cuts; our own kernel does, once it knows. */
-static void allow_fragments(int fd, bool allowed)
-{
+static void allow_fragments(int fd, bool allowed) {
     const int ipv4 = allowed ? IP_PMTUDISC_DONT : IP_PMTUDISC_PROBE;
     const int ipv6 = allowed ? IPV6_PMTUDISC_WANT : IPV6_PMTUDISC_PROBE;
     setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &ipv4, sizeof ipv4); /* of an IPv6 socket too: it has both */
@@ -149,8 +137,7 @@ static void allow_fragments(int fd, bool allowed)
 }
 
 /* Datagrams are sent as they were meant when they came: none waits from one setting into the other. */
-bool netio_allow_fragments(netio_owner *owner, bool allowed)
-{
+bool netio_allow_fragments(netio_owner *owner, bool allowed) {
     bool had_room = true;
     netio_flush(owner);
     if (!allowed && netio_congested(owner))
@@ -164,22 +151,19 @@ bool netio_allow_fragments(netio_owner *owner, bool allowed)
     return had_room;
 }
 
-void netio_on_flush_inbound(netio_owner *owner, netio_flush_inbound *call, void *context)
-{
+void netio_on_flush_inbound(netio_owner *owner, netio_flush_inbound *call, void *context) {
     owner->flush_inbound = call;
     owner->flush_context = context;
 }
 
-bool netio_congested(const netio_owner *owner)
-{
+bool netio_congested(const netio_owner *owner) {
     for (const struct entry *entry = owner->entries; entry; entry = entry->next)
         if (entry->out && sendbatch_blocked(entry->out))
             return true;
     return false;
 }
 
-bool netio_receive_pending(const netio_owner *owner)
-{
+bool netio_receive_pending(const netio_owner *owner) {
     if (owner->turn_cut)
         return true;
     for (const struct entry *entry = owner->entries; entry; entry = entry->next)
@@ -188,18 +172,11 @@ bool netio_receive_pending(const netio_owner *owner)
     return false;
 }
 
-void netio_set_batching(netio_owner *owner, bool batching)
-{
-    owner->batching = batching;
-}
+void netio_set_batching(netio_owner *owner, bool batching) { owner->batching = batching; }
 
-void netio_set_segmentation(netio_owner *owner, bool segmentation)
-{
-    owner->segmentation = segmentation;
-}
+void netio_set_segmentation(netio_owner *owner, bool segmentation) { owner->segmentation = segmentation; }
 
-void netio_set_clock_rate(netio_owner *owner, double rate)
-{
+void netio_set_clock_rate(netio_owner *owner, double rate) {
     if (!(rate > 0 && rate <= FASTEST))
         return;
     int64_t now = netio_now_ns();
@@ -208,14 +185,12 @@ void netio_set_clock_rate(netio_owner *owner, double rate)
     owner->rate = rate;
 }
 
-static int64_t shown_ns(const netio_owner *owner)
-{
+static int64_t shown_ns(const netio_owner *owner) {
     int64_t now = own_ns(owner, netio_now_ns());
     return now > owner->stepped_ns ? now : owner->stepped_ns;
 }
 
-void netio_step_clock(netio_owner *owner, double step_s)
-{
+void netio_step_clock(netio_owner *owner, double step_s) {
     if (!(step_s > 0 && step_s <= LONGEST_STEP_S))
         return;
     int64_t stepped_ns = own_ns(owner, netio_now_ns()) + (int64_t)(step_s * 1e9);
@@ -223,13 +198,9 @@ void netio_step_clock(netio_owner *owner, double step_s)
         owner->stepped_ns = stepped_ns;
 }
 
-uint32_t netio_sockets_version(const netio_owner *owner)
-{
-    return owner->version;
-}
+uint32_t netio_sockets_version(const netio_owner *owner) { return owner->version; }
 
-size_t netio_sockets(const netio_owner *owner, netio_socket *out, size_t room)
-{
+size_t netio_sockets(const netio_owner *owner, netio_socket *out, size_t room) {
     size_t count = 0;
     for (const struct entry *entry = owner->entries; entry; entry = entry->next, count++)
         if (count < room)
@@ -239,8 +210,7 @@ size_t netio_sockets(const netio_owner *owner, netio_socket *out, size_t room)
 
 /* -- sockets ------------------------------------------------------------------------------------ */
 
-static void adopt(int fd, bool datagram)
-{
+static void adopt(int fd, bool datagram) {
     netio_owner *owner = current;
     if (!owner || fd < 0 || fd >= DESCRIPTORS)
         return;
@@ -268,14 +238,12 @@ static void adopt(int fd, bool datagram)
 
    libtoxcore writes its packets to a relay one by one; Nagle's algorithm holds the second back until the
    first is acknowledged, which the other side delays by up to 40 ms. Accepted sockets inherit this. */
-static void send_at_once(int fd)
-{
+static void send_at_once(int fd) {
     const int on = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
-int netio_hook_socket(int domain, int type, int protocol)
-{
+int netio_hook_socket(int domain, int type, int protocol) {
     int fd = socket(domain, type | SOCK_CLOEXEC, protocol);
     bool internet = domain == AF_INET || domain == AF_INET6;
     int kind = type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -285,15 +253,13 @@ int netio_hook_socket(int domain, int type, int protocol)
     return fd;
 }
 
-int netio_hook_accept(int fd, struct sockaddr *from, socklen_t *from_length)
-{
+int netio_hook_accept(int fd, struct sockaddr *from, socklen_t *from_length) {
     int accepted = accept4(fd, from, from_length, SOCK_CLOEXEC);
     adopt(accepted, false);
     return accepted;
 }
 
-int netio_hook_close(int fd)
-{
+int netio_hook_close(int fd) {
     struct entry *entry = find(fd);
     if (entry) {
         if (entry->out)
@@ -306,8 +272,7 @@ int netio_hook_close(int fd)
 /* -- datagrams ---------------------------------------------------------------------------------- */
 
 ssize_t netio_hook_sendto(int fd, const void *data, size_t length, int flags, const struct sockaddr *to,
-                          socklen_t to_length)
-{
+                          socklen_t to_length) {
     struct entry *entry = find(fd);
     if (!entry || !entry->out)
         return sendto(fd, data, length, flags, to, to_length);
@@ -320,11 +285,10 @@ ssize_t netio_hook_sendto(int fd, const void *data, size_t length, int flags, co
 /* libtoxcore asks for 2 MB to receive into; net.core.rmem_max, 208 KB by default, cuts that down, and a
    pause of some milliseconds then costs 3 % of 100 000 datagrams a second. Privileged, we get it all. What it
    asks for to send from is as much as we may use of it. */
-int netio_hook_setsockopt(int fd, int level, int option, const void *value, socklen_t length)
-{
+int netio_hook_setsockopt(int fd, int level, int option, const void *value, socklen_t length) {
     const struct entry *entry = find(fd);
-    if (entry && entry->datagram && level == SOL_SOCKET && option == SO_RCVBUF
-        && setsockopt(fd, level, SO_RCVBUFFORCE, value, length) == 0)
+    if (entry && entry->datagram && level == SOL_SOCKET && option == SO_RCVBUF &&
+        setsockopt(fd, level, SO_RCVBUFFORCE, value, length) == 0)
         return 0;
     int result = setsockopt(fd, level, option, value, length);
     if (entry && entry->out && level == SOL_SOCKET && option == SO_SNDBUF)
@@ -334,8 +298,7 @@ int netio_hook_setsockopt(int fd, int level, int option, const void *value, sock
 
 /* There is nothing more to receive now. If a turn has received anything, it is flushed here, before libtoxcore
    goes on to all its other work. */
-static ssize_t nothing_received(netio_owner *owner, int error)
-{
+static ssize_t nothing_received(netio_owner *owner, int error) {
     if (owner == current && owner->flush_inbound && owner->turn > 0)
         owner->flush_inbound(owner->flush_context);
     errno = error;
@@ -343,8 +306,7 @@ static ssize_t nothing_received(netio_owner *owner, int error)
 }
 
 /* Whether the current turn has received enough; asked only when nothing received is left over. */
-static bool turn_over(netio_owner *owner)
-{
+static bool turn_over(netio_owner *owner) {
     if (owner->turn < TURN)
         return false;
     netio_counters.turns_cut += !owner->turn_cut;
@@ -354,8 +316,7 @@ static bool turn_over(netio_owner *owner)
 
 /* What is received reaches libtoxcore, or as an empty datagram, which it ignores as it must any stranger's:
    so a flood of them costs what it would without a shield, and ends a turn as others do. */
-static ssize_t shielded(const void *data, ssize_t length)
-{
+static ssize_t shielded(const void *data, ssize_t length) {
     if (!shield_up || length < 0 || !shield_refuses(data, (size_t)length))
         return length;
     netio_counters.shielded++;
@@ -363,8 +324,7 @@ static ssize_t shielded(const void *data, ssize_t length)
 }
 
 ssize_t netio_hook_recvfrom(int fd, void *out, size_t room, int flags, struct sockaddr *from,
-                            socklen_t *from_length)
-{
+                            socklen_t *from_length) {
     struct entry *entry = find(fd);
     if (!entry || !entry->datagram || !entry->owner->batching || (flags & ~MSG_DONTWAIT))
         return shielded(out, recvfrom(fd, out, room, flags, from, from_length));
@@ -384,8 +344,7 @@ ssize_t netio_hook_recvfrom(int fd, void *out, size_t room, int flags, struct so
 
 /* -- clock -------------------------------------------------------------------------------------- */
 
-int netio_hook_clock_gettime(clockid_t clock, struct timespec *out)
-{
+int netio_hook_clock_gettime(clockid_t clock, struct timespec *out) {
     if (clock != CLOCK_MONOTONIC || !current)
         return netio_kernel.clock_gettime(clock, out);
     int64_t now = shown_ns(current);
@@ -396,8 +355,7 @@ int netio_hook_clock_gettime(clockid_t clock, struct timespec *out)
 
 /* -- putting them in place ---------------------------------------------------------------------- */
 
-static bool kernel_can_batch(void)
-{
+static bool kernel_can_batch(void) {
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     struct sendbatch *out = sendbatch_new(fd, true);
     struct recvbatch *in = recvbatch_new(fd);
@@ -409,20 +367,18 @@ static bool kernel_can_batch(void)
     return can;
 }
 
-const char *netio_install(enum netio_hook_group group, const void *address)
-{
+const char *netio_install(enum netio_hook_group group, const void *address) {
     static const struct import sockets[] = {
         {"socket", netio_hook_socket}, {"accept", netio_hook_accept}, {"close", netio_hook_close}};
-    static const struct import batch[] = {
-        {"sendto", netio_hook_sendto}, {"recvfrom", netio_hook_recvfrom},
-        {"setsockopt", netio_hook_setsockopt}};
+    static const struct import batch[] = {{"sendto", netio_hook_sendto},
+                                          {"recvfrom", netio_hook_recvfrom},
+                                          {"setsockopt", netio_hook_setsockopt}};
     static const struct import shield[] = {{"recvfrom", netio_hook_recvfrom}};
     static const struct import clock[] = {{"clock_gettime", netio_hook_clock_gettime}};
     const char *why = NULL;
 
     switch (group) {
-    case NETIO_SOCKETS:
-        return importpatch_apply(address, sockets, 3);
+    case NETIO_SOCKETS: return importpatch_apply(address, sockets, 3);
     case NETIO_BATCH:
         why = kernel_can_batch() ? importpatch_apply(address, batch, 3)
                                  : "this kernel joins no UDP datagrams (UDP_SEGMENT, UDP_GRO)";
@@ -432,10 +388,8 @@ const char *netio_install(enum netio_hook_group group, const void *address)
         why = importpatch_apply(address, shield, 1);
         shield_up = !why;
         return why;
-    case NETIO_CLOCK:
-        return importpatch_apply(address, clock, 1);
-    case NETIO_PAGE_LOCK:
-        return pagelock_install(address);
+    case NETIO_CLOCK: return importpatch_apply(address, clock, 1);
+    case NETIO_PAGE_LOCK: return pagelock_install(address);
     }
     return "no such group of hooks";
 }

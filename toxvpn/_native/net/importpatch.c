@@ -25,7 +25,7 @@ enum { ENTRY_PLT = -1, ENTRY_DIRECT = -1 }; /* nothing is found: every part stay
 #define MAX_ENTRIES 64
 
 struct object {
-    const void *address;          /* in: any address inside */
+    const void *address; /* in: any address inside */
     bool found;
     ElfW(Addr) base;
     const ElfW(Phdr) *segments;
@@ -42,8 +42,7 @@ struct entry {
     void *replacement;
 };
 
-static bool inside(const struct object *object, ElfW(Addr) address)
-{
+static bool inside(const struct object *object, ElfW(Addr) address) {
     for (int i = 0; i < object->segment_count; i++) {
         const ElfW(Phdr) *segment = &object->segments[i];
         ElfW(Addr) start = object->base + segment->p_vaddr;
@@ -54,13 +53,11 @@ static bool inside(const struct object *object, ElfW(Addr) address)
 }
 
 /* Some C libraries relocate the pointers of the dynamic section in place, others leave offsets. */
-static const void *pointer(const struct object *object, ElfW(Addr) value)
-{
+static const void *pointer(const struct object *object, ElfW(Addr) value) {
     return (const void *)(inside(object, value) ? value : object->base + value);
 }
 
-static void read_dynamic(struct object *object, const ElfW(Dyn) *item)
-{
+static void read_dynamic(struct object *object, const ElfW(Dyn) *item) {
     for (; item->d_tag != DT_NULL; item++) {
         const void *target = pointer(object, item->d_un.d_ptr);
         switch (item->d_tag) {
@@ -74,8 +71,7 @@ static void read_dynamic(struct object *object, const ElfW(Dyn) *item)
     }
 }
 
-static int look_at(struct dl_phdr_info *info, size_t size, void *context)
-{
+static int look_at(struct dl_phdr_info *info, size_t size, void *context) {
     struct object *object = context;
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
 
@@ -99,8 +95,7 @@ static int look_at(struct dl_phdr_info *info, size_t size, void *context)
 
 /* The entries of one import; 0 when the library does not import it. */
 static size_t find_entries(const struct object *object, const struct import *import, struct entry *entries,
-                           size_t room)
-{
+                           size_t room) {
     size_t found = 0;
     for (int table = 0; table < 2; table++) {
         const ElfW(Rela) *relocation = object->relocations[table];
@@ -112,16 +107,15 @@ static size_t find_entries(const struct object *object, const struct import *imp
             if (strcmp(object->strings + symbol->st_name, import->name) != 0)
                 continue;
             if (found < room)
-                entries[found] = (struct entry){(void **)(object->base + relocation->r_offset),
-                                                import->replacement};
+                entries[found] =
+                    (struct entry){(void **)(object->base + relocation->r_offset), import->replacement};
             found++;
         }
     }
     return found;
 }
 
-static bool protect(const struct object *object, const struct entry *entry, int protection)
-{
+static bool protect(const struct object *object, const struct entry *entry, int protection) {
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
     uintptr_t start = (uintptr_t)entry->where & ~(page - 1);
     if (start < object->relro_start || start >= object->relro_end)
@@ -129,8 +123,7 @@ static bool protect(const struct object *object, const struct entry *entry, int 
     return mprotect((void *)start, page, protection) == 0;
 }
 
-static const char *write_entries(const struct object *object, const struct entry *entries, size_t count)
-{
+static const char *write_entries(const struct object *object, const struct entry *entries, size_t count) {
     bool writable = true;
     for (size_t i = 0; i < count && writable; i++)
         writable = protect(object, &entries[i], PROT_READ | PROT_WRITE);
@@ -141,8 +134,7 @@ static const char *write_entries(const struct object *object, const struct entry
     return writable ? NULL : "the system does not let the library's import table be changed";
 }
 
-const char *importpatch_apply(const void *address, const struct import *imports, size_t count)
-{
+const char *importpatch_apply(const void *address, const struct import *imports, size_t count) {
     struct object object = {.address = address};
     struct entry entries[MAX_ENTRIES];
     size_t total = 0;

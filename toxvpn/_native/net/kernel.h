@@ -15,29 +15,28 @@ struct netio_kernel {
 
 /* Of the whole process, since it started. Drops are datagrams that had been accepted for sending. */
 struct netio_counters {
-    uint64_t sent;                /* datagrams the kernel took */
+    uint64_t sent; /* datagrams the kernel took */
     uint64_t send_calls;
-    uint64_t segmented;           /* calls that carried several datagrams */
-    uint64_t segmented_refused;   /* such calls refused; their datagrams went one by one */
-    uint64_t deferred;            /* datagrams that waited for room in the kernel */
-    uint64_t refused;             /* sendto calls answered EAGAIN: the wait was full */
+    uint64_t segmented;         /* calls that carried several datagrams */
+    uint64_t segmented_refused; /* such calls refused; their datagrams went one by one */
+    uint64_t deferred;          /* datagrams that waited for room in the kernel */
+    uint64_t refused;           /* sendto calls answered EAGAIN: the wait was full */
     uint64_t dropped_unreachable;
     uint64_t dropped_denied;
     uint64_t dropped_too_long;
     uint64_t dropped_other;
-    uint64_t received;            /* datagrams handed to libtoxcore */
-    uint64_t shielded;            /* of these, emptied since they would crash this libtoxcore (shield.h) */
+    uint64_t received; /* datagrams handed to libtoxcore */
+    uint64_t shielded; /* of these, emptied since they would crash this libtoxcore (shield.h) */
     uint64_t receive_calls;
-    uint64_t truncated;           /* receptions longer than the buffer (never seen) */
-    uint64_t turns_cut;           /* receptions ended early so that others get their turn */
+    uint64_t truncated; /* receptions longer than the buffer (never seen) */
+    uint64_t turns_cut; /* receptions ended early so that others get their turn */
 };
 
 extern struct netio_kernel netio_kernel;
 extern struct netio_counters netio_counters;
 
 /* CLOCK_MONOTONIC as it really is. */
-static inline int64_t netio_now_ns(void)
-{
+static inline int64_t netio_now_ns(void) {
     struct timespec now;
     netio_kernel.clock_gettime(CLOCK_MONOTONIC, &now);
     return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;

@@ -16,18 +16,15 @@ enum { SCRATCH_BYTES = 4096 };
 static int (*real_mlock)(void *, size_t);
 static int (*real_munlock)(void *, size_t);
 
-int pagelock_mlock(void *memory, size_t length)
-{
+int pagelock_mlock(void *memory, size_t length) {
     return length > SCRATCH_BYTES ? real_mlock(memory, length) : 0;
 }
 
-int pagelock_munlock(void *memory, size_t length)
-{
+int pagelock_munlock(void *memory, size_t length) {
     return length > SCRATCH_BYTES ? real_munlock(memory, length) : 0;
 }
 
-const char *pagelock_install(const void *address)
-{
+const char *pagelock_install(const void *address) {
     static const struct import imports[] = {{"sodium_mlock", pagelock_mlock},
                                             {"sodium_munlock", pagelock_munlock}};
     Dl_info info;

@@ -23,8 +23,7 @@ struct recvbatch {
     uint8_t data[65536]; /* the most that the kernel joins */
 };
 
-struct recvbatch *recvbatch_new(int fd)
-{
+struct recvbatch *recvbatch_new(int fd) {
     int on = 1;
     struct recvbatch *batch = calloc(1, sizeof *batch);
     if (batch && setsockopt(fd, IPPROTO_UDP, UDP_GRO, &on, sizeof on) != 0) {
@@ -36,18 +35,11 @@ struct recvbatch *recvbatch_new(int fd)
     return batch;
 }
 
-void recvbatch_free(struct recvbatch *batch)
-{
-    free(batch);
-}
+void recvbatch_free(struct recvbatch *batch) { free(batch); }
 
-bool recvbatch_left(const struct recvbatch *batch)
-{
-    return batch->offset < batch->length;
-}
+bool recvbatch_left(const struct recvbatch *batch) { return batch->offset < batch->length; }
 
-static size_t segment_size(struct msghdr *message, size_t whole)
-{
+static size_t segment_size(struct msghdr *message, size_t whole) {
     for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header; header = CMSG_NXTHDR(message, header)) {
         if (header->cmsg_level == IPPROTO_UDP && header->cmsg_type == UDP_GRO) {
             int size;
@@ -59,16 +51,18 @@ static size_t segment_size(struct msghdr *message, size_t whole)
 }
 
 /* False with errno set, as recvmsg(2). */
-static bool receive(struct recvbatch *batch, int flags)
-{
+static bool receive(struct recvbatch *batch, int flags) {
     struct iovec piece = {batch->data, sizeof batch->data};
     union {
         struct cmsghdr aligned;
         char bytes[CMSG_SPACE(sizeof(int))];
     } control;
-    struct msghdr message = {.msg_name = &batch->from, .msg_namelen = sizeof batch->from,
-                             .msg_iov = &piece, .msg_iovlen = 1,
-                             .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+    struct msghdr message = {.msg_name = &batch->from,
+                             .msg_namelen = sizeof batch->from,
+                             .msg_iov = &piece,
+                             .msg_iovlen = 1,
+                             .msg_control = control.bytes,
+                             .msg_controllen = sizeof control.bytes};
     netio_counters.receive_calls++;
     ssize_t length = netio_kernel.recvmsg(batch->fd, &message, flags);
     if (length < 0)
@@ -81,8 +75,7 @@ static bool receive(struct recvbatch *batch, int flags)
     return true;
 }
 
-static void hand_out_address(const struct recvbatch *batch, struct sockaddr *from, socklen_t *from_length)
-{
+static void hand_out_address(const struct recvbatch *batch, struct sockaddr *from, socklen_t *from_length) {
     if (!from || !from_length)
         return;
     socklen_t length = *from_length < batch->from_length ? *from_length : batch->from_length;
@@ -91,8 +84,7 @@ static void hand_out_address(const struct recvbatch *batch, struct sockaddr *fro
 }
 
 ssize_t recvbatch_take(struct recvbatch *batch, void *out, size_t room, int flags, struct sockaddr *from,
-                       socklen_t *from_length)
-{
+                       socklen_t *from_length) {
     if (!recvbatch_left(batch) && !receive(batch, flags))
         return -1;
     size_t length = batch->length - batch->offset; /* 0 for a datagram without content */

@@ -28,7 +28,7 @@ enum {
     BATCHES = 8,         /* half a megabyte waiting: beyond the kernel's own buffer, more is delay */
     REFUSALS = 32,
     ANY_SIZE = 1,
-    REFUSAL_S = 60,      /* a path's MTU may recover; trying once a minute costs nothing */
+    REFUSAL_S = 60, /* a path's MTU may recover; trying once a minute costs nothing */
 };
 
 struct destination {
@@ -39,8 +39,8 @@ struct destination {
 struct batch {
     struct destination to;
     unsigned count;
-    unsigned sent;       /* of count, those already gone one by one */
-    size_t segment;      /* size of each datagram, but the last may be smaller */
+    unsigned sent;  /* of count, those already gone one by one */
+    size_t segment; /* size of each datagram, but the last may be smaller */
     size_t length;
     bool closed;
     bool one_by_one;
@@ -68,8 +68,7 @@ struct sendbatch {
     struct batch batches[BATCHES];
 };
 
-struct sendbatch *sendbatch_new(int fd, bool segmentation)
-{
+struct sendbatch *sendbatch_new(int fd, bool segmentation) {
     int value = 0;
     socklen_t length = sizeof value;
     /* A kernel without it would ignore the control message and send one huge datagram: ask first. */
@@ -86,8 +85,7 @@ struct sendbatch *sendbatch_new(int fd, bool segmentation)
 
 /* -- how much may stand in the kernel -- */
 
-static void set_kernel_limit(struct sendbatch *batch)
-{
+static void set_kernel_limit(struct sendbatch *batch) {
     size_t limit = batch->room.limit, before = batch->kernel_limit;
     if (limit < before + before / 8 && limit > before - before / 8)
         return;
@@ -96,8 +94,7 @@ static void set_kernel_limit(struct sendbatch *batch)
     batch->kernel_limit = limit;
 }
 
-void sendbatch_start_room(struct sendbatch *batch)
-{
+void sendbatch_start_room(struct sendbatch *batch) {
     int ceiling = 0;
     socklen_t length = sizeof ceiling;
     getsockopt(batch->fd, SOL_SOCKET, SO_SNDBUF, &ceiling, &length);
@@ -106,8 +103,7 @@ void sendbatch_start_room(struct sendbatch *batch)
     set_kernel_limit(batch);
 }
 
-static void look(struct sendbatch *batch, void (*tell)(struct sendroom *, size_t, int64_t))
-{
+static void look(struct sendbatch *batch, void (*tell)(struct sendroom *, size_t, int64_t)) {
     int standing = netio_kernel.standing(batch->fd);
     if (standing < 0)
         return;
@@ -115,47 +111,34 @@ static void look(struct sendbatch *batch, void (*tell)(struct sendroom *, size_t
     set_kernel_limit(batch);
 }
 
-void sendbatch_free(struct sendbatch *batch)
-{
-    free(batch);
-}
+void sendbatch_free(struct sendbatch *batch) { free(batch); }
 
-bool sendbatch_blocked(const struct sendbatch *batch)
-{
-    return batch->blocked;
-}
+bool sendbatch_blocked(const struct sendbatch *batch) { return batch->blocked; }
 
-bool sendbatch_may_wait(struct sendbatch *batch, bool may_wait)
-{
+bool sendbatch_may_wait(struct sendbatch *batch, bool may_wait) {
     bool dropped = batch->dropped;
     batch->impatient = !may_wait;
     batch->dropped = false;
     return !dropped;
 }
 
-static bool same(const struct destination *one, const void *address, socklen_t length)
-{
+static bool same(const struct destination *one, const void *address, socklen_t length) {
     return one->length == length && memcmp(&one->address, address, length) == 0;
 }
 
-static time_t now_s(void)
-{
-    return netio_now_ns() / 1000000000;
-}
+static time_t now_s(void) { return netio_now_ns() / 1000000000; }
 
-static bool refuses(const struct sendbatch *batch, const struct batch *open)
-{
+static bool refuses(const struct sendbatch *batch, const struct batch *open) {
     for (unsigned i = 0; i < REFUSALS; i++) {
         const struct refusal *refusal = &batch->refusals[i];
-        if (refusal->segment && open->segment >= refusal->segment
-            && same(&refusal->to, &open->to.address, open->to.length))
+        if (refusal->segment && open->segment >= refusal->segment &&
+            same(&refusal->to, &open->to.address, open->to.length))
             return now_s() < refusal->until;
     }
     return false;
 }
 
-static void remember_refusal(struct sendbatch *batch, const struct batch *open, size_t segment)
-{
+static void remember_refusal(struct sendbatch *batch, const struct batch *open, size_t segment) {
     struct refusal *refusal = NULL;
     for (unsigned i = 0; i < REFUSALS && !refusal; i++)
         if (same(&batch->refusals[i].to, &open->to.address, open->to.length))
@@ -166,38 +149,33 @@ static void remember_refusal(struct sendbatch *batch, const struct batch *open, 
 }
 
 /* The kernel is out of room for now, as opposed to refusing this datagram. */
-static bool no_room(int error)
-{
+static bool no_room(int error) {
     return error == EAGAIN || error == EWOULDBLOCK || error == ENOBUFS || error == ENOMEM;
 }
 
-static void count_dropped(int error, unsigned datagrams)
-{
+static void count_dropped(int error, unsigned datagrams) {
     switch (error) {
-    case ENETUNREACH: case EHOSTUNREACH: case ENETDOWN: case EHOSTDOWN: case EADDRNOTAVAIL:
-        netio_counters.dropped_unreachable += datagrams;
-        break;
-    case EPERM: case EACCES:
-        netio_counters.dropped_denied += datagrams;
-        break;
-    case EMSGSIZE:
-        netio_counters.dropped_too_long += datagrams;
-        break;
-    default:
-        netio_counters.dropped_other += datagrams;
+    case ENETUNREACH:
+    case EHOSTUNREACH:
+    case ENETDOWN:
+    case EHOSTDOWN:
+    case EADDRNOTAVAIL: netio_counters.dropped_unreachable += datagrams; break;
+    case EPERM:
+    case EACCES: netio_counters.dropped_denied += datagrams; break;
+    case EMSGSIZE: netio_counters.dropped_too_long += datagrams; break;
+    default: netio_counters.dropped_other += datagrams;
     }
 }
 
 /* Zero, or the errno of one sendmsg; `segment` 0 sends a single datagram. */
-static int transmit(int fd, struct destination *to, const uint8_t *data, size_t length, size_t segment)
-{
+static int transmit(int fd, struct destination *to, const uint8_t *data, size_t length, size_t segment) {
     struct iovec piece = {(void *)data, length};
     union {
         struct cmsghdr aligned;
         char bytes[CMSG_SPACE(sizeof(uint16_t))];
     } control = {0};
-    struct msghdr message = {.msg_name = &to->address, .msg_namelen = to->length,
-                             .msg_iov = &piece, .msg_iovlen = 1};
+    struct msghdr message = {
+        .msg_name = &to->address, .msg_namelen = to->length, .msg_iov = &piece, .msg_iovlen = 1};
     if (segment) {
         uint16_t size = (uint16_t)segment;
         message.msg_control = control.bytes;
@@ -218,8 +196,7 @@ static int transmit(int fd, struct destination *to, const uint8_t *data, size_t 
 }
 
 /* True once every datagram of the batch has met its fate, each its own. */
-static bool send_one_by_one(struct sendbatch *batch, struct batch *open)
-{
+static bool send_one_by_one(struct sendbatch *batch, struct batch *open) {
     while (open->sent < open->count) {
         size_t offset = open->sent * open->segment;
         size_t length = open->length - offset < open->segment ? open->length - offset : open->segment;
@@ -236,8 +213,7 @@ static bool send_one_by_one(struct sendbatch *batch, struct batch *open)
 }
 
 /* True once the batch is over: sent, or refused for good. */
-static bool send_batch(struct sendbatch *batch, struct batch *open)
-{
+static bool send_batch(struct sendbatch *batch, struct batch *open) {
     /* once begun one by one, it ends so: what is gone already may not go again */
     if (open->sent || open->one_by_one || open->count == 1 || !batch->segmentation || refuses(batch, open))
         return send_one_by_one(batch, open);
@@ -247,38 +223,33 @@ static bool send_batch(struct sendbatch *batch, struct batch *open)
         netio_counters.segmented++;
         netio_counters.sent += open->count;
         return true;
-    case EAGAIN:
-        return false;
-    case EMSGSIZE: case EINVAL: /* larger than the path's MTU: single ones get fragmented */
+    case EAGAIN: return false;
+    case EMSGSIZE:
+    case EINVAL: /* larger than the path's MTU: single ones get fragmented */
         remember_refusal(batch, open, open->segment);
         break;
     case EIO: /* the device that leads there has no checksum offload, or it is an IPsec tunnel (udp(7)) */
         remember_refusal(batch, open, ANY_SIZE);
         break;
-    case EOPNOTSUPP: case ENOPROTOOPT: /* the kernel cannot */
-        batch->segmentation = false;
-        break;
-    case ENOBUFS: case ENOMEM: /* less at a time may fit */
-        break;
-    default:
-        count_dropped(error, open->count);
-        return true;
+    case EOPNOTSUPP:
+    case ENOPROTOOPT: /* the kernel cannot */ batch->segmentation = false; break;
+    case ENOBUFS:
+    case ENOMEM: /* less at a time may fit */ break;
+    default: count_dropped(error, open->count); return true;
     }
     netio_counters.segmented_refused++;
     open->one_by_one = true;
     return send_one_by_one(batch, open);
 }
 
-static void wait_for_room(struct sendbatch *batch, const struct batch *head)
-{
+static void wait_for_room(struct sendbatch *batch, const struct batch *head) {
     if (!batch->blocked)
         netio_counters.deferred += head->count - head->sent;
     batch->blocked = true;
     look(batch, sendroom_refused);
 }
 
-void sendbatch_flush(struct sendbatch *batch)
-{
+void sendbatch_flush(struct sendbatch *batch) {
     while (batch->used) {
         struct batch *head = &batch->batches[batch->first];
         if (batch->room.looking)
@@ -299,25 +270,21 @@ void sendbatch_flush(struct sendbatch *batch)
     batch->first = 0; /* the same memory again: it is in the cache */
 }
 
-static struct batch *last(struct sendbatch *batch)
-{
+static struct batch *last(struct sendbatch *batch) {
     return batch->used ? &batch->batches[(batch->first + batch->used - 1) % BATCHES] : NULL;
 }
 
 /* Whether the batch takes no more datagrams of its size. */
-static bool full(const struct sendbatch *batch, const struct batch *open)
-{
+static bool full(const struct sendbatch *batch, const struct batch *open) {
     size_t length = open->length + open->segment;
     return open->count == SEGMENTS || length > BATCH_BYTES || length > sendroom_piece(&batch->room);
 }
 
-static bool fits(const struct batch *open, size_t length, const struct sockaddr *to, socklen_t to_length)
-{
+static bool fits(const struct batch *open, size_t length, const struct sockaddr *to, socklen_t to_length) {
     return open && !open->closed && length && length <= open->segment && same(&open->to, to, to_length);
 }
 
-static void append(const struct sendbatch *batch, struct batch *open, const void *data, size_t length)
-{
+static void append(const struct sendbatch *batch, struct batch *open, const void *data, size_t length) {
     memcpy(open->data + open->length, data, length);
     open->length += length;
     open->count++;
@@ -325,8 +292,7 @@ static void append(const struct sendbatch *batch, struct batch *open, const void
 }
 
 /* A place for a batch to begin; NULL when all are waiting. */
-static struct batch *begin(struct sendbatch *batch)
-{
+static struct batch *begin(struct sendbatch *batch) {
     if (!batch->blocked || batch->used == BATCHES)
         sendbatch_flush(batch);
     if (batch->used == BATCHES)
@@ -337,8 +303,7 @@ static struct batch *begin(struct sendbatch *batch)
 
 /* What cannot be gathered goes after what is, or not at all for now. */
 static ssize_t send_directly(struct sendbatch *batch, const void *data, size_t length, int flags,
-                             const struct sockaddr *to, socklen_t to_length)
-{
+                             const struct sockaddr *to, socklen_t to_length) {
     sendbatch_flush(batch);
     if (batch->used) {
         netio_counters.refused++;
@@ -352,8 +317,7 @@ static ssize_t send_directly(struct sendbatch *batch, const void *data, size_t l
 }
 
 ssize_t sendbatch_put(struct sendbatch *batch, const void *data, size_t length, int flags,
-                      const struct sockaddr *to, socklen_t to_length)
-{
+                      const struct sockaddr *to, socklen_t to_length) {
     if (flags || !to || to_length > sizeof(struct sockaddr_storage) || length > BATCH_BYTES)
         return send_directly(batch, data, length, flags, to, to_length);
     struct batch *open = last(batch);

@@ -4,13 +4,13 @@ static const int64_t MS = 1000000;
 static const double FADES = 0.75; /* a rate that was seen, from one try of the least to the next */
 
 enum {
-    START = 256 << 10, /* what any socket may have */
-    LEAST = 4608,      /* what the kernel grants at least: two datagrams */
+    START = 256 << 10,   /* what any socket may have */
+    LEAST = 4608,        /* what the kernel grants at least: two datagrams */
     CROWDED = 128 << 10, /* as TCP, by its small queues: two packets of 64 kB */
     PIECES = 3,
-    STANDING_MS = 8, /* of these, half is left when the kernel says "room": enough to wake up */
-    JUDGED_MS = 2,   /* busy for so long, a link has shown its rate */
-    LOOKS_MS = 1,    /* apart, while there is room */
+    STANDING_MS = 8,  /* of these, half is left when the kernel says "room": enough to wake up */
+    JUDGED_MS = 2,    /* busy for so long, a link has shown its rate */
+    LOOKS_MS = 1,     /* apart, while there is room */
     LEASTS_MS = 3000, /* apart */
     WINDOW_MS = 32,
 };

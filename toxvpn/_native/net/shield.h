@@ -14,12 +14,11 @@
 #include <stdint.h>
 
 enum {
-    SHIELD_KIND = 0x87,      /* NET_PACKET_ANNOUNCE_REQUEST */
-    SHIELD_ORDINARY = 354,   /* ANNOUNCE_REQUEST_MIN_SIZE_RECV: 177 bytes of request, 177 of return path */
+    SHIELD_KIND = 0x87,    /* NET_PACKET_ANNOUNCE_REQUEST */
+    SHIELD_ORDINARY = 354, /* ANNOUNCE_REQUEST_MIN_SIZE_RECV: 177 bytes of request, 177 of return path */
 };
 
-static inline bool shield_refuses(const uint8_t *data, size_t length)
-{
+static inline bool shield_refuses(const uint8_t *data, size_t length) {
     return length > SHIELD_ORDINARY && data[0] == SHIELD_KIND;
 }
 

@@ -3,10 +3,10 @@
 
 /* What a packet can be to the coalescer. */
 enum fate {
-    PASS,    /* it belongs to no flow: order does not matter */
-    FENCE,   /* it may be of any flow between its addresses: it ends their runs, then passes */
-    BREAK,   /* it ends the run of its flow, then passes */
-    MERGE,   /* it may be merged */
+    PASS,  /* it belongs to no flow: order does not matter */
+    FENCE, /* it may be of any flow between its addresses: it ends their runs, then passes */
+    BREAK, /* it ends the run of its flow, then passes */
+    MERGE, /* it may be merged */
 };
 
 struct candidate {
@@ -63,7 +63,8 @@ static enum fate classify(const struct coalescer *coalescer, struct candidate *c
         return FENCE;
     if (!tcp && packet->protocol != PROTOCOL_UDP)
         return PASS;
-    enum fate fate = tcp ? classify_tcp(candidate, transport, room) : classify_udp(candidate, transport, room);
+    enum fate fate =
+        tcp ? classify_tcp(candidate, transport, room) : classify_udp(candidate, transport, room);
     if (fate == FENCE)
         return FENCE;
     candidate->hash = hash_flow(packet);

@@ -15,16 +15,16 @@
 #include "packet.h"
 
 enum {
-    COALESCE_FLOWS = 16,          /* at once; a 17th sends the one unused for longest */
-    COALESCE_LARGEST = 65535,     /* of an IP packet */
-    COALESCE_DATAGRAMS = 64,      /* UDP_MAX_SEGMENTS of the kernel */
-    COALESCE_HEADER = 10,         /* sizeof(struct virtio_net_hdr) */
+    COALESCE_FLOWS = 16,      /* at once; a 17th sends the one unused for longest */
+    COALESCE_LARGEST = 65535, /* of an IP packet */
+    COALESCE_DATAGRAMS = 64,  /* UDP_MAX_SEGMENTS of the kernel */
+    COALESCE_HEADER = 10,     /* sizeof(struct virtio_net_hdr) */
 };
 
 struct flow {
     uint32_t hash; /* of addresses, ports and protocol */
     uint32_t friend_number;
-    unsigned packets;       /* merged so far; 0: the slot is free */
+    unsigned packets; /* merged so far; 0: the slot is free */
     uint64_t last_used;
     struct packet packet;   /* the super-packet in `buffer` */
     uint16_t headers;       /* bytes up to the payload */

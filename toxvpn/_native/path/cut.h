@@ -22,8 +22,8 @@ struct segmentation {
     uint16_t headers;     /* bytes up to the payload of a super-packet; 0: it is none */
     uint16_t segment;     /* bytes of payload in each piece but the last */
     bool tcp;
-    uint8_t *ip;          /* where the next piece begins */
-    size_t gone, left;    /* bytes, without headers */
+    uint8_t *ip;       /* where the next piece begins */
+    size_t gone, left; /* bytes, without headers */
     uint8_t first_headers[LARGEST_HEADERS];
 };
 

@@ -55,8 +55,8 @@ static void inbound(struct path *path, uint32_t friend_number, struct packet *pa
     friend->rx_packets++;
     friend->rx_bytes += packet->length;
     uint8_t *tcp = packet->ip + packet->transport;
-    bool syn = packet->protocol == PROTOCOL_TCP && packet->transport + 14U <= packet->length &&
-               (tcp[13] & TCP_SYN);
+    bool syn =
+        packet->protocol == PROTOCOL_TCP && packet->transport + 14U <= packet->length && (tcp[13] & TCP_SYN);
     if (!syn || packet->length > LARGEST_READ) {
         coalesce(&path->coalescer, friend_number, packet);
         return;

@@ -103,7 +103,8 @@ static size_t outbound(struct path *path, uint8_t *ip, size_t length, const stru
     if (!super)
         cut_plan_whole(&out.plan);
     size_t largest = largest_for(friend, packet);
-    if ((super ? (size_t)out.plan.headers + out.plan.segment : length) > largest && !may_be_fragmented(packet))
+    if ((super ? (size_t)out.plan.headers + out.plan.segment : length) > largest &&
+        !may_be_fragmented(packet))
         return outbound_drop(path, packet, out.friend_number, DROP_TOO_BIG, (uint16_t)largest);
     if (!super && !complete(packet, vnet, friend->mtu)) {
         path_drop(path, out.friend_number, DROP_MALFORMED);

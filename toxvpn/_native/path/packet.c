@@ -99,9 +99,7 @@ void packet_set_length(const struct packet *packet, size_t length) {
     }
 }
 
-bool packet_is_ecn_capable(const uint8_t *ip) {
-    return (ip[0] >> 4 == 4 ? ip[1] : ip[1] >> 4) & 3;
-}
+bool packet_is_ecn_capable(const uint8_t *ip) { return (ip[0] >> 4 == 4 ? ip[1] : ip[1] >> 4) & 3; }
 
 void packet_mark_congestion(uint8_t *ip) {
     if (ip[0] >> 4 == 4) {

@@ -41,8 +41,8 @@ enum sent { SENT, SENT_OFFLINE, SENT_QUEUE_FULL, SENT_NOT_FOUND, SENT_INVALID };
 struct carrier {
     void *context;
     int (*send)(void *context, uint32_t friend_number, const uint8_t *packet, size_t length);
-    void (*flush)(void *context);     /* ends a batch of sends */
-    int (*congested)(void *context);  /* the network takes no more for now */
+    void (*flush)(void *context);    /* ends a batch of sends */
+    int (*congested)(void *context); /* the network takes no more for now */
 };
 
 enum {
@@ -54,7 +54,7 @@ enum {
     LARGEST_READ = 65536, /* of a super-packet */
     /* before a packet: a frame or a segment's headers are written there, whichever is larger */
     HEADROOM = 256,
-    ANSWERS = 32, /* read at once after a round of inbound packets */
+    ANSWERS = 32,        /* read at once after a round of inbound packets */
     MAX_FRIENDS = 65536, /* toxcore numbers friends densely from 0 */
 };
 
@@ -82,13 +82,13 @@ struct path_settings {
     bool vnet_hdr;    /* packets to and from the TUN have a virtio_net_hdr */
     bool udp_offload; /* the kernel takes UDP super-packets */
     uint8_t packet_id;
-    size_t frame;     /* FRAME_VPN or FRAME_STACK */
-    uint16_t mtu;     /* largest packet to a friend that has not said otherwise */
+    size_t frame;          /* FRAME_VPN or FRAME_STACK */
+    uint16_t mtu;          /* largest packet to a friend that has not said otherwise */
     uint16_t carrier_port; /* UDP port that the carrier itself sends from; 0: none */
     struct carrier carrier;
     void *owner;
     void (*refused)(void *owner); /* the kernel turned out not to take super-packets of one kind */
-    struct backlog *backlog; /* shared by all paths over that carrier */
+    struct backlog *backlog;      /* shared by all paths over that carrier */
 };
 
 struct path {
@@ -100,7 +100,7 @@ struct path {
     uint32_t many_friends;
     uint64_t drops[DROP_REASONS]; /* of packets that belong to no friend */
 
-    bool wrote; /* into the TUN, since it was last read: the kernel may have answered */
+    bool wrote;                 /* into the TUN, since it was last read: the kernel may have answered */
     struct error_budget errors; /* about what belongs to no friend */
     struct coalescer coalescer;
     uint8_t buffer[HEADROOM + VNET_HEADER + LARGEST_READ + 64];
