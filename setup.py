@@ -127,6 +127,7 @@ def translated(extensions: list[Extension]) -> list[Extension]:
             "boundscheck": False,
             "wraparound": False,
             "cdivision": True,
+            "autotestdict": False,  # no __test__ in the modules
         },
     )
 

@@ -1,4 +1,4 @@
-from typing_extensions import Buffer
+from typing_extensions import Buffer, disjoint_base
 
 from .flaws import Flaw
 from .handler import Handler
@@ -10,6 +10,7 @@ FLAW: Flaw | None
 
 def version() -> str: ...
 
+@disjoint_base
 class Tox:
     """One libtoxcore handle. Every method but `close` raises ClosedError once closed."""
 

@@ -1,6 +1,9 @@
 import selectors
-from typing import Protocol
+from typing import Protocol, type_check_only
 
+from typing_extensions import disjoint_base
+
+@type_check_only
 class Turns(Protocol):
     """What `Arrivals` needs of a Tox handle."""
 
@@ -8,6 +11,7 @@ class Turns(Protocol):
     @property
     def quiet(self) -> bool: ...
 
+@disjoint_base
 class Early:
     """What a selector can serve itself; compiled code only talks to it."""
 
@@ -20,6 +24,7 @@ class Selector(selectors.EpollSelector):
         `select` tells of it only when that did not do, and as always of whatever else is the matter.
         """
 
+@disjoint_base
 class Arrivals(Early):
     """Toxcore's sockets as one descriptor; served, it is a turn of toxcore's.
 

@@ -1,5 +1,8 @@
+from typing_extensions import disjoint_base
+
 from .._native.path.carrier import Carrier
 
+@disjoint_base
 class MemoryCarrier(Carrier):
     """Keeps what is sent, or passes it straight to another one."""
 

@@ -1,5 +1,9 @@
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Self
 
+from typing_extensions import disjoint_base
+
+@disjoint_base
 class PrefixTable:
     """prefixes.c: the compiled twin of `wire.routes.PrefixTable`, which documents it."""
 
@@ -9,6 +13,7 @@ class PrefixTable:
     def get(self, network: IPv4Network | IPv6Network, scope: int = 0) -> int | None: ...
     def lookup(self, address: IPv4Address | IPv6Address, scope: int = 0) -> int | None: ...
 
+@disjoint_base
 class FlowQueue:
     """flowqueue.c, called as backlog.c calls it. Times are nanoseconds."""
 
@@ -31,10 +36,11 @@ class FlowQueue:
     @property
     def held(self) -> int: ...
 
+@disjoint_base
 class SendRoom:
     """sendroom.c. Sizes are bytes, times nanoseconds."""
 
-    def __init__(self, ceiling: int) -> None: ...
+    def __new__(cls, ceiling: int) -> Self: ...
     def before(self, standing: int, now_ns: int) -> None:
         """So much is in the kernel; it is about to be asked."""
 

@@ -1,6 +1,8 @@
 from collections.abc import Callable
 from ipaddress import IPv4Network, IPv6Network
 
+from typing_extensions import disjoint_base
+
 from ..wakeups import Early
 from .carrier import Carrier
 from .packets import Counters, DropReason, PacketFormat
@@ -8,6 +10,7 @@ from .packets import Counters, DropReason, PacketFormat
 LARGEST_MTU: dict[PacketFormat, int]
 SMALLEST_MTU: int
 
+@disjoint_base
 class Datapath(Early):
     """Moves IP packets between a TUN descriptor and a carrier, as its tables say.
 

@@ -13,13 +13,13 @@ from .carrier cimport Backlog, Carrier
 from ..wakeups cimport Early
 
 from ...errors import ClosedError
-from .packets import FRAME_BYTES, Counters, DropReason, PacketFormat
+from .packets import FRAME_BYTES as _FRAME_BYTES, Counters, DropReason, PacketFormat
 
 assert len(DropReason) == DROP_REASONS
 
-assert FRAME_BYTES == {PacketFormat.VPN: FRAME_VPN, PacketFormat.STACK: FRAME_STACK}
+assert _FRAME_BYTES == {PacketFormat.VPN: FRAME_VPN, PacketFormat.STACK: FRAME_STACK}
 
-LARGEST_MTU = {packet_format: 1373 - frame for packet_format, frame in FRAME_BYTES.items()}
+LARGEST_MTU = {packet_format: 1373 - frame for packet_format, frame in _FRAME_BYTES.items()}
 SMALLEST_MTU = 576
 
 cdef enum:
