@@ -9,14 +9,14 @@ import asyncio
 import sys
 from pathlib import Path
 
-from toxvpn.config.options import ServerOptions
+from toxvpn.config.options import NodeOptions
 from toxvpn.daemon.node import base
 from toxvpn.tox.events import Event, SelfConnection
 
 
 async def main() -> None:
     directory, nodes, port = sys.argv[1:]
-    options = ServerOptions(nodes_file=Path(nodes), tcp_port=int(port))
+    options = NodeOptions(nodes_file=Path(nodes), tcp_port=int(port))
     async with base(options, Path(directory)) as run:
         tox = run.node.tox
 

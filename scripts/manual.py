@@ -1,12 +1,14 @@
 """The man page, from the one definition of the command line (toxvpn/cli): click commands in, roff out.
 
-What click does not know is here: environment, files, and where else to look. Exit codes are errors.py's.
+What click does not know is here: environment, files, and where else to look. Exit codes are errors.py's, keys
+of the configuration config/model.py's.
 """
 
 import re
 from collections.abc import Iterable, Iterator
 
 import click
+import keylist
 
 from toxvpn import __version__, errors
 from toxvpn.cli.root import EXAMPLES, HEADINGS, root
@@ -31,6 +33,11 @@ FILES = {
         "The control socket, and what is to be undone in the host's network."
     ),
 }
+CONFIGURATION = """
+config.toml is in TOML: the key udp_ports of the section [node] is node.udp_ports here. A section that is
+there, if empty, switches its part on: [server], [vpn], [peers.NAME], [[forwards]], [[socks]]. Flags go before
+the file. Relative paths are relative to it. toxvpn config check and toxvpn config show say what is in force.
+"""
 SEE_ALSO = "ssh(1), ip(8), tuntox(1)"
 
 
@@ -49,6 +56,9 @@ def page() -> str:
         ".SH COMMANDS",
         "Each takes \\-C, \\-b, \\-d and \\-q too, and \\-h.",
         *commands(context),
+        ".SH CONFIGURATION",
+        *paragraphs(CONFIGURATION),
+        *definitions(keylist.entries()),
         ".SH EXIT STATUS",
         *definitions(exit_codes()),
         ".SH ENVIRONMENT",

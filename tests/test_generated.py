@@ -11,8 +11,10 @@ import pytest
 
 from toxvpn import errors
 from toxvpn.cli import completion, verbs
+from toxvpn.config.model import SECTIONS
 
 ROOT = Path(__file__).parent.parent
+CONFIGURATION = ROOT / "docs" / "configuration.md"
 PAGE = ROOT / "contrib" / "man" / "toxvpn.1"
 COMPLETIONS = ROOT / "contrib" / "completions"
 
@@ -29,6 +31,17 @@ def generate(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 def test_the_man_page_is_that_of_this_command_line(generate: ModuleType) -> None:
     assert PAGE.read_text() == generate.generated()[PAGE], "run scripts/generate"
+
+
+def test_the_list_of_keys_is_that_of_this_table(generate: ModuleType) -> None:
+    assert CONFIGURATION.read_text() == generate.generated()[CONFIGURATION], "run scripts/generate"
+
+
+def test_every_key_is_documented() -> None:
+    page, manual = CONFIGURATION.read_text(), PAGE.read_text()
+    for section in SECTIONS:
+        for name in section.keys:
+            assert f"| `{section.name}.{name}` |" in page and f"\\fB{section.name}.{name}\\fR" in manual
 
 
 def test_the_man_page_has_every_verb_exit_code_and_variable() -> None:

@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 
 from toxvpn.cli import logs
-from toxvpn.config.flags import read
-from toxvpn.config.options import ServerOptions
 from toxvpn.config.policy import policy
 from toxvpn.report.welcome import tell_server
 from toxvpn.testing.fake_nodes import Network, until
+from toxvpn.testing.options import server_options
 
 DOCS = Path(__file__).parents[1] / "docs/tuntox-flags.md"
 
@@ -28,7 +27,7 @@ async def said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> AsyncItera
     log = logging.getLogger("toxvpn")
     before = list(log.handlers), log.level, log.propagate
     logs.set_up()
-    config = read(ServerOptions(directory=tmp_path))
+    config = server_options(directory=tmp_path).config
     tell_server(config, policy(config, tmp_path), TOX_ID, tmp_path)
     network = Network()
     client, _ = network.pair()

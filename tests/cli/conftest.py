@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from toxvpn.cli import config_flag, logs, main, root, up
-from toxvpn.cli import run as whole
-from toxvpn.config.options import ClientOptions, ServerOptions, UpOptions
+from toxvpn.cli import run as run_verb
+from toxvpn.config.flags import DaemonOptions
+from toxvpn.config.options import ClientOptions
 
 
 @dataclass
@@ -19,12 +20,17 @@ class Ran:
     code: int
     out: str
     err: str
-    started: list[ServerOptions | ClientOptions | UpOptions] = field(default_factory=list)
+    started: list[DaemonOptions | ClientOptions] = field(default_factory=list)
 
     @property
-    def options(self) -> ServerOptions | ClientOptions | UpOptions:
+    def options(self) -> DaemonOptions | ClientOptions:
         (options,) = self.started
         return options
+
+    @property
+    def secret(self) -> bytes | None:
+        options = self.options
+        return options.source.secret if isinstance(options, DaemonOptions) else options.secret
 
 
 Toxvpn = Callable[..., Ran]
@@ -72,10 +78,10 @@ def toxvpn(
         monkeypatch.delenv(name, raising=False)
 
     def run(*arguments: object) -> Ran:
-        started: list[ServerOptions | ClientOptions | UpOptions] = []
+        started: list[DaemonOptions | ClientOptions] = []
         monkeypatch.setattr(root, "start", started.append)
         monkeypatch.setattr(up, "start", started.append)
-        monkeypatch.setattr(whole, "start", started.append)
+        monkeypatch.setattr(run_verb, "start", started.append)
         code = main.run([str(argument) for argument in arguments])
         out, err = capsys.readouterr()
         return Ran(code, out, err, started)

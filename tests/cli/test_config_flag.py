@@ -1,15 +1,18 @@
 """config.toml beneath the flags: which file, what is in force, and peers by their names."""
 
 import json
+from collections.abc import Callable
 from ipaddress import IPv4Interface
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from toxvpn.config.options import ClientOptions, ServerOptions, UpOptions
+from toxvpn.config.flags import DaemonOptions
+from toxvpn.config.options import ClientOptions
 from toxvpn.members import known as peers
 from toxvpn.members.known import ConfiguredPeer
+from toxvpn.testing.options import server_options, up_options
 from toxvpn.tox.proxy import Proxy
 from toxvpn.wire.toxid import ToxId
 
@@ -52,15 +55,17 @@ def of_the_file(directory: Path) -> dict[str, Any]:
     }
 
 
-RUNS: list[tuple[list[str], type[ServerOptions | UpOptions], dict[str, Any]]] = [
-    ([], ServerOptions, {}),
-    (["-b", "other.json"], ServerOptions, {"nodes_file": Path("other.json")}),
-    (["-u", "7:8", "-t", "0"], ServerOptions, {"udp_ports": (7, 8), "tcp_port": 0}),
-    (["--open"], ServerOptions, {"open": True}),
-    (["up"], UpOptions, {}),
-    (["up", "-u", "7", "--mtu", "1300"], UpOptions, {"udp_ports": (7, 7), "mtu": 1300}),
-    (["up", "--address", "10.9.8.7/24"], UpOptions, {"address": IPv4Interface("10.9.8.7/24")}),
-    (["up", "--peer", "box"], UpOptions, {"peers": (ConfiguredPeer(bytes(range(32))),)}),
+Make = Callable[..., DaemonOptions]
+
+RUNS: list[tuple[list[str], Make, dict[str, Any]]] = [
+    ([], server_options, {}),
+    (["-b", "other.json"], server_options, {"nodes_file": Path("other.json")}),
+    (["-u", "7:8", "-t", "0"], server_options, {"udp_ports": (7, 8), "tcp_port": 0}),
+    (["--open"], server_options, {"open": True}),
+    (["up"], up_options, {}),
+    (["up", "-u", "7", "--mtu", "1300"], up_options, {"udp_ports": (7, 7), "mtu": 1300}),
+    (["up", "--address", "10.9.8.7/24"], up_options, {"address": IPv4Interface("10.9.8.7/24")}),
+    (["up", "--peer", "box"], up_options, {"peers": (ConfiguredPeer(bytes(range(32))),)}),
 ]
 
 
@@ -69,12 +74,12 @@ def test_flags_go_before_the_file(
     toxvpn: Any,
     config: Path,
     flags: list[str],
-    kind: type[ServerOptions | UpOptions],
+    kind: Make,
     expected: dict[str, Any],
 ) -> None:
     ran = toxvpn("-C", config, *flags)
     assert ran.code == 0
-    left = "[server]" if kind is UpOptions else "[vpn]"
+    left = "[server]" if kind is up_options else "[vpn]"
     assert ran.err == f"INFO: {left} is left out here: `toxvpn run` does all of {config}/config.toml\n"
     assert ran.options == kind(**({"directory": config} | of_the_file(config) | expected))
 
@@ -86,7 +91,7 @@ def test_another_file(
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     ran = toxvpn(*verb, "-C", elsewhere, "--config", config / "config.toml", "-q")
     assert (ran.code, ran.err) == (0, "")
-    assert ran.options.config_file == config / "config.toml"
+    assert ran.options.source.file == config / "config.toml"
     assert ran.options.directory == elsewhere and ran.options.nodes_file == config / "nodes.json"
 
 
@@ -145,7 +150,7 @@ def test_a_secret_that_is_typed_goes_before_the_names(
     toxvpn: Any, config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TOXVPN_SHARED_SECRET", "typed")
-    assert toxvpn("-C", config, "-i", "box", "-p").options.secret == b"typed"
+    assert toxvpn("-C", config, "-i", "box", "-p").secret == b"typed"
 
 
 def test_a_name_that_is_kept(toxvpn: Any, config: Path) -> None:
@@ -231,6 +236,7 @@ target = "localhost:22"
         "peers.box.secret_file = (none)  # default",
         "peers.box.allow = (as server.allow)  # default",
         "peers.box.vpn = false  # config.toml",
+        "peers.box.address = (follows from its key)  # default",
         'forwards[1].peer = "box"  # config.toml',
         "forwards[1].listen = 2222  # config.toml",
         'forwards[1].target = "localhost:22"  # config.toml',

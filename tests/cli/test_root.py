@@ -10,8 +10,9 @@ import pytest
 from toxvpn._native import toxcore
 from toxvpn._native.flaws import ANNOUNCE
 from toxvpn._native.net import netio
-from toxvpn.config.options import ClientOptions, ServerOptions
+from toxvpn.config.options import ClientOptions
 from toxvpn.tcpforward.spec import RoadPolicy, parse_forward, parse_listen, parse_target
+from toxvpn.testing.options import server_options
 from toxvpn.wire.toxid import ToxId, parse_tox_id
 
 ID = str(ToxId(bytes(range(32)), b"\1\2\3\4"))
@@ -24,7 +25,7 @@ CLIENT = ("-i", ID, "-L", "8080:localhost:80")
 def test_alone_it_is_a_server(toxvpn: Any) -> None:
     ran = toxvpn()
     assert (ran.code, ran.out, ran.err) == (0, "", "")
-    assert ran.options == ServerOptions()
+    assert ran.options == server_options()
 
 
 SERVERS: list[tuple[list[str], dict[str, Any]]] = [
@@ -46,10 +47,14 @@ SERVERS: list[tuple[list[str], dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("flags", "expected"), SERVERS, ids=[" ".join(flags)[:30] for flags, _ in SERVERS])
-def test_server_flags(toxvpn: Any, flags: list[str], expected: dict[str, Any]) -> None:
+def test_server_flags(
+    toxvpn: Any, flags: list[str], expected: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "rules").write_text("localhost:22\n")
+    monkeypatch.chdir(tmp_path)
     ran = toxvpn(*flags)
     assert (ran.code, ran.err) == (0, "")
-    assert ran.options == ServerOptions(**expected)
+    assert ran.options == server_options(**expected)
 
 
 CLIENTS: list[tuple[list[str], dict[str, Any]]] = [
@@ -90,7 +95,7 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["-i", "nonsense"], "-i 'nonsense' is no Tox ID"),
     (["-i", ID, "-L", "8080"], "-L '8080': parts are missing; expected [bind:]port:host:hostport"),
     (["-i", ID, "-L", "8080:localhost"], "-L '8080:localhost': parts are missing"),
-    (["-i", ID, "-L", "99999:a:1"], "not in 1..65535"),
+    (["-i", ID, "-L", "99999:a:1"], "port 99999 is out of range: 1 to 65535"),
     (["-i", ID, "-L", "1:::1:80"], "too many parts"),
     (["-i", ID, "-P", "localhost"], "-P 'localhost': parts are missing; expected host:port"),
     (["-i", ID, "-D", "id"], "-D 'id': the port 'id' is not a number; expected [bind:]port"),
@@ -99,7 +104,7 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["-i", ID, "-W", "a:1", "-D", "1080"], "-P (or -W)"),
     (["-i", ID, "-P", "a:1", "-D"], "needs stdin and stdout"),
     (["-i", ID, "-W", "a:1", "-z"], "needs stdin and stdout"),
-    (["-i", ID, "-p", "-z"], "-p tells on stdout what it measured"),
+    (["-i", ID, "-p", "-z"], "-p prints what it measured"),
     (["-i", ID, "-p", "-L", "1:b:1"], "-p only measures"),
     ([*CLIENT, "-f", "rules"], "-f is for the server"),
     ([*CLIENT, "--open"], "--open is for the server"),
@@ -111,13 +116,13 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["-s", ""], "shared secret is empty"),
     (["-s", "x" * 1016], "1016 bytes, a friend request holds 1015"),
     (["-s", "x", "--secret-file", "f"], "leave one out"),
-    (["-u", "5:"], "-u '5:': expected FIRST:LAST"),
-    (["-u", "6:5"], "-u '6:5'"),
-    (["-u", "0"], "-u '0'"),
-    (["-u", "1:65536"], "-u '1:65536'"),
-    (["-u", "²"], "-u '²'"),
-    (["-t", "-1"], "-t '-1': expected a port number"),
-    (["-t", "65536"], "-t '65536'"),
+    (["-u", "5:"], "-u: must be FIRST:LAST, two port numbers from 1 to 65535, not '5:'"),
+    (["-u", "6:5"], "-u: must be FIRST:LAST, two port numbers from 1 to 65535, not '6:5'"),
+    (["-u", "0"], "-u: must be FIRST:LAST, two port numbers from 1 to 65535, not '0'"),
+    (["-u", "1:65536"], "-u: must be FIRST:LAST, two port numbers from 1 to 65535, not '1:65536'"),
+    (["-u", "²"], "-u: must be FIRST:LAST, two port numbers from 1 to 65535, not '²'"),
+    (["-t", "-1"], "-t: must be a port number, or 0 for no relay, not '-1'"),
+    (["-t", "65536"], "-t: 65536 is out of range: 0 to 65535"),
     (["-q", "-d"], "-q tells less and -d more"),
     (["-L"], "Option '-L' requires an argument"),
     (["-x"], "No such option"),
@@ -150,7 +155,7 @@ def test_a_mistake_is_answered_by_one_helpful_line(toxvpn: Any, arguments: list[
 @pytest.mark.parametrize("client", [False, True])
 def test_a_secret_on_the_command_line_works_with_a_warning(toxvpn: Any, client: bool) -> None:
     ran = toxvpn("-s", "s3cret", *(CLIENT if client else ()))
-    assert ran.options.secret == b"s3cret"
+    assert ran.secret == b"s3cret"
     assert "--secret-file" in ran.err and "s3cret" not in ran.err
 
 
@@ -160,7 +165,7 @@ def test_a_secret_in_the_environment_is_used_and_not_handed_on(
 ) -> None:
     monkeypatch.setenv(name, "s3cret")
     ran = toxvpn()
-    assert (ran.options.secret, ran.err) == (b"s3cret", "")
+    assert (ran.secret, ran.err) == (b"s3cret", "")
     assert name not in os.environ
 
 
@@ -169,9 +174,9 @@ def test_our_own_variable_goes_first_and_flags_before_it(
 ) -> None:
     monkeypatch.setenv("TUNTOX_SHARED_SECRET", "tuntox")
     monkeypatch.setenv("TOXVPN_SHARED_SECRET", "toxvpn")
-    assert toxvpn().options.secret == b"toxvpn"
+    assert toxvpn().secret == b"toxvpn"
     monkeypatch.setenv("TOXVPN_SHARED_SECRET", "toxvpn")
-    assert toxvpn("-s", "flag").options.secret == b"flag"
+    assert toxvpn("-s", "flag").secret == b"flag"
 
 
 def test_an_empty_variable_is_a_mistake_not_an_open_door(
@@ -184,7 +189,7 @@ def test_an_empty_variable_is_a_mistake_not_an_open_door(
 
 
 def test_a_secret_of_any_bytes(toxvpn: Any) -> None:
-    assert toxvpn("-s", os.fsdecode(b"\xff\xe9")).options.secret == b"\xff\xe9"
+    assert toxvpn("-s", os.fsdecode(b"\xff\xe9")).secret == b"\xff\xe9"
 
 
 def test_a_secret_file(toxvpn: Any, tmp_path: Path) -> None:
@@ -192,7 +197,7 @@ def test_a_secret_file(toxvpn: Any, tmp_path: Path) -> None:
     path.write_text("s3cret\n")
     path.chmod(0o600)
     ran = toxvpn("--secret-file", path)
-    assert (ran.options.secret, ran.err) == (b"s3cret", "")
+    assert (ran.secret, ran.err) == (b"s3cret", "")
     path.chmod(0o644)
     ran = toxvpn("--secret-file", path)
     assert (ran.code, ran.started) == (78, [])

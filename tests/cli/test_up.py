@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from toxvpn.config.options import UpOptions
 from toxvpn.members.known import ConfiguredPeer
+from toxvpn.testing.options import up_options
 from toxvpn.wire.invite import Invite, encode
 from toxvpn.wire.toxid import ToxId
 
@@ -41,13 +41,13 @@ OPTIONS: list[tuple[list[str], dict[str, Any]]] = [
 def test_flags(toxvpn: Any, here: Path, flags: list[str], expected: dict[str, Any]) -> None:
     ran = toxvpn("up", *flags, "-C", here)
     assert ran.code == 0
-    assert ran.options == UpOptions(**({"directory": here} | expected))
+    assert ran.options == up_options(**({"directory": here} | expected))
     assert not here.exists()
 
 
 def test_shared_flags_before_the_verb(toxvpn: Any, here: Path) -> None:
     ran = toxvpn("-C", here, "-b", "nodes.json", "up", "--mtu", "1280")
-    assert ran.options == UpOptions(directory=here, nodes_file=Path("nodes.json"), mtu=1280)
+    assert ran.options == up_options(directory=here, nodes_file=Path("nodes.json"), mtu=1280)
 
 
 def test_a_kept_peer_can_be_named(toxvpn: Any, here: Path) -> None:
@@ -63,7 +63,7 @@ def test_a_kept_peer_can_be_named(toxvpn: Any, here: Path) -> None:
 
 def test_a_secret_in_the_environment(toxvpn: Any, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOXVPN_SHARED_SECRET", "s3cret")
-    assert toxvpn("up", "-C", here).options.secret == b"s3cret"
+    assert toxvpn("up", "-C", here).secret == b"s3cret"
     assert "TOXVPN_SHARED_SECRET" not in os.environ
 
 
@@ -74,19 +74,19 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["--peer", encode(INVITE)[:-1]], "--peer this invite has 95 characters"),
     (["--peer", encode(Invite(ALICE, b"fifteen secrets", 1))], "--peer this invite expired"),
     (["--name", "two words"], "not usable"),
-    (["--address", "fd00::1"], "--address: 'fd00::1' is none; expected an IPv4 address"),
-    (["--address", "10.9.8.7/33"], "expected an IPv4 address"),
-    (["--address", "127.0.0.1"], "no host can have that address"),
-    (["--address", "224.0.0.1"], "no host can have"),
-    (["--mtu", "500"], "500 is not in the range"),
-    (["--mtu", "1369"], "1369 is not in the range"),
-    (["--interface", ""], "--interface: ''"),
+    (["--address", "fd00::1"], "--address: must be an IPv4 address such as 10.9.8.7/24, not 'fd00::1'"),
+    (["--address", "10.9.8.7/33"], "must be an IPv4 address"),
+    (["--address", "127.0.0.1"], "127.0.0.1 cannot be a host's address"),
+    (["--address", "224.0.0.1"], "cannot be a host's address"),
+    (["--mtu", "500"], "--mtu: 500 is out of range: 576 to 1368"),
+    (["--mtu", "1369"], "--mtu: 1369 is out of range"),
+    (["--interface", ""], "--interface: must be 1 to 15 bytes"),
     (["--interface", "x" * 16], "1 to 15 bytes"),
     (["--interface", "a b"], "without spaces"),
     (["--interface", "tun%d"], "without spaces"),
-    (["--interface", ".."], "--interface: '..' cannot be an interface's name; expected 1 to 15 bytes"),
-    (["-u", "x"], "-u 'x'"),
-    (["-t", "x"], "-t 'x'"),
+    (["--interface", ".."], "--interface: must be 1 to 15 bytes without spaces, '/', ':' or '%', not '..'"),
+    (["-u", "x"], "-u: must be FIRST:LAST, two port numbers from 1 to 65535, not 'x'"),
+    (["-t", "x"], "-t: must be a port number, or 0 for no relay, not 'x'"),
     (["-s", ""], "shared secret is empty"),
     (["extra"], "unexpected extra argument"),
 ]
@@ -101,7 +101,7 @@ def test_mistakes(toxvpn: Any, here: Path, flags: list[str], told: str) -> None:
 
 
 def test_a_secret_is_for_the_peers_of_the_command_line_or_for_who_comes(toxvpn: Any) -> None:
-    called = toxvpn("up", "--peer", str(ALICE), "-s", "word").options
-    assert called.peers == (ConfiguredPeer(ALICE.public_key, b"spam", secret=b"word"),)
+    called = toxvpn("up", "--peer", str(ALICE), "-s", "word")
+    assert called.options.peers == (ConfiguredPeer(ALICE.public_key, b"spam", secret=b"word"),)
     assert called.secret is None, "who is called with it must not come in by it"
-    assert toxvpn("up", "-s", "word").options.secret == b"word"
+    assert toxvpn("up", "-s", "word").secret == b"word"

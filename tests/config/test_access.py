@@ -7,11 +7,10 @@ import pytest
 from toxvpn.config.access import Known, may_reach, offered, on_network
 from toxvpn.config.diff import InForce
 from toxvpn.config.file import parse
-from toxvpn.config.flags import read
-from toxvpn.config.options import ServerOptions
 from toxvpn.config.policy import policy
 from toxvpn.members.grants import Grant
 from toxvpn.members.known import ALL, NETWORK, May
+from toxvpn.testing.options import server_options
 
 BOX, X = bytes([7]) * 32, bytes([8]) * 32
 FORWARDS = frozenset({May.FORWARDS})
@@ -63,7 +62,7 @@ def test_only_the_listed_ones_are_served(tmp_path: Path, grant: Grant, may: froz
 def test_with_i_the_kept_and_configured_ones_are_not_served(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_text(f'[server]\n{PEER}allow = ["localhost:22"]\n')
-    config = read(ServerOptions(directory=tmp_path, config_file=file, whitelist=frozenset({X})))
+    config = server_options(directory=tmp_path, config_file=file, whitelist=frozenset({X})).config
     now = InForce(config, policy(config, tmp_path))
     assert not serves(now, Known(BOX, Grant.PEER, ALL))
     assert serves(now, Known(X, Grant.WHITELIST))

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
-from toxvpn.config.file import Config, ServerSection, VpnSection
-from toxvpn.config.flags import Staying, read
-from toxvpn.config.options import RunOptions, ServerOptions, UpOptions
+from toxvpn.config.flags import DaemonOptions
+from toxvpn.config.model import Config
+from toxvpn.config.server import ServerSection
+from toxvpn.config.vpn import VpnSection
 from toxvpn.errors import ConfigError
 from toxvpn.tcpforward.rules import Rules, parse_rules
+from toxvpn.testing.options import run_options, server_options, up_options
 from toxvpn.wire.toxid import ToxId
 
 KEY, OTHER = bytes(range(32)), bytes(range(32, 64))
@@ -46,8 +48,13 @@ def directory(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def read(options: DaemonOptions) -> Config:
+    """As a reload does."""
+    return options.source.read() if options.source.files else options.config
+
+
 def server(directory: Path, name: str | None, **flags: Any) -> ServerSection:
-    config = read(ServerOptions(config_file=directory / name if name else None, **flags))
+    config = read(server_options(config_file=directory / name if name else None, **flags))
     assert (config.vpn, config.forwards) == (None, ()), "not the server's part"
     assert config.server is not None
     return config.server
@@ -88,11 +95,11 @@ def test_server(directory: Path, name: str | None, flags: dict[str, Any], expect
 
 
 def test_the_secret_of_the_run_is_no_files(directory: Path) -> None:
-    options = ServerOptions(config_file=directory / "config.toml", secret=b"typed")
+    options = server_options(config_file=directory / "config.toml", secret=b"typed")
     assert read(options).secret == b"typed"
     assert "typed" not in repr(read(options))
-    assert read(RunOptions(config_file=directory / "config.toml", secret=b"typed")).secret == b"typed"
-    assert read(RunOptions(config_file=directory / "config.toml")).secret is None
+    assert read(run_options(config_file=directory / "config.toml", secret=b"typed")).secret == b"typed"
+    assert read(run_options(config_file=directory / "config.toml")).secret is None
 
 
 VPNS: list[tuple[str | None, dict[str, Any], VpnSection]] = [
@@ -110,7 +117,7 @@ VPNS: list[tuple[str | None, dict[str, Any], VpnSection]] = [
 
 @pytest.mark.parametrize(("name", "flags", "expected"), VPNS)
 def test_up(directory: Path, name: str | None, flags: dict[str, Any], expected: VpnSection) -> None:
-    options = UpOptions(config_file=directory / name if name else None, secret=b"typed", **flags)
+    options = up_options(config_file=directory / name if name else None, secret=b"typed", **flags)
     config = read(options)
     assert (config.vpn, config.server, config.forwards, config.secret) == (expected, None, (), b"typed")
     if name:
@@ -119,17 +126,17 @@ def test_up(directory: Path, name: str | None, flags: dict[str, Any], expected: 
 
 
 def test_run_does_all_that_the_file_says(directory: Path) -> None:
-    config = read(RunOptions(config_file=directory / "config.toml"))
+    config = read(run_options(config_file=directory / "config.toml"))
     assert config.server == says(directory)
     assert config.vpn == VpnSection(name="here", mtu=1280)
     assert len(config.forwards) == 1 and config.peers["box"].allow == parse_rules("localhost:80", "")
 
 
 def test_each_time_it_is_read_again(directory: Path) -> None:
-    options: list[Staying] = [
-        ServerOptions(config_file=directory / "config.toml"),
-        UpOptions(config_file=directory / "config.toml"),
-        RunOptions(config_file=directory / "config.toml"),
+    options: list[DaemonOptions] = [
+        server_options(config_file=directory / "config.toml"),
+        up_options(config_file=directory / "config.toml"),
+        run_options(config_file=directory / "config.toml"),
     ]
     before = [read(each) for each in options]
     (directory / "config.toml").write_text(TEXT.replace("box", "other"))
@@ -142,7 +149,7 @@ def test_each_time_it_is_read_again(directory: Path) -> None:
 
 
 def test_the_rules_of_f_are_read_again(directory: Path) -> None:
-    options = ServerOptions(rules_file=directory / "rules")
+    options = server_options(rules_file=directory / "rules")
     assert read(options).server == ServerSection(allow=RULES)
     (directory / "rules").write_text("localhost")
     with pytest.raises(ConfigError, match="rules:1"):
@@ -150,8 +157,8 @@ def test_the_rules_of_f_are_read_again(directory: Path) -> None:
 
 
 def test_without_a_file() -> None:
-    assert read(ServerOptions()) == Config(server=ServerSection())
-    assert read(UpOptions()) == Config(vpn=VpnSection())
+    assert read(server_options()) == Config(server=ServerSection())
+    assert read(up_options()) == Config(vpn=VpnSection())
 
 
 def test_only_is_only(directory: Path) -> None:
@@ -161,7 +168,7 @@ def test_only_is_only(directory: Path) -> None:
     file.write_text(text)
 
     def box(**flags: Any) -> Rules:
-        allow = read(ServerOptions(config_file=file, **flags)).peers["box"].allow
+        allow = read(server_options(config_file=file, **flags)).peers["box"].allow
         assert allow is not None
         return allow
 

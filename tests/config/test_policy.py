@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from toxvpn.config.file import Config, load, parse
+from toxvpn.config.file import load, parse
+from toxvpn.config.model import Config
 from toxvpn.config.policy import EVERYTHING, NOTHING, Policy, makes_secret, policy
 from toxvpn.errors import ConfigError
 from toxvpn.members.grants import Authority

@@ -13,7 +13,7 @@ from toxvpn._native import toxcore
 from toxvpn._native.flaws import ANNOUNCE
 from toxvpn._native.net import netio
 from toxvpn._native.path.packets import Counters, DropReason
-from toxvpn.config.options import ServerOptions
+from toxvpn.config.options import NodeOptions
 from toxvpn.control.client import call
 from toxvpn.control.status import ShieldState
 from toxvpn.daemon.control import Source, controlled
@@ -48,7 +48,7 @@ class FakeVpn:
 
 @pytest.fixture
 async def run(nodes_file: Path, network: FakeNetwork, tmp_path: Path) -> AsyncIterator[Base]:
-    async with base(ServerOptions(nodes_file=nodes_file), tmp_path / "own") as made:
+    async with base(NodeOptions(nodes_file=nodes_file), tmp_path / "own") as made:
         made.node.start()
         yield made
 

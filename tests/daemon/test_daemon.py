@@ -8,21 +8,21 @@ from typing import Any
 
 import pytest
 
-from toxvpn.config.flags import Staying
-from toxvpn.config.options import RunOptions, ServerOptions
+from toxvpn.config.flags import DaemonOptions
 from toxvpn.control.client import call as ask
 from toxvpn.daemon.daemon import serve
 from toxvpn.errors import ConfigError, UsageError
 from toxvpn.process.life import LIFE, Life
 from toxvpn.process.notify import Notifier
 from toxvpn.testing.fake_nodes import until
+from toxvpn.testing.options import run_options, server_options
 
-Start = Callable[[Staying], "asyncio.Task[None]"]
+Start = Callable[[DaemonOptions], "asyncio.Task[None]"]
 
 
 @pytest.fixture
 def start(runs: Any, directory: Path) -> Start:
-    def start(options: Staying) -> "asyncio.Task[None]":
+    def start(options: DaemonOptions) -> "asyncio.Task[None]":
         running: asyncio.Task[None] = runs(serve(options))
         return running
 
@@ -47,7 +47,7 @@ async def reload(directory: Path) -> Any:
 
 async def test_run(start: Start, directory: Path, nodes_file: Path) -> None:
     file = directory / "config.toml"
-    await serves(directory, start(RunOptions(directory=directory, nodes_file=nodes_file, config_file=file)))
+    await serves(directory, start(run_options(directory=directory, nodes_file=nodes_file, config_file=file)))
     assert await reload(directory) == []
     file.write_text(f'[server]\nallow = []\n[peers.box]\nid = "{"07" * 32}"')
     assert await reload(directory) == ["peer box added", "[server] changed"]
@@ -61,7 +61,7 @@ async def test_run(start: Start, directory: Path, nodes_file: Path) -> None:
 async def test_a_server_reads_the_rules_of_f_again(start: Start, directory: Path, nodes_file: Path) -> None:
     rules = directory / "rules"
     rules.write_text("localhost:22\n")
-    options = ServerOptions(directory=directory, nodes_file=nodes_file, rules_file=rules)
+    options = server_options(directory=directory, nodes_file=nodes_file, rules_file=rules)
     await serves(directory, start(options))
     assert await reload(directory) == []
     rules.write_text("localhost:80\n")
@@ -74,7 +74,7 @@ async def test_a_server_reads_the_rules_of_f_again(start: Start, directory: Path
 async def test_a_server_without_files_has_nothing_to_reload(
     start: Start, directory: Path, nodes_file: Path
 ) -> None:
-    await serves(directory, start(ServerOptions(directory=directory, nodes_file=nodes_file)))
+    await serves(directory, start(server_options(directory=directory, nodes_file=nodes_file)))
     with pytest.raises(UsageError, match="nothing to read again"):
         await reload(directory)
 
@@ -88,7 +88,7 @@ async def test_a_signal_reloads_where_there_is_something_to_read(
     LIFE.set(life)
     file = directory / "config.toml" if configured else None
     await serves(
-        directory, start(ServerOptions(directory=directory, nodes_file=nodes_file, config_file=file))
+        directory, start(server_options(directory=directory, nodes_file=nodes_file, config_file=file))
     )
     assert life.can_reload is configured
     (directory / "config.toml").write_text("[server]\nallow = []\n")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from toxvpn.config.options import ServerOptions
+from toxvpn.config.options import NodeOptions
 from toxvpn.daemon.node import base
 from toxvpn.errors import ConfigError, ToxvpnError
 from toxvpn.members.grants import Grant
@@ -16,8 +16,8 @@ from toxvpn.testing.fake_tox import FakeNetwork
 
 
 @pytest.fixture
-def options(nodes_file: Path, network: FakeNetwork) -> ServerOptions:
-    return ServerOptions(nodes_file=nodes_file)
+def options(nodes_file: Path, network: FakeNetwork) -> NodeOptions:
+    return NodeOptions(nodes_file=nodes_file)
 
 
 def free(directory: Path) -> bool:
@@ -26,7 +26,7 @@ def free(directory: Path) -> bool:
     return True
 
 
-async def test_one_run_at_a_time_has_an_identity(options: ServerOptions, tmp_path: Path) -> None:
+async def test_one_run_at_a_time_has_an_identity(options: NodeOptions, tmp_path: Path) -> None:
     async with base(options, tmp_path) as run:
         with pytest.raises(IdentityInUseError):
             async with base(options, tmp_path):
@@ -36,7 +36,7 @@ async def test_one_run_at_a_time_has_an_identity(options: ServerOptions, tmp_pat
     assert free(tmp_path)
 
 
-async def test_what_was_learnt_is_kept(options: ServerOptions, tmp_path: Path, network: FakeNetwork) -> None:
+async def test_what_was_learnt_is_kept(options: NodeOptions, tmp_path: Path, network: FakeNetwork) -> None:
     stranger = bytes([7]) * 32
     async with base(options, tmp_path) as run:
         own = run.node.tox.public_key
@@ -49,7 +49,7 @@ async def test_what_was_learnt_is_kept(options: ServerOptions, tmp_path: Path, n
     assert not network.members
 
 
-async def test_a_passing_identity_leaves_nothing(options: ServerOptions, tmp_path: Path) -> None:
+async def test_a_passing_identity_leaves_nothing(options: NodeOptions, tmp_path: Path) -> None:
     before = set(tmp_path.iterdir())
     async with base(options, None) as run:
         own = run.node.tox.public_key
@@ -62,7 +62,7 @@ async def test_the_tox_id_is_written_where_it_is_wanted(
     nodes_file: Path, tmp_path: Path, network: FakeNetwork
 ) -> None:
     wanted = tmp_path / "id"
-    async with base(ServerOptions(nodes_file=nodes_file, id_file=wanted), tmp_path) as run:
+    async with base(NodeOptions(nodes_file=nodes_file, id_file=wanted), tmp_path) as run:
         assert wanted.read_text() == run.node.tox.address.hex().upper() + "\n"
 
 
@@ -78,14 +78,14 @@ async def test_a_failure_half_way_lets_go_of_everything(
         directory.mkdir()
         directory.joinpath("friends.json").mkdir()
     with pytest.raises(ToxvpnError) as failure:
-        async with base(ServerOptions(nodes_file=nodes_file, id_file=id_file), directory):
+        async with base(NodeOptions(nodes_file=nodes_file, id_file=id_file), directory):
             raise AssertionError("it went on")
     assert len(str(failure.value).splitlines()) == 1
     assert isinstance(failure.value, ConfigError) or what == "id file"
     assert not network.members and free(directory)
 
 
-async def test_a_run_belongs_to_the_life_around_it(options: ServerOptions) -> None:
+async def test_a_run_belongs_to_the_life_around_it(options: NodeOptions) -> None:
     life = Life(Notifier({}))
     token = LIFE.set(life)
     async with base(options, None) as run:

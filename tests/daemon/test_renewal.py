@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from toxvpn.config.options import ServerOptions
 from toxvpn.control.client import call as ask
 from toxvpn.daemon import daemon
 from toxvpn.errors import UsageError
@@ -17,6 +16,7 @@ from toxvpn.members import known as peers
 from toxvpn.members.grants import FriendBook, Grant
 from toxvpn.members.known import ConfiguredPeer
 from toxvpn.testing.fake_nodes import until
+from toxvpn.testing.options import server_options
 
 BOX, GUEST = bytes([7]) * 32, bytes([8]) * 32
 OLD = "the secret of an older version"
@@ -29,7 +29,7 @@ def serve(runs: Any, tmp_path: Path, nodes_file: Path) -> Serve:
     """`toxvpn` from its start until it is asked a question, whose answer is returned."""
 
     async def serve(do: str, secret: bytes | None = None) -> Any:
-        running = runs(daemon.serve(ServerOptions(directory=tmp_path, nodes_file=nodes_file, secret=secret)))
+        running = runs(daemon.serve(server_options(directory=tmp_path, nodes_file=nodes_file, secret=secret)))
         await until(lambda: (tmp_path / "control.sock").exists() or running.done())
         try:
             return await asyncio.to_thread(ask, tmp_path, do)

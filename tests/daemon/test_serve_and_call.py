@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from toxvpn.config.options import ClientOptions, ServerOptions
+from toxvpn.config.options import ClientOptions
 from toxvpn.daemon.client import call
 from toxvpn.daemon.daemon import serve
 from toxvpn.errors import ConfigError, LinkError, ToxvpnError
@@ -23,6 +23,7 @@ from toxvpn.tcpforward.spec import Forward, Listen, RoadPolicy
 from toxvpn.testing.fake_nodes import until
 from toxvpn.testing.fake_tox import FakeNetwork, FakeTox
 from toxvpn.testing.forward_pair import Program, TargetProgram, in_time
+from toxvpn.testing.options import server_options
 from toxvpn.wire.toxid import ToxId, parse_tox_id
 
 HERE = "127.0.0.1"
@@ -43,7 +44,7 @@ class Daemons:
         """A server in `directory`, once it is in the network; it has a secret unless told otherwise."""
         known = set(self._network.members)
         rights = {"secret": SECRET} if not {"secret", "whitelist", "open"} & set(options) else {}
-        made = ServerOptions(**({"directory": self.directory / "server"} | self._common | rights | options))
+        made = server_options(**({"directory": self.directory / "server"} | self._common | rights | options))
         running = self._runs(serve(made))
         await until(lambda: set(self._network.members) - known or running.done())
         if running.done():

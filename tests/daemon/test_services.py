@@ -11,7 +11,8 @@ from typing import cast
 import pytest
 import pytest_asyncio
 
-from toxvpn.config.file import Config, parse
+from toxvpn.config.file import parse
+from toxvpn.config.model import Config
 from toxvpn.daemon import services as services_module
 from toxvpn.daemon.node import Base
 from toxvpn.daemon.services import Services
@@ -289,7 +290,7 @@ async def test_a_forward_to_another_peer_keeps_its_listener(
     machine.start(peers + one.forward(port, "one"))
     ends = await one.reached(port)
     told = machine.reload(peers + two.forward(port, "two"))
-    assert told == [f"what comes to 127.0.0.1:{port} goes elsewhere now"]
+    assert told == [f"connections to 127.0.0.1:{port} go elsewhere now"]
     await talk(await two.reached(port))
     await talk(ends)
 
@@ -472,13 +473,13 @@ async def test_who_came_for_forwards_is_not_on_the_network(
 
 async def test_our_name_is_changed_at_once(machine: Machine) -> None:
     machine.start('[vpn]\nname = "one"')
-    assert machine.reload('[vpn]\nname = "two"') == ["our name is two"]
+    assert machine.reload('[vpn]\nname = "two"') == ["vpn.name changed"]
     said = decode(machine.node.tox.status_message).toxvpn
     assert said is not None and said.name == "two"
 
 
 RESTARTS: Iterable[tuple[str, str, list[str]]] = [
-    ("", "[node]\ntcp_port = 0", ["[node] changed: that takes a restart"]),
+    ("", "[node]\ntcp_port = 0", ["node.tcp_port changed: that takes a restart"]),
     ("", "[vpn]", ["[vpn] was switched on: that takes a restart"]),
     ("[vpn]", "", ["[vpn] was switched off: that takes a restart"]),
     ("[vpn]", "[vpn]\nmtu = 1280", ["vpn.mtu changed: that takes a restart"]),

@@ -5,18 +5,19 @@ from typing import Any
 
 import pytest
 
-from toxvpn.config.options import UpOptions
+from toxvpn.config.flags import DaemonOptions
 from toxvpn.daemon import up as module
 from toxvpn.daemon.up import ALREADY, up
 from toxvpn.errors import NotRunningError
 from toxvpn.state.identity import IdentityInUseError
+from toxvpn.testing.options import up_options
 
 
 class Scene:
     """`tries` are the outcomes of coming up, one after the other; `answers` what the other one says."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
-        self.options = UpOptions(directory=directory)
+        self.options = up_options(directory=directory)
         self.tries: list[Exception | None] = []
         self.answer: object = NotRunningError("nobody answers")
         monkeypatch.setattr(module, "serve", self._serve)
@@ -24,7 +25,7 @@ class Scene:
         monkeypatch.setattr(module, "LOOK_AGAIN_S", 0.001)
         monkeypatch.setattr(module, "STARTING_S", 0.1)
 
-    async def _serve(self, options: UpOptions) -> None:
+    async def _serve(self, options: DaemonOptions) -> None:
         assert options is self.options
         outcome = self.tries.pop(0) if self.tries else IdentityInUseError("in use")
         if outcome is not None:

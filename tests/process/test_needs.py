@@ -1,16 +1,16 @@
 """Which of root's rights a run keeps."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from toxvpn.config.options import ClientOptions, NodeOptions, RunOptions, ServerOptions, UpOptions
+from toxvpn.config.options import ClientOptions, NodeOptions
 from toxvpn.linux import Capability
 from toxvpn.process import needs as needs_module
 from toxvpn.process.needs import OVER_FILES, needs
 from toxvpn.tcpforward.spec import parse_forward, parse_listen
+from toxvpn.testing.options import run_options, server_options, up_options
 from toxvpn.wire.toxid import ToxId
 
 ID = ToxId(bytes(range(32)), bytes(4))
@@ -28,12 +28,12 @@ def _files_are_roots(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureReq
 @pytest.mark.parametrize(
     ("options", "kept"),
     [
-        (ServerOptions(), set()),
-        (ServerOptions(tcp_port=443), {BIND}),
-        (ServerOptions(tcp_port=0, udp_ports=(33445, 33545)), set()),
-        (ServerOptions(udp_ports=(443, 443)), {BIND}),
-        (ServerOptions(metrics_port=100), {BIND}),
-        (UpOptions(), {ADMIN}),
+        (server_options(), set()),
+        (server_options(tcp_port=443), {BIND}),
+        (server_options(tcp_port=0, udp_ports=(33445, 33545)), set()),
+        (server_options(udp_ports=(443, 443)), {BIND}),
+        (server_options(metrics_port=100), {BIND}),
+        (up_options(), {ADMIN}),
         (ClientOptions(server=ID, forwards=(parse_forward("80:localhost:80"),)), {BIND}),
         (ClientOptions(server=ID, socks=(parse_listen("1080"),)), set()),
     ],
@@ -59,8 +59,8 @@ def test_each_kind_of_run_its_part_of_the_file(
 ) -> None:
     path = tmp_path / "config.toml"
     path.write_text(text)
-    assert needs(ServerOptions(config_file=path)) == server
-    assert needs(RunOptions(config_file=path)) == run
+    assert needs(server_options(config_file=path)) == server
+    assert needs(run_options(config_file=path)) == run
 
 
 @as_root
@@ -72,27 +72,27 @@ class TestFilesOfOthers:
         return tmp_path / "home"
 
     def test_in_roots_own_directory_none_are_kept_for_others(self, tmp_path: Path) -> None:
-        assert needs(ServerOptions(directory=tmp_path)) == set()
-        assert needs(ServerOptions(directory=tmp_path / "not" / "yet")) == set()
+        assert needs(server_options(directory=tmp_path)) == set()
+        assert needs(server_options(directory=tmp_path / "not" / "yet")) == set()
 
     def test_in_a_directory_of_others(self, home: Path) -> None:
         for directory in (home, home / "new"):
-            assert needs(ServerOptions(directory=directory)) == OVER_FILES
-            assert needs(UpOptions(directory=directory)) == {ADMIN, *OVER_FILES}
+            assert needs(server_options(directory=directory)) == OVER_FILES
+            assert needs(up_options(directory=directory)) == {ADMIN, *OVER_FILES}
 
     def test_with_a_link_to_one_of_others(self, tmp_path: Path, home: Path) -> None:
         (tmp_path / "link").symlink_to(home)
-        assert needs(ServerOptions(directory=tmp_path / "link")) == OVER_FILES
+        assert needs(server_options(directory=tmp_path / "link")) == OVER_FILES
 
     def test_with_a_file_of_others(self, tmp_path: Path, home: Path) -> None:
-        own = ServerOptions(directory=tmp_path)
-        assert needs(replace(own, rules_file=home / "rules")) == OVER_FILES
-        assert needs(replace(own, pid_file=home / "pid")) == OVER_FILES
+        (home / "rules").touch()
+        assert needs(server_options(directory=tmp_path, rules_file=home / "rules")) == OVER_FILES
+        assert needs(server_options(directory=tmp_path, pid_file=home / "pid")) == OVER_FILES
 
     def test_with_a_secret_of_others(self, tmp_path: Path, home: Path) -> None:
         path = tmp_path / "config.toml"
         path.write_text(f'[server]\nsecret_file = "{home}/secret"\n')
-        assert needs(ServerOptions(directory=tmp_path, config_file=path)) == OVER_FILES
+        assert needs(server_options(directory=tmp_path, config_file=path)) == OVER_FILES
 
     def test_another_user_has_no_rights_over_files_of_others(self, home: Path) -> None:
-        assert needs(ServerOptions(directory=home, user="nobody")) == set()
+        assert needs(server_options(directory=home, user="nobody")) == set()

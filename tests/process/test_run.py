@@ -9,13 +9,14 @@ import signal
 import pytest
 
 from toxvpn._native.net import netio
-from toxvpn.config.options import ServerOptions
+from toxvpn.config.flags import DaemonOptions
 from toxvpn.errors import ToxvpnError
 from toxvpn.process import run as run_module
 from toxvpn.process.life import LIFE
 from toxvpn.process.run import run
+from toxvpn.testing.options import server_options
 
-OPTIONS = ServerOptions()
+OPTIONS = server_options()
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +29,7 @@ async def for_ever() -> None:
 
 
 def test_work_that_ends_is_success() -> None:
-    async def work(options: ServerOptions) -> None:
+    async def work(options: DaemonOptions) -> None:
         assert options == OPTIONS
 
     assert run(work, OPTIONS) == 0
@@ -45,14 +46,14 @@ def test_there_are_descriptors_for_many_streams(
     monkeypatch.setattr(resource, "getrlimit", limits.get)
     monkeypatch.setattr(resource, "setrlimit", limits.__setitem__)
 
-    async def work(options: ServerOptions) -> None:
+    async def work(options: DaemonOptions) -> None:
         assert limits == {resource.RLIMIT_NOFILE: (allowed, before[1])}
 
     assert run(work, OPTIONS) == 0
 
 
 def test_a_failure_is_the_callers() -> None:
-    async def work(options: ServerOptions) -> None:
+    async def work(options: DaemonOptions) -> None:
         raise ToxvpnError("of the test")
 
     with pytest.raises(ToxvpnError, match="of the test"):
@@ -63,7 +64,7 @@ def test_a_failure_is_the_callers() -> None:
 def test_a_signal_ends_the_work_which_may_tidy_up(number: signal.Signals) -> None:
     tidied = False
 
-    async def work(options: ServerOptions) -> None:
+    async def work(options: DaemonOptions) -> None:
         nonlocal tidied
         os.kill(os.getpid(), number)
         try:
@@ -77,7 +78,7 @@ def test_a_signal_ends_the_work_which_may_tidy_up(number: signal.Signals) -> Non
 
 
 def test_a_second_signal_does_not_hide_the_first() -> None:
-    async def work(options: ServerOptions) -> None:
+    async def work(options: DaemonOptions) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         try:
             await for_ever()
@@ -95,7 +96,7 @@ def test_without_its_terminal_it_ends_and_otherwise_reloads(
     reloaded = asyncio.Event()
     monkeypatch.setattr(run_module, "has_terminal", lambda: terminal)
 
-    async def work(options: ServerOptions) -> None:
+    async def work(options: DaemonOptions) -> None:
         def reload() -> list[str]:
             reloaded.set()
             return []
@@ -117,7 +118,7 @@ def test_nohup_is_respected() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
 
-        async def work(options: ServerOptions) -> None:
+        async def work(options: DaemonOptions) -> None:
             os.kill(os.getpid(), signal.SIGHUP)
             await asyncio.sleep(0)
 
@@ -130,7 +131,7 @@ def test_what_fails_in_the_loop_is_told_to_our_log(caplog: pytest.LogCaptureFixt
     async def unheeded() -> None:
         raise RuntimeError("in a task")
 
-    async def work(options: ServerOptions) -> None:
+    async def work(options: DaemonOptions) -> None:
         loop = asyncio.get_running_loop()
         loop.call_soon(int, "in a callback")
         task = loop.create_task(unheeded())

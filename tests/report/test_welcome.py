@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from toxvpn.config.file import Config, ServerSection, parse
+from toxvpn.config.file import parse
+from toxvpn.config.model import Config
 from toxvpn.config.policy import NOTHING, Policy, policy
+from toxvpn.config.server import ServerSection
 from toxvpn.report.welcome import command, example, tell_server, tell_who_stays_off
 from toxvpn.tcpforward.rules import Rules, parse_rules
 

@@ -102,7 +102,7 @@ def test_rules_within_rules_allow_what_both_do() -> None:
         ("localhost", "the port is missing"),
         ("localhost:", "the port is missing"),
         ("localhost:ssh", "not a number"),
-        ("localhost:65536", "not in 1..65535"),
+        ("localhost:65536", "is out of range: 1 to 65535"),
         (":22", "no usable host name"),
         ("local host:22", "no usable host name"),
         ("::1:22", "without brackets"),

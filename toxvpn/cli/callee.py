@@ -17,7 +17,7 @@ from ..wire.invite import Invite, decode, is_invite
 from ..wire.toxid import PUBLIC_KEY_DIGITS, ToxId, parse_tox_id
 
 if TYPE_CHECKING:
-    from ..config.file import Config
+    from ..config.model import Config
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,57 +3,29 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import click
 
-from ..config.file import Config, load
-from ..config.options import INTERFACE
-from ..wire.ip import MAX_MTU
+from ..config.file import load
+from ..config.model import Config
+from ..config.node import NODE
+from ..config.peers import PEER
+from ..config.server import SERVER
+from ..config.vpn import VPN
 from .config_flag import CONFIG, config_path
 from .shared import SHARED, Settings, need_verb, takes
 
 DEFAULT = "default"
 
 
-class Words(str):
-    """A default that is no value of the key's own."""
-
-
-NODE: dict[str, Any] = {
-    "nodes_file": Words("(built-in)"),
-    "udp_ports": Words("(100 random ones)"),
-    "tcp_port": 0,
-    "proxy": Words("(none)"),
-    "udp_segmentation": "auto",
-}
-VPN: dict[str, Any] = {
-    "name": Words("(none)"),
-    "address": Words("(follows from the key)"),
-    "mtu": MAX_MTU,
-    "interface": INTERFACE,
-    "offload": True,
-}
-SERVER: dict[str, Any] = {
-    "whitelist": Words("(everybody with the secret)"),
-    "open": False,
-    "allow": Words("(everything)"),
-}
-PEER: dict[str, Any] = {
-    "secret_file": Words("(none)"),
-    "allow": Words("(as server.allow)"),
-    "vpn": Words("true, or false where allow is given"),
-}
-
-
 class Line(NamedTuple):
     key: str
-    value: Any
+    value: str
     origin: str
 
     def __str__(self) -> str:
-        value = self.value if isinstance(self.value, Words) else json.dumps(self.value)
-        return f"{self.key} = {value}  # {self.origin}"
+        return f"{self.key} = {self.value}  # {self.origin}"
 
 
 @click.group("config", invoke_without_command=True)
@@ -103,29 +75,33 @@ def read(path: Path) -> Config:
 
 def lines(config: Config, file_name: str, data: Path) -> Iterator[Line]:
     """In the order of the documentation; `data` is where peers.json and the secret are kept."""
-    sections: dict[str, dict[str, Any]] = {"node": NODE}
+    sections = {"node": NODE.keys}
     if config.server is not None:
-        sections["server"] = {"secret_file": secret_default(config, data), **SERVER}
+        sections["server"] = SERVER.keys
     if config.vpn is not None:
-        sections["vpn"] = VPN
+        sections["vpn"] = VPN.keys
     for name in config.peers:
-        sections[f"peers.{name}"] = {"id": None, **PEER}
+        sections[f"peers.{name}"] = PEER.keys
     for section, keys in sections.items():
-        for key, default in keys.items():
-            path = f"{section}.{key}"
-            given = path in config.given
-            yield Line(path, config.given[path] if given else default, file_name if given else DEFAULT)
+        for name, key in keys.items():
+            path = f"{section}.{name}"
+            if path in config.given:
+                yield Line(path, json.dumps(config.given[path]), file_name)
+            elif path == "server.secret_file":
+                yield Line(path, secret_default(config, data), DEFAULT)
+            else:
+                yield Line(path, key.default_shown, DEFAULT)
     for path, value in config.given.items():
         if path.startswith(("forwards[", "socks[")):
-            yield Line(path, value, file_name)
+            yield Line(path, json.dumps(value), file_name)
     yield from kept_peers(config, data)
 
 
-def secret_default(config: Config, data: Path) -> Any:
+def secret_default(config: Config, data: Path) -> str:
     from ..config.policy import makes_secret
     from ..state.secretfile import SECRET_NAME
 
-    return str(data / SECRET_NAME) if makes_secret(config) else Words("(none)")
+    return json.dumps(str(data / SECRET_NAME)) if makes_secret(config) else "(none)"
 
 
 def kept_peers(config: Config, data: Path) -> Iterator[Line]:
@@ -136,4 +112,4 @@ def kept_peers(config: Config, data: Path) -> Iterator[Line]:
     for public_key, peer in peers.load(data).items():
         if public_key not in configured:
             value = str(peer.tox_id or public_key.hex().upper())
-            yield Line(f"peers.{peer.short}.id", value, peers.PEERS_NAME)
+            yield Line(f"peers.{peer.short}.id", json.dumps(value), peers.PEERS_NAME)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..config.node import NODE
 from ..config.options import DoctorOptions
 from ..errors import NotRunningError, UsageError
 from ..members.known import ConfiguredPeer
@@ -25,11 +26,12 @@ from .ask import ask
 from .callee import is_selector, known_peers, secret_of
 from .config_flag import CONFIG, find_configuration
 from .given_secret import find_secret
-from .process_flags import PROXY, find_proxy
-from .shared import SECRET, SHARED, Settings, takes
+from .process_flags import ProcessOptions
+from .run_options import node_options
+from .shared import SECRET, SHARED, Settings, key_option, takes
 
 if TYPE_CHECKING:
-    from ..config.file import Config
+    from ..config.model import Config
     from ..doctor.observations import Finding, Report
 
 COLOURS = {"ok": "green", "limited": "yellow", "failed": "red", "skipped": "bright_black"}
@@ -49,7 +51,7 @@ COLOURS = {"ok": "green", "limited": "yellow", "failed": "red", "skipped": "brig
     help="Seconds to get on the network, and again to reach the peer.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document whose schema is kept.")
-@takes((*SECRET, CONFIG, PROXY, *SHARED))
+@takes((*SECRET, CONFIG, key_option(NODE, "proxy"), *SHARED))
 @click.pass_obj
 def command(
     settings: Settings,
@@ -62,7 +64,6 @@ def command(
     secret: str | None,
     secret_file: Path | None,
     config_file: Path | None,
-    proxy: str | None,
 ) -> int:
     """Look at one layer after the other, and name the first that fails with what to do about it.
 
@@ -74,16 +75,12 @@ def command(
     from ..doctor.examine import run_doctor
 
     config = find_configuration(settings, config_file)
-    node = None if config is None else config.node
     asked = whom(settings, config, peer, tox_id)
     given = find_secret(secret, secret_file, os.environ)
+    common = node_options(settings, ProcessOptions(), config, passing=True)
     options = DoctorOptions(
-        directory=asked.identity,
-        nodes_file=settings.nodes_file or (node.nodes_file if node else None),
+        **common | {"directory": asked.identity},
         secret=secret_of(asked.peer, config) if given is None and asked.peer else given,
-        toxcore_log=settings.debug > 1,
-        proxy=find_proxy(proxy, node.proxy if node else None, os.environ),
-        udp_segmentation=node.udp_segmentation if node else None,
         peer=asked.peer,
         target=None if target is None else parse_target(target),
         runtime=asked.runtime,

@@ -1,7 +1,7 @@
-"""From the flags of `toxvpn` without a verb to what the daemon is to do.
+"""From the flags of `toxvpn` without a verb to what a client is to do, and which keys a server is to let in.
 
-In: the strings that were typed. Out: ServerOptions or ClientOptions (config/options.py), or a UsageError of
-one line. A run with -L, -D PORT, -P, -W or -p is a client, every other one a server, as in tuntox.
+In: the strings that were typed. Out: ClientOptions (config/options.py), or a UsageError of one line. A run
+with -L, -D PORT, -P, -W or -p is a client, every other one a server, as in tuntox.
 """
 
 import time
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..config.options import ClientOptions, ServerOptions
+from ..config.options import ClientOptions
 from ..errors import PeerRefusedError, UsageError
 from ..state.places import find_places
 from ..tcpforward.spec import RoadPolicy, parse_forward, parse_listen, parse_target
@@ -18,7 +18,7 @@ from ..wire.toxid import ToxId, parse_public_key_or_id, parse_tox_id
 from .callee import Callee, find_callee
 
 if TYPE_CHECKING:
-    from ..config.file import Config
+    from ..config.model import Config
 
 T = TypeVar("T")
 
@@ -37,9 +37,6 @@ class Typed:
     ping: bool = False
     rules_file: Path | None = None
     id_file: Path | None = None
-    tcp_port: str | None = None
-    udp_ports: str | None = None
-    open: bool = False
     road: str | None = None
     no_share: bool = False
 
@@ -56,46 +53,38 @@ class Typed:
         return bool(self.forwards or self.pipes or self.socks or self.ping)
 
 
-def build(
-    typed: Typed, common: dict[str, Any], config: "Config | None" = None
-) -> ServerOptions | ClientOptions:
-    """`common`: what every kind of run has (config_flag.py), and the secret.
-
-    Raises UsageError, PeerRefusedError, ConfigError.
-    """
-    return build_client(typed, common, config) if typed.is_client else build_server(typed, common)
-
-
-def build_server(typed: Typed, common: dict[str, Any]) -> ServerOptions:
+def parse_whitelist(typed: Typed, secret: bytes | None, *, opened: bool) -> frozenset[bytes]:
+    """The keys that -i lets in to a server; `opened` is --open. Raises UsageError."""
     if typed.road is not None:
         raise UsageError("--road is for the client, who chooses it: leave it out, or add -L, -D PORT or -P")
     if typed.no_share:
         raise UsageError("--no-share is for the client: leave it out, or add -L, -D PORT or -P")
-    if typed.open and (typed.ids or common["secret"] is not None):
+    if opened and (typed.ids or secret is not None):
         raise UsageError("--open lets everybody in, a secret or -i does not: leave one out")
-    whitelist = frozenset(parse_each("-i", parse_public_key_or_id, typed.ids))
-    return ServerOptions(**common, whitelist=whitelist, open=typed.open, rules_file=typed.rules_file)
+    return frozenset(parse_each("-i", parse_public_key_or_id, typed.ids))
 
 
-def build_client(typed: Typed, common: dict[str, Any], config: "Config | None") -> ClientOptions:
-    if typed.rules_file is not None or typed.open:
-        flag = "--open" if typed.open else "-f"
+def build_client(
+    typed: Typed, common: dict[str, Any], config: "Config | None", secret: bytes | None, *, opened: bool
+) -> ClientOptions:
+    """`common`: arguments for NodeOptions. Raises UsageError, PeerRefusedError, ConfigError."""
+    if typed.rules_file is not None or opened:
+        flag = "--open" if opened else "-f"
         raise UsageError(f"{flag} is for the server: leave it out, or leave out -L, -D PORT, -P and -p")
     if typed.ping and (typed.forwards or typed.pipes or typed.socks):
         raise UsageError("-p only measures and then ends: leave it out, or leave out -L, -D and -P")
     if typed.pipes and (typed.forwards or typed.socks or len(typed.pipes) > 1):
         raise UsageError("-P (or -W) ties stdin and stdout to one target and goes with no other -P, -L or -D")
     if (typed.pipes or typed.ping) and common["daemonize"]:
-        flag = "-P needs stdin and stdout" if typed.pipes else "-p tells on stdout what it measured"
+        flag = "-P needs stdin and stdout" if typed.pipes else "-p prints what it measured"
         raise UsageError(f"-z (or -D alone) goes into the background and {flag}: leave one out")
     directory = common["directory"]
     callee = parse_callee(typed.ids, directory, config)
-    kept = callee.kept and common["secret"] is None  # where the secret is given, a passing identity will do
-    if common["secret"] is None:
-        common = common | {"secret": callee.secret}
+    kept = callee.kept and secret is None  # where the secret is given, a passing identity will do
     return ClientOptions(
         **common,
         server=callee.tox_id,
+        secret=callee.secret if secret is None else secret,
         invite=callee.invite if kept else None,
         kept=kept and directory is None,
         forwards=parse_each("-L", parse_forward, typed.forwards),

@@ -7,19 +7,25 @@ import logging
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..config.options import ClientOptions, ServerOptions
+from ..config.node import NODE
+from ..config.options import ClientOptions
+from ..config.server import SERVER
 from ..errors import UsageError
 from ..tcpforward.spec import RoadPolicy
 from . import verbs
-from .config_flag import CONFIG, find_configuration, node_options, tell_left_out
+from .config_flag import CONFIG, find_configuration
 from .given_secret import find_secret
-from .options import DAEMONIZE, Typed, build
-from .process_flags import PROCESS, Process, without_ports_beside_a_proxy
-from .shared import NODE, PATH, SHARED, Decorator, Settings, flag, takes
+from .options import DAEMONIZE, Typed, build_client, parse_whitelist
+from .process_flags import PROCESS, ProcessOptions
+from .run_options import daemon_options, log_left_out, node_options
+from .shared import ON_NETWORK, PATH, SHARED, Decorator, Settings, flag, key_options, takes
+
+if TYPE_CHECKING:
+    from ..config.flags import DaemonOptions
 
 HEADINGS = ("Server", "Client", "Common", "Process")
 EXAMPLES = """\b
@@ -80,7 +86,7 @@ def print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
 FLAGS: tuple[Decorator, ...] = (
     flag("Server", "-f", "rules_file", metavar="FILE", type=PATH,
          help="Allow only the targets in FILE, one host:port a line."),
-    flag("Server", "--open", is_flag=True, help="Let in everybody who knows the Tox ID (not recommended)."),
+    *key_options(SERVER),
     flag("Client", "-i", "ids", metavar="ID", multiple=True,
          help="The server: its Tox ID, an invite, or the name of a kept peer. "
               "On a server: only this Tox ID or public key may use it; repeatable."),
@@ -96,7 +102,7 @@ FLAGS: tuple[Decorator, ...] = (
     flag("Client", "--no-share", is_flag=True,
          help="Connect for this command alone. [default: share the connection with others to this server]"),
     CONFIG,
-    *NODE,
+    *ON_NETWORK,
     *PROCESS,
     *SHARED,
     flag("Common", "-V", is_flag=True, is_eager=True, expose_value=False, callback=print_version,
@@ -124,37 +130,45 @@ def root(
 
     Alone it is the server; with -i and one of -L, -D PORT, -P, -p it is the client.
     """
-    process = Process.taken_from(flags)
+    process = ProcessOptions.taken_from(flags)
     typed = Typed(**flags)
     if typed.daemonize:
         process = replace(process, daemonize=True)
     process.begin(settings, logging.WARNING if typed.pipes else logging.INFO)
     verb = click.get_current_context().invoked_subcommand
     if verb is not None:
-        others = (config_file, secret, secret_file)
-        if others != (None, None, None) or (process, typed) != (Process(), Typed()):
+        others = (config_file, secret, secret_file, settings.typed.keys() - {f"{NODE.name}.nodes_file"})
+        if any(others) or (process, typed) != (ProcessOptions(), Typed()):
             raise UsageError(f"only -C, -b, -d and -q go before '{verb}'")
         return 0
     config = find_configuration(settings, config_file)
-    if not typed.is_client:
-        tell_left_out(config, "vpn", "forwards")
-    common = node_options(
-        settings,
-        process,
-        config,
-        id_file=typed.id_file,
-        udp_ports=typed.udp_ports,
-        tcp_port=typed.tcp_port,
-        passing=typed.is_client,
+    given = find_secret(secret, secret_file, os.environ)
+    opened = "server.open" in settings.typed
+    if typed.is_client:
+        common = node_options(settings, process, config, id_file=typed.id_file, passing=True)
+        return start(build_client(typed, common, config, given, opened=opened))
+    from ..config.flags import Kind
+
+    log_left_out(config, Kind.SERVER)
+    if whitelist := parse_whitelist(typed, given, opened=opened):
+        settings.typed["server.whitelist"] = whitelist
+    return start(
+        daemon_options(
+            settings,
+            process,
+            Kind.SERVER,
+            config,
+            secret=given,
+            id_file=typed.id_file,
+            rules_file=typed.rules_file,
+        )
     )
-    options = build(typed, common | {"secret": find_secret(secret, secret_file, os.environ)}, config)
-    return start(without_ports_beside_a_proxy(options))
 
 
-def start(options: ServerOptions | ClientOptions) -> int:
+def start(options: "DaemonOptions | ClientOptions") -> int:
     """The exit code."""
     from .. import daemon  # the compiled parts and asyncio: only when it is clear what to do
 
     if isinstance(options, ClientOptions):
         return daemon.run_client(options)
-    return daemon.run_server(options)
+    return daemon.run_daemon(options)

@@ -37,14 +37,17 @@ def renew(settings: Settings) -> None:
 
 def renew_kept(settings: Settings) -> dict[str, Any]:
     """For the next start."""
+    from ..config.flags import ConfigSource, Kind
+    from ..config.model import Config
     from ..daemon.renewal import renew_at_rest
     from ..members import grants as friends
     from .id import tox_id
 
-    config, data = find_configuration(settings, None), settings.places.data
+    data, file = settings.places.data, find_configuration(settings, None)
+    config = ConfigSource(kind=Kind.SERVER).config(file or Config())
     own = tox_id(data)
     with kept_members(settings) as members:
-        shown, hidden = renew_at_rest(None if config is None else config.source, data, own)
+        shown, hidden = renew_at_rest(config, data, own)
         members.book.secret_is_out = False
         friends.save(data, members.book)
     return {"shown": shown, "hidden": hidden}

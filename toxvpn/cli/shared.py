@@ -1,17 +1,20 @@
-"""What every command takes, before or after the verb: -C, -b, -d, -q; and what several take.
+"""Options of several commands: those that all take, before or after the verb (-C, -b, -d, -q), and others.
 
-Out: one `Settings` per run, in click's `ctx.obj`, into which both places write.
+Out: one `Settings` per run, in click's `ctx.obj`, into which both places write. Options that set a key of
+config.toml for one run are made from the table of keys (config/model.py).
 """
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import UsageError
+from ..config.keys import NONE, Flag, Key, Section
+from ..config.node import NODE
+from ..errors import ConfigError, UsageError
 from ..state.places import Places, find_places
 from . import logs
 
@@ -32,10 +35,12 @@ class Option(click.Option):
 
 @dataclass(slots=True)
 class Settings:
+    """`typed` are the values of flags that stand for keys of config.toml, by the keys' paths."""
+
     directory: Path | None = None
-    nodes_file: Path | None = None
     debug: int = 0
     quiet: bool = False
+    typed: dict[str, Any] = field(default_factory=dict)
 
     def begin(self, level: int = logging.INFO, *, syslog: bool = False) -> None:
         """Every command's first step, once all flags are known: sets up logging.
@@ -47,56 +52,105 @@ class Settings:
         logs.set_up(debug=self.debug, quiet=self.quiet, level=level, syslog=syslog)
 
     @property
+    def nodes_file(self) -> Path | None:
+        """What -b says."""
+        return self.typed.get("node.nodes_file")
+
+    @property
     def places(self) -> Places:
         return find_places(self.directory)
-
-
-def into_settings(name: str) -> Callable[[click.Context, click.Parameter, Any], Any]:
-    def store(ctx: click.Context, _: click.Parameter, value: Any) -> Any:
-        settings = ctx.ensure_object(Settings)
-        if name == "debug":
-            settings.debug += value
-        elif value:
-            setattr(settings, name, value)
-        return value
-
-    return store
-
-
-def setting(name: str, *declarations: str, **attributes: Any) -> Decorator:
-    attributes |= {"cls": Option, "expose_value": False, "callback": into_settings(name)}
-    return click.option(*declarations, name, **attributes)
-
-
-SHARED: tuple[Decorator, ...] = (
-    setting("directory", "-C", metavar="DIR", type=PATH,
-            help="Keep everything in DIR (a tuntox directory with its tox_save is adopted)."),
-    setting("nodes_file", "-b", metavar="FILE", type=PATH,
-            help="Bootstrap from the nodes in FILE, not the built-in ones; as nodes.tox.chat/json has them."),
-    setting("debug", "-d", count=True, help="Tell more; twice: toxcore's own log too."),
-    setting("quiet", "-q", is_flag=True, help="Tell errors only."),
-)  # fmt: skip
 
 
 def flag(heading: str, *declarations: str, **attributes: Any) -> Decorator:
     return click.option(*declarations, cls=Option, heading=heading, **attributes)
 
 
+# -- keys of config.toml --------------------------------------------------------------------------
+
+
+def reader(row: Key, flag: Flag) -> Callable[[str], Any]:
+    """Reads what was typed as the file's value would be read. Raises UsageError."""
+
+    def read(text: str) -> Any:
+        try:
+            return row.read(flag.from_text(text))
+        except (ValueError, UsageError, ConfigError) as failure:
+            raise UsageError(f"{flag.name}: {row.explain_refusal(text, failure)}") from None
+
+    return read
+
+
+def key_option(section: Section, name: str) -> Decorator:
+    """The option that sets a key for one run; its value is kept in `Settings.typed`."""
+    row, path = section.keys[name], f"{section.name}.{name}"
+    assert row.flag is not None
+
+    def store(ctx: click.Context, _: click.Parameter, value: Any) -> None:
+        if value is not None:
+            ctx.ensure_object(Settings).typed[path] = value
+
+    value: dict[str, Any] = {"metavar": row.flag.metavar, "type": reader(row, row.flag)}
+    switch = {"is_flag": True, "flag_value": row.flag.value, "default": None}
+    return flag(
+        row.flag.heading,
+        row.flag.name,
+        f"{section.name}_{name}",
+        expose_value=False,
+        callback=store,
+        help=row.flag.help or described(row),
+        **(value if row.flag.value is None else switch),
+    )
+
+
+def key_options(section: Section, *, but: tuple[str, ...] = ()) -> tuple[Decorator, ...]:
+    """Those of every key of the section that has a flag."""
+    flagged = [name for name, row in section.keys.items() if row.flag is not None]
+    return tuple(key_option(section, name) for name in flagged if name not in but)
+
+
+def described(row: Key) -> str:
+    """The key's line as a sentence, and its default."""
+    default = "" if row.default == NONE else f" [default: {row.default}]"
+    return f"{row.explain[0].upper()}{row.explain[1:]}.{default}"
+
+
+# -- options --------------------------------------------------------------------------------------
+
+
+def add_debug(ctx: click.Context, _: click.Parameter, times: int) -> None:
+    ctx.ensure_object(Settings).debug += times
+
+
+def set_quiet(ctx: click.Context, _: click.Parameter, quiet: bool) -> None:
+    ctx.ensure_object(Settings).quiet |= quiet
+
+
+def set_directory(ctx: click.Context, _: click.Parameter, directory: Path | None) -> None:
+    if directory is not None:
+        ctx.ensure_object(Settings).directory = directory
+
+
+SHARED: tuple[Decorator, ...] = (
+    flag("Common", "-C", "directory", metavar="DIR", type=PATH, expose_value=False, callback=set_directory,
+         help="Keep everything in DIR (a tuntox directory with its tox_save is adopted)."),
+    key_option(NODE, "nodes_file"),
+    flag("Common", "-d", "debug", count=True, expose_value=False, callback=add_debug,
+         help="Log more; twice: toxcore's own log too."),
+    flag("Common", "-q", "quiet", is_flag=True, expose_value=False, callback=set_quiet,
+         help="Log errors only."),
+)  # fmt: skip
 SECRET: tuple[Decorator, ...] = (
     flag("Common", "-s", "secret", metavar="SECRET", help="The shared secret; others can see it here."),
     flag("Common", "--secret-file", metavar="FILE", type=PATH,
          help="Read it from FILE, or leave it in TOXVPN_SHARED_SECRET or TUNTOX_SHARED_SECRET."),
 )  # fmt: skip
-NODE: tuple[Decorator, ...] = (
+ON_NETWORK: tuple[Decorator, ...] = (
     *SECRET,
     flag("Common", "-I", "id_file", metavar="FILE", type=PATH,
          help="Write our Tox ID to FILE as soon as it is known."),
-    flag("Common", "-u", "udp_ports", metavar="FIRST:LAST", help="UDP ports to try."),
-    flag("Common", "-t", "tcp_port", metavar="PORT", help="Be a TCP relay on PORT; 0: do not be one."),
+    *key_options(NODE, but=("nodes_file",)),
 )  # fmt: skip
 """What every command takes that goes on the Tox network itself."""
-
-
 MAY = click.option(
     "--may",
     type=click.Choice(["vpn", "forwards"]),

@@ -11,7 +11,7 @@ from ..members.grants import Grant
 from ..members.known import May
 from ..tcpforward.rules import Rules
 from .diff import InForce
-from .file import Config
+from .model import Config
 from .policy import NOTHING
 
 BY_THE_SERVERS_TERMS = frozenset({Grant.SECRET, Grant.OPEN, Grant.WHITELIST})

@@ -4,8 +4,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .file import Config
+from .keys import Section
+from .model import Config
+from .node import NODE
 from .policy import Policy
+from .vpn import VPN
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,23 +30,32 @@ def changes(old: InForce, new: InForce) -> Iterator[str]:
     for listen in _gone(_forwards(new), _forwards(old)):
         yield f"listening on {listen}"
     for listen in _altered(_forwards(old), _forwards(new)):
-        yield f"what comes to {listen} goes elsewhere now"
+        yield f"connections to {listen} go elsewhere now"
     if (old.config.server, old.policy.authority.secret) != (new.config.server, new.policy.authority.secret):
         yield "[server] changed"
-    if _vpn_name(old.config) != _vpn_name(new.config):
-        yield f"our name is {_vpn_name(new.config) or '(none)'}"
+    for path in _differing(VPN, old.config.vpn, new.config.vpn, restart=False):
+        yield f"{path} changed"
 
 
 def needs_restart(started: Config, new: Config) -> Iterator[str]:
     """What differs from the start and stays as it was; told by each reload."""
-    if started.node != new.node:
-        yield "[node] changed: that takes a restart"
+    for path in _differing(NODE, started.node, new.node, restart=True):
+        yield f"{path} changed: that takes a restart"
     if (started.vpn is None) != (new.vpn is None):
         yield f"[vpn] was switched {'off' if new.vpn is None else 'on'}: that takes a restart"
-    elif started.vpn is not None and new.vpn is not None:
-        for key in ("address", "mtu", "interface", "offload"):
-            if getattr(started.vpn, key) != getattr(new.vpn, key):
-                yield f"vpn.{key} changed: that takes a restart"
+    for path in _differing(VPN, started.vpn, new.vpn, restart=True):
+        yield f"{path} changed: that takes a restart"
+
+
+def _differing(section: Section, old: Any, new: Any, *, restart: bool) -> list[str]:
+    """The keys of that kind whose values differ; none where the section itself came or went."""
+    if old is None or new is None:
+        return []
+    return [
+        f"{section.name}.{name}"
+        for name, key in section.keys.items()
+        if key.restart is restart and getattr(old, name) != getattr(new, name)
+    ]
 
 
 def _gone(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
@@ -61,7 +73,3 @@ def _peers(now: InForce) -> dict[str, Any]:
 
 def _forwards(now: InForce) -> dict[str, Any]:
     return {str(each.listen): (each.peer, each.target) for each in now.config.forwards}
-
-
-def _vpn_name(config: Config) -> str | None:
-    return config.vpn.name if config.vpn is not None else None

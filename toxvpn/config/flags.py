@@ -1,59 +1,101 @@
 """What a run is to do: the flags, and config.toml where they say nothing.
 
-In: the options of `toxvpn` alone, `up` or `run`. Out: the Config in force, from which daemon/ makes the
-parts. Asked at the start and at each reload. Each kind of run takes its part of the file: the server
-what is about serving, `up` what is about the network, `run` everything. The peers are everybody's.
+A ConfigSource knows where a run's configuration comes from: the file, the flags, and the kind of run, which
+takes its share of the file: the server what is about serving, `up` what is about the network, `run`
+everything, and each the peers. It makes the Config in force at the start, and again at each reload.
 """
 
-from dataclasses import fields, replace
-from typing import TypeVar
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from pathlib import Path
 
+from ..errors import UsageError
+from ..members.known import ConfiguredPeer
 from ..tcpforward.rules import Rules, load_rules
-from .file import Config, PeerSection, ServerSection, VpnSection, load
-from .options import RunOptions, ServerOptions, UpOptions
+from .file import load
+from .keys import Typed, typed_over
+from .model import Config
+from .options import NodeOptions
+from .peers import PeerSection
+from .server import ServerSection
+from .vpn import VpnSection
 
-T = TypeVar("T")
 
-Staying = ServerOptions | UpOptions | RunOptions
-"""The kinds of run that have an identity and peers, and can be reloaded."""
+class Kind(Enum):
+    """The kinds of run that have an identity and peers, and can be reloaded."""
+
+    SERVER = "toxvpn"
+    UP = "toxvpn up"
+    RUN = "toxvpn run"
 
 
-def read(options: Staying) -> Config:
-    """Raises ConfigError: the file, or that of -f."""
-    config = Config() if options.config_file is None else load(options.config_file)
-    config = replace(config, secret=options.secret)
-    if isinstance(options, RunOptions):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigSource:
+    """`rules_file` is -f. `secret` was typed for this run (-s, --secret-file, the environment)."""
+
+    kind: Kind
+    file: Path | None = None
+    typed: Typed = field(default_factory=dict)
+    secret: bytes | None = field(default=None, repr=False)
+    rules_file: Path | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What a reload reads again."""
+        return tuple(path for path in (self.file, self.rules_file) if path is not None)
+
+    def read(self) -> Config:
+        """Reads the files again. Raises ConfigError, or UsageError when there are none."""
+        if not self.files:
+            raise UsageError(
+                "it runs without config.toml and without -f FILE: there is nothing to read again"
+            )
+        return self.config(Config() if self.file is None else load(self.file))
+
+    def config(self, file: Config) -> Config:
+        """What is in force where `file` is what the file says. Raises ConfigError: the file of -f."""
+        config = replace(file, secret=self.secret)
+        if self.kind is Kind.SERVER:
+            server = self._server(file.server or ServerSection())
+            peers = {name: self._narrowed(server, peer) for name, peer in file.peers.items()}
+            return replace(config, server=server, vpn=None, peers=peers, forwards=())
+        if self.kind is Kind.UP:
+            vpn = typed_over("vpn", file.vpn or VpnSection(), self.typed)
+            peers = {name: replace(peer, allow=None) for name, peer in file.peers.items()}
+            return replace(config, server=None, vpn=vpn, peers=peers, forwards=())
         return config
-    if isinstance(options, ServerOptions):
-        server = _server(options, config.server)
-        peers = {name: _narrowed(options, server, peer) for name, peer in config.peers.items()}
-        return replace(config, server=server, vpn=None, peers=peers, forwards=())
-    peers = {name: replace(peer, allow=None) for name, peer in config.peers.items()}
-    return replace(config, server=None, vpn=_vpn(options, config.vpn), peers=peers, forwards=())
+
+    def _server(self, section: ServerSection) -> ServerSection:
+        """--open takes the file's secret and whitelist away, and a secret or -i its `open`."""
+        if self.typed.get("server.open"):
+            section = replace(section, whitelist=frozenset(), secret_file=None)
+        elif self.typed.get("server.whitelist") or self.secret is not None:
+            section = replace(section, open=False)
+        if self.rules_file is not None:
+            section = replace(section, allow=load_rules(self.rules_file))
+        return typed_over("server", section, self.typed)
+
+    def _narrowed(self, server: ServerSection, peer: PeerSection) -> PeerSection:
+        """Of what the file lets it reach, only what -i and -f leave."""
+        whitelist = self.typed.get("server.whitelist")
+        if whitelist and peer.public_key not in whitelist:
+            return replace(peer, allow=Rules(()))
+        if self.rules_file is not None and peer.allow is not None:
+            return replace(peer, allow=replace(peer.allow, within=server.allow))
+        return peer
 
 
-def _server(flags: ServerOptions, file: ServerSection | None) -> ServerSection:
-    """--open takes the file's secret and whitelist away, and a secret or -i its `open`."""
-    section = file or ServerSection()
-    if flags.open:
-        section = replace(section, open=True, whitelist=frozenset(), secret_file=None)
-    elif flags.whitelist or flags.secret is not None:
-        section = replace(section, open=False, whitelist=flags.whitelist or section.whitelist)
-    if flags.rules_file is not None:
-        section = replace(section, allow=load_rules(flags.rules_file))
-    return section
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DaemonOptions(NodeOptions):
+    """`toxvpn` alone, `up` and `run`: what the configuration says, until it is told to stop.
 
+    `config` is in force at the start; `source` reads it again for a reload. `peers` are for this run only.
+    """
 
-def _narrowed(flags: ServerOptions, server: ServerSection, peer: PeerSection) -> PeerSection:
-    """Of what the file lets it reach, only what -i and -f leave."""
-    if flags.whitelist and peer.public_key not in flags.whitelist:
-        return replace(peer, allow=Rules(()))
-    if flags.rules_file is not None and peer.allow is not None:
-        return replace(peer, allow=replace(peer.allow, within=server.allow))
-    return peer
+    source: ConfigSource
+    config: Config
+    peers: tuple[ConfiguredPeer, ...] = ()
 
-
-def _vpn(flags: UpOptions, file: VpnSection | None) -> VpnSection:
-    section = file or VpnSection()
-    typed = {each.name: getattr(flags, each.name) for each in fields(VpnSection)}
-    return replace(section, **{name: value for name, value in typed.items() if value is not None})
+    @property
+    def has_fast_road(self) -> bool:
+        return self.source.kind is not Kind.UP

@@ -13,7 +13,7 @@ from ..members.grants import Authority
 from ..members.known import ConfiguredPeer
 from ..state.secretfile import SECRET_NAME, kept_secret, read_secret_file
 from ..tcpforward.rules import Rules
-from .file import Config
+from .model import Config
 
 NOTHING = Rules(())
 EVERYTHING = Rules()

@@ -1,23 +1,21 @@
-"""The composition root: makes every part from the options, starts them in order, stops them in reverse.
+"""The composition root: makes every service from the options, starts them in order, stops them in reverse.
 
-Two kinds of run: daemon.py (the server, `up` and `run`, made of services.py) and call.py (the client). What
-they share is in base.py (the node and what keeps it), control.py (what the control socket answers),
-run.py (the process: background, privileges, signals, the exit code) and life.py (word of how it goes).
-share/ is a node for several commands.
+Two kinds of run: daemon.py (the server, `up` and `run`, made of services.py) and client.py. What they share
+is in node.py (the node and what keeps it), control.py (what the control socket answers), and process/
+(background, privileges, signals, the exit code). share/ is a node for several commands.
 
 Everything is loaded when it is asked for: a command that shares a node needs next to nothing of it.
 """
 
 import logging
+from typing import TYPE_CHECKING
 
-from ..config.options import ClientOptions, RunOptions, ServerOptions, UpOptions
+from ..config.options import ClientOptions
+
+if TYPE_CHECKING:
+    from ..config.flags import DaemonOptions
 
 log = logging.getLogger("toxvpn.share")
-
-
-def run_server(options: ServerOptions) -> int:
-    """`toxvpn` alone, until a signal or `toxvpn down`; the exit code. Raises ToxvpnError."""
-    return _run_daemon(options)
 
 
 def run_client(options: ClientOptions) -> int:
@@ -35,23 +33,13 @@ def run_client(options: ClientOptions) -> int:
     return run(call, options, needs(options))
 
 
-def run_up(options: UpOptions) -> int:
-    """`toxvpn up`, until a signal or `toxvpn down`; the exit code. Raises ToxvpnError."""
-    from ..process.needs import needs
-    from ..process.run import run
-    from .up import up
-
-    return run(up, options, needs(options))
-
-
-def run_daemon(options: RunOptions) -> int:
-    """`toxvpn run`, until a signal or `toxvpn down`; the exit code. Raises ToxvpnError."""
-    return _run_daemon(options)
-
-
-def _run_daemon(options: ServerOptions | RunOptions) -> int:
+def run_daemon(options: "DaemonOptions") -> int:
+    """`toxvpn` alone, `up` and `run`, until a signal or `toxvpn down`; the exit code. Raises ToxvpnError."""
+    from ..config.flags import Kind
     from ..process.needs import needs
     from ..process.run import run
     from .daemon import serve
+    from .up import up
 
-    return run(serve, options, needs(options))
+    work = up if options.source.kind is Kind.UP else serve
+    return run(work, options, needs(options))

@@ -6,11 +6,8 @@ it at a reload; control.py answers for it meanwhile, and share/lend.py lets comm
 
 import contextlib
 import logging
-from functools import partial
 
-from ..config.flags import Staying, read
-from ..config.options import ServerOptions, UpOptions
-from ..errors import UsageError
+from ..config.flags import DaemonOptions, Kind
 from ..report.progress import progress
 from ..report.welcome import both_commands, tell_network, tell_server, tell_who_stays_off
 from ..share.lend import lending
@@ -22,17 +19,19 @@ from .services import Services
 log = logging.getLogger("toxvpn")
 
 
-async def serve(options: Staying) -> None:
+async def serve(options: DaemonOptions) -> None:
     """Raises ToxvpnError when anything of it cannot be had."""
-    config = read(options)
+    config, configured = options.config, options.source
     places = find_places(options.directory)
     async with base(options, places.data) as run, contextlib.AsyncExitStack() as undo:
-        if isinstance(options, UpOptions):
-            services = Services(run, places, config, undo, run_peers=options.peers, forwards=False)
-        else:
-            services = Services(run, places, config, undo)
-        reload = partial(_reload, options, services)
-        if has_files(options):
+        services = Services(
+            run, places, config, undo, run_peers=options.peers, forwards=configured.kind is not Kind.UP
+        )
+
+        def reload() -> list[str]:
+            return services.apply(configured.read())
+
+        if configured.files:
             run.life.on_reload(reload)
         lender = await undo.enter_async_context(lending(run, services, places.runtime, options.proxy))
         source = Source(
@@ -60,17 +59,3 @@ async def serve(options: Staying) -> None:
             run.life.ready()
             with progress(run.node, services.wanted):
                 await run.life.ended()
-
-
-def has_files(options: Staying) -> bool:
-    """Whether there is anything to read again."""
-    return options.config_file is not None or (
-        isinstance(options, ServerOptions) and options.rules_file is not None
-    )
-
-
-def _reload(options: Staying, services: Services) -> list[str]:
-    """What was changed, a line each. Raises ToxvpnError; then everything is as it was."""
-    if not has_files(options):
-        raise UsageError("it runs without config.toml and without -f FILE: there is nothing to read again")
-    return services.apply(read(options))

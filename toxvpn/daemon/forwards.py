@@ -10,7 +10,7 @@ import logging
 import socket
 from collections.abc import Iterable, Iterator, Mapping
 
-from ..config.file import ForwardSection, PeerSection
+from ..config.peers import ForwardSection, PeerSection
 from ..control.status import ForwardState
 from ..tcpforward import socks
 from ..tcpforward.caller import Caller

@@ -8,9 +8,7 @@ import logging
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..config.file import Config
-from ..config.flags import read
-from ..config.options import ServerOptions
+from ..config.model import Config
 from ..config.policy import makes_secret, policy
 from ..errors import UsageError
 from ..members.known import ConfiguredPeer
@@ -27,9 +25,11 @@ def renew(config: Config, data: Path) -> None:
     new_secret(data)
 
 
-def renew_at_rest(config_file: Path | None, data: Path, tox_id: str) -> tuple[str, str]:
-    """For the next start of a server. What to type on the other side then (tell.py); raises as `renew`."""
-    config = read(ServerOptions(config_file=config_file))
+def renew_at_rest(config: Config, data: Path, tox_id: str) -> tuple[str, str]:
+    """For the next start of the server that `config` is of. Returns what to type on the other side then.
+
+    Raises as `renew`.
+    """
     renew(config, data)
     return both_commands(tox_id, config, policy(config, data), data)
 

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 
 from ..config.access import Known, may_reach, offered, on_network
 from ..config.diff import InForce, changes, needs_restart
-from ..config.file import Config
-from ..config.options import INTERFACE
+from ..config.model import Config
 from ..config.policy import NOTHING, Policy, policy
 from ..errors import ToxvpnError
 from ..members.known import ConfiguredPeer
@@ -131,9 +130,9 @@ class Services:
         assert section is not None
         self._name_us()
         options = VpnOptions(
-            interface=section.interface or INTERFACE,
+            interface=section.interface,
             address=section.address,
-            mtu=section.mtu or VpnOptions().mtu,
+            mtu=section.mtu,
             offload=section.offload,
             allowed=self.now.policy.addresses,
         )

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from pathlib import Path
 
-from ..config.options import UpOptions
+from ..config.flags import DaemonOptions
 from ..control.client import call as ask
 from ..errors import ToxvpnError
 from ..state.identity import IdentityInUseError
@@ -19,7 +19,7 @@ STARTING_S = 3.0
 LOOK_AGAIN_S = 0.1
 
 
-async def up(options: UpOptions) -> None:
+async def up(options: DaemonOptions) -> None:
     """Returns at once, and changes nothing, when the network is up already."""
     loop = asyncio.get_running_loop()
     given_up_s = loop.time() + STARTING_S

@@ -9,8 +9,9 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..config.file import Config, load
-from ..config.options import ClientOptions, NodeOptions, RunOptions, UpOptions
+from ..config.flags import DaemonOptions
+from ..config.model import Config
+from ..config.options import ClientOptions, NodeOptions
 from ..linux import Capability
 from ..state.places import find_places
 
@@ -20,10 +21,9 @@ OVER_FILES = frozenset({Capability.CHOWN, Capability.DAC_OVERRIDE, Capability.FO
 
 
 def needs(options: NodeOptions) -> set[Capability]:
-    """Raises ConfigError."""
-    config = Config() if options.config_file is None else load(options.config_file)
+    config = options.config if isinstance(options, DaemonOptions) else Config()
     keep: set[Capability] = set()
-    if isinstance(options, UpOptions) or (isinstance(options, RunOptions) and config.vpn is not None):
+    if config.vpn is not None:
         keep.add(Capability.NET_ADMIN)
     if any(0 < port < FIRST_FREE_PORT for port in ports(options, config)):
         keep.add(Capability.NET_BIND_SERVICE)
@@ -37,8 +37,7 @@ def ports(options: NodeOptions, config: Config) -> Iterable[int]:
     yield from (options.tcp_port or 0, options.metrics_port or 0, *(options.udp_ports or ()))
     if isinstance(options, ClientOptions):
         yield from (listen.port for listen, _ in options.listens)
-    if isinstance(options, RunOptions):
-        yield from (forward.listen.port for forward in config.forwards)
+    yield from (forward.listen.port for forward in config.forwards)
 
 
 def files(options: NodeOptions, config: Config) -> Iterable[Path]:
@@ -46,11 +45,14 @@ def files(options: NodeOptions, config: Config) -> Iterable[Path]:
     if options.keeps_state:
         places = find_places(options.directory)
         yield from (places.data, places.state, places.runtime)
-    given = [options.config_file, options.pid_file, getattr(options, "rules_file", None)]
+    if options.pid_file is not None:
+        yield options.pid_file
+    if isinstance(options, DaemonOptions):
+        yield from options.source.files
+    secrets = [peer.secret_file for peer in config.peers.values()]
     if config.server is not None:
-        given.append(config.server.secret_file)
-    given += [peer.secret_file for peer in config.peers.values()]
-    yield from filter(None, given)
+        secrets.append(config.server.secret_file)
+    yield from filter(None, secrets)
 
 
 def is_others(path: Path) -> bool:

@@ -10,7 +10,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from ..config.file import Config
+from ..config.model import Config
 from ..config.policy import Policy, makes_secret
 from ..state.secretfile import SECRET_NAME
 from ..tcpforward.rules import Rules

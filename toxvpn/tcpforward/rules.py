@@ -24,7 +24,8 @@ from pathlib import Path
 
 from ..errors import ConfigError
 from ..state.files import read_given
-from .spec import host_is_sane, parse_port, split_fields
+from ..wire.ports import parse_port
+from .spec import host_is_sane, split_fields
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network

@@ -15,6 +15,7 @@ from ipaddress import AddressValueError, IPv6Address
 from typing import TypeVar
 
 from ..errors import UsageError
+from ..wire.ports import parse_port
 
 T = TypeVar("T")
 
@@ -131,18 +132,6 @@ def host_is_sane(host: str) -> bool:
     except UnicodeEncodeError:
         return False
     return 0 < size <= MAX_HOST_BYTES and host.isprintable() and " " not in host
-
-
-def parse_port(field: str) -> int:
-    """A port in 1..65535. Raises ValueError."""
-    if not field:
-        raise ValueError("the port is missing")
-    if not (field.isascii() and field.isdigit()):
-        raise ValueError(f"the port {field!r} is not a number")
-    port = int(field) if len(field) < 10 else 0
-    if not 0 < port < 65536:
-        raise ValueError(f"the port {field} is not in 1..65535")
-    return port
 
 
 def _parse(text: str, form: str, build: Callable[[list[str]], T]) -> T:

@@ -1,0 +1,111 @@
+"""What a run is to do, from the options and config.toml: values of config/options.py."""
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..config.keys import typed_over
+from ..config.node import NodeSection
+from ..errors import UsageError
+from ..members.known import ConfiguredPeer
+from ..tox.proxy import Proxy, parse_proxy
+from .process_flags import ProcessOptions
+from .shared import Settings
+
+if TYPE_CHECKING:
+    from ..config.flags import DaemonOptions, Kind
+    from ..config.model import Config
+
+log = logging.getLogger("toxvpn.cli")
+
+PROXY_VARIABLES = ("ALL_PROXY", "all_proxy")
+
+LEFT_OUT = {"SERVER": ("vpn", "forwards"), "UP": ("server", "forwards"), "RUN": ()}
+"""The sections of the file that a kind of run does not do."""
+
+
+def daemon_options(
+    settings: Settings,
+    process: ProcessOptions,
+    kind: "Kind",
+    file: "Config | None",
+    *,
+    secret: bytes | None,
+    id_file: Path | None,
+    rules_file: Path | None = None,
+    peers: tuple[ConfiguredPeer, ...] = (),
+) -> "DaemonOptions":
+    """Raises UsageError, ConfigError (the file of -f)."""
+    from ..config.flags import ConfigSource, DaemonOptions
+    from ..config.model import Config
+
+    source = ConfigSource(
+        kind=kind,
+        file=None if file is None else file.source,
+        typed={path: value for path, value in settings.typed.items() if not path.startswith("node.")},
+        secret=secret,
+        rules_file=None if rules_file is None else rules_file.absolute(),
+    )
+    return DaemonOptions(
+        **node_options(settings, process, file, id_file=id_file),
+        source=source,
+        config=source.config(file or Config()),
+        peers=peers,
+    )
+
+
+def log_left_out(file: "Config | None", kind: "Kind") -> None:
+    """What this kind of run does not do of what the file says: somebody may wait for it."""
+    left = [f"[{name}]" for name in LEFT_OUT[kind.name] if file is not None and getattr(file, name)]
+    if left and file is not None:
+        log.info("%s is left out here: `toxvpn run` does all of %s", " and ".join(left), file.source)
+
+
+def node_options(
+    settings: Settings,
+    process: ProcessOptions,
+    file: "Config | None",
+    *,
+    id_file: Path | None = None,
+    passing: bool = False,
+) -> dict[str, Any]:
+    """Arguments for NodeOptions. Raises UsageError.
+
+    A `passing` run (a client) comes and goes beside one that stays, whose ports are not for it.
+    """
+    node = NodeSection() if file is None else file.node
+    if passing:
+        node = replace(node, udp_ports=None, tcp_port=None)
+    node = typed_over("node", node, settings.typed)
+    if node.proxy is None:
+        node = replace(node, proxy=proxy_of(os.environ))
+    if node.proxy is not None and (node.udp_ports is not None or node.tcp_port):
+        raise UsageError(f"-u and -t open ports of our own, where all is to go through {node.proxy}")
+    return {
+        **{each.name: getattr(node, each.name) for each in fields(node)},
+        **process.of_node(),
+        "directory": settings.directory,
+        "id_file": id_file,
+        "toxcore_log": settings.debug > 1,
+    }
+
+
+def proxy_of(environ: Mapping[str, str]) -> Proxy | None:
+    """Raises UsageError: going direct instead would be a leak."""
+    for name in PROXY_VARIABLES:
+        if environ.get(name):
+            try:
+                return parse_proxy(environ[name])
+            except ValueError as failure:
+                raise UsageError(f"${name} (unset it to go without): {failure}") from None
+    return None
+
+
+def start(options: "DaemonOptions") -> int:
+    """The exit code."""
+    from .. import daemon  # the compiled parts and asyncio: only when it is clear what to do
+
+    return daemon.run_daemon(options)

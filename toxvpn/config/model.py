@@ -1,0 +1,36 @@
+"""What config.toml says, as one frozen value: its sections, each a table of keys (keys.py).
+
+To add a key, add a row to its section, and use the value where it matters.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .node import NODE, NodeSection
+from .peers import FORWARD, PEER, SOCKS, ForwardSection, PeerSection
+from .server import SERVER, ServerSection
+from .vpn import VPN, VpnSection
+
+SECTIONS = (NODE, SERVER, VPN, PEER, FORWARD, SOCKS)
+"""All that config.toml can hold."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """`source` None: there is no file. `given` names every key that the file sets, e.g. `server.open`.
+
+    `secret` is never the file's: it is what was typed for this run, and goes before that of [server].
+    `owner` is whose file it is, where root reads another user's: it can only name secrets of that user's.
+    """
+
+    source: Path | None = None
+    owner: int | None = None
+    secret: bytes | None = field(default=None, repr=False)
+    node: NodeSection = field(default_factory=NodeSection)
+    server: ServerSection | None = None
+    vpn: VpnSection | None = None
+    peers: Mapping[str, PeerSection] = field(default_factory=dict)
+    forwards: tuple[ForwardSection, ...] = ()
+    given: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,72 @@
+"""The keys of [node]."""
+
+from pathlib import Path
+
+from ..tox.proxy import Proxy
+from . import values
+from .keys import NONE, Flag, Section, Words, key, keys_of, section
+
+
+@section
+class NodeSection:
+    """`udp_ports` are the first and the last; a `tcp_port` of 0 means not to be a relay.
+
+    `udp_segmentation` (several datagrams a system call) None: where the kernel does it right.
+    """
+
+    nodes_file: Path | None = key(
+        values.read_file,
+        "bootstrap nodes, as nodes.tox.chat/json has them",
+        form=values.FILE_FORM,
+        default=None,
+        shown=Words("built-in"),
+        example='"nodes.json"',
+        restart=True,
+        flag=Flag("-b", metavar="FILE"),
+    )
+    udp_ports: tuple[int, int] | None = key(
+        values.read_udp_ports,
+        "UDP ports to try, the first and the last",
+        form="FIRST:LAST, two port numbers from 1 to 65535",
+        default=None,
+        shown=Words("100 random ones"),
+        example='"33445:33545"',
+        restart=True,
+        flag=Flag("-u", metavar="FIRST:LAST"),
+    )
+    tcp_port: int | None = key(
+        values.read_port_or_0,
+        "be a TCP relay for others on this port; 0: do not",
+        form="a port number, or 0 for no relay",
+        default=None,
+        shown=0,
+        example="0",
+        restart=True,
+        flag=Flag("-t", metavar="PORT", from_text=values.number),
+    )
+    proxy: Proxy | None = key(
+        values.read_proxy,
+        "reach Tox only through this proxy; excludes udp_ports and tcp_port",
+        form="socks5://HOST:PORT or http://HOST:PORT",
+        default=None,
+        shown=NONE,
+        example='"socks5://127.0.0.1:9050"',
+        restart=True,
+        flag=Flag(
+            "--proxy",
+            metavar="URL",
+            help="Reach Tox only through this: socks5://HOST:PORT or http://HOST:PORT. [default: ALL_PROXY]",
+        ),
+    )
+    udp_segmentation: bool | None = key(
+        values.read_switch,
+        "several datagrams a system call; auto: where Linux does it right",
+        form='"auto", "on" or "off"',
+        default=None,
+        shown="auto",
+        example='"auto"',
+        restart=True,
+    )
+
+
+NODE = Section("node", "[node]", "how to be on the Tox network", keys_of(NodeSection))

@@ -1,0 +1,115 @@
+"""The keys of [peers.NAME], and of [[forwards]] and [[socks]], which go through a peer."""
+
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..tcpforward.spec import Listen, Target
+from ..wire.toxid import ADDRESS_DIGITS, parse_public_key_or_id, parse_tox_id
+from . import values
+from .keys import NONE, Section, Words, key, keys_of, section
+
+if TYPE_CHECKING:
+    from ..tcpforward.rules import Rules
+
+
+class PeerId(NamedTuple):
+    """`nospam` None: only the public key is known, so the peer cannot be asked."""
+
+    public_key: bytes
+    nospam: bytes | None
+
+
+def read_peer_id(value: Any) -> PeerId:
+    text = values.read_text(value).strip()
+    if len(text.removeprefix("tox:")) == ADDRESS_DIGITS:
+        tox_id = parse_tox_id(text)
+        return PeerId(tox_id.public_key, tox_id.nospam)
+    return PeerId(parse_public_key_or_id(text), None)
+
+
+def read_peer_address(value: Any) -> IPv4Address:
+    address = values.read_address(value)
+    if address.ip.is_global or address.network.num_addresses > 1:
+        raise ValueError
+    return address.ip
+
+
+@section
+class PeerSection:
+    """`allow` None: as [server] says. `address`: one that it may have, though it is not its key's."""
+
+    id: PeerId = key(
+        read_peer_id,
+        "its Tox ID; a public key will do for a peer that only calls us",
+        form="a Tox ID (76 digits) or a public key (64)",
+        example='"9BEBD4BC6B35218836CB3E1A00E41D4C1F0BD240EEAEA62385172FD5A087CD6F7D9330701F9C"',
+    )
+    secret_file: Path | None = key(
+        values.read_file,
+        "the secret that it lets us in for",
+        form=values.FILE_FORM,
+        default=None,
+        shown=NONE,
+        example='"box.secret"',
+    )
+    allow: "Rules | None" = key(
+        values.read_rules,
+        "what it may reach by forwards; [] is nothing",
+        form=f"{values.RULES_FORM}, or [] for nothing",
+        default=None,
+        shown=Words("as server.allow"),
+        example='["localhost:*"]',
+    )
+    vpn: bool = key(
+        values.read_bool,
+        "whether it is on the network",
+        form=values.BOOL_FORM,
+        default=True,
+        shown=Words("true, or false where allow is given"),
+        example="true",
+    )
+    address: IPv4Address | None = key(
+        read_peer_address,
+        "it may have this IPv4 address on the network",
+        form="a private IPv4 address such as 10.9.8.6",
+        default=None,
+        shown=Words("follows from its key"),
+        example='"10.9.8.6"',
+    )
+
+    @property
+    def public_key(self) -> bytes:
+        return self.id.public_key
+
+    @property
+    def nospam(self) -> bytes | None:
+        return self.id.nospam
+
+
+@section
+class ForwardSection:
+    """`target` None is a SOCKS5 listener."""
+
+    peer: str = key(values.read_text, "the peer that carries it", form="a peer's name", example='"box"')
+    listen: Listen = key(
+        values.read_listen,
+        "[bind:]port here; loopback unless told otherwise",
+        form='"[bind:]port"',
+        example='"2222"',
+    )
+    target: Target | None = key(
+        values.read_target, "host:port, as the peer sees it", form='"host:port"', example='"localhost:22"'
+    )
+
+
+_FORWARD_KEYS = keys_of(ForwardSection)
+
+PEER = Section("peers.NAME", "[peers.NAME]", "a machine, under its name in commands", keys_of(PeerSection))
+FORWARD = Section("forwards[N]", "[[forwards]]", "forward a port through a peer, as -L", _FORWARD_KEYS)
+SOCKS = Section(
+    "socks[N]",
+    "[[socks]]",
+    "a SOCKS5 proxy through a peer, as -D",
+    {name: each for name, each in _FORWARD_KEYS.items() if name != "target"},
+)

@@ -1,0 +1,131 @@
+"""The readers of single values: what the file has goes in, the typed value comes out.
+
+Each raises ValueError, without a message where the key's form (keys.py) says enough; or UsageError or
+ConfigError, from what parses the value elsewhere.
+"""
+
+from collections.abc import Callable
+from ipaddress import IPv4Interface
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..members.known import check_name
+from ..tcpforward.spec import Listen, Target, parse_listen, parse_target
+from ..tox.proxy import Proxy, parse_proxy
+from ..wire.addressing import is_host_address
+from ..wire.ports import LAST_PORT, parse_port_range
+from ..wire.toxid import parse_public_key_or_id
+
+if TYPE_CHECKING:
+    from ..tcpforward.rules import Rules
+
+FILE_FORM = "a file name"
+BOOL_FORM = "true or false"
+RULES_FORM = 'a list such as ["localhost:22", "10.0.0.0/8:*"]'
+INTERFACE_BYTES = 15  # linux/if.h IFNAMSIZ, less the NUL
+
+
+def read_text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError
+    return value
+
+
+def read_file(value: Any) -> Path:
+    return Path(read_text(value))
+
+
+def read_bool(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError
+    return value
+
+
+def read_switch(value: Any) -> bool | None:
+    """None is "auto"."""
+    switches = {"auto": None, "on": True, "off": False}
+    if not isinstance(value, str) or value not in switches:
+        raise ValueError
+    return switches[value]
+
+
+def read_number(least: int, most: int) -> Callable[[Any], int]:
+    def read(value: Any) -> int:
+        if type(value) is not int:
+            raise ValueError
+        if not least <= value <= most:
+            raise ValueError(f"{value} is out of range: {least} to {most}")
+        return value
+
+    return read
+
+
+read_port_or_0 = read_number(0, LAST_PORT)
+
+
+def read_udp_ports(value: Any) -> tuple[int, int]:
+    text = read_text(value)
+    try:
+        return parse_port_range(text)
+    except ValueError:
+        raise ValueError from None
+
+
+def read_proxy(value: Any) -> Proxy:
+    return parse_proxy(read_text(value))
+
+
+def read_name(value: Any) -> str:
+    text = read_text(value)
+    check_name(text)
+    return text
+
+
+def read_address(value: Any) -> IPv4Interface:
+    """An IPv4 address of a host, with its prefix length."""
+    try:
+        address = IPv4Interface(read_text(value))
+    except ValueError:
+        raise ValueError from None
+    if not is_host_address(address.ip):
+        raise ValueError(f"{value} cannot be a host's address; give one such as 10.9.8.7/24")
+    return address
+
+
+def read_interface(value: Any) -> str:
+    name = read_text(value)
+    usable = len(name.encode()) <= INTERFACE_BYTES and name not in (".", "..")
+    if not usable or any(letter in "/:%" or letter.isspace() or not letter.isprintable() for letter in name):
+        raise ValueError
+    return name
+
+
+def read_list(value: Any) -> list[str]:
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise ValueError
+    return value
+
+
+def read_keys(value: Any) -> frozenset[bytes]:
+    return frozenset(parse_public_key_or_id(each) for each in read_list(value))
+
+
+def read_rules(value: Any) -> "Rules":
+    from ..tcpforward.rules import parse_rules  # a client has none, and is in a hurry
+
+    return parse_rules("\n".join(read_list(value)), "rule")
+
+
+def read_listen(value: Any) -> Listen:
+    return parse_listen(str(value) if type(value) is int else read_text(value))
+
+
+def read_target(value: Any) -> Target:
+    return parse_target(read_text(value))
+
+
+def number(text: str) -> int:
+    """What the file would have where `text` was typed. Raises ValueError."""
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise ValueError
+    return int(text)

@@ -1,0 +1,41 @@
+"""What the command line makes of flags, for tests that have no command line."""
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from ..config.file import load
+from ..config.flags import ConfigSource, DaemonOptions, Kind
+from ..config.model import Config
+from ..config.options import NodeOptions
+from ..config.server import SERVER
+from ..config.vpn import VPN
+
+NODE_OPTIONS = {each.name for each in fields(NodeOptions)}
+SECTIONS = {Kind.SERVER: SERVER, Kind.UP: VPN}
+
+
+def server_options(**said: Any) -> DaemonOptions:
+    """Of `toxvpn` alone; each of `said` by the name of its key or option."""
+    return daemon_options(Kind.SERVER, **said)
+
+
+def up_options(**said: Any) -> DaemonOptions:
+    return daemon_options(Kind.UP, **said)
+
+
+def run_options(**said: Any) -> DaemonOptions:
+    return daemon_options(Kind.RUN, **said)
+
+
+def daemon_options(kind: Kind, config_file: Path | None = None, **said: Any) -> DaemonOptions:
+    node = {name: said.pop(name) for name in NODE_OPTIONS & said.keys()}
+    peers = said.pop("peers", ())
+    if "rules_file" in said:
+        said["rules_file"] = said["rules_file"].absolute()
+    typed: dict[str, Any] = {}
+    if (section := SECTIONS.get(kind)) is not None:
+        typed = {f"{section.name}.{name}": said.pop(name) for name in section.keys.keys() & said.keys()}
+    source = ConfigSource(kind=kind, file=config_file, typed=typed, **said)
+    config = source.config(Config() if config_file is None else load(config_file))
+    return DaemonOptions(**node, source=source, config=config, peers=peers)
