@@ -49,8 +49,6 @@ NOT_YET: tuple[str, ...] = (
     *("members/", "tox/", "cli/callee.py", "cli/ssh.py"),
     # native
     *("_native/",),
-    # vpn
-    *("tun/",),
 )
 
 

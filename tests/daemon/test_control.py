@@ -23,9 +23,9 @@ from toxvpn.members.grants import Authority
 from toxvpn.tcpforward.tuntox.road import TuntoxRoad
 from toxvpn.testing.fake_nodes import until
 from toxvpn.testing.fake_tox import FakeNetwork, FakeTox
-from toxvpn.tun.router import Member
+from toxvpn.tun.router import NetworkPeer
 from toxvpn.tun.vpn import Vpn
-from toxvpn.wire.addressbook import Refused
+from toxvpn.wire.addressbook import AddressRefusal
 from toxvpn.wire.addressing import overlay_ipv6
 
 NO_DROPS = dict.fromkeys(DropReason, 0)
@@ -34,14 +34,14 @@ NO_DROPS = dict.fromkeys(DropReason, 0)
 class FakeVpn:
     """One with a single member."""
 
-    def __init__(self, member: Member, counters: Counters) -> None:
+    def __init__(self, member: NetworkPeer, counters: Counters) -> None:
         key = member.peer.public_key
         self.ipv6: IPv6Address | None = IPv6Address("fd74:6f78::1")
         self.interface, self.up = "tox0", True
         self.datapath = SimpleNamespace(drops=NO_DROPS | {DropReason.NO_ROUTE: 3}, refused=("TCP",))
         self.router = SimpleNamespace(
             own_ipv4=IPv4Address("100.64.0.1"),
-            member=lambda public_key: member if public_key == key else None,
+            peer=lambda public_key: member if public_key == key else None,
             counters=lambda public_key: counters if public_key == key else None,
         )
 
@@ -88,8 +88,8 @@ async def test_the_shield_is_told_where_there_is_one_to_be(
 async def test_of_a_vpn(run: Base) -> None:
     peer, outsider = (run.node.accept(bytes([number]) * 32) for number in (1, 2))
     ways = {IPv4Address("100.64.0.2"): IPv4Address("100.64.0.1")}
-    refused = IPv4Address("10.1.2.3"), Refused.CHOSEN
-    member = Member(peer, overlay_ipv6(peer.public_key), ways, *refused)
+    refused = IPv4Address("10.1.2.3"), AddressRefusal.CHOSEN
+    member = NetworkPeer(peer, overlay_ipv6(peer.public_key), ways, *refused)
     counters = Counters(1, 100, 2, 200, NO_DROPS | {DropReason.TOO_BIG: 4})
     vpn = FakeVpn(member, counters)
     source = Source(run, "up", run.roster(Authority()), cast(Vpn, vpn))
@@ -104,7 +104,7 @@ async def test_of_a_vpn(run: Base) -> None:
     inside, outside = states[peer.public_key], states[outsider.public_key]
     assert (inside.ipv4, inside.rx_bytes, inside.tx_bytes) == (member.ipv4, 100, 200)
     assert inside.drops == {"too_big": 4}
-    assert inside.objection == member.objection and "10.1.2.3" in str(inside.objection)
+    assert inside.address_problem == member.address_problem and "10.1.2.3" in str(inside.address_problem)
     assert (outside.ipv4, outside.ipv6, outside.rx_bytes, outside.drops) == (None, None, 0, {})
     vpn.ipv6 = None
     assert source.self_state().ipv6 is None

@@ -68,7 +68,7 @@ class FakeVpn:
 
     def __exit__(self, *_: object) -> None: ...
 
-    def review(self) -> None:
+    def update_peers(self) -> None:
         self.reviews += 1
 
     def allow(self, addresses: Mapping[bytes, IPv4Address]) -> None:
@@ -417,7 +417,7 @@ async def test_a_reload_that_fails_anywhere_changes_nothing(
 
     broken = {
         "forwards": (machine.services.forwards, "caller"),
-        "vpn": (machine.vpn, "review"),
+        "vpn": (machine.vpn, "update_peers"),
         "friends": (machine.node, "accept"),
     }[place]
     monkeypatch.setattr(*broken, fail)

@@ -148,7 +148,7 @@ def test_a_tuntox_knows_one_road_only_and_that_is_no_fault() -> None:
             "user namespaces have no rights here: sysctl kernel.apparmor_restrict_unprivileged_userns is 1",
             "kernel.apparmor_restrict_unprivileged_userns=0",
         ),
-        ("There is no TUN driver (/dev/net/tun: No such file or directory)", "--device /dev/net/tun"),
+        ("there is no TUN driver (/dev/net/tun: No such file or directory)", "--device /dev/net/tun"),
     ],
 )
 def test_the_way_to_a_private_stack_is_told(missing: str, fix: str) -> None:

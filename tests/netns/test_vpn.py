@@ -194,7 +194,7 @@ def test_what_others_do_to_the_device_is_put_right(pair: Pair) -> None:
         assert pair.alice.reaches(*addresses[1]) and pair.bob.reaches(*addresses[0]), disturbance
     assert [machine.addresses for machine in pair.machines] == addresses
     assert pair.alice.status()["self"]["interface"] == INTERFACE
-    assert 5 <= pair.alice.log.count("put back are") <= 2 * len(DISTURBANCES)
+    assert 5 <= pair.alice.log.count("put back: ") <= 2 * len(DISTURBANCES)
 
 
 def test_with_tailscale_on_one_of_the_two_they_meet_in_another_range(pair: Pair) -> None:

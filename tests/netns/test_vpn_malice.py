@@ -209,9 +209,9 @@ def test_packets_of_other_kinds_mean_nothing(scene: Scene) -> None:
     [
         ("alice", "it is this machine's own"),
         ("bob", "it is another peer's"),
-        ("uplink", "this machine uses it otherwise: a local network"),
-        ("8.8.8.8", "it is a public one"),
-        ("192.168.77.1", "it does not follow from the peer's key; to allow it: address = "),
+        ("uplink", "this machine uses it for something else: a local network"),
+        ("8.8.8.8", "it is a public address"),
+        ("192.168.77.1", "it is not derived from the peer's key; to allow it: address = "),
     ],
 )
 def test_an_address_that_is_not_its_to_claim_is_refused(scene: Scene, claim: str, reason: str) -> None:

@@ -88,7 +88,7 @@ def test_a_taken_name_is_one_line() -> None:
             open_tun("toxtest")
         return str(caught.value)
 
-    assert in_new_netns(scene).startswith("The interface toxtest is in use by another program")
+    assert in_new_netns(scene).startswith("the interface toxtest is in use by another program")
 
 
 def test_the_offered_offload_shrinks_until_the_kernel_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,7 +155,7 @@ def test_a_file_of_roots_alone_is_not_a_lack_of_capabilities(
     (tmp_path / "tun").touch(0o600)
     monkeypatch.setattr(device, "DEVICE_FILE", str(tmp_path / "tun"))
     monkeypatch.setattr(os, "open", Mock(side_effect=PermissionError(errno.EACCES, "Permission denied")))
-    with pytest.raises(TunClosedError, match=r"tun is closed to this user \(its mode is 0600\)") as caught:
+    with pytest.raises(TunClosedError, match=r"cannot open .*/tun \(its mode is 0600\)") as caught:
         open_tun("tox0")
     assert "CAP_NET_ADMIN" not in str(caught.value)
 

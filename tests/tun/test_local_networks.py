@@ -6,8 +6,8 @@ import pytest
 
 from toxvpn.errors import ConfigError
 from toxvpn.testing.netns import have_namespaces, in_new_netns
-from toxvpn.tun.kernel import read
-from toxvpn.tun.local_networks import Use, check_requested, local_uses
+from toxvpn.tun.kernel import read_tables
+from toxvpn.tun.local_networks import LocalNetwork, check_requested, local_networks
 from toxvpn.tun.netlink import Netlink
 
 LINES = """
@@ -39,13 +39,13 @@ ip route add 100.64.2.2/32 dev tox1
 """
 
 
-def uses_there(files: list[Path]) -> list[tuple[str, str, bool]]:
+def local_there(files: list[Path]) -> list[tuple[str, str, bool]]:
     def scene() -> list[tuple[str, str, bool]]:
         for line in LINES.strip().splitlines():
             subprocess.run(line.split(), check=True)
         with Netlink() as net:
-            uses = local_uses(net.call(read), {"tox0"}, files)
-        return [(str(use.network), use.what, use.apart) for use in uses]
+            local = local_networks(net.call(read_tables), {"tox0"}, files)
+        return [(str(each.network), each.what, each.isolated) for each in local]
 
     return in_new_netns(scene)
 
@@ -56,10 +56,10 @@ def test_it_sees_what_others_use(tmp_path: Path) -> None:
     resolver.write_bytes(
         b"# nameserver 1.2.3.4\nnameserver 10.0.0.53\nnameserver fd00::53\nnameserver\n\xff\n"
     )
-    uses = uses_there([resolver, tmp_path / "none"])
+    local = local_there([resolver, tmp_path / "none"])
     by_network: dict[str, set[bool]] = {}
-    for network, _, apart in uses:
-        by_network.setdefault(network, set()).add(apart)
+    for network, _, isolated in local:
+        by_network.setdefault(network, set()).add(isolated)
     assert (
         by_network.items()
         >= {
@@ -89,19 +89,19 @@ def test_it_sees_what_others_use(tmp_path: Path) -> None:
         "100.64.1.2/32",
     }
     assert not ours_or_no_use & by_network.keys()
-    told = {(network, what) for network, what, _ in uses}
+    told = {(network, what) for network, what, _ in local}
     assert ("192.168.1.0/24", "of the interface eth0") in told
     assert ("10.20.0.0/16", "of a route through eth0") in told
     assert ("10.0.0.53/32", f"of a name server in {resolver}") in told
 
 
 def test_a_requested_address_is_used_or_refused_with_the_reason() -> None:
-    office = [Use(IPv4Network("10.0.0.0/8"), "of the interface eth0")]
+    office = [LocalNetwork(IPv4Network("10.0.0.0/8"), "of the interface eth0")]
     check_requested(IPv4Address("192.168.7.2"), office)
     for address, reason in (
         ("10.203.0.2", r"10\.203\.0\.2 lies in 10\.0\.0\.0/8 of the interface eth0"),
-        ("9.9.9.9", "a public one"),
-        ("224.0.0.1", "no host's"),
+        ("9.9.9.9", "a public address"),
+        ("224.0.0.1", "cannot be the address of a host"),
     ):
         with pytest.raises(ConfigError, match=reason):
             check_requested(IPv4Address(address), office)

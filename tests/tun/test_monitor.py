@@ -8,20 +8,20 @@ import pytest
 from toxvpn.testing.fake_nodes import until
 from toxvpn.testing.netns import have_namespaces, in_new_netns
 from toxvpn.tun import monitor as module
-from toxvpn.tun.monitor import NetworkWatch
+from toxvpn.tun.monitor import NetworkMonitor
 
 pytestmark = pytest.mark.skipif(not have_namespaces(), reason="needs root and network namespaces")
 
 
-class Looks:
-    """Counts them; `fails` makes the next one raise, `again_s` is what each returns."""
+class Calls:
+    """Counts the calls; `fails` makes the next one raise, `again_s` is what each returns."""
 
     def __init__(self) -> None:
         self.count = 0
         self.fails = False
         self.again_s: float | None = None
 
-    async def look(self) -> float | None:
+    async def on_change(self) -> float | None:
         self.count += 1
         if self.fails:
             self.fails = False
@@ -34,16 +34,16 @@ def ip(line: str) -> None:
 
 
 def watched(
-    scene: Callable[[Looks], Awaitable[None]], files: list[Path] | None = None, before: tuple[str, ...] = ()
+    scene: Callable[[Calls], Awaitable[None]], files: list[Path] | None = None, before: tuple[str, ...] = ()
 ) -> None:
     async def play() -> None:
         for line in before:
             ip(line)
-        looks = Looks()
-        watch = NetworkWatch(looks.look, files or [])
-        await until(lambda: looks.count == 1)
-        await scene(looks)
-        watch.close()
+        calls = Calls()
+        monitor = NetworkMonitor(calls.on_change, files or [])
+        await until(lambda: calls.count == 1)
+        await scene(calls)
+        monitor.close()
 
     in_new_netns(lambda: asyncio.run(play()))
 
@@ -60,23 +60,23 @@ def watched(
     ],
 )
 def test_each_kind_of_change_is_noticed(change: str) -> None:
-    async def scene(looks: Looks) -> None:
-        before = looks.count
+    async def scene(calls: Calls) -> None:
+        before = calls.count
         ip(change)
-        await until(lambda: looks.count > before)
+        await until(lambda: calls.count > before)
 
     there = ("ip link set lo up", "ip route add 10.8.0.0/16 dev lo")
     watched(scene, before=() if change in there else there)
 
 
 def test_it_outlives_a_look_that_fails(caplog: pytest.LogCaptureFixture) -> None:
-    async def scene(looks: Looks) -> None:
-        looks.fails = True
+    async def scene(calls: Calls) -> None:
+        calls.fails = True
         for state in ("up", "down"):
-            before = looks.count
+            before = calls.count
             ip(f"ip link set lo {state}")
-            await until(lambda before=before: looks.count > before)  # type: ignore[misc]
-        assert not looks.fails
+            await until(lambda before=before: calls.count > before)  # type: ignore[misc]
+        assert not calls.fails
 
     watched(scene)
 
@@ -85,31 +85,31 @@ def test_what_could_not_be_looked_at_is_looked_at_again(monkeypatch: pytest.Monk
     """Though the kernel is silent."""
     monkeypatch.setattr(module, "RETRY_S", 0.1)
 
-    async def scene(looks: Looks) -> None:
-        looks.fails = True
+    async def scene(calls: Calls) -> None:
+        calls.fails = True
         ip("ip link set lo up")
-        await until(lambda: not looks.fails)
-        failed = looks.count
-        await until(lambda: looks.count > failed)
+        await until(lambda: not calls.fails)
+        failed = calls.count
+        await until(lambda: calls.count > failed)
 
     watched(scene)
 
 
 def test_files_are_looked_at_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "FILES_S", 0.01)
+    monkeypatch.setattr(module, "POLL_FILES_S", 0.01)
     path = tmp_path / "resolv.conf"
 
-    async def scene(looks: Looks) -> None:
+    async def scene(calls: Calls) -> None:
         path.write_text("nameserver 10.0.0.53")
-        await until(lambda: looks.count > 1)
+        await until(lambda: calls.count > 1)
 
     watched(scene, [path])
 
 
-def test_it_looks_again_when_it_was_told_to() -> None:
-    async def scene(looks: Looks) -> None:
-        looks.again_s = 0.01
+def test_it_calls_again_when_it_was_told_to() -> None:
+    async def scene(calls: Calls) -> None:
+        calls.again_s = 0.01
         ip("ip link set lo up")
-        await until(lambda: looks.count > 5)
+        await until(lambda: calls.count > 5)
 
     watched(scene)

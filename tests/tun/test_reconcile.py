@@ -1,16 +1,18 @@
-"""What is done about what others do to the network; the kernel, and what is changed in it, are fakes."""
+"""What is done when other programs change the network; the kernel and our changes to it are fakes."""
 
 from collections.abc import Collection
 from dataclasses import replace
 from ipaddress import IPv4Network
+from typing import cast
 
 import pytest
 
 from toxvpn.errors import ToxvpnError
 from toxvpn.tun.changes import AddressAdded, Change, Interface, RouteAdded
-from toxvpn.tun.kernel import Kernel, Link
-from toxvpn.tun.local_networks import Use
-from toxvpn.tun.reconcile import REPAIRS_AT_ONCE, REPAIRS_PER_S, Upkeep
+from toxvpn.tun.kernel import KernelTables, Link
+from toxvpn.tun.local_networks import LocalNetwork
+from toxvpn.tun.netconf import NetworkChanges
+from toxvpn.tun.reconcile import REPAIRS_AT_ONCE, REPAIRS_PER_S, Reconciler
 
 TOX0 = Interface("tox0", 7)
 ADDRESS = AddressAdded(TOX0, "100.64.3.2/32")
@@ -19,20 +21,20 @@ LAN = IPv4Network("192.168.77.0/24")
 GATEWAY = IPv4Network("10.0.0.1")
 
 
-class FakeNetwork:
+class FakeChanges:
     """`lost` is what somebody has taken away; `refuses` makes the kernel say no."""
 
     def __init__(self) -> None:
-        self.kernel = Kernel(Link("tox0", up=True), frozenset(), ())
+        self.kernel = KernelTables(Link("tox0", up=True), frozenset(), ())
         self.lost: list[Change] = []
         self.restored: list[Change] = []
         self.refuses: list[Change] = []
         self.names: list[str] = []
 
-    async def look_aside(self, interface: str) -> Kernel:
+    async def read_kernel_async(self, interface: str) -> KernelTables:
         return self.kernel
 
-    def missing(self, interface: str, kernel: Kernel) -> list[Change]:
+    def missing(self, interface: str, kernel: KernelTables) -> list[Change]:
         return self.lost.copy()
 
     def restore(self, change: Change) -> bool:
@@ -51,19 +53,28 @@ class FakeNetwork:
 
 class Scene:
     def __init__(self) -> None:
-        self.network = FakeNetwork()
-        self.heeded: list[tuple[list[IPv4Network], list[IPv4Network]]] = []
+        self.network = FakeChanges()
+        self.reported: list[tuple[list[IPv4Network], list[IPv4Network]]] = []
         self.ignored: list[Collection[str]] = []
-        self.uses = [Use(LAN, "of the interface eth0"), Use(GATEWAY, "of a gateway", apart=True)]
+        self.local = [
+            LocalNetwork(LAN, "of the interface eth0"),
+            LocalNetwork(GATEWAY, "of a gateway", isolated=True),
+        ]
         self.now_s = 0.0
-        self.upkeep = Upkeep(self.network, "tox0", self._heed, self._uses, lambda: self.now_s)
+        self.reconciler = Reconciler(
+            cast(NetworkChanges, self.network),
+            "tox0",
+            self._on_local_networks,
+            self._find_local,
+            lambda: self.now_s,
+        )
 
-    def _heed(self, local: Collection[IPv4Network], apart: Collection[IPv4Network]) -> None:
-        self.heeded.append((list(local), list(apart)))
+    def _on_local_networks(self, local: Collection[IPv4Network], isolated: Collection[IPv4Network]) -> None:
+        self.reported.append((list(local), list(isolated)))
 
-    def _uses(self, kernel: Kernel, ignore: Collection[str]) -> list[Use]:
+    def _find_local(self, kernel: KernelTables, ignore: Collection[str]) -> list[LocalNetwork]:
         self.ignored.append(ignore)
-        return self.uses
+        return self.local
 
 
 @pytest.fixture
@@ -75,11 +86,11 @@ async def test_what_is_local_is_told_to_the_router_when_it_changes(
     scene: Scene, caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(2):
-        assert await scene.upkeep.look() is None
-    assert scene.heeded == [([LAN], [GATEWAY])]
-    scene.uses = scene.uses[1:]
-    await scene.upkeep.look()
-    assert scene.heeded[1:] == [([], [GATEWAY])]
+        assert await scene.reconciler.reconcile() is None
+    assert scene.reported == [([LAN], [GATEWAY])]
+    scene.local = scene.local[1:]
+    await scene.reconciler.reconcile()
+    assert scene.reported[1:] == [([], [GATEWAY])]
     assert scene.ignored == [["tox0"]] * 3
     assert caplog.messages == []
 
@@ -88,23 +99,23 @@ async def test_what_was_taken_away_is_put_back_with_one_line(
     scene: Scene, caplog: pytest.LogCaptureFixture
 ) -> None:
     scene.network.lost = [ADDRESS, *ROUTES]
-    assert await scene.upkeep.look() is None
+    assert await scene.reconciler.reconcile() is None
     assert scene.network.restored == [ADDRESS, *ROUTES]
     assert caplog.messages == [
-        "somebody took something of ours away from tox0, put back are addresses: 1, routes: 2"
+        "another program changed the network of tox0; put back: addresses: 1, routes: 2"
     ]
 
 
 async def test_somebody_who_insists_is_met_at_a_bounded_rate(scene: Scene) -> None:
     for _ in range(REPAIRS_AT_ONCE):
         scene.network.lost = [ADDRESS]
-        assert await scene.upkeep.look() is None
+        assert await scene.reconciler.reconcile() is None
     scene.network.lost = [ADDRESS]
-    scene.uses = []
-    assert (await scene.upkeep.look(), scene.network.lost) == (1 / REPAIRS_PER_S, [ADDRESS])
-    assert scene.heeded == [([LAN], [GATEWAY]), ([], [])], "what is local is heeded all the same"
+    scene.local = []
+    assert (await scene.reconciler.reconcile(), scene.network.lost) == (1 / REPAIRS_PER_S, [ADDRESS])
+    assert scene.reported == [([LAN], [GATEWAY]), ([], [])], "what is local is reported all the same"
     scene.now_s += 1 / REPAIRS_PER_S
-    await scene.upkeep.look()
+    await scene.reconciler.reconcile()
     assert scene.network.lost == []
 
 
@@ -113,11 +124,11 @@ async def test_what_the_kernel_refuses_keeps_nothing_else_away_and_is_told_once(
 ) -> None:
     scene.network.lost = [ADDRESS, *ROUTES]
     scene.network.refuses = [ADDRESS]
-    assert await scene.upkeep.look() == 1 / REPAIRS_PER_S, "it may have been short of memory"
+    assert await scene.reconciler.reconcile() == 1 / REPAIRS_PER_S, "it may have been short of memory"
     assert scene.network.restored == ROUTES
-    await scene.upkeep.look()
-    refused = "tox0 is not as it should be: the kernel says no"
-    assert [message for message in caplog.messages if "should be" in message] == [refused]
+    await scene.reconciler.reconcile()
+    refused = "tox0 could not be restored: the kernel says no"
+    assert [message for message in caplog.messages if "restored" in message] == [refused]
 
 
 async def test_a_device_that_is_set_down_is_left_alone_until_it_is_up(
@@ -126,19 +137,19 @@ async def test_a_device_that_is_set_down_is_left_alone_until_it_is_up(
     scene.network.become(up=False)
     scene.network.lost = [ADDRESS]
     for _ in range(2):
-        await scene.upkeep.look()
+        await scene.reconciler.reconcile()
     assert caplog.messages == ["tox0 was set down: nothing passes until it is set up again"]
-    assert (scene.upkeep.up, scene.network.restored) == (False, [])
+    assert (scene.reconciler.up, scene.network.restored) == (False, [])
     scene.network.become()
-    await scene.upkeep.look()
-    assert (scene.upkeep.up, scene.network.restored) == (True, [ADDRESS])
+    await scene.reconciler.reconcile()
+    assert (scene.reconciler.up, scene.network.restored) == (True, [ADDRESS])
 
 
 async def test_a_new_name_is_kept(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
     scene.network.become("office")
     for _ in range(2):
-        await scene.upkeep.look()
-    assert scene.upkeep.name == "office"
+        await scene.reconciler.reconcile()
+    assert scene.reconciler.name == "office"
     assert scene.network.names == ["office"]
     assert scene.ignored == [["office"]] * 2
     assert caplog.messages == ["tox0 is called office now, and goes on under that name"]
@@ -147,5 +158,5 @@ async def test_a_new_name_is_kept(scene: Scene, caplog: pytest.LogCaptureFixture
 async def test_without_the_device_nothing_is_done(scene: Scene) -> None:
     scene.network.kernel = replace(scene.network.kernel, link=None)
     scene.network.lost = [ADDRESS]
-    await scene.upkeep.look()
-    assert (scene.heeded, scene.network.restored) == ([], [])
+    await scene.reconciler.reconcile()
+    assert (scene.reported, scene.network.restored) == ([], [])

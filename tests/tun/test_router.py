@@ -16,7 +16,7 @@ from toxvpn.tox.node import Node
 from toxvpn.tox.peer import Peer
 from toxvpn.tun.netconf import NetworkChanges
 from toxvpn.tun.router import Router
-from toxvpn.wire.addressbook import AddressBook, Consent
+from toxvpn.wire.addressbook import AddressBook, AllowedAddresses
 from toxvpn.wire.addressing import RANGES, ipv4_candidates, overlay_ipv6
 from toxvpn.wire.status import Status, ToxvpnStatus, encode
 
@@ -83,12 +83,12 @@ class Machine:
         self.tables = FakeTables()
         self.changes = FakeChanges()
         self.told: list[Sequence[IPv4Address]] = []
-        book = AddressBook(self.node.tox.public_key, local=local, consent=Consent(network=given))
+        book = AddressBook(self.node.tox.public_key, local=local, allowed=AllowedAddresses(network=given))
         self.router = Router(
             cast(Datapath, self.tables), cast(NetworkChanges, self.changes), "tox0", book, self.told.append
         )
         self.router.start(overlay_ipv6(self.node.tox.public_key) if ipv6 else None)
-        self.node.subscribe(self.router.hear)
+        self.node.subscribe(self.router.on_event)
 
     async def meet(self, other: Node, stated: bytes = b"") -> Peer:
         """The other one as a connected peer of ours that has stated its status."""
@@ -100,7 +100,7 @@ class Machine:
         return peer
 
     def ipv4_of(self, peer: Peer) -> IPv4Address | None:
-        member = self.router.member(peer.public_key)
+        member = self.router.peer(peer.public_key)
         return member.ipv4 if member else None
 
 
@@ -215,7 +215,7 @@ async def test_a_removed_peer_leaves_nothing(network: Network) -> None:
     machine.node.remove(peer)
     assert machine.tables.routes == machine.tables.sources == machine.tables.mtu == {}
     assert machine.changes.every_route == []
-    assert machine.router.members == []
+    assert machine.router.peers == []
 
 
 async def test_a_removed_peer_leaves_nothing_in_the_datapath_whatever_fails(network: Network) -> None:
@@ -226,7 +226,7 @@ async def test_a_removed_peer_leaves_nothing_in_the_datapath_whatever_fails(netw
     machine.changes.broken = True
     machine.router.remove(peer.public_key)
     assert machine.tables.routes == machine.tables.sources == machine.tables.mtu == {}
-    assert machine.router.members == [] and machine.changes.every_route == []
+    assert machine.router.peers == [] and machine.changes.every_route == []
 
 
 async def test_what_becomes_local_is_no_peers_any_more(network: Network) -> None:
@@ -234,11 +234,11 @@ async def test_what_becomes_local_is_no_peers_any_more(network: Network) -> None
     peer = await machine.meet(other, said(str(FREE)))
     await until(lambda: machine.ipv4_of(peer) == FREE)
     machine.changes.broken = True
-    machine.router.look([IPv4Network("10.203.0.0/24")], [])
+    machine.router.set_local_networks([IPv4Network("10.203.0.0/24")], [])
     assert machine.ipv4_of(peer) is None and machine.changes.routes == []
     assert FREE not in machine.tables.routes and FREE not in machine.tables.sources
     machine.changes.broken = False
-    machine.router.look([], [])
+    machine.router.set_local_networks([], [])
     assert machine.ipv4_of(peer) == FREE and machine.changes.routes == [IPv4Network(FREE)]
 
 
@@ -248,16 +248,16 @@ async def test_a_chosen_address_takes_a_yes_and_the_log_says_how(
     machine, other = Machine(network, given=None), network.node()
     peer = await machine.meet(other, said(str(FREE)))
     told = (
-        f"the IPv4 address it states, {FREE}, is not used: it does not follow from the peer's key; "
+        f"the IPv4 address it states, {FREE}, is not used: it is not derived from the peer's key; "
         f'to allow it: address = "{FREE}" in the section of that peer in config.toml'
     )
     assert f"peer {peer.short}: {told}" in caplog.messages
-    [member] = machine.router.members
-    assert (member.ipv4, member.objection) == (None, told)
-    machine.router.allow(Consent({peer.public_key: FREE}))
-    assert (member.ipv4, member.objection) == (FREE, None)
+    [member] = machine.router.peers
+    assert (member.ipv4, member.address_problem) == (None, told)
+    machine.router.allow(AllowedAddresses({peer.public_key: FREE}))
+    assert (member.ipv4, member.address_problem) == (FREE, None)
     assert machine.tables.sources[FREE] == peer.number
-    machine.router.allow(Consent())
+    machine.router.allow(AllowedAddresses())
     assert member.ipv4 is None and FREE not in machine.tables.sources
 
 
@@ -285,11 +285,11 @@ async def test_an_own_address_that_the_kernel_refuses_is_not_told_to_peers(
     refused = next(ipv4_candidates(machine.node.tox.public_key, [RANGES[1]]))
     machine.changes.refuses.add(refused)
     await machine.meet(other, said(str(next(ipv4_candidates(other.tox.public_key, [RANGES[1]])))))
-    assert "no IPv4 address of our own: the kernel says no" in caplog.messages
+    assert "this machine has no IPv4 address on the VPN: the kernel says no" in caplog.messages
     assert len(machine.router.own) == 2 and machine.router.own[0] == own and refused not in machine.tables.own
     assert machine.told[-1] == machine.router.own
     machine.changes.refuses.clear()
-    machine.router.look([], [])
+    machine.router.set_local_networks([], [])
     assert machine.router.own[1] == refused and refused in machine.tables.own
 
 

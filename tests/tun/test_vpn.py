@@ -26,7 +26,7 @@ from toxvpn.tox.peer import Peer
 from toxvpn.tun import monitor, netconf
 from toxvpn.tun import vpn as vpn_module
 from toxvpn.tun.device import open_tun
-from toxvpn.tun.local_networks import local_uses
+from toxvpn.tun.local_networks import local_networks
 from toxvpn.tun.vpn import QUEUE_PACKETS, Vpn, VpnOptions
 from toxvpn.wire.addressing import RANGES, ipv4_candidates, overlay_ipv6
 from toxvpn.wire.status import Status, ToxvpnStatus, decode, encode
@@ -106,13 +106,13 @@ def test_the_friends_that_belong_are_in_and_the_others_are_not(tmp_path: Path) -
         own = [machine.node.accept(bytes([number]) * 32) for number in (1, 2)]
         admitted = {own[0].public_key}
         with machine.vpn(lambda key: key in admitted) as vpn:
-            assert [member.peer for member in vpn.router.members] == own[:1]
+            assert [member.peer for member in vpn.router.peers] == own[:1]
             admitted.add(own[1].public_key)
             admitted.remove(own[0].public_key)
-            vpn.review()
-            assert [member.peer for member in vpn.router.members] == own[1:]
+            vpn.update_peers()
+            assert [member.peer for member in vpn.router.peers] == own[1:]
             machine.node.remove(own[1])
-            assert vpn.router.members == []
+            assert vpn.router.peers == []
 
     on_a_machine(tmp_path, scene)
 
@@ -132,7 +132,7 @@ def test_without_ipv6_there_is_still_ipv4(tmp_path: Path, why: str, caplog: pyte
         return caplog.messages
 
     assert on_a_machine(tmp_path, scene) == [
-        f"{NAME} has no IPv6: it is switched off here, or the MTU is below 1280"
+        f"{NAME} has no IPv6: it is disabled on this machine, or the MTU is below 1280"
     ]
 
 
@@ -182,7 +182,7 @@ def test_a_name_that_another_program_uses_is_refused(tmp_path: Path) -> None:
     async def scene(machine: Machine) -> None:
         other = open_tun(NAME)
         machine.before = shown()
-        with pytest.raises(ToxvpnError, match=f"The interface {NAME} is in use by another program"):
+        with pytest.raises(ToxvpnError, match=f"the interface {NAME} is in use by another program"):
             machine.vpn()
         assert shown() == machine.before
         other.close()
@@ -253,7 +253,7 @@ def test_a_failure_after_everything_leaves_nothing_behind(
         with pytest.raises(ToxvpnError, match="a bug"):
             machine.vpn()
 
-    monkeypatch.setattr(Vpn, "review", fail)
+    monkeypatch.setattr(Vpn, "update_peers", fail)
     on_a_machine(tmp_path, scene)
 
 
@@ -274,7 +274,7 @@ def test_a_device_that_somebody_removes_is_noticed(tmp_path: Path) -> None:
         gone: list[bool] = []
         chosen = VpnOptions(interface=NAME)
         report = lambda: gone.append(True)  # noqa: E731
-        with Vpn(machine.node, machine.announcement, chosen, machine.journal, gone=report):
+        with Vpn(machine.node, machine.announcement, chosen, machine.journal, on_device_removed=report):
             ip("link", "del", NAME)
             await until(lambda: gone)
         assert gone == [True]
@@ -292,7 +292,7 @@ def a_peer(vpn: Vpn, machine: Machine, number: int, *addresses: IPv4Address) -> 
     peer = machine.node.accept(bytes([number]) * 32)
     vpn.router.add(peer)
     more = ToxvpnStatus(more_ip4=addresses[1:])
-    vpn.router.hear(PeerStatus(peer, encode(Status(addresses[0], more))))
+    vpn.router.on_event(PeerStatus(peer, encode(Status(addresses[0], more))))
     return peer
 
 
@@ -358,12 +358,12 @@ def test_a_place_with_a_peers_address_in_it(tmp_path: Path, caplog: pytest.LogCa
         chosen = IPv4Interface("10.203.0.2/24")
         with machine.vpn(address=chosen, allowed={peer_key: CHOSEN}) as vpn:
             a_peer(vpn, machine, 8, CHOSEN)
-            member = vpn.router.member(peer_key)
+            member = vpn.router.peer(peer_key)
             assert member and member.ipv4 == CHOSEN and f"dev {NAME}" in way(CHOSEN)
             ip("addr", "add", "192.168.77.20/24", "dev", "eth0")
             await until(lambda: member.ipv4 is None)
             assert "dev eth0" in way(CHOSEN)
-            assert "this machine uses it otherwise" in str(member.objection)
+            assert "this machine uses it for something else" in str(member.address_problem)
             ip("addr", "del", "192.168.77.20/24", "dev", "eth0")
             await until(lambda: member.ipv4 == CHOSEN)
 
@@ -386,14 +386,14 @@ def test_a_place_with_a_peers_address_in_it(tmp_path: Path, caplog: pytest.LogCa
 
 def test_what_resolv_conf_names_is_no_peers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     resolver = tmp_path / "resolv.conf"
-    monkeypatch.setattr(vpn_module, "local_uses", partial(local_uses, resolver_files=[resolver]))
+    monkeypatch.setattr(vpn_module, "local_networks", partial(local_networks, resolver_files=[resolver]))
     monkeypatch.setattr(vpn_module, "RESOLVER_FILES", [resolver])
-    monkeypatch.setattr(monitor, "FILES_S", 0.01)
+    monkeypatch.setattr(monitor, "POLL_FILES_S", 0.01)
 
     async def scene(machine: Machine) -> None:
         with machine.vpn(allowed={bytes([8]) * 32: CHOSEN}) as vpn:
             a_peer(vpn, machine, 8, CHOSEN)
-            [member] = vpn.router.members
+            [member] = vpn.router.peers
             assert member.ipv4 == CHOSEN
             resolver.write_text(f"nameserver {CHOSEN}\n")
             await until(lambda: member.ipv4 is None)
@@ -411,7 +411,7 @@ def test_tailscale_started_later_moves_us_to_another_range(tmp_path: Path) -> No
         there = [next(ipv4_candidates(peer_key, [each])) for each in RANGES]
         with machine.vpn() as vpn:
             peer = a_peer(vpn, machine, 8, there[0])
-            [member] = vpn.router.members
+            [member] = vpn.router.peers
             first = vpn.router.own_ipv4
             assert first in RANGES[0] and member.ipv4 == there[0]
             ip("addr", "add", "100.99.98.97/32", "dev", "eth0")
@@ -419,7 +419,7 @@ def test_tailscale_started_later_moves_us_to_another_range(tmp_path: Path) -> No
             await until(lambda: vpn.router.own_ipv4 in RANGES[1])
             assert machine.says.every_ip4 == vpn.router.own
             assert first in vpn.router.own, "connections from before live on"
-            vpn.router.hear(
+            vpn.router.on_event(
                 PeerStatus(peer, encode(Status(there[0], ToxvpnStatus(more_ip4=tuple(there[1:])))))
             )
             assert member.ipv4 == there[1]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toxvpn.wire.addressbook import AddressBook, Consent, Refused, Settlement
+from toxvpn.wire.addressbook import AddressBook, AddressRefusal, AllowedAddresses, Assignment
 from toxvpn.wire.addressing import RANGES, free_ranges, ipv4_candidates
 
 NARROW = (IPv4Network("10.64.0.0/24"),)  # where keys meet soon
@@ -34,23 +34,23 @@ def book(key: bytes, **options: object) -> AddressBook:
     return AddressBook(key, ranges=NARROW, **options)  # type: ignore[arg-type]
 
 
-def state(mine: AddressBook, key: bytes, *addresses: IPv4Address | None) -> Settlement:
+def state(mine: AddressBook, key: bytes, *addresses: IPv4Address | None) -> Assignment:
     return mine.state_untrusted(key, [each for each in addresses if each is not None])
 
 
-def firsts(settled: Settlement) -> dict[bytes, IPv4Address]:
+def firsts(settled: Assignment) -> dict[bytes, IPv4Address]:
     """What each peer is known by."""
-    return {key: next(iter(ways)) for key, ways in settled.accepted.items()}
+    return {key: next(iter(sources)) for key, sources in settled.accepted.items()}
 
 
 def test_alone_a_node_has_its_first_candidate() -> None:
-    assert book(SMALL).settle() == Settlement((CLASH,), {}, {})
+    assert book(SMALL).assign() == Assignment((CLASH,), {}, {})
 
 
 def test_the_larger_key_moves_and_both_know_it() -> None:
     small, large = book(SMALL), book(LARGE)
     before = state(small, LARGE, CLASH)
-    assert (before.own, before.refused) == ((CLASH,), {LARGE: Refused.OURS})
+    assert (before.own, before.refused) == ((CLASH,), {LARGE: AddressRefusal.OURS})
     moved = state(large, SMALL, CLASH)
     assert moved.own == (list(ipv4_candidates(LARGE, NARROW))[1],)
     assert firsts(moved) == {SMALL: CLASH}
@@ -67,7 +67,7 @@ def test_moving_passes_over_every_stated_address() -> None:
 def test_a_requested_address_never_moves() -> None:
     large = book(LARGE, requested=CLASH)
     settled = state(large, SMALL, CLASH)
-    assert (settled.own, settled.refused) == ((CLASH,), {SMALL: Refused.OURS})
+    assert (settled.own, settled.refused) == ((CLASH,), {SMALL: AddressRefusal.OURS})
 
 
 def test_a_chosen_address_moves_nobody() -> None:
@@ -75,7 +75,7 @@ def test_a_chosen_address_moves_nobody() -> None:
     liar = b"\0" * 31 + b"\1"
     assert CLASH not in ipv4_candidates(liar, NARROW) and liar < LARGE
     settled = state(book(LARGE), liar, CLASH)
-    assert (settled.own, settled.refused) == ((CLASH,), {liar: Refused.OURS})
+    assert (settled.own, settled.refused) == ((CLASH,), {liar: AddressRefusal.OURS})
 
 
 @pytest.mark.parametrize("liar_first", [True, False])
@@ -85,7 +85,7 @@ def test_another_peers_address_cannot_be_claimed(liar_first: bool) -> None:
     for key, address in claims if liar_first else reversed(claims):
         settled = state(mine, key, address)
     assert firsts(settled) == {LARGE: CLASH}
-    assert settled.refused == {OTHER: Refused.TAKEN}
+    assert settled.refused == {OTHER: AddressRefusal.TAKEN}
 
 
 @pytest.mark.parametrize("order", [(SMALL, LARGE), (LARGE, SMALL)])
@@ -94,43 +94,43 @@ def test_between_two_peers_the_smaller_key_has_it_whoever_came_first(order: tupl
     for key in order:
         settled = state(mine, key, CLASH)
     assert firsts(settled) == {SMALL: CLASH}
-    assert settled.refused == {LARGE: Refused.TAKEN}
+    assert settled.refused == {LARGE: AddressRefusal.TAKEN}
     assert firsts(mine.forget(SMALL)) == {LARGE: CLASH}
 
 
 def test_between_two_chosen_ones_the_first_has_it_and_keeps_it() -> None:
-    mine = book(b"\x77" * 32, consent=Consent(network=IPv4Network("10.203.0.0/24")))
+    mine = book(b"\x77" * 32, allowed=AllowedAddresses(network=IPv4Network("10.203.0.0/24")))
     state(mine, LARGE, CHOSEN)
     state(mine, SMALL, CHOSEN)
     settled = state(mine, LARGE, CHOSEN)  # stated again on every connect
-    assert (firsts(settled), settled.refused) == ({LARGE: CHOSEN}, {SMALL: Refused.TAKEN})
+    assert (firsts(settled), settled.refused) == ({LARGE: CHOSEN}, {SMALL: AddressRefusal.TAKEN})
     assert firsts(state(mine, LARGE, None)) == {SMALL: CHOSEN}
 
 
 @pytest.mark.parametrize(
     ("address", "reason"),
     [
-        ("192.168.1.9", Refused.LOCAL),
-        ("9.9.9.9", Refused.PUBLIC),
-        ("0.0.0.0", Refused.NO_HOST),
-        ("127.0.0.1", Refused.NO_HOST),
-        ("224.0.0.1", Refused.NO_HOST),
-        ("255.255.255.255", Refused.NO_HOST),
+        ("192.168.1.9", AddressRefusal.LOCAL),
+        ("9.9.9.9", AddressRefusal.PUBLIC),
+        ("0.0.0.0", AddressRefusal.NO_HOST),
+        ("127.0.0.1", AddressRefusal.NO_HOST),
+        ("224.0.0.1", AddressRefusal.NO_HOST),
+        ("255.255.255.255", AddressRefusal.NO_HOST),
     ],
 )
-def test_addresses_that_are_refused(address: str, reason: Refused) -> None:
+def test_addresses_that_are_refused(address: str, reason: AddressRefusal) -> None:
     mine = AddressBook(SMALL, local=[IPv4Network("192.168.1.0/24")])
     assert state(mine, LARGE, IPv4Address(address)).refused == {LARGE: reason}
 
 
 def test_a_local_network_in_the_way_moves_us_to_another_range() -> None:
-    assert AddressBook(SMALL).settle().own[0] in RANGES[0]
-    assert AddressBook(SMALL, local=[IPv4Network("100.64.0.0/16")]).settle().own[0] in RANGES[1]
+    assert AddressBook(SMALL).assign().own[0] in RANGES[0]
+    assert AddressBook(SMALL, local=[IPv4Network("100.64.0.0/16")]).assign().own[0] in RANGES[1]
 
 
 def test_without_a_free_candidate_there_is_no_ipv4_until_one_is() -> None:
     everything = AddressBook(SMALL, local=[IPv4Network("0.0.0.0/0")])
-    assert everything.settle().own == ()
+    assert everything.assign().own == ()
     full = book(LARGE)
     for number, address in enumerate(dict.fromkeys(ipv4_candidates(LARGE, NARROW))):
         settled = state(full, b"\xee" * 31 + bytes([number]), address)
@@ -149,29 +149,29 @@ def test_a_chosen_address_takes_a_yes(address: str) -> None:
     """It may be the router of the next place, or a host behind the one that we have now."""
     mine, chosen = AddressBook(SMALL), IPv4Address(address)
     settled = state(mine, OTHER, chosen)
-    assert (settled.accepted, settled.refused) == ({}, {OTHER: Refused.CHOSEN})
-    assert mine.allow(Consent({LARGE: chosen})).refused == {OTHER: Refused.CHOSEN}
-    assert firsts(mine.allow(Consent({OTHER: chosen}))) == {OTHER: chosen}
-    assert mine.allow(Consent()).accepted == {}
+    assert (settled.accepted, settled.refused) == ({}, {OTHER: AddressRefusal.CHOSEN})
+    assert mine.allow(AllowedAddresses({LARGE: chosen})).refused == {OTHER: AddressRefusal.CHOSEN}
+    assert firsts(mine.allow(AllowedAddresses({OTHER: chosen}))) == {OTHER: chosen}
+    assert mine.allow(AllowedAddresses()).accepted == {}
 
 
 def test_a_yes_to_the_network_is_one_to_its_hosts() -> None:
-    mine = AddressBook(SMALL, consent=Consent(network=IPv4Network("10.203.0.0/24")))
+    mine = AddressBook(SMALL, allowed=AllowedAddresses(network=IPv4Network("10.203.0.0/24")))
     assert firsts(state(mine, OTHER, CHOSEN)) == {OTHER: CHOSEN}
     for neither in ("10.203.0.0", "10.203.0.255", "10.203.1.1"):
-        assert state(mine, OTHER, IPv4Address(neither)).refused == {OTHER: Refused.CHOSEN}
+        assert state(mine, OTHER, IPv4Address(neither)).refused == {OTHER: AddressRefusal.CHOSEN}
 
 
 def test_what_is_named_for_one_peer_is_no_other_ones() -> None:
-    consent = Consent({LARGE: CHOSEN}, IPv4Network("10.203.0.0/24"))
-    mine = AddressBook(SMALL, consent=consent)
-    assert state(mine, OTHER, CHOSEN).refused == {OTHER: Refused.CHOSEN}
+    allowed = AllowedAddresses({LARGE: CHOSEN}, IPv4Network("10.203.0.0/24"))
+    mine = AddressBook(SMALL, allowed=allowed)
+    assert state(mine, OTHER, CHOSEN).refused == {OTHER: AddressRefusal.CHOSEN}
     assert firsts(state(mine, LARGE, CHOSEN)) == {LARGE: CHOSEN}
 
 
 def test_only_the_first_of_several_may_be_chosen() -> None:
     derived = [next(ipv4_candidates(OTHER, [each])) for each in RANGES]
-    mine = AddressBook(SMALL, consent=Consent({OTHER: CHOSEN}))
+    mine = AddressBook(SMALL, allowed=AllowedAddresses({OTHER: CHOSEN}))
     settled = state(mine, OTHER, derived[0], CHOSEN, derived[1])
     assert set(settled.accepted[OTHER]) == {derived[0], derived[1]}
     many = [IPv4Address(number) for number in range(int(CHOSEN) + 1, int(CHOSEN) + 100)]
@@ -182,51 +182,51 @@ def test_only_the_first_of_several_may_be_chosen() -> None:
 
 
 def test_what_becomes_local_wins() -> None:
-    mine = AddressBook(SMALL, consent=Consent({OTHER: CHOSEN}))
+    mine = AddressBook(SMALL, allowed=AllowedAddresses({OTHER: CHOSEN}))
     derived = next(ipv4_candidates(LARGE))
     state(mine, OTHER, CHOSEN)
     state(mine, LARGE, derived)
-    settled = mine.look([IPv4Network("10.203.0.0/16")], [IPv4Network(derived)])
-    assert settled.refused == {OTHER: Refused.LOCAL, LARGE: Refused.LOCAL}
-    assert firsts(mine.look([])) == {OTHER: CHOSEN, LARGE: derived}
+    settled = mine.set_local([IPv4Network("10.203.0.0/16")], [IPv4Network(derived)])
+    assert settled.refused == {OTHER: AddressRefusal.LOCAL, LARGE: AddressRefusal.LOCAL}
+    assert firsts(mine.set_local([])) == {OTHER: CHOSEN, LARGE: derived}
 
 
 def test_so_it_is_with_our_own() -> None:
     mine = AddressBook(SMALL)
-    [own] = mine.settle().own
-    assert mine.look([], [IPv4Network(own)]).own == (list(ipv4_candidates(SMALL))[1],)
+    [own] = mine.assign().own
+    assert mine.set_local([], [IPv4Network(own)]).own == (list(ipv4_candidates(SMALL))[1],)
     asked_for = AddressBook(SMALL, requested=CHOSEN)
-    assert asked_for.look([IPv4Network("10.203.0.0/16")]).own == ()
-    assert asked_for.look([]).own == (CHOSEN,)
+    assert asked_for.set_local([IPv4Network("10.203.0.0/16")]).own == ()
+    assert asked_for.set_local([]).own == (CHOSEN,)
 
 
 def test_a_range_with_something_local_in_it_is_left() -> None:
     mine = AddressBook(SMALL)
-    [own] = mine.settle().own
+    [own] = mine.assign().own
     tailscale = [IPv4Network("100.99.98.97/32")]
-    assert mine.look([], tailscale).own == (own,)
-    assert mine.look(tailscale).own == (next(ipv4_candidates(SMALL, RANGES[1:])),)
+    assert mine.set_local([], tailscale).own == (own,)
+    assert mine.set_local(tailscale).own == (next(ipv4_candidates(SMALL, RANGES[1:])),)
 
 
 def test_two_in_different_ranges_meet_in_one_that_both_can_use() -> None:
     with_tailscale, without = AddressBook(SMALL, local=[IPv4Network("100.99.98.97/32")]), AddressBook(LARGE)
-    here, there = with_tailscale.settle().own, without.settle().own
+    here, there = with_tailscale.assign().own, without.assign().own
     assert here[0] in RANGES[1] and there[0] in RANGES[0]
     there = state(without, SMALL, *here).own
     here = state(with_tailscale, LARGE, *there).own
     assert [[each in network for network in RANGES].index(True) for each in there] == [0, 1, 2]
     assert [[each in network for network in RANGES].index(True) for each in here] == [1, 2, 0]
-    ways, back = (
+    sources, back = (
         state(with_tailscale, LARGE, *there).accepted[LARGE],
         state(without, SMALL, *here).accepted[SMALL],
     )
-    assert next(iter(ways.items())) == (there[1], here[0])
+    assert next(iter(sources.items())) == (there[1], here[0])
     assert next(iter(back.items())) == (here[0], there[1])
 
 
 def test_a_third_one_stays_as_it_is() -> None:
     third = AddressBook(OTHER)
-    [own] = third.settle().own
+    [own] = third.assign().own
     everywhere = [next(ipv4_candidates(LARGE, [network])) for network in RANGES]
     assert state(third, LARGE, *everywhere).own == (own,)
 
@@ -235,7 +235,7 @@ def test_an_address_once_taken_stays() -> None:
     """Connections use it. What has come back to the first range says so first."""
     mine = AddressBook(SMALL, local=[IPv4Network("100.99.98.97/32")])
     state(mine, LARGE, next(ipv4_candidates(LARGE)))
-    assert mine.look([]).own == tuple(next(ipv4_candidates(SMALL, [network])) for network in RANGES)
+    assert mine.set_local([]).own == tuple(next(ipv4_candidates(SMALL, [network])) for network in RANGES)
     assert len(mine.forget(LARGE).own) == len(RANGES)
 
 
@@ -248,7 +248,7 @@ class World:
     def __init__(self, seed: int, books: dict[bytes, AddressBook], density: float) -> None:
         self.chance = random.Random(seed)
         self.books = books
-        self.settled = {key: book.settle() for key, book in books.items()}
+        self.settled = {key: book.assign() for key, book in books.items()}
         self.friends: dict[bytes, list[bytes]] = {key: [] for key in books}
         for a, b in combinations(books, 2):
             if self.chance.random() < density:
@@ -261,10 +261,10 @@ class World:
     def _tell(self, sender: bytes) -> None:
         self._under_way += [(sender, friend, self.settled[sender].own) for friend in self.friends[sender]]
 
-    def look(self, key: bytes, *local: IPv4Network) -> None:
-        self._become(key, self.books[key].look(local))
+    def set_local(self, key: bytes, *local: IPv4Network) -> None:
+        self._become(key, self.books[key].set_local(local))
 
-    def _become(self, key: bytes, settled: Settlement) -> None:
+    def _become(self, key: bytes, settled: Assignment) -> None:
         before, self.settled[key] = self.settled[key].own, settled
         if settled.own != before:
             self._tell(key)
@@ -305,7 +305,7 @@ def test_no_circles_and_the_same_end_on_both_sides(many: int, seed: int, density
             theirs = world.settled[friend].own
             assert not set(mine.own) & set(theirs)
             if friend in mine.refused:  # only for another friend with a smaller key
-                assert mine.refused[friend] is Refused.TAKEN
+                assert mine.refused[friend] is AddressRefusal.TAKEN
                 assert any(
                     other < friend and world.settled[other].own == theirs and other in accepted
                     for other in world.friends[key]
@@ -336,12 +336,12 @@ def test_friends_reach_each_other_wherever_both_have_a_free_range(
         for when in (0, 1)
     )
     for key, mine in books.items():
-        mine.look(at_first[key])
+        mine.set_local(at_first[key])
     world = World(seed, books, density)
     for key in books:
         for _ in range(world.chance.randrange(10)):
             world.deliver()
-        world.look(key, *later[key])
+        world.set_local(key, *later[key])
     world.come_to_rest()
     for key, friend in permutations(books, 2):
         if friend not in world.friends[key]:

@@ -25,7 +25,7 @@ class Measured:
     tx_bytes: int = 0
     drops: Mapping[str, int] = field(default_factory=dict)
     rtt_s: float | None = None
-    objection: str | None = None
+    address_problem: str | None = None
 
 
 def peer_states(
@@ -56,7 +56,7 @@ def peer_states(
                 configured=known is not None or roster is None,
                 grant=grant.value if grant else None,
                 asked=roster is not None and roster.is_asked(peer.public_key),
-                objection=seen.objection,
+                address_problem=seen.address_problem,
                 mtu=vpn_mtu(peer.packet_bytes) if peer.online else None,
                 introduced=peer.status_text is not None,
             )

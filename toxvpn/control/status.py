@@ -59,7 +59,7 @@ class PeerState:
 
     `configured`: a person has named it, rather than a secret or an open door let it in. `grant`: what
     lets it in, None when nothing does. `asked`: our friend request to it has not been answered.
-    `objection`: why the IPv4 address it states is not used, and what to do about it.
+    `address_problem`: why the IPv4 address it states is not used, and what to do about it.
     `mtu`: the largest packet that a VPN may send it on this path; None while it is offline.
     `introduced`: it has told who it is on this connection, so its addresses are in place.
     """
@@ -77,7 +77,7 @@ class PeerState:
     configured: bool = False
     grant: str | None = None
     asked: bool = False
-    objection: str | None = None
+    address_problem: str | None = None
     mtu: int | None = None
     introduced: bool = True
 
@@ -168,7 +168,7 @@ def _peer(peer: PeerState) -> dict[str, Any]:
         "configured": peer.configured,
         "grant": peer.grant,
         "friend_request": "sent" if peer.asked else None,
-        "address_problem": peer.objection,
+        "address_problem": peer.address_problem,
         "mtu": peer.mtu,
     }
 

@@ -84,7 +84,7 @@ class Source:
 
     def _measure(self, peer: Peer) -> Measured:
         rtt_s = self.rtt_s.get(peer.public_key)
-        member = self._vpn.router.member(peer.public_key) if self._vpn is not None else None
+        member = self._vpn.router.peer(peer.public_key) if self._vpn is not None else None
         counters = self._vpn.router.counters(peer.public_key) if self._vpn is not None else None
         if member is None or counters is None:  # where there is a VPN, nothing of that peer's passes
             ipv6 = overlay_ipv6(peer.public_key) if self._vpn is None else None
@@ -96,7 +96,7 @@ class Source:
             tx_bytes=counters.tx_bytes,
             drops={reason.value: count for reason, count in counters.drops.items() if count},
             rtt_s=rtt_s,
-            objection=member.objection,
+            address_problem=member.address_problem,
         )
 
 

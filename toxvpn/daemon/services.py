@@ -62,7 +62,7 @@ class Services:
             self.roster.start()
             self.forwards.set(config.forwards, config.peers, fresh)
         if self.vpn is not None:
-            self.vpn.review()
+            self.vpn.update_peers()
         self._look_at_secret()
         self._run.node.start()
 
@@ -116,7 +116,7 @@ class Services:
         if self.vpn is not None:
             self._name_us()
             self.vpn.allow(now.policy.addresses)
-            self.vpn.review()
+            self.vpn.update_peers()
 
     def wanted(self) -> dict[bytes, str]:
         """The peers that are to be there, by what a person calls them."""

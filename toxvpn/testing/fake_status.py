@@ -64,7 +64,7 @@ def busy() -> FakeStatus:
             since=NOW + 1.5,
             configured=True,
             grant="invite",
-            objection="the IPv4 address it states, 10.1.2.3, is not used: it is another peer's",
+            address_problem="the IPv4 address it states, 10.1.2.3, is not used: it is another peer's",
         ),
         PeerState(
             public_key=ALICE,

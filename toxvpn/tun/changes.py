@@ -1,9 +1,9 @@
-"""The kinds of change to the host's network; each knows how it is done and how it is undone.
+"""The kinds of change to the host's network, each with its undo.
 
-In: a Netlink; out: the kernel's tables changed. A change is a plain value that survives in the
-journal as JSON. Undoing tolerates that the thing, or its whole interface, is gone already, and takes
-away only what is ours: routes and rules carry our protocol number, an address or a link setting
-counts only while the interface has the index *and* the name that we saw.
+In: a Netlink; out: the kernel's tables changed. A change is a plain value that is kept in the journal as
+JSON. Undoing works also when the thing, or its whole interface, is already gone, and it removes only what is
+ours: routes and rules carry our protocol number; an address or a link setting counts only while the interface
+has the index *and* the name that we saw.
 """
 
 import re
@@ -17,10 +17,10 @@ from typing import Any, ClassVar, Protocol
 from pyroute2.netlink.exceptions import NetlinkError
 
 from ..errors import ToxvpnError
-from .kernel import GONE, IFF_UP, Kernel
+from .kernel import GONE, IFF_UP, KernelTables
 from .netlink import Netlink
 
-PROTOCOL = 116  # 't': who made a route or a rule (`ip route` shows it as "proto 116")
+PROTOCOL = 116  # 't': marks our routes and rules (`ip route` shows "proto 116")
 MAIN_TABLE = 254
 _IFA_F_NODAD = 0x02
 _SYSCTL_KEY = re.compile(
@@ -28,12 +28,12 @@ _SYSCTL_KEY = re.compile(
     r"|net/ipv4/conf/(?!\.\.?/)[^/\s]{1,15}/(forwarding|rp_filter)"
     r"|net/ipv6/conf/(?!\.\.?/)[^/\s]{1,15}/(forwarding|accept_ra|disable_ipv6)"
 )
-"""What is ours to read and set: an interface's name, `all` or `default` stands before the last part."""
+"""The sysctls that we read and set; the part before the last is an interface, `all` or `default`."""
 _SYSCTL_VALUE = re.compile(r"[0-9]{1,10}")
-_IPV6_METRIC = 1024  # of a route that names none
+_IPV6_METRIC = 1024  # of a route without a metric
 
-Trace = tuple[int, str] | tuple[int, str, int, int | None]
-"""By what an address, or a route, of ours is known in the kernel: the interface's index, then the rest."""
+KernelKey = tuple[int, str] | tuple[int, str, int, int | None]
+"""Identifies an address or a route of ours in the kernel: the interface's index, then the rest."""
 
 
 class Change(Protocol):
@@ -43,7 +43,7 @@ class Change(Protocol):
         """Raises ToxvpnError when the kernel refuses."""
 
     def undo(self, net: Netlink) -> None:
-        """Does nothing when there is nothing of ours left; raises ToxvpnError when the kernel refuses."""
+        """Does nothing when nothing of ours is left; raises ToxvpnError when the kernel refuses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +52,14 @@ class Interface:
     index: int
 
     def present(self, net: Netlink) -> bool:
-        """Whether this very interface still exists (an index may come back under another name)."""
+        """Whether this interface still exists: an index may be used again under another name."""
         attributes = link(net, self.index)
         return attributes is not None and attributes.get("ifname") == self.name
 
 
 @dataclass(frozen=True, slots=True)
 class AddressAdded:
-    """`address` with its prefix length, such as 100.64.3.2/32."""
+    """An interface's `address` with its prefix length, such as 100.64.3.2/32."""
 
     kind: ClassVar[str] = "address"
     interface: Interface
@@ -67,7 +67,7 @@ class AddressAdded:
 
     def apply(self, net: Netlink) -> None:
         what = f"give {self.interface.name} the address {self.address}"
-        # no duplicate address detection: nobody else is on a TUN's link, and it delays the first packet
+        # no duplicate address detection: a TUN's link has no other hosts, and it delays the first packet
         flags = {"flags": _IFA_F_NODAD} if ":" in self.address else {}
         net.change(what, lambda route: route.addr("add", **self._spec(), **flags))
 
@@ -76,7 +76,7 @@ class AddressAdded:
             _undo(net, f"remove the address {self.address}", lambda route: route.addr("del", **self._spec()))
 
     @property
-    def trace(self) -> Trace:
+    def kernel_key(self) -> KernelKey:
         return self.interface.index, self.address
 
     def _spec(self) -> dict[str, Any]:
@@ -86,7 +86,7 @@ class AddressAdded:
 
 @dataclass(frozen=True, slots=True)
 class RouteAdded:
-    """A route to `destination` (a network) through an interface, optionally by a gateway."""
+    """A route to `destination` (a network) through an interface, optionally via a gateway."""
 
     kind: ClassVar[str] = "route"
     interface: Interface
@@ -106,7 +106,7 @@ class RouteAdded:
             _undo(net, what, lambda route: route.route("del", **self._spec()))
 
     @property
-    def trace(self) -> Trace:
+    def kernel_key(self) -> KernelKey:
         usual = _IPV6_METRIC if ":" in self.destination else None
         metric = usual if self.metric is None else self.metric
         return self.interface.index, self.destination, self.table, metric
@@ -125,7 +125,7 @@ class RouteAdded:
 
 @dataclass(frozen=True, slots=True)
 class RuleAdded:
-    """A policy rule: packets from `source` (a network), or with `mark`, look in `table`."""
+    """A policy rule: packets from `source` (a network), or with `mark`, are looked up in `table`."""
 
     kind: ClassVar[str] = "rule"
     priority: int
@@ -156,7 +156,7 @@ class RuleAdded:
 
 @dataclass(frozen=True, slots=True)
 class LinkSet:
-    """A number that every interface has; `attribute` is "mtu", or "txqlen": packets that may wait."""
+    """A number that every interface has: `attribute` is "mtu", or "txqlen" (packets that may wait)."""
 
     kind: ClassVar[str] = "link-set"
     interface: Interface
@@ -179,6 +179,8 @@ class LinkSet:
 
 @dataclass(frozen=True, slots=True)
 class LinkUp:
+    """An interface that is set up."""
+
     kind: ClassVar[str] = "link"
     interface: Interface
 
@@ -196,9 +198,9 @@ class LinkUp:
 
 @dataclass(frozen=True, slots=True)
 class SysctlSet:
-    """`key` as a path below /proc/sys, such as net/ipv4/ip_forward, and one of those in _SYSCTL_KEY.
+    """A sysctl's value; `key` is a path below /proc/sys that _SYSCTL_KEY allows, such as net/ipv4/ip_forward.
 
-    Raises ValueError on another key, and on values that are no numbers: a journal may say anything.
+    Raises ValueError on another key, and on a value that is not a number: a journal is not trusted.
     """
 
     kind: ClassVar[str] = "sysctl"
@@ -210,13 +212,13 @@ class SysctlSet:
         _sysctl(self.key)
         for value in (self.value, self.previous):
             if not _SYSCTL_VALUE.fullmatch(value):
-                raise ValueError(f"{value!r} is no value of {self.key}")
+                raise ValueError(f"{value!r} is not a number: the sysctl {self.key} takes numbers only")
 
     def apply(self, net: Netlink) -> None:
         self._write(self.value)
 
     def undo(self, net: Netlink) -> None:
-        # a sysctl that is gone went with its interface; one with another value was set by others since
+        # it may be gone with its interface, or set by another program since
         if read_sysctl(self.key) == self.value:
             self._write(self.previous)
 
@@ -224,7 +226,7 @@ class SysctlSet:
         try:
             _sysctl(self.key).write_text(value)
         except OSError as error:
-            message = f"Could not set the sysctl {self.key} to {value}: {error.strerror}."
+            message = f"cannot set the sysctl {self.key} to {value}: {error.strerror}"
             raise ToxvpnError(message) from error
 
 
@@ -233,13 +235,13 @@ KINDS: dict[str, Callable[..., Change]] = {
 }
 
 
-def traces(kernel: Kernel) -> set[Trace]:
-    """Of all addresses, and of the routes that carry our protocol number."""
-    ours = (route for route in kernel.routes if route.protocol == PROTOCOL)
+def kernel_keys(tables: KernelTables) -> set[KernelKey]:
+    """The keys of all addresses, and of the routes with our protocol number."""
+    ours = (route for route in tables.routes if route.protocol == PROTOCOL)
     routes = {
         (index, route.destination, route.table, route.metric) for route in ours for index in route.interfaces
     }
-    return routes | kernel.addresses
+    return routes | tables.addresses
 
 
 def to_json(change: Change) -> dict[str, Any]:
@@ -255,7 +257,7 @@ def from_json(record: dict[str, Any]) -> Change:
 
 
 def read_sysctl(key: str) -> str | None:
-    """The present value; None when the kernel has no such sysctl. Raises ValueError, as SysctlSet."""
+    """The present value; None when the kernel has no such sysctl. Raises ValueError as SysctlSet does."""
     try:
         return _sysctl(key).read_text().strip()
     except FileNotFoundError:
@@ -290,5 +292,5 @@ def _family(network: str) -> int:
 
 def _sysctl(key: str) -> Path:
     if not _SYSCTL_KEY.fullmatch(key):
-        raise ValueError(f"{key!r} is no sysctl of ours")
+        raise ValueError(f"{key!r} is not a sysctl that toxvpn may read or set")
     return Path("/proc/sys", key)

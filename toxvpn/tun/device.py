@@ -1,8 +1,8 @@
-"""Opens the TUN device; in: a name to ask for, out: a descriptor of IP packets and what it can offload.
+"""Opens a TUN device. In: the interface's name; out: a descriptor of IP packets, and what it can offload.
 
 Neighbours: the compiled datapath reads and writes the descriptor, `netconf` gives the interface its
-addresses. A process in a private network namespace opens its device here too and passes the
-descriptor on. Constants: linux/if_tun.h.
+addresses. A process in a private network namespace opens its device here too, and passes the descriptor on.
+Constants: linux/if_tun.h.
 """
 
 import errno
@@ -29,11 +29,11 @@ VNET_HEADER_BYTES = 10
 
 
 class TunClosedError(NoPermissionError):
-    """The device file itself may not be opened, whatever capabilities we have."""
+    """The device file cannot be opened, whatever capabilities we have."""
 
 
 class Offload(IntFlag):
-    """What the kernel may leave undone in packets it hands us (TUN_F_* of linux/if_tun.h)."""
+    """What the kernel may leave to us in the packets it hands over (TUN_F_* of linux/if_tun.h)."""
 
     NONE = 0
     CHECKSUM = 0x01
@@ -71,26 +71,26 @@ class TunDevice:
 def open_tun(name: str = "tox%d", *, offload: bool = True) -> TunDevice:
     """Makes the interface `name` (at most 15 bytes; `%d` is replaced by a free number).
 
-    The descriptor is non-blocking and closed on exec. Raises NoPermissionError (TunClosedError: the
-    device file is closed to us), or ToxvpnError when the machine has no TUN driver or the name is taken.
+    The descriptor is non-blocking and closed on exec. Raises NoPermissionError (TunClosedError for the device
+    file itself), or ToxvpnError when the machine has no TUN driver or the name is taken.
     """
     if not 0 < len(name.encode()) <= NAME_BYTES:
-        raise ToxvpnError(f"The interface name {name!r} is not usable: it must have 1 to {NAME_BYTES} bytes.")
+        raise ToxvpnError(f"{name!r} is not a valid interface name: it must have 1 to {NAME_BYTES} bytes")
     try:
         fd = os.open(DEVICE_FILE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     except PermissionError as error:
-        raise TunClosedError(_why_closed(error)) from error
+        raise TunClosedError(_describe_closed(error)) from error
     except OSError as error:
-        raise _explained(error, name) from error
+        raise _open_error(error, name) from error
     try:
         return _attach(fd, name, offload)
     except OSError as error:
         os.close(fd)
-        raise _explained(error, name) from error
+        raise _open_error(error, name) from error
 
 
 def _attach(fd: int, name: str, offload: bool) -> TunDevice:
-    """A persistent interface keeps the header size and the offload that its last user asked for."""
+    """Sets header size and offload too: a persistent interface keeps those of its last user."""
     if offload:
         try:
             actual = _set_interface(fd, name, _IFF_TUN | _IFF_NO_PI | _IFF_VNET_HDR)
@@ -120,34 +120,32 @@ def _negotiate(fd: int) -> Offload:
     return Offload.NONE
 
 
-def _why_closed(error: PermissionError) -> str:
+def _describe_closed(error: PermissionError) -> str:
     if error.errno == errno.EPERM:  # the devices of its control group
-        return (
-            f"{DEVICE_FILE} may not be used here: give the container the device ('--device {DEVICE_FILE}')."
-        )
+        return f"{DEVICE_FILE} cannot be used here: give the container the device ('--device {DEVICE_FILE}')"
     try:
         mode = f" (its mode is {Path(DEVICE_FILE).stat().st_mode & 0o777:04o})"
     except OSError:
         mode = ""
-    return f"{DEVICE_FILE} is closed to this user{mode}: open it with 'chmod 666 {DEVICE_FILE}', or use sudo."
+    return f"this user cannot open {DEVICE_FILE}{mode}: allow it with 'chmod 666 {DEVICE_FILE}', or use sudo"
 
 
-def _explained(error: OSError, name: str) -> ToxvpnError:
-    """The one line that says what to do about a device that would not open."""
+def _open_error(error: OSError, name: str) -> ToxvpnError:
+    """The error to raise for a device that could not be opened, with the remedy."""
     if error.errno in {errno.ENOENT, errno.ENODEV, errno.ENXIO}:
         return ToxvpnError(
-            f"There is no TUN driver ({DEVICE_FILE}: {error.strerror}): load it with 'modprobe tun', "
-            f"or give the container the device ('--device {DEVICE_FILE}')."
+            f"there is no TUN driver ({DEVICE_FILE}: {error.strerror}): load it with 'modprobe tun', "
+            f"or give the container the device ('--device {DEVICE_FILE}')"
         )
     if error.errno in {errno.EPERM, errno.EACCES}:
         return NoPermissionError(
-            "Making a network interface needs root or CAP_NET_ADMIN: run it with sudo, "
-            f"or give the container that capability ({error.strerror})."
+            "making a network interface needs root or CAP_NET_ADMIN: run it with sudo, "
+            f"or give the container that capability ({error.strerror})"
         )
     if error.errno == errno.EBUSY:
         return ToxvpnError(
-            f"The interface {name} is in use by another program: stop it or choose another name."
+            f"the interface {name} is in use by another program: stop it, or choose another name"
         )
     if error.errno == errno.EINVAL:
-        return ToxvpnError(f"The interface {name} exists and is not a TUN device: choose another name.")
-    return ToxvpnError(f"The TUN device {name} could not be opened: {error.strerror}.")
+        return ToxvpnError(f"the interface {name} exists and is not a TUN device: choose another name")
+    return ToxvpnError(f"the TUN device {name} cannot be opened: {error.strerror}")

@@ -1,23 +1,23 @@
-"""Remembers, in a file, which changes to the host's network are ours, so that the next start can undo them.
+"""Records our changes to the host's network in a file, so that the next start can undo them after a kill.
 
-In: changes, before each is made; out: what an earlier process left behind when it was killed.
-Neighbours: `changes` (what is recorded), `netconf` (who records and undoes).
+In: changes, before each is made; out: what an earlier process left behind. Neighbours: `changes` (what is
+recorded), `netconf` (which records and undoes).
 
 The file is a JSON object, written anew for each change and renamed into place, mode 0600:
 
     version     1
-    boot_id     of /proc/sys/kernel/random/boot_id: after a reboot nothing recorded exists any more
+    boot_id     from /proc/sys/kernel/random/boot_id: after a reboot no recorded change is in force
     netns       device and inode of the network namespace the changes were made in
-    pid         who made them, for messages
+    pid         the process that made them, for messages
     changes     a list, in the order they were made
 
-A change is recorded before it is made. A kill in between leaves a record of nothing, which undoing
-tolerates; the other order would leave a change that nobody remembers. The rename needs no fsync:
-what a power failure could spoil, the reboot after it makes void. What another user has written is not
-undone: the changes of a killed process went with its device, and a record can say anything.
+A change is recorded before it is made. A kill in between leaves a record of a change that was not made, which
+undoing tolerates; the other order would leave a change without a record. The rename needs no fsync: a power
+failure ends in a reboot, which makes the record void. A file written by another user is not undone, since a
+record can say anything; the changes themselves went with the killed process's device.
 
-A lock on `<file>.lock`, which the kernel drops when its owner dies however it dies, says whether the
-network is up: no guessing from process numbers.
+The lock on `<file>.lock` says whether the network is up. The kernel releases it when its owner dies, however
+that happens.
 """
 
 import json
@@ -33,7 +33,7 @@ from ..state.folder import Folder
 from .changes import Change, from_json, to_json
 
 VERSION = 1
-logger = logging.getLogger("toxvpn.tun")
+log = logging.getLogger("toxvpn.tun")
 
 
 class NetworkBusyError(ToxvpnError):
@@ -43,8 +43,8 @@ class NetworkBusyError(ToxvpnError):
 class Journal:
     """The open journal at `path`, held by one process at a time.
 
-    `changes` starts as what a killed process left behind and is still ours to undo.
-    Raises NetworkBusyError when another process holds it, ToxvpnError when it cannot be written.
+    `changes` starts with what a killed process left behind and we can undo.
+    Raises NetworkBusyError when another process holds the journal, ToxvpnError when it cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -65,13 +65,13 @@ class Journal:
         self.write()
 
     def close(self) -> None:
-        """Lets go; the file stays only if changes are left in it."""
+        """Releases the lock; the file stays only if changes are left in it."""
         if not self.changes:
             self.path.unlink(missing_ok=True)
         os.close(self._lock)
 
     def write(self) -> None:
-        """`changes` as they are now."""
+        """Writes `changes` as they are now."""
         record = _identity() | {"pid": os.getpid(), "changes": [to_json(change) for change in self.changes]}
         fresh = f"{self.path.name}.new"
         try:
@@ -90,7 +90,7 @@ def _locked(path: Path) -> int:
     except lock.LockHeldError:
         owner = _read(path)[0].get("pid")
         by = f" by process {owner}" if owner else ""
-        message = f"This network is up already{by}: nothing was changed. Take it down with 'toxvpn down'."
+        message = f"this network is already up{by}: take it down first with 'toxvpn down'"
         raise NetworkBusyError(message) from None
     except OSError as error:
         raise _unwritable(path, error) from error
@@ -99,21 +99,21 @@ def _locked(path: Path) -> int:
 def _left_behind(path: Path) -> list[Change]:
     record, refused = _read(path)
     if refused:
-        logger.warning("what an earlier run left in the network is not undone: %s", refused)
+        log.warning("changes to the network by an earlier run are not undone: %s", refused)
     identity = _identity()
     if any(record.get(key) != value for key, value in identity.items()):
         if record and record.get("boot_id") == identity["boot_id"]:
-            logger.warning("%s tells of another network namespace or version: left alone", path)
+            log.warning("%s is from another network namespace or version: its changes are not undone", path)
         return []
     try:
         return [from_json(change) for change in record["changes"]]
     except (AttributeError, KeyError, TypeError, ValueError):
-        logger.warning("%s is damaged: changes of an earlier run may be left in the network", path)
+        log.warning("%s is damaged: changes to the network by an earlier run may be left", path)
         return []
 
 
 def _read(path: Path) -> tuple[dict[str, Any], str]:
-    """The record, {} where there is none, and why there is one that is not to be believed."""
+    """The record, {} if there is no usable one; and why it is not trusted, '' otherwise."""
     try:
         with Folder(path) as folder, open(folder.open(path.name, os.O_RDONLY), "rb") as file:  # noqa: PTH123
             owner = os.fstat(file.fileno()).st_uid
@@ -128,12 +128,13 @@ def _read(path: Path) -> tuple[dict[str, Any], str]:
 
 
 def _identity() -> dict[str, Any]:
-    """What must be the same for a record to speak of the network we see."""
+    """What must be the same for a record to be about the network that we see."""
     namespace = Path("/proc/thread-self/ns/net").stat()
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return {"version": VERSION, "boot_id": boot_id, "netns": [namespace.st_dev, namespace.st_ino]}
 
 
 def _unwritable(path: Path, error: OSError) -> ToxvpnError:
-    message = f"The journal of network changes {path} cannot be written: {error.strerror}. Check its folder."
-    return ToxvpnError(message)
+    return ToxvpnError(
+        f"the journal of network changes, {path}, cannot be written: {error.strerror}; check its directory"
+    )

@@ -1,7 +1,7 @@
-"""What the kernel has now: one interface, all addresses, all routes. Read by rtnetlink, told as plain values.
+"""What the kernel has now: one interface, all addresses and all routes, read through rtnetlink.
 
-In: an IPRoute; out: a `Kernel`. Neighbours: `interfaces` (what others use of it), `netconf` (what of
-ours is missing in it).
+In: an IPRoute; out: `KernelTables`, plain values. Neighbours: `local_networks` (what others use of it),
+`netconf` (what of ours is missing in it).
 """
 
 import errno
@@ -16,8 +16,8 @@ GONE = {errno.ENOENT, errno.ESRCH, errno.ENODEV, errno.EADDRNOTAVAIL, errno.ENXI
 _ANYWHERE = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
 
 
-LEADING = {1, 2, 3, 4}
-"""Kinds of routes that lead somewhere: unicast, local, broadcast, anycast (linux/rtnetlink.h RTN_*)."""
+USABLE_KINDS = {1, 2, 3, 4}
+"""Kinds of routes that deliver packets: unicast, local, broadcast, anycast (linux/rtnetlink.h RTN_*)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`destination` as a network, such as 10.0.0.0/8; of a multipath route several interfaces, by index."""
+    """`destination`: a network, such as 10.0.0.0/8. `interfaces`: by index, several for a multipath route."""
 
     destination: str
     kind: int
@@ -40,17 +40,17 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
-class Kernel:
-    """`link` None: there is no such interface. `addresses`: by the interface's index, e.g. 100.64.3.2/32."""
+class KernelTables:
+    """`link` None: there is no such interface. `addresses`: an interface's index and, e.g., 100.64.3.2/32."""
 
     link: Link | None
     addresses: frozenset[tuple[int, str]]
     routes: tuple[Route, ...]
 
 
-def read(route: Any, index: int | None = None) -> Kernel:
-    """For Netlink.call. `index`: of the interface to look at. Takes some 5 ms, 50 with a thousand routes."""
-    return Kernel(
+def read_tables(route: Any, index: int | None = None) -> KernelTables:
+    """For Netlink.call. `index`: the interface to read. Takes about 5 ms, 50 ms with a thousand routes."""
+    return KernelTables(
         None if index is None else _link(route, index),
         frozenset(_address(each) for each in route.get_addr()),
         tuple(_route(each) for family in _ANYWHERE for each in route.get_routes(family=family)),

@@ -1,7 +1,8 @@
-"""What this machine uses of IPv4 without us: its interfaces, routes, gateways and name servers.
+"""IPv4 networks that this machine uses without us: of its interfaces, routes, gateways and name servers.
 
-In: the local interfaces (netifaces), the kernel's routes, resolv.conf; out: networks that are neither
-ours nor a peer's. Neighbours: `wire.addressbook` (who heeds it), `vpn` (who looks when, and again).
+In: the local interfaces (netifaces), the kernel's routes, resolv.conf; out: networks from which neither we
+nor a peer may have an address. Neighbours: `wire.addressbook` (which avoids them), `reconcile` (which looks
+again).
 """
 
 import socket
@@ -16,7 +17,7 @@ import netifaces
 
 from ..errors import ConfigError
 from ..wire.addressing import OVERLAY_IPV6, is_host_address
-from .kernel import LEADING, Kernel, Route
+from .kernel import USABLE_KINDS, KernelTables, Route
 
 RESOLVER_FILES = (
     Path("/etc/resolv.conf"),
@@ -24,73 +25,76 @@ RESOLVER_FILES = (
     Path("/run/NetworkManager/no-stub-resolv.conf"),
 )
 DEFAULT_BITS = 8
-"""A route to a network larger than any private one (10.0.0.0/8) is a piece of a default route."""
+"""A route to a larger network than the largest private one (10.0.0.0/8) is part of a default route."""
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
-    """A network, and who uses it, for messages. `apart`: it says nothing of its neighbourhood.
+class LocalNetwork:
+    """A network, and in words, for messages, what uses it.
 
-    Where an interface or a route lies, others will follow, and programs (Tailscale) take the rest of
-    that range for theirs; not so with a single gateway or name server, or another network of toxvpn.
+    An interface or a route keeps us out of the whole range (wire/addressing.py RANGES) that it lies in, for
+    more of its kind may follow, and programs such as Tailscale treat the rest of that range as theirs. An
+    `isolated` one does not: a single gateway or name server, or another network of toxvpn.
     """
 
     network: IPv4Network
     what: str
-    apart: bool = False
+    isolated: bool = False
 
 
-def local_uses(
-    kernel: Kernel, ignore: Collection[str] = (), resolver_files: Iterable[Path] = RESOLVER_FILES
-) -> list[Use]:
-    """What everything but the interfaces named in `ignore` uses."""
-    return [*_attached(ignore), *_routed(kernel.routes, ignore), *_name_servers(resolver_files)]
+def local_networks(
+    tables: KernelTables, ignore: Collection[str] = (), resolver_files: Iterable[Path] = RESOLVER_FILES
+) -> list[LocalNetwork]:
+    """Everything that is used, except through the interfaces named in `ignore`."""
+    return [*_attached(ignore), *_routed(tables.routes, ignore), *_name_servers(resolver_files)]
 
 
-def check_requested(address: IPv4Address, uses: Iterable[Use]) -> None:
-    """Raises ConfigError: the address (of --address) cannot be ours; why, and what to do."""
+def check_requested(address: IPv4Address, local: Iterable[LocalNetwork]) -> None:
+    """Raises ConfigError, with the reason and the remedy, when the requested address cannot be ours."""
     if not is_host_address(address):
-        raise ConfigError(f"The address {address} can be no host's: choose another with --address.")
+        raise ConfigError(f"{address} cannot be the address of a host: choose another one with --address")
     if address.is_global:
         raise ConfigError(
-            f"The address {address} is a public one, which no peer would believe: choose a private one "
-            "with --address, such as 10.x.y.z."
+            f"{address} is a public address, which peers would not accept: "
+            "choose a private one with --address, such as 10.9.8.7"
         )
-    for use in uses:
-        if address in use.network:
+    for each in local:
+        if address in each.network:
             raise ConfigError(
-                f"The address {address} lies in {use.network} {use.what}: "
-                "choose another with --address, or leave it out and one is chosen."
+                f"the address {address} lies in {each.network} {each.what}: "
+                "choose another one with --address, or leave it out to get one chosen"
             )
 
 
-def _attached(ignore: Collection[str]) -> Iterator[Use]:
+def _attached(ignore: Collection[str]) -> Iterator[LocalNetwork]:
     for name in netifaces.interfaces():
         if name in ignore:
             continue
-        apart = _is_toxvpn(name)
+        isolated = _is_toxvpn(name)
         for entry in netifaces.ifaddresses(name).get(netifaces.AF_INET, ()):
             mask = entry.get("mask") or entry.get("netmask") or "255.255.255.255"
             network = IPv4Interface(f"{entry['addr']}/{mask}").network
-            yield Use(network, f"of the interface {name}", apart)
+            yield LocalNetwork(network, f"of the interface {name}", isolated)
 
 
-def _routed(routes: Iterable[Route], ignore: Collection[str]) -> Iterator[Use]:
+def _routed(routes: Iterable[Route], ignore: Collection[str]) -> Iterator[LocalNetwork]:
     name, is_toxvpn = cache(_name), cache(_is_toxvpn)
     for route in routes:
         through = {name(index) for index in route.interfaces}
-        if ":" in route.destination or route.kind not in LEADING or (through and through <= set(ignore)):
+        if ":" in route.destination or route.kind not in USABLE_KINDS or (through and through <= set(ignore)):
             continue
         network = IPv4Network(route.destination)
         if network.prefixlen >= DEFAULT_BITS:
-            apart = bool(through) and all(map(is_toxvpn, through))
-            yield Use(network, f"of a route through {', '.join(sorted(through)) or 'nothing'}", apart)
+            isolated = bool(through) and all(map(is_toxvpn, through))
+            yield LocalNetwork(
+                network, f"of a route through {', '.join(sorted(through)) or 'nothing'}", isolated
+            )
         for gateway in route.gateways:
             if ":" not in gateway:
-                yield Use(IPv4Network(gateway), "of a gateway", apart=True)
+                yield LocalNetwork(IPv4Network(gateway), "of a gateway", isolated=True)
 
 
-def _name_servers(files: Iterable[Path]) -> Iterator[Use]:
+def _name_servers(files: Iterable[Path]) -> Iterator[LocalNetwork]:
     for path in files:
         try:
             lines = path.read_text(errors="replace").splitlines()
@@ -99,7 +103,7 @@ def _name_servers(files: Iterable[Path]) -> Iterator[Use]:
         for key, *values in filter(None, map(str.split, lines)):
             with suppress(ValueError):
                 if key == "nameserver" and values:
-                    yield Use(IPv4Network(values[0]), f"of a name server in {path}", apart=True)
+                    yield LocalNetwork(IPv4Network(values[0]), f"of a name server in {path}", isolated=True)
 
 
 def _name(index: int) -> str:

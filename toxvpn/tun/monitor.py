@@ -1,8 +1,7 @@
-"""Notices what becomes of the machine's network: the kernel tells, and some files are looked at.
+"""Notices when this machine's network changes: rtnetlink reports it, and some files are polled.
 
-In: rtnetlink's multicast groups (linux/rtnetlink.h); out: calls of one coroutine function, which looks
-for itself at what there is. Messages are read and thrown away: one that was lost, when there are too
-many, is as good as one that was not.
+In: rtnetlink's multicast groups (linux/rtnetlink.h); out: calls of a coroutine function that reads the state
+itself. The messages are not parsed, so losing some (ENOBUFS) does no harm.
 """
 
 import asyncio
@@ -19,24 +18,25 @@ from ..wire.ratelimit import RateLimit
 log = logging.getLogger("toxvpn.tun")
 
 GROUPS = 0x01 | 0x10 | 0x40 | 0x100 | 0x400
-"""RTMGRP_LINK, and of IPv4 and IPv6 RTMGRP_…_IFADDR and RTMGRP_…_ROUTE."""
-FILES_S = 5.0
-GATHER_S = 0.02
-"""After the first message, for those that come with it."""
+"""RTMGRP_LINK, and RTMGRP_…_IFADDR and RTMGRP_…_ROUTE of IPv4 and IPv6."""
+POLL_FILES_S = 5.0
+BATCH_S = 0.02
+"""Changes come in groups: wait this long after the first message for the others."""
 RETRY_S = 10.0
-"""After a look that failed: the kernel will not tell again of what it has told of."""
-REST = 20
-"""A look is followed by a pause of so many times what it took."""
+"""After a failure, for the kernel does not report the same change twice."""
+PAUSE_FACTOR = 20
+"""After each call, pause this many times as long as it took: at most 5 % of the time."""
 
 
-class NetworkWatch:
-    """Runs from construction (beneath a loop) until `close`; `look` is called once at the start, too.
+class NetworkMonitor:
+    """Calls `on_change` once at the start and after each change, from construction until `close`.
 
-    It returns after how many seconds to look again though nothing happens, or None.
+    Needs a running loop. `on_change` returns after how many seconds to call it again even if nothing changes,
+    or None.
     """
 
-    def __init__(self, look: Callable[[], Awaitable[float | None]], files: Sequence[Path] = ()) -> None:
-        self._look = look
+    def __init__(self, on_change: Callable[[], Awaitable[float | None]], files: Sequence[Path] = ()) -> None:
+        self._on_change = on_change
         self._files = files
         self._changed = asyncio.Event()
         self._socket = socket.socket(
@@ -61,30 +61,31 @@ class NetworkWatch:
 
     async def _run(self) -> None:
         while True:
-            seen = self._ages()
+            mtimes = self._mtimes()
             self._changed.clear()
             began_s, again_s = self._loop.time(), None
             try:
-                again_s = await self._look()
-            except Exception as failure:  # whatever it was, the next look may find better times
+                again_s = await self._on_change()
+            except Exception as failure:  # whatever it was, the next call may succeed
                 again_s = RETRY_S
                 if self._failures.take(self._loop.time()):
                     bug = not isinstance(failure, ToxvpnError)
-                    log.warning("the network could not be looked after: %s", failure, exc_info=bug)
-            await asyncio.sleep(max(GATHER_S, REST * (self._loop.time() - began_s)))
-            await self._something_new(seen, math.inf if again_s is None else self._loop.time() + again_s)
-            await asyncio.sleep(GATHER_S)
+                    log.warning("the state of the network could not be checked: %s", failure, exc_info=bug)
+            await asyncio.sleep(max(BATCH_S, PAUSE_FACTOR * (self._loop.time() - began_s)))
+            await self._wait_for_change(mtimes, math.inf if again_s is None else self._loop.time() + again_s)
+            await asyncio.sleep(BATCH_S)
 
-    async def _something_new(self, seen: list[int | None], until_s: float) -> None:
-        while not self._changed.is_set() and seen == self._ages() and self._loop.time() < until_s:
+    async def _wait_for_change(self, mtimes: list[int | None], until_s: float) -> None:
+        while not self._changed.is_set() and mtimes == self._mtimes() and self._loop.time() < until_s:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), min(FILES_S, until_s - self._loop.time()))
+                await asyncio.wait_for(self._changed.wait(), min(POLL_FILES_S, until_s - self._loop.time()))
 
-    def _ages(self) -> list[int | None]:
-        return [_age(path) for path in self._files]
+    def _mtimes(self) -> list[int | None]:
+        return [_mtime(path) for path in self._files]
 
 
-def _age(path: Path) -> int | None:
+def _mtime(path: Path) -> int | None:
+    """In nanoseconds; None when the file cannot be found."""
     try:
         return path.stat().st_mtime_ns
     except OSError:

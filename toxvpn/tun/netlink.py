@@ -1,8 +1,8 @@
-"""One IPRoute in a thread of its own, so that its blocking calls work under a running event loop too.
+"""One IPRoute in a thread of its own, so that its blocking calls also work while an event loop runs.
 
-In: pyroute2 calls as functions of an IPRoute; out: their results, errors as one line for a person.
-pyroute2's synchronous objects drive an event loop inside and refuse to run beneath another one.
-The thread works in the network namespace that its maker was in.
+In: pyroute2 calls as functions of an IPRoute; out: their results, and errors as one line for a person.
+pyroute2's synchronous objects run an event loop inside, and refuse to do so beneath another one. The thread
+works in the network namespace in which the Netlink was made.
 """
 
 import errno
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class Netlink:
-    """Talks rtnetlink; a call takes well under a millisecond unless the kernel is busy."""
+    """Speaks rtnetlink; a call takes well under a millisecond unless the kernel is busy."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="netlink")
@@ -31,19 +31,19 @@ class Netlink:
             raise
 
     def call(self, function: Callable[[Any], T]) -> T:
-        """Result of `function(iproute)`; NetlinkError passes through, its `code` is an errno."""
+        """Returns `function(iproute)`; NetlinkError passes through, its `code` is an errno."""
         return self.submit(function).result()
 
     def submit(self, function: Callable[[Any], T]) -> Future[T]:
-        """The same, for who does not want to wait for it."""
+        """As `call`, but returns at once."""
         return self._thread.submit(function, self._route)
 
     def change(self, what: str, function: Callable[[Any], object]) -> None:
-        """Runs a change; raises NoPermissionError or ToxvpnError saying that `what` failed, and why."""
+        """Runs a change; raises NoPermissionError or ToxvpnError that says why `what` failed."""
         try:
             self.call(function)
         except NetlinkError as error:
-            raise explained(what, error) from error
+            raise change_error(what, error) from error
 
     def close(self) -> None:
         self._thread.submit(self._route.close).result()
@@ -53,20 +53,20 @@ class Netlink:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, kernel_key: TracebackType | None
     ) -> None:
         self.close()
 
 
-def explained(what: str, error: Any) -> ToxvpnError:
-    """The one line for a NetlinkError met while doing `what`."""
+def change_error(what: str, error: Any) -> ToxvpnError:
+    """The error to raise for a NetlinkError that happened while doing `what`."""
     reason = errno.errorcode.get(error.code, str(error.code))
     if error.code == errno.EPERM:
-        return NoPermissionError(f"Could not {what}: that needs root or CAP_NET_ADMIN, run it with sudo.")
+        return NoPermissionError(f"cannot {what}: that needs root or CAP_NET_ADMIN; run it with sudo")
     if error.code == errno.EEXIST:
-        return ToxvpnError(f"Could not {what}: something else on this machine has made it already.")
+        return ToxvpnError(f"cannot {what}: another program on this machine has already made it")
     if error.code == errno.EACCES:
         return ToxvpnError(
-            f"Could not {what}: IPv6 is switched off (sysctl net.ipv6.conf.all.disable_ipv6): switch it on."
+            f"cannot {what}: IPv6 is disabled (sysctl net.ipv6.conf.all.disable_ipv6); enable it"
         )
-    return ToxvpnError(f"Could not {what}: the kernel says {reason} ({error.args[-1]}).")
+    return ToxvpnError(f"cannot {what}: the kernel says {reason} ({error.args[-1]})")

@@ -1,8 +1,9 @@
-"""Keeps the VPN's network as it should be, whatever others do to the machine's.
+"""Keeps the VPN's network as it should be, whatever other programs change on this machine.
 
-What became local goes before us at once (router.py). What was ours and is gone (an address flushed,
-routes flushed, the link set down and up) is put back. What an administrator does on purpose stays: a
-device that is set down is left alone until it is up again, and one that is renamed keeps its new name.
+Networks that become local are reported to the router, which gives way to them. Addresses and routes of ours
+that somebody has removed (flushed, or by setting the link down and up) are put back. What an administrator
+does on purpose stays: a device that is set down is left alone until it is up again, and a renamed one keeps
+its new name.
 """
 
 import logging
@@ -10,92 +11,90 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection
 from ipaddress import IPv4Network
-from typing import Protocol
 
 from ..errors import ToxvpnError
 from ..wire.ratelimit import RateLimit
 from .changes import Change
-from .kernel import Kernel
-from .local_networks import Use
+from .kernel import KernelTables
+from .local_networks import LocalNetwork
+from .netconf import NetworkChanges
 
 log = logging.getLogger("toxvpn.tun")
 
 REPAIRS_AT_ONCE, REPAIRS_PER_S = 10, 1 / 10
-"""Somebody else may insist on the opposite."""
-NAMES = {"address": "addresses", "route": "routes"}
+"""Another program may keep undoing what is put back here."""
+PLURALS = {"address": "addresses", "route": "routes"}
 
 
-class Network(Protocol):
-    async def look_aside(self, interface: str) -> Kernel: ...
-    def missing(self, interface: str, kernel: Kernel) -> list[Change]: ...
-    def restore(self, change: Change) -> bool: ...
-    def rename(self, interface: str, name: str) -> None: ...
+class Reconciler:
+    """Compares the kernel's tables with what they should be, and acts on the difference.
 
-
-class Upkeep:
-    """`interface` is what we called it; `name` what it is called now. `heed` is Router.look."""
+    `interface` is the device's first name, `name` its present one. `on_local_networks` gets the networks that
+    this machine uses without us, when they have changed (Router.set_local_networks); `find_local` finds them.
+    """
 
     def __init__(
         self,
-        network: Network,
+        network: NetworkChanges,
         interface: str,
-        heed: Callable[[Collection[IPv4Network], Collection[IPv4Network]], None],
-        uses: Callable[[Kernel, Collection[str]], list[Use]],
+        on_local_networks: Callable[[Collection[IPv4Network], Collection[IPv4Network]], None],
+        find_local: Callable[[KernelTables, Collection[str]], list[LocalNetwork]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = interface
         self.up = True
         self._network = network
         self._interface = interface
-        self._heed = heed
-        self._uses = uses
+        self._on_local_networks = on_local_networks
+        self._find_local = find_local
         self._clock = clock
         self._repairs = RateLimit(REPAIRS_PER_S, REPAIRS_AT_ONCE)
-        self._heeded: list[Use] | None = None
-        self._complaint = ""
+        self._local: list[LocalNetwork] | None = None
+        self._failure = ""
 
-    async def look(self) -> float | None:
-        """Returns after how many seconds to look again, though nothing happens."""
-        kernel = await self._network.look_aside(self._interface)
-        if kernel.link is None:  # removed; the pump tells of it
+    async def reconcile(self) -> float | None:
+        """Returns after how many seconds to look again even if nothing changes; None: not before a change."""
+        tables = await self._network.read_kernel_async(self._interface)
+        if tables.link is None:  # the device was removed: the packet pump reports that
             return None
-        if kernel.link.name != self.name:
-            log.warning("%s is called %s now, and goes on under that name", self.name, kernel.link.name)
-            self.name = kernel.link.name
+        if tables.link.name != self.name:
+            log.warning("%s is called %s now, and goes on under that name", self.name, tables.link.name)
+            self.name = tables.link.name
             self._network.rename(self._interface, self.name)
-        uses = self._uses(kernel, [self.name])
-        if uses != self._heeded:
-            self._heed(*split(uses))
-            self._heeded = uses
-        if self.up and not kernel.link.up:
+        local = self._find_local(tables, [self.name])
+        if local != self._local:
+            self._on_local_networks(*split(local))
+            self._local = local
+        if self.up and not tables.link.up:
             log.warning("%s was set down: nothing passes until it is set up again", self.name)
-        self.up = kernel.link.up
-        missing = self._network.missing(self._interface, kernel) if self.up else []
+        self.up = tables.link.up
+        missing = self._network.missing(self._interface, tables) if self.up else []
         if not missing:
-            self._complaint = ""
+            self._failure = ""
             return None
         if not self._repairs.take(self._clock()):
             return 1 / REPAIRS_PER_S
         return None if self._restore(missing) else 1 / REPAIRS_PER_S
 
     def _restore(self, missing: list[Change]) -> bool:
-        """Whether all is back."""
+        """Returns whether everything is back."""
         restored: Counter[str] = Counter()
-        complaints = []
+        failures = []
         for change in missing:
             try:
                 restored[change.kind] += self._network.restore(change)
             except ToxvpnError as failure:
-                complaints.append(str(failure))
+                failures.append(str(failure))
         if +restored:
-            what = ", ".join(f"{NAMES[kind]}: {count}" for kind, count in sorted((+restored).items()))
-            log.warning("somebody took something of ours away from %s, put back are %s", self.name, what)
-        if complaints and complaints[0] != self._complaint:
-            self._complaint = complaints[0]
-            log.warning("%s is not as it should be: %s", self.name, self._complaint)
-        return not complaints
+            what = ", ".join(f"{PLURALS[kind]}: {count}" for kind, count in sorted((+restored).items()))
+            log.warning("another program changed the network of %s; put back: %s", self.name, what)
+        if failures and failures[0] != self._failure:
+            self._failure = failures[0]
+            log.warning("%s could not be restored: %s", self.name, self._failure)
+        return not failures
 
 
-def split(uses: Collection[Use]) -> tuple[list[IPv4Network], list[IPv4Network]]:
-    """As AddressBook.look takes them."""
-    return [use.network for use in uses if not use.apart], [use.network for use in uses if use.apart]
+def split(local: Collection[LocalNetwork]) -> tuple[list[IPv4Network], list[IPv4Network]]:
+    """Those that block their whole range, and the isolated ones, as AddressBook.set_local takes them."""
+    isolated = [each.network for each in local if each.isolated]
+    return [each.network for each in local if not each.isolated], isolated

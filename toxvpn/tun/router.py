@@ -1,13 +1,12 @@
-"""Which peer a packet goes to, and who may send from which address: the datapath's tables, kept true.
+"""Which peer a packet goes to, and which source addresses a peer may use: fills the datapath's tables.
 
-In: peers that come, go and state addresses; which of them belong to the VPN; what this machine uses
-without us. Out: the datapath's routes and source rules, the kernel's routes into the device, and our
-own addresses, which may have to give way (wire/addressbook.py). Nothing that a peer says of itself is
-believed unchecked: its IPv6 address is computed from its key, its IPv4 addresses pass the address
-book, or it has none.
+In: peers that come, go and state addresses; which of them are on the VPN; the networks that this machine uses
+without us. Out: the datapath's routes and source rules, the kernel's routes into the device, and our own
+addresses, which may have to give way (wire/addressbook.py). Nothing that a peer says about itself is used
+unchecked: its IPv6 address is computed from its key, and its IPv4 addresses must pass the address book.
 
-What is taken away is taken from the datapath first: the kernel, and the journal of what we changed
-there, may fail, and then nobody may inherit what another one had.
+An address is removed from the datapath first: updating the kernel or the journal may fail, and another peer
+must not inherit it then.
 """
 
 import logging
@@ -22,7 +21,7 @@ from ..tox.events import Event, PeerRemoved, PeerStatus
 from ..tox.overlay import Overlay
 from ..tox.peer import Peer
 from ..wire import status
-from ..wire.addressbook import AddressBook, Consent, Refused, Settlement
+from ..wire.addressbook import AddressBook, AddressRefusal, AllowedAddresses, Assignment
 from ..wire.addressing import overlay_ipv6
 from .netconf import NetworkChanges
 
@@ -30,37 +29,37 @@ log = logging.getLogger("toxvpn.tun")
 
 
 @dataclass(slots=True)
-class Member:
-    """A peer of the VPN and what was accepted of what it states.
+class NetworkPeer:
+    """A peer on the VPN, and which of its stated addresses were accepted.
 
-    `ways`: its IPv4 addresses, the one to use first, each with the one of ours to send there from.
-    `refused`: why it has none, though it states `stated`.
+    `sources`: its IPv4 addresses, the preferred one first, each with our own address to send from.
+    `refusal`: why it has no IPv4 address although it states `stated`.
     """
 
     peer: Peer
     ipv6: IPv6Address
-    ways: dict[IPv4Address, IPv4Address] = field(default_factory=dict)
+    sources: dict[IPv4Address, IPv4Address] = field(default_factory=dict)
     stated: IPv4Address | None = None
-    refused: Refused | None = None
+    refusal: AddressRefusal | None = None
     name: str = ""
 
     @property
     def ipv4(self) -> IPv4Address | None:
-        return next(iter(self.ways), None)
+        return next(iter(self.sources), None)
 
     @property
-    def objection(self) -> str | None:
-        """Why what it states is not used, and what to do about it where something can be done."""
-        if self.refused is None:
+    def address_problem(self) -> str | None:
+        """Why the address it states is not used, and what can be done about that."""
+        if self.refusal is None:
             return None
-        text = f"the IPv4 address it states, {self.stated}, is not used: {self.refused}"
-        if self.refused is Refused.CHOSEN:
+        text = f"the IPv4 address it states, {self.stated}, is not used: {self.refusal}"
+        if self.refusal is AddressRefusal.CHOSEN:
             text += f'; to allow it: address = "{self.stated}" in the section of that peer in config.toml'
         return text
 
 
 class Router:
-    """Owns the tables of one device. `readdress` is called when our own IPv4 addresses have changed."""
+    """Owns the tables of one device. `on_own_ipv4` is called when our own IPv4 addresses have changed."""
 
     def __init__(
         self,
@@ -68,36 +67,36 @@ class Router:
         network: NetworkChanges,
         interface: str,
         book: AddressBook,
-        readdress: Callable[[Sequence[IPv4Address]], None],
+        on_own_ipv4: Callable[[Sequence[IPv4Address]], None],
     ) -> None:
         self.own: tuple[IPv4Address, ...] = ()
         self.own_prefix = 32
         self._has_ipv6 = False
         self._datapath = datapath
-        self._overlay = Overlay(datapath, self._refiled)
+        self._overlay = Overlay(datapath, self._on_new_number)
         self._network = network
         self._interface = interface
         self._book = book
-        self._readdress = readdress
-        self._members: dict[bytes, Member] = {}
+        self._on_own_ipv4 = on_own_ipv4
+        self._peers: dict[bytes, NetworkPeer] = {}
 
     def start(self, own_ipv6: IPv6Address | None) -> None:
         if own_ipv6 is not None:
             self._has_ipv6 = True
             self._datapath.add_own_address(IPv6Network(own_ipv6))
-        self._take_own(self._book.settle().own)
+        self._set_own(self._book.assign().own)
 
     @property
     def own_ipv4(self) -> IPv4Address | None:
-        """The address that we are known by."""
+        """Our main IPv4 address, the one shown to people."""
         return self.own[0] if self.own else None
 
     @property
-    def members(self) -> list[Member]:
-        return list(self._members.values())
+    def peers(self) -> list[NetworkPeer]:
+        return list(self._peers.values())
 
-    def member(self, public_key: bytes) -> Member | None:
-        return self._members.get(public_key)
+    def peer(self, public_key: bytes) -> NetworkPeer | None:
+        return self._peers.get(public_key)
 
     def counters(self, public_key: bytes) -> Counters | None:
         return self._overlay.counters(public_key)
@@ -105,58 +104,58 @@ class Router:
     # -- peers
 
     def add(self, peer: Peer) -> None:
-        """The peer belongs to the VPN from now on. Does nothing for one that already does."""
-        if peer.public_key in self._members:
+        """Puts the peer on the VPN. Does nothing when it is there already."""
+        if peer.public_key in self._peers:
             return
-        member = self._members[peer.public_key] = Member(peer, overlay_ipv6(peer.public_key))
+        member = self._peers[peer.public_key] = NetworkPeer(peer, overlay_ipv6(peer.public_key))
         self._overlay.add(peer)
         if self._has_ipv6:
             self._add_route(member, IPv6Network(member.ipv6))
         if peer.status_text is not None:
-            self._learn(member, peer.status_text)
+            self._apply_status(member, peer.status_text)
 
     def remove(self, public_key: bytes) -> None:
-        """The peer does not belong to the VPN any more."""
-        member = self._members.pop(public_key, None)
+        """Takes the peer off the VPN, with all its addresses."""
+        member = self._peers.pop(public_key, None)
         if member is not None:
             self._overlay.remove(public_key)
-            for address in list(member.ways):
-                self._take_away(member, address)
+            for address in list(member.sources):
+                self._remove_address(member, address)
             self._remove_route(IPv6Network(member.ipv6))
             self._apply(self._book.forget(public_key))
 
-    # -- what a person, and the rest of the machine, have to say
+    # -- what the configuration and this machine change
 
-    def allow(self, consent: Consent) -> None:
-        self._apply(self._book.allow(consent))
+    def allow(self, allowed: AllowedAddresses) -> None:
+        self._apply(self._book.allow(allowed))
 
-    def look(self, local: Collection[IPv4Network], apart: Collection[IPv4Network]) -> None:
-        """What this machine uses without us (AddressBook.look)."""
-        self._apply(self._book.look(local, apart))
+    def set_local_networks(self, local: Collection[IPv4Network], isolated: Collection[IPv4Network]) -> None:
+        """The networks that this machine uses without us (AddressBook.set_local)."""
+        self._apply(self._book.set_local(local, isolated))
 
     # -- events
 
-    def hear(self, event: Event) -> None:
-        """A node's event (subscribe this)."""
+    def on_event(self, event: Event) -> None:
+        """Handles a node's event (subscribe this)."""
         if isinstance(event, PeerRemoved):
             self.remove(event.peer.public_key)
         self._overlay.hear(event)
-        if isinstance(event, PeerStatus) and (member := self._members.get(event.peer.public_key)):
-            self._learn(member, event.text)
+        if isinstance(event, PeerStatus) and (member := self._peers.get(event.peer.public_key)):
+            self._apply_status(member, event.text)
 
-    def _refiled(self, peer: Peer) -> None:
-        member = self._members[peer.public_key]
-        for address in member.ways:
-            self._file(member, IPv4Network(address))
+    def _on_new_number(self, peer: Peer) -> None:
+        member = self._peers[peer.public_key]
+        for address in member.sources:
+            self._add_to_datapath(member, IPv4Network(address))
 
-    def _file(self, member: Member, address: IPv4Network) -> None:
+    def _add_to_datapath(self, member: NetworkPeer, address: IPv4Network) -> None:
         self._datapath.set_route(address, member.peer.number)
         self._datapath.allow_source(address, member.peer.number)
 
     # -- what peers state
 
-    def _learn(self, member: Member, text_untrusted: bytes) -> None:
-        said = status.decode(text_untrusted)  # the tuntox road tells what is wrong with it
+    def _apply_status(self, member: NetworkPeer, text_untrusted: bytes) -> None:
+        said = status.decode(text_untrusted)  # the tuntox road logs what is wrong with it
         ours = said.toxvpn
         member.name = ours.name if ours else ""
         if ours and ours.mtu is not None:
@@ -164,52 +163,53 @@ class Router:
         member.stated = said.ip4
         self._apply(self._book.state_untrusted(member.peer.public_key, said.every_ip4))
 
-    def _apply(self, settlement: Settlement) -> None:
-        before = {public_key: member.ipv4 for public_key, member in self._members.items()}
-        for public_key, member in self._members.items():
-            self._tell_refusal(member, settlement.refused.get(public_key))
-            wanted = settlement.accepted.get(public_key, {})
-            for address in [each for each, source in member.ways.items() if wanted.get(each) != source]:
-                self._take_away(member, address)  # first of all, so that others can have it
+    def _apply(self, assignment: Assignment) -> None:
+        before = {public_key: member.ipv4 for public_key, member in self._peers.items()}
+        for public_key, member in self._peers.items():
+            self._log_refusal(member, assignment.refused.get(public_key))
+            wanted = assignment.accepted.get(public_key, {})
+            for address in [each for each, source in member.sources.items() if wanted.get(each) != source]:
+                self._remove_address(member, address)  # first of all, so that others can have it
         try:
-            self._take_own(settlement.own)
+            self._set_own(assignment.own)
         except ToxvpnError as failure:
-            log.error("no IPv4 address of our own: %s", failure)
-        for public_key, ways in settlement.accepted.items():
-            if (winner := self._members.get(public_key)) is not None:
-                self._give(winner, ways)
+            log.error("this machine has no IPv4 address on the VPN: %s", failure)
+        for public_key, sources in assignment.accepted.items():
+            if (winner := self._peers.get(public_key)) is not None:
+                self._add_addresses(winner, sources)
                 if winner.ipv4 not in (None, before[public_key]):
                     winner.peer.tell(log, logging.INFO, "%s", winner.ipv4)
 
-    def _tell_refusal(self, member: Member, reason: Refused | None) -> None:
-        """Once per change."""
-        if reason is not member.refused:
-            member.refused = reason
+    def _log_refusal(self, member: NetworkPeer, reason: AddressRefusal | None) -> None:
+        """Logs once per change."""
+        if reason is not member.refusal:
+            member.refusal = reason
             if reason is not None:
-                member.peer.tell(log, logging.WARNING, "%s", member.objection)
+                member.peer.tell(log, logging.WARNING, "%s", member.address_problem)
 
-    def _give(self, member: Member, ways: dict[IPv4Address, IPv4Address]) -> None:
-        for address, source in ways.items():
+    def _add_addresses(self, member: NetworkPeer, sources: dict[IPv4Address, IPv4Address]) -> None:
+        for address, source in sources.items():
             new = IPv4Network(address)
-            if address not in member.ways and self._add_route(member, new, source):
-                member.ways[address] = source
-                self._file(member, new)
-        member.ways = {address: source for address, source in ways.items() if address in member.ways}
+            if address not in member.sources and self._add_route(member, new, source):
+                member.sources[address] = source
+                self._add_to_datapath(member, new)
+        member.sources = {address: source for address, source in sources.items() if address in member.sources}
 
-    def _take_away(self, member: Member, address: IPv4Address) -> None:
-        del member.ways[address]
+    def _remove_address(self, member: NetworkPeer, address: IPv4Address) -> None:
+        del member.sources[address]
         old = IPv4Network(address)
         self._datapath.remove_route(old)
         self._datapath.remove_source(old)
         self._remove_route(old)
 
     def _add_route(
-        self, member: Member, destination: IPv4Network | IPv6Network, source: IPv4Address | None = None
+        self, member: NetworkPeer, destination: IPv4Network | IPv6Network, source: IPv4Address | None = None
     ) -> bool:
         try:
             self._network.add_route(self._interface, destination, source=source)
         except ToxvpnError as failure:
-            member.peer.tell(log, logging.WARNING, "no IPv%d address: %s", destination.version, failure)
+            text = "its IPv%d address cannot be used: %s"
+            member.peer.tell(log, logging.WARNING, text, destination.version, failure)
             return False
         return True
 
@@ -221,8 +221,8 @@ class Router:
 
     # -- our own addresses
 
-    def _take_own(self, addresses: tuple[IPv4Address, ...]) -> None:
-        """Raises ToxvpnError: one of them cannot be had; the others are ours."""
+    def _set_own(self, addresses: tuple[IPv4Address, ...]) -> None:
+        """Raises ToxvpnError when the kernel refuses one of them; the others are set all the same."""
         if addresses == self.own:
             return
         for old in [each for each in self.own if each not in addresses]:
@@ -239,6 +239,6 @@ class Router:
             except ToxvpnError as failure:
                 failures.append((new, failure))
         self.own = tuple(each for each in addresses if each not in dict(failures))
-        self._readdress(self.own)
+        self._on_own_ipv4(self.own)
         if failures:
             raise failures[0][1]

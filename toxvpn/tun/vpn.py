@@ -1,8 +1,8 @@
-"""The VPN on this machine: its device, its addresses, its routes, and the packets' way through it.
+"""The VPN on this machine: its device, its addresses, its routes, and the packets that pass through them.
 
-Made and closed by the daemon. An IP packet's way: TUN -> datapath (routes) -> Tox; Tox -> datapath
-(source check) -> TUN. Python only wakes the datapath up. Everything changed in the machine's network
-is taken back by `close`, and by the next start after a kill (netconf.py).
+Made and closed by the daemon. An IP packet goes TUN -> datapath (routes) -> Tox, and Tox -> datapath (source
+check) -> TUN; Python only wakes the datapath up. `close` undoes every change to the machine's network; after
+a kill the next start does (netconf.py).
 """
 
 import contextlib
@@ -21,22 +21,22 @@ from ..tox.announcement import Announcement
 from ..tox.events import Event, PeerConnection
 from ..tox.node import Node
 from ..tox.pump import PacketPump
-from ..wire.addressbook import AddressBook, Consent
+from ..wire.addressbook import AddressBook, AllowedAddresses
 from ..wire.addressing import OVERLAY_IPV6, overlay_ipv6
 from ..wire.ip import MAX_MTU
 from .changes import read_sysctl
 from .device import Offload, TunDevice, open_tun
-from .kernel import Kernel
-from .local_networks import RESOLVER_FILES, check_requested, local_uses
-from .monitor import NetworkWatch
+from .kernel import KernelTables
+from .local_networks import RESOLVER_FILES, check_requested, local_networks
+from .monitor import NetworkMonitor
 from .netconf import NetworkChanges
-from .reconcile import Upkeep, split
+from .reconcile import Reconciler, split
 from .router import Router
 
 log = logging.getLogger("toxvpn.tun")
 
 QUEUE_PACKETS = 1000
-"""Bursts of small UDP packets overflow the usual 500; TCP limits itself (bench/vpn.py)."""
+"""Bursts of small UDP packets overflow the default of 500; TCP limits itself (bench/vpn.py)."""
 CATCH_ALL_METRIC = 10_000
 JOURNAL_NAME = "network.journal"
 
@@ -45,7 +45,7 @@ JOURNAL_NAME = "network.journal"
 class VpnOptions:
     """`address` None: one is derived from our key. `mtu`: at most MAX_MTU.
 
-    `allowed`: addresses that peers may have, by public key, although they do not follow from the key.
+    `allowed`: addresses that peers may have although they are not derived from the peer's key, by public key.
     """
 
     interface: str = "toxvpn0"
@@ -56,7 +56,7 @@ class VpnOptions:
 
 
 class Vpn:
-    """Raises on construction what a person should be told, with nothing left behind."""
+    """The VPN, up from construction until `close`. A failing construction leaves nothing behind."""
 
     def __init__(
         self,
@@ -65,19 +65,19 @@ class Vpn:
         options: VpnOptions,
         journal: Path,
         belongs: Callable[[bytes], bool] = lambda public_key: True,
-        gone: Callable[[], None] = lambda: None,
+        on_device_removed: Callable[[], None] = lambda: None,
     ) -> None:
-        """`belongs` says whether the friend of that public key is on the network.
+        """`belongs` returns whether the friend of that public key is on the VPN.
 
-        `gone` is called when somebody has removed the device: there is nothing left but to close.
+        `on_device_removed` is called when somebody has removed the device: the Vpn is to be closed then.
         """
         self._node = node
-        self._given = options.address.network if options.address is not None else None
+        self._own_network = options.address.network if options.address is not None else None
         self._belongs = belongs
         self.closed = False
         with contextlib.ExitStack() as undo:
             network = undo.enter_context(NetworkChanges(journal))
-            book = self._choose_address(options, network.look())
+            book = self._choose_address(options, network.read_kernel())
             self.device: TunDevice = open_tun(options.interface, offload=options.offload)
             undo.callback(self.device.close)
             network.set_queue_length(self.device.name, QUEUE_PACKETS)  # first, for udev may rename it
@@ -92,39 +92,42 @@ class Vpn:
             )
             undo.callback(self.datapath.close)
             network.set_mtu(self.device.name, options.mtu)
-            self.ipv6 = self._take_ipv6(network)
+            self.ipv6 = self._add_ipv6(network)
             self.router = Router(self.datapath, network, self.device.name, book, announcement.set_ipv4)
             if options.address is not None:
                 self.router.own_prefix = options.address.network.prefixlen
             self.router.start(self.ipv6)
             network.link_up(self.device.name)
             if self.ipv6 is not None:
-                # for addresses that are nobody's; of several networks on a machine each has one
+                # a catch-all, so that unknown overlay addresses are answered with ICMP; the metric keeps
+                # several networks apart
                 metric = CATCH_ALL_METRIC + network.index(self.device.name)
                 network.add_route(self.device.name, OVERLAY_IPV6, metric=metric)
             announcement.set(ip6=self.ipv6, mtu=options.mtu)
-            self.review()
-            node.subscribe(self._hear)
-            undo.callback(node.unsubscribe, self._hear)
-            pump = PacketPump(node, self.datapath, self.device.fd, gone)
+            self.update_peers()
+            node.subscribe(self._on_event)
+            undo.callback(node.unsubscribe, self._on_event)
+            pump = PacketPump(node, self.datapath, self.device.fd, on_device_removed)
             undo.callback(pump.close)
-            self.upkeep = Upkeep(network, self.device.name, self.router.look, local_uses)
-            watch = NetworkWatch(self.upkeep.look, RESOLVER_FILES)
-            undo.callback(watch.close)
+            self.reconciler = Reconciler(
+                network, self.device.name, self.router.set_local_networks, local_networks
+            )
+            monitor = NetworkMonitor(self.reconciler.reconcile, RESOLVER_FILES)
+            undo.callback(monitor.close)
             self._undo = undo.pop_all()
 
     @property
     def interface(self) -> str:
-        """What the device is called now: somebody may have renamed it."""
-        return self.upkeep.name
+        """The device's present name: somebody may have renamed it."""
+        return self.reconciler.name
 
     @property
     def up(self) -> bool:
-        """Whether the device is; False when somebody has set it down."""
-        return self.upkeep.up
+        """Whether the device is up; False when somebody has set it down."""
+        return self.reconciler.up
 
     def close(self) -> None:
-        """Takes everything back. Idempotent."""
+        """Undoes everything. Idempotent."""
         if self.closed:
             return
         self.closed = True
@@ -136,8 +139,8 @@ class Vpn:
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def review(self) -> None:
-        """Asks again who belongs: peers come and go without disturbing the others."""
+    def update_peers(self) -> None:
+        """Adds and removes peers as `belongs` says now, without disturbing the others."""
         for peer in self._node:
             if self._belongs(peer.public_key):
                 self.router.add(peer)
@@ -145,36 +148,32 @@ class Vpn:
                 self.router.remove(peer.public_key)
 
     def allow(self, addresses: Mapping[bytes, IPv4Address]) -> None:
-        """As VpnOptions.allowed, from now on."""
-        self.router.allow(self._consent(addresses))
+        """Replaces VpnOptions.allowed."""
+        self.router.allow(AllowedAddresses(addresses, self._own_network))
 
-    def _consent(self, addresses: Mapping[bytes, IPv4Address]) -> Consent:
-        return Consent(addresses, self._given)
-
-    def _hear(self, event: Event) -> None:
+    def _on_event(self, event: Event) -> None:
         if isinstance(event, PeerConnection) and self._belongs(event.peer.public_key):
             self.router.add(event.peer)
-        self.router.hear(event)
+        self.router.on_event(event)
 
-    def _take_ipv6(self, network: NetworkChanges) -> IPv6Address | None:
-        """None where the device has no IPv6: switched off, or with an MTU below 1280 (RFC 8200 §5)."""
+    def _add_ipv6(self, network: NetworkChanges) -> IPv6Address | None:
+        """None where the device has no IPv6: it is disabled, or the MTU is below 1280 (RFC 8200 §5)."""
         name = socket.if_indextoname(network.index(self.device.name))
         if read_sysctl(f"net/ipv6/conf/{name}/disable_ipv6") != "0":
-            log.warning("%s has no IPv6: it is switched off here, or the MTU is below 1280", name)
+            log.warning("%s has no IPv6: it is disabled on this machine, or the MTU is below 1280", name)
             return None
         address = overlay_ipv6(self._node.tox.public_key)
         network.add_address(self.device.name, IPv6Interface((address, 128)))
         return address
 
-    def _choose_address(self, options: VpnOptions, kernel: Kernel) -> AddressBook:
+    def _choose_address(self, options: VpnOptions, tables: KernelTables) -> AddressBook:
         """Raises ConfigError when the requested address cannot be ours."""
-        uses = local_uses(kernel, [options.interface])
+        local = local_networks(tables, [options.interface])
         requested = options.address.ip if options.address is not None else None
         if requested is not None:
-            check_requested(requested, uses)
-        book = AddressBook(
-            self._node.tox.public_key, requested=requested, consent=self._consent(options.allowed)
-        )
-        if not book.look(*split(uses)).own:
-            log.warning("every range for IPv4 addresses is in use on this machine: IPv6 only")
+            check_requested(requested, local)
+        allowed = AllowedAddresses(options.allowed, self._own_network)
+        book = AddressBook(self._node.tox.public_key, requested=requested, allowed=allowed)
+        if not book.set_local(*split(local)).own:
+            log.warning("every IPv4 range that the VPN can use is in use on this machine: only IPv6 works")
         return book

@@ -1,16 +1,15 @@
-"""Which addresses a public key has on the network: one IPv6 address, and a row of IPv4 candidates.
+"""Derives a public key's addresses on the network: one IPv6 address, and a row of IPv4 candidates.
 
-In: 32-byte Tox public keys; out: addresses. Who takes which candidate when two keys meet in one is
-settled in `addressbook`.
+In: 32-byte Tox public keys; out: addresses. `addressbook` decides who has a candidate that two keys share.
 
-IPv6: fd74:6f78::/32 and 96 bits of BLAKE2b(key). Anybody can recompute it, nobody can aim at it.
+IPv6: fd74:6f78::/32 and 96 bits of BLAKE2b(key). Anyone can recompute it, and no one can aim at it.
 
-IPv4: 100.64.0.0/10 (RFC 6598, shared address space) has 22 bits to spare, too few to be free of
-collisions: a hundred peers meet in one address with a probability of about 1 in 800. So a key has a
-row of CANDIDATES addresses in each range, hashed from the key and a counter, in which it moves on.
-The last byte is never 0 or 255, which some software takes for a network or broadcast address.
-Where 100.64.0.0/10 is in use locally (a carrier's NAT, another VPN) the same is done in the next of
-RANGES. Both rows and ranges are fixed, so a stated address can be checked against the key.
+IPv4: 100.64.0.0/10 (RFC 6598, shared address space) leaves 22 bits, too few to rule out collisions: among a
+hundred peers, two share an address with a probability of about 1 in 800. So a key has a row of CANDIDATES
+addresses in each range, hashed from the key and a counter, and moves on in that row. The last byte is never 0
+or 255, which some software takes for a network or broadcast address. Where 100.64.0.0/10 is in use locally (a
+carrier's NAT, another VPN), the next of RANGES is used. Both rows and ranges are fixed, so that a stated
+address can be checked against the key.
 """
 
 from collections.abc import Collection, Iterator
@@ -19,8 +18,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 OVERLAY_IPV6 = IPv6Network("fd74:6f78::/32")
 RANGES = (IPv4Network("100.64.0.0/10"), IPv4Network("10.64.0.0/10"), IPv4Network("198.18.0.0/15"))
-# Enough that a row without a free address is out of reach (2^-300 with a hundred peers), and few
-# enough that looking for a key to fit a given address stays 22 - 4 bits of work per range.
+# Many enough that a row has a free address (but for 2^-300 with a hundred peers), and few enough that
+# searching a key for a given address stays 22 - 4 bits of work per range.
 CANDIDATES = 16
 
 PUBLIC_KEY_BYTES = 32
@@ -46,7 +45,7 @@ def ipv4_candidate(public_key: bytes, network: IPv4Network, counter: int) -> IPv
 
 
 def ipv4_candidates(public_key: bytes, ranges: Collection[IPv4Network] = RANGES) -> Iterator[IPv4Address]:
-    """Every address the key may have, in the order it tries them."""
+    """Every address that the key may have, in the order in which it tries them."""
     for network in ranges:
         for counter in range(CANDIDATES):
             yield ipv4_candidate(public_key, network, counter)
@@ -55,7 +54,7 @@ def ipv4_candidates(public_key: bytes, ranges: Collection[IPv4Network] = RANGES)
 def is_ipv4_candidate(
     public_key: bytes, address: IPv4Address, ranges: Collection[IPv4Network] = RANGES
 ) -> bool:
-    """Whether `address` follows from the key, rather than being somebody's choice."""
+    """Whether `address` is derived from the key, rather than chosen by somebody."""
     return any(
         address == ipv4_candidate(public_key, network, counter)
         for network in ranges
@@ -65,7 +64,7 @@ def is_ipv4_candidate(
 
 
 def is_host_address(address: IPv4Address) -> bool:
-    """Whether a single host on a network may have it (RFC 6890: not multicast, loopback, 0/8, 240/4 …)."""
+    """Whether a single host may have the address (RFC 6890: not multicast, loopback, 0/8, 240/4 …)."""
     return not (
         address.is_multicast
         or address.is_loopback
@@ -76,7 +75,7 @@ def is_host_address(address: IPv4Address) -> bool:
 
 
 class NetworkSet:
-    """Networks, asked whether one of them has an address: at most 33 look-ups, however many they are."""
+    """Tells whether any of many networks contains an address, in at most 33 look-ups."""
 
     def __init__(self, networks: Collection[IPv4Network]) -> None:
         self._bases: dict[int, set[int]] = {}

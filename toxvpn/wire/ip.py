@@ -1,8 +1,8 @@
-"""IP packets in lossy Tox packets: sizes, frames, and what is a well-formed packet.
+"""IP packets in lossy Tox packets: their sizes, their frames, and which are well-formed.
 
-In: bytes of lossy packets or of IP packets; out: views on them, or None for what is malformed. The
-compiled packet path does the same without Python (packet.c); this is its readable reference, and
-tests hold one to the other.
+In: bytes of lossy packets or of IP packets; out: what they say, or None for malformed ones. The compiled
+packet path does the same without Python (packet.c); this is its readable reference, and tests compare the
+two.
 
 How large a packet may be, from the outside in:
 
@@ -12,10 +12,10 @@ How large a packet may be, from the outside in:
     1373  a custom packet (TOX_MAX_CUSTOM_PACKET_SIZE)
     1368  an IP packet behind packet ID 200 and struct tun_pi (1372 behind the bare ID 201)
 
-So the default MTU of 1368 fits every path that carries 1448 bytes: Ethernet, PPPoE (1492), most
-mobile networks. What a narrower path carries is found out for each peer (pathmtu.py), and packets to it
-are limited to that, but for IPv6, which must be carried up to 1280 bytes: what is larger than the path
-takes then goes in fragments of the outer UDP packet.
+So the default MTU of 1368 fits every path that carries 1448 bytes: Ethernet, PPPoE (1492), most mobile
+networks. For each peer on a narrower path, pathmtu.py finds out what it carries, and packets to the peer are
+limited to that. IPv6 packets of up to 1280 bytes must be carried all the same: the outer UDP packet is
+fragmented then.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from struct import pack, unpack_from
 CUSTOM_PACKET_BYTES = 1373  # tox.h TOX_MAX_CUSTOM_PACKET_SIZE
 VPN_PACKET_ID = 200
 STACK_PACKET_ID = 201
-VPN_FRAME_BYTES = 5  # the packet ID and struct tun_pi
+VPN_FRAME_BYTES = 5  # packet ID and struct tun_pi
 MIN_MTU = 576  # what every IPv4 host accepts (RFC 791)
 MAX_MTU = CUSTOM_PACKET_BYTES - VPN_FRAME_BYTES
 """Of the VPN's device, and its default."""
@@ -44,13 +44,13 @@ _MAX_EXTENSIONS = 8
 
 
 def vpn_mtu(packet_bytes: int) -> int:
-    """The largest IP packet that goes over the VPN in a custom packet of so many bytes."""
+    """The largest IP packet of the VPN that fits into a custom packet of so many bytes."""
     return packet_bytes - VPN_FRAME_BYTES
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What routing needs; `transport` is the offset where the transport header begins."""
+    """The fields that routing needs; `transport` is the offset of the transport header."""
 
     version: int
     source: IPv4Address | IPv6Address
@@ -74,7 +74,7 @@ def unframe_vpn_untrusted(data: bytes) -> bytes | None:
 
 
 def parse_untrusted(packet: bytes) -> Header | None:
-    """Header of a packet of exactly its own length; None for anything else."""
+    """The header of a packet whose length is the one it states; None for anything else."""
     version = packet[0] >> 4 if packet else 0
     if version == 4:
         return _parse_ipv4(packet)

@@ -1,14 +1,14 @@
-"""How large a packet the path to one peer carries: found by asking, since no router can be trusted to tell.
+"""Finds how large a packet the path to one peer carries, by asking: routers cannot be trusted to say so.
 
 In: times, and what the peer acknowledges. Out: probes to be sent, and `packet_bytes`, the largest custom
-packet that arrives. Sans-IO; neighbour: tox/probing.py, which sends and receives.
-Source: RFC 8899 (packetization layer path MTU discovery for datagrams), docs/wire-format.md §6.
+packet that arrives. Sans-IO; neighbour: tox/probing.py, which sends and receives. Source: RFC 8899
+(packetization layer path MTU discovery for datagrams), docs/wire-format.md §6.
 
-A search sends the largest packet, twice if need be. If it is acknowledged, as nearly always, that is all.
-If not, packets of each smaller size follow, until one is acknowledged, and the larger ones go once more; the
-largest that arrived is what the path carries. From then on a packet of that size is sent now and
-then: when it gets lost repeatedly, the path is another one, and the search begins anew. A peer that
-acknowledges nothing teaches nothing: what was known stays.
+A search sends the largest packet, twice if need be. If it is acknowledged, as it nearly always is, the search
+is over. If not, packets of each smaller size follow, until one is acknowledged, and the larger ones are sent
+once more; the largest one that arrived is what the path carries. From then on a packet of that size is sent
+now and then: when it is lost repeatedly, the path has changed, and a new search begins. If a peer
+acknowledges nothing, the last known size stays.
 """
 
 from dataclasses import dataclass
@@ -22,22 +22,22 @@ _HEADER = Struct("!BBHH")  # packet ID, kind, token, size in bytes of the probe
 ACKNOWLEDGEMENT_BYTES = _HEADER.size
 
 LADDER = (*range(CUSTOM_PACKET_BYTES, 1200, -8), 1200, 1100, 1000, 900, 800, 700, 600, 500)
-"""Sizes that are tried, the largest first.
+"""The sizes to try, the largest first.
 
-1200 bytes fit into an IPv6 path of 1280: 40 + 8 bytes of headers and 27 of toxcore's come on top.
-500 bytes fit into 576, which IPv4 asks of every host.
+1200 bytes fit into an IPv6 path of 1280: 40 + 8 bytes of headers and 27 of toxcore's are added.
+500 bytes fit into 576, which every IPv4 host must accept.
 """
 ROUNDS_S = (0.5, 0.5, 1.0, 2.0)
 """How long each round waits for acknowledgements, from its last probe on."""
 AT_ONCE = 2
-"""Probes. A slow link has room for few packets; the rest of a burst gets lost, the small ones each time."""
+"""Probes sent together. A slow link has room for few packets, and would drop the rest of a burst."""
 PAUSES = 40
-"""A round pauses after each few, for its time to wait for acknowledgements divided by this."""
+"""After each AT_ONCE probes, a round pauses for its time in ROUNDS_S divided by this."""
 LARGEST_ALONE = 2
-"""Rounds of a search: one lost packet must not make a path look narrow."""
+"""Rounds with the largest probe only: one lost packet must not make a path look narrow."""
 CONFIRM_S = 30.0
 NO_ROOM_S = 0.25
-"""How soon what there was no room for is tried again."""
+"""How soon probes that could not be sent are tried again."""
 RAISE_S = 600.0
 """A path that carries less than the largest packet is searched again (RFC 8899 §5.1.1, PMTU_RAISE_TIMER)."""
 
@@ -49,7 +49,7 @@ class Kind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """`size_bytes` of the whole custom packet; an acknowledgement repeats it, and the token."""
+    """`size_bytes`: of the whole custom packet. An acknowledgement repeats it, and the token."""
 
     kind: Kind
     token: int
@@ -63,7 +63,7 @@ def encode(probe: Probe) -> bytes:
 
 
 def decode_untrusted(packet: bytes) -> Probe | None:
-    """What a packet of our ID says; None when its kind or its size is wrong."""
+    """The content of a packet with our ID; None when its kind or its size is wrong."""
     if len(packet) < _HEADER.size:
         return None
     _, kind, token, size = _HEADER.unpack_from(packet)
@@ -85,7 +85,7 @@ class _Phase(Enum):
 
 
 class PathMtu:
-    """For one peer. `now` in seconds comes with each call; after each, `next_probes()` is to be sent."""
+    """The path to one peer. Each call gets `now` in seconds; after each call, send `next_probes()`."""
 
     def __init__(self, packet_bytes: int = CUSTOM_PACKET_BYTES) -> None:
         self.packet_bytes = packet_bytes
@@ -103,23 +103,23 @@ class PathMtu:
         return self._phase is _Phase.SEARCHING
 
     def search(self, now: float) -> None:
-        """The path is new, or has changed."""
+        """Begins a search: the path is new, or has changed."""
         self._best = 0
         self._begin(_Phase.SEARCHING, now)
 
     def stop(self) -> None:
-        """The peer is away. What is known stays."""
+        """Stops probing, for the peer is offline. `packet_bytes` stays."""
         self._phase, self._timer_s = _Phase.STOPPED, None
         self._forget_probes()
 
     def next_probes(self) -> list[Probe]:
-        """Those due now; a second call gives none."""
+        """Returns each probe that is due once."""
         probes = [Probe(Kind.PROBE, self._token, size) for size in self._due]
         self._due = []
         return probes
 
     def put_back(self, probes: list[Probe], now: float) -> None:
-        """There was no room for these: they are due again a little later, and their round lasts longer."""
+        """These could not be sent: they are due again after NO_ROOM_S, and their round lasts longer."""
         self._wanted = [probe.size_bytes for probe in probes] + self._wanted
         self._timer_s = now + NO_ROOM_S
 
@@ -127,7 +127,7 @@ class PathMtu:
         return self._timer_s
 
     def acknowledged(self, token: int, size_bytes: int, now: float) -> None:
-        """Late and forged ones, of a token that is not the present one's, are ignored."""
+        """Late and forged acknowledgements, without the present token, are ignored."""
         if token != self._token or self._phase not in (_Phase.SEARCHING, _Phase.CONFIRMING):
             return
         self._best = max(self._best, size_bytes)
@@ -136,7 +136,7 @@ class PathMtu:
                 self._rest(now)
         elif self._best == CUSTOM_PACKET_BYTES:
             self._found(now)
-        else:  # do not wait for the rest: meanwhile larger packets get lost
+        else:  # do not wait for the others: larger packets are lost meanwhile
             self.packet_bytes = self._best
 
     def handle_timer(self, now: float) -> None:
@@ -175,8 +175,8 @@ class PathMtu:
         self._release(now)
 
     def _release(self, now: float) -> None:
-        """The next few of the round."""
-        if self._phase is _Phase.SEARCHING:  # what is acknowledged meanwhile answers for smaller ones
+        """Makes the next few probes of the round due."""
+        if self._phase is _Phase.SEARCHING:  # an acknowledged probe makes smaller ones needless
             self._wanted = [size for size in self._wanted if size > self._best]
         self._due, self._wanted = self._wanted[:AT_ONCE], self._wanted[AT_ONCE:]
         wait_s = ROUNDS_S[self._round]

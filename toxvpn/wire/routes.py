@@ -1,8 +1,8 @@
-"""Longest-prefix look-up in pure Python: the reference that the compiled twin in _native is held to.
+"""Longest-prefix look-up in pure Python: the reference that tests compare the compiled one in _native with.
 
-In: networks with a value each; out: the value of the longest one that covers an address. The packet
-path keeps three such tables: routes (destination to friend), sources (who may send from where) and
-destinations (what a friend may reach, by scope).
+In: networks, each with a value; out: the value of the longest one that covers an address. The packet path
+keeps three such tables: routes (destination to friend), sources (who may send from where) and destinations
+(what a friend may reach, by scope).
 """
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
@@ -12,7 +12,7 @@ Address = IPv4Address | IPv6Address
 
 
 class PrefixTable:
-    """Values are friend numbers or the like, 32 bits; scopes divide the table into separate ones."""
+    """Values are 32-bit numbers, such as friend numbers; each scope is a table of its own."""
 
     def __init__(self) -> None:
         self._values: dict[tuple[int, Network], int] = {}

@@ -309,7 +309,7 @@ async def test_a_tun_device_of_roots_alone(monkeypatch: pytest.MonkeyPatch) -> N
         "os.open = lambda *_, **__: (_ for _ in ()).throw(PermissionError(13, os.strerror(13)))",
     )
     mode = Path("/dev/net/tun").stat().st_mode & 0o777
-    assert reason.startswith(f"/dev/net/tun is closed to this user (its mode is {mode:04o})")
+    assert reason.startswith(f"this user cannot open /dev/net/tun (its mode is {mode:04o})")
 
 
 async def test_no_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
