@@ -1,10 +1,15 @@
-"""For all tests: on CI nothing may be skipped, and in a chroot there are user namespaces too."""
+"""For all tests: which are tried again, what a skipped one means on CI, and the same start wherever they run.
+
+The start: out of a chroot, where the kernel gives nobody a user namespace, and without ignored signals.
+"""
 
 import gc
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
 import pytest
 from hypothesis import settings
@@ -14,7 +19,7 @@ from toxvpn.testing.chroot import leave_chroot
 ON_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 _skipped: list[str] = []
 
-# how long an example takes is the machine's doing, which others use too
+# how long an example takes depends on what else the machine does
 settings.register_profile("patient", parent=settings(), deadline=None)
 settings.load_profile("patient")
 
@@ -22,6 +27,32 @@ settings.load_profile("patient")
 def pytest_configure() -> None:
     if os.geteuid() == 0:
         leave_chroot()
+    survive_ignored_signals()
+
+
+def survive_ignored_signals() -> None:
+    """Catch, and do nothing about, the signals that this process was started to ignore, as by nohup or `&`.
+
+    An ignored signal is ignored in every program that a test starts too; a caught one has its default action
+    there (execve(2)).
+    """
+    for number in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:  # these Python itself ignores
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, do_nothing)
+
+
+def do_nothing(number: int, frame: FrameType | None) -> None:
+    """Handle a signal."""
+
+
+@pytest.hookimpl(trylast=True)  # the marks of other conftests come first
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Have what is marked `real` tried once more when it fails; pdb wants the first failure."""
+    if not config.pluginmanager.hasplugin("rerunfailures") or config.getoption("usepdb"):
+        return
+    for item in items:
+        if item.get_closest_marker("real"):
+            item.add_marker(pytest.mark.flaky(reruns=1))
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -25,6 +25,7 @@ from toxvpn.testing.fake_tox import FakeNetwork, FakeTox
 from toxvpn.testing.hooked import fail_sends
 
 LOCAL = Options(ipv6=False, local_discovery=False)
+KINDS = [pytest.param("real", marks=pytest.mark.real), "fake"]
 
 
 class Recorder:
@@ -113,7 +114,7 @@ class Pair:
             end.close()
 
 
-@pytest.fixture(scope="module", params=["real", "fake"])
+@pytest.fixture(scope="module", params=KINDS)
 def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
     made = Pair(real if request.param == "real" else fakes())
     made.turn_until(lambda: all(Connection.UDP in heard.friends for heard in made.heard))
@@ -401,7 +402,7 @@ def test_first_callback_error_is_raised_after_the_turn(pair: Pair) -> None:
     pair.turn_until(lambda: b"\xa2two" in pair.heard[1].lossless)
 
 
-@pytest.mark.parametrize("kind", ["real", "fake"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_close_inside_a_callback_is_safe(kind: str) -> None:
     made = Pair(real if kind == "real" else fakes())
 
@@ -417,7 +418,7 @@ def test_close_inside_a_callback_is_safe(kind: str) -> None:
     made.close()
 
 
-@pytest.mark.parametrize("kind", ["real", "fake"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_friend_request_carries_its_message_and_another_one_after_a_friendship(kind: str) -> None:
     make = real if kind == "real" else fakes()
     heard = Recorder()

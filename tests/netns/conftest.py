@@ -1,7 +1,7 @@
 """Fixtures of the tests in real network namespaces.
 
-Everything here is marked `netns`. Without root, namespaces or tox-bootstrapd it is skipped, and fails with
-CI=true.
+Everything here is marked `netns`, and `real`. Without root, namespaces or tox-bootstrapd it is skipped, and
+fails with CI=true.
 """
 
 from collections.abc import Generator, Iterator
@@ -19,6 +19,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker("netns")
+            item.add_marker("real")
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -61,7 +62,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 @pytest.fixture(autouse=True)
 def _another_network_after_a_failure(request: pytest.FixtureRequest) -> Iterator[None]:
-    """What a failed test leaves behind is met by no other one, nor by the same one tried again."""
+    """Make a new network after a failure: what it left behind must not meet another test, or a second try."""
     request.node.stash[FAILED] = False
     yield
     if request.node.stash[FAILED] and "_shared_network" in request.fixturenames:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.real
+
 TIMEOUT_S = 30.0
 
 # What a run does meanwhile is told by the words on its command line, one after the other.

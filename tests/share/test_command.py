@@ -22,7 +22,7 @@ from toxvpn.share.meeting import Meeting, NotSharedError
 from toxvpn.testing.forward_pair import ForwardPair, Program
 from toxvpn.testing.shared_node import Command, Commands, Running, free_port
 
-pytestmark = pytest.mark.usefixtures("running")
+pytestmark = [pytest.mark.real, pytest.mark.usefixtures("running")]
 
 NOISE = os.urandom(300_000)
 NOTHING_LISTENS = "127.0.0.1:1"

@@ -18,6 +18,8 @@ from toxvpn.testing.fake_nodes import until
 from toxvpn.testing.forward_pair import ForwardPair, in_time
 from toxvpn.testing.shared_node import Running
 
+pytestmark = pytest.mark.real
+
 LISTEN = {"do": "listen", "level": 20, "listeners": []}
 
 

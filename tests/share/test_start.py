@@ -16,6 +16,8 @@ from toxvpn.share import messages, start
 from toxvpn.share.meeting import Meeting, NotSharedError, for_node
 from toxvpn.tcpforward.spec import Target
 
+pytestmark = pytest.mark.real
+
 
 def test_first_commands_at_once_start_one(
     options: ClientOptions, meeting: Meeting, monkeypatch: pytest.MonkeyPatch

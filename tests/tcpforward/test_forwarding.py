@@ -23,6 +23,8 @@ from toxvpn.tox.announcement import Announcement
 from toxvpn.tox.peer import Peer
 from toxvpn.wire import status
 
+pytestmark = pytest.mark.real
+
 BULK = random.Random(1).randbytes(4 << 20)
 REFUSED = "user namespaces are not allowed here"
 

@@ -13,6 +13,8 @@ from toxvpn.testing.netns import have_namespaces, in_new_netns
 from toxvpn.tun import device
 from toxvpn.tun.device import Offload, TunClosedError, TunDevice, open_tun
 
+pytestmark = pytest.mark.real
+
 needs_root = pytest.mark.skipif(not have_namespaces(), reason="needs root and /dev/net/tun")
 
 

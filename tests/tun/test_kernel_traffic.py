@@ -15,7 +15,10 @@ from toxvpn._native.path.packets import Counters, DropReason
 from toxvpn.testing.netns import have_namespaces, in_new_netns
 from toxvpn.testing.two_kernels import FRIEND, B, TwoKernels
 
-pytestmark = pytest.mark.skipif(not have_namespaces(), reason="needs root and /dev/net/tun")
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(not have_namespaces(), reason="needs root and /dev/net/tun"),
+]
 
 MEGABYTE = 1 << 20
 DEADLINE_S = 60

@@ -10,6 +10,8 @@ from toxvpn.tun.kernel import read_tables
 from toxvpn.tun.local_networks import LocalNetwork, check_requested, local_networks
 from toxvpn.tun.netlink import Netlink
 
+pytestmark = pytest.mark.real
+
 LINES = """
 ip link set lo up
 ip link add eth0 type veth peer name wire0

@@ -10,7 +10,10 @@ from toxvpn.testing.netns import have_namespaces, in_new_netns
 from toxvpn.tun import monitor as module
 from toxvpn.tun.monitor import NetworkMonitor
 
-pytestmark = pytest.mark.skipif(not have_namespaces(), reason="needs root and network namespaces")
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(not have_namespaces(), reason="needs root and network namespaces"),
+]
 
 
 class Calls:

@@ -18,7 +18,10 @@ from toxvpn.tun.journal import NetworkBusyError
 from toxvpn.tun.kernel import KernelTables
 from toxvpn.tun.netconf import NetworkChanges
 
-pytestmark = pytest.mark.skipif(not have_namespaces(), reason="needs root and /dev/net/tun")
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(not have_namespaces(), reason="needs root and /dev/net/tun"),
+]
 
 FORWARDING = "net/ipv4/ip_forward"
 SNAPSHOT = ("link", "addr", "route show table all", "-6 route show table all", "rule", "-6 rule")

@@ -31,7 +31,10 @@ from toxvpn.tun.vpn import QUEUE_PACKETS, Vpn, VpnOptions
 from toxvpn.wire.addressing import RANGES, ipv4_candidates, overlay_ipv6
 from toxvpn.wire.status import Status, ToxvpnStatus, decode, encode
 
-pytestmark = pytest.mark.skipif(not have_namespaces(), reason="needs root and /dev/net/tun")
+pytestmark = [
+    pytest.mark.real,
+    pytest.mark.skipif(not have_namespaces(), reason="needs root and /dev/net/tun"),
+]
 
 NAME = "tox0"
 

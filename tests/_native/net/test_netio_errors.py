@@ -335,6 +335,7 @@ def test_destinations_without_a_way_do_not_hold_up_the_others(route: str | None,
     assert counted["sent"] == 4
 
 
+@pytest.mark.real
 @needs_namespaces
 def test_a_slow_link_defers_and_loses_nothing() -> None:
     total = 2000

@@ -19,6 +19,8 @@ from toxvpn._native.toxcore import FLAW
 
 from .stranger import ANNOUNCED, Stranger, group_announce
 
+pytestmark = pytest.mark.real
+
 UNPACKED = Path(sys.prefix, "affected")
 """Where scripts/affected puts one."""
 MEMBERS = 5

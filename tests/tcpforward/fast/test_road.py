@@ -27,6 +27,8 @@ from toxvpn.testing.two_stacks import TwoStacks
 from toxvpn.tox.peer import Peer
 from toxvpn.wire.socks5 import ReplyCode, encode_reply
 
+pytestmark = pytest.mark.real
+
 SocketPair = tuple[socket.socket, socket.socket]
 BULK = random.Random(1).randbytes(1_000_003) * 8
 

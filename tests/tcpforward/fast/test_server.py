@@ -15,6 +15,8 @@ from toxvpn.testing.fake_nodes import until
 from toxvpn.tox.peer import Peer
 from toxvpn.wire.socks5 import GREETING, ReplyCode, encode_connect, encode_refusal, encode_reply
 
+pytestmark = pytest.mark.real
+
 SocketPair = tuple[socket.socket, socket.socket]
 LOCALHOST = IPv6Address("::1")
 CHOSEN = b"\x05\x00"

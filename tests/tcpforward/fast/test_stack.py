@@ -37,7 +37,7 @@ A = IPv6Address("fd74:6f78::a")
 PORT = 1080
 BULK = random.Random(1).randbytes(1_000_003) * 20
 
-pytestmark = pytest.mark.usefixtures("no_descriptor_is_left")
+pytestmark = [pytest.mark.real, pytest.mark.usefixtures("no_descriptor_is_left")]
 
 
 @pytest_asyncio.fixture
