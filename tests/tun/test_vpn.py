@@ -5,7 +5,7 @@ import logging
 import socket
 import struct
 import subprocess
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
@@ -16,6 +16,7 @@ import pytest
 from toxvpn._native.options import Options
 from toxvpn._native.path.packets import DropReason
 from toxvpn._native.toxcore import Tox
+from toxvpn.config.vpn import VpnSection
 from toxvpn.errors import ConfigError, ToxvpnError
 from toxvpn.testing.fake_nodes import Once, until
 from toxvpn.testing.netns import have_namespaces, in_new_netns
@@ -27,7 +28,7 @@ from toxvpn.tun import monitor, netconf
 from toxvpn.tun import vpn as vpn_module
 from toxvpn.tun.device import open_tun
 from toxvpn.tun.local_networks import local_networks
-from toxvpn.tun.vpn import QUEUE_PACKETS, Vpn, VpnOptions
+from toxvpn.tun.vpn import QUEUE_PACKETS, Vpn
 from toxvpn.wire.addressing import RANGES, ipv4_candidates, overlay_ipv6
 from toxvpn.wire.status import Status, ToxvpnStatus, decode, encode
 
@@ -48,9 +49,14 @@ class Machine:
         self.announcement = Announcement(self.node)
         self.before = shown()
 
-    def vpn(self, belongs: Callable[[bytes], bool] = lambda key: True, **options: Any) -> Vpn:
-        chosen = VpnOptions(interface=NAME, **options)
-        return Vpn(self.node, self.announcement, chosen, self.journal, belongs)
+    def vpn(
+        self,
+        belongs: Callable[[bytes], bool] = lambda key: True,
+        allowed: Mapping[bytes, IPv4Address] | None = None,
+        **options: Any,
+    ) -> Vpn:
+        chosen = VpnSection(interface=NAME, **options)
+        return Vpn(self.node, self.announcement, chosen, self.journal, belongs, allowed=allowed)
 
     @property
     def says(self) -> Any:
@@ -198,7 +204,7 @@ def test_two_networks_on_one_machine(tmp_path: Path) -> None:
     async def scene(machine: Machine) -> None:
         other = Node(Tox(Options(local_discovery=False)), Once([]))
         peers = machine.node.accept(bytes([8]) * 32), other.accept(bytes([9]) * 32)
-        chosen = VpnOptions(interface="tox1")
+        chosen = VpnSection(interface="tox1")
         with machine.vpn() as one, Vpn(other, Announcement(other), chosen, tmp_path / "other") as two:
             addresses = {one.router.own_ipv4, two.router.own_ipv4}
             assert len(addresses) == 2 and None not in addresses
@@ -275,7 +281,7 @@ def test_what_tox_itself_sends_never_goes_into_the_network(tmp_path: Path) -> No
 def test_a_device_that_somebody_removes_is_noticed(tmp_path: Path) -> None:
     async def scene(machine: Machine) -> None:
         gone: list[bool] = []
-        chosen = VpnOptions(interface=NAME)
+        chosen = VpnSection(interface=NAME)
         report = lambda: gone.append(True)  # noqa: E731
         with Vpn(machine.node, machine.announcement, chosen, machine.journal, on_device_removed=report):
             ip("link", "del", NAME)

@@ -185,4 +185,4 @@ def takes(options: tuple[Decorator, ...]) -> Decorator:
 def need_verb(ctx: click.Context) -> None:
     """For a group of commands. Raises UsageError when none of them was named."""
     if ctx.invoked_subcommand is None and isinstance(ctx.command, click.Group):
-        raise UsageError(f"{ctx.info_name} what? one of {', '.join(sorted(ctx.command.commands))}")
+        raise UsageError(f"{ctx.info_name} needs a command: one of {', '.join(sorted(ctx.command.commands))}")

@@ -18,7 +18,7 @@ from ..tcpforward.forwarding import Forwarding
 from ..tcpforward.rules import Rules
 from ..tcpforward.server import ForwardServer
 from ..tcpforward.spec import RoadPolicy
-from ..tun.vpn import JOURNAL_NAME, Vpn, VpnOptions
+from ..tun.vpn import JOURNAL_NAME, Vpn
 from .forwards import Forwards
 from .node import Base
 from .renewal import renew, tell_if_out, tell_who_may
@@ -129,20 +129,21 @@ class Services:
         section = self.now.config.vpn
         assert section is not None
         self._name_us()
-        options = VpnOptions(
-            interface=section.interface,
-            address=section.address,
-            mtu=section.mtu,
-            offload=section.offload,
-            allowed=self.now.policy.addresses,
-        )
         journal = make(self._places.runtime) / JOURNAL_NAME
 
         def gone() -> None:
-            what = f"{options.interface} was removed by somebody else, and the network with it: start again"
+            what = f"{section.interface} was removed by somebody else, and the network with it: start again"
             self._run.life.fail(ToxvpnError(what))
 
-        return Vpn(self._run.node, self._run.announcement, options, journal, self._belongs, gone)
+        return Vpn(
+            self._run.node,
+            self._run.announcement,
+            section,
+            journal,
+            self._belongs,
+            gone,
+            self.now.policy.addresses,
+        )
 
     def _name_us(self) -> None:
         if self.now.config.vpn is not None:

@@ -9,10 +9,9 @@ import contextlib
 import logging
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
 from .._native.path.datapath import Datapath
 from .._native.path.packets import PacketFormat
@@ -23,7 +22,6 @@ from ..tox.node import Node
 from ..tox.pump import PacketPump
 from ..wire.addressbook import AddressBook, AllowedAddresses
 from ..wire.addressing import OVERLAY_IPV6, overlay_ipv6
-from ..wire.ip import MAX_MTU
 from .changes import read_sysctl
 from .device import Offload, TunDevice, open_tun
 from .kernel import KernelTables
@@ -41,18 +39,17 @@ CATCH_ALL_METRIC = 10_000
 JOURNAL_NAME = "network.journal"
 
 
-@dataclass(frozen=True, slots=True)
-class VpnOptions:
-    """`address` None: one is derived from our key. `mtu`: at most MAX_MTU.
+class VpnOptions(Protocol):
+    """What is used here of [vpn] of the configuration; `address` None: one is derived from our key."""
 
-    `allowed`: addresses that peers may have although they are not derived from the peer's key, by public key.
-    """
-
-    interface: str = "toxvpn0"
-    address: IPv4Interface | None = None
-    mtu: int = MAX_MTU
-    offload: bool = True
-    allowed: Mapping[bytes, IPv4Address] = field(default_factory=dict)
+    @property
+    def interface(self) -> str: ...
+    @property
+    def address(self) -> IPv4Interface | None: ...
+    @property
+    def mtu(self) -> int: ...
+    @property
+    def offload(self) -> bool: ...
 
 
 class Vpn:
@@ -66,8 +63,10 @@ class Vpn:
         journal: Path,
         belongs: Callable[[bytes], bool] = lambda public_key: True,
         on_device_removed: Callable[[], None] = lambda: None,
+        allowed: Mapping[bytes, IPv4Address] | None = None,
     ) -> None:
-        """`belongs` returns whether the friend of that public key is on the VPN.
+        """`belongs` returns whether the friend of that public key is on the VPN. `allowed`: addresses that
+        peers may have although they are not derived from the peer's key, by public key.
 
         `on_device_removed` is called when somebody has removed the device: the Vpn is to be closed then.
         """
@@ -77,7 +76,7 @@ class Vpn:
         self.closed = False
         with contextlib.ExitStack() as undo:
             network = undo.enter_context(NetworkChanges(journal))
-            book = self._choose_address(options, network.read_kernel())
+            book = self._choose_address(options, allowed or {}, network.read_kernel())
             self.device: TunDevice = open_tun(options.interface, offload=options.offload)
             undo.callback(self.device.close)
             network.set_queue_length(self.device.name, QUEUE_PACKETS)  # first, for udev may rename it
@@ -148,7 +147,7 @@ class Vpn:
                 self.router.remove(peer.public_key)
 
     def allow(self, addresses: Mapping[bytes, IPv4Address]) -> None:
-        """Replaces VpnOptions.allowed."""
+        """Replaces `allowed`."""
         self.router.allow(AllowedAddresses(addresses, self._own_network))
 
     def _on_event(self, event: Event) -> None:
@@ -166,13 +165,15 @@ class Vpn:
         network.add_address(self.device.name, IPv6Interface((address, 128)))
         return address
 
-    def _choose_address(self, options: VpnOptions, tables: KernelTables) -> AddressBook:
+    def _choose_address(
+        self, options: VpnOptions, addresses: Mapping[bytes, IPv4Address], tables: KernelTables
+    ) -> AddressBook:
         """Raises ConfigError when the requested address cannot be ours."""
         local = local_networks(tables, [options.interface])
         requested = options.address.ip if options.address is not None else None
         if requested is not None:
             check_requested(requested, local)
-        allowed = AllowedAddresses(options.allowed, self._own_network)
+        allowed = AllowedAddresses(addresses, self._own_network)
         book = AddressBook(self._node.tox.public_key, requested=requested, allowed=allowed)
         if not book.set_local(*split(local)).own:
             log.warning("every IPv4 range that the VPN can use is in use on this machine: only IPv6 works")

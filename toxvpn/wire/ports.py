@@ -3,15 +3,15 @@
 LAST_PORT = 65535
 
 
-def parse_port(text: str, first: int = 1) -> int:
-    """A port from `first` on. Raises ValueError, with a text that says why."""
+def parse_port(text: str) -> int:
+    """A port from 1 to 65535. Raises ValueError, with a text that says why."""
     if not text:
         raise ValueError("the port is missing")
     if not (text.isascii() and text.isdigit()):
         raise ValueError(f"the port {text!r} is not a number")
     port = int(text) if len(text) < 10 else LAST_PORT + 1
-    if not first <= port <= LAST_PORT:
-        raise ValueError(f"port {text} is out of range: {first} to {LAST_PORT}")
+    if not 0 < port <= LAST_PORT:
+        raise ValueError(f"port {text} is out of range: 1 to {LAST_PORT}")
     return port
 
 
