@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from toxvpn.config.options import DoctorOptions
 from toxvpn.doctor import examine
 from toxvpn.doctor.observations import Finding, Layer, OwnStatusSeen, Report, TargetSeen, report
+from toxvpn.doctor.options import DoctorOptions
 from toxvpn.members import known as peers
 from toxvpn.members.known import ConfiguredPeer
 from toxvpn.testing.fake_daemon import FakeDaemon

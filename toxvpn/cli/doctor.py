@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..config.node import NODE
-from ..config.options import DoctorOptions
+from ..doctor.options import DoctorOptions
 from ..errors import NotRunningError, UsageError
 from ..members.known import ConfiguredPeer
 from ..members.selector import find

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..members.known import ConfiguredPeer
 from ..tcpforward.spec import Forward, Listen, RoadPolicy, Target
 from ..wire.invite import Invite
 from ..wire.toxid import ToxId
@@ -82,18 +81,3 @@ class ClientOptions(NodeOptions):
         """Where to listen, and the target; None: what a SOCKS5 client asks for."""
         forwards = [(forward.listen, forward.target) for forward in self.forwards]
         return [*forwards, *((listen, None) for listen in self.socks)]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DoctorOptions(NodeOptions):
-    """`toxvpn doctor`: `directory` has the identity to use, None takes a passing one.
-
-    `runtime` is where a running toxvpn that knows the peer has its control socket. `timeout_s` is for
-    getting on the network, and once more for reaching the peer.
-    """
-
-    peer: ConfiguredPeer | None = None
-    secret: bytes | None = field(default=None, repr=False)
-    target: Target | None = None
-    runtime: Path | None = None
-    timeout_s: float = 60.0

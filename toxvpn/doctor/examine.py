@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Callable
 from .. import __version__
 from .._native.net import netio
 from .._native.results import Connection
-from ..config.options import DoctorOptions
 from ..members.known import ConfiguredPeer
 from ..state.identity import Identity
 from ..tcpforward.choice import STATUS_S
@@ -51,6 +50,7 @@ from .observations import (
     TargetSeen,
     report,
 )
+from .options import DoctorOptions
 from .running import ask_running
 
 UPGRADE_S = 5.0

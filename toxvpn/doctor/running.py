@@ -6,7 +6,6 @@ In: where its control socket is. Out: findings from its status, and from a ping 
 from pathlib import Path
 from typing import Any
 
-from ..config.options import DoctorOptions
 from ..control.client import ANSWER_S, Client
 from ..errors import PeerOfflineError
 from ..members.known import ConfiguredPeer
@@ -14,6 +13,7 @@ from .layers import Walk
 from .network import way_in
 from .nodes import Addressed
 from .observations import FriendRequestSeen, Layer, OwnStatusSeen, PathSeen, ProtocolSeen
+from .options import DoctorOptions
 from .vpn import through_vpn
 
 PING_S = 10.0
