@@ -45,8 +45,6 @@ NOT_YET: tuple[str, ...] = (
     # node
     *("wire/invite.py", "wire/secret.py", "wire/status.py", "wire/toxid.py"),
     *("members/", "tox/", "cli/callee.py", "cli/ssh.py"),
-    # native
-    *("_native/",),
 )
 
 

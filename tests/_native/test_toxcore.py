@@ -72,7 +72,7 @@ UNHEARD = (b"\xbfnobody", b"\xfenobody")
 def hearing(tox: Tox) -> Tox:
     """All custom packets but those that begin as UNHEARD."""
     for packet_id in {*range(160, 255)} - {packet[0] for packet in UNHEARD}:
-        tox.hear_id(packet_id)
+        tox.accept_packets(packet_id)
     return tox
 
 
@@ -206,7 +206,7 @@ def test_every_call_after_close_raises() -> None:
     for call in (tox.iterate, tox.savedata, tox.friend_list, tox.iteration_interval_ms, tox.cork):
         with pytest.raises(ClosedError):
             call()
-    for send in (tox.send_lossy, tox.send_lossy_whole, tox.send_lossless):
+    for send in (tox.send_lossy, tox.send_lossy_unfragmented, tox.send_lossless):
         with pytest.raises(ClosedError):
             send(0, b"\xc8x")
 
@@ -298,14 +298,14 @@ def test_a_whole_packet_goes_at_once_or_not_at_all(pair: Pair) -> None:
         either.congested = True
     fail_sends([errno.EAGAIN])
     try:
-        assert tox.send_lossy_whole(number, b"\xc8" + bytes(1372)) is SendResult.QUEUE_FULL
+        assert tox.send_lossy_unfragmented(number, b"\xc8" + bytes(1372)) is SendResult.QUEUE_FULL
     finally:
         fail_sends([])
     if isinstance(either, FakeTox):
         either.congested = False
     assert not tox.congested
     lossy.clear()
-    assert tox.send_lossy_whole(number, b"\xc8once") is SendResult.SENT
+    assert tox.send_lossy_unfragmented(number, b"\xc8once") is SendResult.SENT
     pair.turn_until(lambda: lossy)
     assert lossy == [b"\xc8once"]
 
@@ -326,14 +326,14 @@ def test_a_turn_in_which_the_handler_heard_something_was_not_quiet(pair: Pair) -
 def test_packets_for_which_nobody_is_there_are_counted_and_wake_nobody(pair: Pair) -> None:
     lossless, lossy = UNHEARD
     first, second = pair.ends
-    before = first.unheard
+    before = first.unaccepted_packets
     first.sockets()
     pair.turn_until(lambda: first.quiet)
     assert second.send_lossy(pair.numbers[1], lossy) is SendResult.SENT
-    pair.turn_until(lambda: first.unheard == before + 1)
+    pair.turn_until(lambda: first.unaccepted_packets == before + 1)
     assert first.quiet
     assert second.send_lossless(pair.numbers[1], lossless) is SendResult.SENT
-    pair.turn_until(lambda: first.unheard == before + 2)
+    pair.turn_until(lambda: first.unaccepted_packets == before + 2)
     assert first.quiet
     assert lossless not in pair.heard[0].lossless and lossy not in pair.heard[0].lossy
 

@@ -68,7 +68,7 @@ async def test_of_a_server(run: Base, network: FakeNetwork) -> None:
         peer.public_key, None, overlay_ipv6(peer.public_key),
     )  # fmt: skip
     assert [*source.pending(), *source.forwards()] == []
-    cast(FakeTox, run.node.tox).unheard = 7
+    cast(FakeTox, run.node.tox).unaccepted_packets = 7
     assert source.self_state().drops == {"unheard": 7}
     other.close()
 
@@ -97,7 +97,7 @@ async def test_of_a_vpn(run: Base) -> None:
     assert (own.ipv4, own.ipv6) == (vpn.router.own_ipv4, vpn.ipv6)
     assert (own.interface, own.interface_up) == ("tox0", True)
     assert own.drops == {"no_route": 3}
-    cast(FakeTox, run.node.tox).unheard = 7
+    cast(FakeTox, run.node.tox).unaccepted_packets = 7
     assert source.self_state().drops == {"no_route": 3, "unheard": 7}
     assert own.refused_offload == ("TCP",)
     states = {state.public_key: state for state in source.peers()}

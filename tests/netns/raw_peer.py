@@ -39,7 +39,7 @@ class Peer:
         self.tox = Tox(options, handler=self)
         self.tox.set_clock_rate(FAST)
         for packet_id in range(160, 255):
-            self.tox.hear_id(packet_id)
+            self.tox.accept_packets(packet_id)
         self.friend: int | None = None
         self._readers: dict[int, Callable[[], None]] = {}
         for node in json.loads(Path(nodes_json).read_text())["nodes"]:

@@ -70,7 +70,7 @@ async def test_a_narrow_path_reaches_the_tables(network: Network) -> None:
 async def test_a_search_waits_for_room(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     left, right = network.pair()
     fake = network.fake(left)
-    send, sent_s = fake.send_lossy_whole, [0.0, 0.0]
+    send, sent_s = fake.send_lossy_unfragmented, [0.0, 0.0]
 
     def send_two_at_once(number: int, data: bytes | bytearray | memoryview) -> SendResult:
         if left.now() - sent_s[-2] < pathmtu.NO_ROOM_S / 2:
@@ -78,7 +78,7 @@ async def test_a_search_waits_for_room(network: Network, monkeypatch: pytest.Mon
         sent_s.append(left.now())
         return send(number, data)
 
-    monkeypatch.setattr(fake, "send_lossy_whole", send_two_at_once)
+    monkeypatch.setattr(fake, "send_lossy_unfragmented", send_two_at_once)
     monkeypatch.setattr(pathmtu, "ROUNDS_S", (0.1, 0.1, 0.4, 0.4))
     monkeypatch.setattr(pathmtu, "LADDER", (CUSTOM_PACKET_BYTES, 1350, 1300, NARROW, 1000))
     fake.path_bytes = NARROW

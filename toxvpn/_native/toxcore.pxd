@@ -19,14 +19,14 @@ cdef class Tox:
     cdef int _depth                  # open begin() calls
     cdef bint _gathering             # a lossy batch is open
     cdef bint _iterating
-    cdef bint _told                  # the handler was called since the last iterate began
+    cdef bint _handler_called                  # the handler was called since the last iterate began
     cdef uint32_t _sockets_seen      # sockets_version when they were last asked for
     cdef bint _close_asked           # close() came from inside a callback
     cdef lossy_sink _lossy_sinks[256]
     cdef lossy_flush _lossy_flushes[256]
     cdef void *_lossy_contexts[256]
-    cdef bint _wanted[256]           # IDs of custom packets that the handler hears of
-    cdef readonly uint64_t unheard
+    cdef bint _accepted[256]           # IDs of custom packets that the handler hears of
+    cdef readonly uint64_t unaccepted_packets
     cdef object _first_error
     cdef object _log
     cdef Backlog backlog             # of the datapaths
@@ -38,7 +38,7 @@ cdef class Tox:
     cdef _kill(self)
     cdef _reach(self, str host, uint16_t port, bytes public_key, bint relay)
     cdef keep(self, failure)
-    cdef bint _is_heard(self, const uint8_t *data, size_t length) noexcept
+    cdef bint _is_accepted(self, const uint8_t *data, size_t length) noexcept
 
     cdef void begin(self) noexcept
     cdef void end(self) noexcept

@@ -108,14 +108,14 @@ class Tox:
     def friend_by_public_key(self, public_key: bytes) -> int | None: ...
     def friend_public_key(self, number: int) -> bytes | None: ...
     def friend_connection(self, number: int) -> Connection: ...
-    def hear_id(self, packet_id: int) -> None:
-        """Custom packets of this ID go to the handler, but for those that a datapath takes.
+    def accept_packets(self, packet_id: int) -> None:
+        """Pass custom packets of this ID to the handler, unless a datapath takes them.
 
-        Others wake nobody: each is a peer's choice, and there is nothing to do about it.
+        Packets of other IDs are only counted and wake nobody: any peer may send them.
         """
 
-    unheard: int
-    """Custom packets that came with an ID for which nobody is there."""
+    unaccepted_packets: int
+    """Number of custom packets that came with an ID that nobody accepts."""
 
     def send_lossless(self, number: int, data: Buffer) -> SendResult:
         """1 to 1373 bytes, the first 160 to 191 (tox_friend_send_lossless_packet)."""
@@ -123,7 +123,7 @@ class Tox:
     def send_lossy(self, number: int, data: Buffer) -> SendResult:
         """1 to 1373 bytes, the first 192 to 254 (tox_friend_send_lossy_packet)."""
 
-    def send_lossy_whole(self, number: int, data: Buffer) -> SendResult:
+    def send_lossy_unfragmented(self, number: int, data: Buffer) -> SendResult:
         """As `send_lossy`, but on a path that is too narrow for its datagram it gets lost.
 
         At most 1373 bytes. QUEUE_FULL when it would have to wait for room.

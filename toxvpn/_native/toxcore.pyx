@@ -83,7 +83,7 @@ cdef class Tox:
         memset(self._lossy_sinks, 0, sizeof(self._lossy_sinks))
         memset(self._lossy_flushes, 0, sizeof(self._lossy_flushes))
         memset(self._lossy_contexts, 0, sizeof(self._lossy_contexts))
-        memset(self._wanted, 0, sizeof(self._wanted))
+        memset(self._accepted, 0, sizeof(self._accepted))
         self.backlog = Backlog()
 
     def __init__(self, options, savedata=None, handler=None):
@@ -188,7 +188,7 @@ cdef class Tox:
 
     @property
     def quiet(self):
-        return not (self._told or self.is_wanting_room() or self.receive_pending
+        return not (self._handler_called or self.is_wanting_room() or self.receive_pending
                     or self._sockets_seen != self.sockets_version)
 
     def set_clock_rate(self, double rate):
@@ -240,7 +240,7 @@ cdef class Tox:
         if self._iterating:
             raise ClosedError("iterate() called from inside a callback")
         self._iterating = True
-        self._told = False
+        self._handler_called = False
         self.begin()
         # The GIL stays held: callbacks and sinks would have to take it back for each packet, and no thread of
         # ours waits for it but those that look names up, for the 2 ms at most that netio lets a turn receive.
@@ -448,14 +448,14 @@ cdef class Tox:
 
     # -- custom packets ------------------------------------------------------------------------
 
-    def hear_id(self, uint8_t packet_id):
-        self._wanted[packet_id] = True
+    def accept_packets(self, uint8_t packet_id):
+        self._accepted[packet_id] = True
 
-    cdef bint _is_heard(self, const uint8_t *data, size_t length) noexcept:
-        if length and self._wanted[data[0]]:
-            self._told = True
+    cdef bint _is_accepted(self, const uint8_t *data, size_t length) noexcept:
+        if length and self._accepted[data[0]]:
+            self._handler_called = True
             return True
-        self.unheard += 1
+        self.unaccepted_packets += 1
         return False
 
     def send_lossless(self, uint32_t number, const uint8_t[::1] data):
@@ -478,7 +478,7 @@ cdef class Tox:
         self.end()
         return SendResult(_send_result(sent, code))
 
-    def send_lossy_whole(self, uint32_t number, const uint8_t[::1] data):
+    def send_lossy_unfragmented(self, uint32_t number, const uint8_t[::1] data):
         cdef bint had_room = True
         self.begin()
         try:
@@ -547,7 +547,7 @@ cdef void _on_log(CTox *tox, int level, const char *file, uint32_t line, const c
 
 cdef void _on_self_connection(CTox *tox, int connection, void *context) noexcept:
     cdef Tox self = <Tox>context
-    self._told = True
+    self._handler_called = True
     try:
         self.handler.on_self_connection(Connection(connection))
     except BaseException as failure:
@@ -557,7 +557,7 @@ cdef void _on_self_connection(CTox *tox, int connection, void *context) noexcept
 cdef void _on_friend_request(CTox *tox, const uint8_t *public_key, const uint8_t *message, size_t length,
                              void *context) noexcept:
     cdef Tox self = <Tox>context
-    self._told = True
+    self._handler_called = True
     try:
         self.handler.on_friend_request(public_key[:TOX_PUBLIC_KEY_SIZE], message[:length])
     except BaseException as failure:
@@ -567,7 +567,7 @@ cdef void _on_friend_request(CTox *tox, const uint8_t *public_key, const uint8_t
 cdef void _on_friend_name(CTox *tox, uint32_t number, const uint8_t *name, size_t length,
                           void *context) noexcept:
     cdef Tox self = <Tox>context
-    self._told = True
+    self._handler_called = True
     try:
         self.handler.on_friend_name(number, name[:length])
     except BaseException as failure:
@@ -577,7 +577,7 @@ cdef void _on_friend_name(CTox *tox, uint32_t number, const uint8_t *name, size_
 cdef void _on_friend_status_message(CTox *tox, uint32_t number, const uint8_t *text, size_t length,
                                     void *context) noexcept:
     cdef Tox self = <Tox>context
-    self._told = True
+    self._handler_called = True
     try:
         self.handler.on_friend_status_message(number, text[:length])
     except BaseException as failure:
@@ -586,7 +586,7 @@ cdef void _on_friend_status_message(CTox *tox, uint32_t number, const uint8_t *t
 
 cdef void _on_friend_connection(CTox *tox, uint32_t number, int connection, void *context) noexcept:
     cdef Tox self = <Tox>context
-    self._told = True
+    self._handler_called = True
     try:
         self.handler.on_friend_connection(number, Connection(connection))
     except BaseException as failure:
@@ -598,7 +598,7 @@ cdef void _on_lossy(CTox *tox, uint32_t number, const uint8_t *data, size_t leng
     if length and self._lossy_sinks[data[0]] != NULL:
         self._lossy_sinks[data[0]](self._lossy_contexts[data[0]], number, data, length)
         return
-    if not self._is_heard(data, length):
+    if not self._is_accepted(data, length):
         return
     try:
         self.handler.on_lossy(number, data[:length])
@@ -608,7 +608,7 @@ cdef void _on_lossy(CTox *tox, uint32_t number, const uint8_t *data, size_t leng
 
 cdef void _on_lossless(CTox *tox, uint32_t number, const uint8_t *data, size_t length, void *context) noexcept:
     cdef Tox self = <Tox>context
-    if not self._is_heard(data, length):
+    if not self._is_accepted(data, length):
         return
     try:
         self.handler.on_lossless(number, data[:length])

@@ -55,7 +55,7 @@ class Source:
             connection=self._run.node.connection.path,
             mode=self._mode,
             shield=shield_state(),
-            drops={"unheard": tox.unheard} if tox.unheard else {},
+            drops={"unheard": tox.unaccepted_packets} if tox.unaccepted_packets else {},
         )
         if self._vpn is None:
             return own

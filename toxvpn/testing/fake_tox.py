@@ -59,9 +59,9 @@ class FakeTox:
         self.room_asked = False
         self.path_bytes = MAX_PACKET_BYTES
         self.receive_pending = False
-        self._told = False
-        self._wanted: set[int] = set()
-        self.unheard = 0
+        self._handler_called = False
+        self._accepted: set[int] = set()
+        self.unaccepted_packets = 0
         self.queue_packets = QUEUE_PACKETS
         self.interval_ms = INTERVAL_MS
         self.bootstrapped: list[tuple[str, int, bytes]] = []
@@ -69,7 +69,7 @@ class FakeTox:
             key = secrets.token_bytes(31) + bytes([secrets.randbelow(128)])  # as X25519 keys end
             savedata = SAVE_HEADER + key + secrets.token_bytes(4)
         if len(savedata) < 40 or not savedata.startswith(SAVE_HEADER):
-            raise SavedataError("NEW_LOAD_BAD_FORMAT", "the savedata is damaged or no Tox savedata")
+            raise SavedataError("NEW_LOAD_BAD_FORMAT", "the savedata is damaged, or is not Tox savedata")
         self._key_and_nospam = savedata[4:40]
         self._friends: dict[int, bytes] = {}
         self._links: dict[int, Connection] = {}
@@ -106,11 +106,11 @@ class FakeTox:
 
     @property
     def quiet(self) -> bool:
-        return not (self._told or self.wants_room or self.receive_pending)
+        return not (self._handler_called or self.wants_room or self.receive_pending)
 
     def iterate(self) -> None:
         self._alive()
-        self._told = False
+        self._handler_called = False
         with contextlib.suppress(BlockingIOError):
             while True:
                 self._wake_read.recv(64)
@@ -120,7 +120,7 @@ class FakeTox:
             call = self._calls.popleft()
             try:
                 if self.handler is not None:
-                    self._told = True
+                    self._handler_called = True
                     call(self.handler)
             except BaseException as caught:
                 failure = failure or caught
@@ -271,8 +271,8 @@ class FakeTox:
 
     # -- packets
 
-    def hear_id(self, packet_id: int) -> None:
-        self._wanted.add(packet_id)
+    def accept_packets(self, packet_id: int) -> None:
+        self._accepted.add(packet_id)
 
     def send_lossless(self, number: int, data: bytes | bytearray | memoryview) -> SendResult:
         return self._send(number, bytes(data), range(160, 192), "on_lossless")
@@ -280,7 +280,7 @@ class FakeTox:
     def send_lossy(self, number: int, data: bytes | bytearray | memoryview) -> SendResult:
         return self._send(number, bytes(data), range(192, 255), "on_lossy")
 
-    def send_lossy_whole(self, number: int, data: bytes | bytearray | memoryview) -> SendResult:
+    def send_lossy_unfragmented(self, number: int, data: bytes | bytearray | memoryview) -> SendResult:
         """Sent, but lost where `path_bytes` is less."""
         if self.congested:
             return SendResult.QUEUE_FULL
@@ -300,10 +300,10 @@ class FakeTox:
             return SendResult.OFFLINE
         if hears == "on_lossless" and far.waiting >= self.queue_packets:
             return SendResult.QUEUE_FULL
-        if packet[0] in far._wanted:
+        if packet[0] in far._accepted:
             far.hear(lambda handler: getattr(handler, hears)(back, packet))
         else:
-            far.unheard += 1
+            far.unaccepted_packets += 1
             far.wake()
         return SendResult.SENT
 

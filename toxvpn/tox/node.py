@@ -208,7 +208,7 @@ class Node:
 
     def _hear(self, packet_id: int, hear: HearPacket) -> None:
         self._custom[packet_id] = hear
-        self.tox.hear_id(packet_id)
+        self.tox.accept_packets(packet_id)
 
     # -- turns ---------------------------------------------------------------------------------
 

@@ -114,7 +114,7 @@ class PathProber:
     def _send(self, asked: _Asked) -> None:
         probes = asked.mtu.next_probes()
         for at, probe in enumerate(probes):
-            sent = self._node.tox.send_lossy_whole(asked.peer.number, pathmtu.encode(probe))
+            sent = self._node.tox.send_lossy_unfragmented(asked.peer.number, pathmtu.encode(probe))
             if sent is SendResult.QUEUE_FULL:
                 asked.mtu.put_back(probes[at:], self._node.now())
                 return

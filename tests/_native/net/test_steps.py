@@ -50,7 +50,7 @@ class Pair:
         set_time(self.now_ns)
         self.friends = Friend(), Friend()
         self.here, self.there = (Tox(LOCAL, handler=friend) for friend in self.friends)
-        self.there.hear_id(PACKET[0])
+        self.there.accept_packets(PACKET[0])
         self.there.bootstrap("127.0.0.1", self.here.udp_port, self.here.dht_id)
         self.number = self.here.friend_add_norequest(self.there.public_key)
         self.there.friend_add_norequest(self.here.public_key)

@@ -381,7 +381,7 @@ const char *netio_install(enum netio_hook_group group, const void *address) {
     case NETIO_SOCKETS: return importpatch_apply(address, sockets, 3);
     case NETIO_BATCH:
         why = kernel_can_batch() ? importpatch_apply(address, batch, 3)
-                                 : "this kernel joins no UDP datagrams (UDP_SEGMENT, UDP_GRO)";
+                                 : "this kernel cannot batch UDP datagrams (UDP_SEGMENT, UDP_GRO)";
         batch_installed = !why;
         return why;
     case NETIO_SHIELD:

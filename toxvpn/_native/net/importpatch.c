@@ -131,7 +131,7 @@ static const char *write_entries(const struct object *object, const struct entry
         __atomic_store_n(entries[i].where, entries[i].replacement, __ATOMIC_RELEASE);
     for (size_t i = 0; i < count; i++)
         protect(object, &entries[i], PROT_READ);
-    return writable ? NULL : "the system does not let the library's import table be changed";
+    return writable ? NULL : "the system does not allow changing the library's import table";
 }
 
 const char *importpatch_apply(const void *address, const struct import *imports, size_t count) {
@@ -140,7 +140,7 @@ const char *importpatch_apply(const void *address, const struct import *imports,
     size_t total = 0;
 
     if (ENTRY_PLT == -1)
-        return "not written for this kind of processor";
+        return "this processor is not supported";
     dl_iterate_phdr(look_at, &object);
     if (!object.found || !object.symbols || !object.strings)
         return "libtoxcore was not found as a shared library";

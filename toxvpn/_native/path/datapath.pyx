@@ -89,9 +89,9 @@ cdef class Datapath(Early):
         uint16_t carrier_port=0,
     ):
         if not SMALLEST_MTU <= mtu <= LARGEST_MTU[packet_format]:
-            raise ValueError(f"an MTU of {mtu} is not from {SMALLEST_MTU} to {LARGEST_MTU[packet_format]}")
+            raise ValueError(f"an MTU of {mtu} is out of range: {SMALLEST_MTU} to {LARGEST_MTU[packet_format]}")
         if self._path != NULL:
-            raise ClosedError("a Datapath is made once")
+            raise ClosedError("this Datapath is in use already")
         cdef path_settings settings
         settings.tun = tun_fd
         settings.vnet_hdr = vnet_hdr
@@ -132,7 +132,7 @@ cdef class Datapath(Early):
     cdef friend_path *_friend(self, uint32_t friend_number) except NULL:
         cdef friend_path *friend = path_friend(self._open(), friend_number)
         if friend == NULL:
-            raise ValueError(f"{friend_number} is no friend number")
+            raise ValueError(f"{friend_number} is not a friend number")
         return friend
 
     # -- packets --
