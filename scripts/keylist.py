@@ -1,6 +1,6 @@
-"""The keys of config.toml for people, from the one table of them (toxvpn/config/model.py).
+"""The documentation of the keys of config.toml, from the table of settings (toxvpn/config/model.py).
 
-Out: the example and the list in docs/configuration.md, and what the man page says of each key.
+Out: the example and the list in docs/configuration.md, and the man page's entries.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from toxvpn.config.model import SECTIONS
 
 COMMENT_COLUMN = 34
 COMMENTED_OUT = {"proxy"}
-"""What the example cannot have beside its other keys."""
+"""Keys that cannot stand beside the others of the example."""
 
 
 def example() -> str:
@@ -37,13 +37,14 @@ def table() -> str:
     for section in SECTIONS:
         for name, key in section.keys.items():
             flag = "" if key.flag is None else f"`{key.flag.name}`"
-            path = f"{section.name}.{name}"
-            rows.append(f"| `{path}` | {key.form} | {default_of(key)} | {flag} | {effect_of(key)} |")
+            rows.append(
+                f"| `{section.path(name)}` | {key.form} | {default_of(key)} | {flag} | {effect_of(key)} |"
+            )
     return "\n".join(rows)
 
 
 def entries() -> Iterator[tuple[str, str]]:
-    """Of each key: its path, and what there is to know of it in a few sentences."""
+    """The path and the description of each key, for the man page."""
     for section in SECTIONS:
         for name, key in section.keys.items():
             said = [f"{key.explain[0].upper()}{key.explain[1:]}.", f"Value: {key.form}."]
@@ -53,7 +54,7 @@ def entries() -> Iterator[tuple[str, str]]:
                 said.append(f"For one run: {key.flag.name}.")
             if key.restart:
                 said.append("A change takes a restart.")
-            yield f"{section.name}.{name}", " ".join(said)
+            yield section.path(name), " ".join(said)
 
 
 def default_of(key: Key) -> str:

@@ -156,7 +156,7 @@ def test_udp_segmentation(text: str, meant: bool | None) -> None:
         ),
         (
             '[node]\nproxy = "http://a:1"\nudp_ports = "1:2"',
-            "node.proxy: all is to go through it: leave udp_ports",
+            "node.proxy: all traffic goes through it: leave out udp_ports",
         ),
         ('[node]\nproxy = "tor"', "node.proxy: expected socks5://"),
         ("[node]\nnodes_file = 3", "node.nodes_file: must be a file name, not 3"),

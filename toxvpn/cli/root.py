@@ -137,13 +137,13 @@ def root(
     process.begin(settings, logging.WARNING if typed.pipes else logging.INFO)
     verb = click.get_current_context().invoked_subcommand
     if verb is not None:
-        others = (config_file, secret, secret_file, settings.typed.keys() - {f"{NODE.name}.nodes_file"})
+        others = (config_file, secret, secret_file, settings.typed.keys() - {NODE.path("nodes_file")})
         if any(others) or (process, typed) != (ProcessOptions(), Typed()):
             raise UsageError(f"only -C, -b, -d and -q go before '{verb}'")
         return 0
     config = find_configuration(settings, config_file)
     given = find_secret(secret, secret_file, os.environ)
-    opened = "server.open" in settings.typed
+    opened = SERVER.path("open") in settings.typed
     if typed.is_client:
         common = node_options(settings, process, config, id_file=typed.id_file, passing=True)
         return start(build_client(typed, common, config, given, opened=opened))

@@ -7,8 +7,8 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..config.keys import typed_over
-from ..config.node import NodeSection
+from ..config.keys import with_typed
+from ..config.node import NODE, NodeSection
 from ..errors import UsageError
 from ..members.known import ConfiguredPeer
 from ..tox.proxy import Proxy, parse_proxy
@@ -52,7 +52,7 @@ def daemon_options(
     return DaemonOptions(
         **node_options(settings, process, file, id_file=id_file),
         source=source,
-        config=source.config(file or Config()),
+        config=source.in_force(file or Config()),
         peers=peers,
     )
 
@@ -79,7 +79,7 @@ def node_options(
     node = NodeSection() if file is None else file.node
     if passing:
         node = replace(node, udp_ports=None, tcp_port=None)
-    node = typed_over("node", node, settings.typed)
+    node = with_typed(NODE, node, settings.typed)
     if node.proxy is None:
         node = replace(node, proxy=proxy_of(os.environ))
     if node.proxy is not None and (node.udp_ports is not None or node.tcp_port):

@@ -44,7 +44,7 @@ def renew_kept(settings: Settings) -> dict[str, Any]:
     from .id import tox_id
 
     data, file = settings.places.data, find_configuration(settings, None)
-    config = ConfigSource(kind=Kind.SERVER).config(file or Config())
+    config = ConfigSource(kind=Kind.SERVER).in_force(file or Config())
     own = tox_id(data)
     with kept_members(settings) as members:
         shown, hidden = renew_at_rest(config, data, own)

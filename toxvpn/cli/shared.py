@@ -82,7 +82,7 @@ def reader(row: Key, flag: Flag) -> Callable[[str], Any]:
 
 def key_option(section: Section, name: str) -> Decorator:
     """The option that sets a key for one run; its value is kept in `Settings.typed`."""
-    row, path = section.keys[name], f"{section.name}.{name}"
+    row, path = section.keys[name], section.path(name)
     assert row.flag is not None
 
     def store(ctx: click.Context, _: click.Parameter, value: Any) -> None:

@@ -1,8 +1,7 @@
-"""What a friend may do here. To be a friend is not enough: whom we call is one too.
+"""What a friend may do here. Being a friend is not enough: a peer that we call is one too.
 
-In: the configuration in force, and what a person or a secret has said of that friend. Out: which targets
-it may reach by forwards, and whether it is on the network. docs/configuration.md has the table, "Who may do
-what".
+In: the configuration in force, and what a person or a secret has granted the friend. Out: which targets it
+may reach by forwards, and whether it is on the network ("Who may do what" in docs/configuration.md).
 """
 
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ BY_THE_SERVERS_TERMS = frozenset({Grant.SECRET, Grant.OPEN, Grant.WHITELIST})
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A friend: what let it in, and what a person has said it may do; None when nobody has."""
+    """A friend: what let it in, and what a person lets it do (None: nothing was said)."""
 
     public_key: bytes
     grant: Grant | None = None
@@ -27,7 +26,7 @@ class Known:
 
 
 def may_reach(now: InForce, friend: Known) -> Rules:
-    """By forwards. A whitelist is for all that have no `allow` of their own."""
+    """The targets it may reach by forwards. A whitelist is for those that have no `allow` of their own."""
     config, key = now.config, friend.public_key
     own = now.policy.grants.get(key)
     if own is not None:
@@ -41,7 +40,7 @@ def may_reach(now: InForce, friend: Known) -> Rules:
 
 
 def on_network(now: InForce, friend: Known) -> bool:
-    """Who came by the secret, or the open door, of [server] came for forwards only."""
+    """Whether it is on the network; not if it came in by the secret, or `open`, of [server]."""
     for peer in now.config.peers.values():
         if peer.public_key == friend.public_key:
             return peer.vpn
@@ -51,7 +50,7 @@ def on_network(now: InForce, friend: Known) -> bool:
 
 
 def offered(config: Config) -> frozenset[May]:
-    """What there is to be had here: an invite is for that, unless it says otherwise."""
+    """What this machine offers; an invite grants all of it, unless it says otherwise."""
     parts = {May.FORWARDS: config.server, May.VPN: config.vpn}
     return frozenset(may for may, section in parts.items() if section is not None)
 

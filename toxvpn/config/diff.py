@@ -1,4 +1,4 @@
-"""What a reload has changed, a line each for a person. Pure."""
+"""Describes what a reload has changed, a line each for a person. Pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class InForce:
 
 
 def changes(old: InForce, new: InForce) -> Iterator[str]:
-    """What took effect at once."""
+    """Describes what took effect at once."""
     for name in _gone(_peers(old), _peers(new)):
         yield f"peer {name} removed"
     for name in _gone(_peers(new), _peers(old)):
@@ -38,7 +38,7 @@ def changes(old: InForce, new: InForce) -> Iterator[str]:
 
 
 def needs_restart(started: Config, new: Config) -> Iterator[str]:
-    """What differs from the start and stays as it was; told by each reload."""
+    """Describes what differs from the start but only a restart can change; each reload repeats it."""
     for path in _differing(NODE, started.node, new.node, restart=True):
         yield f"{path} changed: that takes a restart"
     if (started.vpn is None) != (new.vpn is None):
@@ -48,11 +48,11 @@ def needs_restart(started: Config, new: Config) -> Iterator[str]:
 
 
 def _differing(section: Section, old: Any, new: Any, *, restart: bool) -> list[str]:
-    """The keys of that kind whose values differ; none where the section itself came or went."""
+    """The paths of the keys of that kind whose values differ; none if the section itself came or went."""
     if old is None or new is None:
         return []
     return [
-        f"{section.name}.{name}"
+        section.path(name)
         for name, key in section.keys.items()
         if key.restart is restart and getattr(old, name) != getattr(new, name)
     ]
@@ -67,7 +67,7 @@ def _altered(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 
 
 def _peers(now: InForce) -> dict[str, Any]:
-    """With their secrets, which may change while the file that names them does not."""
+    """The peers with their secrets, which may change although the file that names them does not."""
     return {name: (peer, now.policy.peers[name]) for name, peer in now.config.peers.items()}
 
 

@@ -19,8 +19,8 @@
     peer = "box"
     listen = "1080"
 
-Which keys there are: model.py. Relative paths are relative to the file. A section that is there switches its
-part on. flags.py puts the flags over it.
+The keys are in model.py's sections. Relative paths are relative to the file. The presence of a section
+switches its part on. flags.py lets the flags override what the file says.
 """
 
 import difflib
@@ -70,7 +70,7 @@ def parse(text: str, path: Path) -> Config:
 
 
 class _Reader:
-    """Makes the sections of a document, and says which file and key is meant when a value is not right."""
+    """Turns a document into sections; its errors name the file and the key."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -102,7 +102,7 @@ class _Reader:
             )
         if config.node.proxy is not None and (config.node.udp_ports or config.node.tcp_port):
             raise self._wrong(
-                "node.proxy", "all is to go through it: leave udp_ports and tcp_port out, or the proxy"
+                "node.proxy", "all traffic goes through it: leave out udp_ports and tcp_port, or the proxy"
             )
         return config
 
@@ -158,7 +158,7 @@ class _Reader:
     # -- every section
 
     def _values(self, path: str, table: Any, keys: Mapping[str, Key]) -> dict[str, Any]:
-        """The typed values of a section, by the names of its keys."""
+        """The values of a section, by the names of its keys."""
         table = self._table(path, table)
         self._refuse_unknown(path, table, keys)
         values = {}

@@ -1,4 +1,4 @@
-"""What a run is to do: the flags, and config.toml where they say nothing.
+"""The configuration in force: the flags, and config.toml where no flag says otherwise.
 
 A ConfigSource knows where a run's configuration comes from: the file, the flags, and the kind of run, which
 takes its share of the file: the server what is about serving, `up` what is about the network, `run`
@@ -13,12 +13,12 @@ from ..errors import UsageError
 from ..members.known import ConfiguredPeer
 from ..tcpforward.rules import Rules, load_rules
 from .file import load
-from .keys import Typed, typed_over
+from .keys import Typed, with_typed
 from .model import Config
 from .options import NodeOptions
 from .peers import PeerSection
-from .server import ServerSection
-from .vpn import VpnSection
+from .server import SERVER, ServerSection
+from .vpn import VPN, VpnSection
 
 
 class Kind(Enum):
@@ -31,7 +31,10 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigSource:
-    """`rules_file` is -f. `secret` was typed for this run (-s, --secret-file, the environment)."""
+    """Where the configuration of a run comes from.
+
+    `rules_file` is -f. `secret` was given for this run (-s, --secret-file, the environment).
+    """
 
     kind: Kind
     file: Path | None = None
@@ -41,7 +44,7 @@ class ConfigSource:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """What a reload reads again."""
+        """The files that a reload reads again; without any, there is nothing to reload."""
         return tuple(path for path in (self.file, self.rules_file) if path is not None)
 
     def read(self) -> Config:
@@ -50,33 +53,33 @@ class ConfigSource:
             raise UsageError(
                 "it runs without config.toml and without -f FILE: there is nothing to read again"
             )
-        return self.config(Config() if self.file is None else load(self.file))
+        return self.in_force(Config() if self.file is None else load(self.file))
 
-    def config(self, file: Config) -> Config:
-        """What is in force where `file` is what the file says. Raises ConfigError: the file of -f."""
+    def in_force(self, file: Config) -> Config:
+        """The configuration in force when the file says `file`. Raises ConfigError: the file of -f."""
         config = replace(file, secret=self.secret)
         if self.kind is Kind.SERVER:
             server = self._server(file.server or ServerSection())
             peers = {name: self._narrowed(server, peer) for name, peer in file.peers.items()}
             return replace(config, server=server, vpn=None, peers=peers, forwards=())
         if self.kind is Kind.UP:
-            vpn = typed_over("vpn", file.vpn or VpnSection(), self.typed)
+            vpn = with_typed(VPN, file.vpn or VpnSection(), self.typed)
             peers = {name: replace(peer, allow=None) for name, peer in file.peers.items()}
             return replace(config, server=None, vpn=vpn, peers=peers, forwards=())
         return config
 
     def _server(self, section: ServerSection) -> ServerSection:
-        """--open takes the file's secret and whitelist away, and a secret or -i its `open`."""
+        """--open overrides the file's secret and whitelist, and a secret or -i overrides its `open`."""
         if self.typed.get("server.open"):
             section = replace(section, whitelist=frozenset(), secret_file=None)
         elif self.typed.get("server.whitelist") or self.secret is not None:
             section = replace(section, open=False)
         if self.rules_file is not None:
             section = replace(section, allow=load_rules(self.rules_file))
-        return typed_over("server", section, self.typed)
+        return with_typed(SERVER, section, self.typed)
 
     def _narrowed(self, server: ServerSection, peer: PeerSection) -> PeerSection:
-        """Of what the file lets it reach, only what -i and -f leave."""
+        """The peer with no more targets than -i and -f allow."""
         whitelist = self.typed.get("server.whitelist")
         if whitelist and peer.public_key not in whitelist:
             return replace(peer, allow=Rules(()))
@@ -87,7 +90,7 @@ class ConfigSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DaemonOptions(NodeOptions):
-    """`toxvpn` alone, `up` and `run`: what the configuration says, until it is told to stop.
+    """The options of `toxvpn` alone, `up` and `run`, which serve until they are stopped.
 
     `config` is in force at the start; `source` reads it again for a reload. `peers` are for this run only.
     """

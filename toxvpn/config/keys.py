@@ -1,8 +1,8 @@
-"""What a key of config.toml is: a row of the table that the sections in model.py make up.
+"""The row of the table of settings: what there is to know of one key of config.toml.
 
-A section is a frozen dataclass; each of its fields carries its Key. The table is read by file.py, flags.py
-and diff.py here, by cli/shared.py (options), cli/config.py (`config show`), and by scripts/ (the list of keys
-in docs/configuration.md, and the man page).
+A section of the file is a frozen dataclass (model.py lists them); each of its fields carries its Key. The
+table is read by file.py, flags.py and diff.py here, by cli/shared.py (options) and cli/config.py (`config
+show`), and by scripts/ (the list of keys in docs/configuration.md, and the man page).
 """
 
 import json
@@ -18,7 +18,7 @@ _KEY = "key"
 
 
 class Words(str):
-    """A default that is not a value which the file could have, in words for a person."""
+    """Describes a default that cannot be written as a value, e.g. "follows from the key"."""
 
     __slots__ = ()
 
@@ -30,8 +30,8 @@ NONE = Words("none")
 class Flag:
     """The option of the command line that sets the key for one run.
 
-    `from_text` makes of what was typed what the file would have. A flag with a `value` takes no argument and
-    stands for that value. `help` is for options that the key's own line does not fit.
+    `from_text` turns the argument into the value that the file would have. A flag with a `value` takes no
+    argument and stands for that value. `help` replaces the key's own line where that does not fit.
     """
 
     name: str
@@ -44,12 +44,13 @@ class Flag:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Key:
-    """`read` makes the typed value of what the file has. It raises ValueError, UsageError or ConfigError with
-    a message for a person; a ValueError without one means that `form`, the accepted form in words, says it.
+    """A row of the table.
 
-    `explain` is one line for a person. `default` is as the file would have it, or in Words; None where the
-    key must be given. `example` is a value in TOML. `restart`: a reload leaves the value as it was at the
-    start, and says so.
+    `read` turns the value in the file into the one that the run uses. It raises ValueError, UsageError or
+    ConfigError with a message for a person; a ValueError without one means that the value must be `form`,
+    the accepted form in words. `explain` is one line for a person. `example` is a value in TOML. `default`
+    is what the file could say, or Words; None means that the key must be given. `restart` means that a reload
+    reports a change and leaves the value as it is.
     """
 
     read: Callable[[Any], Any]
@@ -61,12 +62,12 @@ class Key:
     flag: Flag | None = None
 
     def explain_refusal(self, value: object, failure: Exception) -> str:
-        """Why `read` did not take the value."""
+        """The reason why `read` raised `failure` for the value."""
         return str(failure) or f"must be {self.form}, not {value!r}"
 
     @property
     def default_shown(self) -> str:
-        """As `config show` and the documentation have it."""
+        """The default as `config show` prints it."""
         return f"({self.default})" if isinstance(self.default, Words) else json.dumps(self.default)
 
 
@@ -98,18 +99,19 @@ def key(
     shown: object = None,
     **more: Any,
 ) -> Any:
-    """A field of a section. `shown` is the default as the file would have it, or Words, where that is not
-    `default` itself. Without a default the key must be given.
+    """Declares a field of a section. Without a default the key must be given.
+
+    `shown` is what the file could say for the default, or Words, where `default` itself is neither.
     """
     required = default is ...
-    told = None if required else default if shown is None else shown
-    row = {_KEY: Key(read=read, explain=explain, default=told, **more)}
+    in_file = None if required else default if shown is None else shown
+    row = {_KEY: Key(read=read, explain=explain, default=in_file, **more)}
     return field(metadata=row) if required else field(default=default, metadata=row)
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(key,))
 def section(cls: type[S]) -> type[S]:
-    """A frozen dataclass whose fields are keys."""
+    """Makes a frozen dataclass of a class whose fields are keys."""
     return dataclass(frozen=True, slots=True, kw_only=True)(cls)
 
 
@@ -119,20 +121,22 @@ def keys_of(holds: type) -> dict[str, Key]:
 
 
 class Section(NamedTuple):
-    """A section of the file. `name` is as in paths of keys, e.g. `peers.NAME` and `forwards[N]`."""
+    """A section of the file; `name` is the one in paths of keys, e.g. `peers.NAME` and `forwards[N]`."""
 
     name: str
     heading: str
     explain: str
     keys: dict[str, Key]
 
+    def path(self, key: str) -> str:
+        return f"{self.name}.{key}"
+
 
 Typed = Mapping[str, Any]
-"""The values of flags, as read, by the paths of their keys, e.g. `vpn.mtu`."""
+"""The values that flags have set, by the paths of their keys, e.g. `vpn.mtu`."""
 
 
-def typed_over(name: str, said: S, typed: Typed) -> S:
-    """The section of that name with the values that were typed."""
-    paths = {key: f"{name}.{key}" for key in keys_of(type(said))}
-    values: Any = {key: typed[path] for key, path in paths.items() if path in typed}
-    return cast(S, replace(cast(Any, said), **values))
+def with_typed(section: Section, values: S, typed: Typed) -> S:
+    """The values of a section, replaced by what was typed where something was."""
+    changed: Any = {name: typed[path] for name in section.keys if (path := section.path(name)) in typed}
+    return cast(S, replace(cast(Any, values), **changed))

@@ -1,7 +1,7 @@
-"""What one run is to do, as frozen values, whoever said it.
+"""What one run is to do, as frozen values.
 
-Made by the command line (cli/), read by the daemon, which makes everything else from it. flags.py has those
-of a run with a configuration.
+The command line (cli/) makes them; the daemon makes everything else from them. Those of runs that serve are
+in flags.py.
 """
 
 from dataclasses import dataclass, field, fields, replace
@@ -18,7 +18,7 @@ O = TypeVar("O", bound="NodeOptions")  # noqa: E741
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeOptions(NodeSection):
-    """How to be on the Tox network, as [node] and the flags say, and what the process is to be.
+    """How to be on the Tox network, as [node] and the flags say, and how the process is to run.
 
     `directory` is -C; without it a server uses the usual places and a client a passing identity.
     """
@@ -43,7 +43,7 @@ class NodeOptions(NodeSection):
 
 
 def with_absolute_paths(options: O) -> O:
-    """The same for a process with another working directory."""
+    """The same options, for a process that changes its working directory."""
     values: dict[str, Any] = {each.name: getattr(options, each.name) for each in fields(options)}
     paths: Any = {name: value.absolute() for name, value in values.items() if isinstance(value, Path)}
     return replace(options, **paths)

@@ -1,4 +1,4 @@
-"""Who is let in and what they may reach, as the configuration says.
+"""The rules of the configuration: which peers are let in, and what they may reach.
 
 In: the Config, and the secret files that it names. Out: values for members/roster.py and
 tcpforward/server.py. Deny by default: without [server] only what single peers are granted is reachable.
@@ -57,7 +57,7 @@ def authority(config: Config, data: Path) -> Authority:
 
 
 def makes_secret(config: Config) -> bool:
-    """Whether it is a server that names nobody who may come in: then it makes, and keeps, a secret."""
+    """Whether it is a server that names nobody to let in: it then makes a secret, and keeps it."""
     server = config.server
     if server is None or server.open:
         return False

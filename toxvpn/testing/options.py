@@ -37,5 +37,5 @@ def daemon_options(kind: Kind, config_file: Path | None = None, **said: Any) -> 
     if (section := SECTIONS.get(kind)) is not None:
         typed = {f"{section.name}.{name}": said.pop(name) for name in section.keys.keys() & said.keys()}
     source = ConfigSource(kind=kind, file=config_file, typed=typed, **said)
-    config = source.config(Config() if config_file is None else load(config_file))
+    config = source.in_force(Config() if config_file is None else load(config_file))
     return DaemonOptions(**node, source=source, config=config, peers=peers)
