@@ -38,7 +38,7 @@ def test_without_one_it_is_made_for_the_next_start(toxvpn: Any, here: Path) -> N
     ("config", "told"),
     [
         ('[server]\nsecret_file = "mine"', "put another one into {here}/mine"),
-        ("[server]\nopen = true", "nobody comes in by a secret"),
+        ("[server]\nopen = true", "no secret is in use here"),
     ],
 )
 def test_a_secret_of_somebody_elses_making(toxvpn: Any, here: Path, config: str, told: str) -> None:

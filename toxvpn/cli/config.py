@@ -1,4 +1,4 @@
-"""`toxvpn config check` and `config show`: what the configuration says, without running it."""
+"""`toxvpn config check` and `config show`: check and print the configuration without running it."""
 
 import json
 from collections.abc import Iterator
@@ -59,7 +59,7 @@ def show(settings: Settings, config_file: Path | None) -> None:
 
 
 def read(path: Path) -> Config:
-    """The configuration, with a look at the secrets and nodes that it names. Raises ConfigError."""
+    """Reads the configuration, and the secrets and nodes that it names. Raises ConfigError."""
     from ..config.policy import peers
     from ..state.secretfile import read_secret_file
     from ..tox.bootstrap import load_nodes
@@ -74,7 +74,7 @@ def read(path: Path) -> Config:
 
 
 def lines(config: Config, file_name: str, data: Path) -> Iterator[Line]:
-    """In the order of the documentation; `data` is where peers.json and the secret are kept."""
+    """Every key, in the order of the documentation. `data` is where peers.json and the secret are kept."""
     sections = {"node": NODE.keys}
     if config.server is not None:
         sections["server"] = SERVER.keys
@@ -105,7 +105,7 @@ def secret_default(config: Config, data: Path) -> str:
 
 
 def kept_peers(config: Config, data: Path) -> Iterator[Line]:
-    """Those that `peer add`, `peer accept`, `join` and invites have left; config.toml goes before them."""
+    """The peers of peers.json (`peer add`, `peer accept`, `join`, invites) that config.toml does not name."""
     from ..members import known as peers
 
     configured = {peer.public_key for peer in config.peers.values()}

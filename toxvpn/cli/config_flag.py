@@ -1,4 +1,4 @@
-"""--config: which config.toml a command has. It is parsed here, once, and handed along."""
+"""--config: finds config.toml, and parses it, once for the whole command."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ def config_path(settings: Settings, typed: Path | None) -> Path:
 
 
 def find_configuration(settings: Settings, typed: Path | None) -> "Config | None":
-    """None when there is none and none was asked for. Raises ConfigError."""
+    """What config.toml says; None without a file when none was asked for. Raises ConfigError."""
     path = config_path(settings, typed)
     if typed is None and not path.exists():
         return None

@@ -1,4 +1,4 @@
-"""Where the shared secret comes from: -s, --secret-file, or the environment.
+"""Finds the shared secret: -s, --secret-file, or the environment.
 
 Out: the secret's bytes, checked, or None. It is never printed or logged.
 """
@@ -19,7 +19,7 @@ BETTER_WAYS = "--secret-file FILE or TOXVPN_SHARED_SECRET keep it private"
 
 
 def find_secret(typed: str | None, file: Path | None, environ: MutableMapping[str, str]) -> bytes | None:
-    """What was typed, else the file's, else the environment's, which is taken away from child processes.
+    """The secret of -s, else of --secret-file, else of the environment, from which it is removed.
 
     Raises UsageError or ConfigError.
     """

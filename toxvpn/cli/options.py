@@ -1,4 +1,4 @@
-"""From the flags of `toxvpn` without a verb to what a client is to do, and which keys a server is to let in.
+"""Turns the flags of `toxvpn` without a verb into a client's options, or a server's whitelist.
 
 In: the strings that were typed. Out: ClientOptions (config/options.py), or a UsageError of one line. A run
 with -L, -D PORT, -P, -W or -p is a client, every other one a server, as in tuntox.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DAEMONIZE = ""
-"""What -D has for a value when it stands alone."""
+"""The value of -D when it stands alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +97,7 @@ def build_client(
 
 
 def parse_each(flag: str, parse: Callable[[str], T], texts: Sequence[str]) -> tuple[T, ...]:
-    """Every value of a flag, whose name goes before what is wrong with one."""
+    """Parses every value of a flag. The flag's name begins the message of a UsageError."""
     try:
         return tuple(parse(text) for text in texts)
     except UsageError as error:

@@ -1,4 +1,4 @@
-"""Options about the process, which every kind of run takes: background, pidfile, user, syslog."""
+"""The options about the process that every kind of run takes: background, pidfile, user, syslog, metrics."""
 
 import logging
 from dataclasses import dataclass, fields
@@ -44,7 +44,7 @@ class ProcessOptions:
 
     @classmethod
     def taken_from(cls, typed: dict[str, Any]) -> Self:
-        """Takes them out of all that was typed."""
+        """Removes them from `typed`, the parameters of a command."""
         return cls(**{each.name: typed.pop(each.name) for each in fields(cls)})
 
     def begin(self, settings: Settings, level: int = logging.INFO) -> None:

@@ -1,4 +1,4 @@
-"""`toxvpn` itself: alone the server, with -L, -D PORT, -P or -p the client, with a verb that verb.
+"""`toxvpn` without a verb: a client with -L, -D PORT, -P or -p, otherwise the server.
 
 The letters are tuntox's. Which flag does what: options.py; which verbs there are: verbs.py.
 """
@@ -67,7 +67,7 @@ class Root(click.Group):
 
 
 def explain_word(word: str) -> str:
-    """What a word that is no verb was probably meant to be."""
+    """Describes what a word that is not a verb was probably meant to be."""
     if len(word) in (64, 76) and all(letter in "0123456789abcdefABCDEF" for letter in word):
         return "a Tox ID needs its flag: -i ID"
     if ":" in word or "@" in word:
@@ -166,7 +166,7 @@ def root(
 
 
 def start(options: "DaemonOptions | ClientOptions") -> int:
-    """The exit code."""
+    """Runs it; returns the exit code."""
     from .. import daemon  # the compiled parts and asyncio: only when it is clear what to do
 
     if isinstance(options, ClientOptions):

@@ -1,4 +1,4 @@
-"""`toxvpn run`: everything that config.toml switches on."""
+"""`toxvpn run`: runs everything that config.toml switches on."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a run is to do, from the options and config.toml: values of config/options.py."""
+"""Makes the options of a run (config/flags.py, config/options.py) from flags and config.toml."""
 
 import logging
 import os
@@ -24,7 +24,7 @@ log = logging.getLogger("toxvpn.cli")
 PROXY_VARIABLES = ("ALL_PROXY", "all_proxy")
 
 LEFT_OUT = {"SERVER": ("vpn", "forwards"), "UP": ("server", "forwards"), "RUN": ()}
-"""The sections of the file that a kind of run does not do."""
+"""The sections of the file that a kind of run leaves out."""
 
 
 def daemon_options(
@@ -38,7 +38,7 @@ def daemon_options(
     rules_file: Path | None = None,
     peers: tuple[ConfiguredPeer, ...] = (),
 ) -> "DaemonOptions":
-    """Raises UsageError, ConfigError (the file of -f)."""
+    """Options of a run that serves. Raises UsageError, ConfigError (the file of -f)."""
     from ..config.flags import ConfigSource, DaemonOptions
     from ..config.model import Config
 
@@ -58,7 +58,7 @@ def daemon_options(
 
 
 def log_left_out(file: "Config | None", kind: "Kind") -> None:
-    """What this kind of run does not do of what the file says: somebody may wait for it."""
+    """Logs which sections of the file this kind of run leaves out: somebody may wait for their effect."""
     left = [f"[{name}]" for name in LEFT_OUT[kind.name] if file is not None and getattr(file, name)]
     if left and file is not None:
         log.info("%s is left out here: `toxvpn run` does all of %s", " and ".join(left), file.source)
@@ -83,7 +83,9 @@ def node_options(
     if node.proxy is None:
         node = replace(node, proxy=proxy_of(os.environ))
     if node.proxy is not None and (node.udp_ports is not None or node.tcp_port):
-        raise UsageError(f"-u and -t open ports of our own, where all is to go through {node.proxy}")
+        raise UsageError(
+            f"-u and -t open ports, but all traffic is to go through {node.proxy}: leave out one or the other"
+        )
     return {
         **{each.name: getattr(node, each.name) for each in fields(node)},
         **process.of_node(),
@@ -94,7 +96,7 @@ def node_options(
 
 
 def proxy_of(environ: Mapping[str, str]) -> Proxy | None:
-    """Raises UsageError: going direct instead would be a leak."""
+    """The proxy of the environment. Raises UsageError if it cannot be used: going direct would be a leak."""
     for name in PROXY_VARIABLES:
         if environ.get(name):
             try:
@@ -105,7 +107,7 @@ def proxy_of(environ: Mapping[str, str]) -> Proxy | None:
 
 
 def start(options: "DaemonOptions") -> int:
-    """The exit code."""
+    """Runs it; returns the exit code."""
     from .. import daemon  # the compiled parts and asyncio: only when it is clear what to do
 
     return daemon.run_daemon(options)

@@ -1,4 +1,4 @@
-"""`toxvpn secret renew`: another secret for who is to come in here, when the old one got around."""
+"""`toxvpn secret renew`: replaces the secret that lets others in, when too many know it."""
 
 import sys
 from typing import Any
@@ -36,10 +36,10 @@ def renew(settings: Settings) -> None:
 
 
 def renew_kept(settings: Settings) -> dict[str, Any]:
-    """For the next start."""
+    """Makes a new secret for the next start."""
     from ..config.flags import ConfigSource, Kind
     from ..config.model import Config
-    from ..daemon.renewal import renew_at_rest
+    from ..daemon.renewal import renew_offline
     from ..members import grants as friends
     from .id import tox_id
 
@@ -47,7 +47,7 @@ def renew_kept(settings: Settings) -> dict[str, Any]:
     config = ConfigSource(kind=Kind.SERVER).in_force(file or Config())
     own = tox_id(data)
     with kept_members(settings) as members:
-        shown, hidden = renew_at_rest(config, data, own)
+        shown, hidden = renew_offline(config, data, own)
         members.book.secret_is_out = False
         friends.save(data, members.book)
     return {"shown": shown, "hidden": hidden}

@@ -1,4 +1,4 @@
-"""`toxvpn up`: the VPN."""
+"""`toxvpn up`: runs the VPN."""
 
 import os
 import time
@@ -69,7 +69,7 @@ def command(
 def parse_peers(
     texts: Sequence[str], directory: Path, config: Config | None, now: float, secret: bytes | None = None
 ) -> tuple[ConfiguredPeer, ...]:
-    """Those of this run, to be asked with `secret`."""
+    """The peers of --peer, which are asked with `secret`."""
     peers = []
     for text in texts:
         if is_key(text.strip()) or is_invite(text) or not is_name(text):

@@ -1,4 +1,4 @@
-"""The composition root: makes every service from the options, starts them in order, stops them in reverse.
+"""The composition root: makes everything from the options, starts it in order, stops it in reverse.
 
 Two kinds of run: daemon.py (the server, `up` and `run`, made of services.py) and client.py. What they share
 is in node.py (the node and what keeps it), control.py (what the control socket answers), and process/

@@ -1,7 +1,7 @@
-"""The runs with peers, until they are told to stop: `toxvpn` alone, `up` and `run`.
+"""The runs that serve until they are stopped: `toxvpn` alone, `up` and `run`.
 
-Each does its part of what flags and config.toml say (config/flags.py). services.py makes it, and changes
-it at a reload; control.py answers for it meanwhile, and share/lend.py lets commands use its connections.
+Each takes its share of the configuration (config/flags.py). services.py makes the services, and changes them
+at a reload; control.py answers commands meanwhile, and share/lend.py lets them use the run's connections.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ log = logging.getLogger("toxvpn")
 
 
 async def serve(options: DaemonOptions) -> None:
-    """Raises ToxvpnError when anything of it cannot be had."""
+    """Serves until the run is stopped. Raises ToxvpnError when a service cannot start."""
     config, configured = options.config, options.source
     places = find_places(options.directory)
     async with base(options, places.data) as run, contextlib.AsyncExitStack() as undo:

@@ -1,7 +1,7 @@
-"""The secret that lets others in here, when it is known to somebody who should not have it.
+"""Replaces the secret that lets others in, when somebody knows it who should not.
 
-Versions up to 0.1 asked every peer with the server's own secret, and so gave it to all whom they called.
-Who kept state with such a version is told so once (members/grants.py remembers), and renews it.
+Versions up to 0.1 asked every peer with the server's own secret, and so gave it to each peer they called. A
+run that finds the state of such a version warns once (members/grants.py remembers that).
 """
 
 import logging
@@ -19,23 +19,23 @@ log = logging.getLogger("toxvpn")
 
 
 def renew(config: Config, data: Path) -> None:
-    """Makes a new secret of our own, in `data`. Raises UsageError when ours is none that we have made."""
+    """Makes a new secret in `data`. Raises UsageError when toxvpn has not made the present one."""
     if not makes_secret(config):
-        raise UsageError(f"there is no secret of toxvpn's own making here: {how_to_renew(config)}")
+        raise UsageError(f"toxvpn has not made a secret here that it could renew: {how_to_renew(config)}")
     new_secret(data)
 
 
-def renew_at_rest(config: Config, data: Path, tox_id: str) -> tuple[str, str]:
-    """For the next start of the server that `config` is of. Returns what to type on the other side then.
+def renew_offline(config: Config, data: Path, tox_id: str) -> tuple[str, str]:
+    """Makes a new secret for the next start of a server with that `config`.
 
-    Raises as `renew`.
+    Returns what to type on the other side (report/welcome.py). Raises as `renew`.
     """
     renew(config, data)
     return both_commands(tox_id, config, policy(config, data), data)
 
 
-def tell_if_out(config: Config, called: Iterable[ConfiguredPeer]) -> None:
-    """`called`: whom we ask to let us in, and so asked with that secret."""
+def warn_if_out(config: Config, called: Iterable[ConfiguredPeer]) -> None:
+    """`called` are the peers that we ask to let us in, which earlier versions did with that secret."""
     names = ", ".join(peer.short for peer in called if peer.secret is None)
     if names:
         log.warning(
@@ -50,8 +50,8 @@ def tell_if_out(config: Config, called: Iterable[ConfiguredPeer]) -> None:
         )
 
 
-def tell_who_may(peers: Iterable[ConfiguredPeer]) -> None:
-    """`peers`: kept by an earlier version, for which whom we call was also who may come in."""
+def warn_who_may(peers: Iterable[ConfiguredPeer]) -> None:
+    """`peers` were kept by an earlier version, which let in every peer that it called."""
     names = ", ".join(peer.short for peer in peers)
     if names:
         log.warning(
@@ -64,9 +64,9 @@ def tell_who_may(peers: Iterable[ConfiguredPeer]) -> None:
 def how_to_renew(config: Config) -> str:
     server = config.server
     if server is None or (config.secret is None and server.secret_file is None and not makes_secret(config)):
-        return "nobody comes in by a secret"
+        return "no secret is in use here"
     if config.secret is not None:
-        return "start it with another secret, and tell that to who is to come in"
+        return "start it with another secret, and give that to the peers that are to come in"
     if server.secret_file is not None:
         return f"put another one into {server.secret_file}, and restart"
     return "`toxvpn secret renew` makes a new one, and says what to tell the others"

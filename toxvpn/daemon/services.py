@@ -1,7 +1,7 @@
-"""What a run with peers is made of: roster, server, forwards, VPN; and how a reload changes them.
+"""The services of a run with peers: roster, server, forwards, VPN; and how a reload changes them.
 
-In: the Config in force (config/flags.py). Made once, closed through `undo`, in reverse. A change touches only
-what differs; what is about the node or the device itself is told to need a restart.
+In: the Config in force (config/flags.py). They are made once, and closed through `undo` in reverse order. A
+reload touches only what differs; what concerns the node or the device itself takes a restart.
 """
 
 import contextlib
@@ -21,11 +21,11 @@ from ..tcpforward.spec import RoadPolicy
 from ..tun.vpn import JOURNAL_NAME, Vpn
 from .forwards import Forwards
 from .node import Base
-from .renewal import renew, tell_if_out, tell_who_may
+from .renewal import renew, warn_if_out, warn_who_may
 
 
 class Services:
-    """`run_peers` are for this run only, beside the file's. `forwards` False: it serves and has none."""
+    """`run_peers` are for this run only, beside the file's. Without `forwards` it serves no forwards."""
 
     def __init__(
         self,
@@ -63,11 +63,11 @@ class Services:
             self.forwards.set(config.forwards, config.peers, fresh)
         if self.vpn is not None:
             self.vpn.update_peers()
-        self._look_at_secret()
+        self._check_secret()
         self._run.node.start()
 
     def apply(self, config: Config) -> list[str]:
-        """What it changed, a line each. When anything raises, everything is as it was."""
+        """Puts `config` in force; returns what changed, a line each. When it raises, nothing has."""
         old, new = self.now, InForce(config, policy(config, self._places.data))
         with (
             self.forwards.bound(config.forwards) as fresh,
@@ -79,9 +79,9 @@ class Services:
         return [*changes(old, new), *needs_restart(self._started, config)]
 
     def renew_secret(self) -> Policy:
-        """Makes a new secret of our own; who came by the old one is removed. Returns what is in force.
+        """Makes a new secret, and removes the peers that came by the old one. Returns the policy in force.
 
-        Raises UsageError when this machine's secret is none that we have made.
+        Raises UsageError when toxvpn has not made this machine's secret itself.
         """
         config = self.now.config
         renew(config, self._places.data)
@@ -92,7 +92,7 @@ class Services:
 
     @contextlib.contextmanager
     def _all_or_nothing(self) -> Iterator[None]:
-        """Rules and VPN are as they were when the block fails, and with it the roster."""
+        """Restores rules and VPN when the block fails, or the roster with it."""
         before = self.now
         try:
             yield
@@ -100,13 +100,13 @@ class Services:
             self._put_in_force(before)
             raise
 
-    def _look_at_secret(self) -> None:
-        """Once after an upgrade."""
+    def _check_secret(self) -> None:
+        """Warns once, after an upgrade, of a secret that an earlier version may have given away."""
         now, book = self.now, self._run.book
         if book.secret_is_out and now.config.server is not None and now.policy.authority.secret is not None:
             if not now.policy.fresh_secret:
-                tell_if_out(now.config, self.roster.called)
-                tell_who_may(peer for peer in self.roster.called if peer.may is None and self._serves(peer))
+                warn_if_out(now.config, self.roster.called)
+                warn_who_may(peer for peer in self.roster.called if peer.may is None and self._serves(peer))
             book.secret_is_out = False
             self._run.keeper.changed()
 
@@ -114,12 +114,12 @@ class Services:
         self.now = now
         self.roster.offers = offered(now.config)
         if self.vpn is not None:
-            self._name_us()
+            self._announce_name()
             self.vpn.allow(now.policy.addresses)
             self.vpn.update_peers()
 
     def wanted(self) -> dict[bytes, str]:
-        """The peers that are to be there, by what a person calls them."""
+        """The peers that should be connected, by public key, with their names for a person."""
         return {public_key: peer.short for public_key, peer in self.roster.peers().items()}
 
     def _peers(self, now: InForce | None = None) -> list[ConfiguredPeer]:
@@ -128,12 +128,12 @@ class Services:
     def _make_vpn(self) -> Vpn:
         section = self.now.config.vpn
         assert section is not None
-        self._name_us()
+        self._announce_name()
         journal = make(self._places.runtime) / JOURNAL_NAME
 
         def gone() -> None:
-            what = f"{section.interface} was removed by somebody else, and the network with it: start again"
-            self._run.life.fail(ToxvpnError(what))
+            reason = f"{section.interface} was removed by somebody else, and the network with it: start again"
+            self._run.life.fail(ToxvpnError(reason))
 
         return Vpn(
             self._run.node,
@@ -145,7 +145,7 @@ class Services:
             self.now.policy.addresses,
         )
 
-    def _name_us(self) -> None:
+    def _announce_name(self) -> None:
         if self.now.config.vpn is not None:
             self._run.announcement.set(name=self.now.config.vpn.name)
 
@@ -153,7 +153,7 @@ class Services:
         return on_network(self.now, self._known(public_key))
 
     def may_reach(self, public_key: bytes) -> Rules:
-        """What that friend may reach by forwards."""
+        """The targets that the friend may reach by forwards."""
         return may_reach(self.now, self._known(public_key))
 
     def _serves(self, peer: ConfiguredPeer) -> bool:

@@ -15,12 +15,12 @@ log = logging.getLogger("toxvpn")
 
 ALREADY = "the network is up already, and nothing was changed: see `toxvpn status` or `toxvpn down`"
 STARTING_S = 3.0
-"""How long another process with our identity may take to say what it is, or to be done with it."""
+"""How long another process with our identity may take to answer, or to end."""
 LOOK_AGAIN_S = 0.1
 
 
 async def up(options: DaemonOptions) -> None:
-    """Returns at once, and changes nothing, when the network is up already."""
+    """Serves the VPN. When the network is up already, returns at once and changes nothing."""
     loop = asyncio.get_running_loop()
     given_up_s = loop.time() + STARTING_S
     while True:
@@ -36,7 +36,7 @@ async def up(options: DaemonOptions) -> None:
 
 
 def _is_up(runtime: Path) -> bool:
-    """Whether who holds the identity is a VPN."""
+    """Whether the process that holds the identity runs a VPN."""
     try:
         answer = ask(runtime, "status")
     except ToxvpnError:
