@@ -11,7 +11,7 @@ import pytest
 
 from toxvpn.cli import logs
 from toxvpn.config.policy import policy
-from toxvpn.report.welcome import tell_server
+from toxvpn.report.welcome import print_server
 from toxvpn.testing.fake_nodes import Network, until
 from toxvpn.testing.options import server_options
 
@@ -28,7 +28,7 @@ async def said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> AsyncItera
     before = list(log.handlers), log.level, log.propagate
     logs.set_up()
     config = server_options(directory=tmp_path).config
-    tell_server(config, policy(config, tmp_path), TOX_ID, tmp_path)
+    print_server(config, policy(config, tmp_path), TOX_ID, tmp_path)
     network = Network()
     client, _ = network.pair()
     await until(lambda: any(peer.online for peer in client))

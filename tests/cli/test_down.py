@@ -19,13 +19,13 @@ def test_nothing_to_stop_is_fine(toxvpn: Any, here: Path) -> None:
 SLOW_TO_STOP = """
 import asyncio, sys, time
 from pathlib import Path
-from toxvpn.control.commands import Commands
+from toxvpn.control.commands import RunCommands
 from toxvpn.control.server import ControlServer
 from toxvpn.testing.fake_status import FakeStatus
 
 async def serve():
     server, end = ControlServer(Path(sys.argv[1])), asyncio.Event()
-    Commands(server, FakeStatus(), None, end.set)
+    RunCommands(server, FakeStatus(), None, end.set)
     await server.start()
     print("ready", flush=True)
     await end.wait()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from toxvpn.control.commands import Commands
+from toxvpn.control.commands import RunCommands
 from toxvpn.control.server import ControlServer
 from toxvpn.control.status import PeerState
 from toxvpn.errors import PathError, PeerOfflineError, PeerRefusedError, UsageError
@@ -23,7 +23,7 @@ class Running:
         self.pinged: list[bytes] = []
         self.ping: Callable[[bytes], Awaitable[float]] = self._answer
         self.stopped = asyncio.Event()
-        self.commands = Commands(server, self.source, self._ping, self.stopped.set)
+        self.commands = RunCommands(server, self.source, self._ping, self.stopped.set)
 
     async def _ping(self, key: bytes) -> float:
         self.pinged.append(key)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from toxvpn.control import client
-from toxvpn.control.commands import Commands
+from toxvpn.control.commands import RunCommands
 from toxvpn.control.peer_commands import PeerCommands
 from toxvpn.control.peerstates import Measured, peer_states
 from toxvpn.control.server import ControlServer
@@ -73,7 +73,7 @@ class Machine:
 async def controlled(machine: Machine, roster: Roster | None) -> AsyncIterator[None]:
     """As the daemon does it."""
     server = ControlServer(machine.directory)
-    commands = Commands(server, machine, machine.ping, machine.stopped.set)
+    commands = RunCommands(server, machine, machine.ping, machine.stopped.set)
     machine.node.subscribe(commands.changed)
     if roster is not None:
         PeerCommands(server, roster)

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from toxvpn import errors
 from toxvpn.control.protocol import (
     BadRequestError,
-    Lines,
-    Request,
+    ControlRequest,
+    LineReader,
     decode_answer,
     decode_request,
     encode_error,
@@ -25,9 +25,9 @@ values = st.recursive(
 
 @given(st.text(), st.dictionaries(st.text().filter(lambda name: name != "do"), values))
 def test_requests_survive(do: str, arguments: dict[str, object]) -> None:
-    line = encode_request(Request(do, arguments))
+    line = encode_request(ControlRequest(do, arguments))
     assert line.count(b"\n") == 1 and line.endswith(b"\n")
-    assert decode_request(line) == Request(do, arguments)
+    assert decode_request(line) == ControlRequest(do, arguments)
 
 
 @given(values)
@@ -84,7 +84,7 @@ def test_no_bytes_do_worse(line: bytes) -> None:
 
 
 def test_arguments_are_checked_when_they_are_used() -> None:
-    request = Request(
+    request = ControlRequest(
         "x", {"t": "text", "n": 1, "f": 0.5, "b": True, "l": ["a"], "neg": -1, "mixed": ["a", 1]}
     )
     assert (request.text("t"), request.optional_text("none")) == ("text", None)
@@ -110,7 +110,7 @@ def test_arguments_are_checked_when_they_are_used() -> None:
 @given(st.lists(st.binary(max_size=20).map(lambda line: line.replace(b"\n", b"")), max_size=5), st.data())
 def test_lines_are_the_same_however_they_arrive(lines: list[bytes], data: st.DataObject) -> None:
     whole = b"".join(line + b"\n" for line in lines)
-    cutter, found = Lines(20), []
+    cutter, found = LineReader(20), []
     while whole:
         size = data.draw(st.integers(1, len(whole)))
         found += cutter.feed(whole[:size])
@@ -121,11 +121,11 @@ def test_lines_are_the_same_however_they_arrive(lines: list[bytes], data: st.Dat
 @pytest.mark.parametrize("data", [b"x" * 21, b"x" * 21 + b"\n", b"ok\n" + b"x" * 21])
 def test_a_line_that_grows_too_long(data: bytes) -> None:
     with pytest.raises(BadRequestError, match="longer than 20"):
-        Lines(20).feed(data)
+        LineReader(20).feed(data)
 
 
 def test_the_bound_counts_across_feeds() -> None:
-    cutter = Lines(20)
+    cutter = LineReader(20)
     cutter.feed(b"x" * 15)
     with pytest.raises(BadRequestError):
         cutter.feed(b"x" * 15)

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 
 from toxvpn.control import client, socketfile
-from toxvpn.control.protocol import MAX_REQUEST_BYTES, Request, decode_answer
+from toxvpn.control.protocol import MAX_REQUEST_BYTES, ControlRequest, decode_answer
 from toxvpn.control.server import ControlServer
 from toxvpn.errors import NotRunningError, PeerOfflineError, ToxvpnError, UsageError
 from toxvpn.testing.netns import fork
 
 
-async def echo(request: Request) -> object:
+async def echo(request: ControlRequest) -> object:
     return dict(request.arguments)
 
 
@@ -33,14 +33,14 @@ async def test_one_connection_serves_many_requests(server: ControlServer) -> Non
     server.register("echo", echo)
 
     def talk() -> list[Any]:
-        with client.Client(server.directory) as connection:
+        with client.ControlClient(server.directory) as connection:
             return [connection.call("echo", n=n) for n in range(3)]
 
     assert await asyncio.to_thread(talk) == [{"n": 0}, {"n": 1}, {"n": 2}]
 
 
 async def test_a_large_answer_arrives_whole(server: ControlServer, ask: Any) -> None:
-    async def large(_: Request) -> object:
+    async def large(_: ControlRequest) -> object:
         return "x" * 5_000_000
 
     server.register("large", large)
@@ -48,7 +48,7 @@ async def test_a_large_answer_arrives_whole(server: ControlServer, ask: Any) -> 
 
 
 async def test_the_error_of_a_handler_is_raised_at_the_client(server: ControlServer, ask: Any) -> None:
-    async def fail(_: Request) -> object:
+    async def fail(_: ControlRequest) -> object:
         raise PeerOfflineError("not\nthere")
 
     server.register("fail", fail)
@@ -60,7 +60,7 @@ async def test_the_error_of_a_handler_is_raised_at_the_client(server: ControlSer
 async def test_a_bug_in_a_handler_is_told_and_ends_nothing(
     server: ControlServer, ask: Any, caplog: pytest.LogCaptureFixture, result: object
 ) -> None:
-    async def broken(_: Request) -> object:
+    async def broken(_: ControlRequest) -> object:
         if isinstance(result, Exception):
             raise result
         return result
@@ -112,7 +112,7 @@ async def test_an_endless_line_is_refused(server: ControlServer) -> None:
 
 
 async def test_a_flood_of_requests_is_refused(server: ControlServer) -> None:
-    async def never(_: Request) -> object:
+    async def never(_: ControlRequest) -> object:
         return await asyncio.Event().wait()
 
     server.register("never", never)
@@ -123,11 +123,11 @@ async def test_a_flood_of_requests_is_refused(server: ControlServer) -> None:
 async def test_answers_come_in_the_order_of_the_requests(server: ControlServer) -> None:
     go = asyncio.Event()
 
-    async def slow(_: Request) -> object:
+    async def slow(_: ControlRequest) -> object:
         await go.wait()
         return "slow"
 
-    async def fast(_: Request) -> object:
+    async def fast(_: ControlRequest) -> object:
         return "fast"
 
     server.register("slow", slow)
@@ -140,7 +140,7 @@ async def test_answers_come_in_the_order_of_the_requests(server: ControlServer) 
 async def test_a_slow_request_does_not_hold_up_another_client(server: ControlServer, ask: Any) -> None:
     go = asyncio.Event()
 
-    async def slow(_: Request) -> object:
+    async def slow(_: ControlRequest) -> object:
         return await go.wait()
 
     server.register("slow", slow)
@@ -155,7 +155,7 @@ async def test_a_slow_request_does_not_hold_up_another_client(server: ControlSer
 async def test_a_client_that_leaves_cancels_what_it_asked_for(server: ControlServer) -> None:
     begun, cancelled = asyncio.Event(), asyncio.Event()
 
-    async def wait(_: Request) -> object:
+    async def wait(_: ControlRequest) -> object:
         begun.set()
         try:
             await asyncio.Event().wait()
@@ -175,7 +175,7 @@ async def test_a_client_that_leaves_cancels_what_it_asked_for(server: ControlSer
 async def test_closing_ends_sessions_and_removes_the_socket(server: ControlServer, ask: Any) -> None:
     begun = asyncio.Event()
 
-    async def wait(_: Request) -> object:
+    async def wait(_: ControlRequest) -> object:
         begun.set()
         return await asyncio.Event().wait()
 
@@ -219,7 +219,7 @@ def test_the_socket_of_a_killed_daemon_is_no_obstacle(tmp_path: Path) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE) as killed:
         assert killed.stdout is not None
         killed.stdout.readline()
-        with client.Client(tmp_path) as connection:
+        with client.ControlClient(tmp_path) as connection:
             process = connection.process()
             assert process is not None
             assert not process.wait(0)
@@ -245,7 +245,7 @@ def test_a_daemon_that_does_not_answer_is_told_apart(tmp_path: Path) -> None:
 
 
 def test_another_program_at_the_socket(tmp_path: Path) -> None:
-    with socketfile.listen(tmp_path) as listener, client.Client(tmp_path) as connection:
+    with socketfile.listen(tmp_path) as listener, client.ControlClient(tmp_path) as connection:
         other, _ = listener.accept()
         with other:
             other.sendall(b"220 smtp ready\n")
@@ -300,7 +300,7 @@ async def test_another_user_who_can_connect_is_refused(
 ) -> None:
     asked = []
 
-    async def status(request: Request) -> object:
+    async def status(request: ControlRequest) -> object:
         asked.append(request)
         return "open sesame"
 

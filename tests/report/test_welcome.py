@@ -12,7 +12,7 @@ from toxvpn.config.file import parse
 from toxvpn.config.model import Config
 from toxvpn.config.policy import NOTHING, Policy, policy
 from toxvpn.config.server import ServerSection
-from toxvpn.report.welcome import command, example, tell_server, tell_who_stays_off
+from toxvpn.report.welcome import client_command, example_forward, print_server, warn_who_stays_off
 from toxvpn.tcpforward.rules import Rules, parse_rules
 
 ID = "0A" * 38
@@ -23,7 +23,7 @@ USUAL = f"toxvpn -i {ID} -L 2222:localhost:22"
 def told(text: str, directory: Path, secret: bytes | None = None, *, show: bool) -> str:
     made = parse(text, directory / "config.toml")
     config = Config(server=made.server, peers=made.peers, secret=secret)
-    return command(ID, config, policy(config, directory), directory, show=show)
+    return client_command(ID, config, policy(config, directory), directory, show=show)
 
 
 def test_to_a_person_the_secret_is_shown(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_without_a_secret(tmp_path: Path, text: str, line: str, show: bool) -> N
     ],
 )
 def test_the_example_is_one_that_works_where_there_is_one(rules: str | None, forward: str) -> None:
-    assert example(Rules() if rules is None else parse_rules(rules, "")) == forward
+    assert example_forward(Rules() if rules is None else parse_rules(rules, "")) == forward
 
 
 def test_the_id_is_on_stdout_and_nothing_else(
@@ -103,22 +103,22 @@ def test_the_id_is_on_stdout_and_nothing_else(
     caplog.set_level(logging.INFO, "toxvpn")
     config = Config(server=ServerSection(), secret=b"hidden from everybody")
     own: Policy = policy(config, tmp_path)
-    tell_server(config, own, ID, tmp_path)
+    print_server(config, own, ID, tmp_path)
     assert capsys.readouterr() == (f"{ID}\n", "")
     assert "on the other side: toxvpn -i" in caplog.text and "hidden" not in caplog.text
     caplog.clear()
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    tell_server(config, own, ID, tmp_path)
+    print_server(config, own, ID, tmp_path)
     out, err = capsys.readouterr()
     assert out == f"{ID}\n" and "TOXVPN_SHARED_SECRET='hidden" in err and caplog.text == ""
     logging.getLogger("toxvpn").setLevel(logging.ERROR)
-    tell_server(config, own, ID, tmp_path)
+    print_server(config, own, ID, tmp_path)
     assert capsys.readouterr().err == ""
 
 
 def test_an_open_door_is_warned_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     config = Config(server=ServerSection(open=True))
-    tell_server(config, policy(config, tmp_path), ID, tmp_path)
+    print_server(config, policy(config, tmp_path), ID, tmp_path)
     assert "everybody who knows the Tox ID" in caplog.text
     assert policy(Config(), tmp_path).rules == NOTHING
     assert not os.listdir(tmp_path)  # noqa: PTH208
@@ -129,7 +129,7 @@ def test_a_secret_that_can_be_guessed_is_warned_of(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, secret: bytes, warned: bool
 ) -> None:
     config = Config(server=ServerSection(), secret=secret)
-    tell_server(config, policy(config, tmp_path), ID, tmp_path)
+    print_server(config, policy(config, tmp_path), ID, tmp_path)
     assert ("can be guessed" in caplog.text) is warned
 
 
@@ -141,6 +141,6 @@ def test_whom_an_allow_keeps_off_the_network_is_told(
     text = "[vpn]\n" + "".join(
         section.format(name, number) + more for number, (name, more) in enumerate(peers.items())
     )
-    tell_who_stays_off(parse(text, tmp_path / "config.toml"))
+    warn_who_stays_off(parse(text, tmp_path / "config.toml"))
     assert "box is not on the network" in caplog.text
     assert "nas" not in caplog.text and "pi " not in caplog.text

@@ -116,12 +116,12 @@ async def test_a_peer_that_is_away_and_is_not_asked_is_called_another_way(
 ) -> None:
     request = {"do": "ping", "level": 20, "peer": ID.public_key.hex()}
     run.services.roster.called.clear()
-    assert lender._calling(request).caller is pair.caller
+    assert lender._find_client(request).caller is pair.caller
     run.knows[ID.public_key] = Peer(1, ID.public_key)
     with pytest.raises(NonsenseError):
-        lender._calling(request)
+        lender._find_client(request)
     run.services.roster.called.append(ID)
-    assert lender._calling(request).caller is pair.caller
+    assert lender._find_client(request).caller is pair.caller
 
 
 @pytest.mark.parametrize(

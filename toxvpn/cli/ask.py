@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ..control.client import ANSWER_S, Client
+from ..control.client import ANSWER_S, ControlClient
 from ..errors import NotRunningError
 from ..state.places import SERVICE_RUNTIME
 from .shared import Settings
@@ -26,10 +26,10 @@ STARTING_S = 3.0
 LOOK_AGAIN_S = 0.1
 
 
-def connect(settings: Settings) -> Client:
+def connect(settings: Settings) -> ControlClient:
     """Raises NotRunningError, NoPermissionError."""
     try:
-        return Client(settings.places.runtime)
+        return ControlClient(settings.places.runtime)
     except NotRunningError as error:
         if settings.directory is None and os.geteuid() != 0 and SERVICE_RUNTIME.exists():
             raise NotRunningError(f"{error}; the system's own may be running: try sudo") from None
@@ -72,7 +72,7 @@ def kept_members(settings: Settings) -> "Iterator[Members]":
         yield Members(directory, friends.load(directory), time.time, os.urandom)
 
 
-def tell(settings: Settings, text: str) -> None:
+def print_note(settings: Settings, text: str) -> None:
     """A line of progress or advice: on stderr, and not with -q."""
     if not settings.quiet:
         click.echo(text, err=True)

@@ -12,7 +12,7 @@ import click
 
 from ..errors import ToxvpnError
 from . import redact
-from .ask import ask, tell
+from .ask import ask, print_note
 from .shared import SHARED, Settings, takes
 from .version import version_text
 
@@ -53,7 +53,7 @@ def command(settings: Settings) -> None:
     settings.begin()
     lines = [line for part in (versions(), system(), files(settings), running(settings)) for line in part]
     click.echo(redact.text("\n".join(lines), str(Path.home())))
-    tell(
+    print_note(
         settings, "look it over before you send it; `toxvpn doctor` and the failing command with -d tell more"
     )
 

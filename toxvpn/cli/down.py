@@ -3,7 +3,7 @@
 import click
 
 from ..errors import NotRunningError, ToxvpnError
-from .ask import connect, tell
+from .ask import connect, print_note
 from .shared import SHARED, Settings, takes
 
 STOPPING_S = 20.0
@@ -22,7 +22,7 @@ def command(settings: Settings) -> None:
     try:
         gone = stop(settings)
     except NotRunningError:  # or it ended by itself just now
-        tell(settings, "toxvpn is not running")
+        print_note(settings, "toxvpn is not running")
         return
     if not gone:
         raise ToxvpnError(f"toxvpn was asked to stop and still runs after {STOPPING_S:.0f} s: see its log")

@@ -11,7 +11,7 @@ import click
 from ..errors import UsageError
 from ..wire.invite import encode, utc
 from ..wire.toxid import parse_tox_id
-from .ask import ask, kept_members, running_or_not, tell
+from .ask import ask, kept_members, print_note, running_or_not
 from .config_flag import find_configuration
 from .shared import MAY, SHARED, Settings, asked_may, parsed_may, takes
 from .table import show
@@ -54,7 +54,7 @@ def command(
     else:
         made = make_invite(settings, parse_time(expires), name, may)
         click.echo(made["token"])
-        tell(settings, f"good until {utc(made['expires'])}, {to_whom(made)}; there: toxvpn join INVITE")
+        print_note(settings, f"good until {utc(made['expires'])}, {to_whom(made)}; there: toxvpn join INVITE")
         if sys.stderr.isatty() if qr is None else qr:
             show_qr(made["token"])
 
@@ -89,7 +89,7 @@ def keep_invite(
     with kept_members(settings) as members:
         granted = parsed_may(may) or usual
         made = members.invite(own, lifetime_s, name, granted)
-    tell(settings, "toxvpn is not running: start it here (toxvpn up) before the other machine joins")
+    print_note(settings, "toxvpn is not running: start it here (toxvpn up) before the other machine joins")
     return {"token": encode(made), "expires": made.expires, "may": sorted(granted)}
 
 
@@ -100,7 +100,7 @@ def show_invites(settings: Settings) -> None:
 
     outstanding = running_or_not(online=lambda: ask(settings, "invite-list"), offline=kept)
     if not outstanding:
-        tell(settings, "no invites are outstanding")
+        print_note(settings, "no invites are outstanding")
         return
     show(
         ("INVITE", "GOOD UNTIL", "NAME", "MAY", "USED BY"),

@@ -6,7 +6,7 @@ import click
 
 from ..wire import invite as wire
 from ..wire.toxid import short_key
-from .ask import tell
+from .ask import print_note
 from .peer import add_peer
 from .shared import SHARED, Settings, takes
 
@@ -31,9 +31,9 @@ def command(settings: Settings, invite: str, name: str | None) -> None:
     answer = add_peer(settings, invite, name)
     short = name or short_key(inviting)
     if answer is None:
-        tell(settings, f"`toxvpn up` will ask {short} to let this machine in")
+        print_note(settings, f"`toxvpn up` will ask {short} to let this machine in")
     else:
-        tell(
+        print_note(
             settings,
             f"asking {short} to let this machine in: `toxvpn wait {short}` returns when it is reached",
         )

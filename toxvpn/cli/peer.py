@@ -9,7 +9,7 @@ import click
 
 from ..errors import NotRunningError, UsageError
 from ..wire.toxid import key_prefix
-from .ask import ask, kept_members, running_or_not, tell
+from .ask import ask, kept_members, print_note, running_or_not
 from .shared import MAY, SHARED, Settings, asked_may, need_verb, parsed_may, takes
 from .status import show_pending
 from .table import path_word, show
@@ -44,7 +44,7 @@ def add(settings: Settings, peer: str, name: str | None, may: tuple[str, ...]) -
     settings.begin()
     answer = add_peer(settings, peer, name, may)
     if "forwards" not in (answer or {}).get("may", ["forwards"]) and not may:
-        tell(settings, NO_FORWARDS)
+        print_note(settings, NO_FORWARDS)
 
 
 NO_FORWARDS = "it may not use what this machine serves: with --may forwards it may"
@@ -68,7 +68,7 @@ def keep_peer(settings: Settings, text: str, name: str | None, may: tuple[str, .
     with kept_members(settings) as members:
         check_not_us(settings, peer)
         members.add(peer)
-    tell(settings, LATER)
+    print_note(settings, LATER)
 
 
 def check_not_us(settings: Settings, peer: "ConfiguredPeer") -> None:
@@ -138,7 +138,7 @@ def accept(settings: Settings, key: str, name: str | None, may: tuple[str, ...])
         accepted = ask(settings, "peer-accept", peer=key, name=name, **asked_may(may))
     except NotRunningError as error:
         raise NotRunningError(f"{error}; only a running one knows who has asked") from None
-    tell(settings, f"let in: {accepted['public_key']}")
+    print_note(settings, f"let in: {accepted['public_key']}")
 
 
 @command.command("block")
@@ -156,7 +156,7 @@ def block(settings: Settings, peer: str) -> None:
         offline=lambda: block_kept(settings, peer),
     )
     if grant in ("secret", "open"):
-        tell(settings, WITH_ANOTHER_KEY[grant])
+        print_note(settings, WITH_ANOTHER_KEY[grant])
 
 
 WITH_ANOTHER_KEY = {
@@ -201,7 +201,7 @@ def list_peers(settings: Settings) -> None:
     try:
         document = ask(settings, "status")
     except NotRunningError:
-        tell(settings, f"toxvpn is not running: this is what {settings.places.data} keeps")
+        print_note(settings, f"toxvpn is not running: this is what {settings.places.data} keeps")
         rows, pending, blocked = kept_rows(settings), [], kept_blocked(settings)
     else:
         rows, pending = [running_row(peer) for peer in document["peers"]], document["pending"]
@@ -211,7 +211,7 @@ def list_peers(settings: Settings) -> None:
     if rows:
         show(("NAME", "KEY", "ADDRESS", "PATH", "LET IN BY"), rows)
     else:
-        tell(settings, "no peers: `toxvpn peer add ID` adds one, `toxvpn invite` lets one join")
+        print_note(settings, "no peers: `toxvpn peer add ID` adds one, `toxvpn invite` lets one join")
     show_pending(settings, pending)
     if blocked:
         click.echo()

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from ..errors import PathError, PeerOfflineError
-from .ask import ask, tell
+from .ask import ask, print_note
 from .shared import SHARED, Settings, takes
 from .table import path_word, round_trip
 
@@ -47,7 +47,7 @@ def command(settings: Settings, peer: str, count: int, timeout_s: float, direct:
         except PeerOfflineError as error:
             failure = error
             if number + 1 < count:
-                tell(settings, str(error))
+                print_note(settings, str(error))
             continue
         answered = True
         click.echo(line(pong))

@@ -2,7 +2,7 @@
 
 import click
 
-from .ask import ask, tell
+from .ask import ask, print_note
 from .shared import SHARED, Settings, takes
 
 
@@ -13,4 +13,4 @@ def command(settings: Settings) -> None:
     """Apply what changed in the configuration, without touching what did not."""
     settings.begin()
     for line in ask(settings, "reload") or ["nothing has changed"]:
-        tell(settings, line)
+        print_note(settings, line)

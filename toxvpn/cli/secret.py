@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from .ask import ask, kept_members, running_or_not, tell
+from .ask import ask, kept_members, print_note, running_or_not
 from .config_flag import find_configuration
 from .shared import SHARED, Settings, need_verb, takes
 
@@ -31,7 +31,7 @@ def renew(settings: Settings) -> None:
     answer: dict[str, Any] = running_or_not(
         online=lambda: ask(settings, "secret-renew"), offline=lambda: renew_kept(settings)
     )
-    tell(settings, "there is a new secret: who came in by the old one needs it; on the other side:")
+    print_note(settings, "there is a new secret: who came in by the old one needs it; on the other side:")
     click.echo(answer["shown" if sys.stdout.isatty() else "hidden"])
 
 

@@ -22,7 +22,7 @@ from ..members.selector import is_key
 from ..tcpforward.spec import RoadPolicy
 from ..wire.invite import is_invite
 from ..wire.toxid import short_key
-from .ask import ask, kept_members, running_or_not, tell
+from .ask import ask, kept_members, print_note, running_or_not
 from .callee import Callee, find_callee
 from .config_flag import find_configuration
 from .given_secret import VARIABLES
@@ -138,7 +138,9 @@ def keep(settings: Settings, token: str, callee: Callee) -> None:
 
     running_or_not(online=lambda: ask(settings, "peer-add", peer=token), offline=kept)
     short = short_key(callee.tox_id.public_key)
-    tell(settings, f"kept as peer {short}: `toxvpn peer name {short} NAME` gives it a name to call it by")
+    print_note(
+        settings, f"kept as peer {short}: `toxvpn peer name {short} NAME` gives it a name to call it by"
+    )
 
 
 def ourselves(settings: Settings) -> list[str]:

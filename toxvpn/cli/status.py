@@ -7,7 +7,7 @@ import click
 
 from ..errors import ToxvpnError
 from ..wire.ip import MAX_MTU
-from .ask import ask, tell
+from .ask import ask, print_note
 from .shared import SHARED, Settings, takes
 from .table import path_word, round_trip, show, size
 
@@ -109,4 +109,4 @@ def show_pending(settings: Settings, pending: list[dict[str, Any]]) -> None:
         ("ASKED TO COME IN", "LAST", "TIMES", "REFUSED BECAUSE"),
         [[each["public_key"][:16], each["last"], str(each["times"]), each["reason"]] for each in pending],
     )
-    tell(settings, f"`toxvpn peer accept {pending[0]['public_key'][:16]}` lets the first one in")
+    print_note(settings, f"`toxvpn peer accept {pending[0]['public_key'][:16]}` lets the first one in")

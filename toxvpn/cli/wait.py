@@ -4,7 +4,7 @@ import time
 
 import click
 
-from ..control.client import Client
+from ..control.client import ControlClient
 from ..errors import NotRunningError
 from .ask import connect
 from .shared import SHARED, Settings, takes
@@ -38,7 +38,7 @@ def command(settings: Settings, peers: tuple[str, ...], direct: bool, timeout_s:
         client.call("wait", peers=list(peers), direct=direct, timeout_s=left_s, answer_s=None)
 
 
-def appearing(settings: Settings, within_s: float) -> Client:
+def appearing(settings: Settings, within_s: float) -> ControlClient:
     """Raises NotRunningError when nobody answers in that time."""
     deadline = time.monotonic() + within_s
     while True:

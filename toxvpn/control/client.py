@@ -11,14 +11,14 @@ from typing import Any, Self
 
 from ..errors import NoPermissionError, NotRunningError, ToxvpnError
 from . import socketfile
-from .older import completed
-from .protocol import MAX_ANSWER_BYTES, Request, decode_answer, encode_request
+from .compat import with_defaults
+from .protocol import MAX_ANSWER_BYTES, ControlRequest, decode_answer, encode_request
 
 ANSWER_S = 10.0
 """A daemon answers at once, unless its loop is stuck."""
 
 
-class Client:
+class ControlClient:
     """A connection to the toxvpn whose control socket is in `directory`.
 
     Raises NotRunningError when there is none, NoPermissionError when it is somebody else's.
@@ -51,7 +51,7 @@ class Client:
         try:
             # who is refused has been told so and hung up on, maybe before we asked
             with contextlib.suppress(BrokenPipeError):
-                self._socket.sendall(encode_request(Request(do, given)))
+                self._socket.sendall(encode_request(ControlRequest(do, given)))
             line = self._answers.readline(MAX_ANSWER_BYTES)
         except TimeoutError:
             raise ToxvpnError(f"toxvpn runs but did not answer {do!r} within {answer_s:g} s") from None
@@ -60,13 +60,13 @@ class Client:
         if not line.endswith(b"\n"):
             raise NotRunningError("toxvpn has ended, or ended the conversation")
         answer = decode_answer(line)
-        return completed(answer) if do == "status" else answer
+        return with_defaults(answer) if do == "status" else answer
 
-    def process(self) -> "Process | None":
+    def process(self) -> "PidFd | None":
         """The daemon's process; None when it cannot be seen from here."""
         pid = socketfile.credentials(self._socket).pid
         try:
-            return Process(os.pidfd_open(pid)) if pid else None
+            return PidFd(os.pidfd_open(pid)) if pid else None
         except OSError:
             return None
 
@@ -91,7 +91,7 @@ class Client:
         self.close()
 
 
-class Process:
+class PidFd:
     """A process that one can wait for though it is not our child (pidfd_open(2))."""
 
     def __init__(self, descriptor: int) -> None:
@@ -106,6 +106,6 @@ class Process:
 
 
 def call(directory: Path, do: str, *, answer_s: float | None = ANSWER_S, **arguments: object) -> Any:
-    """One call on a connection of its own. Raises as Client and Client.call do."""
-    with Client(directory) as client:
+    """One call on a connection of its own. Raises as ControlClient and ControlClient.call do."""
+    with ControlClient(directory) as client:
         return client.call(do, answer_s=answer_s, **arguments)

@@ -10,7 +10,7 @@ from ipaddress import IPv4Address
 
 from ..errors import PathError, PeerOfflineError, PeerRefusedError
 from ..members.selector import find
-from .protocol import Request
+from .protocol import ControlRequest
 from .server import ControlServer
 from .status import PeerState, StatusSource, document
 
@@ -21,7 +21,7 @@ Ping = Callable[[bytes], Awaitable[float]]
 """Seconds there and back to the peer of that public key. Raises PeerOfflineError; may be cancelled."""
 
 
-class Commands:
+class RunCommands:
     """Registers its words with `server`. `stop` asks the daemon to end, and returns at once."""
 
     def __init__(
@@ -39,14 +39,14 @@ class Commands:
         self._change.set()  # for those who wait now
         self._change = asyncio.Event()
 
-    async def status(self, _: Request) -> object:
+    async def status(self, _: ControlRequest) -> object:
         return document(self._source)
 
-    async def down(self, _: Request) -> object:
+    async def down(self, _: ControlRequest) -> object:
         asyncio.get_running_loop().call_soon(self._stop)  # after the answer is on its way
         return None
 
-    async def ping(self, request: Request) -> object:
+    async def ping(self, request: ControlRequest) -> object:
         """One round trip to `peer`, within `timeout_s`."""
         peer = self._find(request.text("peer"))
         timeout_s = request.optional_number("timeout_s")
@@ -66,7 +66,7 @@ class Commands:
             "rtt_seconds": round(rtt_s, 6),
         }
 
-    async def wait(self, request: Request) -> object:
+    async def wait(self, request: ControlRequest) -> object:
         """Returns when all of `peers`, or all configured ones, can be used (`direct`: without a relay)."""
         selectors, direct = request.texts("peers"), request.flag("direct")
         timeout_s = request.optional_number("timeout_s")
@@ -123,7 +123,7 @@ class SecretCommand:
         self._renew = renew
         server.register("secret-renew", self.answer)
 
-    async def answer(self, _: Request) -> object:
+    async def answer(self, _: ControlRequest) -> object:
         shown, hidden = self._renew()
         return {"shown": shown, "hidden": hidden}
 
@@ -135,5 +135,5 @@ class ReloadCommand:
         self._reload = reload
         server.register("reload", self.answer)
 
-    async def answer(self, _: Request) -> object:
+    async def answer(self, _: ControlRequest) -> object:
         return self._reload()

@@ -46,7 +46,7 @@ class BadRequestError(UsageError):
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ControlRequest:
     """What is asked for, and the arguments, which were not checked yet: the methods do that.
 
     They raise BadRequestError when an argument has another type, or is missing.
@@ -89,7 +89,7 @@ class Request:
         return value
 
 
-class Lines:
+class LineReader:
     """Cuts what the socket yields into lines, of which none is longer than `most_bytes`."""
 
     def __init__(self, most_bytes: int) -> None:
@@ -107,17 +107,17 @@ class Lines:
         return lines
 
 
-def encode_request(request: Request) -> bytes:
+def encode_request(request: ControlRequest) -> bytes:
     return _encode({"do": request.do, **request.arguments})
 
 
-def decode_request(line: bytes) -> Request:
+def decode_request(line: bytes) -> ControlRequest:
     """Raises BadRequestError."""
     message = _decode(line)
     do = message.pop("do", None)
     if not isinstance(do, str):
         raise BadRequestError('a request is a JSON object such as {"do": "status"}')
-    return Request(do, message)
+    return ControlRequest(do, message)
 
 
 def encode_result(result: object) -> bytes:

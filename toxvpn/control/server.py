@@ -1,7 +1,7 @@
 """The control socket's serving side, in the daemon's loop: requests in, handlers called, answers out.
 
 Whoever can do something registers it: `server.register("status", handler)`. A handler gets the
-Request, may take its time, and returns what JSON can hold, or raises a ToxvpnError, which the client
+ControlRequest, may take its time, and returns what JSON can hold, or raises a ToxvpnError, which the client
 raises again. Only root and the daemon's own user are served. A client that goes away cancels what it
 asked for. Neighbours: protocol.py is the language, socketfile.py the file, commands.py what is served.
 """
@@ -17,8 +17,8 @@ from . import socketfile
 from .protocol import (
     MAX_REQUEST_BYTES,
     BadRequestError,
-    Lines,
-    Request,
+    ControlRequest,
+    LineReader,
     decode_request,
     encode_error,
     encode_result,
@@ -29,7 +29,7 @@ log = logging.getLogger("toxvpn.control")
 MOST_WAITING = 16
 """Requests of one client that wait for the answer to an earlier one."""
 
-Handler = Callable[[Request], Awaitable[object]]
+Handler = Callable[[ControlRequest], Awaitable[object]]
 
 
 class ControlServer:
@@ -44,7 +44,7 @@ class ControlServer:
         self._allowed = {0, os.geteuid()}
         self._server: asyncio.Server | None = None
         self._identity = (0, 0)
-        self._sessions: set[Session] = set()
+        self._connections: set[ClientConnection] = set()
 
     def register(self, do: str, handler: Handler) -> None:
         """One handler for each word."""
@@ -57,19 +57,19 @@ class ControlServer:
         self._identity = socketfile.identify(self.directory / socketfile.SOCKET_NAME)
         # create_unix_server would, from Python 3.13 on, remove the file by an address that is a detour
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Session(self), sock=listener)
+        self._server = await loop.create_server(lambda: ClientConnection(self), sock=listener)
 
     def close(self) -> None:
-        """Ends every session, cancels what runs for them, and removes the socket."""
+        """Ends every connection, cancels what runs for them, and removes the socket."""
         if self._server is None:
             return
         self._server.close()
         self._server = None
         socketfile.remove(self.directory, self._identity)
-        for session in list(self._sessions):
-            session.close()
+        for connection in list(self._connections):
+            connection.close()
 
-    async def answer(self, request: Request) -> bytes:
+    async def answer(self, request: ControlRequest) -> bytes:
         try:
             handler = self._handlers.get(request.do)
             if handler is None:
@@ -83,22 +83,22 @@ class ControlServer:
                 ToxvpnError(f"an error of toxvpn itself, see its log: {type(error).__name__}")
             )
 
-    def welcome(self, session: "Session", uid: int) -> None:
+    def welcome(self, connection: "ClientConnection", uid: int) -> None:
         """Raises NoPermissionError for a user who has no business here."""
         if uid not in self._allowed:
             raise NoPermissionError("only root and the user that toxvpn runs as may control it")
-        self._sessions.add(session)
+        self._connections.add(connection)
 
-    def left(self, session: "Session") -> None:
-        self._sessions.discard(session)
+    def left(self, connection: "ClientConnection") -> None:
+        self._connections.discard(connection)
 
 
-class Session(asyncio.Protocol):
+class ClientConnection(asyncio.Protocol):
     """One client: its requests are answered one after the other."""
 
     def __init__(self, server: ControlServer) -> None:
         self._server = server
-        self._lines = Lines(MAX_REQUEST_BYTES)
+        self._lines = LineReader(MAX_REQUEST_BYTES)
         self._waiting: list[bytes] = []
         self._task: asyncio.Task[None] | None = None
         self._transport: asyncio.Transport

@@ -25,7 +25,7 @@ PING_S = 60.0
 
 
 @dataclass(slots=True)
-class Calling:
+class RunningClient:
     """A node that is there for one peer; starting it is the caller's. `places` None: nothing is kept."""
 
     run: Base
@@ -59,10 +59,10 @@ class Calling:
 
         source = Source(self.run, "client", forwards=forwards)
         if self.places is None:
-            from ..report.http import served
-            from ..report.meter import Meter
+            from ..report.collector import Collector
+            from ..report.metrics_http import served
 
-            async with served(self.run.metrics_port, Meter(source, self.forwarding.tuntox).text):
+            async with served(self.run.metrics_port, Collector(source, self.forwarding.tuntox).text):
                 yield
             return
         async with controlled(self.run, self.places.runtime, source, self.forwarding.tuntox):
@@ -70,7 +70,7 @@ class Calling:
 
 
 async def call(options: ClientOptions) -> None:
-    async with calling(options) as made:
+    async with running_client(options) as made:
         if options.ping:
             made.run.node.start()
             print(await made.ping())  # noqa: T201
@@ -82,7 +82,7 @@ async def call(options: ClientOptions) -> None:
 
 
 @contextlib.asynccontextmanager
-async def calling(options: ClientOptions) -> AsyncIterator[Calling]:
+async def running_client(options: ClientOptions) -> AsyncIterator[RunningClient]:
     """What -P, -L, -D PORT and -p need of a node. Raises ToxvpnError."""
     kept = options.directory is not None or options.kept
     places = find_places(options.directory) if kept else None
@@ -93,7 +93,7 @@ async def calling(options: ClientOptions) -> AsyncIterator[Calling]:
             for other in run.node:
                 if other is not peer:  # a client talks to the one it was asked to talk to
                     run.node.remove(other)
-            yield Calling(run, Caller(run.node, peer, forwarding.chooser), forwarding, places)
+            yield RunningClient(run, Caller(run.node, peer, forwarding.chooser), forwarding, places)
         finally:
             await forwarding.close()
 
@@ -104,7 +104,7 @@ def _request(options: ClientOptions) -> bytes:
     return friend_request_message(options.secret)
 
 
-async def _forward(options: ClientOptions, made: Calling) -> None:
+async def _forward(options: ClientOptions, made: RunningClient) -> None:
     """Until it is told to stop."""
     listeners = Listeners(made.caller)
     try:

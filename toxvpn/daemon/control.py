@@ -9,7 +9,7 @@ from typing import Literal
 
 from .._native import toxcore
 from .._native.net import netio
-from ..control.commands import Commands, ReloadCommand, SecretCommand
+from ..control.commands import ReloadCommand, RunCommands, SecretCommand
 from ..control.peer_commands import PeerCommands
 from ..control.peerstates import Measured, peer_states
 from ..control.server import ControlServer
@@ -18,8 +18,8 @@ from ..errors import PeerRefusedError
 from ..members.blocked import Blocked
 from ..members.pending import PendingRequest
 from ..members.roster import Roster
-from ..report.http import served
-from ..report.meter import Meter
+from ..report.collector import Collector
+from ..report.metrics_http import served
 from ..state.places import make
 from ..tcpforward.tuntox.road import TuntoxRoad
 from ..tox.peer import Peer
@@ -130,17 +130,17 @@ async def controlled(
         return rtt_s
 
     server = ControlServer(make(directory))
-    commands = Commands(server, source, ping, run.stopping.set)
+    commands = RunCommands(server, source, ping, run.stopping.set)
     if roster is not None:
         PeerCommands(server, roster)
     if reload is not None:
         ReloadCommand(server, reload)
     if renew is not None:
         SecretCommand(server, renew)
-    meter = Meter(source, tuntox, roster)
-    server.register("metrics", meter.metrics)
+    collector = Collector(source, tuntox, roster)
+    server.register("metrics", collector.metrics)
     run.node.subscribe(commands.changed)
-    async with served(run.metrics_port, meter.text):
+    async with served(run.metrics_port, collector.text):
         await server.start()
         try:
             yield

@@ -9,7 +9,7 @@ import logging
 
 from ..config.flags import DaemonOptions, Kind
 from ..report.progress import progress
-from ..report.welcome import both_commands, tell_network, tell_server, tell_who_stays_off
+from ..report.welcome import client_commands, log_network, print_server, warn_who_stays_off
 from ..share.lend import lending
 from ..state.places import find_places
 from .control import Source, controlled
@@ -44,18 +44,18 @@ async def serve(options: DaemonOptions) -> None:
         tox_id = run.node.tox.address.hex().upper()
 
         def renew() -> tuple[str, str]:
-            return both_commands(tox_id, services.now.config, services.renew_secret(), places.data)
+            return client_commands(tox_id, services.now.config, services.renew_secret(), places.data)
 
         tuntox = services.forwarding.tuntox
         async with controlled(run, places.runtime, source, tuntox, services.roster, reload, renew):
             services.start()
             if config.server is not None:
-                tell_server(config, services.now.policy, tox_id, places.data)
+                print_server(config, services.now.policy, tox_id, places.data)
             else:
                 log.info("this machine's Tox ID: %s", tox_id)
             if services.vpn is not None:
-                tell_network(services.vpn)
-                tell_who_stays_off(config)
+                log_network(services.vpn)
+                warn_who_stays_off(config)
             run.life.ready()
             with progress(run.node, services.wanted):
                 await run.life.ended()

@@ -12,7 +12,7 @@ from ..config.model import Config
 from ..config.policy import makes_secret, policy
 from ..errors import UsageError
 from ..members.known import ConfiguredPeer
-from ..report.welcome import both_commands
+from ..report.welcome import client_commands
 from ..state.secretfile import new_secret
 
 log = logging.getLogger("toxvpn")
@@ -31,7 +31,7 @@ def renew_offline(config: Config, data: Path, tox_id: str) -> tuple[str, str]:
     Returns what to type on the other side (report/welcome.py). Raises as `renew`.
     """
     renew(config, data)
-    return both_commands(tox_id, config, policy(config, data), data)
+    return client_commands(tox_id, config, policy(config, data), data)
 
 
 def warn_if_out(config: Config, called: Iterable[ConfiguredPeer]) -> None:

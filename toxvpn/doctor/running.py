@@ -6,7 +6,7 @@ In: where its control socket is. Out: findings from its status, and from a ping 
 from pathlib import Path
 from typing import Any
 
-from ..control.client import ANSWER_S, Client
+from ..control.client import ANSWER_S, ControlClient
 from ..errors import PeerOfflineError
 from ..members.known import ConfiguredPeer
 from .layers import Walk
@@ -21,7 +21,7 @@ PING_S = 10.0
 
 async def ask_running(walk: Walk, options: DoctorOptions, runtime: Path, nodes: list[Addressed]) -> None:
     """Up to the protocol: what lies above is the business of its own forwards. Raises Stopped."""
-    with Client(runtime) as client:
+    with ControlClient(runtime) as client:
         document: dict[str, Any] = client.call("status")
         path: str = document["self"]["connection"]
         udp = await way_in(walk, options, nodes, lambda: path)
@@ -53,7 +53,7 @@ def state_of(document: dict[str, Any], peer: ConfiguredPeer) -> dict[str, Any]:
     return next(found, {"online": False, "path": "none", **gone})
 
 
-async def protocol(client: Client, peer: ConfiguredPeer) -> ProtocolSeen:
+async def protocol(client: ControlClient, peer: ConfiguredPeer) -> ProtocolSeen:
     try:
         pong = client.call("ping", peer=peer.public_key.hex(), timeout_s=PING_S, answer_s=PING_S + ANSWER_S)
     except PeerOfflineError:

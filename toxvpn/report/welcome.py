@@ -24,12 +24,12 @@ SINGLE_TARGET = re.compile(r"[A-Za-z0-9_.-]+:[1-9][0-9]*")
 FIRST_FREE_PORT = 1024
 
 
-def tell_network(vpn: Vpn) -> None:
+def log_network(vpn: Vpn) -> None:
     own = [str(each) for each in (vpn.router.own_ipv4, vpn.ipv6) if each is not None]
     log.info("%s is up: %s", vpn.interface, ", ".join(own))
 
 
-def tell_who_stays_off(config: Config) -> None:
+def warn_who_stays_off(config: Config) -> None:
     """An `allow` of a peer takes it from the network, unless the file says something of that."""
     for name, peer in config.peers.items():
         if not peer.vpn and f"peers.{name}.vpn" not in config.given:
@@ -41,7 +41,7 @@ def tell_who_stays_off(config: Config) -> None:
             )
 
 
-def tell_server(config: Config, policy: Policy, tox_id: str, data: Path) -> None:
+def print_server(config: Config, policy: Policy, tox_id: str, data: Path) -> None:
     """`data` is where a secret of our own is kept."""
     print(tox_id, flush=True)  # noqa: T201
     if policy.authority.open:
@@ -54,28 +54,28 @@ def tell_server(config: Config, policy: Policy, tox_id: str, data: Path) -> None
             GUESSABLE_BYTES,
         )
     person = sys.stderr.isatty()
-    line = "on the other side: " + command(tox_id, config, policy, data, show=person)
+    line = "on the other side: " + client_command(tox_id, config, policy, data, show=person)
     if not person:
         log.info("%s", line)
     elif log.isEnabledFor(logging.INFO):
         print(line, file=sys.stderr)  # noqa: T201
 
 
-def command(tox_id: str, config: Config, policy: Policy, data: Path, *, show: bool) -> str:
+def client_command(tox_id: str, config: Config, policy: Policy, data: Path, *, show: bool) -> str:
     """Ready to be pasted. Without `show` the secret is not in it, but the name of a file."""
-    words = f"toxvpn -i {tox_id} -L {example(policy.rules)}"
+    words = f"toxvpn -i {tox_id} -L {example_forward(policy.rules)}"
     secret = policy.authority.secret
     if secret is None:
         by_key = policy.authority.whitelist or (config.peers and not policy.authority.open)
         return f"{words} -C DIR  # DIR: with the identity that is let in" if by_key else words
     if show and is_printable(secret):
         return f"TOXVPN_SHARED_SECRET={shlex.quote(secret.decode())} {words}"
-    return f"{words} --secret-file FILE  # FILE: with {secret_of(config, data)} in it"
+    return f"{words} --secret-file FILE  # FILE: with {describe_secret(config, data)} in it"
 
 
-def both_commands(tox_id: str, config: Config, policy: Policy, data: Path) -> tuple[str, str]:
+def client_commands(tox_id: str, config: Config, policy: Policy, data: Path) -> tuple[str, str]:
     """With the secret in it, for a person at a terminal, and without."""
-    shown, hidden = (command(tox_id, config, policy, data, show=show) for show in (True, False))
+    shown, hidden = (client_command(tox_id, config, policy, data, show=show) for show in (True, False))
     return shown, hidden
 
 
@@ -86,7 +86,7 @@ def is_printable(secret: bytes) -> bool:
         return False
 
 
-def secret_of(config: Config, data: Path) -> str:
+def describe_secret(config: Config, data: Path) -> str:
     if makes_secret(config):
         return f"the content of {data / SECRET_NAME}"
     if config.secret is None and config.server is not None and config.server.secret_file is not None:
@@ -94,7 +94,7 @@ def secret_of(config: Config, data: Path) -> str:
     return "the secret"
 
 
-def example(rules: Rules) -> str:
+def example_forward(rules: Rules) -> str:
     """A forward to something that may be reached: ssh if it may, or the first target that has a rule."""
     targets = [rule.line for rule in rules.rules or () if SINGLE_TARGET.fullmatch(rule.line)]
     host, _, port = (USUAL_TARGET if rules.allows("localhost", 22) or not targets else targets[0]).rpartition(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ..control import socketfile
 from ..control.status import ForwardState
-from ..daemon.client import Calling
+from ..daemon.client import RunningClient
 from ..daemon.node import Base
 from ..daemon.services import Services
 from ..state.places import make
@@ -50,14 +50,14 @@ class Lender:
         return [state for session in self._sessions for state in session.states()]
 
     async def _serve(self, connection: socket.socket) -> None:
-        session = Session(connection, self._calling, self._retelling)
+        session = Session(connection, self._find_client, self._retelling)
         self._sessions.add(session)
         try:
             await session.run()
         finally:
             self._sessions.discard(session)
 
-    def _calling(self, request: Message) -> Calling:
+    def _find_client(self, request: Message) -> RunningClient:
         """Raises NonsenseError when the peer is not ours, or is to be called through another proxy."""
         try:
             peer = self._run.node.peer(bytes.fromhex(request["peer"]))
@@ -70,7 +70,7 @@ class Lender:
             raise NonsenseError("it wants another proxy")
         self._services.forwarding.start()
         caller = self._services.forwards.caller(peer.public_key)
-        return Calling(self._run, caller, self._services.forwarding, None)
+        return RunningClient(self._run, caller, self._services.forwarding, None)
 
     def _asked(self) -> set[bytes]:
         """Whom we ask to let us in: others come when they want, and perhaps never."""

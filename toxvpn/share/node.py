@@ -19,7 +19,7 @@ from .. import descriptors, linux
 from ..config.options import ClientOptions
 from ..control import socketfile
 from ..control.status import ForwardState
-from ..daemon.client import Calling, calling
+from ..daemon.client import RunningClient, running_client
 from ..errors import ToxvpnError
 from ..process.needs import needs
 from ..process.run import run
@@ -69,7 +69,7 @@ async def share(
     log.info("a node for commands to peer %s starts", str(options.server)[:8])
     with contextlib.ExitStack() as parting:  # nobody starts another one before the identity is let go
         try:
-            async with calling(options) as made:
+            async with running_client(options) as made:
                 node = SharedNode(made, meeting, listener, retelling, parting)
                 async with made.controlled(node.states):
                     made.run.node.start()
@@ -85,7 +85,7 @@ class SharedNode:
 
     def __init__(
         self,
-        made: Calling,
+        made: RunningClient,
         meeting: Meeting,
         listener: socket.socket,
         retelling: Retelling,

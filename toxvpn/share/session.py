@@ -15,7 +15,7 @@ from typing import Any
 from .. import descriptors
 from ..control import socketfile
 from ..control.status import ForwardState
-from ..daemon.client import Calling
+from ..daemon.client import RunningClient
 from ..daemon.listeners import Listeners
 from ..errors import LinkError, ToxvpnError
 from ..tcpforward import pipe
@@ -37,11 +37,11 @@ class Session:
     `find` says through whom the request is to go; it raises NonsenseError when there is nobody for it.
     """
 
-    _made: Calling
+    _made: RunningClient
     _listeners: Listeners | None = None
 
     def __init__(
-        self, connection: socket.socket, find: Callable[[Message], Calling], retelling: ToSessions
+        self, connection: socket.socket, find: Callable[[Message], RunningClient], retelling: ToSessions
     ) -> None:
         self.level = QUIET
         self.connection = connection

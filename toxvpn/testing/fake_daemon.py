@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Self
 
-from ..control.commands import Commands
-from ..control.protocol import Request
+from ..control.commands import RunCommands
+from ..control.protocol import ControlRequest
 from ..control.server import ControlServer
 from ..state.places import make
 from .fake_status import busy
@@ -25,7 +25,7 @@ class FakeDaemon:
     def __init__(self, directory: Path, answers: dict[str, Answer] | None = None) -> None:
         self.source = busy()
         self.pings: list[float | Exception] = []
-        self.asked: list[Request] = []
+        self.asked: list[ControlRequest] = []
         self._directory = make(directory)
         self._answers = answers or {}
         self._ready = threading.Event()
@@ -47,7 +47,7 @@ class FakeDaemon:
     async def _serve(self) -> None:
         self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
         server = ControlServer(self._directory)
-        Commands(server, self.source, self._ping, self._end.set)
+        RunCommands(server, self.source, self._ping, self._end.set)
         for do, answer in self._answers.items():
             server.register(do, self._handler(answer))
         await server.start()
@@ -55,8 +55,8 @@ class FakeDaemon:
         await self._end.wait()
         server.close()
 
-    def _handler(self, answer: Answer) -> Callable[[Request], Awaitable[object]]:
-        async def handle(request: Request) -> object:
+    def _handler(self, answer: Answer) -> Callable[[ControlRequest], Awaitable[object]]:
+        async def handle(request: ControlRequest) -> object:
             self.asked.append(request)
             if isinstance(answer, Exception):
                 raise answer

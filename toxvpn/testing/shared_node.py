@@ -11,7 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Self, cast
 
-from ..daemon.client import Calling
+from ..daemon.client import RunningClient
 from ..share.meeting import Meeting
 from ..share.node import SharedNode
 from ..share.retell import Retelling
@@ -24,8 +24,8 @@ ID = ToxId(bytes(range(32)), b"\1\2\3\4")
 """Whom the commands say they call."""
 
 
-class FakeCalling:
-    """What `daemon.call.calling` makes, as far as the shared node is concerned."""
+class FakeRunningClient:
+    """What `daemon.client.running_client` makes, as far as the shared node is concerned."""
 
     road: RoadChoice = ("tuntox", "the peer is no toxvpn")
 
@@ -46,8 +46,10 @@ class Running:
     def __init__(self, pair: ForwardPair, meeting: Meeting) -> None:
         self.pair = pair
         self.parting = contextlib.ExitStack()
-        self.made = FakeCalling(pair)
-        self.node = SharedNode(cast(Calling, self.made), meeting, meeting.listen(), Retelling(), self.parting)
+        self.made = FakeRunningClient(pair)
+        self.node = SharedNode(
+            cast(RunningClient, self.made), meeting, meeting.listen(), Retelling(), self.parting
+        )
 
     async def __aenter__(self) -> Self:
         self.ended = asyncio.create_task(self.node.serve())

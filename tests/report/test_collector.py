@@ -1,11 +1,11 @@
-"""The meter of a run: what the parts have counted arrives, also of peers that have left."""
+"""The collector of a run: what the parts have counted arrives, also of peers that have left."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from toxvpn.report.meter import Meter
+from toxvpn.report.collector import Collector
 from toxvpn.tcpforward.tuntox.road import TuntoxRoad
 from toxvpn.testing.fake_nodes import Network, until
 from toxvpn.testing.fake_status import FakeStatus
@@ -40,11 +40,11 @@ async def test_drops_stay_counted_when_the_peer_leaves(network: Network) -> None
 async def test_the_text_has_what_the_parts_count(network: Network) -> None:
     sender, receiver = network.pair()
     road = TuntoxRoad(receiver)
-    meter = Meter(FakeStatus(), road)
+    collector = Collector(FakeStatus(), road)
     [peer] = sender
     sender.send_lossless(peer, NONSENSE)
     await until(road.drops)
-    families = {family.name: family for family in text_string_to_metric_families(meter.text())}
+    families = {family.name: family for family in text_string_to_metric_families(collector.text())}
     [sample] = families["toxvpn_tunnel_dropped_packets"].samples
     assert (sample.labels, sample.value) == ({"reason": "too_short"}, 1.0)
     assert families["toxvpn_build_info"].samples[0].labels["libtoxcore"]

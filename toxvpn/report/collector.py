@@ -3,13 +3,13 @@
 from .. import __version__
 from .._native import toxcore
 from .._native.net import netio
-from ..control.protocol import Request
+from ..control.protocol import ControlRequest
 from ..control.status import StatusSource, document
 from ..members.roster import Roster
 from ..tcpforward.tuntox.road import TuntoxRoad
 
 
-class Meter:
+class Collector:
     """`roster` where there is one."""
 
     def __init__(self, source: StatusSource, tuntox: TuntoxRoad, roster: Roster | None = None) -> None:
@@ -30,6 +30,6 @@ class Meter:
             ),
         )
 
-    async def metrics(self, _: Request) -> object:
+    async def metrics(self, _: ControlRequest) -> object:
         """For the control socket."""
         return self.text()

@@ -12,7 +12,7 @@ OF_SELF: Document = {"interface_up": None, "refused_offload": [], "shield": None
 OF_PEER: Document = {"address_problem": None, "mtu": None}
 
 
-def completed(status: Document) -> Document:
+def with_defaults(status: Document) -> Document:
     """With what version 0.1 does not tell, as if there were nothing to tell."""
     own, peers = status["self"], status["peers"]
     told = status | {"self": _filled(own, OF_SELF), "peers": [_filled(each, OF_PEER) for each in peers]}

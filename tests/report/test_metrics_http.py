@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from toxvpn.errors import ToxvpnError
-from toxvpn.report import http as metrics_port
-from toxvpn.report.http import MOST_CLIENTS, respond, served
+from toxvpn.report import metrics_http
+from toxvpn.report.metrics_http import MOST_CLIENTS, respond, served
 
 TEXT = "toxvpn_x 1.0\n"
 
@@ -103,7 +103,7 @@ async def test_a_head_without_an_end_is_cut_off(running: int) -> None:
 
 
 async def test_who_says_nothing_is_hung_up_on(running: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics_port, "DEADLINE_S", 0.05)
+    monkeypatch.setattr(metrics_http, "DEADLINE_S", 0.05)
     assert await exchange(running, b"GET /") == b""
 
 
