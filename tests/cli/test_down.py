@@ -21,11 +21,11 @@ import asyncio, sys, time
 from pathlib import Path
 from toxvpn.control.commands import RunCommands
 from toxvpn.control.server import ControlServer
-from toxvpn.testing.fake_status import FakeStatus
+from toxvpn.testing.fake_status import idle
 
 async def serve():
     server, end = ControlServer(Path(sys.argv[1])), asyncio.Event()
-    RunCommands(server, FakeStatus(), None, end.set)
+    RunCommands(server, idle, None, end.set)
     await server.start()
     print("ready", flush=True)
     await end.wait()

@@ -181,7 +181,8 @@ class TestTheNetworkIsUp:
     def test_a_peer_that_answers_on_none_is_called_through_the_run(
         self, toxvpn: Any, kept: Path, up: FakeDaemon, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        up.source.peer_states = [replace(each, ipv4=None, ipv6=None) for each in up.source.peer_states]
+        peers = [replace(each, ipv4=None, ipv6=None) for each in up.status.peers]
+        up.status = replace(up.status, peers=peers)
         assert proxy_of(became(toxvpn, monkeypatch, "-C", kept, "ssh", "alice"))[-4:] == [
             "-i", "alice", "-P", "localhost:%p"
         ]  # fmt: skip
@@ -201,7 +202,7 @@ class TestTheNetworkIsUp:
     def test_another_kind_of_run_has_no_network(
         self, toxvpn: Any, kept: Path, up: FakeDaemon, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        up.source.own = replace(up.source.own, mode="client")
+        up.status = replace(up.status, own=replace(up.status.own, mode="client"))
         assert proxy_of(became(toxvpn, monkeypatch, "-C", kept, "ssh", "alice"))
 
 

@@ -15,7 +15,7 @@ from toxvpn.cli import table
 from toxvpn.control import commands
 from toxvpn.control.status import ShieldState
 from toxvpn.testing.fake_daemon import FakeDaemon
-from toxvpn.testing.fake_status import FakeStatus
+from toxvpn.testing.fake_status import idle
 
 GOLDEN = Path(__file__).parent.parent / "control" / "golden_status.json"
 
@@ -44,7 +44,7 @@ def test_an_older_toxvpn_may_still_run(
     toxvpn: Any, here: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:
     older = of_version_0_1(json.loads(GOLDEN.read_text()))
-    monkeypatch.setattr(commands, "document", lambda source: older)
+    monkeypatch.setattr(commands, "document", lambda status: older)
     with FakeDaemon(here):
         ran = toxvpn("-C", here, *words)
     assert ran.code == 0, ran.err
@@ -94,7 +94,7 @@ def test_the_table_for_people(toxvpn: Any, here: Path) -> None:
 
 def test_it_is_short_when_there_is_nothing_to_tell(toxvpn: Any, here: Path) -> None:
     with FakeDaemon(here) as daemon:
-        daemon.source.__dict__.update(FakeStatus().__dict__)
+        daemon.status = idle()
         ran = toxvpn("status", "-C", here)
     assert ran.out.startswith("toxvpn VPN\nTox ID A1A1") and ran.out.count("\n") == 2
     assert ran.err == ""
@@ -103,8 +103,7 @@ def test_it_is_short_when_there_is_nothing_to_tell(toxvpn: Any, here: Path) -> N
 def test_nobody_overlooks_that_there_is_no_shield(toxvpn: Any, here: Path) -> None:
     with FakeDaemon(here) as daemon:
         shield = ShieldState(flaw="GHSA-42vg-9mg3-399f", in_force=False, dropped=0)
-        daemon.source.__dict__.update(FakeStatus().__dict__)
-        daemon.source.own = replace(daemon.source.own, shield=shield)
+        daemon.status = replace(idle(), own=replace(idle().own, shield=shield))
         ran = toxvpn("status", "-C", here)
     assert "any stranger can crash this libtoxcore (GHSA-42vg-9mg3-399f): see toxvpn doctor" in ran.out
 

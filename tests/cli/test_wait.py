@@ -56,7 +56,7 @@ def test_a_daemon_that_ends_meanwhile_is_3(here: Path) -> None:
     command = [sys.executable, "-m", "toxvpn", "wait", "0000", "-C", str(here)]
     with FakeDaemon(here) as daemon:
         waiting = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-        while daemon.source.looked < 2:
+        while daemon.reads < 2:
             assert waiting.poll() is None
             time.sleep(0.01)
     told = waiting.communicate(timeout=10)[1]

@@ -1,7 +1,7 @@
 """status, wait, ping and down, over the real socket."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -16,14 +16,14 @@ from toxvpn.testing.fake_status import ALICE, BOB, CAROL, busy
 
 
 class Running:
-    """A daemon's control commands; tests change `source` and tell `commands`."""
+    """A daemon's control commands; tests change `status` and tell `commands`."""
 
     def __init__(self, server: ControlServer) -> None:
-        self.source = busy()
+        self.status = busy()
         self.pinged: list[bytes] = []
         self.ping: Callable[[bytes], Awaitable[float]] = self._answer
         self.stopped = asyncio.Event()
-        self.commands = RunCommands(server, self.source, self._ping, self.stopped.set)
+        self.commands = RunCommands(server, lambda: self.status, self._ping, self.stopped.set)
 
     async def _ping(self, key: bytes) -> float:
         self.pinged.append(key)
@@ -33,10 +33,13 @@ class Running:
         return 0.0125
 
     def change(self, key: bytes, **changes: Any) -> None:
-        self.source.peer_states = [
-            replace(peer, **changes) if peer.public_key == key else peer for peer in self.source.peer_states
-        ]
+        self.set_peers(
+            replace(peer, **changes) if peer.public_key == key else peer for peer in self.status.peers
+        )
         self.commands.changed()
+
+    def set_peers(self, peers: Iterable[PeerState]) -> None:
+        self.status = replace(self.status, peers=list(peers))
 
 
 @pytest.fixture
@@ -48,7 +51,7 @@ async def test_status(running: Running, ask: Any) -> None:
     document = await ask("status")
     assert document["schema"] == 1
     assert [peer["name"] for peer in document["peers"]] == ["alice", "bob", None]
-    running.source.peer_states = []
+    running.set_peers([])
     assert (await ask("status"))["peers"] == []
 
 
@@ -157,7 +160,7 @@ async def test_wait_for_unknown_peers_is_no_waiting(running: Running, ask: Any) 
 
 
 async def test_wait_without_peers(running: Running, ask: Any) -> None:
-    running.source.peer_states = [PeerState(public_key=CAROL, grant="secret")]
+    running.set_peers([PeerState(public_key=CAROL, grant="secret")])
     with pytest.raises(PeerRefusedError, match="no peer to wait for"):
         await ask("wait")
 
@@ -165,7 +168,7 @@ async def test_wait_without_peers(running: Running, ask: Any) -> None:
 async def test_a_peer_that_is_removed_meanwhile_stays_missing(running: Running, ask: Any) -> None:
     waiting = asyncio.create_task(ask("wait", peers=["0000"], timeout_s=0.05))
     await begun(running)
-    running.source.peer_states = []
+    running.set_peers([])
     running.commands.changed()
     with pytest.raises(PeerOfflineError):
         await waiting

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,11 @@ import pytest
 from toxvpn.control import client
 from toxvpn.control.commands import RunCommands
 from toxvpn.control.peer_commands import PeerCommands
-from toxvpn.control.peerstates import Measured, peer_states
 from toxvpn.control.server import ControlServer
-from toxvpn.control.status import ForwardState, PeerState, SelfState
+from toxvpn.control.states import StatusReader
+from toxvpn.control.status import RunStatus
 from toxvpn.errors import NotRunningError, PeerRefusedError, UsageError
-from toxvpn.members.blocked import Blocked
 from toxvpn.members.grants import Authority, FriendBook
-from toxvpn.members.pending import PendingRequest
 from toxvpn.members.roster import Roster
 from toxvpn.testing.fake_nodes import Network
 from toxvpn.wire.addressing import overlay_ipv6
@@ -35,20 +34,9 @@ class Machine:
         self.roster.start()
         self.stopped = asyncio.Event()
 
-    def self_state(self) -> SelfState:
-        return SelfState(tox_id=self.id, connection=self.node.connection.path, mode="up")
-
-    def peers(self) -> list[PeerState]:
-        return peer_states(self.node, self.roster, time.time(), lambda _: Measured(rx_bytes=7))
-
-    def forwards(self) -> list[ForwardState]:
-        return []
-
-    def pending(self) -> list[PendingRequest]:
-        return self.roster.pending
-
-    def blocked(self) -> list[Blocked]:
-        return list(self.roster.members.blocked.values())
+    def status(self) -> RunStatus:
+        found = StatusReader(self.node, "up", self.roster).read()
+        return replace(found, peers=[replace(peer, rx_bytes=7) for peer in found.peers])
 
     async def ping(self, _: bytes) -> float:
         return 0.001
@@ -73,7 +61,7 @@ class Machine:
 async def controlled(machine: Machine, roster: Roster | None) -> AsyncIterator[None]:
     """As the daemon does it."""
     server = ControlServer(machine.directory)
-    commands = RunCommands(server, machine, machine.ping, machine.stopped.set)
+    commands = RunCommands(server, machine.status, machine.ping, machine.stopped.set)
     machine.node.subscribe(commands.changed)
     if roster is not None:
         PeerCommands(server, roster)
@@ -198,7 +186,7 @@ async def test_a_client_has_no_peers_to_manage(tmp_path: Path) -> None:
 async def test_a_peer_without_a_packet_path_has_the_address_of_its_key() -> None:
     network = Network()
     left, right = network.pair()
-    (state,) = peer_states(left, None, 1000.0)
+    (state,) = StatusReader(left, "client", wall=lambda: 1000.0).read().peers
     assert state.ipv6 == overlay_ipv6(right.tox.public_key)
     assert state.configured and state.grant is None and state.since is not None and state.since <= 1000
     network.close()

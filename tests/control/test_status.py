@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from toxvpn.control.status import document
-from toxvpn.testing.fake_status import FakeStatus, busy
+from toxvpn.testing.fake_status import busy, idle
 
 GOLDEN = Path(__file__).parent / "golden_status.json"
 
@@ -53,7 +53,7 @@ def test_the_kept_copy_keeps_the_promise() -> None:
 
 
 def test_nothing_is_missing_when_nobody_is_there() -> None:
-    empty = document(FakeStatus())
+    empty = document(idle())
     assert set(empty) == set(json.loads(GOLDEN.read_text()))
     assert holds(empty, CONTRACT)
     assert (empty["peers"], empty["forwards"], empty["pending"]) == ([], [], [])

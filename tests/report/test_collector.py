@@ -1,4 +1,4 @@
-"""The collector of a run: what the parts have counted arrives, also of peers that have left."""
+"""The metrics of a run: what the parts have counted arrives, also of peers that have left."""
 
 from collections.abc import AsyncIterator
 
@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from toxvpn.report.collector import Collector
 from toxvpn.tcpforward.tuntox.road import TuntoxRoad
 from toxvpn.testing.fake_nodes import Network, until
-from toxvpn.testing.fake_status import FakeStatus
+from toxvpn.testing.fake_status import idle
 from toxvpn.wire.tuntox.frames import PACKET_ID, FrameDrop
 
 NONSENSE = bytes([PACKET_ID, 1])
@@ -40,7 +40,7 @@ async def test_drops_stay_counted_when_the_peer_leaves(network: Network) -> None
 async def test_the_text_has_what_the_parts_count(network: Network) -> None:
     sender, receiver = network.pair()
     road = TuntoxRoad(receiver)
-    collector = Collector(FakeStatus(), road)
+    collector = Collector(idle, road)
     [peer] = sender
     sender.send_lossless(peer, NONSENSE)
     await until(road.drops)

@@ -1,22 +1,23 @@
 """Metrics: what the states come to, and that docs/metrics.md has every name."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from toxvpn._native.net import netio
-from toxvpn.control.status import document
+from toxvpn.control.status import RunStatus, document
 from toxvpn.report.metrics import DROPPED, NETWORK, Counted, text
-from toxvpn.testing.fake_status import ALICE, FakeStatus, busy
+from toxvpn.testing.fake_status import ALICE, busy, idle
 
 DOCS = Path(__file__).parents[2] / "docs" / "metrics.md"
 VERSIONS = {"version": "1.0", "libtoxcore": "0.2.18"}
 
 
-def families(source: FakeStatus, counted: Counted | None = None) -> dict[str, Metric]:
-    made = text(document(source), counted or Counted(versions=VERSIONS))
+def families(status: RunStatus, counted: Counted | None = None) -> dict[str, Metric]:
+    made = text(document(status), counted or Counted(versions=VERSIONS))
     return {family.name: family for family in text_string_to_metric_families(made)}
 
 
@@ -54,14 +55,12 @@ def test_one_of_everything() -> None:
 
 
 def test_traffic_is_counted_only_where_it_passes_through_us() -> None:
-    source = busy()
-    source.own = FakeStatus().own  # no device
-    assert "toxvpn_peer_received_bytes" not in families(source)
+    status = replace(busy(), own=idle().own)  # no device
+    assert "toxvpn_peer_received_bytes" not in families(status)
 
 
 def test_a_name_of_the_peers_choice_cannot_break_the_text() -> None:
-    source = busy()
-    found = families(source, Counted(versions=VERSIONS, refused={'a "quote"\n\\': 1}))
+    found = families(busy(), Counted(versions=VERSIONS, refused={'a "quote"\n\\': 1}))
     assert value(found["toxvpn_friend_requests_refused"], reason='a "quote"\n\\') == 1
 
 

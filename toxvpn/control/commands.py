@@ -11,8 +11,8 @@ from ipaddress import IPv4Address
 from ..errors import PathError, PeerOfflineError, PeerRefusedError
 from ..members.selector import find
 from .protocol import ControlRequest
-from .server import ControlServer
-from .status import PeerState, StatusSource, document
+from .server import ControlServer, Handler
+from .status import PeerState, RunStatus, document
 
 PING_S = 5.0
 """How long a ping waits for its answer unless told otherwise."""
@@ -25,9 +25,13 @@ class RunCommands:
     """Registers its words with `server`. `stop` asks the daemon to end, and returns at once."""
 
     def __init__(
-        self, server: ControlServer, source: StatusSource, ping: Ping, stop: Callable[[], None]
+        self,
+        server: ControlServer,
+        read_status: Callable[[], RunStatus],
+        ping: Ping,
+        stop: Callable[[], None],
     ) -> None:
-        self._source = source
+        self._read_status = read_status
         self._ping = ping
         self._stop = stop
         self._change = asyncio.Event()
@@ -40,7 +44,7 @@ class RunCommands:
         self._change = asyncio.Event()
 
     async def status(self, _: ControlRequest) -> object:
-        return document(self._source)
+        return document(self._read_status())
 
     async def down(self, _: ControlRequest) -> object:
         asyncio.get_running_loop().call_soon(self._stop)  # after the answer is on its way
@@ -80,7 +84,7 @@ class RunCommands:
         return None
 
     def _configured(self) -> list[bytes]:
-        keys = [peer.public_key for peer in self._source.peers() if peer.configured]
+        keys = [peer.public_key for peer in self._read_status().peers if peer.configured]
         if not keys:
             raise PeerRefusedError(
                 "there is no peer to wait for: add one with `toxvpn peer add`, or name one"
@@ -89,7 +93,7 @@ class RunCommands:
 
     def _missing(self, wanted: list[bytes], direct: bool) -> list[PeerState]:
         """Those that are not there yet, offline ones first; a peer that was removed is as good as offline."""
-        states = {peer.public_key: peer for peer in self._source.peers()}
+        states = {peer.public_key: peer for peer in self._read_status().peers}
         found = [states.get(key, PeerState(public_key=key)) for key in wanted]
         missing = [peer for peer in found if not usable(peer) or (direct and not peer.direct)]
         return sorted(missing, key=usable)
@@ -102,7 +106,7 @@ class RunCommands:
         return PeerOfflineError(f"not reached in that time: {names}")
 
     def _find(self, selector: str) -> PeerState:
-        return find(selector, self._source.peers(), ipv4=ipv4_of)
+        return find(selector, self._read_status().peers, ipv4=ipv4_of)
 
 
 def usable(peer: PeerState) -> bool:
@@ -113,27 +117,10 @@ def ipv4_of(peer: PeerState) -> IPv4Address | None:
     return peer.ipv4
 
 
-class SecretCommand:
-    """Registers `secret-renew` with `server`: makes a new one, and answers what to type on the other side.
+def answering(answer: Callable[[], object]) -> Handler:
+    """A handler for a command without arguments."""
 
-    `renew` gives that with the secret in it, and without.
-    """
+    async def handle(_: ControlRequest) -> object:
+        return answer()
 
-    def __init__(self, server: ControlServer, renew: Callable[[], tuple[str, str]]) -> None:
-        self._renew = renew
-        server.register("secret-renew", self.answer)
-
-    async def answer(self, _: ControlRequest) -> object:
-        shown, hidden = self._renew()
-        return {"shown": shown, "hidden": hidden}
-
-
-class ReloadCommand:
-    """Registers `reload` with `server`: what `reload` did, a line each."""
-
-    def __init__(self, server: ControlServer, reload: Callable[[], list[str]]) -> None:
-        self._reload = reload
-        server.register("reload", self.answer)
-
-    async def answer(self, _: ControlRequest) -> object:
-        return self._reload()
+    return handle

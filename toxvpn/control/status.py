@@ -6,11 +6,11 @@ values are null, lists are sorted, times are RFC 3339 in UTC. Neighbours: peerst
 commands.py serves the document, cli/status.py shows it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from ..members.blocked import Blocked
 from ..members.pending import PendingRequest
@@ -18,9 +18,11 @@ from ..wire.toxid import short_key
 
 SCHEMA = 1
 
-Path = Literal["udp", "tcp-relay", "none"]
-"""How we, or a peer, are reached (`Connection.path`)."""
-DIRECT: Path = "udp"
+DIRECT = "udp"
+"""The path (`Connection.path`) that needs no relay."""
+
+Mode = Literal["up", "server", "client"]
+"""The kind of run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +45,7 @@ class SelfState:
 
     tox_id: str
     connection: str
-    mode: Literal["up", "server", "client"]
+    mode: Mode
     ipv4: IPv4Address | None = None
     ipv6: IPv6Address | None = None
     interface: str | None = None
@@ -109,23 +111,20 @@ class ForwardState:
     streams: int
 
 
-class StatusSource(Protocol):
-    """Whatever runs and can be asked how it is; each is called for every `status`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStatus:
+    """How a run and all that it deals with are at one moment, in no order."""
 
-    def self_state(self) -> SelfState: ...
-
-    def peers(self) -> Iterable[PeerState]: ...
-
-    def forwards(self) -> Iterable[ForwardState]: ...
-
-    def pending(self) -> Iterable[PendingRequest]: ...
-
-    def blocked(self) -> Iterable[Blocked]: ...
+    own: SelfState
+    peers: Sequence[PeerState] = ()
+    forwards: Sequence[ForwardState] = ()
+    pending: Sequence[PendingRequest] = ()
+    blocked: Sequence[Blocked] = ()
 
 
-def document(source: StatusSource) -> dict[str, Any]:
+def document(status: RunStatus) -> dict[str, Any]:
     """The answer to `status --json`."""
-    own = source.self_state()
+    own = status.own
     return {
         "schema": SCHEMA,
         "tox_id": own.tox_id,
@@ -140,10 +139,10 @@ def document(source: StatusSource) -> dict[str, Any]:
             "drops": _sorted(own.drops),
             "shield": None if own.shield is None else asdict(own.shield),
         },
-        "peers": [_peer(peer) for peer in sorted(source.peers(), key=order)],
-        "forwards": [_forward(each) for each in sorted(source.forwards(), key=lambda each: each.listen)],
-        "pending": [_pending(request) for request in source.pending()],
-        "blocked": [_blocked(each) for each in sorted(source.blocked(), key=lambda each: each.public_key)],
+        "peers": [_peer(peer) for peer in sorted(status.peers, key=order)],
+        "forwards": [_forward(each) for each in sorted(status.forwards, key=lambda each: each.listen)],
+        "pending": [_pending(request) for request in status.pending],
+        "blocked": [_blocked(each) for each in sorted(status.blocked, key=lambda each: each.public_key)],
     }
 
 

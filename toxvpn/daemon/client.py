@@ -51,21 +51,16 @@ class RunningClient:
 
     @contextlib.asynccontextmanager
     async def controlled(self, forwards: Callable[[], Iterable[ForwardState]]) -> AsyncIterator[None]:
-        """With a control socket, unless nothing is kept: such clients come and go in numbers."""
+        """With a control socket if anything is kept, and with metrics if the run has a port for them."""
         if self.places is None and self.run.metrics_port is None:
-            yield
+            yield  # such clients come and go in numbers: they load nothing that they don't need
             return
-        from .control import Source, controlled  # and all of the VPN with it
+        from ..control.states import StatusReader
+        from .control import controlled
 
-        source = Source(self.run, "client", forwards=forwards)
-        if self.places is None:
-            from ..report.collector import Collector
-            from ..report.metrics_http import served
-
-            async with served(self.run.metrics_port, Collector(source, self.forwarding.tuntox).text):
-                yield
-            return
-        async with controlled(self.run, self.places.runtime, source, self.forwarding.tuntox):
+        directory = None if self.places is None else self.places.runtime
+        status = StatusReader(self.run.node, "client", forwards=forwards)
+        async with controlled(self.run, directory, status, self.forwarding.tuntox):
             yield
 
 

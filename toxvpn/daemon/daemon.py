@@ -8,11 +8,12 @@ import contextlib
 import logging
 
 from ..config.flags import DaemonOptions, Kind
+from ..control.states import StatusReader
 from ..report.progress import progress
 from ..report.welcome import client_commands, log_network, print_server, warn_who_stays_off
 from ..share.lend import lending
 from ..state.places import find_places
-from .control import Source, controlled
+from .control import controlled
 from .node import base
 from .services import Services
 
@@ -34,8 +35,8 @@ async def serve(options: DaemonOptions) -> None:
         if configured.files:
             run.life.on_reload(reload)
         lender = await undo.enter_async_context(lending(run, services, places.runtime, options.proxy))
-        source = Source(
-            run,
+        status = StatusReader(
+            run.node,
             "up" if services.vpn else "server",
             services.roster,
             services.vpn,
@@ -47,7 +48,7 @@ async def serve(options: DaemonOptions) -> None:
             return client_commands(tox_id, services.now.config, services.renew_secret(), places.data)
 
         tuntox = services.forwarding.tuntox
-        async with controlled(run, places.runtime, source, tuntox, services.roster, reload, renew):
+        async with controlled(run, places.runtime, status, tuntox, services.roster, reload, renew):
             services.start()
             if config.server is not None:
                 print_server(config, services.now.policy, tox_id, places.data)

@@ -1,27 +1,34 @@
-"""The metrics of one run, made when somebody asks: its status, and what is counted beside it."""
+"""Collects what a run counts, and makes its metrics text, each time somebody asks.
+
+In: the run's status, and the counters beside it. Out: Prometheus text. Neighbours: metrics.py makes the text;
+daemon/control.py has it served over the control socket and over HTTP.
+"""
+
+from collections.abc import Callable
 
 from .. import __version__
 from .._native import toxcore
 from .._native.net import netio
-from ..control.protocol import ControlRequest
-from ..control.status import StatusSource, document
+from ..control.status import RunStatus, document
 from ..members.roster import Roster
 from ..tcpforward.tuntox.road import TuntoxRoad
 
 
 class Collector:
-    """`roster` where there is one."""
+    """A client has no `roster`."""
 
-    def __init__(self, source: StatusSource, tuntox: TuntoxRoad, roster: Roster | None = None) -> None:
-        self._source = source
+    def __init__(
+        self, read_status: Callable[[], RunStatus], tuntox: TuntoxRoad, roster: Roster | None = None
+    ) -> None:
+        self._read_status = read_status
         self._tuntox = tuntox
         self._roster = roster
 
     def text(self) -> str:
-        from . import metrics  # its library takes 50 ms and 5 MB, for who asks
+        from . import metrics  # loading its library takes 50 ms and 5 MB, which only a monitor needs
 
         return metrics.text(
-            document(self._source),
+            document(self._read_status()),
             metrics.Counted(
                 versions={"version": __version__, "libtoxcore": toxcore.version()},
                 network=netio.counters(),
@@ -29,7 +36,3 @@ class Collector:
                 tunnel_drops={reason.name.lower(): count for reason, count in self._tuntox.drops().items()},
             ),
         )
-
-    async def metrics(self, _: ControlRequest) -> object:
-        """For the control socket."""
-        return self.text()

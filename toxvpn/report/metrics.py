@@ -1,16 +1,14 @@
 """What a running toxvpn counts, as Prometheus text (docs/metrics.md has every name).
 
-In: the status document and the counters beside it. Out: the text. Neighbours: control.py has it asked
-over the control socket, metrics_port.py over HTTP.
+In: the status document and the counters beside it. Out: the text. Neighbour: collector.py collects both.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest, registry
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 PATHS = ("udp", "tcp-relay", "none")
 PEER = ("public_key", "name")
@@ -49,13 +47,13 @@ class Counted:
 
 def text(document: Mapping[str, Any], counted: Counted) -> str:
     """`document` is what control/status.py makes."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Families(document, counted))
-    ProcessCollector(registry=registry)
-    return generate_latest(registry).decode()
+    metrics = CollectorRegistry(auto_describe=False)
+    metrics.register(_Families(document, counted))
+    ProcessCollector(registry=metrics)
+    return generate_latest(metrics).decode()
 
 
-class _Families(Collector):
+class _Families(registry.Collector):
     def __init__(self, document: Mapping[str, Any], counted: Counted) -> None:
         self._document = document
         self._counted = counted

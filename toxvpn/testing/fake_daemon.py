@@ -9,6 +9,7 @@ from typing import Self
 from ..control.commands import RunCommands
 from ..control.protocol import ControlRequest
 from ..control.server import ControlServer
+from ..control.status import RunStatus
 from ..state.places import make
 from .fake_status import busy
 
@@ -18,12 +19,13 @@ Answer = object | Exception
 class FakeDaemon:
     """`with FakeDaemon(directory) as daemon`: serves there until the end of the `with`, or `down`.
 
-    It tells the states of `source`; `pings` are the answers to come, seconds or errors. Words given to
-    `answers` are answered so, and noted in `asked`.
+    It tells `status`, and counts in `reads` how often somebody asked for it. `pings` are the answers to
+    come, seconds or errors. Words given to `answers` are answered so, and noted in `asked`.
     """
 
     def __init__(self, directory: Path, answers: dict[str, Answer] | None = None) -> None:
-        self.source = busy()
+        self.status = busy()
+        self.reads = 0
         self.pings: list[float | Exception] = []
         self.asked: list[ControlRequest] = []
         self._directory = make(directory)
@@ -47,7 +49,7 @@ class FakeDaemon:
     async def _serve(self) -> None:
         self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
         server = ControlServer(self._directory)
-        RunCommands(server, self.source, self._ping, self._end.set)
+        RunCommands(server, self._read_status, self._ping, self._end.set)
         for do, answer in self._answers.items():
             server.register(do, self._handler(answer))
         await server.start()
@@ -63,6 +65,10 @@ class FakeDaemon:
             return answer
 
         return handle
+
+    def _read_status(self) -> RunStatus:
+        self.reads += 1
+        return self.status
 
     async def _ping(self, _: bytes) -> float:
         answer = self.pings.pop(0)

@@ -1,8 +1,8 @@
-"""A StatusSource whose states a test sets."""
+"""The status of two runs, for tests: one with nothing in it, and one with something of everything."""
 
 from ipaddress import IPv4Address, IPv6Address
 
-from ..control.status import ForwardState, PeerState, SelfState, ShieldState
+from ..control.status import ForwardState, PeerState, RunStatus, SelfState, ShieldState
 from ..members.blocked import Blocked
 from ..members.pending import PendingRequest
 
@@ -11,38 +11,14 @@ ALICE, BOB, CAROL, DAVE, EVE = (bytes([number]) * 31 + b"\1" for number in (0xB0
 TOX_ID = "A1" * 32 + "000000010001"
 
 
-class FakeStatus:
-    """Nobody is there until a test says so; `looked` counts how often somebody asked for the peers."""
-
-    def __init__(self) -> None:
-        self.own = SelfState(tox_id=TOX_ID, connection="udp", mode="up")
-        self.peer_states: list[PeerState] = []
-        self.forward_states: list[ForwardState] = []
-        self.requests: list[PendingRequest] = []
-        self.shut_out: list[Blocked] = []
-        self.looked = 0
-
-    def self_state(self) -> SelfState:
-        return self.own
-
-    def peers(self) -> list[PeerState]:
-        self.looked += 1
-        return self.peer_states
-
-    def forwards(self) -> list[ForwardState]:
-        return self.forward_states
-
-    def pending(self) -> list[PendingRequest]:
-        return self.requests
-
-    def blocked(self) -> list[Blocked]:
-        return self.shut_out
+def idle() -> RunStatus:
+    """Nobody is there."""
+    return RunStatus(own=SelfState(tox_id=TOX_ID, connection="udp", mode="up"))
 
 
-def busy() -> FakeStatus:
+def busy() -> RunStatus:
     """One of everything, in no order."""
-    source = FakeStatus()
-    source.own = SelfState(
+    own = SelfState(
         tox_id=TOX_ID,
         connection="udp",
         mode="up",
@@ -54,7 +30,7 @@ def busy() -> FakeStatus:
         drops={"not IP": 1, "no route": 2},
         shield=ShieldState(flaw="GHSA-42vg-9mg3-399f", in_force=True, dropped=5),
     )
-    source.peer_states = [
+    peers = [
         PeerState(public_key=CAROL, asked=True),
         PeerState(
             public_key=BOB,
@@ -82,12 +58,16 @@ def busy() -> FakeStatus:
             grant="peer",
         ),
     ]
-    source.forward_states = [
+    forwards = [
         ForwardState(
             listen="127.0.0.1:8080", target="localhost:80", road="fast", why="both sides have it", streams=2
         ),
         ForwardState(listen="127.0.0.1:1080", target="socks5", road="tuntox", why="--road tuntox", streams=0),
     ]
-    source.shut_out = [Blocked(EVE, NOW, "eve")]
-    source.requests = [PendingRequest(DAVE, NOW, NOW + 60, 2, "unknown key")]
-    return source
+    return RunStatus(
+        own=own,
+        peers=peers,
+        forwards=forwards,
+        pending=[PendingRequest(DAVE, NOW, NOW + 60, 2, "unknown key")],
+        blocked=[Blocked(EVE, NOW, "eve")],
+    )

@@ -1,0 +1,114 @@
+"""The states of a run, as its parts have them."""
+
+import time
+from collections.abc import AsyncIterator
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from toxvpn._native import toxcore
+from toxvpn._native.flaws import ANNOUNCE
+from toxvpn._native.net import netio
+from toxvpn._native.path.packets import Counters, DropReason
+from toxvpn.control.states import StatusReader
+from toxvpn.control.status import ShieldState
+from toxvpn.members.grants import Authority, FriendBook
+from toxvpn.members.roster import Roster
+from toxvpn.testing.fake_nodes import Network
+from toxvpn.testing.fake_tox import FakeTox
+from toxvpn.tox.node import Node
+from toxvpn.tun.router import NetworkPeer
+from toxvpn.tun.vpn import Vpn
+from toxvpn.wire.addressbook import AddressRefusal
+from toxvpn.wire.addressing import overlay_ipv6
+
+
+@pytest.fixture
+async def network() -> AsyncIterator[Network]:
+    made = Network()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+async def node(network: Network) -> Node:
+    return network.node()
+
+
+@pytest.fixture
+async def roster(node: Node, tmp_path: Path) -> Roster:
+    return Roster(node, Authority(), FriendBook(), lambda: None, time.time, tmp_path)
+
+
+NO_DROPS = dict.fromkeys(DropReason, 0)
+
+
+class FakeVpn:
+    """One with a single member."""
+
+    def __init__(self, member: NetworkPeer, counters: Counters) -> None:
+        key = member.peer.public_key
+        self.ipv6: IPv6Address | None = IPv6Address("fd74:6f78::1")
+        self.interface, self.up = "tox0", True
+        self.datapath = SimpleNamespace(drops=NO_DROPS | {DropReason.NO_ROUTE: 3}, refused=("TCP",))
+        self.router = SimpleNamespace(
+            own_ipv4=IPv4Address("100.64.0.1"),
+            peer=lambda public_key: member if public_key == key else None,
+            counters=lambda public_key: counters if public_key == key else None,
+        )
+
+
+async def test_of_a_server(node: Node, roster: Roster, network: Network) -> None:
+    other = FakeTox(network.tox)
+    peer = node.accept(other.public_key)
+    reader = StatusReader(node, "server", roster)
+    own = reader.read().own
+    assert (own.mode, own.ipv4, own.interface, own.drops) == ("server", None, None, {})
+    [state] = reader.read().peers
+    assert (state.public_key, state.ipv4, state.ipv6) == (
+        peer.public_key, None, overlay_ipv6(peer.public_key),
+    )  # fmt: skip
+    assert [*reader.read().pending, *reader.read().forwards] == []
+    cast(FakeTox, node.tox).unaccepted_packets = 7
+    assert reader.read().own.drops == {"unheard": 7}
+    other.close()
+
+
+async def test_the_shield_is_told_where_there_is_one_to_be(
+    node: Node, roster: Roster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(toxcore, "FLAW", ANNOUNCE)
+    monkeypatch.setattr(netio, "shield", lambda: netio.Hook(True, ""))
+    monkeypatch.setattr(netio, "counters", lambda: {"shielded": 5})
+    told = StatusReader(node, "server", roster).read().own.shield
+    assert told == ShieldState(flaw="GHSA-42vg-9mg3-399f", in_force=True, dropped=5)
+    monkeypatch.setattr(netio, "shield", lambda: None)
+    assert StatusReader(node, "server", roster).read().own.shield is None
+
+
+async def test_of_a_vpn(node: Node, roster: Roster) -> None:
+    peer, outsider = (node.accept(bytes([number]) * 32) for number in (1, 2))
+    ways = {IPv4Address("100.64.0.2"): IPv4Address("100.64.0.1")}
+    refused = IPv4Address("10.1.2.3"), AddressRefusal.CHOSEN
+    member = NetworkPeer(peer, overlay_ipv6(peer.public_key), ways, *refused)
+    counters = Counters(1, 100, 2, 200, NO_DROPS | {DropReason.TOO_BIG: 4})
+    vpn = FakeVpn(member, counters)
+    reader = StatusReader(node, "up", roster, cast(Vpn, vpn))
+    own = reader.read().own
+    assert (own.ipv4, own.ipv6) == (vpn.router.own_ipv4, vpn.ipv6)
+    assert (own.interface, own.interface_up) == ("tox0", True)
+    assert own.drops == {"no_route": 3}
+    cast(FakeTox, node.tox).unaccepted_packets = 7
+    assert reader.read().own.drops == {"no_route": 3, "unheard": 7}
+    assert own.refused_offload == ("TCP",)
+    states = {state.public_key: state for state in reader.read().peers}
+    inside, outside = states[peer.public_key], states[outsider.public_key]
+    assert (inside.ipv4, inside.rx_bytes, inside.tx_bytes) == (member.ipv4, 100, 200)
+    assert inside.drops == {"too_big": 4}
+    assert inside.address_problem == member.address_problem and "10.1.2.3" in str(inside.address_problem)
+    assert (outside.ipv4, outside.ipv6, outside.rx_bytes, outside.drops) == (None, None, 0, {})
+    vpn.ipv6 = None
+    assert reader.read().own.ipv6 is None

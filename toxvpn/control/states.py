@@ -1,0 +1,112 @@
+"""Reads the states that `toxvpn status` shows from the parts of a run, each time somebody asks.
+
+In: the node and, where the run has them, its roster, VPN and forwards. Out: a RunStatus. Neighbours:
+commands.py and report/collector.py ask for it, status.py turns it into the JSON document.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from .._native import toxcore
+from .._native.net import netio
+from ..members.known import ConfiguredPeer
+from ..members.roster import Roster
+from ..tox.node import Node
+from ..tox.peer import Peer
+from ..tun.vpn import Vpn
+from ..wire.addressing import overlay_ipv6
+from ..wire.ip import vpn_mtu
+from .status import ForwardState, Mode, PeerState, RunStatus, SelfState, ShieldState
+
+
+class StatusReader:
+    """`read` gives the status of one run; `rtt_s` holds each peer's last round trip, by public key."""
+
+    def __init__(
+        self,
+        node: Node,
+        mode: Mode,
+        roster: Roster | None = None,
+        vpn: Vpn | None = None,
+        forwards: Callable[[], Iterable[ForwardState]] = tuple,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.rtt_s: dict[bytes, float] = {}
+        self._node = node
+        self._mode = mode
+        self._roster = roster
+        self._vpn = vpn
+        self._forwards = forwards
+        self._wall = wall
+
+    def read(self) -> RunStatus:
+        roster = self._roster
+        configured = {} if roster is None else roster.peers()
+        return RunStatus(
+            own=self._own(),
+            peers=[self._peer(peer, configured.get(peer.public_key)) for peer in self._node],
+            forwards=list(self._forwards()),
+            pending=[] if roster is None else roster.pending,
+            blocked=[] if roster is None else list(roster.members.blocked.values()),
+        )
+
+    def _own(self) -> SelfState:
+        tox, vpn = self._node.tox, self._vpn
+        own = SelfState(
+            tox_id=tox.address.hex().upper(),
+            connection=self._node.connection.path,
+            mode=self._mode,
+            shield=shield_state(),
+            drops={"unheard": tox.unaccepted_packets} if tox.unaccepted_packets else {},
+        )
+        if vpn is None:
+            return own
+        drops = {str(reason): count for reason, count in vpn.datapath.drops.items() if count}
+        return replace(
+            own,
+            ipv4=vpn.router.own_ipv4,
+            ipv6=vpn.ipv6,
+            interface=vpn.interface,
+            interface_up=vpn.up,
+            refused_offload=vpn.datapath.refused,
+            drops={**own.drops, **drops},
+        )
+
+    def _peer(self, peer: Peer, configured: ConfiguredPeer | None) -> PeerState:
+        key, roster = peer.public_key, self._roster
+        grant = None if roster is None else roster.grant(key)
+        state = PeerState(
+            public_key=key,
+            name=None if configured is None else configured.name,
+            path=peer.connection.path,
+            since=self._wall() - (self._node.now() - peer.changed_s),
+            rtt_s=self.rtt_s.get(key),
+            configured=configured is not None or roster is None,  # a client calls nobody else
+            grant=None if grant is None else grant.value,
+            asked=roster is not None and roster.is_asked(key),
+            mtu=vpn_mtu(peer.packet_bytes) if peer.online else None,
+            introduced=peer.status_text is not None,
+        )
+        if self._vpn is None:  # the address that its key gives it on every VPN
+            return replace(state, ipv6=overlay_ipv6(key))
+        member, counters = self._vpn.router.peer(key), self._vpn.router.counters(key)
+        if member is None or counters is None:  # it is not on the network
+            return state
+        return replace(
+            state,
+            ipv4=member.ipv4,
+            ipv6=member.ipv6,
+            rx_bytes=counters.rx_bytes,
+            tx_bytes=counters.tx_bytes,
+            drops={reason.value: count for reason, count in counters.drops.items() if count},
+            address_problem=member.address_problem,
+        )
+
+
+def shield_state() -> ShieldState | None:
+    """None when this libtoxcore needs no shield."""
+    shield = netio.shield()
+    if shield is None or toxcore.FLAW is None:
+        return None
+    return ShieldState(flaw=toxcore.FLAW.name, in_force=shield.in_force, dropped=netio.counters()["shielded"])
