@@ -417,7 +417,7 @@ async def test_a_reload_that_fails_anywhere_changes_nothing(
         raise RuntimeError("what nobody thought of")
 
     broken = {
-        "forwards": (machine.services.forwards, "caller"),
+        "forwards": (machine.services.callers, "get"),
         "vpn": (machine.vpn, "update_peers"),
         "friends": (machine.node, "accept"),
     }[place]

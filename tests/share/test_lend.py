@@ -42,7 +42,7 @@ class Run:
             forwarding=SimpleNamespace(
                 start=self._start, chooser=SimpleNamespace(choice=lambda peer: ("tuntox", "so"))
             ),
-            forwards=SimpleNamespace(caller=lambda key: pair.caller),
+            callers=SimpleNamespace(get=lambda key: pair.caller),
             roster=SimpleNamespace(called=[ID]),
         )
 

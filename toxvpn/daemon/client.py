@@ -15,9 +15,10 @@ from ..tcpforward import pipe
 from ..tcpforward.caller import Caller
 from ..tcpforward.choice import RoadChoice
 from ..tcpforward.forwarding import Forwarding
+from ..tox.peer import Peer
 from ..wire import invite
 from ..wire.secret import friend_request_message
-from .listeners import Listeners
+from .forwards import Destination, Forwards
 from .node import Base, base
 
 PING_S = 60.0
@@ -33,10 +34,9 @@ class RunningClient:
     forwarding: Forwarding
     places: Places | None
 
-    @property
-    def road(self) -> RoadChoice:
-        """What a stream would take now."""
-        return self.forwarding.chooser.choice(self.caller.peer)
+    def choice(self, peer: Peer) -> RoadChoice:
+        """The road that a stream would take now, and why."""
+        return self.forwarding.chooser.choice(peer)
 
     async def ping(self) -> str:
         """A line for a person. Raises PeerOfflineError."""
@@ -101,16 +101,16 @@ def _request(options: ClientOptions) -> bytes:
 
 async def _forward(options: ClientOptions, made: RunningClient) -> None:
     """Until it is told to stop."""
-    listeners = Listeners(made.caller)
+    forwards = Forwards(made.choice)
     try:
         for listen, target in options.listens:
-            listeners.add(listen, str(listen), target)
-        async with made.controlled(lambda: listeners.states(made.road)):
+            forwards.add(str(listen), listen, Destination(made.caller, target))
+        async with made.controlled(forwards.states):
             made.run.node.start()
-            listeners.start()
+            forwards.start()
             made.run.life.ready()
             peer = made.caller.peer
             with progress(made.run.node, lambda: {peer.public_key: peer.short}):
                 await made.run.stopping.wait()
     finally:
-        await listeners.close()
+        await forwards.close()

@@ -1,125 +1,136 @@
-"""The forwards of the configuration: listeners that come and go while it runs.
+"""Local listeners, and where the connections to them go: a client's -L and -D, the forwards of config.toml.
 
-In: ForwardSections, and the roads. Out: connections, carried through the peer. A listener is known by
-where it listens: it stays while it is wanted, whatever becomes of its peer or target. Connections that
-run are never touched by a change.
+In: where to listen, and a destination for each listener. Out: connections, carried through a peer. A
+configured listener stays while it is wanted, whatever becomes of its peer or target, and a change never
+touches connections that run.
 """
 
 import contextlib
 import logging
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
-from ..config.peers import ForwardSection, PeerSection
 from ..control.status import ForwardState
 from ..tcpforward import socks
 from ..tcpforward.caller import Caller
-from ..tcpforward.choice import RoadChooser
+from ..tcpforward.choice import RoadChoice
 from ..tcpforward.listen import Listener
-from ..tcpforward.spec import Listen
-from ..tox.node import Node
+from ..tcpforward.spec import Listen, Target
+from ..tox.peer import Peer
 
 log = logging.getLogger("toxvpn")
 
 
-class Forward:
-    """One listener; `caller` and `section` are what its next connection is carried with."""
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """`target` as the caller's peer sees it; None: each connection names one itself (SOCKS5)."""
 
     caller: Caller
-    section: ForwardSection
+    target: Target | None
+    peer_name: str | None = None
 
-    def __init__(self, listen: Listen) -> None:
-        self.listener = Listener(listen, self._carry)
+    def __str__(self) -> str:
+        return "socks5" if self.target is None else str(self.target)
+
+
+class ForwardListener(Listener):
+    """`destination` is that of the next connection; `port` is None when another process bound the sockets."""
+
+    destination: Destination
+
+    def __init__(self, listen: Listen | list[socket.socket]) -> None:
+        super().__init__(listen, self._carry)
+        self.port = listen.port if isinstance(listen, Listen) else None
 
     async def _carry(self, local: socket.socket) -> None:
-        if self.section.target is None:
-            await socks.carry(self.caller, local)
+        caller, target = self.destination.caller, self.destination.target
+        if target is None:
+            await socks.carry(caller, local)
         else:
-            await self.caller.carry(local, self.section.target)
+            await caller.carry(local, target)
 
 
-Fresh = Mapping[Listen, Forward]
-"""Bound, and nothing else."""
+Bound = Mapping[str, ForwardListener]
+"""Listeners, by name, that do not accept connections yet."""
 
 
 class Forwards:
-    def __init__(self, node: Node, chooser: RoadChooser) -> None:
-        self._node = node
-        self._chooser = chooser
-        self._forwards: dict[Listen, Forward] = {}
-        self._retired: list[Listener] = []
-        self._callers: dict[bytes, Caller] = {}
+    """The listeners of one run or one command, each known by where it listens, as a person reads it.
+
+    A command adds its own and starts them; a run replaces them all at once. `choice` gives the road that a
+    stream to a peer would take now.
+    """
+
+    def __init__(self, choice: Callable[[Peer], RoadChoice]) -> None:
+        self._choice = choice
+        self._listeners: dict[str, ForwardListener] = {}
+        self._retired: list[ForwardListener] = []  # no longer wanted, with connections that run
+
+    def add(self, name: str, listen: Listen | list[socket.socket], destination: Destination) -> None:
+        """Binds it, or takes over sockets that are bound. Raises ToxvpnError, NoPermissionError."""
+        listener = self._listeners[name] = ForwardListener(listen)
+        listener.destination = destination
+
+    def start(self) -> None:
+        """Accepts connections, once all listeners are added."""
+        for name, listener in self._listeners.items():
+            _start(name, listener)
 
     @contextlib.contextmanager
-    def bound(self, sections: Iterable[ForwardSection]) -> Iterator[Fresh]:
-        """What is wanted and not there yet. It is given up when the block fails.
+    def bound(self, listens: Iterable[Listen]) -> Iterator[Bound]:
+        """Binds those of `listens` that are not there yet, for `replace`; lets go of them if the block fails.
 
         Raises ToxvpnError (a port in use), NoPermissionError.
         """
-        wanted = dict.fromkeys(section.listen for section in sections)
-        new = [listen for listen in wanted if listen not in self._forwards]
-        ports = {listen.port for listen in new}
+        wanted = {str(listen): listen for listen in listens}
+        new = {name: listen for name, listen in wanted.items() if name not in self._listeners}
+        ports = {listen.port for listen in new.values()}
         with contextlib.ExitStack() as undo:
-            for leaving in self._forwards.keys() - wanted.keys():
-                if leaving.port in ports:  # which is to be on more addresses, or fewer
-                    undo.callback(self._forwards[leaving].listener.come_back)
-                    self._forwards[leaving].listener.make_way()
-            fresh: dict[Listen, Forward] = {}
-            for listen in new:
-                fresh[listen] = Forward(listen)
-                undo.callback(fresh[listen].listener.stop_listening)
+            for name in self._listeners.keys() - wanted.keys():
+                leaving = self._listeners[name]
+                if leaving.port in ports:  # which is wanted on more addresses, or fewer
+                    undo.callback(leaving.come_back)
+                    leaving.make_way()
+            fresh: dict[str, ForwardListener] = {}
+            for name, listen in new.items():
+                fresh[name] = ForwardListener(listen)
+                undo.callback(fresh[name].stop_listening)
             yield fresh
             undo.pop_all()
 
-    def set(self, sections: Iterable[ForwardSection], peers: Mapping[str, PeerSection], fresh: Fresh) -> None:
-        """Once the peers are friends. `fresh` is what `bound` gave for these sections.
-
-        When it raises, no listener has changed.
-        """
-        wanted = {section.listen: section for section in sections}
-        callers = {listen: self.caller(peers[each.peer].public_key) for listen, each in wanted.items()}
-        for listen in self._forwards.keys() - wanted.keys():
-            listener = self._forwards.pop(listen).listener
-            listener.stop_listening()
-            self._retired.append(listener)
+    def replace(self, wanted: Mapping[Listen, Destination], fresh: Bound) -> None:
+        """Forwards exactly what is wanted. `fresh` is what `bound` gave for the same listeners."""
+        destinations = {str(listen): destination for listen, destination in wanted.items()}
+        for name in self._listeners.keys() - destinations.keys():
+            leaving = self._listeners.pop(name)
+            leaving.stop_listening()
+            self._retired.append(leaving)
         self._retired = [listener for listener in self._retired if listener.connections]
-        self._forwards |= fresh
-        for listen, section in wanted.items():
-            self._forwards[listen].section = section
-            self._forwards[listen].caller = callers[listen]
-        for listen, forward in fresh.items():
-            forward.listener.start()
-            log.info("listening: %s -> %s of %s", listen, _target(forward.section), forward.section.peer)
+        self._listeners |= fresh
+        for name, destination in destinations.items():
+            self._listeners[name].destination = destination
+        for name, listener in fresh.items():
+            _start(name, listener)
 
     async def close(self) -> None:
-        """Resets what runs."""
-        for listener in [*(forward.listener for forward in self._forwards.values()), *self._retired]:
+        """Stops listening, and resets the connections that run. Idempotent."""
+        for listener in [*self._listeners.values(), *self._retired]:
             await listener.close()
 
     def states(self) -> list[ForwardState]:
-        return [self._state(listen, forward) for listen, forward in self._forwards.items()]
+        return [self._state(name, listener) for name, listener in self._listeners.items()]
 
-    def _state(self, listen: Listen, forward: Forward) -> ForwardState:
-        road, why = self._chooser.choice(forward.caller.peer)
+    def _state(self, name: str, listener: ForwardListener) -> ForwardState:
+        destination = listener.destination
+        road, why = self._choice(destination.caller.peer)
         return ForwardState(
-            listen=str(listen),
-            target=_target(forward.section),
-            road=road,
-            why=why,
-            streams=forward.listener.connections,
+            listen=name, target=str(destination), road=road, why=why, streams=listener.connections
         )
 
-    def caller(self, public_key: bytes) -> Caller:
-        """What calls through that peer, whom it makes a friend if need be."""
-        peer = self._node.peer(public_key) or self._node.accept(public_key)
-        caller = self._callers.get(public_key)
-        if caller is not None and caller.peer is not peer:  # it was removed, and is here again
-            caller.close()
-            caller = None
-        if caller is None:
-            caller = self._callers[public_key] = Caller(self._node, peer, self._chooser)
-        return caller
 
-
-def _target(section: ForwardSection) -> str:
-    return "socks5" if section.target is None else str(section.target)
+def _start(name: str, listener: ForwardListener) -> None:
+    listener.start()
+    peer_name = listener.destination.peer_name
+    of_peer = "" if peer_name is None else f" of {peer_name}"
+    log.info("listening: %s -> %s%s", name, listener.destination, of_peer)

@@ -17,9 +17,10 @@ from ..state.places import Places, make
 from ..tcpforward.forwarding import Forwarding
 from ..tcpforward.rules import Rules
 from ..tcpforward.server import ForwardServer
-from ..tcpforward.spec import RoadPolicy
+from ..tcpforward.spec import Listen, RoadPolicy
 from ..tun.vpn import JOURNAL_NAME, Vpn
-from .forwards import Forwards
+from .callers import Callers
+from .forwards import Destination, Forwards
 from .node import Base
 from .renewal import renew, warn_if_out, warn_who_may
 
@@ -52,15 +53,16 @@ class Services:
         )
         undo.push_async_callback(self.forwarding.close)
         self.vpn = None if config.vpn is None else undo.enter_context(self._make_vpn())
-        self.forwards = Forwards(run.node, self.forwarding.chooser)
+        self.callers = Callers(run.node, self.forwarding.chooser)
+        self.forwards = Forwards(self.forwarding.chooser.choice)
         undo.push_async_callback(self.forwards.close)
 
     def start(self) -> None:
         """Raises ToxvpnError: a port in use."""
         config = self.now.config
-        with self.forwards.bound(config.forwards) as fresh:
+        with self.forwards.bound(each.listen for each in config.forwards) as fresh:
             self.roster.start()
-            self.forwards.set(config.forwards, config.peers, fresh)
+            self.forwards.replace(self._destinations(config), fresh)
         if self.vpn is not None:
             self.vpn.update_peers()
         self._check_secret()
@@ -70,13 +72,22 @@ class Services:
         """Puts `config` in force; returns what changed, a line each. When it raises, nothing has."""
         old, new = self.now, InForce(config, policy(config, self._places.data))
         with (
-            self.forwards.bound(config.forwards) as fresh,
+            self.forwards.bound(each.listen for each in config.forwards) as fresh,
             self._all_or_nothing(),
             self.roster.changed(new.policy.authority, self._peers(new)),
         ):
             self._put_in_force(new)
-            self.forwards.set(config.forwards, config.peers, fresh)
+            self.forwards.replace(self._destinations(config), fresh)
         return [*changes(old, new), *needs_restart(self._started, config)]
+
+    def _destinations(self, config: Config) -> dict[Listen, Destination]:
+        """Where the configured forwards go; their peers become friends, once the roster has had its turn."""
+        return {
+            each.listen: Destination(
+                self.callers.get(config.peers[each.peer].public_key), each.target, each.peer
+            )
+            for each in config.forwards
+        }
 
     def renew_secret(self) -> Policy:
         """Makes a new secret, and removes the peers that came by the old one. Returns the policy in force.

@@ -69,7 +69,7 @@ class Lender:
         if wanted is not None and wanted != str(self._proxy):
             raise NonsenseError("it wants another proxy")
         self._services.forwarding.start()
-        caller = self._services.forwards.caller(peer.public_key)
+        caller = self._services.callers.get(peer.public_key)
         return RunningClient(self._run, caller, self._services.forwarding, None)
 
     def _asked(self) -> set[bytes]:

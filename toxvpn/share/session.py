@@ -16,7 +16,7 @@ from .. import descriptors
 from ..control import socketfile
 from ..control.status import ForwardState
 from ..daemon.client import RunningClient
-from ..daemon.listeners import Listeners
+from ..daemon.forwards import Destination, Forwards
 from ..errors import LinkError, ToxvpnError
 from ..tcpforward import pipe
 from ..tcpforward.ends import End, StdioEnd
@@ -38,7 +38,7 @@ class Session:
     """
 
     _made: RunningClient
-    _listeners: Listeners | None = None
+    _forwards: Forwards | None = None
 
     def __init__(
         self, connection: socket.socket, find: Callable[[Message], RunningClient], retelling: ToSessions
@@ -82,7 +82,7 @@ class Session:
             messages.send(self.connection, message)
 
     def states(self) -> list[ForwardState]:
-        return [] if self._listeners is None else self._listeners.states(self._made.road)
+        return [] if self._forwards is None else self._forwards.states()
 
     # -- the conversation
 
@@ -173,11 +173,12 @@ class Session:
 
     async def _listen(self, listeners: list[dict[str, Any]]) -> None:
         """Until it is cancelled."""
-        taken = self._listeners = Listeners(self._made.caller)
+        taken = self._forwards = Forwards(self._made.choice)
         try:
             for each in listeners:
                 target = None if each["target"] is None else parse_target(each["target"])
-                taken.add(self._take_sockets(each["sockets"]), each["told"], target)
+                sockets = self._take_sockets(each["sockets"])
+                taken.add(each["told"], sockets, Destination(self._made.caller, target))
             taken.start()
             await self._tell({"taken": True})
             await asyncio.Event().wait()

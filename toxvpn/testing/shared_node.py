@@ -17,6 +17,7 @@ from ..share.node import SharedNode
 from ..share.retell import Retelling
 from ..state.places import Places
 from ..tcpforward.choice import RoadChoice
+from ..tox.peer import Peer
 from ..wire.toxid import ToxId
 from .forward_pair import ForwardPair, in_time
 
@@ -27,12 +28,13 @@ ID = ToxId(bytes(range(32)), b"\1\2\3\4")
 class FakeRunningClient:
     """What `daemon.client.running_client` makes, as far as the shared node is concerned."""
 
-    road: RoadChoice = ("tuntox", "the peer is no toxvpn")
-
     def __init__(self, pair: ForwardPair) -> None:
         self.run = SimpleNamespace(node=pair.client_node, stopping=asyncio.Event())
         self.caller = pair.caller
         self.places: Places | None = None
+
+    def choice(self, _: Peer) -> RoadChoice:
+        return "tuntox", "the peer is no toxvpn"
 
     async def ping(self) -> str:
         return "pong"
