@@ -38,8 +38,6 @@ HELP_TABLES = {"VERBS"}
 NOT_YET: tuple[str, ...] = (
     # process
     *("share/",),
-    # control
-    *("control/", "report/"),
     # forwards
     *("tcpforward/", "wire/tuntox/"),
     # node

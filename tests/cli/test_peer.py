@@ -236,7 +236,7 @@ def test_listing_a_running_one(toxvpn: Any, here: Path) -> None:
         ["bob", "CACACACACACACACA", "fd74:6f78::3", "tcp-relay", "invite"],
         ["0000000000000000", "offline"],
         [],
-        ["ASKED", "TO", "COME", "IN", "LAST", "TIMES", "REFUSED", "BECAUSE"],
+        ["ASKED", "TO", "JOIN", "LAST", "TIMES", "REFUSED", "BECAUSE"],
         ["D0D0D0D0D0D0D0D0", "2027-01-15T08:01:00Z", "2", "unknown", "key"],
         [],
         ["BLOCKED", "KEY", "SINCE"],

@@ -32,4 +32,4 @@ def test_a_mistake_in_the_file(toxvpn: Any, here: Path) -> None:
 def test_a_run_that_cannot(toxvpn: Any, here: Path) -> None:
     with FakeDaemon(here):
         ran = toxvpn("reload", "-C", here)
-    assert (ran.code, ran.err) == (2, "toxvpn: the toxvpn that runs here cannot do 'reload'\n")
+    assert (ran.code, ran.err) == (2, "toxvpn: the running toxvpn cannot do 'reload'\n")

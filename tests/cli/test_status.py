@@ -63,11 +63,11 @@ def test_not_running_is_3_in_text_and_json(toxvpn: Any, here: Path) -> None:
 
 
 TEXT = """\
-toxvpn VPN on toxvpn0 (set down by somebody: nothing passes): 100.64.7.1 fd74:6f78::1
+toxvpn VPN on toxvpn0 (the interface was set down: no traffic passes): 100.64.7.1 fd74:6f78::1
 Tox ID A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1000000010001, connected: over UDP
-this kernel refuses super-packets of TCP: slower than it could be
+this kernel refuses super-packets of TCP: traffic is slower
 dropped: 2 no route, 1 not IP
-kept from libtoxcore: 5 datagrams that would crash it (GHSA-42vg-9mg3-399f)
+dropped 5 datagrams that would crash libtoxcore (GHSA-42vg-9mg3-399f)
 
 PEER              ADDRESS                  PATH            RTT     RECEIVED  SENT  DROPPED
 alice    100.64.7.2 fd74:6f78::2  direct, MTU 1216  0.42 ms 1.2 MB 89 B 3 queue full, 40 wrong source
@@ -79,7 +79,7 @@ LISTEN          TARGET        STREAMS  ROAD
 127.0.0.1:1080  socks5        0        tuntox: --road tuntox
 127.0.0.1:8080  localhost:80  2        fast: both sides have it
 
-ASKED TO COME IN  LAST                  TIMES  REFUSED BECAUSE
+ASKED TO JOIN     LAST                  TIMES  REFUSED BECAUSE
 D0D0D0D0D0D0D0D0  2027-01-15T08:01:00Z  2      unknown key
 """
 

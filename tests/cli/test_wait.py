@@ -22,8 +22,8 @@ def test_it_is_so_already(toxvpn: Any, here: Path, arguments: list[str]) -> None
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
-        (["0000"], 5, "not reached in that time: 00000000"),
-        (["--direct"], 6, "only reached over a relay in that time: bob"),
+        (["0000"], 5, "not reached in time: 00000000"),
+        (["--direct"], 6, "reached only over a relay, not directly: bob"),
         (["dave"], 4, "'dave'"),
     ],
 )
@@ -60,4 +60,7 @@ def test_a_daemon_that_ends_meanwhile_is_3(here: Path) -> None:
             assert waiting.poll() is None
             time.sleep(0.01)
     told = waiting.communicate(timeout=10)[1]
-    assert (waiting.returncode, told) == (3, "toxvpn: toxvpn has ended, or ended the conversation\n")
+    assert (waiting.returncode, told) == (
+        3,
+        "toxvpn: toxvpn ended or closed the connection before it answered\n",
+    )

@@ -54,14 +54,14 @@ def test_a_stale_one_is_replaced(directory: Path) -> None:
 
 def test_something_else_of_that_name_is_left_alone(directory: Path) -> None:
     (directory / SOCKET_NAME).write_text("precious")
-    with pytest.raises(ConfigError, match="in the way"):
+    with pytest.raises(ConfigError, match="is not a socket"):
         listen(directory)
     assert (directory / SOCKET_NAME).read_text() == "precious"
 
 
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / SOCKET_NAME).symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(ConfigError, match="in the way"):
+    with pytest.raises(ConfigError, match="is not a socket"):
         listen(tmp_path)
 
 
@@ -96,7 +96,7 @@ def test_no_descriptor_is_left_behind(directory: Path) -> None:
 
 
 def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(ToxvpnError, match="cannot make the control socket"):
+    with pytest.raises(ToxvpnError, match="cannot create the control socket"):
         listen(tmp_path / "none")
     with pytest.raises(FileNotFoundError):
         connect(tmp_path / ("none" * 40), 5)
@@ -105,5 +105,5 @@ def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
 def test_an_unrelated_socket_type_is_not_used(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
         other.bind(str(tmp_path / SOCKET_NAME))
-        with pytest.raises(ToxvpnError, match="cannot make the control socket"):
+        with pytest.raises(ToxvpnError, match="cannot create the control socket"):
             listen(tmp_path)

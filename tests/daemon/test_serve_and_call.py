@@ -187,7 +187,7 @@ class TestWhoIsLetIn:
         kept = daemons.directory / "server" / "secret"
         assert stat.S_IMODE(kept.stat().st_mode) == 0o600
         secret = kept.read_bytes().strip()
-        assert f"--secret-file FILE  # FILE: with the content of {kept} in it" in caplog.text
+        assert f"--secret-file FILE  # FILE: a copy of {kept}" in caplog.text
         assert secret.decode() not in caplog.text
         await in_time(daemons.call(server, ping=True, secret=secret))
 

@@ -11,7 +11,7 @@ import pytest
 from toxvpn._native.net import netio
 from toxvpn._native.results import Connection
 from toxvpn.report import progress as module
-from toxvpn.report.progress import CLEAR, names, progress, terminal, waited_for
+from toxvpn.report.progress import CLEAR, describe_wait, join_names, progress, terminal
 from toxvpn.testing.fake_nodes import Network, until
 from toxvpn.tox.node import Node
 from toxvpn.tox.peer import Peer
@@ -87,7 +87,7 @@ class FakeNode:
 
 
 @pytest.mark.parametrize(
-    ("node", "heard", "words"),
+    ("node", "received", "words"),
     [
         (FakeNode(NONE), False, "asking the bootstrap nodes"),
         (FakeNode(NONE), True, "announcing this machine in the Tox network"),
@@ -96,23 +96,23 @@ class FakeNode:
         (
             FakeNode(RELAY, alice=RELAY, bob=RELAY),
             False,
-            "looking for carol over TCP relays, as UDP does not get through",
+            "looking for carol over TCP relays (UDP does not get through)",
         ),
         (
             FakeNode(DIRECT, alice=DIRECT, bob=RELAY, carol=RELAY),
             True,
-            "bob, carol: over a relay, trying for a direct path",
+            "bob, carol: over a relay, looking for a direct path",
         ),
         (FakeNode(DIRECT, alice=DIRECT, bob=DIRECT, carol=DIRECT, dave=NONE), True, None),
     ],
 )
-def test_what_is_waited_for(node: Node, heard: bool, words: str | None) -> None:
+def test_what_is_waited_for(node: Node, received: bool, words: str | None) -> None:
     wanted = {name.encode(): name for name in ("carol", "bob", "alice")}
-    assert waited_for(node, wanted, heard) == words
+    assert describe_wait(node, wanted, received) == words
 
 
 def test_many_are_counted() -> None:
-    assert names("edcba") == "a, b, c and 2 more"
+    assert join_names("edcba") == "a, b, c and 2 more"
 
 
 # -- the terminal -----------------------------------------------------------------------------------

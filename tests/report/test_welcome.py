@@ -39,7 +39,7 @@ def test_to_a_person_the_secret_is_shown(tmp_path: Path) -> None:
 @pytest.mark.parametrize("secret", [b"\xff\xfe", b"two\nlines"])
 def test_a_secret_that_cannot_be_shown(tmp_path: Path, secret: bytes) -> None:
     assert told("[server]", tmp_path, secret, show=True) == (
-        f"{USUAL} --secret-file FILE  # FILE: with the secret in it"
+        f"{USUAL} --secret-file FILE  # FILE: a file with the secret"
     )
 
 
@@ -48,13 +48,13 @@ def test_to_a_log_the_file_is_named(tmp_path: Path) -> None:
     path.touch(0o600)
     path.write_text("hidden")
     for text, secret, what in (
-        ("[server]", b"hidden", "the secret"),
-        ("[server]", None, f"the content of {tmp_path / 'secret'}"),
-        ('[server]\nsecret_file = "own"', None, f"the content of {path}"),
-        ('[server]\nsecret_file = "own"', b"hidden", "the secret"),
+        ("[server]", b"hidden", "a file with the secret"),
+        ("[server]", None, f"a copy of {tmp_path / 'secret'}"),
+        ('[server]\nsecret_file = "own"', None, f"a copy of {path}"),
+        ('[server]\nsecret_file = "own"', b"hidden", "a file with the secret"),
     ):
         line = told(text, tmp_path, secret, show=False)
-        assert line == f"{USUAL} --secret-file FILE  # FILE: with {what} in it"
+        assert line == f"{USUAL} --secret-file FILE  # FILE: {what}"
         kept = tmp_path / "secret"
         assert "hidden" not in line and not (kept.exists() and kept.read_text().strip() in line)
 
@@ -66,11 +66,11 @@ def test_to_a_log_the_file_is_named(tmp_path: Path) -> None:
         ("[server]\nopen = true", USUAL),
         (
             f'[server]\nwhitelist = ["{KEY.hex()}"]',
-            f"{USUAL} -C DIR  # DIR: with the identity that is let in",
+            f"{USUAL} -C DIR  # DIR: the directory of the identity that is let in",
         ),
         (
             f'[server]\n[peers.a]\nid = "{KEY.hex()}"',
-            f"{USUAL} -C DIR  # DIR: with the identity that is let in",
+            f"{USUAL} -C DIR  # DIR: the directory of the identity that is let in",
         ),
     ],
 )

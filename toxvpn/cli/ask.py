@@ -1,6 +1,6 @@
-"""How a verb reaches the running toxvpn, or, when none runs, what it keeps on disk.
+"""Asks the running toxvpn, or opens what it keeps on disk when none is running.
 
-Nothing heavy is loaded for a verb that only asks.
+A command that only asks loads nothing heavy.
 """
 
 import contextlib
@@ -22,28 +22,28 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 STARTING_S = 3.0
-"""How long a daemon that has taken the identity gets to open its control socket."""
+"""How long to wait for a daemon that has locked the identity to open its control socket."""
 LOOK_AGAIN_S = 0.1
 
 
 def connect(settings: Settings) -> ControlClient:
-    """Raises NotRunningError, NoPermissionError."""
+    """Connect to the running toxvpn. Raises NotRunningError, NoPermissionError."""
     try:
         return ControlClient(settings.places.runtime)
     except NotRunningError as error:
         if settings.directory is None and os.geteuid() != 0 and SERVICE_RUNTIME.exists():
-            raise NotRunningError(f"{error}; the system's own may be running: try sudo") from None
+            raise NotRunningError(f"{error}; the system service may be running: try sudo") from None
         raise
 
 
 def ask(settings: Settings, do: str, *, answer_s: float | None = ANSWER_S, **arguments: object) -> Any:
-    """One question to the running toxvpn. Raises its error, NotRunningError, NoPermissionError."""
+    """Send one request to the running toxvpn. Raises its error, NotRunningError, NoPermissionError."""
     with connect(settings) as client:
         return client.call(do, answer_s=answer_s, **arguments)
 
 
 def running_or_not(online: Callable[[], T], offline: Callable[[], T]) -> T:
-    """What `online` returns; or, when it finds nobody running, `offline`, which holds the identity."""
+    """The result of `online`, or of `offline`, which locks the identity, when toxvpn is not running."""
     from ..state.identity import IdentityInUseError
 
     deadline = time.monotonic() + STARTING_S
@@ -62,7 +62,7 @@ def running_or_not(online: Callable[[], T], offline: Callable[[], T]) -> T:
 
 @contextlib.contextmanager
 def kept_members(settings: Settings) -> "Iterator[Members]":
-    """What a toxvpn that does not run has kept, for us alone. Raises IdentityInUseError, ConfigError, …"""
+    """Opens and locks what toxvpn keeps, while it is not running. Raises IdentityInUseError, ConfigError."""
     from ..members import grants as friends
     from ..members.book import Members
     from ..state.identity import Identity
@@ -73,6 +73,6 @@ def kept_members(settings: Settings) -> "Iterator[Members]":
 
 
 def print_note(settings: Settings, text: str) -> None:
-    """A line of progress or advice: on stderr, and not with -q."""
+    """Print a line of progress or advice on stderr, unless -q is given."""
     if not settings.quiet:
         click.echo(text, err=True)

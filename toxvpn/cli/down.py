@@ -1,4 +1,4 @@
-"""`toxvpn down`: stops the running toxvpn and returns when it is gone."""
+"""`toxvpn down`: stops the running toxvpn and returns when it has ended."""
 
 import click
 
@@ -7,29 +7,29 @@ from .ask import connect, print_note
 from .shared import SHARED, Settings, takes
 
 STOPPING_S = 20.0
-"""How long a daemon may take to put the network back and save its identity."""
+"""How long a daemon may take to restore the network and save its identity."""
 
 
 @click.command("down")
 @takes(SHARED)
 @click.pass_obj
 def command(settings: Settings) -> None:
-    """Stop the running toxvpn, and return when it is gone.
+    """Stop the running toxvpn, and return when it has ended.
 
-    Where none is running there is nothing to do, which is no failure.
+    When toxvpn is not running, there is nothing to stop, and it exits with 0.
     """
     settings.begin()
     try:
-        gone = stop(settings)
+        ended = stop(settings)
     except NotRunningError:  # or it ended by itself just now
         print_note(settings, "toxvpn is not running")
         return
-    if not gone:
-        raise ToxvpnError(f"toxvpn was asked to stop and still runs after {STOPPING_S:.0f} s: see its log")
+    if not ended:
+        raise ToxvpnError(f"toxvpn still runs {STOPPING_S:.0f} s after it was asked to stop: see its log")
 
 
 def stop(settings: Settings) -> bool:
-    """Whether it is gone in time. Raises NotRunningError, NoPermissionError."""
+    """Whether it ends in time. Raises NotRunningError, NoPermissionError."""
     with connect(settings) as client:
         process = client.process()
         client.call("down")

@@ -14,7 +14,7 @@ from ..wire.toxid import parse_tox_id
 from .ask import ask, kept_members, print_note, running_or_not
 from .config_flag import find_configuration
 from .shared import MAY, SHARED, Settings, asked_may, parsed_may, takes
-from .table import show
+from .table import print_table
 
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -102,7 +102,7 @@ def show_invites(settings: Settings) -> None:
     if not outstanding:
         print_note(settings, "no invites are outstanding")
         return
-    show(
+    print_table(
         ("INVITE", "GOOD UNTIL", "NAME", "MAY", "USED BY"),
         [
             [

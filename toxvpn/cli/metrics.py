@@ -1,4 +1,4 @@
-"""`toxvpn metrics`: what the running toxvpn counts, as Prometheus text (docs/metrics.md)."""
+"""`toxvpn metrics`: prints what the running toxvpn counts, as Prometheus text (docs/metrics.md)."""
 
 import click
 
@@ -12,8 +12,8 @@ from .shared import SHARED, Settings, takes
 def command(settings: Settings) -> None:
     """Print what the running toxvpn counts, as Prometheus text.
 
-    For node_exporter's textfile collector, or to look at; --metrics-port serves the same over HTTP. Ends
-    with 3 when none is running.
+    It suits node_exporter's textfile collector; --metrics-port serves the same over HTTP. Exits with 3
+    when toxvpn is not running.
     """
     settings.begin()
     click.echo(ask(settings, "metrics"), nl=False)

@@ -11,8 +11,8 @@ from ..errors import NotRunningError, UsageError
 from ..wire.toxid import key_prefix
 from .ask import ask, kept_members, print_note, running_or_not
 from .shared import MAY, SHARED, Settings, asked_may, need_verb, parsed_may, takes
-from .status import show_pending
-from .table import path_word, show
+from .status import print_pending
+from .table import path_word, print_table
 
 if TYPE_CHECKING:
     from ..members.known import ConfiguredPeer
@@ -209,13 +209,13 @@ def list_peers(settings: Settings) -> None:
             [each["name"] or "", each["public_key"][:16], each["since"]] for each in document["blocked"]
         ]
     if rows:
-        show(("NAME", "KEY", "ADDRESS", "PATH", "LET IN BY"), rows)
+        print_table(("NAME", "KEY", "ADDRESS", "PATH", "LET IN BY"), rows)
     else:
         print_note(settings, "no peers: `toxvpn peer add ID` adds one, `toxvpn invite` lets one join")
-    show_pending(settings, pending)
+    print_pending(settings, pending)
     if blocked:
         click.echo()
-        show(("BLOCKED", "KEY", "SINCE"), blocked)
+        print_table(("BLOCKED", "KEY", "SINCE"), blocked)
 
 
 def running_row(peer: dict[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""`toxvpn ping`: the round trip to a peer, and the path it took."""
+"""`toxvpn ping`: measures the round trip to a peer, and names the path it took."""
 
 import time
 from typing import Any
@@ -12,12 +12,12 @@ from .table import path_word, round_trip
 
 INTERVAL_S = 1.0
 SLACK_S = 5.0
-"""What the daemon's own answer may take on top of the time a ping is given."""
+"""How much longer than the ping itself the daemon's answer may take."""
 
 
 @click.command("ping")
 @click.argument("peer")
-@click.option("-c", "--count", type=click.IntRange(1), default=4, show_default=True, help="How often to ask.")
+@click.option("-c", "--count", type=click.IntRange(1), default=4, show_default=True, help="Number of pings.")
 @click.option(
     "--timeout",
     "timeout_s",
@@ -33,9 +33,9 @@ SLACK_S = 5.0
 @takes(SHARED)
 @click.pass_obj
 def command(settings: Settings, peer: str, count: int, timeout_s: float, direct: bool) -> None:
-    """Ask PEER (name, key, first digits of a key, Tox ID or overlay address) for a sign of life.
+    """Measure the round trip to PEER: a name, key, first digits of a key, Tox ID or overlay address.
 
-    Ends with 5 when it never answers.
+    Exits with 5 when it never answers.
     """
     settings.begin()
     answered, failure = False, PeerOfflineError("")

@@ -1,4 +1,4 @@
-"""`toxvpn status`: how the running toxvpn and its peers are, for people or (--json) for scripts."""
+"""`toxvpn status`: the state of the running toxvpn and its peers, for people or (--json) for scripts."""
 
 import json
 from typing import Any
@@ -9,7 +9,7 @@ from ..errors import ToxvpnError
 from ..wire.ip import MAX_MTU
 from .ask import ask, print_note
 from .shared import SHARED, Settings, takes
-from .table import path_word, round_trip, show, size
+from .table import path_word, print_table, round_trip, size
 
 SCHEMA = 1
 CONNECTIONS = {"udp": "over UDP", "tcp-relay": "over a TCP relay", "none": "not yet"}
@@ -17,13 +17,13 @@ MODES = {"up": "VPN", "server": "server", "client": "client"}
 
 
 @click.command("status")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON document whose schema is kept.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON document with a stable schema.")
 @takes(SHARED)
 @click.pass_obj
 def command(settings: Settings, as_json: bool) -> None:
-    """Show how the running toxvpn is: its addresses, its peers, and how each is reached.
+    """Show the running toxvpn: its addresses, its peers, and how each is reached.
 
-    Ends with 3 when none is running.
+    Exits with 3 when toxvpn is not running.
     """
     settings.begin()
     try:
@@ -36,25 +36,25 @@ def command(settings: Settings, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(document, indent=1))
     else:
-        show_status(settings, document)
+        print_status(settings, document)
 
 
-def show_status(settings: Settings, document: dict[str, Any]) -> None:
+def print_status(settings: Settings, document: dict[str, Any]) -> None:
     own = document["self"]
     addresses = " ".join(filter(None, (own["ipv4"], own["ipv6"])))
     device = f" on {own['interface']}" if own["interface"] else ""
     if own["interface_up"] is False:
-        device += " (set down by somebody: nothing passes)"
+        device += " (the interface was set down: no traffic passes)"
     click.echo(f"toxvpn {MODES[own['mode']]}{device}{': ' if addresses else ''}{addresses}")
     click.echo(f"Tox ID {document['tox_id']}, connected: {CONNECTIONS[own['connection']]}")
     if refused := " and ".join(own["refused_offload"]):
-        click.echo(f"this kernel refuses super-packets of {refused}: slower than it could be")
+        click.echo(f"this kernel refuses super-packets of {refused}: traffic is slower")
     if own["drops"]:
         click.echo(f"dropped: {drops(own['drops'])}")
-    show_shield(own["shield"])
+    print_shield(own["shield"])
     if document["peers"]:
         click.echo()
-        show(
+        print_table(
             ("PEER", "ADDRESS", "PATH", "RTT", "RECEIVED", "SENT", "DROPPED"),
             [peer_row(peer) for peer in document["peers"]],
         )
@@ -67,18 +67,16 @@ def show_status(settings: Settings, document: dict[str, Any]) -> None:
             [each["listen"], each["target"], str(each["streams"]), f"{each['road']}: {each['road_reason']}"]
             for each in document["forwards"]
         ]
-        show(("LISTEN", "TARGET", "STREAMS", "ROAD"), rows)
-    show_pending(settings, document["pending"])
+        print_table(("LISTEN", "TARGET", "STREAMS", "ROAD"), rows)
+    print_pending(settings, document["pending"])
 
 
-def show_shield(shield: dict[str, Any] | None) -> None:
-    """Only where there is something to know: most who have the flaw are never attacked."""
+def print_shield(shield: dict[str, Any] | None) -> None:
+    """Print nothing when all is well: most machines with the flaw are never attacked."""
     if shield is not None and not shield["in_force"]:
         click.echo(f"any stranger can crash this libtoxcore ({shield['flaw']}): see toxvpn doctor")
     elif shield is not None and shield["dropped"]:
-        click.echo(
-            f"kept from libtoxcore: {shield['dropped']} datagrams that would crash it ({shield['flaw']})"
-        )
+        click.echo(f"dropped {shield['dropped']} datagrams that would crash libtoxcore ({shield['flaw']})")
 
 
 def peer_row(peer: dict[str, Any]) -> list[str]:
@@ -100,13 +98,13 @@ def drops(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} {reason}" for reason, count in counts.items() if count)
 
 
-def show_pending(settings: Settings, pending: list[dict[str, Any]]) -> None:
-    """Who waits to be let in."""
+def print_pending(settings: Settings, pending: list[dict[str, Any]]) -> None:
+    """Print who asked to join and was not let in."""
     if not pending:
         return
     click.echo()
-    show(
-        ("ASKED TO COME IN", "LAST", "TIMES", "REFUSED BECAUSE"),
+    print_table(
+        ("ASKED TO JOIN", "LAST", "TIMES", "REFUSED BECAUSE"),
         [[each["public_key"][:16], each["last"], str(each["times"]), each["reason"]] for each in pending],
     )
     print_note(settings, f"`toxvpn peer accept {pending[0]['public_key'][:16]}` lets the first one in")

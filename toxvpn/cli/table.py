@@ -1,4 +1,4 @@
-"""Tables for people: coloured on a terminal, plain columns elsewhere and with NO_COLOR."""
+"""Prints tables for people: coloured on a terminal, plain columns elsewhere and with NO_COLOR."""
 
 import os
 import sys
@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import click
 
 STYLES = {"direct": "green", "tcp-relay": "yellow", "offline": "dim"}
-"""Cells that begin with such a word are coloured."""
+"""Colours for cells that begin with such a word."""
 
 
-def show(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Writes the table to stdout."""
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print the table on stdout."""
     if sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
-        show_coloured(columns, rows)
+        print_coloured(columns, rows)
     else:
         click.echo(plain(columns, rows))
 
@@ -28,7 +28,7 @@ def plain(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def show_coloured(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def print_coloured(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

@@ -10,26 +10,26 @@ from .ask import connect
 from .shared import SHARED, Settings, takes
 
 APPEARING_S = 5.0
-"""How long a toxvpn that was started a moment ago gets to answer at all."""
+"""How long to wait for a toxvpn that was started a moment ago to answer at all."""
 LOOK_AGAIN_S = 0.1
 
 
 @click.command("wait")
 @click.argument("peers", metavar="[PEER]...", nargs=-1)
-@click.option("--direct", is_flag=True, help="Wait for a direct path; being relayed is not enough.")
+@click.option("--direct", is_flag=True, help="Wait for a direct path; a relayed one is not enough.")
 @click.option(
     "--timeout",
     "timeout_s",
     metavar="S",
     type=click.FloatRange(0),
-    help="Give up after so many seconds. [default: never]",
+    help="Seconds to wait before giving up. [default: no limit]",
 )
 @takes(SHARED)
 @click.pass_obj
 def command(settings: Settings, peers: tuple[str, ...], direct: bool, timeout_s: float | None) -> None:
     """Wait until each PEER, or every configured peer, is online.
 
-    Ends with 5 when one is not reached in time, with 6 when one is only relayed and --direct was given.
+    Exits with 5 when one is not reached in time, with 6 when one is only relayed and --direct was given.
     """
     settings.begin()
     begun = time.monotonic()
@@ -39,7 +39,7 @@ def command(settings: Settings, peers: tuple[str, ...], direct: bool, timeout_s:
 
 
 def appearing(settings: Settings, within_s: float) -> ControlClient:
-    """Raises NotRunningError when nobody answers in that time."""
+    """Connect to a toxvpn that may just be starting. Raises NotRunningError when none answers in time."""
     deadline = time.monotonic() + within_s
     while True:
         try:

@@ -1,1 +1,1 @@
-"""The control socket: how status, down and the other verbs speak to a running toxvpn."""
+"""The control socket: how `status`, `down` and other commands talk to a running toxvpn."""

@@ -1,7 +1,7 @@
-"""What every running toxvpn answers: status, wait, ping, down.
+"""The control commands of every run: status, wait, ping, down.
 
-In: requests (server.py) and word that something has changed. Out: results, sometimes late. Neighbours:
-the daemon gives the states and does the pinging and stopping; peer_commands.py has the rest.
+In: requests from server.py, and calls that say that a peer has changed. Out: results, at once or later.
+Neighbours: states.py reads the status, daemon/control.py pings, peer_commands.py serves runs with peers.
 """
 
 import asyncio
@@ -15,14 +15,14 @@ from .server import ControlServer, Handler
 from .status import PeerState, RunStatus, document
 
 PING_S = 5.0
-"""How long a ping waits for its answer unless told otherwise."""
+"""How long a ping waits for its answer when the request does not say."""
 
 Ping = Callable[[bytes], Awaitable[float]]
-"""Seconds there and back to the peer of that public key. Raises PeerOfflineError; may be cancelled."""
+"""Measure the round trip to the peer with that public key, in seconds. Raises PeerOfflineError."""
 
 
 class RunCommands:
-    """Registers its words with `server`. `stop` asks the daemon to end, and returns at once."""
+    """Registers its commands with `server`. `stop` asks the daemon to end and returns at once."""
 
     def __init__(
         self,
@@ -39,19 +39,19 @@ class RunCommands:
             server.register(do.__name__, do)
 
     def changed(self, _: object = None) -> None:
-        """To be called when a peer came, went or changed its path; fit for `node.subscribe`."""
-        self._change.set()  # for those who wait now
+        """Call when a peer came, went or changed its path; it can be given to `node.subscribe`."""
+        self._change.set()  # wakes those who wait now
         self._change = asyncio.Event()
 
     async def status(self, _: ControlRequest) -> object:
         return document(self._read_status())
 
     async def down(self, _: ControlRequest) -> object:
-        asyncio.get_running_loop().call_soon(self._stop)  # after the answer is on its way
+        asyncio.get_running_loop().call_soon(self._stop)  # once the answer is on its way
         return None
 
     async def ping(self, request: ControlRequest) -> object:
-        """One round trip to `peer`, within `timeout_s`."""
+        """Measure one round trip to `peer`, within `timeout_s`."""
         peer = self._find(request.text("peer"))
         timeout_s = request.optional_number("timeout_s")
         if not peer.online:
@@ -61,7 +61,7 @@ class RunCommands:
                 rtt_s = await self._ping(peer.public_key)
         except TimeoutError:
             raise PeerOfflineError(f"no answer from {peer.short} in time") from None
-        after = self._find(peer.public_key.hex())  # its path may be another one by now
+        after = self._find(peer.public_key.hex())  # its path may have changed
         return {
             "name": after.name,
             "public_key": after.public_key.hex().upper(),
@@ -71,7 +71,7 @@ class RunCommands:
         }
 
     async def wait(self, request: ControlRequest) -> object:
-        """Returns when all of `peers`, or all configured ones, can be used (`direct`: without a relay)."""
+        """Return when all of `peers`, or all configured ones, are usable (with `direct`: without a relay)."""
         selectors, direct = request.texts("peers"), request.flag("direct")
         timeout_s = request.optional_number("timeout_s")
         wanted = [self._find(selector).public_key for selector in selectors] or self._configured()
@@ -87,12 +87,12 @@ class RunCommands:
         keys = [peer.public_key for peer in self._read_status().peers if peer.configured]
         if not keys:
             raise PeerRefusedError(
-                "there is no peer to wait for: add one with `toxvpn peer add`, or name one"
+                "there is no peer to wait for: name one, or add one with `toxvpn peer add`"
             )
         return keys
 
     def _missing(self, wanted: list[bytes], direct: bool) -> list[PeerState]:
-        """Those that are not there yet, offline ones first; a peer that was removed is as good as offline."""
+        """The peers still missing, offline ones first; a peer that was removed counts as offline."""
         states = {peer.public_key: peer for peer in self._read_status().peers}
         found = [states.get(key, PeerState(public_key=key)) for key in wanted]
         missing = [peer for peer in found if not usable(peer) or (direct and not peer.direct)]
@@ -102,8 +102,8 @@ class RunCommands:
         missing = self._missing(wanted, direct)
         names = ", ".join(peer.short for peer in missing[:4]) + (", …" if len(missing) > 4 else "")
         if all(map(usable, missing)):
-            return PathError(f"only reached over a relay in that time: {names}")
-        return PeerOfflineError(f"not reached in that time: {names}")
+            return PathError(f"reached only over a relay, not directly: {names}")
+        return PeerOfflineError(f"not reached in time: {names}")
 
     def _find(self, selector: str) -> PeerState:
         return find(selector, self._read_status().peers, ipv4=ipv4_of)

@@ -1,6 +1,6 @@
-"""What a running toxvpn that has a roster answers: peers and invites, changed while it runs.
+"""The control commands of runs with peers: changing peers and invites while toxvpn runs.
 
-In: requests (server.py). Out: results for cli/peer.py, cli/invite.py and cli/join.py; the roster acts.
+In: requests from server.py. Out: calls to the roster, and results for cli/{peer,invite,join}.py.
 """
 
 import time
@@ -9,13 +9,13 @@ from dataclasses import replace
 
 from ..members.known import ConfiguredPeer, May, parse_may, parse_peer
 from ..members.roster import Roster
-from ..wire import invite as wire
+from ..wire import invite
 from .protocol import BadRequestError, ControlRequest
 from .server import ControlServer
 
 
 class PeerCommands:
-    """Registers its words with `server`."""
+    """Registers its commands with `server`."""
 
     def __init__(self, server: ControlServer, roster: Roster, wall: Callable[[], float] = time.time) -> None:
         self._roster = roster
@@ -34,35 +34,35 @@ class PeerCommands:
         """`peer` is a Tox ID, a public key or an invite."""
         peer = parse_peer(request.text("peer"), request.optional_text("name"), self._wall())
         kept = self._roster.add(replace(peer, may=may_of(request)))
-        return described(kept) | {"may": sorted(self._roster.may(kept.public_key) or ())}
+        return peer_answer(kept) | {"may": sorted(self._roster.may(kept.public_key) or ())}
 
     async def name(self, request: ControlRequest) -> object:
-        return described(self._roster.rename(request.text("peer"), request.text("name")))
+        return peer_answer(self._roster.rename(request.text("peer"), request.text("name")))
 
     async def remove(self, request: ControlRequest) -> object:
         member = self._roster.remove(request.text("peer"))
-        return described(member.peer or ConfiguredPeer(member.public_key))
+        return peer_answer(member.peer or ConfiguredPeer(member.public_key))
 
     async def accept(self, request: ControlRequest) -> object:
         selector, name = request.text("peer"), request.optional_text("name")
-        return described(self._roster.accept(selector, name, may_of(request)))
+        return peer_answer(self._roster.accept(selector, name, may_of(request)))
 
     async def block(self, request: ControlRequest) -> object:
-        """The answer's `grant` is what had let it in."""
+        """Block a peer; `grant` in the answer is what had let it in."""
         member = self._roster.block(request.text("peer"))
         grant = member.grant.value if member.grant else None
-        return described(member.peer or ConfiguredPeer(member.public_key)) | {"grant": grant}
+        return peer_answer(member.peer or ConfiguredPeer(member.public_key)) | {"grant": grant}
 
     async def unblock(self, request: ControlRequest) -> object:
         found = self._roster.unblock(request.text("peer"))
-        return described(ConfiguredPeer(found.public_key, name=found.name))
+        return peer_answer(ConfiguredPeer(found.public_key, name=found.name))
 
     async def invite(self, request: ControlRequest) -> object:
         lifetime_s = request.optional_number("lifetime_s") or 0
         asked = may_of(request)
         may = self._roster.offers if asked is None else asked
         made = self._roster.invite(lifetime_s, request.optional_text("name"), may)
-        return {"token": wire.encode(made), "expires": made.expires, "may": sorted(may)}
+        return {"token": invite.encode(made), "expires": made.expires, "may": sorted(may)}
 
     async def invites(self, _: ControlRequest) -> object:
         return [outstanding.described() for outstanding in self._roster.members.invites]
@@ -72,7 +72,7 @@ class PeerCommands:
 
 
 def may_of(request: ControlRequest) -> frozenset[May] | None:
-    """What `may` lists; None when it is left out. Raises BadRequestError."""
+    """The rights listed in `may`; None when it is left out. Raises BadRequestError."""
     if "may" not in request.arguments:
         return None
     try:
@@ -81,6 +81,6 @@ def may_of(request: ControlRequest) -> frozenset[May] | None:
         raise BadRequestError(f"'may' of {request.do!r}: {error}") from None
 
 
-def described(peer: ConfiguredPeer) -> dict[str, str | None]:
-    """A peer in an answer."""
+def peer_answer(peer: ConfiguredPeer) -> dict[str, str | None]:
+    """A peer as answers describe it."""
     return {"public_key": peer.public_key.hex().upper(), "name": peer.name}

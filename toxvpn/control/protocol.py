@@ -1,10 +1,10 @@
-"""What travels over the control socket, sans-IO: one JSON object a line, a request and then its answer.
+"""The language of the control socket, sans-IO: one JSON object per line, a request and then its answer.
 
     {"do": "ping", "peer": "alice"}
     {"ok": true, "result": {"rtt_ms": 0.4}}     or     {"ok": false, "error": "one line", "exit_code": 5}
 
-In: bytes from the socket. Out: requests with checked arguments, and answers. Both sides use it; whoever
-answers may take its time. The exit code is that of errors.py. Neighbours: server.py, client.py.
+In: bytes from the socket. Out: requests with checked arguments, and answers, which may come late. Both
+sides use it. The exit code is that of the error in errors.py. Neighbours: server.py, client.py.
 """
 
 import json
@@ -25,7 +25,7 @@ from ..errors import (
 
 MAX_REQUEST_BYTES = 64 * 1024
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
-"""What a client reads at most: thousands of peers, each with its reasons for drops."""
+"""The longest answer that a client reads: thousands of peers, each with its drop counters."""
 
 _BY_CODE: dict[int, type[ToxvpnError]] = {
     kind.exit_code: kind
@@ -42,14 +42,14 @@ _BY_CODE: dict[int, type[ToxvpnError]] = {
 
 
 class BadRequestError(UsageError):
-    """What came is no request."""
+    """What arrived is not a valid request."""
 
 
 @dataclass(frozen=True, slots=True)
 class ControlRequest:
-    """What is asked for, and the arguments, which were not checked yet: the methods do that.
+    """A command and its arguments, which are checked as they are read.
 
-    They raise BadRequestError when an argument has another type, or is missing.
+    The methods raise BadRequestError when an argument is missing or has the wrong type.
     """
 
     do: str
@@ -64,33 +64,33 @@ class ControlRequest:
     def optional_text(self, name: str) -> str | None:
         value = self.arguments.get(name)
         if value is not None and not isinstance(value, str):
-            raise BadRequestError(f"{name!r} of {self.do!r} is no text")
+            raise BadRequestError(f"{name!r} of {self.do!r} must be a string, not {value!r}")
         return value
 
     def texts(self, name: str) -> list[str]:
         values = self.arguments.get(name, [])
         if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-            raise BadRequestError(f"{name!r} of {self.do!r} is no list of texts")
+            raise BadRequestError(f"{name!r} of {self.do!r} must be a list of strings, not {values!r}")
         return values
 
     def optional_number(self, name: str) -> float | None:
-        """Not negative."""
+        """A number that is not negative."""
         value = self.arguments.get(name)
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-            raise BadRequestError(f"{name!r} of {self.do!r} is no number from 0 up")
+            raise BadRequestError(f"{name!r} of {self.do!r} must be a number from 0 up, not {value!r}")
         return float(value)
 
     def flag(self, name: str) -> bool:
         value = self.arguments.get(name, False)
         if not isinstance(value, bool):
-            raise BadRequestError(f"{name!r} of {self.do!r} is neither true nor false")
+            raise BadRequestError(f"{name!r} of {self.do!r} must be true or false, not {value!r}")
         return value
 
 
 class LineReader:
-    """Cuts what the socket yields into lines, of which none is longer than `most_bytes`."""
+    """Splits what the socket yields into lines of at most `most_bytes`."""
 
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
@@ -116,7 +116,7 @@ def decode_request(line: bytes) -> ControlRequest:
     message = _decode(line)
     do = message.pop("do", None)
     if not isinstance(do, str):
-        raise BadRequestError('a request is a JSON object such as {"do": "status"}')
+        raise BadRequestError('expected a request such as {"do": "status"}')
     return ControlRequest(do, message)
 
 
@@ -130,16 +130,16 @@ def encode_error(error: ToxvpnError) -> bytes:
 
 
 def decode_answer(line: bytes) -> Any:
-    """The result. Raises the error that the other side had, or ToxvpnError when this is no answer."""
+    """The result. Raises the error that the answer carries, or ToxvpnError when the line is not an answer."""
     try:
         message = _decode(line)
     except BadRequestError as error:
-        raise ToxvpnError(f"the running toxvpn answered nonsense: {error}") from None
+        raise ToxvpnError(f"cannot understand the answer of the running toxvpn: {error}") from None
     if message.get("ok") is True:
         return message.get("result")
     text, code = message.get("error"), message.get("exit_code")
     if not isinstance(text, str) or type(code) is not int:
-        raise ToxvpnError("the running toxvpn answered nonsense: neither a result nor an error")
+        raise ToxvpnError("cannot understand the answer of the running toxvpn: it has no result and no error")
     raise error_for(code, text)
 
 
@@ -156,9 +156,9 @@ def _decode(line: bytes) -> dict[str, Any]:
     try:
         message = json.loads(line, parse_constant=_no_constant)
     except (ValueError, RecursionError):
-        raise BadRequestError("what came is no JSON") from None
+        raise BadRequestError("expected JSON") from None
     if not isinstance(message, dict):
-        raise BadRequestError("what came is no JSON object")
+        raise BadRequestError("expected a JSON object")
     return message
 
 

@@ -1,9 +1,9 @@
-"""The control socket's serving side, in the daemon's loop: requests in, handlers called, answers out.
+"""The server of the control socket, in the daemon's event loop: requests in, handlers called, answers out.
 
-Whoever can do something registers it: `server.register("status", handler)`. A handler gets the
+Each command is registered with its handler: `server.register("status", handler)`. A handler gets the
 ControlRequest, may take its time, and returns what JSON can hold, or raises a ToxvpnError, which the client
-raises again. Only root and the daemon's own user are served. A client that goes away cancels what it
-asked for. Neighbours: protocol.py is the language, socketfile.py the file, commands.py what is served.
+raises again. Only root and the daemon's own user are served. A client that disconnects cancels its request.
+Neighbours: protocol.py is the language, socketfile.py the file, commands.py the commands.
 """
 
 import asyncio
@@ -27,15 +27,15 @@ from .protocol import (
 log = logging.getLogger("toxvpn.control")
 
 MOST_WAITING = 16
-"""Requests of one client that wait for the answer to an earlier one."""
+"""How many requests of one client may wait for the answer to an earlier one."""
 
 Handler = Callable[[ControlRequest], Awaitable[object]]
 
 
 class ControlServer:
-    """Serves `directory`/control.sock; the directory exists, and is the daemon's alone.
+    """Serves `directory`/control.sock; the directory exists and belongs to the daemon alone.
 
-    `start()` once, inside the loop; `close()` any number of times.
+    Call `start()` once, inside the loop; `close()` any number of times.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -47,7 +47,7 @@ class ControlServer:
         self._connections: set[ClientConnection] = set()
 
     def register(self, do: str, handler: Handler) -> None:
-        """One handler for each word."""
+        """Each command has one handler."""
         assert do not in self._handlers, do
         self._handlers[do] = handler
 
@@ -60,7 +60,7 @@ class ControlServer:
         self._server = await loop.create_server(lambda: ClientConnection(self), sock=listener)
 
     def close(self) -> None:
-        """Ends every connection, cancels what runs for them, and removes the socket."""
+        """Closes every connection, cancels the requests that run, and removes the socket."""
         if self._server is None:
             return
         self._server.close()
@@ -73,18 +73,18 @@ class ControlServer:
         try:
             handler = self._handlers.get(request.do)
             if handler is None:
-                raise BadRequestError(f"the toxvpn that runs here cannot do {request.do!r}")
+                raise BadRequestError(f"the running toxvpn cannot do {request.do!r}")
             return encode_result(await handler(request))
         except ToxvpnError as error:
             return encode_error(error)
         except Exception as error:
             log.exception("the control command %r failed", request.do)
             return encode_error(
-                ToxvpnError(f"an error of toxvpn itself, see its log: {type(error).__name__}")
+                ToxvpnError(f"internal error, see the log of the running toxvpn: {type(error).__name__}")
             )
 
     def welcome(self, connection: "ClientConnection", uid: int) -> None:
-        """Raises NoPermissionError for a user who has no business here."""
+        """Admit a client, or raise NoPermissionError when its user may not control this toxvpn."""
         if uid not in self._allowed:
             raise NoPermissionError("only root and the user that toxvpn runs as may control it")
         self._connections.add(connection)
@@ -94,7 +94,7 @@ class ControlServer:
 
 
 class ClientConnection(asyncio.Protocol):
-    """One client: its requests are answered one after the other."""
+    """The connection of one client, whose requests are answered one after the other."""
 
     def __init__(self, server: ControlServer) -> None:
         self._server = server
@@ -110,7 +110,7 @@ class ClientConnection(asyncio.Protocol):
             uid = socketfile.credentials(transport.get_extra_info("socket")).uid
             self._server.welcome(self, uid)
         except NoPermissionError as error:
-            log.warning("user %d was refused at the control socket", uid)
+            log.warning("refused user %d at the control socket", uid)
             self._refuse(error)
 
     def data_received(self, data: bytes) -> None:
@@ -126,7 +126,7 @@ class ClientConnection(asyncio.Protocol):
         self._next()
 
     def eof_received(self) -> None:
-        """Returning None closes: who does not listen any more gets no answer."""
+        """Returns None, which closes the connection: a client that has stopped reading gets no answer."""
 
     def connection_lost(self, error: Exception | None) -> None:
         self._server.left(self)

@@ -1,7 +1,7 @@
-"""The control socket as a file: made private and only where no other daemon answers, found again, removed.
+"""The control socket as a file: created private where no other daemon answers, found again, removed.
 
-A UNIX socket's address holds 107 bytes and a directory given with -C may be longer: then the address
-goes by way of /proc/self/fd. Neighbours: server.py listens, client.py connects.
+The address of a UNIX socket holds 107 bytes, and a directory given with -C may be longer: then the address
+goes through /proc/self/fd. Neighbours: server.py listens, client.py connects.
 """
 
 import contextlib
@@ -26,14 +26,14 @@ _CREDENTIALS = struct.Struct("iII")  # struct ucred: pid, uid, gid
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Who is at the other end of a UNIX socket. `pid` 0: a process of another pid namespace."""
+    """The process at the other end of a UNIX socket. `pid` is 0 when it is in another pid namespace."""
 
     pid: int
     uid: int
 
 
 def credentials(connection: socket.socket) -> Credentials:
-    """As they were when it connected, or for a client: when the server began to listen (unix(7))."""
+    """Those of the moment of connecting; for a client, of when the server began to listen (unix(7))."""
     raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     pid, uid, _ = _CREDENTIALS.unpack(raw)
     return Credentials(pid, uid)
@@ -41,7 +41,7 @@ def credentials(connection: socket.socket) -> Credentials:
 
 @contextlib.contextmanager
 def address(path: Path) -> Iterator[str]:
-    """An address to make the socket `path` at, good inside the `with`. Raises OSError."""
+    """An address for creating the socket at `path`, valid inside the `with`. Raises OSError."""
     if len(os.fsencode(path)) <= LONGEST_ADDRESS_BYTES:
         yield str(path)
         return
@@ -54,7 +54,7 @@ def address(path: Path) -> Iterator[str]:
 
 @contextlib.contextmanager
 def address_found(path: Path) -> Iterator[str]:
-    """An address of the socket that is at `path`, and of none that a link there leads to. Raises OSError."""
+    """The address of the socket at `path`, where a link is not followed. Raises OSError."""
     descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
@@ -65,7 +65,7 @@ def address_found(path: Path) -> Iterator[str]:
 
 
 def connect(directory: Path, timeout_s: float | None) -> socket.socket:
-    """A connection to whoever listens there. Raises OSError."""
+    """Connect to the control socket in `directory`. Raises OSError."""
     return connect_to(directory / SOCKET_NAME, timeout_s)
 
 
@@ -84,9 +84,9 @@ def connect_to(
 
 
 def listen(directory: Path) -> socket.socket:
-    """A listening socket that only its owner and root can connect to; replaces one that nobody serves.
+    """A listening socket that only its owner and root can connect to; replaces a stale one.
 
-    Raises ToxvpnError when another process serves it, ConfigError when something else has the name,
+    Raises ToxvpnError when another process serves it, ConfigError when another kind of file has its name,
     NoPermissionError.
     """
     path = directory / SOCKET_NAME
@@ -95,19 +95,19 @@ def listen(directory: Path) -> socket.socket:
         return listen_as(path)
     except OSError as error:
         kind = NoPermissionError if isinstance(error, PermissionError) else ToxvpnError
-        raise kind(f"cannot make the control socket {path}: {os.strerror(error.errno or 0)}") from error
+        raise kind(f"cannot create the control socket {path}: {os.strerror(error.errno or 0)}") from error
 
 
 def listen_as(path: Path, kind: socket.SocketKind = socket.SOCK_STREAM) -> socket.socket:
-    """Takes the name only when it already listens: a socket that is there is one that answers.
+    """A listening socket at `path`, which it takes only once it listens: a socket that is there answers.
 
     Only its owner and root can connect to it. Raises OSError.
     """
     fresh = path.with_name(f".{path.name}.new")
-    fresh.unlink(missing_ok=True)  # left by a run that was killed here
+    fresh.unlink(missing_ok=True)  # left by a run that was killed between bind and rename
     listener = socket.socket(socket.AF_UNIX, kind)
     try:
-        os.fchmod(listener.fileno(), SOCKET_MODE)  # what bind makes has this mode from the first moment
+        os.fchmod(listener.fileno(), SOCKET_MODE)  # bind creates the file with this mode
         with address(fresh) as where:
             listener.bind(where)
         listener.listen(BACKLOG)
@@ -119,22 +119,22 @@ def listen_as(path: Path, kind: socket.SocketKind = socket.SOCK_STREAM) -> socke
 
 
 def check_unserved(path: Path) -> None:
-    """Raises ToxvpnError when a daemon answers there, ConfigError when it is no socket; OSError."""
+    """Raises ToxvpnError when a daemon answers there, ConfigError when the file is not a socket; OSError."""
     try:
         if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise ConfigError(f"{path} is in the way of the control socket: move it away")
+            raise ConfigError(f"{path} is not a socket, but the control socket needs its name: move it away")
         connect(path.parent, timeout_s=1.0).close()
     except (FileNotFoundError, ConnectionRefusedError):
-        return  # of a daemon that was killed
+        return  # left by a daemon that was killed
     except (TimeoutError, BlockingIOError):
-        pass  # somebody listens, and is busy
+        pass  # it listens and is busy
     raise ToxvpnError(
-        f"another toxvpn runs with {path}: stop it (toxvpn down), or give this one its own -C DIR"
+        f"another toxvpn runs with {path}: stop it with `toxvpn down`, or give this one its own -C DIR"
     )
 
 
 def remove(directory: Path, identity: tuple[int, int]) -> None:
-    """Removes the socket if it still is the one of that (device, inode)."""
+    """Remove the socket if it is still the one with that (device, inode)."""
     remove_at(directory / SOCKET_NAME, identity)
 
 

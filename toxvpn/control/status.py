@@ -1,9 +1,8 @@
-"""What `toxvpn status` tells: states in, the JSON document that scripts rely on out.
+"""The status of a run, as frozen states, and the JSON document of it that scripts rely on.
 
-In: frozen states, made by whatever runs (a server, a client, the VPN) when it is asked. Out: a document
-of schema 1; keys may be added to it, and none will go or change its meaning (docs/design.md). Absent
-values are null, lists are sorted, times are RFC 3339 in UTC. Neighbours: peerstates.py describes peers,
-commands.py serves the document, cli/status.py shows it.
+In: states, which states.py reads from the run. Out: a document of schema 1; keys may be added to it, and
+none will be removed or change its meaning (docs/design.md). Absent values are null, lists are sorted, times
+are RFC 3339 in UTC. Neighbours: commands.py serves the document, cli/status.py prints it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +26,7 @@ Mode = Literal["up", "server", "client"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShieldState:
-    """What keeps strangers from a flaw of libtoxcore's, if it is in force; `dropped` datagrams so far."""
+    """The protection against a flaw of libtoxcore: `dropped` counts datagrams that would have used it."""
 
     flaw: str
     in_force: bool
@@ -36,11 +35,11 @@ class ShieldState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelfState:
-    """`mode` is what was started; `drops` counts packets that belong to no peer, by reason.
+    """This machine: `drops` counts packets that belong to no peer, by reason.
 
-    `interface_up` False: somebody has set it down, and nothing passes.
-    `refused_offload`: of what the kernel turned out not to take super-packets, e.g. TCP.
-    `shield` None: libtoxcore needs none.
+    `interface_up` is False when somebody has set the interface down, so that no traffic passes.
+    `refused_offload` names what the kernel takes no super-packets of, e.g. TCP.
+    `shield` is None when this libtoxcore needs none.
     """
 
     tox_id: str
@@ -57,13 +56,13 @@ class SelfState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerState:
-    """`since` (seconds since the epoch): when `path` became what it is. `rtt_s`: the last round trip seen.
+    """One peer. `since` (seconds since the epoch) is when `path` last changed, `rtt_s` the last round trip.
 
-    `configured`: a person has named it, rather than a secret or an open door let it in. `grant`: what
+    `configured`: a person has named it; otherwise a secret or an open server let it in. `grant`: what
     lets it in, None when nothing does. `asked`: our friend request to it has not been answered.
     `address_problem`: why the IPv4 address it states is not used, and what to do about it.
     `mtu`: the largest packet that a VPN may send it on this path; None while it is offline.
-    `introduced`: it has told who it is on this connection, so its addresses are in place.
+    `introduced`: its status message has arrived on this connection, so its addresses are in place.
     """
 
     public_key: bytes
@@ -93,15 +92,15 @@ class PeerState:
 
     @property
     def short(self) -> str:
-        """How a person recognises it."""
+        """Its name, or the first digits of its key."""
         return self.name or short_key(self.public_key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForwardState:
-    """One listener of ours, as it was asked for, e.g. `127.0.0.1:8080` to `localhost:80`.
+    """One local listener as it was given, e.g. `127.0.0.1:8080` to `localhost:80`.
 
-    `road` is the one that a new stream would take now, and `why` says why.
+    `road` is the one that a new stream would take now, `why` the reason.
     """
 
     listen: str
@@ -113,7 +112,7 @@ class ForwardState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStatus:
-    """How a run and all that it deals with are at one moment, in no order."""
+    """A run, its peers, forwards and requests at one moment; the lists are not sorted."""
 
     own: SelfState
     peers: Sequence[PeerState] = ()
@@ -147,7 +146,7 @@ def document(status: RunStatus) -> dict[str, Any]:
 
 
 def order(peer: PeerState) -> tuple[bool, str, bytes]:
-    """Named peers by name, then the others by key."""
+    """Sort named peers by name, then the others by key."""
     return peer.name is None, peer.name or "", peer.public_key
 
 

@@ -1,4 +1,4 @@
-"""`toxvpn -i ID`: the calling side of forwards, on a node of its own (share/: on one that others use too)."""
+"""Runs `toxvpn -i ID`, the calling side of forwards, on a node of its own (share/: on a common one)."""
 
 import asyncio
 import contextlib
@@ -22,12 +22,12 @@ from .forwards import Destination, Forwards
 from .node import Base, base
 
 PING_S = 60.0
-"""How long `-p` waits for the peer: connecting takes 3 to 10 s, a slow network more."""
+"""How long `-p` waits for the peer: connecting takes 3 to 10 s, on a slow network longer."""
 
 
 @dataclass(slots=True)
 class RunningClient:
-    """A node that is there for one peer; starting it is the caller's. `places` None: nothing is kept."""
+    """A node that calls one peer; its maker starts it. `places` is None when nothing is kept on disk."""
 
     run: Base
     caller: Caller
@@ -39,14 +39,16 @@ class RunningClient:
         return self.forwarding.chooser.choice(peer)
 
     async def ping(self) -> str:
-        """A line for a person. Raises PeerOfflineError."""
+        """Measure the round trip; returns a line for a person. Raises PeerOfflineError."""
         peer = self.caller.peer
         await self.caller.wait_online(PING_S)
         try:
             async with asyncio.timeout(PING_S):
                 rtt_s = await self.forwarding.tuntox.ping(peer)
         except TimeoutError:
-            raise PeerOfflineError(f"no answer in {PING_S:.0f} s: the peer is online but no tuntox") from None
+            raise PeerOfflineError(
+                f"no answer in {PING_S:.0f} s: the peer is online but does not run tuntox or toxvpn"
+            ) from None
         return f"pong from {peer.short} via {peer.connection.path} in {rtt_s * 1000:.2f} ms"
 
     @contextlib.asynccontextmanager
@@ -65,6 +67,7 @@ class RunningClient:
 
 
 async def call(options: ClientOptions) -> None:
+    """Ping, pipe or forward, as the options say. Raises ToxvpnError, LinkError."""
     async with running_client(options) as made:
         if options.ping:
             made.run.node.start()
@@ -78,7 +81,7 @@ async def call(options: ClientOptions) -> None:
 
 @contextlib.asynccontextmanager
 async def running_client(options: ClientOptions) -> AsyncIterator[RunningClient]:
-    """What -P, -L, -D PORT and -p need of a node. Raises ToxvpnError."""
+    """Makes what -P, -L, -D PORT and -p need. Raises ToxvpnError."""
     kept = options.directory is not None or options.kept
     places = find_places(options.directory) if kept else None
     async with base(options, places.data if places else None) as run:
@@ -86,7 +89,7 @@ async def running_client(options: ClientOptions) -> AsyncIterator[RunningClient]
         try:
             peer = run.node.reach(bytes(options.server), _request(options))
             for other in run.node:
-                if other is not peer:  # a client talks to the one it was asked to talk to
+                if other is not peer:  # a client talks to this peer alone
                     run.node.remove(other)
             yield RunningClient(run, Caller(run.node, peer, forwarding.chooser), forwarding, places)
         finally:
@@ -100,7 +103,7 @@ def _request(options: ClientOptions) -> bytes:
 
 
 async def _forward(options: ClientOptions, made: RunningClient) -> None:
-    """Until it is told to stop."""
+    """Forward until the run is told to stop."""
     forwards = Forwards(made.choice)
     try:
         for listen, target in options.listens:

@@ -1,1 +1,1 @@
-"""What a person or a monitor is told of a run: welcome, progress, metrics."""
+"""What a run reports to a person or a monitor: welcome lines, a progress line, metrics."""

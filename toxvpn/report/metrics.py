@@ -1,4 +1,4 @@
-"""What a running toxvpn counts, as Prometheus text (docs/metrics.md has every name).
+"""Makes the Prometheus text of what a run counts (docs/metrics.md has every name).
 
 In: the status document and the counters beside it. Out: the text. Neighbour: collector.py collects both.
 """
@@ -26,14 +26,14 @@ NETWORK = {
     "truncated": ("toxvpn_datagrams_truncated", "Received datagrams longer than the buffer."),
     "turns_cut": ("toxvpn_receive_turns_cut", "Receptions ended early so that others get their turn."),
 }
-"""The counters of netio (_native/net/kernel.h): each one's metric, and what it says."""
+"""For each counter of netio (_native/net/kernel.h) its metric and the help text."""
 DROPPED = "dropped_"
-"""What the others of them begin with; the rest of the name is the reason."""
+"""The prefix of netio's other counters; the rest of such a name is the reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counted:
-    """What the status document does not tell. Each counts since the process started.
+    """The counters that are not in the status document, each since the process started.
 
     `network`: netio's counters; `refused`: friend requests, by reason; `tunnel_drops`: packets of the
     tuntox road, by reason.
@@ -46,7 +46,7 @@ class Counted:
 
 
 def text(document: Mapping[str, Any], counted: Counted) -> str:
-    """`document` is what control/status.py makes."""
+    """The metrics; `document` is what control/status.py makes."""
     metrics = CollectorRegistry(auto_describe=False)
     metrics.register(_Families(document, counted))
     ProcessCollector(registry=metrics)
@@ -84,7 +84,7 @@ class _Families(registry.Collector):
 
 
 def _peers(peers: Iterable[Mapping[str, Any]], *, traffic: bool) -> Iterator[Metric]:
-    """`traffic`: their IP packets pass through us, so that there is something to count."""
+    """Metrics of each peer; with `traffic` also of its IP packets, which pass through a VPN only."""
     path = GaugeMetricFamily(
         "toxvpn_peer_connection", "1 for how the peer is reached.", labels=[*PEER, "path"]
     )

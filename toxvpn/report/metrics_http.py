@@ -1,7 +1,7 @@
-"""`--metrics-port`: GET /metrics over HTTP, for a Prometheus on this machine.
+"""Serves `--metrics-port`: GET /metrics over HTTP, for a Prometheus on this machine.
 
-In: connections on 127.0.0.1 and ::1. Out: the text that is made for each of them, in the loop that owns
-the node. Who answers to a name that only pretends to be this machine (DNS rebinding) is refused.
+In: connections on 127.0.0.1 and ::1. Out: the metrics, made for each request in the loop that owns the node.
+A request under another name than localhost, as a web page makes by DNS rebinding, is refused.
 """
 
 import asyncio
@@ -19,13 +19,13 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PATH = "/metrics"
 MOST_HEAD_BYTES = 8192
 DEADLINE_S = 5.0
-"""For a whole conversation."""
+"""How long one connection may take."""
 MOST_CLIENTS = 8
 
 
 @contextlib.asynccontextmanager
 async def served(port: int | None, text: Callable[[], str]) -> AsyncIterator[None]:
-    """Meanwhile, unless `port` is None. Raises ToxvpnError when it is in use."""
+    """Serves `text` meanwhile at that port of loopback, if given. Raises ToxvpnError (port in use)."""
     if port is None:
         yield
         return
@@ -40,7 +40,7 @@ async def served(port: int | None, text: Callable[[], str]) -> AsyncIterator[Non
 
 async def _serve(sock: socket.socket, port: int, text: Callable[[], str], listener: Listener) -> None:
     if listener.connections > MOST_CLIENTS:
-        return  # which closes it
+        return  # the listener closes the connection
     with contextlib.suppress(TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
         async with asyncio.timeout(DEADLINE_S):
             reader, writer = await asyncio.open_connection(sock=sock, limit=MOST_HEAD_BYTES)
@@ -53,19 +53,19 @@ async def _serve(sock: socket.socket, port: int, text: Callable[[], str], listen
 
 
 def respond(head: bytes, port: int, text: Callable[[], str]) -> bytes:
-    """The whole answer to the head of a request."""
+    """The response to a request with that head."""
     request, *fields = head.decode("latin-1").split("\r\n")
     method, _, rest = request.partition(" ")
     target, _, version = rest.partition(" ")
     if not version.startswith("HTTP/1."):
-        return answer("400 Bad Request", "this is no HTTP/1.1 request\n")
+        return response("400 Bad Request", "expected an HTTP/1.1 request\n")
     if _host(fields) not in {None, *(join_host_port(host, port) for host in (*LOOPBACK, "localhost"))}:
-        return answer("403 Forbidden", "ask for it by the name of localhost\n")
+        return response("403 Forbidden", "the Host must be localhost\n")
     if target.partition("?")[0] != PATH:
-        return answer("404 Not Found", f"there is {PATH}\n")
+        return response("404 Not Found", f"the metrics are at {PATH}\n")
     if method not in ("GET", "HEAD"):
-        return answer("405 Method Not Allowed", "GET it\n", "Allow: GET, HEAD\r\n")
-    return answer("200 OK", text(), f"Content-Type: {CONTENT_TYPE}\r\n", head_only=method == "HEAD")
+        return response("405 Method Not Allowed", "use GET\n", "Allow: GET, HEAD\r\n")
+    return response("200 OK", text(), f"Content-Type: {CONTENT_TYPE}\r\n", head_only=method == "HEAD")
 
 
 def _host(fields: list[str]) -> str | None:
@@ -76,7 +76,7 @@ def _host(fields: list[str]) -> str | None:
     return None
 
 
-def answer(status: str, text: str, fields: str = "", *, head_only: bool = False) -> bytes:
+def response(status: str, text: str, fields: str = "", *, head_only: bool = False) -> bytes:
     body = text.encode()
     head = f"HTTP/1.1 {status}\r\n{fields}Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     return head.encode() + (b"" if head_only else body)

@@ -1,7 +1,7 @@
-"""What a terminal shows while something is waited for: one line, over and over, gone when all is well.
+"""Shows a progress line on a terminal while peers are waited for, and removes it when all are reached.
 
-In: the node, the peers that somebody wants. Out: that line on stderr, between the lines of the log. Only
-on a terminal that gets the log: not with -q, and not with -d, where the log itself tells more.
+In: the node, and the peers that are wanted. Out: one line on stderr, rewritten in place below the log. Only
+on a terminal that gets the log: not with -q, and not with -d, where the log itself says more.
 """
 
 import asyncio
@@ -19,18 +19,18 @@ from ..tox.peer import Peer
 log = logging.getLogger("toxvpn")
 
 Wanted = Callable[[], Mapping[bytes, str]]
-"""Names for people by public key: the peers that are waited for, as they are now."""
+"""Returns the peers that are waited for now: their names for people, by public key."""
 
 REFRESH_S = 0.5
 PATIENCE_S = 10.0
-"""After so long it is no more a matter of course, and the line says since when."""
+"""After waiting this long the line shows for how long."""
 MOST_NAMES = 3
 CLEAR = "\r\x1b[K"
 
 
 @contextlib.contextmanager
 def progress(node: Node, wanted: Wanted) -> Iterator[None]:
-    """Shows it meanwhile, if there is a terminal to show it on."""
+    """Shows the line meanwhile, if there is a terminal for it."""
     stream = terminal()
     if stream is None:
         yield
@@ -43,7 +43,7 @@ def progress(node: Node, wanted: Wanted) -> Iterator[None]:
 
 
 def terminal() -> TextIO | None:
-    """The one that gets the log, and nothing more than the usual log."""
+    """The terminal that gets the log, if there is one and the log is at its usual level."""
     if not log.isEnabledFor(logging.INFO) or log.isEnabledFor(logging.DEBUG):
         return None
     for handler in log.handlers:
@@ -53,33 +53,33 @@ def terminal() -> TextIO | None:
     return None
 
 
-def waited_for(node: Node, wanted: Mapping[bytes, str], heard: bool) -> str | None:
-    """In a few words; None when there is nothing to wait for. `heard`: somebody has answered over UDP."""
+def describe_wait(node: Node, wanted: Mapping[bytes, str], received: bool) -> str | None:
+    """What is waited for; None when nothing is. `received`: some node has answered over UDP."""
     if node.connection is Connection.NONE:
-        return "announcing this machine in the Tox network" if heard else "asking the bootstrap nodes"
+        return "announcing this machine in the Tox network" if received else "asking the bootstrap nodes"
     peers = {peer.public_key: peer for peer in node}
     missing = [
         name for key, name in wanted.items() if not _is(peers.get(key), Connection.UDP, Connection.TCP)
     ]
     if missing:
-        how = "" if node.connection is Connection.UDP else " over TCP relays, as UDP does not get through"
-        return f"looking for {names(missing)}{how}"
+        how = "" if node.connection is Connection.UDP else " over TCP relays (UDP does not get through)"
+        return f"looking for {join_names(missing)}{how}"
     relayed = [name for key, name in wanted.items() if _is(peers.get(key), Connection.TCP)]
-    return f"{names(relayed)}: over a relay, trying for a direct path" if relayed else None
+    return f"{join_names(relayed)}: over a relay, looking for a direct path" if relayed else None
 
 
 def _is(peer: Peer | None, *connections: Connection) -> bool:
     return peer is not None and peer.connection in connections
 
 
-def names(every: Iterable[str]) -> str:
-    listed = sorted(every)
+def join_names(names: Iterable[str]) -> str:
+    listed = sorted(names)
     more = len(listed) - MOST_NAMES
     return ", ".join(listed[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 class ProgressLine(logging.Handler):
-    """First among the log's handlers: takes the line away before a record is written."""
+    """The line. As the first of the log's handlers it removes the line before a record is written."""
 
     def __init__(self, node: Node, wanted: Wanted, stream: TextIO) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ class ProgressLine(logging.Handler):
 
     def _refresh(self) -> None:
         self._timer = self._loop.call_later(REFRESH_S, self._refresh)
-        words = waited_for(self._node, self._wanted(), netio.counters()["received"] > 0)
+        words = describe_wait(self._node, self._wanted(), netio.counters()["received"] > 0)
         now = self._node.now()
         if words != self._words:
             self._words, self._since_s = words, now

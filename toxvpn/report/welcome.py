@@ -1,6 +1,6 @@
-"""What a person is told when a run begins: our Tox ID, the network, the command for the other side.
+"""Prints and logs what a person needs when a run begins: Tox ID, network, the command for the other side.
 
-stdout gets the Tox ID of a server and nothing else. A secret is shown to a person at a terminal, who
+stdout gets the Tox ID of a server and nothing else. A secret is shown only on a terminal, where a person
 needs it for the other side; a log, which others may read, gets the name of its file.
 """
 
@@ -30,26 +30,26 @@ def log_network(vpn: Vpn) -> None:
 
 
 def warn_who_stays_off(config: Config) -> None:
-    """An `allow` of a peer takes it from the network, unless the file says something of that."""
+    """Warn of peers that are off the network because they have an `allow` and no `vpn`."""
     for name, peer in config.peers.items():
         if not peer.vpn and f"peers.{name}.vpn" not in config.given:
             log.warning(
-                "%s is not on the network, where its `allow` would not bind it: write `vpn = true` in "
-                "[peers.%s] if it is to be, or `vpn = false` to hear no more of it",
+                "peer %s is not on the network, because its `allow` limits forwards only: write `vpn = true` "
+                "in [peers.%s] to let it on, or `vpn = false` to silence this warning",
                 name,
                 name,
             )
 
 
 def print_server(config: Config, policy: Policy, tox_id: str, data: Path) -> None:
-    """`data` is where a secret of our own is kept."""
+    """Print a server's Tox ID and the command for the other side. `data` is where its own secret is kept."""
     print(tox_id, flush=True)  # noqa: T201
     if policy.authority.open:
         log.warning("--open: everybody who knows the Tox ID can reach what this machine can reach")
     secret = policy.authority.secret
     if secret is not None and len(secret) < GUESSABLE_BYTES:
         log.warning(
-            "a secret of %d characters can be guessed, and who guesses keeps its holders waiting: take %d",
+            "a secret of %d characters can be guessed, and guesses delay those who know it: use at least %d",
             len(secret),
             GUESSABLE_BYTES,
         )
@@ -62,19 +62,19 @@ def print_server(config: Config, policy: Policy, tox_id: str, data: Path) -> Non
 
 
 def client_command(tox_id: str, config: Config, policy: Policy, data: Path, *, show: bool) -> str:
-    """Ready to be pasted. Without `show` the secret is not in it, but the name of a file."""
+    """The command for the other side, ready to be pasted. Without `show` it names a file for the secret."""
     words = f"toxvpn -i {tox_id} -L {example_forward(policy.rules)}"
     secret = policy.authority.secret
     if secret is None:
         by_key = policy.authority.whitelist or (config.peers and not policy.authority.open)
-        return f"{words} -C DIR  # DIR: with the identity that is let in" if by_key else words
+        return f"{words} -C DIR  # DIR: the directory of the identity that is let in" if by_key else words
     if show and is_printable(secret):
         return f"TOXVPN_SHARED_SECRET={shlex.quote(secret.decode())} {words}"
-    return f"{words} --secret-file FILE  # FILE: with {describe_secret(config, data)} in it"
+    return f"{words} --secret-file FILE  # FILE: {describe_secret_file(config, data)}"
 
 
 def client_commands(tox_id: str, config: Config, policy: Policy, data: Path) -> tuple[str, str]:
-    """With the secret in it, for a person at a terminal, and without."""
+    """The command with the secret in it, for a person at a terminal, and without."""
     shown, hidden = (client_command(tox_id, config, policy, data, show=show) for show in (True, False))
     return shown, hidden
 
@@ -86,16 +86,16 @@ def is_printable(secret: bytes) -> bool:
         return False
 
 
-def describe_secret(config: Config, data: Path) -> str:
+def describe_secret_file(config: Config, data: Path) -> str:
     if makes_secret(config):
-        return f"the content of {data / SECRET_NAME}"
+        return f"a copy of {data / SECRET_NAME}"
     if config.secret is None and config.server is not None and config.server.secret_file is not None:
-        return f"the content of {config.server.secret_file}"
-    return "the secret"
+        return f"a copy of {config.server.secret_file}"
+    return "a file with the secret"
 
 
 def example_forward(rules: Rules) -> str:
-    """A forward to something that may be reached: ssh if it may, or the first target that has a rule."""
+    """A forward that is allowed: to ssh if it may be reached, or to the first target that has a rule."""
     targets = [rule.line for rule in rules.rules or () if SINGLE_TARGET.fullmatch(rule.line)]
     host, _, port = (USUAL_TARGET if rules.allows("localhost", 22) or not targets else targets[0]).rpartition(
         ":"
