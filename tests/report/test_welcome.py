@@ -12,7 +12,7 @@ from toxvpn.config.file import parse
 from toxvpn.config.model import Config
 from toxvpn.config.policy import NOTHING, Policy, policy
 from toxvpn.config.server import ServerSection
-from toxvpn.report.welcome import client_command, example_forward, print_server, warn_who_stays_off
+from toxvpn.report.welcome import client_command, example_forward, print_server, warn_off_network
 from toxvpn.tcpforward.rules import Rules, parse_rules
 
 ID = "0A" * 38
@@ -141,6 +141,6 @@ def test_whom_an_allow_keeps_off_the_network_is_told(
     text = "[vpn]\n" + "".join(
         section.format(name, number) + more for number, (name, more) in enumerate(peers.items())
     )
-    warn_who_stays_off(parse(text, tmp_path / "config.toml"))
+    warn_off_network(parse(text, tmp_path / "config.toml"))
     assert "box is not on the network" in caplog.text
     assert "nas" not in caplog.text and "pi " not in caplog.text

@@ -68,15 +68,15 @@ class RunningClient:
 
 async def call(options: ClientOptions) -> None:
     """Ping, pipe or forward, as the options say. Raises ToxvpnError, LinkError."""
-    async with running_client(options) as made:
+    async with running_client(options) as client:
         if options.ping:
-            made.run.node.start()
-            print(await made.ping())  # noqa: T201
+            client.run.node.start()
+            print(await client.ping())  # noqa: T201
         elif options.pipe is not None:
-            made.run.node.start()
-            await pipe.run(made.caller, options.pipe)
+            client.run.node.start()
+            await pipe.run(client.caller, options.pipe)
         else:
-            await _forward(options, made)
+            await _forward(options, client)
 
 
 @contextlib.asynccontextmanager
@@ -87,7 +87,7 @@ async def running_client(options: ClientOptions) -> AsyncIterator[RunningClient]
     async with base(options, places.data if places else None) as run:
         forwarding = Forwarding(run.node, run.announcement, options.road)
         try:
-            peer = run.node.reach(bytes(options.server), _request(options))
+            peer = run.node.reach(bytes(options.server), _friend_request(options))
             for other in run.node:
                 if other is not peer:  # a client talks to this peer alone
                     run.node.remove(other)
@@ -96,24 +96,24 @@ async def running_client(options: ClientOptions) -> AsyncIterator[RunningClient]
             await forwarding.close()
 
 
-def _request(options: ClientOptions) -> bytes:
+def _friend_request(options: ClientOptions) -> bytes:
     if options.invite is not None and time.time() < options.invite.expires:
         return invite.request_message(options.invite.secret)
     return friend_request_message(options.secret)
 
 
-async def _forward(options: ClientOptions, made: RunningClient) -> None:
+async def _forward(options: ClientOptions, client: RunningClient) -> None:
     """Forward until the run is told to stop."""
-    forwards = Forwards(made.choice)
+    forwards = Forwards(client.choice)
     try:
         for listen, target in options.listens:
-            forwards.add(str(listen), listen, Destination(made.caller, target))
-        async with made.controlled(forwards.states):
-            made.run.node.start()
+            forwards.add(str(listen), listen, Destination(client.caller, target))
+        async with client.controlled(forwards.states):
+            client.run.node.start()
             forwards.start()
-            made.run.life.ready()
-            peer = made.caller.peer
-            with progress(made.run.node, lambda: {peer.public_key: peer.short}):
-                await made.run.stopping.wait()
+            client.run.life.ready()
+            peer = client.caller.peer
+            with progress(client.run.node, lambda: {peer.public_key: peer.short}):
+                await client.run.stopping.wait()
     finally:
         await forwards.close()

@@ -10,7 +10,7 @@ import logging
 from ..config.flags import DaemonOptions, Kind
 from ..control.states import StatusReader
 from ..report.progress import progress
-from ..report.welcome import client_commands, log_network, print_server, warn_who_stays_off
+from ..report.welcome import client_commands, log_network, print_server, warn_off_network
 from ..share.lend import lending
 from ..state.places import find_places
 from .control import controlled
@@ -56,7 +56,7 @@ async def serve(options: DaemonOptions) -> None:
                 log.info("this machine's Tox ID: %s", tox_id)
             if services.vpn is not None:
                 log_network(services.vpn)
-                warn_who_stays_off(config)
+                warn_off_network(config)
             run.life.ready()
             with progress(run.node, services.wanted):
                 await run.life.ended()

@@ -29,7 +29,7 @@ def log_network(vpn: Vpn) -> None:
     log.info("%s is up: %s", vpn.interface, ", ".join(own))
 
 
-def warn_who_stays_off(config: Config) -> None:
+def warn_off_network(config: Config) -> None:
     """Warn of peers that are off the network because they have an `allow` and no `vpn`."""
     for name, peer in config.peers.items():
         if not peer.vpn and f"peers.{name}.vpn" not in config.given:
