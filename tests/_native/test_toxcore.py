@@ -256,6 +256,7 @@ def test_name_and_status_message() -> None:
     tox.close()
 
 
+@pytest.mark.real  # another program may take the port meanwhile
 def test_handle_dropped_without_close_leaves_no_socket() -> None:
     tox = Tox(LOCAL)
     tox.handler = Recorder()
