@@ -10,21 +10,23 @@ import sys
 from pathlib import Path
 
 from toxvpn.config.options import NodeOptions
-from toxvpn.daemon.node import base
+from toxvpn.daemon.node import running_node
+from toxvpn.process.lifecycle import Lifecycle
+from toxvpn.process.notify import Notifier
 from toxvpn.tox.events import Event, SelfConnection
 
 
 async def main() -> None:
     directory, nodes, port = sys.argv[1:]
     options = NodeOptions(nodes_file=Path(nodes), tcp_port=int(port))
-    async with base(options, Path(directory)) as run:
+    async with running_node(options, Path(directory), Lifecycle(Notifier({}))) as run:
         tox = run.node.tox
 
-        def hear(event: Event) -> None:
+        def on_event(event: Event) -> None:
             if isinstance(event, SelfConnection):
                 print(tox.udp_port, tox.dht_id.hex().upper(), flush=True)
 
-        run.node.subscribe(hear)
+        run.node.subscribe(on_event)
         run.node.start()
         await asyncio.Event().wait()
 

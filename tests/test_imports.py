@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "toxvpn"
 
-# from the bottom up: a part may import what stands in a line above its own, and what BESIDE says
+# from the bottom up: a part may import what stands in a line above its own
 ORDER: list[set[str]] = [
     {"errors", "linux", "descriptors", "interpreter"},
     {"_native"},
@@ -19,7 +19,8 @@ ORDER: list[set[str]] = [
     {"config"},
     {"control", "process"},
     {"report", "doctor"},
-    {"daemon", "share"},
+    {"share"},
+    {"daemon"},
     {"cli", "testing"},
 ]
 # a private stack is a TUN device in another namespace
@@ -27,12 +28,7 @@ EXCEPTIONS = {
     ("tcpforward/fast/stack.py", "tun/device"),
     ("tcpforward/fast/helper.py", "tun/device"),
 }
-BESIDE = {"daemon": {"share"}, "share": {"daemon"}}
-ALLOWED = {
-    part: set().union(*ORDER[:level], BESIDE.get(part, set()))
-    for level, parts in enumerate(ORDER)
-    for part in parts
-}
+ALLOWED = {part: set().union(*ORDER[:level]) for level, parts in enumerate(ORDER) for part in parts}
 
 
 def modules() -> list[Path]:

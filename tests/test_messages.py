@@ -36,8 +36,6 @@ HELP_TABLES = {"VERBS"}
 
 # what does not pass yet: a room's files, which its owner takes out when they do
 NOT_YET: tuple[str, ...] = (
-    # process
-    *("share/",),
     # forwards
     *("tcpforward/", "wire/tuntox/"),
     # node

@@ -11,8 +11,8 @@ from toxvpn.members import known as peers
 from toxvpn.members.blocked import BLOCKED_NAME
 from toxvpn.members.grants import FRIENDS_NAME
 from toxvpn.members.known import PEERS_NAME, ConfiguredPeer
-from toxvpn.share.log import LOG_NAME
-from toxvpn.share.meeting import RUN_SOCKET_NAME
+from toxvpn.share.logfile import LOG_NAME
+from toxvpn.share.rendezvous import RUN_SOCKET_NAME
 from toxvpn.state.identity import SAVE_NAME
 from toxvpn.state.secretfile import kept_secret
 from toxvpn.testing.fake_daemon import FakeDaemon

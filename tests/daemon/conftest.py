@@ -10,12 +10,20 @@ from typing import Any, cast
 import pytest
 
 from toxvpn._native.toxcore import Tox
-from toxvpn.daemon import node as base
+from toxvpn.daemon import node
+from toxvpn.process.lifecycle import Lifecycle
+from toxvpn.process.notify import Notifier
 from toxvpn.state import identity
 from toxvpn.tcpforward.fast.stack import Stack, StackUnavailableError
 from toxvpn.testing.fake_tox import FakeNetwork, FakeTox
 
 Runs = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
+
+
+@pytest.fixture
+async def lifecycle() -> Lifecycle:
+    """Of a run that neither systemd nor a terminal waits for, and that keeps its privileges."""
+    return Lifecycle(Notifier({}))
 
 
 @pytest.fixture
@@ -29,7 +37,7 @@ def network(monkeypatch: pytest.MonkeyPatch) -> FakeNetwork:
     async def no_stack(address: object) -> None:
         raise StackUnavailableError("not in these tests")
 
-    monkeypatch.setattr(base, "make_tox", make_tox)
+    monkeypatch.setattr(node, "make_tox", make_tox)
     monkeypatch.setattr(identity, "check", lambda path, savedata: None)
     monkeypatch.setattr(Stack, "start", no_stack)
     return made
@@ -37,9 +45,9 @@ def network(monkeypatch: pytest.MonkeyPatch) -> FakeNetwork:
 
 @pytest.fixture
 def nodes_file(tmp_path: Path) -> Path:
-    node = {"ipv4": "127.0.0.1", "port": 9, "public_key": "00" * 32}
+    known = {"ipv4": "127.0.0.1", "port": 9, "public_key": "00" * 32}
     path = tmp_path / "nodes.json"
-    path.write_text(json.dumps({"nodes": [node]}))
+    path.write_text(json.dumps({"nodes": [known]}))
     return path
 
 

@@ -11,17 +11,20 @@ from toxvpn.config.options import NodeOptions
 from toxvpn.control.client import call
 from toxvpn.control.states import StatusReader
 from toxvpn.daemon.control import controlled
-from toxvpn.daemon.node import Base, base
+from toxvpn.daemon.node import RunningNode, running_node
 from toxvpn.errors import PeerOfflineError, PeerRefusedError, ToxvpnError
 from toxvpn.members.grants import Authority
+from toxvpn.process.lifecycle import Lifecycle
 from toxvpn.tcpforward.tuntox.road import TuntoxRoad
 from toxvpn.testing.fake_nodes import until
 from toxvpn.testing.fake_tox import FakeNetwork, FakeTox
 
 
 @pytest.fixture
-async def run(nodes_file: Path, network: FakeNetwork, tmp_path: Path) -> AsyncIterator[Base]:
-    async with base(NodeOptions(nodes_file=nodes_file), tmp_path / "own") as made:
+async def run(
+    nodes_file: Path, network: FakeNetwork, tmp_path: Path, lifecycle: Lifecycle
+) -> AsyncIterator[RunningNode]:
+    async with running_node(NodeOptions(nodes_file=nodes_file), tmp_path / "own", lifecycle) as made:
         made.node.start()
         yield made
 
@@ -30,7 +33,7 @@ async def ask(directory: Path, do: str, **arguments: Any) -> Any:
     return await asyncio.to_thread(lambda: call(directory, do, **arguments))
 
 
-async def test_it_answers_while_the_run_goes_on(run: Base, tmp_path: Path) -> None:
+async def test_it_answers_while_the_run_goes_on(run: RunningNode, tmp_path: Path) -> None:
     road = TuntoxRoad(run.node)
     status = StatusReader(run.node, "server")
     async with controlled(run, tmp_path, status, road):
@@ -46,7 +49,7 @@ async def test_it_answers_while_the_run_goes_on(run: Base, tmp_path: Path) -> No
     await road.close()
 
 
-async def test_a_ping_is_remembered(run: Base, network: FakeNetwork, tmp_path: Path) -> None:
+async def test_a_ping_is_remembered(run: RunningNode, network: FakeNetwork, tmp_path: Path) -> None:
     other = FakeTox(network)
     peer = run.node.accept(other.public_key)
     other.friend_add_norequest(run.node.tox.public_key)

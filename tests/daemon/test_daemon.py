@@ -12,8 +12,7 @@ from toxvpn.config.flags import DaemonOptions
 from toxvpn.control.client import call as ask
 from toxvpn.daemon.daemon import serve
 from toxvpn.errors import ConfigError, UsageError
-from toxvpn.process.life import LIFE, Life
-from toxvpn.process.notify import Notifier
+from toxvpn.process.lifecycle import Lifecycle
 from toxvpn.testing.fake_nodes import until
 from toxvpn.testing.options import run_options, server_options
 
@@ -21,9 +20,9 @@ Start = Callable[[DaemonOptions], "asyncio.Task[None]"]
 
 
 @pytest.fixture
-def start(runs: Any, directory: Path) -> Start:
+def start(runs: Any, directory: Path, lifecycle: Lifecycle) -> Start:
     def start(options: DaemonOptions) -> "asyncio.Task[None]":
-        running: asyncio.Task[None] = runs(serve(options))
+        running: asyncio.Task[None] = runs(serve(options, lifecycle))
         return running
 
     return start
@@ -81,17 +80,20 @@ async def test_a_server_without_files_has_nothing_to_reload(
 
 @pytest.mark.parametrize("configured", [True, False])
 async def test_a_signal_reloads_where_there_is_something_to_read(
-    start: Start, directory: Path, nodes_file: Path, configured: bool, caplog: pytest.LogCaptureFixture
+    start: Start,
+    directory: Path,
+    nodes_file: Path,
+    configured: bool,
+    lifecycle: Lifecycle,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, "toxvpn")
-    life = Life(Notifier({}))
-    LIFE.set(life)
     file = directory / "config.toml" if configured else None
     await serves(
         directory, start(server_options(directory=directory, nodes_file=nodes_file, config_file=file))
     )
-    assert life.can_reload is configured
+    assert lifecycle.can_reload is configured
     (directory / "config.toml").write_text("[server]\nallow = []\n")
-    life.reload()
+    lifecycle.reload()
     assert ("reload: [server] changed" in caplog.text) is configured
-    life.close()
+    lifecycle.close()

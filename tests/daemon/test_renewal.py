@@ -15,6 +15,7 @@ from toxvpn.members import grants as friends
 from toxvpn.members import known as peers
 from toxvpn.members.grants import FriendBook, Grant
 from toxvpn.members.known import ConfiguredPeer
+from toxvpn.process.lifecycle import Lifecycle
 from toxvpn.testing.fake_nodes import until
 from toxvpn.testing.options import server_options
 
@@ -25,11 +26,12 @@ Serve = Callable[..., Any]
 
 
 @pytest.fixture
-def serve(runs: Any, tmp_path: Path, nodes_file: Path) -> Serve:
+def serve(runs: Any, tmp_path: Path, nodes_file: Path, lifecycle: Lifecycle) -> Serve:
     """`toxvpn` from its start until it is asked a question, whose answer is returned."""
 
     async def serve(do: str, secret: bytes | None = None) -> Any:
-        running = runs(daemon.serve(server_options(directory=tmp_path, nodes_file=nodes_file, secret=secret)))
+        options = server_options(directory=tmp_path, nodes_file=nodes_file, secret=secret)
+        running = runs(daemon.serve(options, lifecycle))
         await until(lambda: (tmp_path / "control.sock").exists() or running.done())
         try:
             return await asyncio.to_thread(ask, tmp_path, do)

@@ -16,6 +16,8 @@ from toxvpn.config.options import ClientOptions
 from toxvpn.daemon.client import call
 from toxvpn.daemon.daemon import serve
 from toxvpn.errors import ConfigError, LinkError, ToxvpnError
+from toxvpn.process.lifecycle import Lifecycle
+from toxvpn.process.notify import Notifier
 from toxvpn.state.identity import IdentityInUseError
 from toxvpn.tcpforward import pipe
 from toxvpn.tcpforward.ends import StdioEnd
@@ -45,7 +47,7 @@ class Daemons:
         known = set(self._network.members)
         rights = {"secret": SECRET} if not {"secret", "whitelist", "open"} & set(options) else {}
         made = server_options(**({"directory": self.directory / "server"} | self._common | rights | options))
-        running = self._runs(serve(made))
+        running = self._runs(serve(made, Lifecycle(Notifier({}))))
         await until(lambda: set(self._network.members) - known or running.done())
         if running.done():
             running.result()
@@ -54,7 +56,8 @@ class Daemons:
 
     def call(self, server: ToxId, **options: Any) -> "asyncio.Task[None]":
         usual = {"secret": SECRET, "road": RoadPolicy.TUNTOX}
-        return self._runs(call(ClientOptions(**(self._common | usual | {"server": server} | options))))
+        made = ClientOptions(**(self._common | usual | {"server": server} | options))
+        return self._runs(call(made, Lifecycle(Notifier({}))))
 
     def tox(self, tox_id: ToxId) -> FakeTox:
         return self._network.members[tox_id.public_key]

@@ -14,12 +14,12 @@ import pytest_asyncio
 from toxvpn.config.file import parse
 from toxvpn.config.model import Config
 from toxvpn.daemon import services as services_module
-from toxvpn.daemon.node import Base
+from toxvpn.daemon.node import RunningNode
 from toxvpn.daemon.services import Services
 from toxvpn.errors import ConfigError, ToxvpnError, UsageError
 from toxvpn.members.grants import FriendBook, Grant
 from toxvpn.members.keeper import Keeper
-from toxvpn.process.life import Life
+from toxvpn.process.lifecycle import Lifecycle
 from toxvpn.process.notify import Notifier
 from toxvpn.state.places import find_places
 from toxvpn.tcpforward.fast.stack import Stack, StackUnavailableError
@@ -86,9 +86,11 @@ class Machine:
     def __init__(self, directory: Path, network: Network, undo: contextlib.AsyncExitStack) -> None:
         self.directory = directory
         self.node = network.node()
-        life = Life(Notifier({}))
+        lifecycle = Lifecycle(Notifier({}))
         keeper = cast(Keeper, FakeKeeper())
-        self.base = Base(self.node, Announcement(self.node), FriendBook(), keeper, directory, life)
+        self.base = RunningNode(
+            self.node, Announcement(self.node), FriendBook(), keeper, directory, lifecycle
+        )
         self._undo = undo
 
     def config(self, text: str) -> Config:
@@ -459,7 +461,7 @@ async def test_a_device_that_is_gone_ends_the_run(machine: Machine) -> None:
     machine.start('[vpn]\ninterface = "office"')
     machine.vpn.gone()
     with pytest.raises(ToxvpnError, match="office was removed by somebody else"):
-        await machine.base.life.ended()
+        await machine.base.lifecycle.ended()
 
 
 @pytest.mark.parametrize(("server", "belongs"), [("", True), ("[server]\nopen = true\n", False)])

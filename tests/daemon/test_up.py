@@ -9,6 +9,7 @@ from toxvpn.config.flags import DaemonOptions
 from toxvpn.daemon import up as module
 from toxvpn.daemon.up import ALREADY, up
 from toxvpn.errors import NotRunningError
+from toxvpn.process.lifecycle import Lifecycle
 from toxvpn.state.identity import IdentityInUseError
 from toxvpn.testing.options import up_options
 
@@ -16,7 +17,8 @@ from toxvpn.testing.options import up_options
 class Scene:
     """`tries` are the outcomes of coming up, one after the other; `answers` what the other one says."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, directory: Path) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, directory: Path, lifecycle: Lifecycle) -> None:
+        self.lifecycle = lifecycle
         self.options = up_options(directory=directory)
         self.tries: list[Exception | None] = []
         self.answer: object = NotRunningError("nobody answers")
@@ -25,8 +27,11 @@ class Scene:
         monkeypatch.setattr(module, "LOOK_AGAIN_S", 0.001)
         monkeypatch.setattr(module, "STARTING_S", 0.1)
 
-    async def _serve(self, options: DaemonOptions) -> None:
-        assert options is self.options
+    async def up(self) -> None:
+        await up(self.options, self.lifecycle)
+
+    async def _serve(self, options: DaemonOptions, lifecycle: Lifecycle) -> None:
+        assert options is self.options and lifecycle is self.lifecycle
         outcome = self.tries.pop(0) if self.tries else IdentityInUseError("in use")
         if outcome is not None:
             raise outcome
@@ -39,14 +44,14 @@ class Scene:
 
 
 @pytest.fixture
-def scene(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Scene:
-    return Scene(monkeypatch, tmp_path)
+def scene(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lifecycle: Lifecycle) -> Scene:
+    return Scene(monkeypatch, tmp_path, lifecycle)
 
 
 async def test_a_network_that_is_up_is_left_alone(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
     scene.answer = {"self": {"mode": "up"}}
     caplog.set_level("INFO", "toxvpn")
-    await up(scene.options)
+    await scene.up()
     assert caplog.messages == [ALREADY]
 
 
@@ -56,17 +61,17 @@ async def test_a_network_that_is_up_is_left_alone(scene: Scene, caplog: pytest.L
 async def test_another_use_of_the_identity_is_a_failure(scene: Scene, answer: object) -> None:
     scene.answer = answer
     with pytest.raises(IdentityInUseError):
-        await up(scene.options)
+        await scene.up()
 
 
 async def test_who_has_it_for_a_moment_is_waited_for(scene: Scene) -> None:
     scene.tries = [IdentityInUseError("in use"), IdentityInUseError("in use"), None]
-    await up(scene.options)
+    await scene.up()
     assert scene.tries == []
 
 
 async def test_other_failures_are_told_at_once(scene: Scene) -> None:
     scene.tries = [NotRunningError("something else"), None]
     with pytest.raises(NotRunningError):
-        await up(scene.options)
+        await scene.up()
     assert scene.tries == [None]

@@ -69,7 +69,7 @@ def test_a_configuration_for_the_server_and_a_name_for_the_client(tox_network: L
 
         (kept / "config.toml").write_text("[server")
         server.process.send_signal(signal.SIGHUP)
-        server.wait_for(r"nothing is reloaded: .*config.toml: not TOML")
+        server.wait_for(r"reload failed, nothing was changed: .*config.toml: not TOML")
         assert echoes(here, 7009)
         old.sendall(b"still")
         assert old.recv(5) == b"still"

@@ -87,7 +87,7 @@ def test_started_twice_by_pidfile_or_by_identity(alone: Daemon) -> None:
     alone.serve()
     pid = alone.pid
     second = alone.serve(check=False)
-    assert second.returncode == 1 and f"runs already, as process {pid}: stop that one" in second.stderr
+    assert second.returncode == 1 and f"a toxvpn that is running, process {pid}: stop it" in second.stderr
     alone.pid_file = alone.pid_file.with_name("other.pid")
     second = alone.serve(check=False)
     assert second.returncode == 1 and f"is in use by process {pid}; stop that one" in second.stderr
@@ -228,7 +228,10 @@ def test_a_directory_that_is_roots_is_not_given_away(alone: Daemon) -> None:
     alone.directory.mkdir(mode=0o700)
     ran = alone.serve("-U", USER, check=False)
     assert ran.returncode == 77
-    assert f"-U {USER}: {alone.directory} is not that user's: chown -R {USER} {alone.directory}" in ran.stderr
+    assert (
+        f"-U {USER}: {alone.directory} belongs to another user: run chown -R {USER} {alone.directory}"
+        in ran.stderr
+    )
 
 
 # -- on the network ---------------------------------------------------------------------------------

@@ -140,5 +140,5 @@ def test_a_child_whose_starter_was_killed_does_not_go_on_unseen(meeting: Meeting
             process.kill()
             process.wait()
         assert process.stderr and process.stderr.read() == (
-            "error: the process that waited for this one was ended: stopping\n"
+            "error: the process that started this one has ended, so this one stops too\n"
         )

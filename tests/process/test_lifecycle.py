@@ -9,7 +9,7 @@ import pytest
 
 from toxvpn._native.results import Connection
 from toxvpn.errors import ConfigError, ToxvpnError
-from toxvpn.process.life import Life, standing
+from toxvpn.process.lifecycle import Lifecycle, status_line
 from toxvpn.process.notify import Notifier
 from toxvpn.tox.events import PeerStatus, SelfConnection
 from toxvpn.tox.node import Node
@@ -23,7 +23,7 @@ class Told(Notifier):
         self.watchdog_s = watchdog_s
         self.lines: list[str] = []
 
-    def _tell(self, text: str) -> None:
+    def _send(self, text: str) -> None:
         self.lines.append(text.splitlines()[0])
 
 
@@ -33,7 +33,7 @@ class OneNode:
     def __init__(self) -> None:
         self.connection = Connection.NONE
         self.peers: list[Any] = []
-        self.hear: Any = None
+        self.on_event: Any = None
         self.alive = True
         self.asked_s: set[float] = set()
 
@@ -44,66 +44,66 @@ class OneNode:
     def __iter__(self) -> Any:
         return iter(self.peers)
 
-    def subscribe(self, hear: Any) -> None:
-        self.hear = hear
+    def subscribe(self, on_event: Any) -> None:
+        self.on_event = on_event
 
 
 async def test_ready_is_told_to_systemd_and_to_the_terminal() -> None:
     told, ready = Told(), []
-    Life(told, lambda: ready.append(True)).ready()
+    Lifecycle(told, on_ready=lambda: ready.append(True)).ready()
     assert (told.lines, ready) == (["READY=1"], [True])
 
 
 async def test_the_status_line_follows_the_connections() -> None:
     told, node = Told(), OneNode()
-    Life(told).watch(cast(Node, node))
+    Lifecycle(told).watch(cast(Node, node))
     node.peers = [type("Peer", (), {"online": online}) for online in (True, False, True)]
     node.connection = Connection.UDP
-    node.hear(SelfConnection(Connection.UDP))
-    node.hear(SelfConnection(Connection.UDP))  # nothing new
-    node.hear(PeerStatus(node.peers[0], b""))  # nothing about a connection
+    node.on_event(SelfConnection(Connection.UDP))
+    node.on_event(SelfConnection(Connection.UDP))  # nothing new
+    node.on_event(PeerStatus(node.peers[0], b""))  # nothing about a connection
     assert told.lines == [
         "STATUS=not in the Tox network; 0 of 0 peers online",
         "STATUS=Tox: udp; 2 of 3 peers online",
     ]
     node.connection = Connection.TCP
-    assert standing(cast(Node, node)) == "Tox: tcp-relay; 2 of 3 peers online"
+    assert status_line(cast(Node, node)) == "Tox: tcp-relay; 2 of 3 peers online"
 
 
 async def test_a_reload_is_framed(caplog: pytest.LogCaptureFixture) -> None:
     told = Told()
-    life = Life(told)
-    before = life.can_reload
-    life.on_reload(lambda: ["rules are in force"])
-    assert (before, life.can_reload) == (False, True)
+    lifecycle = Lifecycle(told)
+    before = lifecycle.can_reload
+    lifecycle.on_reload(lambda: ["rules are in force"])
+    assert (before, lifecycle.can_reload) == (False, True)
     with caplog.at_level("INFO"):
-        life.reload()
+        lifecycle.reload()
     assert told.lines == ["RELOADING=1", "READY=1"]
     assert caplog.messages == ["reload: rules are in force"]
 
 
 async def test_a_reload_that_fails_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
     told = Told()
-    life = Life(told)
+    lifecycle = Lifecycle(told)
 
     def fail() -> list[str]:
         raise ConfigError("rules: line 3 is no rule")
 
-    life.on_reload(fail)
-    life.reload()
+    lifecycle.on_reload(fail)
+    lifecycle.reload()
     assert told.lines == ["RELOADING=1", "READY=1"]
-    assert caplog.messages == ["nothing is reloaded: rules: line 3 is no rule"]
+    assert caplog.messages == ["reload failed, nothing was changed: rules: line 3 is no rule"]
 
 
 async def test_a_run_without_anything_to_read_again_says_so(caplog: pytest.LogCaptureFixture) -> None:
     told = Told()
     with caplog.at_level("INFO"):
-        Life(told).reload()
+        Lifecycle(told).reload()
     assert told.lines == [] and "nothing to read again" in caplog.messages[0]
 
 
 async def test_a_run_ends_well_or_with_what_it_failed_of() -> None:
-    well, failing = Life(Told()), Life(Told())
+    well, failing = Lifecycle(Told()), Lifecycle(Told())
     well.stopping.set()
     await well.ended()
     failing.fail(ToxvpnError("the device is gone"))
@@ -122,38 +122,38 @@ async def test_the_loop_feeds_the_watchdog_twice_in_its_time(monkeypatch: pytest
 
     monkeypatch.setattr(loop, "call_later", call_later)
     told = Told(watchdog_s=30.0)
-    life = Life(told)
+    lifecycle = Lifecycle(told)
     assert told.lines == ["WATCHDOG=1"]
     (delay_s, feed), *_ = planned
     assert delay_s == 15.0
     feed()
     assert told.lines == ["WATCHDOG=1"] * 2 and len(planned) == 2
-    life.close()
+    lifecycle.close()
     assert told.lines[-1] == "STOPPING=1"
 
 
 async def test_a_node_without_turns_starves_the_watchdog() -> None:
     """Also when the loop lives; systemd then starts the service anew."""
     told, node = Told(watchdog_s=30.0), OneNode()
-    life = Life(told)
-    life.watch(cast(Node, node))
+    lifecycle = Lifecycle(told)
+    lifecycle.watch(cast(Node, node))
     for node.alive in (True, False, True):
-        life._feed()
+        lifecycle._feed_watchdog()
     assert told.lines.count("WATCHDOG=1") == 3
     assert node.asked_s == {15.0}
-    life.close()
+    lifecycle.close()
 
 
 async def test_no_watchdog_no_timer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asyncio.get_running_loop(), "call_later", None)
-    Life(Told()).close()
+    Lifecycle(Told()).close()
 
 
 # -- the terminal -----------------------------------------------------------------------------------
 
 IN_A_TERMINAL = """
 import os, pty, signal, sys
-from toxvpn.process.life import has_terminal
+from toxvpn.process.lifecycle import has_terminal
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
 child, terminal = pty.fork()
 if child == 0:

@@ -30,7 +30,7 @@ def test_it_holds_our_id_and_goes_with_us(path: Path) -> None:
 def test_a_second_one_is_refused_and_told_of_the_first(path: Path) -> None:
     with PidFile(path) as first:
         first.write()
-        with pytest.raises(ToxvpnError, match=f"runs already, as process {os.getpid()}: stop that one"):
+        with pytest.raises(ToxvpnError, match=f"a toxvpn that is running, process {os.getpid()}: stop it"):
             PidFile(path)
         assert path.read_text() == f"{os.getpid()}\n"
 
@@ -62,7 +62,7 @@ def test_that_of_a_killed_daemon_is_stale_at_once(path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", HOLDER, path], stdin=pipe, stdout=pipe) as holder:
         assert holder.stdout
         holder.stdout.readline()
-        with pytest.raises(ToxvpnError, match=f"as process {holder.pid}"):
+        with pytest.raises(ToxvpnError, match=f"process {holder.pid}:"):
             PidFile(path)
         holder.send_signal(signal.SIGKILL)
     assert path.read_text() == f"{holder.pid}\n"
@@ -79,7 +79,7 @@ def test_a_child_process_goes_on_holding_it(path: Path) -> None:
         os._exit(0)
     os.close(reader)
     pid_file.leave()
-    with pytest.raises(ToxvpnError, match="runs already"):
+    with pytest.raises(ToxvpnError, match="a toxvpn that is running"):
         PidFile(path)
     os.close(writer)
     os.waitpid(child, 0)
@@ -89,7 +89,7 @@ def test_a_child_process_goes_on_holding_it(path: Path) -> None:
 @pytest.mark.parametrize("content", ["root:x:0:0:root:/root:/bin/bash\n", "1" * 40, "12 34"])
 def test_a_file_that_is_something_else_is_left_alone(path: Path, content: str) -> None:
     path.write_text(content)
-    with pytest.raises(ConfigError, match="holds no process ID: choose another file"):
+    with pytest.raises(ConfigError, match="is not a pidfile: choose another file"):
         PidFile(path)
     assert path.read_text() == content
     path.write_text("1")

@@ -52,8 +52,8 @@ def test_a_number_that_nobody_has_stands_for_itself() -> None:
         ("", "-U '': there is no such user"),
         ("-1", "-U '-1': there is no such user"),
         ("4294967295", "-U '4294967295': there is no such user"),
-        ("root", "-U root: that user has every right there is"),
-        ("0", "-U 0: that user has every right there is"),
+        ("root", "-U root is root, who has every privilege"),
+        ("0", "-U 0 is root, who has every privilege"),
     ],
 )
 def test_mistakes(text: str, told: str) -> None:
@@ -139,17 +139,16 @@ def test_what_the_run_needs_is_kept_and_nothing_else() -> None:
     assert found["low port"] == 0
 
 
-SETTLE = """
+DROP = """
 import json, os, subprocess, sys
 from pathlib import Path
-from toxvpn.process.privileges import KEEP, settle
+from toxvpn.process.privileges import drop_privileges
 from toxvpn.linux import Capability
 
-settle()  # no run: nothing happens
 before = Path("/proc/self/status").read_text()
-KEEP.set([Capability[name] for name in sys.argv[1:]])
-settle()
-settle()
+keep = [Capability[name] for name in sys.argv[1:]]
+drop_privileges(keep)
+drop_privileges(keep)
 after = Path("/proc/self/status").read_text()
 started = subprocess.run(["cat", "/proc/self/status"], capture_output=True, text=True).stdout
 print(json.dumps([
@@ -162,7 +161,7 @@ print(json.dumps([
 @as_root
 @pytest.mark.parametrize(("keep", "bits"), [((), 0), (("NET_ADMIN",), 1 << 12)])
 def test_root_stays_root_with_nothing_but_what_the_run_needs(keep: tuple[str, ...], bits: int) -> None:
-    ran = subprocess.run([sys.executable, "-c", SETTLE, *keep], capture_output=True, text=True, check=True)
+    ran = subprocess.run([sys.executable, "-c", DROP, *keep], capture_output=True, text=True, check=True)
     before, after, started = json.loads(ran.stdout)
     assert int(before["CapEff"][0], 16) & 1 << 21  # SYS_ADMIN
     for status in (after, started):  # what it starts has no more, though it is root's
@@ -189,7 +188,7 @@ def test_a_missing_directory_is_made_for_the_user(tmp_path: Path) -> None:
 def test_a_directory_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(NoPermissionError) as caught:
         hand_over(Account("somebody", NUMBER, NUMBER, (), "/"), tmp_path)
-    assert str(caught.value).endswith(f"is not that user's: chown -R somebody {tmp_path}")
+    assert str(caught.value).endswith(f"belongs to another user: run chown -R somebody {tmp_path}")
     assert tmp_path.stat().st_uid == 0
 
 

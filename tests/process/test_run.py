@@ -12,7 +12,7 @@ from toxvpn._native.net import netio
 from toxvpn.config.flags import DaemonOptions
 from toxvpn.errors import ToxvpnError
 from toxvpn.process import run as run_module
-from toxvpn.process.life import LIFE
+from toxvpn.process.lifecycle import Lifecycle
 from toxvpn.process.run import run
 from toxvpn.testing.options import server_options
 
@@ -29,7 +29,7 @@ async def for_ever() -> None:
 
 
 def test_work_that_ends_is_success() -> None:
-    async def work(options: DaemonOptions) -> None:
+    async def work(options: DaemonOptions, lifecycle: Lifecycle) -> None:
         assert options == OPTIONS
 
     assert run(work, OPTIONS) == 0
@@ -46,14 +46,14 @@ def test_there_are_descriptors_for_many_streams(
     monkeypatch.setattr(resource, "getrlimit", limits.get)
     monkeypatch.setattr(resource, "setrlimit", limits.__setitem__)
 
-    async def work(options: DaemonOptions) -> None:
+    async def work(options: DaemonOptions, lifecycle: Lifecycle) -> None:
         assert limits == {resource.RLIMIT_NOFILE: (allowed, before[1])}
 
     assert run(work, OPTIONS) == 0
 
 
 def test_a_failure_is_the_callers() -> None:
-    async def work(options: DaemonOptions) -> None:
+    async def work(options: DaemonOptions, lifecycle: Lifecycle) -> None:
         raise ToxvpnError("of the test")
 
     with pytest.raises(ToxvpnError, match="of the test"):
@@ -64,7 +64,7 @@ def test_a_failure_is_the_callers() -> None:
 def test_a_signal_ends_the_work_which_may_tidy_up(number: signal.Signals) -> None:
     tidied = False
 
-    async def work(options: DaemonOptions) -> None:
+    async def work(options: DaemonOptions, lifecycle: Lifecycle) -> None:
         nonlocal tidied
         os.kill(os.getpid(), number)
         try:
@@ -78,7 +78,7 @@ def test_a_signal_ends_the_work_which_may_tidy_up(number: signal.Signals) -> Non
 
 
 def test_a_second_signal_does_not_hide_the_first() -> None:
-    async def work(options: DaemonOptions) -> None:
+    async def work(options: DaemonOptions, lifecycle: Lifecycle) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         try:
             await for_ever()
@@ -96,12 +96,12 @@ def test_without_its_terminal_it_ends_and_otherwise_reloads(
     reloaded = asyncio.Event()
     monkeypatch.setattr(run_module, "has_terminal", lambda: terminal)
 
-    async def work(options: DaemonOptions) -> None:
+    async def work(options: DaemonOptions, lifecycle: Lifecycle) -> None:
         def reload() -> list[str]:
             reloaded.set()
             return []
 
-        LIFE.get().on_reload(reload)
+        lifecycle.on_reload(reload)
         os.kill(os.getpid(), signal.SIGHUP)
         monkeypatch.setattr(run_module, "has_terminal", lambda: False)  # it is closed
         async with asyncio.timeout(10):
@@ -118,7 +118,7 @@ def test_nohup_is_respected() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
 
-        async def work(options: DaemonOptions) -> None:
+        async def work(options: DaemonOptions, lifecycle: Lifecycle) -> None:
             os.kill(os.getpid(), signal.SIGHUP)
             await asyncio.sleep(0)
 
@@ -131,7 +131,7 @@ def test_what_fails_in_the_loop_is_told_to_our_log(caplog: pytest.LogCaptureFixt
     async def unheeded() -> None:
         raise RuntimeError("in a task")
 
-    async def work(options: DaemonOptions) -> None:
+    async def work(options: DaemonOptions, lifecycle: Lifecycle) -> None:
         loop = asyncio.get_running_loop()
         loop.call_soon(int, "in a callback")
         task = loop.create_task(unheeded())

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from toxvpn.config.options import ClientOptions
-from toxvpn.share.meeting import Meeting
+from toxvpn.share.rendezvous import Rendezvous
 from toxvpn.testing.forward_pair import ForwardPair
 from toxvpn.testing.shared_node import ID, Commands, Running
 
@@ -30,8 +30,8 @@ def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ClientOptions:
 
 
 @pytest.fixture
-def meeting(options: ClientOptions) -> Meeting:
-    return Meeting(options)
+def rendezvous(options: ClientOptions) -> Rendezvous:
+    return Rendezvous(options)
 
 
 @pytest.fixture
@@ -41,8 +41,8 @@ async def pair() -> AsyncIterator[ForwardPair]:
 
 
 @pytest.fixture
-async def running(pair: ForwardPair, meeting: Meeting) -> AsyncIterator[Running]:
-    async with Running(pair, meeting) as made:
+async def running(pair: ForwardPair, rendezvous: Rendezvous) -> AsyncIterator[Running]:
+    async with Running(pair, rendezvous) as made:
         yield made
 
 

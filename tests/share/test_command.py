@@ -18,7 +18,7 @@ from toxvpn.config.options import ClientOptions
 from toxvpn.errors import ConfigError
 from toxvpn.share import messages
 from toxvpn.share.command import run
-from toxvpn.share.meeting import Meeting, NotSharedError
+from toxvpn.share.rendezvous import NotSharedError, Rendezvous
 from toxvpn.testing.forward_pair import ForwardPair, Program
 from toxvpn.testing.shared_node import Command, Commands, Running, free_port
 
@@ -152,10 +152,10 @@ class TestListeners:
         socket.create_server(("127.0.0.1", port)).close()
 
     async def test_it_does_not_end_before_the_node_has_let_go(
-        self, commands: Commands, meeting: Meeting
+        self, commands: Commands, rendezvous: Rendezvous
     ) -> None:
-        meeting.path.unlink()
-        with meeting.listen() as listener:  # a node in slow motion
+        rendezvous.path.unlink()
+        with rendezvous.listen() as listener:  # a node in slow motion
             command = await commands.start("-L", f"{free_port()}:localhost:1")
             connection, _ = await asyncio.to_thread(listener.accept)
             with connection:
@@ -173,14 +173,14 @@ class TestListeners:
         assert "the port is in use" in await command.said()
 
     async def test_another_node_takes_them_over(
-        self, commands: Commands, pair: ForwardPair, meeting: Meeting, running: Running
+        self, commands: Commands, pair: ForwardPair, rendezvous: Rendezvous, running: Running
     ) -> None:
         """As after a kill: the first one is not found any more, and its connections end without a word."""
         port = free_port()
         command = await commands.start("-L", f"{port}:{pair.target.target}")
         await command.line("listening")
-        meeting.path.unlink()
-        async with Running(pair, meeting) as other:
+        rendezvous.path.unlink()
+        async with Running(pair, rendezvous) as other:
             running.hang_up()
             await command.line("was lost")
             await command.line("listening")
@@ -302,10 +302,10 @@ async def test_little_is_loaded(commands: Commands, pair: ForwardPair) -> None:
 
 
 async def test_a_stranger_is_not_served(
-    pair: ForwardPair, meeting: Meeting, running: Running, monkeypatch: pytest.MonkeyPatch
+    pair: ForwardPair, rendezvous: Rendezvous, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 4242)  # we are the stranger, as the node sees it
     with socket.socket(socket.AF_UNIX, messages.KIND) as stranger:
-        stranger.connect(str(meeting.path))
+        stranger.connect(str(rendezvous.path))
         messages.send(stranger, {"do": "listen", "listeners": [], "level": 60})
         assert await asyncio.to_thread(messages.receive, stranger) == (None, [])

@@ -13,16 +13,17 @@ from unittest.mock import AsyncMock
 import pytest
 
 from toxvpn.config.options import ClientOptions
-from toxvpn.daemon.node import Base
-from toxvpn.daemon.services import Services
+from toxvpn.members.roster import Roster
 from toxvpn.share import command as command_module
-from toxvpn.share.lend import Lender, lending
-from toxvpn.share.meeting import RUN_SOCKET_NAME, connect_to_run
-from toxvpn.share.messages import NonsenseError
+from toxvpn.share.lend import Lendable, Lender, lending
+from toxvpn.share.messages import BadMessageError
+from toxvpn.share.rendezvous import RUN_SOCKET_NAME, connect_to_run
+from toxvpn.tcpforward.forwarding import Forwarding
 from toxvpn.tcpforward.spec import RoadPolicy
 from toxvpn.testing.fake_nodes import until
 from toxvpn.testing.forward_pair import ForwardPair, Program
 from toxvpn.testing.shared_node import ID, Commands, free_port
+from toxvpn.tox.node import Node
 from toxvpn.tox.peer import Peer
 from toxvpn.tox.proxy import Proxy
 
@@ -37,13 +38,20 @@ class Run:
         self.asked_for_a_stack = 0
         self.caller = pair.caller
         self.knows = {ID.public_key: pair.peer}
-        self.base = SimpleNamespace(node=SimpleNamespace(peer=self.knows.get), stopping=asyncio.Event())
-        self.services = SimpleNamespace(
-            forwarding=SimpleNamespace(
-                start=self._start, chooser=SimpleNamespace(choice=lambda peer: ("tuntox", "so"))
-            ),
-            callers=SimpleNamespace(get=lambda key: pair.caller),
-            roster=SimpleNamespace(called=[ID]),
+        self.called = [ID]
+        self.forwarding = SimpleNamespace(
+            start=self._start, chooser=SimpleNamespace(choice=lambda peer: ("tuntox", "so"))
+        )
+        self.stopping = asyncio.Event()
+
+    def lent(self, proxy: Proxy | None = None) -> Lendable:
+        return Lendable(
+            cast(Node, SimpleNamespace(peer=self.knows.get)),
+            cast(Roster, SimpleNamespace(called=self.called)),
+            cast(Forwarding, self.forwarding),
+            lambda key: self.caller,
+            self.stopping,
+            proxy,
         )
 
     def _start(self) -> None:
@@ -58,7 +66,7 @@ def run(pair: ForwardPair) -> Run:
 @pytest.fixture
 async def lender(run: Run, options: ClientOptions) -> AsyncIterator[Lender]:
     assert options.directory is not None
-    async with lending(cast(Base, run.base), cast(Services, run.services), options.directory) as made:
+    async with lending(run.lent(), options.directory) as made:
         yield made
 
 
@@ -85,7 +93,7 @@ async def test_a_forward_until_the_run_ends(
     caplog.set_level(logging.INFO, "toxvpn")
     assert options.directory is not None
     port = free_port()
-    async with lending(cast(Base, run.base), cast(Services, run.services), options.directory) as lender:
+    async with lending(run.lent(), options.directory) as lender:
         command = await commands.start("-L", f"{port}:{pair.target.target}")
         await command.line("listening: ")
         application = pair.keep(await Program.connect(port))
@@ -93,7 +101,7 @@ async def test_a_forward_until_the_run_ends(
         await application.send(b"x")
         assert await target.receive(1) == b"x"
         assert [state.streams for state in lender.states()] == [1]
-        run.base.stopping.set()
+        run.stopping.set()
     assert await command.code() == 0
     assert not (options.directory / RUN_SOCKET_NAME).exists()
 
@@ -115,13 +123,13 @@ async def test_a_peer_that_is_away_and_is_not_asked_is_called_another_way(
     pair: ForwardPair, run: Run, lender: Lender
 ) -> None:
     request = {"do": "ping", "level": 20, "peer": ID.public_key.hex()}
-    run.services.roster.called.clear()
-    assert lender._find_client(request).caller is pair.caller
+    run.called.clear()
+    assert lender._find_streams(request).caller is pair.caller
     run.knows[ID.public_key] = Peer(1, ID.public_key)
-    with pytest.raises(NonsenseError):
-        lender._find_client(request)
-    run.services.roster.called.append(ID)
-    assert lender._find_client(request).caller is pair.caller
+    with pytest.raises(BadMessageError):
+        lender._find_streams(request)
+    run.called.append(ID)
+    assert lender._find_streams(request).caller is pair.caller
 
 
 @pytest.mark.parametrize(
@@ -132,8 +140,8 @@ async def test_a_command_that_wants_a_proxy_does_not_go_around_it(
     run: Run, options: ClientOptions, wanted: Proxy | None, ours: Proxy | None, goes: bool
 ) -> None:
     assert options.directory is not None
-    run.services.forwarding.tuntox = SimpleNamespace(ping=AsyncMock(return_value=0.001))
-    async with lending(cast(Base, run.base), cast(Services, run.services), options.directory, ours):
+    run.forwarding.tuntox = SimpleNamespace(ping=AsyncMock(return_value=0.001))
+    async with lending(run.lent(ours), options.directory):
         asked = replace(options, proxy=wanted, ping=True)
         with contextlib.ExitStack() as undo:
             request, _ = command_module._request(asked, undo)

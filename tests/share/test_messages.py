@@ -7,7 +7,7 @@ import pytest
 
 from toxvpn.descriptors import close
 from toxvpn.share import messages
-from toxvpn.share.messages import KIND, MOST_DESCRIPTORS, NonsenseError, receive, send
+from toxvpn.share.messages import KIND, MOST_DESCRIPTORS, BadMessageError, receive, send
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -57,6 +57,6 @@ def test_the_most_that_can_be_listened_on_fits(pair: Pair) -> None:
 def test_nonsense_leaves_no_descriptor_behind(pair: Pair, said: bytes) -> None:
     before = descriptors()
     socket.send_fds(pair[0], [said], [0, 1])
-    with pytest.raises(NonsenseError):
+    with pytest.raises(BadMessageError):
         receive(pair[1])
     assert descriptors() == before

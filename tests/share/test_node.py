@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 
 from toxvpn.config.options import ClientOptions
+from toxvpn.daemon import shared
 from toxvpn.errors import ConfigError
+from toxvpn.process.lifecycle import Lifecycle
+from toxvpn.process.notify import Notifier
 from toxvpn.share import messages, node
-from toxvpn.share.meeting import Meeting
-from toxvpn.share.retell import Retelling
-from toxvpn.state.places import find_places
+from toxvpn.share.logrelay import NodeLogRelay
+from toxvpn.share.rendezvous import Rendezvous
 from toxvpn.testing.fake_nodes import until
 from toxvpn.testing.forward_pair import ForwardPair, in_time
 from toxvpn.testing.shared_node import Running
@@ -30,8 +32,13 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(node, "LOOK_AGAIN_S", 0.001)
 
 
-def connected(meeting: Meeting) -> socket.socket:
-    connection = meeting.connect()
+async def share(options: ClientOptions, rendezvous: Rendezvous, listener: socket.socket) -> None:
+    lifecycle = Lifecycle(Notifier({}))
+    await shared.share(options, lifecycle, rendezvous=rendezvous, listener=listener, log_relay=NodeLogRelay())
+
+
+def connected(rendezvous: Rendezvous) -> socket.socket:
+    connection = rendezvous.connect()
     assert connection is not None
     connection.setblocking(False)
     return connection
@@ -55,22 +62,22 @@ async def _readable(connection: socket.socket) -> None:
 
 
 class TestIdle:
-    async def test_it_ends(self, running: Running, meeting: Meeting) -> None:
+    async def test_it_ends(self, running: Running, rendezvous: Rendezvous) -> None:
         await in_time(running.ended)
-        assert not meeting.path.exists() and meeting.connect() is None
+        assert not rendezvous.path.exists() and rendezvous.connect() is None
 
     async def test_nobody_takes_its_place_before_its_identity_is_free(
-        self, running: Running, meeting: Meeting
+        self, running: Running, rendezvous: Rendezvous
     ) -> None:
         await in_time(running.ended)
-        with meeting.lock(wait=False) as got:
+        with rendezvous.lock(wait=False) as got:
             assert not got
-        running.parting.close()
-        with meeting.lock(wait=False) as got:
+        running.locks.close()
+        with rendezvous.lock(wait=False) as got:
             assert got
 
-    async def test_a_command_keeps_it(self, running: Running, meeting: Meeting) -> None:
-        with connected(meeting) as command:
+    async def test_a_command_keeps_it(self, running: Running, rendezvous: Rendezvous) -> None:
+        with connected(rendezvous) as command:
             messages.send(command, LISTEN)
             assert await heard(command) == {"taken": True}
             await asyncio.sleep(3 * node.LINGER_S)
@@ -78,37 +85,39 @@ class TestIdle:
         await in_time(running.ended)
 
     async def test_who_only_looks_does_not_keep_it(
-        self, running: Running, meeting: Meeting, monkeypatch: pytest.MonkeyPatch
+        self, running: Running, rendezvous: Rendezvous, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(node, "LINGER_S", 600.0)
         before = running.node._idle_since_s
-        with connected(meeting):
+        with connected(rendezvous):
             await until(lambda: not running.node.idle)
         await until(lambda: running.node.idle)
         assert running.node._idle_since_s == before
 
-    async def test_who_starts_one_meanwhile_is_waited_for(self, running: Running, meeting: Meeting) -> None:
-        with meeting.lock():
+    async def test_who_starts_one_meanwhile_is_waited_for(
+        self, running: Running, rendezvous: Rendezvous
+    ) -> None:
+        with rendezvous.lock():
             await asyncio.sleep(3 * node.LINGER_S)
             assert not running.ended.done()
         await in_time(running.ended)
 
     async def test_who_is_in_the_queue_is_served(
-        self, running: Running, meeting: Meeting, monkeypatch: pytest.MonkeyPatch
+        self, running: Running, rendezvous: Rendezvous, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         await asyncio.sleep(0)
-        with connected(meeting) as command:
+        with connected(rendezvous) as command:
             running.node._leave()
             assert not running.ended.done()
             messages.send(command, LISTEN)
             assert await heard(command) == {"taken": True}
 
     async def test_a_kept_identity_is_let_go_of_sooner(
-        self, running: Running, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, running: Running, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(node, "LINGER_S", 600.0)
         monkeypatch.setattr(node, "LINGER_KEPT_S", 0.05)
-        running.made.places = find_places(tmp_path)
+        running.node._is_kept = True
         running.node._plan_end()
         await in_time(running.ended)
 
@@ -126,31 +135,33 @@ class TestIdle:
 class TestWithoutItsDirectory:
     """/run/user/UID is removed when the user logs out."""
 
-    async def test_it_ends(self, running: Running, meeting: Meeting) -> None:
-        shutil.rmtree(meeting.directory)
+    async def test_it_ends(self, running: Running, rendezvous: Rendezvous) -> None:
+        shutil.rmtree(rendezvous.directory)
         await in_time(running.ended)
-        assert running.made.run.stopping.is_set()
+        assert running.streams.stopping.is_set()
 
-    async def test_it_stays_for_the_command_that_it_has(self, running: Running, meeting: Meeting) -> None:
-        with connected(meeting) as command:
+    async def test_it_stays_for_the_command_that_it_has(
+        self, running: Running, rendezvous: Rendezvous
+    ) -> None:
+        with connected(rendezvous) as command:
             messages.send(command, LISTEN)
             assert await heard(command) == {"taken": True}
-            shutil.rmtree(meeting.directory)
+            shutil.rmtree(rendezvous.directory)
             await asyncio.sleep(3 * node.LINGER_S)
             assert not running.ended.done()
         await in_time(running.ended)
 
     async def test_it_can_be_stopped(
-        self, running: Running, meeting: Meeting, monkeypatch: pytest.MonkeyPatch
+        self, running: Running, rendezvous: Rendezvous, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(node, "LINGER_S", 600.0)
         running.node._plan_end()
-        shutil.rmtree(meeting.directory)
+        shutil.rmtree(rendezvous.directory)
         running.stop()
         await in_time(running.ended)
 
     async def test_whatever_goes_wrong_it_ends(
-        self, running: Running, meeting: Meeting, monkeypatch: pytest.MonkeyPatch
+        self, running: Running, rendezvous: Rendezvous, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def fail(*_: object, **__: object) -> None:
             raise OSError(24, "Too many open files")
@@ -159,23 +170,23 @@ class TestWithoutItsDirectory:
         await in_time(running.ended)
 
     async def test_a_node_that_cannot_be_says_why_to_who_waits(
-        self, options: ClientOptions, meeting: Meeting, tmp_path: Path
+        self, options: ClientOptions, rendezvous: Rendezvous, tmp_path: Path
     ) -> None:
-        listener = meeting.listen()
+        listener = rendezvous.listen()
         options = replace(options, nodes_file=tmp_path / "none")
-        with connected(meeting) as command:
+        with connected(rendezvous) as command:
             messages.send(command, LISTEN)
-            shutil.rmtree(meeting.directory)
-            await in_time(asyncio.create_task(node.share(options, meeting, listener, Retelling())))
+            shutil.rmtree(rendezvous.directory)
+            await in_time(asyncio.create_task(share(options, rendezvous, listener)))
             told = await heard(command)
             assert told is not None and told["ended"] == ConfigError.exit_code
 
 
 @pytest.mark.parametrize(("level", "logs"), [(20, 1), (30, 0)])
 async def test_a_command_is_told_what_its_level_shows(
-    running: Running, meeting: Meeting, level: int, logs: int
+    running: Running, rendezvous: Rendezvous, level: int, logs: int
 ) -> None:
-    with connected(meeting) as other, connected(meeting) as command:
+    with connected(rendezvous) as other, connected(rendezvous) as command:
         messages.send(other, LISTEN | {"level": 10})  # for this one the node makes all records
         assert await heard(other) == {"taken": True}
         messages.send(command, LISTEN | {"level": level})
@@ -186,10 +197,10 @@ async def test_a_command_is_told_what_its_level_shows(
         assert sum("log" in message for message in told) == logs
 
 
-class TestNonsense:
+class TestBadMessages:
     @pytest.mark.parametrize("said", [b"{", b"{}", b'{"level":"x"}', b'{"level":null}'])
-    async def test_is_hung_up_on(self, running: Running, meeting: Meeting, said: bytes) -> None:
-        with connected(meeting) as stranger:
+    async def test_is_hung_up_on(self, running: Running, rendezvous: Rendezvous, said: bytes) -> None:
+        with connected(rendezvous) as stranger:
             stranger.send(said)
             assert await heard(stranger) is None
 
@@ -200,27 +211,27 @@ class TestNonsense:
         ids=str,
     )  # fmt: skip
     async def test_is_answered(
-        self, running: Running, meeting: Meeting, request_: messages.Message, pair: ForwardPair
+        self, running: Running, rendezvous: Rendezvous, request_: messages.Message, pair: ForwardPair
     ) -> None:
         if request_.get("target") == "a:1":  # and no descriptors
             request_ = request_ | {"target": str(pair.target.target)}
-        with connected(meeting) as stranger:
+        with connected(rendezvous) as stranger:
             messages.send(stranger, request_ | {"level": 60})
             told = await heard(stranger)
             assert told is not None and told["ended"] in (1, 2) and told["text"]
             assert await heard(stranger) is None
 
     async def test_who_says_nothing_is_not_waited_for(
-        self, running: Running, meeting: Meeting, monkeypatch: pytest.MonkeyPatch
+        self, running: Running, rendezvous: Rendezvous, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("toxvpn.share.session.FIRST_WORD_S", 0.01)
-        with connected(meeting) as stranger:
+        monkeypatch.setattr("toxvpn.share.session.REQUEST_S", 0.01)
+        with connected(rendezvous) as stranger:
             assert await heard(stranger) is None
 
-    async def test_nothing_of_it_is_left(self, running: Running, meeting: Meeting) -> None:
+    async def test_nothing_of_it_is_left(self, running: Running, rendezvous: Rendezvous) -> None:
         before = len(list(Path("/proc/self/fd").iterdir()))
         for request in ({"do": "fly", "level": 60}, {"level": "x"}):
-            with connected(meeting) as stranger:
+            with connected(rendezvous) as stranger:
                 messages.send(stranger, request, [0, 1])
                 while await heard(stranger) is not None:
                     pass
@@ -229,17 +240,17 @@ class TestNonsense:
 
 
 async def test_a_node_that_cannot_be_says_why(
-    options: ClientOptions, meeting: Meeting, tmp_path: Path
+    options: ClientOptions, rendezvous: Rendezvous, tmp_path: Path
 ) -> None:
     """And is gone at once."""
-    listener = meeting.listen()
+    listener = rendezvous.listen()
     options = replace(options, nodes_file=tmp_path / "none")
-    with connected(meeting) as one, connected(meeting) as other:
+    with connected(rendezvous) as one, connected(rendezvous) as other:
         messages.send(one, LISTEN)
         messages.send(other, {"do": "ping", "level": 20})
-        await in_time(asyncio.create_task(node.share(options, meeting, listener, Retelling())))
+        await in_time(asyncio.create_task(share(options, rendezvous, listener)))
         for command in (one, other):
             told = await heard(command)
             assert told is not None and told["ended"] == ConfigError.exit_code and "none" in told["text"]
             assert await heard(command) is None
-    assert meeting.connect() is None and not meeting.path.exists()
+    assert rendezvous.connect() is None and not rendezvous.path.exists()

@@ -12,15 +12,15 @@ import pytest
 
 from toxvpn.config.options import ClientOptions
 from toxvpn.control import socketfile
-from toxvpn.share import meeting as module
-from toxvpn.share.meeting import Meeting, NotSharedError
+from toxvpn.share import rendezvous as module
+from toxvpn.share.rendezvous import NotSharedError, Rendezvous
 from toxvpn.tcpforward.spec import RoadPolicy, Target, parse_forward, parse_listen
 from toxvpn.wire.toxid import ToxId
 
 
 @pytest.fixture
-def listening(meeting: Meeting) -> Iterator[socket.socket]:
-    with meeting.listen() as listener:
+def listening(rendezvous: Rendezvous) -> Iterator[socket.socket]:
+    with rendezvous.listen() as listener:
         yield listener
 
 
@@ -30,7 +30,7 @@ def test_what_one_command_wants_makes_no_difference(options: ClientOptions) -> N
         replace(options, forwards=(parse_forward("1:a:2"),), socks=(parse_listen("3"),)),
         replace(options, ping=True),
     ]
-    assert {Meeting(each).path for each in commands} == {Meeting(options).path}
+    assert {Rendezvous(each).path for each in commands} == {Rendezvous(options).path}
 
 
 OTHERS = {
@@ -47,65 +47,67 @@ OTHERS = {
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_what_the_node_is_like_does(options: ClientOptions, name: str) -> None:
-    assert Meeting(replace(options, **{name: OTHERS[name]})).path != Meeting(options).path  # type: ignore[arg-type]
+    assert Rendezvous(replace(options, **{name: OTHERS[name]})).path != Rendezvous(options).path  # type: ignore[arg-type]
 
 
 def test_a_relative_path_means_the_same_file(options: ClientOptions, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir("/usr")
-    near, far = [Meeting(replace(options, nodes_file=Path(name))) for name in ("nodes", "/usr/nodes")]
+    near, far = [Rendezvous(replace(options, nodes_file=Path(name))) for name in ("nodes", "/usr/nodes")]
     assert near.path == far.path
 
 
 def test_nor_do_other_versions_and_switches_meet(
     options: ClientOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = [Meeting(options).path]
+    found = [Rendezvous(options).path]
     monkeypatch.setattr(module, "__version__", "another")
-    found.append(Meeting(options).path)
+    found.append(Rendezvous(options).path)
     monkeypatch.setenv("TOXVPN_CLOCK", "off")
-    found.append(Meeting(options).path)
+    found.append(Rendezvous(options).path)
     monkeypatch.setenv("LANG", "C")
-    found.append(Meeting(options).path)
+    found.append(Rendezvous(options).path)
     assert len(set(found)) == 3 and found[2] == found[3]
 
 
 def test_the_name_tells_nothing_without_the_key(options: ClientOptions) -> None:
-    here = Meeting(options)
+    here = Rendezvous(options)
     assert re.fullmatch(r"[0-9a-f]{24}\.sock", here.path.name)
     (here.directory / "key").unlink()
-    assert Meeting(options).path.name != here.path.name
+    assert Rendezvous(options).path.name != here.path.name
 
 
 def test_a_damaged_key_is_made_anew(options: ClientOptions) -> None:
-    (Meeting(options).directory / "key").write_bytes(b"short")
-    assert Meeting(options).path == Meeting(options).path
+    (Rendezvous(options).directory / "key").write_bytes(b"short")
+    assert Rendezvous(options).path == Rendezvous(options).path
 
 
-def test_all_of_it_is_private(meeting: Meeting, listening: socket.socket) -> None:
-    with meeting.lock():
-        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in meeting.directory.iterdir()}
-    assert modes == {"key": 0o600, "lock": 0o600, meeting.path.name: 0o600}
-    assert stat.S_IMODE(meeting.directory.stat().st_mode) == 0o700
+def test_all_of_it_is_private(rendezvous: Rendezvous, listening: socket.socket) -> None:
+    with rendezvous.lock():
+        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in rendezvous.directory.iterdir()}
+    assert modes == {"key": 0o600, "lock": 0o600, rendezvous.path.name: 0o600}
+    assert stat.S_IMODE(rendezvous.directory.stat().st_mode) == 0o700
 
 
-def test_a_directory_that_others_can_enter_is_not_used(options: ClientOptions, meeting: Meeting) -> None:
-    meeting.directory.chmod(0o750)
-    with pytest.raises(NotSharedError, match="not this user's alone"):
-        Meeting(options)
+def test_a_directory_that_others_can_enter_is_not_used(
+    options: ClientOptions, rendezvous: Rendezvous
+) -> None:
+    rendezvous.directory.chmod(0o750)
+    with pytest.raises(NotSharedError, match="other users have access"):
+        Rendezvous(options)
 
 
 def test_another_users_directory_is_not_used(
-    options: ClientOptions, meeting: Meeting, monkeypatch: pytest.MonkeyPatch
+    options: ClientOptions, rendezvous: Rendezvous, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    os.chown(meeting.directory, 4242, 4242)
+    os.chown(rendezvous.directory, 4242, 4242)
     with pytest.raises(NotSharedError):
-        Meeting(options)
+        Rendezvous(options)
 
 
 def test_no_place_no_sharing(options: ClientOptions, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(NotSharedError):
-        Meeting(replace(options, directory=tmp_path / "file"))
+        Rendezvous(replace(options, directory=tmp_path / "file"))
 
 
 def test_without_proc_no_sharing(options: ClientOptions, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,61 +116,61 @@ def test_without_proc_no_sharing(options: ClientOptions, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(module, "_name", name)
     with pytest.raises(NotSharedError, match="No such file"):
-        Meeting(options)
+        Rendezvous(options)
 
 
-def test_a_key_that_cannot_be_kept_no_sharing(options: ClientOptions, meeting: Meeting) -> None:
-    (meeting.directory / "key").unlink()
-    (meeting.directory / "key").mkdir()
+def test_a_key_that_cannot_be_kept_no_sharing(options: ClientOptions, rendezvous: Rendezvous) -> None:
+    (rendezvous.directory / "key").unlink()
+    (rendezvous.directory / "key").mkdir()
     with pytest.raises(NotSharedError):
-        Meeting(options)
+        Rendezvous(options)
 
 
-def test_a_connection(meeting: Meeting, listening: socket.socket) -> None:
-    connection = meeting.connect()
+def test_a_connection(rendezvous: Rendezvous, listening: socket.socket) -> None:
+    connection = rendezvous.connect()
     assert connection is not None
     with connection, listening.accept()[0] as served:
         served.send(b"hello")
         assert connection.recv(100) == b"hello"
 
 
-def test_nobody_is_there(meeting: Meeting) -> None:
-    assert meeting.connect() is None
-    meeting.listen().close()  # left by one that was killed
-    assert meeting.connect() is None
-    with meeting.listen():
-        connection = meeting.connect()
+def test_nobody_is_there(rendezvous: Rendezvous) -> None:
+    assert rendezvous.connect() is None
+    rendezvous.listen().close()  # left by one that was killed
+    assert rendezvous.connect() is None
+    with rendezvous.listen():
+        connection = rendezvous.connect()
         assert connection is not None
         connection.close()
 
 
 def test_another_user_who_listens_gets_nothing(
-    meeting: Meeting, listening: socket.socket, monkeypatch: pytest.MonkeyPatch
+    rendezvous: Rendezvous, listening: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(socketfile, "credentials", lambda _: socketfile.Credentials(1, os.geteuid() + 1))
     with pytest.raises(NotSharedError, match="another user"):
-        meeting.connect()
+        rendezvous.connect()
 
 
-def test_one_that_hangs_is_not_waited_for(meeting: Meeting, listening: socket.socket) -> None:
+def test_one_that_hangs_is_not_waited_for(rendezvous: Rendezvous, listening: socket.socket) -> None:
     listening.listen(0)
-    first = meeting.connect()
+    first = rendezvous.connect()
     assert first is not None
     with first, pytest.raises(NotSharedError):
-        meeting.connect()
+        rendezvous.connect()
 
 
-def test_only_one_has_the_lock(meeting: Meeting) -> None:
-    with meeting.lock() as got:
+def test_only_one_has_the_lock(rendezvous: Rendezvous) -> None:
+    with rendezvous.lock() as got:
         assert got
-        with meeting.lock(wait=False) as other:
+        with rendezvous.lock(wait=False) as other:
             assert not other
-    with meeting.lock(wait=False) as got:
+    with rendezvous.lock(wait=False) as got:
         assert got
 
 
 def test_a_long_path(options: ClientOptions, tmp_path: Path) -> None:
-    far = Meeting(replace(options, directory=tmp_path / ("x" * 100) / ("y" * 100)))
+    far = Rendezvous(replace(options, directory=tmp_path / ("x" * 100) / ("y" * 100)))
     with far.listen():
         connection = far.connect()
         assert connection is not None

@@ -13,28 +13,28 @@ import pytest
 from toxvpn.config.options import ClientOptions
 from toxvpn.errors import ConfigError
 from toxvpn.share import messages, start
-from toxvpn.share.meeting import Meeting, NotSharedError, for_node
+from toxvpn.share.rendezvous import NotSharedError, Rendezvous, for_node
 from toxvpn.tcpforward.spec import Target
 
 pytestmark = pytest.mark.real
 
 
 def test_first_commands_at_once_start_one(
-    options: ClientOptions, meeting: Meeting, monkeypatch: pytest.MonkeyPatch
+    options: ClientOptions, rendezvous: Rendezvous, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[socket.socket] = []
     found: list[socket.socket] = []
-    two, listen = threading.Barrier(2), Meeting.listen
+    two, listen = threading.Barrier(2), Rendezvous.listen
 
-    def listen_slowly(meeting: Meeting) -> socket.socket:
+    def listen_slowly(rendezvous: Rendezvous) -> socket.socket:
         with contextlib.suppress(threading.BrokenBarrierError):  # nobody else comes
             two.wait(0.2)
-        return listen(meeting)
+        return listen(rendezvous)
 
-    monkeypatch.setattr(Meeting, "listen", listen_slowly)
+    monkeypatch.setattr(Rendezvous, "listen", listen_slowly)
     monkeypatch.setattr(start, "start", lambda _, listener, __: started.append(listener.dup()))
     commands = [
-        threading.Thread(target=lambda: found.append(start.connect_or_start(Meeting(options), options)))
+        threading.Thread(target=lambda: found.append(start.connect_or_start(Rendezvous(options), options)))
         for _ in range(8)
     ]
     for command in commands:
@@ -47,43 +47,43 @@ def test_first_commands_at_once_start_one(
 
 
 def test_one_that_was_killed_is_replaced(
-    options: ClientOptions, meeting: Meeting, monkeypatch: pytest.MonkeyPatch
+    options: ClientOptions, rendezvous: Rendezvous, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    meeting.listen().close()
-    with meeting.listen() as kept:
+    rendezvous.listen().close()
+    with rendezvous.listen() as kept:
         monkeypatch.setattr(start, "start", lambda _, listener, __: kept.close())
-        connection = start.connect_or_start(meeting, options)
+        connection = start.connect_or_start(rendezvous, options)
     connection.close()
 
 
 def test_what_killed_ones_left_is_removed(
-    options: ClientOptions, meeting: Meeting, monkeypatch: pytest.MonkeyPatch
+    options: ClientOptions, rendezvous: Rendezvous, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    others = [Meeting(replace(options, tcp_port=port)) for port in (1, 2)]
+    others = [Rendezvous(replace(options, tcp_port=port)) for port in (1, 2)]
     others[0].listen().close()
     kept: list[socket.socket] = []
     monkeypatch.setattr(start, "start", lambda _, listener, __: kept.append(listener.dup()))
     with others[1].listen():
-        start.connect_or_start(meeting, options).close()
-        assert set(meeting.directory.glob("*.sock")) == {others[1].path, meeting.path}
+        start.connect_or_start(rendezvous, options).close()
+        assert set(rendezvous.directory.glob("*.sock")) == {others[1].path, rendezvous.path}
     kept.pop().close()
 
 
 def test_one_that_does_not_start(
-    options: ClientOptions, meeting: Meeting, monkeypatch: pytest.MonkeyPatch
+    options: ClientOptions, rendezvous: Rendezvous, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/nonexistent")
-    with pytest.raises(NotSharedError, match="does not start"):
-        start.connect_or_start(meeting, options)
+    with pytest.raises(NotSharedError, match="cannot start a shared node"):
+        start.connect_or_start(rendezvous, options)
 
 
 def test_a_process_gets_the_options_and_the_listener(options: ClientOptions, tmp_path: Path) -> None:
     """This one cannot be: no packet is sent."""
     options = replace(options, nodes_file=tmp_path / "none", pipe=Target("localhost", 22), secret=b"a guess")
-    meeting = Meeting(options)
-    with meeting.listen() as listener:
-        connection = meeting.connect()
-        node = start.start(meeting, listener, options)
+    rendezvous = Rendezvous(options)
+    with rendezvous.listen() as listener:
+        connection = rendezvous.connect()
+        node = start.start(rendezvous, listener, options)
     shown = Path(f"/proc/{node.pid}/cmdline").read_bytes() + Path(f"/proc/{node.pid}/environ").read_bytes()
     assert connection is not None
     with connection:
@@ -99,9 +99,9 @@ def test_a_process_gets_the_options_and_the_listener(options: ClientOptions, tmp
 def test_it_outlives_the_command(options: ClientOptions, tmp_path: Path) -> None:
     """It is in a session of its own, and holds nothing of the command's terminal."""
     options = replace(options, nodes_file=tmp_path / "none")
-    meeting = Meeting(options)
-    with meeting.listen() as listener:
-        node: subprocess.Popen[bytes] = start.start(meeting, listener, options)
+    rendezvous = Rendezvous(options)
+    with rendezvous.listen() as listener:
+        node: subprocess.Popen[bytes] = start.start(rendezvous, listener, options)
     stat = Path(f"/proc/{node.pid}/stat").read_text().rpartition(")")[2].split()
     assert int(stat[3]) == node.pid  # proc_pid_stat(5): session
     node.kill()

@@ -6,9 +6,9 @@ from typing import cast
 
 import pytest
 
-from toxvpn.daemon.forwards import Destination, Forwards
 from toxvpn.errors import ToxvpnError
 from toxvpn.tcpforward.caller import Caller
+from toxvpn.tcpforward.forwards import Destination, Forwards
 from toxvpn.tcpforward.spec import Listen, Target
 
 HERE = "127.0.0.1"

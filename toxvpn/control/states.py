@@ -12,12 +12,13 @@ from .._native import toxcore
 from .._native.net import netio
 from ..members.known import ConfiguredPeer
 from ..members.roster import Roster
+from ..tcpforward.forwards import ForwardState
 from ..tox.node import Node
 from ..tox.peer import Peer
 from ..tun.vpn import Vpn
 from ..wire.addressing import overlay_ipv6
 from ..wire.ip import vpn_mtu
-from .status import ForwardState, Mode, PeerState, RunStatus, SelfState, ShieldState
+from .status import Mode, PeerState, RunStatus, SelfState, ShieldState
 
 
 class StatusReader:

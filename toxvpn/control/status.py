@@ -9,11 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from ipaddress import IPv4Address, IPv6Address
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..members.blocked import Blocked
 from ..members.pending import PendingRequest
 from ..wire.toxid import short_key
+
+if TYPE_CHECKING:
+    from ..tcpforward.forwards import ForwardState  # which loads more than a reader of documents needs
 
 SCHEMA = 1
 
@@ -97,26 +100,12 @@ class PeerState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ForwardState:
-    """One local listener as it was given, e.g. `127.0.0.1:8080` to `localhost:80`.
-
-    `road` is the one that a new stream would take now, `why` the reason.
-    """
-
-    listen: str
-    target: str
-    road: Literal["fast", "tuntox"]
-    why: str
-    streams: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RunStatus:
     """A run, its peers, forwards and requests at one moment; the lists are not sorted."""
 
     own: SelfState
     peers: Sequence[PeerState] = ()
-    forwards: Sequence[ForwardState] = ()
+    forwards: "Sequence[ForwardState]" = ()
     pending: Sequence[PendingRequest] = ()
     blocked: Sequence[Blocked] = ()
 
@@ -171,7 +160,7 @@ def _peer(peer: PeerState) -> dict[str, Any]:
     }
 
 
-def _forward(forward: ForwardState) -> dict[str, Any]:
+def _forward(forward: "ForwardState") -> dict[str, Any]:
     return {
         "listen": forward.listen,
         "target": forward.target,

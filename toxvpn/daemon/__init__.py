@@ -20,11 +20,11 @@ log = logging.getLogger("toxvpn.share")
 
 def run_client(options: ClientOptions) -> int:
     """`toxvpn -i ID` with -L, -D PORT, -P or -p; the exit code. Raises ToxvpnError, LinkError from -P."""
-    from ..share import command, meeting
+    from ..share import command, rendezvous
 
     try:
         return command.run(options)
-    except meeting.NotSharedError as reason:
+    except rendezvous.NotSharedError as reason:
         log.debug("no shared node: %s", reason)
     from ..process.needs import needs
     from ..process.run import run

@@ -1,55 +1,31 @@
 """Runs `toxvpn -i ID`, the calling side of forwards, on a node of its own (share/: on a common one)."""
 
-import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 
 from ..config.options import ClientOptions
-from ..control.status import ForwardState
-from ..errors import PeerOfflineError
+from ..process.lifecycle import Lifecycle
 from ..report.progress import progress
+from ..share.streams import PeerStreams
 from ..state.places import Places, find_places
 from ..tcpforward import pipe
 from ..tcpforward.caller import Caller
-from ..tcpforward.choice import RoadChoice
 from ..tcpforward.forwarding import Forwarding
-from ..tox.peer import Peer
+from ..tcpforward.forwards import Destination, Forwards, ForwardState
 from ..wire import invite
 from ..wire.secret import friend_request_message
-from .forwards import Destination, Forwards
-from .node import Base, base
-
-PING_S = 60.0
-"""How long `-p` waits for the peer: connecting takes 3 to 10 s, on a slow network longer."""
+from .node import RunningNode, running_node
 
 
 @dataclass(slots=True)
 class RunningClient:
     """A node that calls one peer; its maker starts it. `places` is None when nothing is kept on disk."""
 
-    run: Base
-    caller: Caller
-    forwarding: Forwarding
+    run: RunningNode
+    streams: PeerStreams
     places: Places | None
-
-    def choice(self, peer: Peer) -> RoadChoice:
-        """The road that a stream would take now, and why."""
-        return self.forwarding.chooser.choice(peer)
-
-    async def ping(self) -> str:
-        """Measure the round trip; returns a line for a person. Raises PeerOfflineError."""
-        peer = self.caller.peer
-        await self.caller.wait_online(PING_S)
-        try:
-            async with asyncio.timeout(PING_S):
-                rtt_s = await self.forwarding.tuntox.ping(peer)
-        except TimeoutError:
-            raise PeerOfflineError(
-                f"no answer in {PING_S:.0f} s: the peer is online but does not run tuntox or toxvpn"
-            ) from None
-        return f"pong from {peer.short} via {peer.connection.path} in {rtt_s * 1000:.2f} ms"
 
     @contextlib.asynccontextmanager
     async def controlled(self, forwards: Callable[[], Iterable[ForwardState]]) -> AsyncIterator[None]:
@@ -62,36 +38,38 @@ class RunningClient:
 
         directory = None if self.places is None else self.places.runtime
         status = StatusReader(self.run.node, "client", forwards=forwards)
-        async with controlled(self.run, directory, status, self.forwarding.tuntox):
+        async with controlled(self.run, directory, status, self.streams.forwarding.tuntox):
             yield
 
 
-async def call(options: ClientOptions) -> None:
+async def call(options: ClientOptions, lifecycle: Lifecycle) -> None:
     """Ping, pipe or forward, as the options say. Raises ToxvpnError, LinkError."""
-    async with running_client(options) as client:
+    async with running_client(options, lifecycle) as client:
         if options.ping:
             client.run.node.start()
-            print(await client.ping())  # noqa: T201
+            print(await client.streams.ping())  # noqa: T201
         elif options.pipe is not None:
             client.run.node.start()
-            await pipe.run(client.caller, options.pipe)
+            await pipe.run(client.streams.caller, options.pipe)
         else:
             await _forward(options, client)
 
 
 @contextlib.asynccontextmanager
-async def running_client(options: ClientOptions) -> AsyncIterator[RunningClient]:
+async def running_client(options: ClientOptions, lifecycle: Lifecycle) -> AsyncIterator[RunningClient]:
     """Makes what -P, -L, -D PORT and -p need. Raises ToxvpnError."""
     kept = options.directory is not None or options.kept
     places = find_places(options.directory) if kept else None
-    async with base(options, places.data if places else None) as run:
+    async with running_node(options, places.data if places else None, lifecycle) as run:
         forwarding = Forwarding(run.node, run.announcement, options.road)
         try:
             peer = run.node.reach(bytes(options.server), _friend_request(options))
             for other in run.node:
                 if other is not peer:  # a client talks to this peer alone
                     run.node.remove(other)
-            yield RunningClient(run, Caller(run.node, peer, forwarding.chooser), forwarding, places)
+            yield RunningClient(
+                run, PeerStreams(Caller(run.node, peer, forwarding.chooser), forwarding, run.stopping), places
+            )
         finally:
             await forwarding.close()
 
@@ -104,15 +82,15 @@ def _friend_request(options: ClientOptions) -> bytes:
 
 async def _forward(options: ClientOptions, client: RunningClient) -> None:
     """Forward until the run is told to stop."""
-    forwards = Forwards(client.choice)
+    forwards = Forwards(client.streams.choice)
     try:
         for listen, target in options.listens:
-            forwards.add(str(listen), listen, Destination(client.caller, target))
+            forwards.add(str(listen), listen, Destination(client.streams.caller, target))
         async with client.controlled(forwards.states):
             client.run.node.start()
             forwards.start()
-            client.run.life.ready()
-            peer = client.caller.peer
+            client.run.lifecycle.ready()
+            peer = client.streams.caller.peer
             with progress(client.run.node, lambda: {peer.public_key: peer.short}):
                 await client.run.stopping.wait()
     finally:

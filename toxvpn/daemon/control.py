@@ -18,12 +18,12 @@ from ..report.collector import Collector
 from ..report.metrics_http import served
 from ..state.places import make
 from ..tcpforward.tuntox.road import TuntoxRoad
-from .node import Base
+from .node import RunningNode
 
 
 @contextlib.asynccontextmanager
 async def controlled(
-    run: Base,
+    run: RunningNode,
     directory: Path | None,
     status: StatusReader,
     tuntox: TuntoxRoad,

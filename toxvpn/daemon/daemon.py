@@ -9,22 +9,24 @@ import logging
 
 from ..config.flags import DaemonOptions, Kind
 from ..control.states import StatusReader
+from ..process.lifecycle import Lifecycle
 from ..report.progress import progress
 from ..report.welcome import client_commands, log_network, print_server, warn_off_network
-from ..share.lend import lending
+from ..share.lend import Lendable, lending
 from ..state.places import find_places
+from ..tox.proxy import Proxy
 from .control import controlled
-from .node import base
+from .node import RunningNode, running_node
 from .services import Services
 
 log = logging.getLogger("toxvpn")
 
 
-async def serve(options: DaemonOptions) -> None:
+async def serve(options: DaemonOptions, lifecycle: Lifecycle) -> None:
     """Serves until the run is stopped. Raises ToxvpnError when a service cannot start."""
     config, configured = options.config, options.source
     places = find_places(options.directory)
-    async with base(options, places.data) as run, contextlib.AsyncExitStack() as undo:
+    async with running_node(options, places.data, lifecycle) as run, contextlib.AsyncExitStack() as undo:
         services = Services(
             run, places, config, undo, run_peers=options.peers, forwards=configured.kind is not Kind.UP
         )
@@ -33,8 +35,10 @@ async def serve(options: DaemonOptions) -> None:
             return services.apply(configured.read())
 
         if configured.files:
-            run.life.on_reload(reload)
-        lender = await undo.enter_async_context(lending(run, services, places.runtime, options.proxy))
+            lifecycle.on_reload(reload)
+        lender = await undo.enter_async_context(
+            lending(_lendable(run, services, options.proxy), places.runtime)
+        )
         status = StatusReader(
             run.node,
             "up" if services.vpn else "server",
@@ -57,6 +61,10 @@ async def serve(options: DaemonOptions) -> None:
             if services.vpn is not None:
                 log_network(services.vpn)
                 warn_off_network(config)
-            run.life.ready()
+            lifecycle.ready()
             with progress(run.node, services.wanted):
-                await run.life.ended()
+                await lifecycle.ended()
+
+
+def _lendable(run: RunningNode, services: Services, proxy: Proxy | None) -> Lendable:
+    return Lendable(run.node, services.roster, services.forwarding, services.callers.get, run.stopping, proxy)

@@ -1,4 +1,4 @@
-"""What every run has: a node with its identity, who keeps it, and word of the end."""
+"""Makes the node of a run, with its identity, its friends and the record of them, and closes it again."""
 
 import asyncio
 import contextlib
@@ -14,9 +14,7 @@ from ..members.grants import load as load_book
 from ..members.keeper import Keeper
 from ..members.known import ConfiguredPeer
 from ..members.roster import Roster
-from ..process.life import LIFE, Life
-from ..process.notify import Notifier
-from ..process.privileges import settle
+from ..process.lifecycle import Lifecycle
 from ..state.files import write_atomic
 from ..state.identity import Identity
 from ..tox.announcement import Announcement
@@ -28,31 +26,33 @@ from ..tox.resolver import Names
 
 
 @dataclass(slots=True)
-class Base:
-    """`node` is not started yet; `life` hears when it serves. `directory` None: nothing is kept."""
+class RunningNode:
+    """The node of a run, not started yet, with what goes along with it. `directory` None: nothing is kept."""
 
     node: Node
     announcement: Announcement
     book: FriendBook
     keeper: Keeper
     directory: Path | None
-    life: Life
+    lifecycle: Lifecycle
     metrics_port: int | None = None
 
     @property
     def stopping(self) -> asyncio.Event:
         """Set it to end the run."""
-        return self.life.stopping
+        return self.lifecycle.stopping
 
     def roster(self, authority: Authority, run_peers: Iterable[ConfiguredPeer] = ()) -> Roster:
-        """Who is let in. Raises UsageError, ConfigError."""
+        """The peers that are let in. Raises UsageError, ConfigError."""
         return Roster(
             self.node, authority, self.book, self.keeper.changed, time.time, self.directory, run_peers
         )
 
 
 @contextlib.asynccontextmanager
-async def base(options: NodeOptions, directory: Path | None) -> AsyncIterator[Base]:
+async def running_node(
+    options: NodeOptions, directory: Path | None, lifecycle: Lifecycle
+) -> AsyncIterator[RunningNode]:
     """Locks and loads the identity in `directory`; saves and closes at the end. Raises ToxvpnError."""
     nodes = load_nodes(options.nodes_file)
     chance = random.SystemRandom()
@@ -72,16 +72,15 @@ async def base(options: NodeOptions, directory: Path | None) -> AsyncIterator[Ba
         identity.save(tox.savedata())
         if options.id_file is not None:
             write_atomic(options.id_file, tox.address.hex().upper().encode() + b"\n", 0o644)
-        settle()
-        # our own look-ups would tell who listens there what the proxy is to hide
+        lifecycle.sockets_bound()
+        # our own DNS queries would reveal what the proxy is to hide
         resolve = None if options.proxy else Names(asyncio.get_running_loop()).resolve
         node = Node(tox, Bootstrapper(nodes, chance, resolve))
         undo.callback(node.close)
         book = FriendBook() if directory is None else load_book(directory)
         keeper = Keeper(node, identity, book, directory)
         undo.callback(keeper.close)
-        life = LIFE.get(None) or Life(Notifier({}))
-        life.watch(node)
+        lifecycle.watch(node)
         announcement = Announcement(node)
         undo.callback(PathProber(node, announcement).close)
-        yield Base(node, announcement, book, keeper, directory, life, options.metrics_port)
+        yield RunningNode(node, announcement, book, keeper, directory, lifecycle, options.metrics_port)

@@ -15,13 +15,13 @@ from ..errors import ToxvpnError
 from ..members.known import ConfiguredPeer
 from ..state.places import Places, make
 from ..tcpforward.forwarding import Forwarding
+from ..tcpforward.forwards import Destination, Forwards
 from ..tcpforward.rules import Rules
 from ..tcpforward.server import ForwardServer
 from ..tcpforward.spec import Listen, RoadPolicy
 from ..tun.vpn import JOURNAL_NAME, Vpn
 from .callers import Callers
-from .forwards import Destination, Forwards
-from .node import Base
+from .node import RunningNode
 from .renewal import renew, warn_if_out, warn_who_may
 
 
@@ -30,7 +30,7 @@ class Services:
 
     def __init__(
         self,
-        run: Base,
+        run: RunningNode,
         places: Places,
         config: Config,
         undo: contextlib.AsyncExitStack,
@@ -144,7 +144,7 @@ class Services:
 
         def gone() -> None:
             reason = f"{section.interface} was removed by somebody else, and the network with it: start again"
-            self._run.life.fail(ToxvpnError(reason))
+            self._run.lifecycle.fail(ToxvpnError(reason))
 
         return Vpn(
             self._run.node,

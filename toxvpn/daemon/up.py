@@ -7,6 +7,7 @@ from pathlib import Path
 from ..config.flags import DaemonOptions
 from ..control.client import call as ask
 from ..errors import ToxvpnError
+from ..process.lifecycle import Lifecycle
 from ..state.identity import IdentityInUseError
 from ..state.places import find_places
 from .daemon import serve
@@ -19,13 +20,13 @@ STARTING_S = 3.0
 LOOK_AGAIN_S = 0.1
 
 
-async def up(options: DaemonOptions) -> None:
+async def up(options: DaemonOptions, lifecycle: Lifecycle) -> None:
     """Serves the VPN. When the network is up already, returns at once and changes nothing."""
     loop = asyncio.get_running_loop()
     given_up_s = loop.time() + STARTING_S
     while True:
         try:
-            return await serve(options)
+            return await serve(options, lifecycle)
         except IdentityInUseError:
             if _is_up(find_places(options.directory).runtime):
                 log.info(ALREADY)

@@ -1,1 +1,1 @@
-"""The process around a run: background, pidfile, signals, rights, systemd."""
+"""The process that a run is in: background, pidfile, signals, privileges, systemd."""

@@ -1,8 +1,7 @@
-"""`-z`: goes on in a child process, while the one that was started waits until the child serves.
+"""`-z`: a child process does the work, and the process that the user started waits until the child serves.
 
-The child keeps the terminal until then, so its errors are seen; its exit code becomes the starter's. Only
-then it lets go of the terminal. To be called before there are threads, a loop or locks (an identity's
-lock is held by whoever inherits it).
+The child keeps the terminal until then, so that its errors are seen, and its exit code becomes the parent's.
+To be called before there are threads, an event loop or locks (a child inherits the lock on the identity).
 """
 
 import contextlib
@@ -13,13 +12,13 @@ from pathlib import Path
 
 from ..errors import ToxvpnError
 
-Ready = Callable[[], None]
+OnReady = Callable[[], None]
 
 
-def in_background(work: Callable[[Ready], int]) -> int:
-    """In the child: `work(ready)`, and what it returns or raises. In the starter: the exit code.
+def in_background(work: Callable[[OnReady], int]) -> int:
+    """In the child: runs `work(on_ready)` and returns its exit code, or raises what it raises.
 
-    That is 0 as soon as the child has called `ready`, else what the child ended with.
+    In the parent: 0 as soon as the child has called `on_ready`, else the exit code that the child ended with.
     """
     reader, writer = os.pipe()
     child = os.fork()
@@ -30,7 +29,7 @@ def in_background(work: Callable[[Ready], int]) -> int:
     os.setsid()
     os.chdir("/")  # so that no file system is kept from being unmounted
     _close_inherited()
-    return work(lambda: _ready(writer))
+    return work(lambda: _release_terminal(writer))
 
 
 def _wait(child: int, reader: int) -> int:
@@ -46,8 +45,8 @@ def _wait(child: int, reader: int) -> int:
     return code if code >= 0 else 128 - code
 
 
-def _ready(writer: int) -> None:
-    """Raises ToxvpnError when the starter was ended meanwhile."""
+def _release_terminal(writer: int) -> None:
+    """Lets the parent end, and gives up its terminal. Raises ToxvpnError when the parent is gone."""
     nothing = os.open(os.devnull, os.O_RDWR)
     with contextlib.ExitStack() as undo:
         undo.callback(os.close, nothing)
@@ -55,13 +54,13 @@ def _ready(writer: int) -> None:
         try:
             os.write(writer, b"\0")
         except BrokenPipeError:
-            raise ToxvpnError("the process that waited for this one was ended: stopping") from None
+            raise ToxvpnError("the process that started this one has ended, so this one stops too") from None
         for standard in (0, 1, 2):
             os.dup2(nothing, standard)
 
 
 def _close_inherited() -> None:
-    """What the caller's shell had open; our own descriptors are all closed on exec."""
+    """Closes what the caller's shell had open; all our own descriptors are closed on exec."""
     for link in Path("/proc/self/fd").iterdir():
         descriptor = int(link.name)
         with contextlib.suppress(OSError):  # the one that listed them

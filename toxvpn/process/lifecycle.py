@@ -1,15 +1,14 @@
-"""How a run stands with whoever started it: the terminal that waits, systemd, and who wants a reload.
+"""The stages of a run, from bound sockets to its end, of which systemd and a waiting terminal are told.
 
-Made by run.py inside the loop, found again by base.py. A kind of run calls `ready` once it serves, may
-say what a reload is to do, and ends when `stopping` is set. Neighbours: notify.py tells systemd,
-background.py the terminal.
+Made by run.py inside the loop, and handed to the work that the run does. The work calls `sockets_bound` and
+`ready` when it gets there, may register what a reload does, and ends when `stopping` is set. Neighbours:
+notify.py tells systemd, background.py the terminal, privileges.py drops the privileges.
 """
 
 import asyncio
 import logging
 import os
 from collections.abc import Callable, Iterable
-from contextvars import ContextVar
 
 from ..errors import ToxvpnError
 from ..tox.events import Event, PeerConnection, PeerRemoved, SelfConnection
@@ -19,29 +18,39 @@ from .notify import Notifier
 log = logging.getLogger("toxvpn")
 
 Reload = Callable[[], Iterable[str]]
-"""Reads again what has changed; says what it did, a line each. Raises ToxvpnError, having changed nothing."""
+"""Reads the files again and returns what changed, a line each. Raises ToxvpnError, having changed nothing."""
 
 
-class Life:
-    def __init__(self, notifier: Notifier, went_ready: Callable[[], None] = lambda: None) -> None:
+class Lifecycle:
+    """`on_sockets_bound` and `on_ready` are called once each, in this order."""
+
+    def __init__(
+        self,
+        notifier: Notifier,
+        *,
+        on_sockets_bound: Callable[[], None] = lambda: None,
+        on_ready: Callable[[], None] = lambda: None,
+    ) -> None:
         self.stopping = asyncio.Event()
+        self.sockets_bound = on_sockets_bound
+        """To be called once toxcore's sockets are bound, before a packet is read."""
         self._failure: ToxvpnError | None = None
         self._notifier = notifier
-        self._went_ready = went_ready
+        self._on_ready = on_ready
         self._reload: Reload | None = None
-        self._line = ""
+        self._status = ""
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._node: Node | None = None
-        self._feed()
+        self._feed_watchdog()
 
     def ready(self) -> None:
-        """Once, when it serves: listeners are bound, the Tox ID is known. Raises ToxvpnError."""
+        """To be called once it serves: listeners are bound, the Tox ID is known. Raises ToxvpnError."""
         self._notifier.ready()
-        self._went_ready()
+        self._on_ready()
 
     async def ended(self) -> None:
-        """Returns when the run is to end. Raises what it failed of."""
+        """Returns when the run is to end. Raises the error given to `fail`."""
         await self.stopping.wait()
         if self._failure is not None:
             raise self._failure
@@ -52,15 +61,15 @@ class Life:
         self.stopping.set()
 
     def watch(self, node: Node) -> None:
-        """Keeps systemd's status line true, and the watchdog fed as long as that node takes its turns."""
+        """Keeps systemd's status line true, and feeds its watchdog only while that node takes its turns."""
         self._node = node
 
-        def hear(event: Event) -> None:
+        def on_event(event: Event) -> None:
             if isinstance(event, SelfConnection | PeerConnection | PeerRemoved):
-                self._tell(standing(node))
+                self._send_status(status_line(node))
 
-        node.subscribe(hear)
-        self._tell(standing(node))
+        node.subscribe(on_event)
+        self._send_status(status_line(node))
 
     @property
     def can_reload(self) -> bool:
@@ -71,16 +80,16 @@ class Life:
 
     def reload(self) -> None:
         if self._reload is None:
-            log.info("reload: this kind of run has nothing to read again")
+            log.info("reload: this run uses no files, so there is nothing to read again")
             return
         self._notifier.reloading()
         try:
             for line in self._reload():
                 log.info("reload: %s", line)
         except ToxvpnError as failure:
-            log.error("nothing is reloaded: %s", failure)
+            log.error("reload failed, nothing was changed: %s", failure)
         except Exception:
-            log.exception("nothing is reloaded")
+            log.exception("reload failed, nothing was changed")
         finally:
             self._notifier.ready()
 
@@ -90,27 +99,23 @@ class Life:
             self._timer.cancel()
         self._notifier.close()
 
-    def _tell(self, line: str) -> None:
-        if line != self._line:
-            self._line = line
+    def _send_status(self, line: str) -> None:
+        if line != self._status:
+            self._status = line
             self._notifier.status(line)
 
-    def _feed(self) -> None:
-        """When the loop hangs, or the node does in a loop that lives, systemd starts the service anew."""
+    def _feed_watchdog(self) -> None:
+        """When the loop hangs, or the node does in a loop that lives, systemd restarts the service."""
         if self._notifier.watchdog_s is None:
             return
         every_s = self._notifier.watchdog_s / 2
-        self._timer = self._loop.call_later(every_s, self._feed)
+        self._timer = self._loop.call_later(every_s, self._feed_watchdog)
         if self._node is None or self._node.is_alive(every_s):
             self._notifier.alive()
 
 
-LIFE: ContextVar[Life] = ContextVar("LIFE")
-"""Of the run that this task is part of."""
-
-
-def standing(node: Node) -> str:
-    """In the Tox network or not, and how many of the peers are there."""
+def status_line(node: Node) -> str:
+    """Whether the node is connected to the Tox network, and how many peers are online."""
     peers = list(node)
     online = sum(peer.online for peer in peers)
     network = "not in the Tox network" if node.connection.path == "none" else f"Tox: {node.connection.path}"
@@ -118,7 +123,7 @@ def standing(node: Node) -> str:
 
 
 def has_terminal() -> bool:
-    """Whether there is a terminal whose end is told to us by SIGHUP."""
+    """Whether this process has a controlling terminal, whose closing would send us SIGHUP."""
     try:
         os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
     except OSError:

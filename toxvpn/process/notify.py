@@ -1,7 +1,7 @@
-"""What systemd hears of a run (sd_notify(3)): that it is ready, how it stands, that it lives, that it ends.
+"""Tells systemd the state of a run (sd_notify(3)): ready, reloading, alive, stopping, and a status line.
 
 In: NOTIFY_SOCKET and WATCHDOG_USEC, which are taken out of the environment. Out: datagrams to that
-socket. Started by anything else, nothing is told to nobody. Neighbour: life.py says when.
+socket. Does nothing when not started by systemd. Neighbour: lifecycle.py decides when.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ log = logging.getLogger("toxvpn.daemon")
 
 
 class Notifier:
-    """`watchdog_s`: within this time systemd wants to hear `alive`, or None."""
+    """`watchdog_s` is the longest time systemd waits for the next `alive`; None without a watchdog."""
 
     def __init__(self, environ: MutableMapping[str, str]) -> None:
         self._address = _address(environ.pop("NOTIFY_SOCKET", ""))
@@ -31,29 +31,29 @@ class Notifier:
             self._socket = None
 
     def ready(self) -> None:
-        self._tell("READY=1")
+        self._send("READY=1")
 
     def reloading(self) -> None:
-        """`ready` says when it is over."""
-        self._tell(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
+        """The next `ready` ends it."""
+        self._send(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
     def stopping(self) -> None:
-        self._tell("STOPPING=1")
+        self._send("STOPPING=1")
 
     def status(self, line: str) -> None:
-        """What `systemctl status` shows."""
-        self._tell("STATUS=" + " ".join(line.split()))
+        """Sets the line that `systemctl status` shows."""
+        self._send("STATUS=" + " ".join(line.split()))
 
     def alive(self) -> None:
-        self._tell("WATCHDOG=1")
+        self._send("WATCHDOG=1")
 
-    def _tell(self, text: str) -> None:
+    def _send(self, text: str) -> None:
         if self._socket is None or self._address is None:
             return
         try:
             self._socket.sendto(text.encode(), self._address)
-        except OSError as error:  # nobody hears it: no reason to end
-            log.debug("systemd was not told %r: %s", text, error.strerror)
+        except OSError as error:  # not a reason to end the run
+            log.debug("could not send %r to systemd: %s", text, error.strerror)
 
 
 def _address(text: str) -> str | None:

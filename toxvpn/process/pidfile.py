@@ -1,7 +1,6 @@
 """`-F`: the file with our process ID, for scripts that start and stop services.
 
-A lock on the file, which the kernel drops when its owner dies however it dies, tells a running daemon
-from a file that one left behind: process IDs are used again, so the number alone says nothing.
+A lock on the file (state/lock.py) tells a running daemon from a file that one left behind.
 """
 
 import contextlib
@@ -39,11 +38,11 @@ class PidFile:
         self.close()
 
     def write(self) -> None:
-        """In the process that it is about."""
+        """Writes the ID of this process, which is to be the one that serves."""
         lock.write_pid(self._descriptor)
 
     def close(self) -> None:
-        """Removes it; in a directory that is not ours any more, empties it."""
+        """Removes the file, or empties it where we may not remove it any more."""
         try:
             if os.path.samestat(os.fstat(self._descriptor), self.path.lstat()):
                 self.path.unlink()
@@ -53,25 +52,25 @@ class PidFile:
         os.close(self._descriptor)
 
     def leave(self) -> None:
-        """To the child process, which holds it too."""
+        """Lets go of the file without removing it: a child process holds it too."""
         os.close(self._descriptor)
 
     def _check(self) -> None:
-        """Someone may have named a file that is dear to them."""
+        """Raises ConfigError when the file holds anything but a process ID: it would be overwritten."""
         found = os.fstat(self._descriptor)
         is_small = found.st_size <= lock.PID_BYTES
         content = os.pread(self._descriptor, lock.PID_BYTES, 0).strip() if is_small else b"something else"
         if content and not content.isdigit():
-            raise ConfigError(f"-F {self.path} is there and holds no process ID: choose another file")
+            raise ConfigError(f"-F {self.path} exists and is not a pidfile: choose another file")
 
 
 def _locked(path: Path) -> int:
     try:
-        return lock.take(path, MODE, give=False)  # who could write to it could name any process
+        return lock.take(path, MODE, give=False)  # its owner can name any process in it, so that stays us
     except lock.LockHeldError as held:
         raise ToxvpnError(
-            f"a toxvpn with {path} runs already, as process {held.holder or '(just starting)'}: "
-            "stop that one, or give this one another -F"
+            f"{path} belongs to a toxvpn that is running, process {held.holder or '(just starting)'}: "
+            "stop it, or choose another file with -F"
         ) from None
     except OSError as error:
         raise explain(error, path, "write") from error

@@ -1,14 +1,14 @@
-"""From root to nothing but what the run needs, for good and before any packet is read; `-U`: to a user.
+"""Drops root's privileges for good, before any packet is read; with `-U`, becomes another user.
 
-In: a user's name or number, the rights to keep. Out: this process with that user's IDs and groups, the
-asked capabilities and no way to get more. Neighbours: run.py and base.py decide when, needs.py which.
+In: a user's name or number, and the capabilities to keep. Out: this process with that user's IDs and groups,
+those capabilities and no way to get more. Neighbours: run.py and daemon/node.py decide when, needs.py which
+capabilities are kept.
 """
 
 import logging
 import os
 import pwd
 from collections.abc import Collection
-from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,7 @@ LAST_ID = 2**32 - 2  # 2**32 - 1 is "no ID"
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """`groups` are the supplementary ones, `home` where HOME is to point."""
+    """A user to become. `groups` are the supplementary ones, `home` is the new value of HOME."""
 
     name: str
     uid: int
@@ -35,18 +35,18 @@ class Account:
 
 
 def find_account(text: str) -> Account | None:
-    """Whom -U names; a number that nobody has stands for itself, as user and as group.
+    """The user that -U names; a number without an account is taken as user ID and as group ID.
 
-    None: there is nothing to do, as we are that user already. Raises UsageError, NoPermissionError.
+    None when we are that user already. Raises UsageError, NoPermissionError.
     """
     account = _look_up(text)
     if account.uid == 0:
-        raise UsageError(f"-U {text}: that user has every right there is; name another one")
+        raise UsageError(f"-U {text} is root, who has every privilege; choose another user")
     if account.uid == os.geteuid():
         return None
     if os.geteuid() != 0:
         raise NoPermissionError(
-            f"-U {text}: only root can become another user; start it as that user instead"
+            f"-U {text} takes root, as only root can become another user; start toxvpn as that user instead"
         )
     return account
 
@@ -64,9 +64,10 @@ def _look_up(text: str) -> Account:
 
 
 def hand_over(account: Account, directory: Path | None) -> None:
-    """Lets the user have the directories of the run; those missing are made. Raises NoPermissionError.
+    """Makes the directories of the run where they are missing, for that user.
 
-    `directory` is -C; without it they are the service's, also for the process that is not root any more.
+    `directory` is -C; without it they are those of the system service, also once the process is not root any
+    more. Raises NoPermissionError when one belongs to another user.
     """
     places = find_places(directory)
     for place in dict.fromkeys((places.data, places.state, places.runtime)):
@@ -77,14 +78,14 @@ def hand_over(account: Account, directory: Path | None) -> None:
             raise explain(error, place, "use") from error
         if owner != account.uid:
             raise NoPermissionError(
-                f"-U {account.name}: {place} is not that user's: chown -R {account.name} {place}"
+                f"-U {account.name}: {place} belongs to another user: run chown -R {account.name} {place}"
             )
     if directory is None:
         os.environ[SERVICE_VARIABLE] = "1"
 
 
 def become(account: Account, keep: Collection[Capability] = ()) -> None:
-    """For good: there is no way back. Raises ToxvpnError."""
+    """Becomes that user for good, with no other capabilities than `keep`. Raises ToxvpnError."""
     try:
         os.setgroups(account.groups)
         os.setresgid(account.gid, account.gid, account.gid)
@@ -97,21 +98,16 @@ def become(account: Account, keep: Collection[Capability] = ()) -> None:
     os.environ.update(HOME=account.home, USER=account.name, LOGNAME=account.name)
 
 
-KEEP: ContextVar[Collection[Capability]] = ContextVar("KEEP")
-"""What the run that this task is part of needs once it is on the network."""
+def drop_privileges(keep: Collection[Capability]) -> None:
+    """Gives up every capability but those, for good: before a packet is read, and after the start.
 
-
-def settle() -> None:
-    """Gives up all else, before a packet is read, and once what only a start takes has been done.
-
-    For one, a datagram socket's receive buffer beyond net.core.rmem_max takes NET_ADMIN.
+    For one, a receive buffer of a datagram socket beyond net.core.rmem_max takes NET_ADMIN.
     """
-    keep = KEEP.get(None)
-    if keep is None or not linux.permitted():
+    if not linux.permitted():
         return
     try:
         linux.keep_only(keep)
         linux.no_new_privileges()
     except OSError as error:  # a filter of system calls, as that of our own unit
         level = logging.WARNING if os.geteuid() == 0 else logging.DEBUG
-        log.log(level, "not all rights could be given up: %s", error.strerror)
+        log.log(level, "could not give up all privileges: %s", error.strerror)

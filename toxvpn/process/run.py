@@ -1,7 +1,7 @@
-"""Runs one kind of run, from the flags about the process to its exit code.
+"""Does the work of a run in this process, or in one in the background, until it is done or a signal ends it.
 
-In: the coroutine function to run, and its options. The order: pidfile, background, privileges; then
-the loop, in which the work goes on until it ends by itself or a signal ends it.
+In: a coroutine function, and its options. Out: an exit code. The order: pidfile, background, user; then the
+event loop, in which the work goes on.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import os
 import resource
 import signal
 from collections.abc import Callable, Collection, Coroutine
+from functools import partial
 from typing import Any, TypeVar
 
 from .._native.net import netio
@@ -20,28 +21,28 @@ from ..tcpforward.fast.stack import early_helper
 from ..tox.guard import Guard
 from ..tox.loop import Loop
 from .background import in_background
-from .life import LIFE, Life, has_terminal
+from .lifecycle import Lifecycle, has_terminal
 from .notify import Notifier
 from .pidfile import PidFile
-from .privileges import KEEP, become, find_account, hand_over
+from .privileges import become, drop_privileges, find_account, hand_over
 
 log = logging.getLogger("toxvpn")
 
 DESCRIPTORS = 65_536
 
 O = TypeVar("O", bound=NodeOptions)  # noqa: E741
-Work = Callable[[O], Coroutine[Any, Any, None]]
+Work = Callable[[O, Lifecycle], Coroutine[Any, Any, None]]
 
 
 def run(work: Work[O], options: O, keep: Collection[Capability] = ()) -> int:
     """The exit code: 0 when `work` ends by itself, 128 + n when signal n cancelled it.
 
-    `keep` is what the work needs of root's rights once it is on the network. Raises ToxvpnError.
+    `keep` is what the work needs of root's privileges once it is on the network. Raises ToxvpnError.
     """
     options = with_absolute_paths(options)  # the background has another working directory
     account = None if options.user is None else find_account(options.user)
 
-    def go_on(ready: Callable[[], None]) -> int:
+    def run_here(on_ready: Callable[[], None]) -> int:
         with contextlib.ExitStack() as undo:
             if pid_file is not None:
                 undo.callback(pid_file.close)
@@ -52,38 +53,38 @@ def run(work: Work[O], options: O, keep: Collection[Capability] = ()) -> int:
                 if options.keeps_state:
                     hand_over(account, options.directory)
                 become(account, {*keep, Capability.NET_ADMIN})
-            allow_descriptors()
+            raise_descriptor_limit()
             netio.harden()  # keys are in this memory: no core dumps, no tracing by others
             with asyncio.Runner(loop_factory=Loop) as runner:
-                return runner.run(_until_signal(work, options, keep, ready))
+                return runner.run(_until_signal(work, options, keep, on_ready))
 
     pid_file = None if options.pid_file is None else PidFile(options.pid_file)
     if not options.daemonize:
-        return go_on(lambda: None)
+        return run_here(lambda: None)
     before = os.getpid()
     try:
-        return in_background(go_on)
+        return in_background(run_here)
     finally:
         if pid_file is not None and os.getpid() == before:
             pid_file.leave()
 
 
-def allow_descriptors() -> None:
+def raise_descriptor_limit() -> None:
     """A stream takes two: the usual soft limit of 1024, which is for programs with select(2), allows 500."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, DESCRIPTORS)), hard))
 
 
 async def _until_signal(
-    work: Work[O], options: O, keep: Collection[Capability], ready: Callable[[], None]
+    work: Work[O], options: O, keep: Collection[Capability], on_ready: Callable[[], None]
 ) -> int:
     loop = asyncio.get_running_loop()
-    guard = Guard()  # asyncio would tell it to a log that is not ours
+    guard = Guard()  # asyncio would log to a logger that is not ours
     loop.set_exception_handler(lambda _, context: guard.tell(context["message"], context.get("exception")))
-    life = Life(Notifier(os.environ), ready)
-    LIFE.set(life)
-    KEEP.set(keep)
-    task = loop.create_task(work(options))
+    lifecycle = Lifecycle(
+        Notifier(os.environ), on_sockets_bound=partial(drop_privileges, keep), on_ready=on_ready
+    )
+    task = loop.create_task(work(options, lifecycle))
     caught: list[signal.Signals] = []
 
     def stop(number: signal.Signals) -> None:
@@ -93,14 +94,14 @@ async def _until_signal(
     had_terminal = has_terminal()
 
     def hang_up() -> None:
-        if had_terminal and not (has_terminal() and life.can_reload):
+        if had_terminal and not (has_terminal() and lifecycle.can_reload):
             stop(signal.SIGHUP)  # the terminal is gone
         else:
-            life.reload()
+            lifecycle.reload()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop, number)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup leaves it
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup ignores it
         loop.add_signal_handler(signal.SIGHUP, hang_up)
     try:
         await task
@@ -110,5 +111,5 @@ async def _until_signal(
         log.info("stopped by %s", caught[0].name)
         return 128 + caught[0]
     finally:
-        life.close()
+        lifecycle.close()
     return 0

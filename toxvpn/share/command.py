@@ -1,7 +1,6 @@
-"""A command's side: hands its descriptors to the shared node, shows what that says, ends as it says.
+"""The command's side of a shared node: hands over its descriptors, shows the log, returns the exit code.
 
-Short-lived, and what the second connection waits for: nothing is imported here that it can do without,
-neither the event loop nor toxcore.
+Every further connection waits for this, so it imports little: neither the event loop nor toxcore.
 """
 
 import contextlib
@@ -23,22 +22,22 @@ from ..errors import LinkError, ToxvpnError
 from ..tcpforward.bind import bind
 from ..tcpforward.ends import check_stdio
 from ..tcpforward.spec import RoadPolicy
-from .meeting import Meeting, NotSharedError, connect_to_run
-from .messages import MOST_DESCRIPTORS, Message, NonsenseError, receive, send
+from .messages import MOST_DESCRIPTORS, BadMessageError, Message, receive, send
+from .rendezvous import NotSharedError, Rendezvous, connect_to_run
 
 log = logging.getLogger("toxvpn.share")
 
 TRIES = 3
-"""A node may end while we connect, having been idle for long enough; not several in a row."""
+"""A node may end while we connect, having been idle for long enough, but not several in a row."""
 PAUSE_S = 1.0
-"""Before listeners are given to another node, theirs having died."""
-GOOD_BYE_S = 1.0
-"""For the node to let go of the ports."""
+"""Between the loss of a node and handing the listeners to another one."""
+RELEASE_S = 1.0
+"""How long a command that ends waits for the node to release its ports."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """`code` None: the node was lost. `taken`: it had our descriptors by then."""
+    """`taken`: the node had accepted the descriptors. `code` is its exit code, None when it was lost."""
 
     taken: bool
     code: int | None = None
@@ -49,7 +48,7 @@ def run(options: ClientOptions) -> int:
     """The exit code. Raises NotSharedError, having done nothing; LinkError from -P; ToxvpnError."""
     if (objection := _objection(options)) is not None:
         raise NotSharedError(objection)
-    meeting = Meeting(options)
+    rendezvous = Rendezvous(options)
     netio.harden()  # the secret is in this memory
     with contextlib.ExitStack() as undo:
         undo.enter_context(_ended_by_signals())
@@ -58,30 +57,30 @@ def run(options: ClientOptions) -> int:
         if outcome.taken or outcome.code is not None:
             return _end(options, outcome)
         for _ in range(TRIES):
-            outcome = _ask(meeting, options, request, descriptors)
+            outcome = _ask(rendezvous, options, request, descriptors)
             while outcome.taken and outcome.code is None and options.pipe is None:
                 log.warning("the shared node was lost; starting another one")
                 time.sleep(PAUSE_S)
-                outcome = _ask(meeting, options, request, descriptors)
+                outcome = _ask(rendezvous, options, request, descriptors)
             if outcome.taken or outcome.code is not None:
                 return _end(options, outcome)
-    raise NotSharedError("shared nodes end as soon as they are asked")
+    raise NotSharedError(f"{TRIES} shared nodes ended before they took the request")
 
 
 def _objection(options: ClientOptions) -> str | None:
-    """Why this command is to have a node of its own; None when it may share one."""
+    """Why this command must have a node of its own; None when it may share one."""
     if not options.share:
         return "--no-share"
     if options.id_file is not None:
-        return "-I asks for an ID of its own"
+        return "-I asks for a Tox ID of its own"
     service = (options.daemonize, options.pid_file, options.user, options.metrics_port)
     if any(service) or "NOTIFY_SOCKET" in os.environ:
-        return "a service of its own has a node of its own"
+        return "a service has a node of its own"
     return None
 
 
 def _request(options: ClientOptions, undo: contextlib.ExitStack) -> tuple[Message, list[int]]:
-    """What to ask for, and the descriptors. Raises LinkError, ToxvpnError (listeners)."""
+    """The request to a node, and its descriptors. Raises LinkError, ToxvpnError (listeners)."""
     level = logging.getLogger("toxvpn").getEffectiveLevel()
     request: Message = {"level": level, "peer": options.server.public_key.hex()}
     if options.proxy is not None:
@@ -99,14 +98,14 @@ def _request(options: ClientOptions, undo: contextlib.ExitStack) -> tuple[Messag
             {"told": str(listen), "target": None if target is None else str(target), "sockets": len(sockets)}
         )
     if len(bound) > MOST_DESCRIPTORS:
-        raise NotSharedError(f"{len(bound)} listeners are too many to hand over")
+        raise NotSharedError(f"{len(bound)} listeners are too many to hand over: at most {MOST_DESCRIPTORS}")
     return request | {"do": "listen", "listeners": listeners}, [each.fileno() for each in bound]
 
 
 def _ask_the_run(options: ClientOptions, request: Message, descriptors: list[int]) -> Outcome:
-    """Of the toxvpn that runs here, and knows the peer: it has the identity that this command would need.
+    """Asks the toxvpn that runs here, if it knows the peer: it holds the identity that this command needs.
 
-    Whoever has given a secret, or a road, means a node of that kind.
+    A command with a secret or a road needs a node with that secret or road, and does not ask.
     """
     connection = None
     if options.secret is None and options.road is RoadPolicy.AUTO:
@@ -116,8 +115,8 @@ def _ask_the_run(options: ClientOptions, request: Message, descriptors: list[int
     return _hand_over(connection, options, request, descriptors)
 
 
-def _ask(meeting: Meeting, options: ClientOptions, request: Message, descriptors: list[int]) -> Outcome:
-    return _hand_over(_connected(meeting, options), options, request, descriptors)
+def _ask(rendezvous: Rendezvous, options: ClientOptions, request: Message, descriptors: list[int]) -> Outcome:
+    return _hand_over(_connected(rendezvous, options), options, request, descriptors)
 
 
 def _hand_over(
@@ -130,30 +129,30 @@ def _hand_over(
         except BrokenPipeError:
             return Outcome(taken=False)
         except SystemExit:  # by a signal
-            _say_good_bye(connection)
+            _close_and_wait(connection)
             raise
 
 
-def _connected(meeting: Meeting, options: ClientOptions) -> socket.socket:
+def _connected(rendezvous: Rendezvous, options: ClientOptions) -> socket.socket:
     """Raises NotSharedError."""
-    connection = meeting.connect()
+    connection = rendezvous.connect()
     if connection is not None:
         return connection
     if options.ping:
-        raise NotSharedError("none runs, and a ping needs none that stays")
-    from .start import connect_or_start  # and what it takes to start a process
+        raise NotSharedError("no shared node runs, and a ping does not start one")
+    from .start import connect_or_start  # with what it takes to start a process
 
-    return connect_or_start(meeting, options)
+    return connect_or_start(rendezvous, options)
 
 
 def _follow(connection: socket.socket, options: ClientOptions) -> Outcome:
-    """Until the node has said its last word, or is lost."""
+    """Handles the node's messages until it sends the outcome, or is lost."""
     taken = False
     while True:
         try:
             message, _ = receive(connection)
-        except NonsenseError as error:
-            raise LinkError(f"the shared node says what cannot be understood: {error}") from None
+        except BadMessageError as error:
+            raise LinkError(f"cannot understand the shared node: {error}") from None
         if message is None:
             return Outcome(taken)
         if "log" in message:
@@ -167,28 +166,28 @@ def _follow(connection: socket.socket, options: ClientOptions) -> Outcome:
 
 
 def _let_go_of_stdio() -> None:
-    """Who reads our stdout is to see the end of it as soon as the node has closed it."""
+    """Closes our stdin and stdout, so that a reader of stdout sees its end when the node closes it."""
     nothing = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1):
         os.dup2(nothing, standard)
     os.close(nothing)
 
 
-def _say_good_bye(connection: socket.socket) -> None:
-    """Waits until the node has let go: the next command may want the same ports."""
+def _close_and_wait(connection: socket.socket) -> None:
+    """Waits until the node has released the ports: the next command may want the same."""
     with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_WR)
-        connection.settimeout(GOOD_BYE_S)
+        connection.settimeout(RELEASE_S)
         while connection.recv(1):
             pass
 
 
 def _end(options: ClientOptions, outcome: Outcome) -> int:
-    """The exit code, when it is 0. Raises the node's error."""
+    """Returns 0, or raises the error that the exit code stands for."""
     if outcome.code is None and options.pipe is not None:
-        raise LinkError(f"{options.pipe}: the node that carried it was lost")
+        raise LinkError(f"{options.pipe}: the shared node that carried this connection was lost")
     if outcome.code is None:
-        raise ToxvpnError("the toxvpn that ran here has ended, and with it what it did for this command")
+        raise ToxvpnError("the toxvpn whose connection this command used has ended")
     if outcome.code == LinkError.exit_code:
         raise LinkError(outcome.text)
     if outcome.code:
@@ -200,7 +199,7 @@ def _end(options: ClientOptions, outcome: Outcome) -> int:
 
 @contextlib.contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """SystemExit with 128 + n when signal n comes."""
+    """Signal n raises SystemExit(128 + n)."""
 
     def stop(number: int, _: FrameType | None) -> None:
         log.info("stopped by %s", signal.Signals(number).name)
@@ -208,7 +207,7 @@ def _ended_by_signals() -> Iterator[None]:
 
     before: dict[signal.Signals, Any] = {}
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores it
             before[number] = signal.signal(number, stop)
     try:
         yield

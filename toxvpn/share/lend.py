@@ -1,87 +1,97 @@
-"""What a run with peers lends to commands of its own user: streams through the peers that it is connected to.
+"""Lends the connections of a run with peers to commands of the same user.
 
 A command that needs the identity of the toxvpn that runs (`toxvpn -i PEER -L …` beside `toxvpn up`) cannot
 have a node of its own with it. So it hands its descriptors over here, as it would to a shared node, and
-names the peer. A command of another user, one that wants another proxy than ours, or one whose peer is
-neither here nor asked by us, is hung up on without a word, and goes its own way.
+names the peer. The connection is closed without an answer, and the command goes on without us, when it is of
+another user, wants another proxy than ours, or names a peer that is neither online here nor called by us.
 """
 
+import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..control import socketfile
-from ..control.status import ForwardState
-from ..daemon.client import RunningClient
-from ..daemon.node import Base
-from ..daemon.services import Services
+from ..members.roster import Roster
 from ..state.places import make
+from ..tcpforward.caller import Caller
+from ..tcpforward.forwarding import Forwarding
+from ..tcpforward.forwards import ForwardState
 from ..tcpforward.listen import Listener
+from ..tox.node import Node
 from ..tox.proxy import Proxy
-from .meeting import RUN_SOCKET_NAME
-from .messages import KIND, Message, NonsenseError
-from .retell import Aside
-from .session import Session
+from .logrelay import RunLogRelay
+from .messages import KIND, BadMessageError, Message
+from .rendezvous import RUN_SOCKET_NAME
+from .session import CommandSession
+from .streams import PeerStreams
 
 log = logging.getLogger("toxvpn.share")
 
 
-class Lender:
-    """Serves from construction until `close`; `listeners`, none or one, are taken over."""
+@dataclass(frozen=True, slots=True)
+class Lendable:
+    """What commands may use of a run. `caller` takes a public key; `stopping` is set to end the run."""
 
-    def __init__(
-        self, run: Base, services: Services, proxy: Proxy | None, listeners: list[socket.socket]
-    ) -> None:
-        self._run = run
-        self._services = services
-        self._proxy = proxy
-        self._retelling = Aside()
-        self._sessions: set[Session] = set()
+    node: Node
+    roster: Roster
+    forwarding: Forwarding
+    caller: Callable[[bytes], Caller]
+    stopping: asyncio.Event
+    proxy: Proxy | None
+
+
+class Lender:
+    """Serves commands until `close`. Takes over `listeners`, of which there is one, or none."""
+
+    def __init__(self, lent: Lendable, listeners: list[socket.socket]) -> None:
+        self._lent = lent
+        self._log_relay = RunLogRelay()
+        self._sessions: set[CommandSession] = set()
         self._listener = Listener(listeners, self._serve)
         self._listener.start()
 
     async def close(self) -> None:
         await self._listener.close()
-        self._retelling.close()
+        self._log_relay.close()
 
     def states(self) -> list[ForwardState]:
         return [state for session in self._sessions for state in session.states()]
 
     async def _serve(self, connection: socket.socket) -> None:
-        session = Session(connection, self._find_client, self._retelling)
+        session = CommandSession(connection, self._find_streams, self._log_relay)
         self._sessions.add(session)
         try:
             await session.run()
         finally:
             self._sessions.discard(session)
 
-    def _find_client(self, request: Message) -> RunningClient:
-        """Raises NonsenseError when the peer is not ours, or is to be called through another proxy."""
+    def _find_streams(self, request: Message) -> PeerStreams:
+        """Raises BadMessageError when the peer is not connected here, or is wanted through another proxy."""
+        lent = self._lent
         try:
-            peer = self._run.node.peer(bytes.fromhex(request["peer"]))
+            peer = lent.node.peer(bytes.fromhex(request["peer"]))
         except (KeyError, TypeError, ValueError):
-            raise NonsenseError("it names no peer") from None
-        if peer is None or not (peer.online or peer.public_key in self._asked()):
-            raise NonsenseError("the peer is none of ours")
+            raise BadMessageError(f"the request names no peer: {request!r}") from None
+        if peer is None or not (peer.online or peer.public_key in self._called()):
+            raise BadMessageError(f"this run does not call the peer {request['peer']}")
         wanted = request.get("proxy")
-        if wanted is not None and wanted != str(self._proxy):
-            raise NonsenseError("it wants another proxy")
-        self._services.forwarding.start()
-        caller = self._services.callers.get(peer.public_key)
-        return RunningClient(self._run, caller, self._services.forwarding, None)
+        if wanted is not None and wanted != str(lent.proxy):
+            raise BadMessageError(f"the command wants the proxy {wanted}")
+        lent.forwarding.start()
+        return PeerStreams(lent.caller(peer.public_key), lent.forwarding, lent.stopping)
 
-    def _asked(self) -> set[bytes]:
-        """Whom we ask to let us in: others come when they want, and perhaps never."""
-        return {peer.public_key for peer in self._services.roster.called}
+    def _called(self) -> set[bytes]:
+        """The peers that we call: others come online when they want, and perhaps never."""
+        return {peer.public_key for peer in self._lent.roster.called}
 
 
 @contextlib.asynccontextmanager
-async def lending(
-    run: Base, services: Services, directory: Path, proxy: Proxy | None = None
-) -> AsyncIterator[Lender]:
-    """With a socket in `directory`; without one, where that cannot be: all else goes on."""
+async def lending(lent: Lendable, directory: Path) -> AsyncIterator[Lender]:
+    """Lends to commands that connect to a socket in `directory`; to none if the socket cannot be made."""
     path = make(directory) / RUN_SOCKET_NAME
     with contextlib.ExitStack() as undo:
         listeners = []
@@ -91,8 +101,8 @@ async def lending(
             listeners.append(listener)
             undo.callback(socketfile.remove_at, path, socketfile.identify(path))
         except OSError as error:
-            log.warning("commands cannot use this connection: no socket %s: %s", path, error.strerror)
-        lender = Lender(run, services, proxy, listeners)
+            log.warning("other commands cannot use this node: cannot make %s: %s", path, error.strerror)
+        lender = Lender(lent, listeners)
         try:
             yield lender
         finally:

@@ -1,7 +1,7 @@
-"""The shared node's own log: a file of bounded size in the state directory, as it has no terminal.
+"""The log file of shared nodes, which have no terminal: of bounded size, in the state directory.
 
-Every shared node of a user, or of a directory given with -C, writes to the same two files: shared.log and,
-when that is full, shared.log.1 with what came before.
+All shared nodes of a user, or of a directory given with -C, write to the same two files: shared.log, and
+shared.log.1 with what came before it.
 """
 
 import contextlib
@@ -19,16 +19,16 @@ LIMIT_BYTES = 256 * 1024
 FORMAT = "%(asctime)s toxvpn-shared[%(process)d] %(levelname)s: %(message)s"
 
 
-def keep_log(directory: Path | None) -> logging.Handler | None:
-    """`directory` is -C. None when there is no place for it."""
+def open_log_file(directory: Path | None) -> logging.Handler | None:
+    """`directory` is -C. None when the state directory cannot be used."""
     try:
-        return BoundedLog(make(find_places(directory).state) / LOG_NAME)
+        return BoundedLogFile(make(find_places(directory).state) / LOG_NAME)
     except ToxvpnError:
         return None
 
 
-class BoundedLog(logging.Handler):
-    """A line a record. The file is opened for each: it may have been moved aside, by another node too."""
+class BoundedLogFile(logging.Handler):
+    """Writes a line for each record, and opens the file for each: another node may have renamed it."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(logging.INFO)
@@ -36,7 +36,7 @@ class BoundedLog(logging.Handler):
         self._path = path
 
     def emit(self, record: logging.LogRecord) -> None:
-        # a full disk must not end the connections, nor a file in the way
+        # neither a full disk nor a bad file may end the connections
         with contextlib.suppress(OSError, ToxvpnError), Folder(self._path) as folder:
             self._append(folder, self.format(record).encode("utf-8", "backslashreplace") + b"\n")
 

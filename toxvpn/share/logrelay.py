@@ -1,7 +1,7 @@
-"""The node's log, told to the commands it works for: it has no terminal of its own.
+"""Sends the log of a node to the commands that use it, which show it: the node has no terminal.
 
-What a session's own tasks say goes to its command alone, all else to every command, and everything to the
-node's own log (log.py), commands or none.
+What a session's own tasks log goes to its command alone, everything else to all commands. A shared node also
+keeps a log file of its own (logfile.py).
 """
 
 import asyncio
@@ -15,78 +15,79 @@ from .messages import Message
 QUIET = logging.CRITICAL + 1
 
 
-class Listening(Protocol):
-    """A session, as far as the log is concerned. `level` is the least that its command shows."""
+class LogReceiver(Protocol):
+    """A session, as far as the log is concerned. `level` is the lowest that its command shows."""
 
     level: int
 
-    def mention(self, message: Message) -> None:
-        """May be lost when the command does not listen: it must not hold up the others."""
+    def try_send(self, message: Message) -> None:
+        """The message is lost when the command does not read: it must not delay the others."""
 
 
-SPEAKER: ContextVar[Listening | None] = ContextVar("SPEAKER", default=None)
+CURRENT_SESSION: ContextVar[LogReceiver | None] = ContextVar("CURRENT_SESSION", default=None)
+"""The session that this task belongs to."""
 
 
-class ToSessions(logging.Handler):
-    """Tells each record to the sessions that it is for."""
+class LogRelay(logging.Handler):
+    """Sends each record of the logger `toxvpn` to the sessions that it concerns."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._sessions: set[Listening] = set()
-        self._logger = logging.getLogger("toxvpn")
+        self._sessions: set[LogReceiver] = set()
+        self._toxvpn = logging.getLogger("toxvpn")
 
-    def add(self, session: Listening) -> None:
+    def add(self, session: LogReceiver) -> None:
         self._sessions.add(session)
 
-    def discard(self, session: Listening) -> None:
+    def discard(self, session: LogReceiver) -> None:
         self._sessions.discard(session)
 
     def emit(self, record: logging.LogRecord) -> None:
         message = {"log": record.levelno, "name": record.name, "text": self.format(record)}
-        speaker = SPEAKER.get() if _in_a_task() else None  # callbacks may have anybody's context
-        for session in [speaker] if speaker in self._sessions else self._everybody():
+        current = CURRENT_SESSION.get() if _in_a_task() else None  # a callback may have any context
+        for session in [current] if current in self._sessions else self._receivers_of_common_records():
             if record.levelno >= session.level:
-                session.mention(message)
+                session.try_send(message)
 
-    def _everybody(self) -> Iterable[Listening]:
-        """Who hears what no session's own task says."""
+    def _receivers_of_common_records(self) -> Iterable[LogReceiver]:
+        """The sessions that get what no session's own task logged."""
         return list(self._sessions)
 
 
-class Retelling(ToSessions):
-    """Takes over the logger `toxvpn` of this process, and its level; `kept` is the node's own log."""
+class NodeLogRelay(LogRelay):
+    """The shared node's: takes over the logger `toxvpn` and its level; `log_file` gets every record too."""
 
-    def __init__(self, kept: logging.Handler | None = None) -> None:
+    def __init__(self, log_file: logging.Handler | None = None) -> None:
         super().__init__()
-        self._least = QUIET if kept is None else kept.level
-        self._logger.handlers[:] = [self] if kept is None else [self, kept]
-        self._logger.propagate = False
-        self._level()
+        self._file_level = QUIET if log_file is None else log_file.level
+        self._toxvpn.handlers[:] = [self] if log_file is None else [self, log_file]
+        self._toxvpn.propagate = False
+        self._set_level()
 
-    def add(self, session: Listening) -> None:
+    def add(self, session: LogReceiver) -> None:
         super().add(session)
-        self._level()
+        self._set_level()
 
-    def discard(self, session: Listening) -> None:
+    def discard(self, session: LogReceiver) -> None:
         super().discard(session)
-        self._level()
+        self._set_level()
 
-    def _level(self) -> None:
-        self._logger.setLevel(min([self._least, *(session.level for session in self._sessions)]))
+    def _set_level(self) -> None:
+        self._toxvpn.setLevel(min([self._file_level, *(session.level for session in self._sessions)]))
 
 
-class Aside(ToSessions):
-    """Beside a log of the process's own, whose level it leaves alone: a session hears its own tasks."""
+class RunLogRelay(LogRelay):
+    """A run's, beside its own log, whose level stays as it is: a session gets what its own tasks log."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._logger.addHandler(self)
+        self._toxvpn.addHandler(self)
 
     def close(self) -> None:
-        self._logger.removeHandler(self)
+        self._toxvpn.removeHandler(self)
         super().close()
 
-    def _everybody(self) -> Iterable[Listening]:
+    def _receivers_of_common_records(self) -> Iterable[LogReceiver]:
         return ()
 
 

@@ -1,20 +1,20 @@
-"""What a command and the shared node say to each other: a JSON object a packet, descriptors beside it.
+"""The messages between a command and the node that it uses: JSON objects, with descriptors beside them.
 
-The command speaks once, and hangs up when it ends:
+The command sends one request, and closes the connection when it ends:
 
     {"do": "pipe", "level": 30, "peer": KEY, "target": "localhost:22"}                    stdin, stdout
     {"do": "listen", "level": 20, "peer": KEY, "listeners": [
         {"told": "[::1]:80, 127.0.0.1:80", "target": "localhost:80", "sockets": 2}]}    the sockets
     {"do": "ping", "level": 20, "peer": KEY}
 
-`level` is the least that its log shows; `target` null is SOCKS5. `peer` is the public key in hex, and
-`"proxy": URL` what it has to be called through, if anything: only a run, which nobody started for this
-command, looks at them. The node answers with any number of
+`level` is the lowest that its log shows; `target` null is SOCKS5. `peer` is the public key in hex, and
+`"proxy": URL` the proxy that the peer must be called through, if any: they matter only to a run that was not
+started for this command. The node answers with any number of
 
     {"log": 20, "name": "toxvpn.tox", "text": "peer 01234567: udp"}
 
-and one {"taken": true} as soon as the descriptors are its own, and {"ended": 255, "text": "..."} at the
-end: an exit code, and what to show.
+with one {"taken": true} as soon as the descriptors are its own, and at the end with
+{"ended": 255, "text": "..."}: an exit code, and what to show.
 """
 
 import json
@@ -25,7 +25,7 @@ from typing import Any
 from .. import descriptors as passed
 
 PROTOCOL = 1
-"""Part of the socket's name: who speaks another one is never met."""
+"""Part of the socket's name, so that a node and a command of different versions never meet."""
 
 KIND = socket.SOCK_SEQPACKET
 MOST_BYTES = 160 * 1024  # the most listeners with the longest names; a socket takes 208 KiB (wmem_default)
@@ -34,8 +34,8 @@ MOST_DESCRIPTORS = 253  # SCM_MAX_FD in the kernel's net/scm.h
 Message = dict[str, Any]
 
 
-class NonsenseError(Exception):
-    """What came is no message."""
+class BadMessageError(Exception):
+    """A message that cannot be understood, or asks for what is not here: the connection is closed."""
 
 
 def encode(message: Message) -> bytes:
@@ -48,11 +48,14 @@ def send(connection: socket.socket, message: Message, descriptors: Sequence[int]
 
 
 def receive(connection: socket.socket) -> tuple[Message | None, list[int]]:
-    """None: the other side has ended. The descriptors are the caller's. Raises OSError, NonsenseError."""
+    """The next message, None when the other side has ended; and the descriptors, which are the caller's.
+
+    Raises OSError, BadMessageError.
+    """
     data, descriptors, is_cut = passed.receive(connection, MOST_BYTES, MOST_DESCRIPTORS)
     if is_cut:
         passed.close(descriptors)
-        raise NonsenseError("it was cut short")
+        raise BadMessageError("the message was cut short")
     if not data:
         return None, descriptors
     try:
@@ -61,5 +64,5 @@ def receive(connection: socket.socket) -> tuple[Message | None, list[int]]:
         message = None
     if not isinstance(message, dict):
         passed.close(descriptors)
-        raise NonsenseError("it is no JSON object")
+        raise BadMessageError("the message is not a JSON object")
     return message, descriptors

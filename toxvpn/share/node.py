@@ -1,124 +1,90 @@
-"""The shared node: a process that is there for every command of its user to one server.
+"""A shared node: serves every command of its user to one server, and ends when it is not used any more.
 
-In: a listening socket, made by the command that started it, and its options, from a pipe. It ends LINGER_S
-after the last command, sooner when the peer is not there to be waited for, and by SIGTERM at any time.
-Whatever goes wrong on the way to its end ends it too: nobody would find it to stop it.
+In: connections of commands, and streams to the server. It ends LINGER_S after the last command, sooner when
+the peer is offline, and by SIGTERM at any time. A failure on the way to its end ends it too, as nobody could
+find it any more to stop it. Neighbours: daemon/shared.py is its process.
 """
 
 import asyncio
 import contextlib
 import logging
-import os
-import pickle
 import select
 import socket
-import sys
-from functools import partial
 
-from .. import descriptors, linux
-from ..config.options import ClientOptions
+from .. import descriptors
 from ..control import socketfile
-from ..control.status import ForwardState
-from ..daemon.client import RunningClient, running_client
 from ..errors import ToxvpnError
-from ..process.needs import needs
-from ..process.run import run
+from ..tcpforward.forwards import ForwardState
 from ..tcpforward.listen import Listener
 from ..tox.events import Event, PeerConnection
+from ..tox.node import Node
 from . import messages
-from .log import keep_log
-from .meeting import Meeting, NotSharedError
-from .messages import NonsenseError
-from .retell import Retelling
-from .session import Session
+from .logrelay import NodeLogRelay
+from .messages import BadMessageError
+from .rendezvous import NotSharedError, Rendezvous
+from .session import CommandSession
+from .streams import PeerStreams
 
 log = logging.getLogger("toxvpn.share")
 
 LINGER_S = 600.0
-"""How long it stays connected with nobody using it."""
+"""How long it stays connected with no command using it."""
 LINGER_KEPT_S = 60.0
-"""With a kept identity, which others may want: `toxvpn up`, `toxvpn peer add`."""
+"""As LINGER_S, with a kept identity, which others may want: `toxvpn up`, `toxvpn peer add`."""
 LINGER_OFFLINE_S = 10.0
-"""And with the peer away: a wrong secret must not be tried for minutes. The first command comes within it."""
+"""As LINGER_S, with the peer offline, so that a wrong secret is not tried for minutes.
+
+The first command comes within it."""
 LOOK_AGAIN_S = 0.1
 REFUSE_S = 1.0
-PROCESS_NAME = "toxvpn-shared"  # for ps and top, at most 15 bytes
-
-
-def main(descriptor: int) -> int:
-    """The process; its exit code. `descriptor` is the listener."""
-    linux.set_process_name(PROCESS_NAME)
-    meeting, options = pickle.load(sys.stdin.buffer)  # from the command that started us, which is our own
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    listener = socket.socket(fileno=descriptor)
-    retelling = Retelling(keep_log(options.directory))
-    try:
-        return run(
-            partial(share, meeting=meeting, listener=listener, retelling=retelling), options, needs(options)
-        )
-    except Exception:
-        log.exception("the shared node failed")
-        return ToxvpnError.exit_code
-
-
-async def share(
-    options: ClientOptions, meeting: Meeting, listener: socket.socket, retelling: Retelling
-) -> None:
-    log.info("a node for commands to peer %s starts", str(options.server)[:8])
-    with contextlib.ExitStack() as parting:  # nobody starts another one before the identity is let go
-        try:
-            async with running_client(options) as made:
-                node = SharedNode(made, meeting, listener, retelling, parting)
-                async with made.controlled(node.states):
-                    made.run.node.start()
-                    await node.serve()
-        except ToxvpnError as failure:
-            log.error("%s", failure)
-            refuse(meeting, listener, failure)
-    log.info("it ends")
 
 
 class SharedNode:
-    """`serve` once; it takes the listener over. The lock of the meeting is held from then to `parting`."""
+    """`serve` is to be called once; it takes the listener over. `is_kept`: the identity is on disk.
+
+    At its end the node takes the lock of the rendezvous into `locks`, to be released with the identity.
+    """
 
     def __init__(
         self,
-        made: RunningClient,
-        meeting: Meeting,
+        streams: PeerStreams,
+        node: Node,
+        rendezvous: Rendezvous,
         listener: socket.socket,
-        retelling: Retelling,
-        parting: contextlib.ExitStack,
+        log_relay: NodeLogRelay,
+        locks: contextlib.ExitStack,
+        *,
+        is_kept: bool,
     ) -> None:
         listener.setblocking(False)
-        self._made = made
-        self._meeting = meeting
-        self._retelling = retelling
-        self._parting = parting
+        self._streams = streams
+        self._node = node
+        self._is_kept = is_kept
+        self._rendezvous = rendezvous
+        self._log_relay = log_relay
+        self._locks = locks
         self._socket = listener
-        self._identity = socketfile.identify(meeting.path)
+        self._identity = socketfile.identify(rendezvous.path)
         self._listener = Listener([listener], self._serve)
         self._loop = asyncio.get_running_loop()
-        self.sessions: set[Session] = set()
+        self.sessions: set[CommandSession] = set()
         self._idle_since_s = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
 
     async def serve(self) -> None:
-        """Until it has been idle for long enough, or is told to stop; then nobody finds it any more."""
-        node = self._made.run.node
-        node.subscribe(self._hear)
+        """Serves until it has been idle for long enough, or is stopped; afterwards no command finds it."""
+        self._node.subscribe(self._on_event)
         self._listener.start()
         self._plan_end()
         try:
-            await self._made.run.stopping.wait()
+            await self._streams.stopping.wait()
         finally:
-            node.unsubscribe(self._hear)
+            self._node.unsubscribe(self._on_event)
             if self._timer is not None:
                 self._timer.cancel()
-            if self._listener.sockets:  # told to stop, not left
-                _hold(self._meeting, self._parting)
-                self._withdraw()
+            if self._listener.sockets:  # stopped, not idle
+                _take_lock(self._rendezvous, self._locks)
+                self._remove_socket()
             await self._listener.close()
 
     @property
@@ -129,7 +95,7 @@ class SharedNode:
         return [state for session in self.sessions for state in session.states()]
 
     async def _serve(self, connection: socket.socket) -> None:
-        session = Session(connection, lambda _: self._made, self._retelling)
+        session = CommandSession(connection, lambda _: self._streams, self._log_relay)
         self.sessions.add(session)
         self._plan_end()
         try:
@@ -142,7 +108,7 @@ class SharedNode:
 
     # -- the end
 
-    def _hear(self, event: Event) -> None:
+    def _on_event(self, event: Event) -> None:
         if isinstance(event, PeerConnection):
             self._plan_end()
 
@@ -155,55 +121,55 @@ class SharedNode:
 
     @property
     def _linger_s(self) -> float:
-        if not self._made.caller.peer.online:
+        if not self._streams.caller.peer.online:
             return LINGER_OFFLINE_S
-        return LINGER_S if self._made.places is None else LINGER_KEPT_S
+        return LINGER_KEPT_S if self._is_kept else LINGER_S
 
     def _leave(self) -> None:
-        """Unless somebody is just coming: who holds the lock, or is in the queue."""
+        """Ends, unless a command is just coming: one that holds the lock, or waits in the queue."""
         try:
             if not self._may_leave():
                 self._timer = self._loop.call_later(LOOK_AGAIN_S, self._leave)
                 return
-        except Exception as error:  # its directory is gone, say, as at the user's logout: nobody can come
-            log.warning("the place where commands find this node is lost, so it ends: %s", error)
+        except Exception as error:  # say, its directory was removed at the user's logout
+            log.warning("commands cannot find this node any more, so it ends: %s", error)
         try:
-            self._withdraw()
+            self._remove_socket()
         finally:
-            self._made.run.stopping.set()
+            self._streams.stopping.set()
 
     def _may_leave(self) -> bool:
-        """If so, nobody can start another node before `parting`. Raises NotSharedError."""
+        """If so, no other node can start before `locks` are released. Raises NotSharedError."""
         with contextlib.ExitStack() as undo:
-            got = undo.enter_context(self._meeting.lock(wait=False))
+            got = undo.enter_context(self._rendezvous.lock(wait=False))
             if not got or _is_waiting(self._socket):
                 return False
-            self._parting.push(undo.pop_all())
+            self._locks.push(undo.pop_all())
         return True
 
-    def _withdraw(self) -> None:
-        """Who comes now finds nobody."""
-        socketfile.remove_at(self._meeting.path, self._identity)
+    def _remove_socket(self) -> None:
+        """Removes the socket: commands do not find this node any more."""
+        socketfile.remove_at(self._rendezvous.path, self._identity)
         self._listener.stop_listening()
 
 
-def refuse(meeting: Meeting, listener: socket.socket, failure: ToxvpnError) -> None:
-    """The node cannot be: tells why to who waits for it."""
+def refuse_commands(rendezvous: Rendezvous, listener: socket.socket, failure: ToxvpnError) -> None:
+    """Tells the commands that wait for the node why it cannot start."""
     with listener, contextlib.ExitStack() as undo:
         with contextlib.suppress(OSError):
-            identity = socketfile.identify(meeting.path)
-            _hold(meeting, undo)
-            socketfile.remove_at(meeting.path, identity)
+            identity = socketfile.identify(rendezvous.path)
+            _take_lock(rendezvous, undo)
+            socketfile.remove_at(rendezvous.path, identity)
         while _is_waiting(listener):
             connection, _ = listener.accept()
             with connection:
                 _refuse_one(connection, failure)
 
 
-def _hold(meeting: Meeting, undo: contextlib.ExitStack) -> None:
-    """The lock, while there is one: with its directory gone, nobody comes there either."""
+def _take_lock(rendezvous: Rendezvous, undo: contextlib.ExitStack) -> None:
+    """Holds the lock, unless its directory is gone: then no command comes there either."""
     with contextlib.suppress(NotSharedError):
-        undo.enter_context(meeting.lock())
+        undo.enter_context(rendezvous.lock())
 
 
 def _refuse_one(connection: socket.socket, failure: ToxvpnError) -> None:
@@ -212,8 +178,8 @@ def _refuse_one(connection: socket.socket, failure: ToxvpnError) -> None:
         _, sent = messages.receive(connection)  # what is unread would undo what is sent
         descriptors.close(sent)
         messages.send(connection, {"ended": failure.exit_code, "text": str(failure)})
-    except (OSError, NonsenseError) as error:
-        log.debug("a command was not told: %s", error)
+    except (OSError, BadMessageError) as error:
+        log.debug("could not answer a command: %s", error)
 
 
 def _is_waiting(listener: socket.socket) -> bool:

@@ -1,8 +1,8 @@
-"""Where commands that can share a node meet: a socket that is the user's alone, named after what they share.
+"""The socket at which commands find the node they share: private to the user, named after what they share.
 
-In: a command's options. Out: the socket's path; a connection, if a node listens; the lock under which
-nodes come and go. The name is a keyed digest: /proc/net/unix shows it to everybody, and it must not help
-in guessing who is called or with which secret.
+In: a command's options. Out: the socket's path; a connection, if a node listens; the lock under which nodes
+start and end. The name is a keyed digest: /proc/net/unix shows it to everybody, and it must not help in
+guessing which peer is called or with which secret.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ from ..state.places import find_runtime, make
 from .messages import KIND, PROTOCOL
 
 RUN_SOCKET_NAME = f"streams{PROTOCOL}.sock"
-"""Of a run with peers, which lends its connections (lend.py)."""
+"""The socket of a run with peers, which lends its connections (lend.py)."""
 DIRECTORY_NAME = "shared"
 SUFFIX = ".sock"
 KEY_NAME = "key"
@@ -33,22 +33,22 @@ KEY_BYTES = 32
 NAME_BYTES = 12
 OTHERS_MASK = 0o077
 BACKLOG = 1024
-"""While the node starts, or is busy, commands wait in line; `xargs -P` starts many at once."""
+"""Commands that wait while the node starts, or is busy; `xargs -P` starts many at once."""
 ANSWER_S = 5.0
-"""For a connection to be taken: a node whose queue is full for longer hangs."""
+"""How long a command waits for its connection to be queued: a node whose queue is full for longer hangs."""
 
 
 class NotSharedError(ToxvpnError):
-    """No node can be shared; `str()` is the reason, for the log. The command has one of its own then."""
+    """No node can be shared, for the reason in `str()`; the command then has a node of its own."""
 
 
 def for_node(options: ClientOptions) -> ClientOptions:
-    """What the node is to be like, without what the one command wants of it."""
+    """The options of the node, without what only one command wants of it."""
     return replace(with_absolute_paths(options), forwards=(), socks=(), pipe=None, ping=False)
 
 
 def connect_to_run(directory: Path | None) -> socket.socket | None:
-    """To the run with these files (`directory` is -C), if there is one, and it is this user's."""
+    """A connection to the run that uses these files (`directory` is -C), if there is one of this user's."""
     try:
         connection = socketfile.connect_to(find_runtime(directory) / RUN_SOCKET_NAME, ANSWER_S, KIND)
     except OSError:
@@ -60,15 +60,15 @@ def connect_to_run(directory: Path | None) -> socket.socket | None:
     return connection
 
 
-class Meeting:
-    """Raises NotSharedError when there is no place that is ours alone."""
+class Rendezvous:
+    """Raises NotSharedError when there is no directory that only this user can use."""
 
     def __init__(self, options: ClientOptions) -> None:
         self.directory = _private_directory(find_runtime(options.directory) / DIRECTORY_NAME)
         try:
             self.path = self.directory / f"{_name(for_node(options), self._key())}{SUFFIX}"
         except (OSError, ToxvpnError) as error:
-            raise NotSharedError(f"no name for the socket: {error}") from None
+            raise NotSharedError(f"cannot name the socket of a shared node: {error}") from None
 
     def connect(self) -> socket.socket | None:
         """A connection to the node, if one runs. Raises NotSharedError."""
@@ -85,16 +85,16 @@ class Meeting:
         return connection
 
     def listen(self) -> socket.socket:
-        """For a new node; the lock is held, and nobody listens. Raises NotSharedError."""
+        """The listener of a new node; the caller holds the lock. Raises NotSharedError."""
         try:
             listener = socketfile.listen_as(self.path, KIND)
         except OSError as error:
-            raise NotSharedError(f"no socket {self.path}: {error.strerror or error}") from None
+            raise NotSharedError(f"cannot make the socket {self.path}: {error.strerror or error}") from None
         listener.listen(BACKLOG)
         return listener
 
     def sweep(self) -> None:
-        """Removes the sockets of nodes that were killed; the lock is held."""
+        """Removes the sockets of nodes that were killed; the caller holds the lock."""
         for path in self.directory.glob(f"*{SUFFIX}"):
             try:
                 socketfile.connect_to(path, ANSWER_S, KIND).close()
@@ -105,7 +105,7 @@ class Meeting:
 
     @contextlib.contextmanager
     def lock(self, *, wait: bool = True) -> Iterator[bool]:
-        """Whether it was got. Raises NotSharedError."""
+        """Holds the lock under which nodes start and end; False when it is taken. Raises NotSharedError."""
         descriptor = None
         try:
             descriptor = lock.take(self.directory / LOCK_NAME, wait=wait)
@@ -120,7 +120,7 @@ class Meeting:
                 os.close(descriptor)
 
     def _key(self) -> bytes:
-        """Made by the first who comes. Raises ToxvpnError."""
+        """The key of the names, made by the first command. Raises ToxvpnError."""
         path = self.directory / KEY_NAME
         key = read_private(path) or b""
         if len(key) == KEY_BYTES:
@@ -139,12 +139,12 @@ def _private_directory(directory: Path) -> Path:
     except ToxvpnError as error:
         raise NotSharedError(str(error)) from None
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & OTHERS_MASK:
-        raise NotSharedError(f"{directory} is not this user's alone")
+        raise NotSharedError(f"other users have access to {directory}, or it is not a directory of this user")
     return directory
 
 
 def _name(options: ClientOptions, key: bytes) -> str:
-    """Alike only for commands of the same version, in the same network, that want the same node.
+    """The same for commands of the same version, in the same network namespace, that want the same node.
 
     Raises OSError where there is no /proc.
     """

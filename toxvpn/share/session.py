@@ -1,7 +1,7 @@
-"""The node's side of one command: what it asks for, done until it ends or hangs up.
+"""The node's side of one command: does what it asks for, until that ends or the connection is closed.
 
-In: the command's connection, its message and descriptors. Out: streams through the peer, and word of
-how they went. Whatever ends a session resets what still runs for it.
+In: the command's connection, its request and descriptors. Out: streams to the peer, and the outcome. The end
+of a session resets the streams that still run for it.
 """
 
 import asyncio
@@ -14,39 +14,38 @@ from typing import Any
 
 from .. import descriptors
 from ..control import socketfile
-from ..control.status import ForwardState
-from ..daemon.client import RunningClient
-from ..daemon.forwards import Destination, Forwards
 from ..errors import LinkError, ToxvpnError
 from ..tcpforward import pipe
 from ..tcpforward.ends import End, StdioEnd
+from ..tcpforward.forwards import Destination, Forwards, ForwardState
 from ..tcpforward.spec import parse_target
 from ..tox.danger import warn_if_exposed
 from . import messages
-from .messages import Message, NonsenseError
-from .retell import QUIET, SPEAKER, ToSessions
+from .logrelay import CURRENT_SESSION, QUIET, LogRelay
+from .messages import BadMessageError, Message
+from .streams import PeerStreams
 
 log = logging.getLogger("toxvpn.share")
 
-FIRST_WORD_S = 5.0
+REQUEST_S = 5.0
 
 
-class Session:
-    """`run` once, in a task of its own. The connection is not blocking; whoever accepted it closes it.
+class CommandSession:
+    """To be run once, in a task of its own. The connection is non-blocking; its acceptor closes it.
 
-    `find` says through whom the request is to go; it raises NonsenseError when there is nobody for it.
+    `find` gives the streams that a request is to use, or raises BadMessageError when there are none.
     """
 
-    _made: RunningClient
+    _streams: PeerStreams
     _forwards: Forwards | None = None
 
     def __init__(
-        self, connection: socket.socket, find: Callable[[Message], RunningClient], retelling: ToSessions
+        self, connection: socket.socket, find: Callable[[Message], PeerStreams], log_relay: LogRelay
     ) -> None:
         self.level = QUIET
         self.connection = connection
         self._find = find
-        self._retelling = retelling
+        self._log_relay = log_relay
         self._loop = asyncio.get_running_loop()
         self._descriptors: list[int] = []
         self._hung_up = False
@@ -56,62 +55,63 @@ class Session:
         if socketfile.credentials(self.connection).uid != os.geteuid():
             return
         try:
-            request = await self._first_word()
-            self._made = self._find(request)
+            request = await self._receive_request()
+            self._streams = self._find(request)
             self.level = int(request["level"])
-        except (NonsenseError, KeyError, TypeError, ValueError, OSError) as error:
-            log.debug("a command cannot be understood: %r", error)
+        except (BadMessageError, KeyError, TypeError, ValueError, OSError) as error:
+            log.debug("cannot serve a command: %r", error)
             descriptors.close(self._descriptors)
             return
-        SPEAKER.set(self)
-        self._retelling.add(self)
-        warn_if_exposed()  # each command: the node, which began with nobody there, has told its own log only
+        CURRENT_SESSION.set(self)
+        self._log_relay.add(self)
+        warn_if_exposed()  # to each command: at the start of the node there was none to warn
         try:
-            await self._until_it_hangs_up(request)
+            await self._serve(request)
         finally:
-            self._retelling.discard(self)
+            self._log_relay.discard(self)
             descriptors.close(self._descriptors)
 
     @property
     def understood(self) -> bool:
-        """Whether it was a command, not one that looks who is there."""
+        """Whether it has sent a request, and did not only look whether a node is there."""
         return self.level != QUIET
 
-    def mention(self, message: Message) -> None:
-        with contextlib.suppress(OSError):  # it does not listen, or has gone
+    def try_send(self, message: Message) -> None:
+        with contextlib.suppress(OSError):  # it does not read, or is gone
             messages.send(self.connection, message)
 
     def states(self) -> list[ForwardState]:
         return [] if self._forwards is None else self._forwards.states()
 
-    # -- the conversation
+    # -- messages
 
-    async def _first_word(self) -> Message:
-        """Raises NonsenseError, OSError (TimeoutError is one)."""
+    async def _receive_request(self) -> Message:
+        """Raises BadMessageError, OSError (TimeoutError is one)."""
         there = asyncio.Event()
         self._loop.add_reader(self.connection, there.set)
         try:
-            async with asyncio.timeout(FIRST_WORD_S):
+            async with asyncio.timeout(REQUEST_S):
                 await there.wait()
         finally:
             self._loop.remove_reader(self.connection)
         request, self._descriptors = messages.receive(self.connection)
         if request is None:
-            raise NonsenseError("it went away")
+            raise BadMessageError("the command sent no request")
         return request
 
-    async def _until_it_hangs_up(self, request: Message) -> None:
+    async def _serve(self, request: Message) -> None:
+        """Until the request is done, or the command closes the connection."""
         task = asyncio.current_task()
         assert task is not None
         self._loop.add_reader(self.connection, self._on_hang_up, task)
         try:
-            await self._tell(await self._outcome(request))
+            await self._send(await self._outcome(request))
         except asyncio.CancelledError:
             if not self._hung_up:
-                self.mention(self._farewell(request))
+                self.try_send(self._outcome_of_stopping(request))
                 raise
         except OSError as error:
-            log.debug("a command has gone before its end: %s", error)
+            log.debug("a command ended before its request: %s", error)
         finally:
             self._loop.remove_reader(self.connection)
 
@@ -120,21 +120,21 @@ class Session:
         self._loop.remove_reader(self.connection)
         task.cancel()
 
-    async def _tell(self, message: Message) -> None:
+    async def _send(self, message: Message) -> None:
         """Raises OSError."""
         await self._loop.sock_sendall(self.connection, messages.encode(message))
 
-    def _farewell(self, request: Message) -> Message:
-        """What is told when the node ends under it."""
-        if request["do"] == "listen" and self._made.run.stopping.is_set():
+    def _outcome_of_stopping(self, request: Message) -> Message:
+        """What the command is told when the node ends before the request is done."""
+        if request["do"] == "listen" and self._streams.stopping.is_set():
             return _ended(0)  # `toxvpn down`
         code = LinkError.exit_code if request["do"] == "pipe" else ToxvpnError.exit_code
         return _ended(code, "the shared node was stopped")
 
-    # -- what is asked for
+    # -- the request
 
     async def _outcome(self, request: Message) -> Message:
-        peer = self._made.caller.peer
+        peer = self._streams.caller.peer
         if peer.online and request["do"] != "ping":
             log.info("peer %s: %s (a node that runs already)", peer.short, peer.connection.path)
         try:
@@ -142,30 +142,30 @@ class Session:
         except ToxvpnError as failure:
             return _ended(failure.exit_code, str(failure))
         except Exception as error:
-            log.exception("what a command asks for cannot be done")
+            log.exception("a request of a command failed")
             return _ended(
                 ToxvpnError.exit_code, f"an error of toxvpn itself: {type(error).__name__}: {error}"
             )
 
     async def _do(self, request: Message) -> str:
-        """What is to be shown in the end. Raises ToxvpnError."""
+        """Returns the text that the command is to show. Raises ToxvpnError."""
         match request["do"]:
             case "pipe":
-                await pipe.carry(self._made.caller, parse_target(request["target"]), self._take_stdio)
+                await pipe.carry(self._streams.caller, parse_target(request["target"]), self._take_stdio)
                 return ""
             case "listen":
                 await self._listen(request["listeners"])
                 return ""
             case "ping":
-                return await self._made.ping()
+                return await self._streams.ping()
             case other:
-                raise ToxvpnError(f"the shared node cannot do {other!r}")
+                raise ToxvpnError(f"the shared node does not know the request {other!r}")
 
     async def _take_stdio(self) -> End:
         reader, writer = self._descriptors
         end = StdioEnd(reader, writer)
         try:
-            await self._tell({"taken": True})
+            await self._send({"taken": True})
         except BaseException:
             end.close(clean=False)
             raise
@@ -173,14 +173,14 @@ class Session:
 
     async def _listen(self, listeners: list[dict[str, Any]]) -> None:
         """Until it is cancelled."""
-        taken = self._forwards = Forwards(self._made.choice)
+        taken = self._forwards = Forwards(self._streams.choice)
         try:
             for each in listeners:
                 target = None if each["target"] is None else parse_target(each["target"])
                 sockets = self._take_sockets(each["sockets"])
-                taken.add(each["told"], sockets, Destination(self._made.caller, target))
+                taken.add(each["told"], sockets, Destination(self._streams.caller, target))
             taken.start()
-            await self._tell({"taken": True})
+            await self._send({"taken": True})
             await asyncio.Event().wait()
         finally:
             await taken.close()

@@ -1,4 +1,4 @@
-"""Starts the shared node: a process of its own, which outlives the command that needed it first.
+"""Starts a shared node: a process of its own, which outlives the command that starts it.
 
 Its listener is made here, so that the command can connect at once and wait in the queue. The options,
 which hold the secret, go through a pipe: neither arguments nor environment show them.
@@ -10,28 +10,30 @@ import subprocess
 
 from ..config.options import ClientOptions
 from ..interpreter import command_line
-from .meeting import Meeting, NotSharedError, for_node
+from .rendezvous import NotSharedError, Rendezvous, for_node
 
-NODE = "from toxvpn.share import node; sys.exit(node.main(int(sys.argv[1])))"
+NODE = "from toxvpn.daemon import shared; sys.exit(shared.main(int(sys.argv[1])))"
 
 
-def connect_or_start(meeting: Meeting, options: ClientOptions) -> socket.socket:
-    """To the one node there is, also when several commands start at once. Raises NotSharedError."""
-    if (connection := meeting.connect()) is not None:
+def connect_or_start(rendezvous: Rendezvous, options: ClientOptions) -> socket.socket:
+    """A connection to the one node, also when several commands start at once. Raises NotSharedError."""
+    if (connection := rendezvous.connect()) is not None:
         return connection
-    with meeting.lock():
-        if (connection := meeting.connect()) is not None:
+    with rendezvous.lock():
+        if (connection := rendezvous.connect()) is not None:
             return connection
-        meeting.sweep()
-        with meeting.listen() as listener:
-            start(meeting, listener, options)
-        connection = meeting.connect()
+        rendezvous.sweep()
+        with rendezvous.listen() as listener:
+            start(rendezvous, listener, options)
+        connection = rendezvous.connect()
     if connection is None:
-        raise NotSharedError("the shared node ended at once")
+        raise NotSharedError(f"the shared node at {rendezvous.path} ended at once")
     return connection
 
 
-def start(meeting: Meeting, listener: socket.socket, options: ClientOptions) -> "subprocess.Popen[bytes]":
+def start(
+    rendezvous: Rendezvous, listener: socket.socket, options: ClientOptions
+) -> "subprocess.Popen[bytes]":
     """Returns as soon as the process has the listener and the options. Raises NotSharedError."""
     fd = listener.fileno()
     try:
@@ -41,12 +43,12 @@ def start(meeting: Meeting, listener: socket.socket, options: ClientOptions) -> 
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,  # a Ctrl-C at this terminal is not meant for it
+            start_new_session=True,  # so that a Ctrl-C at this terminal does not end it
             cwd="/",  # so that no file system is kept from being unmounted
         )
         assert node.stdin is not None
         with node.stdin:
-            pickle.dump((meeting, for_node(options)), node.stdin)
+            pickle.dump((rendezvous, for_node(options)), node.stdin)
     except OSError as error:
-        raise NotSharedError(f"the shared node does not start: {error.strerror or error}") from None
+        raise NotSharedError(f"cannot start a shared node: {error.strerror or error}") from None
     return node

@@ -1,6 +1,6 @@
 """Listening sockets for what -L and -D say, bound before anything is promised (to `listen.py`).
 
-Without the event loop: who hands its listeners to another process (daemon/share) needs no more.
+Without the event loop: who hands its listeners to another process (share/) needs no more.
 """
 
 import errno

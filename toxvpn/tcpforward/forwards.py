@@ -10,16 +10,30 @@ import logging
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
-from ..control.status import ForwardState
-from ..tcpforward import socks
-from ..tcpforward.caller import Caller
-from ..tcpforward.choice import RoadChoice
-from ..tcpforward.listen import Listener
-from ..tcpforward.spec import Listen, Target
 from ..tox.peer import Peer
+from . import socks
+from .caller import Caller
+from .choice import RoadChoice
+from .listen import Listener
+from .spec import Listen, Target
 
 log = logging.getLogger("toxvpn")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForwardState:
+    """One local listener as it was given, e.g. `127.0.0.1:8080` to `localhost:80`.
+
+    `road` is the one that a new stream would take now, `why` the reason.
+    """
+
+    listen: str
+    target: str
+    road: Literal["fast", "tuntox"]
+    why: str
+    streams: int
 
 
 @dataclass(frozen=True, slots=True)

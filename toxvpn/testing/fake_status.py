@@ -2,9 +2,10 @@
 
 from ipaddress import IPv4Address, IPv6Address
 
-from ..control.status import ForwardState, PeerState, RunStatus, SelfState, ShieldState
+from ..control.status import PeerState, RunStatus, SelfState, ShieldState
 from ..members.blocked import Blocked
 from ..members.pending import PendingRequest
+from ..tcpforward.forwards import ForwardState
 
 NOW = 1_800_000_000.0
 ALICE, BOB, CAROL, DAVE, EVE = (bytes([number]) * 31 + b"\1" for number in (0xB0, 0xCA, 0x00, 0xD0, 0xEE))

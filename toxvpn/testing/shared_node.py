@@ -8,14 +8,12 @@ import contextlib
 import socket
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Self, cast
 
-from ..daemon.client import RunningClient
-from ..share.meeting import Meeting
+from ..share.logrelay import NodeLogRelay
 from ..share.node import SharedNode
-from ..share.retell import Retelling
-from ..state.places import Places
+from ..share.rendezvous import Rendezvous
+from ..share.streams import PeerStreams
 from ..tcpforward.choice import RoadChoice
 from ..tox.peer import Peer
 from ..wire.toxid import ToxId
@@ -25,13 +23,12 @@ ID = ToxId(bytes(range(32)), b"\1\2\3\4")
 """Whom the commands say they call."""
 
 
-class FakeRunningClient:
-    """What `daemon.client.running_client` makes, as far as the shared node is concerned."""
+class FakePeerStreams:
+    """A `PeerStreams` whose streams take the tuntox road to the other half of the pair."""
 
     def __init__(self, pair: ForwardPair) -> None:
-        self.run = SimpleNamespace(node=pair.client_node, stopping=asyncio.Event())
         self.caller = pair.caller
-        self.places: Places | None = None
+        self.stopping = asyncio.Event()
 
     def choice(self, _: Peer) -> RoadChoice:
         return "tuntox", "the peer is no toxvpn"
@@ -45,12 +42,18 @@ class Running:
 
     ended: "asyncio.Task[None]"
 
-    def __init__(self, pair: ForwardPair, meeting: Meeting) -> None:
+    def __init__(self, pair: ForwardPair, rendezvous: Rendezvous) -> None:
         self.pair = pair
-        self.parting = contextlib.ExitStack()
-        self.made = FakeRunningClient(pair)
+        self.locks = contextlib.ExitStack()
+        self.streams = FakePeerStreams(pair)
         self.node = SharedNode(
-            cast(RunningClient, self.made), meeting, meeting.listen(), Retelling(), self.parting
+            cast(PeerStreams, self.streams),
+            pair.client_node,
+            rendezvous,
+            rendezvous.listen(),
+            NodeLogRelay(),
+            self.locks,
+            is_kept=False,
         )
 
     async def __aenter__(self) -> Self:
@@ -60,11 +63,11 @@ class Running:
     async def __aexit__(self, *_: object) -> None:
         self.stop()
         await in_time(asyncio.gather(self.ended, return_exceptions=True))
-        self.parting.close()
+        self.locks.close()
 
     def stop(self) -> None:
         """As `toxvpn down` does."""
-        self.made.run.stopping.set()
+        self.streams.stopping.set()
 
     def hang_up(self) -> None:
         """On its commands, without a word, as if it had been killed."""

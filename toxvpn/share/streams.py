@@ -1,0 +1,43 @@
+"""What a node gives to a command: streams to one peer, and pings.
+
+In: the parts of the node that carry streams. Out: an interface that a session (session.py) works with, on a
+shared node as on a run that lends its connections (lend.py).
+"""
+
+import asyncio
+from dataclasses import dataclass
+
+from ..errors import PeerOfflineError
+from ..tcpforward.caller import Caller
+from ..tcpforward.choice import RoadChoice
+from ..tcpforward.forwarding import Forwarding
+from ..tox.peer import Peer
+
+PING_S = 60.0
+"""How long `-p` waits for the peer: connecting takes 3 to 10 s, on a slow network longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerStreams:
+    """Streams to the peer of `caller`. `stopping` is set when the node is to end."""
+
+    caller: Caller
+    forwarding: Forwarding
+    stopping: asyncio.Event
+
+    def choice(self, peer: Peer) -> RoadChoice:
+        """The road that a stream to the peer would take now, and why."""
+        return self.forwarding.chooser.choice(peer)
+
+    async def ping(self) -> str:
+        """Measures the round trip; returns a line for a person. Raises PeerOfflineError."""
+        peer = self.caller.peer
+        await self.caller.wait_online(PING_S)
+        try:
+            async with asyncio.timeout(PING_S):
+                rtt_s = await self.forwarding.tuntox.ping(peer)
+        except TimeoutError:
+            raise PeerOfflineError(
+                f"no answer in {PING_S:.0f} s: the peer is online but does not run tuntox or toxvpn"
+            ) from None
+        return f"pong from {peer.short} via {peer.connection.path} in {rtt_s * 1000:.2f} ms"
