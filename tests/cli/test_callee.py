@@ -31,7 +31,7 @@ def kept(tmp_path: Path) -> Path:
 def usual(kept: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """It is where peers are kept without -C."""
     monkeypatch.setattr(
-        "toxvpn.cli.options.find_places",
+        "toxvpn.cli.root_flags.find_places",
         lambda directory: replace(_places(kept), data=directory or kept),
     )
     return kept

@@ -19,8 +19,8 @@ from ..tcpforward.spec import RoadPolicy
 from . import verbs
 from .config_flag import CONFIG, find_configuration
 from .given_secret import find_secret
-from .options import DAEMONIZE, Typed, build_client, parse_whitelist
 from .process_flags import PROCESS, ProcessOptions
+from .root_flags import DAEMONIZE, Typed, build_client, parse_whitelist
 from .run_options import daemon_options, log_left_out, node_options
 from .shared import ON_NETWORK, PATH, SHARED, Decorator, Settings, flag, key_options, takes
 
