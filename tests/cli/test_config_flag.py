@@ -1,6 +1,5 @@
 """config.toml beneath the flags: which file, what is in force, and peers by their names."""
 
-import json
 from collections.abc import Callable
 from ipaddress import IPv4Interface
 from pathlib import Path
@@ -8,10 +7,13 @@ from typing import Any
 
 import pytest
 
+from toxvpn.config import file
 from toxvpn.config.flags import DaemonOptions
+from toxvpn.config.model import Config
 from toxvpn.config.options import ClientOptions
 from toxvpn.members import known as peers
 from toxvpn.members.known import ConfiguredPeer
+from toxvpn.process.needs import needs
 from toxvpn.testing.options import server_options, up_options
 from toxvpn.tox.proxy import Proxy
 from toxvpn.wire.toxid import ToxId
@@ -185,75 +187,17 @@ def test_a_secret_file_that_others_can_read(toxvpn: Any, config: Path) -> None:
     assert toxvpn("-C", config, "config", "check").code == 78
 
 
-# -- config check, config show --------------------------------------------------------------------
+@pytest.mark.parametrize("verb", [[], ["up"], ["run"], ["-i", "box", "-p"]])
+def test_it_is_parsed_once(
+    toxvpn: Any, config: Path, verb: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[Path] = []
 
+    def parse(text: str, path: Path) -> Config:
+        parsed.append(path)
+        return real(text, path)
 
-def test_check(toxvpn: Any, config: Path) -> None:
-    (config / "nodes.json").write_text('{"nodes": []}')
-    ran = toxvpn("-C", config, "config", "check")
-    assert ran.code == 78 and "nodes.json" in ran.err
-    node = {"ipv4": "127.0.0.1", "port": 1, "public_key": "00" * 32}
-    (config / "nodes.json").write_text(json.dumps({"nodes": [node]}))
-    ran = toxvpn("-C", config, "config", "check")
-    assert (ran.code, ran.out, ran.err) == (0, f"{config}/config.toml: good\n", "")
-
-
-def test_show_names_every_key_and_where_it_comes_from(toxvpn: Any, config: Path) -> None:
-    (config / "config.toml").write_text(
-        f"""
-[server]
-secret_file = "box.secret"
-allow = ["localhost:22"]
-[vpn]
-[peers.box]
-id = "{BOX}"
-vpn = false
-[[forwards]]
-peer = "box"
-listen = 2222
-target = "localhost:22"
-"""
-    )
-    peers.save(config, {NAS.public_key: ConfiguredPeer(NAS.public_key, NAS.nospam, "nas")})
-    ran = toxvpn("-C", config, "config", "show")
-    assert (ran.code, ran.err) == (0, "")
-    assert ran.out.splitlines() == [
-        "node.nodes_file = (built-in)  # default",
-        "node.udp_ports = (100 random ones)  # default",
-        "node.tcp_port = 0  # default",
-        "node.proxy = (none)  # default",
-        'node.udp_segmentation = "auto"  # default',
-        f'server.secret_file = "{config}/box.secret"  # config.toml',
-        "server.whitelist = (everybody with the secret)  # default",
-        "server.open = false  # default",
-        'server.allow = ["localhost:22"]  # config.toml',
-        "vpn.name = (none)  # default",
-        "vpn.address = (follows from the key)  # default",
-        "vpn.mtu = 1368  # default",
-        'vpn.interface = "toxvpn0"  # default',
-        "vpn.offload = true  # default",
-        f'peers.box.id = "{BOX}"  # config.toml',
-        "peers.box.secret_file = (none)  # default",
-        "peers.box.allow = (as server.allow)  # default",
-        "peers.box.vpn = false  # config.toml",
-        "peers.box.address = (follows from its key)  # default",
-        'forwards[1].peer = "box"  # config.toml',
-        "forwards[1].listen = 2222  # config.toml",
-        'forwards[1].target = "localhost:22"  # config.toml',
-        f'peers.nas.id = "{NAS}"  # peers.json',
-    ]
-    assert "of the box" not in ran.out
-
-
-def test_show_without_a_file(toxvpn: Any, here: Path) -> None:
-    ran = toxvpn("-C", here, "config", "show")
-    assert ran.code == 0 and "node.tcp_port = 0  # default" in ran.out
-    assert not here.exists()
-
-
-def test_show_names_the_secret_that_the_server_makes(toxvpn: Any, tmp_path: Path) -> None:
-    (tmp_path / "config.toml").write_text("[server]\n")
-    assert (
-        f'server.secret_file = "{tmp_path}/secret"  # default' in toxvpn("-C", tmp_path, "config", "show").out
-    )
-    assert not (tmp_path / "secret").exists()
+    real = file.parse
+    monkeypatch.setattr(file, "parse", parse)
+    needs(toxvpn("-C", config, *verb).options)
+    assert parsed == [config / "config.toml"]

@@ -123,7 +123,7 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["-u", "²"], "-u: must be FIRST:LAST, two port numbers from 1 to 65535, not '²'"),
     (["-t", "-1"], "-t: must be a port number, or 0 for no relay, not '-1'"),
     (["-t", "65536"], "-t: 65536 is out of range: 0 to 65535"),
-    (["-q", "-d"], "-q tells less and -d more"),
+    (["-q", "-d"], "-q logs less and -d more"),
     (["-L"], "Option '-L' requires an argument"),
     (["-x"], "No such option"),
     (["bogus"], "there is no command 'bogus': see toxvpn -h"),

@@ -103,7 +103,7 @@ def test_the_example_of_the_documentation_has_every_key() -> None:
 
 
 def test_an_empty_file_switches_nothing_on() -> None:
-    assert parse("", PATH) == Config(source=PATH)
+    assert parse("", PATH) == Config(path=PATH)
 
 
 def test_a_section_without_keys_switches_its_part_on() -> None:

@@ -1,6 +1,6 @@
 """`toxvpn` without a verb: a client with -L, -D PORT, -P or -p, otherwise the server.
 
-The letters are tuntox's. Which flag does what: options.py; which verbs there are: verbs.py.
+The letters are tuntox's. root_flags.py says which flag does what, verbs.py which verbs there are.
 """
 
 import logging

@@ -44,7 +44,7 @@ def daemon_options(
 
     source = ConfigSource(
         kind=kind,
-        file=None if file is None else file.source,
+        file=None if file is None else file.path,
         typed={path: value for path, value in settings.typed.items() if not path.startswith("node.")},
         secret=secret,
         rules_file=None if rules_file is None else rules_file.absolute(),
@@ -61,7 +61,7 @@ def log_left_out(file: "Config | None", kind: "Kind") -> None:
     """Logs which sections of the file this kind of run leaves out: somebody may wait for their effect."""
     left = [f"[{name}]" for name in LEFT_OUT[kind.name] if file is not None and getattr(file, name)]
     if left and file is not None:
-        log.info("%s is left out here: `toxvpn run` does all of %s", " and ".join(left), file.source)
+        log.info("%s is left out here: `toxvpn run` does all of %s", " and ".join(left), file.path)
 
 
 def node_options(

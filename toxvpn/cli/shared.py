@@ -48,7 +48,7 @@ class Settings:
         Raises UsageError, ToxvpnError (no syslog).
         """
         if self.quiet and self.debug:
-            raise UsageError("-q tells less and -d more: leave one out")
+            raise UsageError("-q logs less and -d more: leave one out")
         logs.set_up(debug=self.debug, quiet=self.quiet, level=level, syslog=syslog)
 
     @property

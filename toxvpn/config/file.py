@@ -83,7 +83,7 @@ class _Reader:
         peers = {name: self._peer(name, table) for name, table in named.items()}
         self._refuse_twin_peers(peers)
         config = Config(
-            source=self._path,
+            path=self._path,
             node=NodeSection(**self._values("node", document.get("node", {}), NODE.keys)),
             server=ServerSection(**self._values("server", document["server"], SERVER.keys))
             if "server" in document

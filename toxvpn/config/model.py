@@ -19,13 +19,13 @@ SECTIONS = (NODE, SERVER, VPN, PEER, FORWARD, SOCKS)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """`source` None: there is no file. `given` names every key that the file sets, e.g. `server.open`.
+    """`path` None: there is no file. `given` has every key that the file sets, e.g. `server.open`.
 
-    `secret` is never the file's: it is what was typed for this run, and goes before that of [server].
-    `owner` is whose file it is, where root reads another user's: it can only name secrets of that user's.
+    `secret` does not come from the file: it was given for this run, and overrides that of [server]. `owner`
+    is the user whose file it is, where root reads another user's: it can only name secrets of that user.
     """
 
-    source: Path | None = None
+    path: Path | None = None
     owner: int | None = None
     secret: bytes | None = field(default=None, repr=False)
     node: NodeSection = field(default_factory=NodeSection)

@@ -1,8 +1,8 @@
-"""What a run needs of root's rights once it is on the network: two capabilities at the most, usually.
+"""The capabilities that a run of root keeps once it is on the network: usually two at the most.
 
-NET_ADMIN for the VPN's addresses and routes, NET_BIND_SERVICE for ports below 1024. Root without the others
-is bound by the modes of files as any user is, which does where they are root's. Where some are in another
-user's directory (`sudo toxvpn up -C ~/net`), it keeps the rights over files as well.
+NET_ADMIN is for the VPN's addresses and routes, NET_BIND_SERVICE for ports below 1024. Without the others,
+root is bound by the modes of files like any user, which is enough for files of its own. Where some are in
+another user's directory (`sudo toxvpn up -C ~/net`), it keeps the rights over files as well.
 """
 
 import os
@@ -14,9 +14,8 @@ from ..config.model import Config
 from ..config.options import ClientOptions, NodeOptions
 from ..linux import Capability
 from ..state.places import find_places
+from ..wire.ports import FIRST_FREE_PORT
 
-FIRST_FREE_PORT = 1024
-"""Those below are only root's to listen on, usually (net.ipv4.ip_unprivileged_port_start)."""
 OVER_FILES = frozenset({Capability.CHOWN, Capability.DAC_OVERRIDE, Capability.FOWNER})
 
 
@@ -33,7 +32,7 @@ def needs(options: NodeOptions) -> set[Capability]:
 
 
 def ports(options: NodeOptions, config: Config) -> Iterable[int]:
-    """Where it may listen."""
+    """The ports that it may listen on."""
     yield from (options.tcp_port or 0, options.metrics_port or 0, *(options.udp_ports or ()))
     if isinstance(options, ClientOptions):
         yield from (listen.port for listen, _ in options.listens)
@@ -41,7 +40,7 @@ def ports(options: NodeOptions, config: Config) -> Iterable[int]:
 
 
 def files(options: NodeOptions, config: Config) -> Iterable[Path]:
-    """What it reads again, or writes, later than at its start."""
+    """The files that it reads or writes later than at its start."""
     if options.keeps_state:
         places = find_places(options.directory)
         yield from (places.data, places.state, places.runtime)
@@ -56,7 +55,7 @@ def files(options: NodeOptions, config: Config) -> Iterable[Path]:
 
 
 def is_others(path: Path) -> bool:
-    """Whether it, or a directory above it, belongs to another user than root."""
+    """Whether the file, or a directory above it, belongs to another user than root."""
     real = Path(os.path.realpath(path))
     for place in (real, *real.parents):
         try:

@@ -15,13 +15,13 @@ from ..config.policy import Policy, makes_secret
 from ..state.secretfile import SECRET_NAME
 from ..tcpforward.rules import Rules
 from ..tun.vpn import Vpn
+from ..wire.ports import FIRST_FREE_PORT
 from ..wire.secret import GUESSABLE_BYTES
 
 log = logging.getLogger("toxvpn")
 
 USUAL_TARGET = "localhost:22"
 SINGLE_TARGET = re.compile(r"[A-Za-z0-9_.-]+:[1-9][0-9]*")
-FIRST_FREE_PORT = 1024
 
 
 def log_network(vpn: Vpn) -> None:

@@ -1,6 +1,8 @@
 """Port numbers as a person types them: `PORT` and `FIRST:LAST`."""
 
 LAST_PORT = 65535
+FIRST_FREE_PORT = 1024
+"""The first port that needs no rights to listen on, usually (net.ipv4.ip_unprivileged_port_start)."""
 
 
 def parse_port(text: str) -> int:
