@@ -137,8 +137,9 @@ def root(
     process.begin(settings, logging.WARNING if typed.pipes else logging.INFO)
     verb = click.get_current_context().invoked_subcommand
     if verb is not None:
-        others = (config_file, secret, secret_file, settings.typed.keys() - {NODE.path("nodes_file")})
-        if any(others) or (process, typed) != (ProcessOptions(), Typed()):
+        others = (config_file, secret, secret_file) != (None, None, None)
+        keys = settings.typed.keys() - {NODE.path("nodes_file")}
+        if others or keys or (process, typed) != (ProcessOptions(), Typed()):
             raise UsageError(f"only -C, -b, -d and -q go before '{verb}'")
         return 0
     config = find_configuration(settings, config_file)
@@ -151,7 +152,7 @@ def root(
 
     log_left_out(config, Kind.SERVER)
     if whitelist := parse_whitelist(typed, given, opened=opened):
-        settings.typed["server.whitelist"] = whitelist
+        settings.typed[SERVER.path("whitelist")] = whitelist
     return start(
         daemon_options(
             settings,

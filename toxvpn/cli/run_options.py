@@ -23,9 +23,6 @@ log = logging.getLogger("toxvpn.cli")
 
 PROXY_VARIABLES = ("ALL_PROXY", "all_proxy")
 
-LEFT_OUT = {"SERVER": ("vpn", "forwards"), "UP": ("server", "forwards"), "RUN": ()}
-"""The sections of the file that a kind of run leaves out."""
-
 
 def daemon_options(
     settings: Settings,
@@ -59,7 +56,9 @@ def daemon_options(
 
 def log_left_out(file: "Config | None", kind: "Kind") -> None:
     """Logs which sections of the file this kind of run leaves out: somebody may wait for their effect."""
-    left = [f"[{name}]" for name in LEFT_OUT[kind.name] if file is not None and getattr(file, name)]
+    from ..config.flags import LEFT_OUT
+
+    left = [f"[{name}]" for name in LEFT_OUT[kind] if file is not None and getattr(file, name)]
     if left and file is not None:
         log.info("%s is left out here: `toxvpn run` does all of %s", " and ".join(left), file.path)
 

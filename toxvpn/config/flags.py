@@ -29,6 +29,10 @@ class Kind(Enum):
     RUN = "toxvpn run"
 
 
+LEFT_OUT = {Kind.SERVER: ("vpn", "forwards"), Kind.UP: ("server", "forwards"), Kind.RUN: ()}
+"""The sections of the file that a kind of run has no use for."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigSource:
     """Where the configuration of a run comes from.
