@@ -53,6 +53,6 @@ class ProcessOptions:
         if self.daemonize and not self.syslog and not logs.has_syslog():
             log.warning("no syslog at %s: in the background nothing will be logged", logs.SYSLOG_SOCKET)
 
-    def of_node(self) -> dict[str, Any]:
+    def as_arguments(self) -> dict[str, Any]:
         """Arguments for NodeOptions."""
         return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "syslog"}

@@ -20,7 +20,7 @@ from . import verbs
 from .config_flag import CONFIG, find_configuration
 from .given_secret import find_secret
 from .process_flags import PROCESS, ProcessOptions
-from .root_flags import DAEMONIZE, Typed, build_client, parse_whitelist
+from .root_flags import DAEMONIZE, RootFlags, build_client, parse_whitelist
 from .run_options import daemon_options, log_left_out, node_options
 from .shared import ON_NETWORK, PATH, SHARED, Decorator, Settings, flag, key_options, takes
 
@@ -131,7 +131,7 @@ def root(
     Alone it is the server; with -i and one of -L, -D PORT, -P, -p it is the client.
     """
     process = ProcessOptions.taken_from(flags)
-    typed = Typed(**flags)
+    typed = RootFlags(**flags)
     if typed.daemonize:
         process = replace(process, daemonize=True)
     process.begin(settings, logging.WARNING if typed.pipes else logging.INFO)
@@ -139,7 +139,7 @@ def root(
     if verb is not None:
         others = (config_file, secret, secret_file) != (None, None, None)
         keys = settings.typed.keys() - {NODE.path("nodes_file")}
-        if others or keys or (process, typed) != (ProcessOptions(), Typed()):
+        if others or keys or (process, typed) != (ProcessOptions(), RootFlags()):
             raise UsageError(f"only -C, -b, -d and -q go before '{verb}'")
         return 0
     config = find_configuration(settings, config_file)

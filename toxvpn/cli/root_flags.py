@@ -27,7 +27,7 @@ DAEMONIZE = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Typed:
+class RootFlags:
     """The flags as strings; each name is also the name of the click parameter."""
 
     ids: Sequence[str] = ()
@@ -53,7 +53,7 @@ class Typed:
         return bool(self.forwards or self.pipes or self.socks or self.ping)
 
 
-def parse_whitelist(typed: Typed, secret: bytes | None, *, opened: bool) -> frozenset[bytes]:
+def parse_whitelist(typed: RootFlags, secret: bytes | None, *, opened: bool) -> frozenset[bytes]:
     """The keys that -i lets in to a server; `opened` is --open. Raises UsageError."""
     if typed.road is not None:
         raise UsageError("--road is for the client, who chooses it: leave it out, or add -L, -D PORT or -P")
@@ -65,7 +65,7 @@ def parse_whitelist(typed: Typed, secret: bytes | None, *, opened: bool) -> froz
 
 
 def build_client(
-    typed: Typed, common: dict[str, Any], config: "Config | None", secret: bytes | None, *, opened: bool
+    typed: RootFlags, common: dict[str, Any], config: "Config | None", secret: bytes | None, *, opened: bool
 ) -> ClientOptions:
     """`common`: arguments for NodeOptions. Raises UsageError, PeerRefusedError, ConfigError."""
     if typed.rules_file is not None or opened:

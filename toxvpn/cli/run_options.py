@@ -87,7 +87,7 @@ def node_options(
         )
     return {
         **{each.name: getattr(node, each.name) for each in fields(node)},
-        **process.of_node(),
+        **process.as_arguments(),
         "directory": settings.directory,
         "id_file": id_file,
         "toxcore_log": settings.debug > 1,

@@ -27,21 +27,23 @@ import difflib
 import itertools
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..errors import ConfigError, UsageError
 from ..members.known import check_name, same_name
 from ..state.files import open_given
 from ..tcpforward.spec import Listen
-from .keys import Key
+from .keys import Key, Section
 from .model import Config
 from .node import NODE, NodeSection
 from .peers import FORWARD, PEER, SOCKS, ForwardSection, PeerSection
 from .server import SERVER, ServerSection
 from .vpn import VPN, VpnSection
+
+T = TypeVar("T")
 
 TOP = ("node", "server", "vpn", "peers", "forwards", "socks")
 
@@ -85,10 +87,8 @@ class _Reader:
         config = Config(
             path=self._path,
             node=NodeSection(**self._values("node", document.get("node", {}), NODE.keys)),
-            server=ServerSection(**self._values("server", document["server"], SERVER.keys))
-            if "server" in document
-            else None,
-            vpn=VpnSection(**self._values("vpn", document["vpn"], VPN.keys)) if "vpn" in document else None,
+            server=self._optional(SERVER, document, ServerSection),
+            vpn=self._optional(VPN, document, VpnSection),
             peers=peers,
             forwards=(
                 *self._forwards("forwards", document, peers, FORWARD.keys),
@@ -156,6 +156,11 @@ class _Reader:
         return found
 
     # -- every section
+
+    def _optional(self, section: Section, document: dict[str, Any], make: Callable[..., T]) -> T | None:
+        if section.name not in document:
+            return None
+        return make(**self._values(section.name, document[section.name], section.keys))
 
     def _values(self, path: str, table: Any, keys: Mapping[str, Key]) -> dict[str, Any]:
         """The values of a section, by the names of its keys."""
