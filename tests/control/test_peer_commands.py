@@ -14,8 +14,8 @@ from toxvpn.control import client
 from toxvpn.control.commands import RunCommands
 from toxvpn.control.peer_commands import PeerCommands
 from toxvpn.control.server import ControlServer
-from toxvpn.control.states import StatusReader
 from toxvpn.control.status import RunStatus
+from toxvpn.control.status_reader import StatusReader
 from toxvpn.errors import NotRunningError, PeerRefusedError, UsageError
 from toxvpn.members.grants import Authority, FriendBook
 from toxvpn.members.roster import Roster

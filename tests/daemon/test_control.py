@@ -9,7 +9,7 @@ import pytest
 
 from toxvpn.config.options import NodeOptions
 from toxvpn.control.client import call
-from toxvpn.control.states import StatusReader
+from toxvpn.control.status_reader import StatusReader
 from toxvpn.daemon.control import controlled
 from toxvpn.daemon.node import RunningNode, running_node
 from toxvpn.errors import PeerOfflineError, PeerRefusedError, ToxvpnError

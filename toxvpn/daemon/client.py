@@ -33,7 +33,7 @@ class RunningClient:
         if self.places is None and self.run.metrics_port is None:
             yield  # such clients come and go in numbers: they load nothing that they don't need
             return
-        from ..control.states import StatusReader
+        from ..control.status_reader import StatusReader
         from .control import controlled
 
         directory = None if self.places is None else self.places.runtime

@@ -11,7 +11,7 @@ from pathlib import Path
 from ..control.commands import RunCommands, answering
 from ..control.peer_commands import PeerCommands
 from ..control.server import ControlServer
-from ..control.states import StatusReader
+from ..control.status_reader import StatusReader
 from ..errors import PeerRefusedError
 from ..members.roster import Roster
 from ..report.collector import Collector

@@ -8,7 +8,7 @@ import contextlib
 import logging
 
 from ..config.flags import DaemonOptions, Kind
-from ..control.states import StatusReader
+from ..control.status_reader import StatusReader
 from ..process.lifecycle import Lifecycle
 from ..report.progress import progress
 from ..report.welcome import client_commands, log_network, print_server, warn_off_network

@@ -13,8 +13,8 @@ from toxvpn._native import toxcore
 from toxvpn._native.flaws import ANNOUNCE
 from toxvpn._native.net import netio
 from toxvpn._native.path.packets import Counters, DropReason
-from toxvpn.control.states import StatusReader
 from toxvpn.control.status import ShieldState
+from toxvpn.control.status_reader import StatusReader
 from toxvpn.members.grants import Authority, FriendBook
 from toxvpn.members.roster import Roster
 from toxvpn.testing.fake_nodes import Network
