@@ -98,6 +98,6 @@ def toxvpn(
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory for -C, where nothing runs; who looks for a daemon does not wait for it."""
-    for module in ("ask.STARTING_S", "wait.APPEARING_S"):
+    for module in ("ask.STARTING_S", "wait.START_S"):
         monkeypatch.setattr(f"toxvpn.cli.{module}", 0.0)
     return tmp_path / "here"

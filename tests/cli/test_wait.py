@@ -48,7 +48,7 @@ def test_a_daemon_that_is_just_starting_is_waited_for(
             running.enter_context(FakeDaemon(here))
 
         monkeypatch.setattr(wait, "time", SimpleNamespace(monotonic=time.monotonic, sleep=sleep))
-        monkeypatch.setattr(wait, "APPEARING_S", 10.0)
+        monkeypatch.setattr(wait, "START_S", 10.0)
         assert toxvpn("wait", "--timeout", "5", "-C", here).code == 0
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from toxvpn.errors import ToxvpnError
 from toxvpn.report import metrics_http
-from toxvpn.report.metrics_http import MOST_CLIENTS, respond, served
+from toxvpn.report.metrics_http import MAX_CLIENTS, respond, served
 
 TEXT = "toxvpn_x 1.0\n"
 
@@ -108,7 +108,7 @@ async def test_who_says_nothing_is_hung_up_on(running: int, monkeypatch: pytest.
 
 
 async def test_many_at_once_are_not_served(running: int) -> None:
-    idle = [await asyncio.open_connection("127.0.0.1", running) for _ in range(MOST_CLIENTS)]
+    idle = [await asyncio.open_connection("127.0.0.1", running) for _ in range(MAX_CLIENTS)]
     assert await exchange(running, b"GET /metrics HTTP/1.1\r\n\r\n") == b""
     for _, writer in idle:
         writer.close()

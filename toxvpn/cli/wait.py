@@ -9,7 +9,7 @@ from ..errors import NotRunningError
 from .ask import connect
 from .shared import SHARED, Settings, takes
 
-APPEARING_S = 5.0
+START_S = 5.0
 """How long to wait for a toxvpn that was started a moment ago to answer at all."""
 LOOK_AGAIN_S = 0.1
 
@@ -33,12 +33,12 @@ def command(settings: Settings, peers: tuple[str, ...], direct: bool, timeout_s:
     """
     settings.begin()
     begun = time.monotonic()
-    with appearing(settings, APPEARING_S if timeout_s is None else min(timeout_s, APPEARING_S)) as client:
+    with connect_to_starting(settings, START_S if timeout_s is None else min(timeout_s, START_S)) as client:
         left_s = None if timeout_s is None else max(0.0, timeout_s - (time.monotonic() - begun))
         client.call("wait", peers=list(peers), direct=direct, timeout_s=left_s, answer_s=None)
 
 
-def appearing(settings: Settings, within_s: float) -> ControlClient:
+def connect_to_starting(settings: Settings, within_s: float) -> ControlClient:
     """Connect to a toxvpn that may just be starting. Raises NotRunningError when none answers in time."""
     deadline = time.monotonic() + within_s
     while True:

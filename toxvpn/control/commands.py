@@ -1,7 +1,7 @@
 """The control commands of every run: status, wait, ping, down.
 
 In: requests from server.py, and calls that say that a peer has changed. Out: results, at once or later.
-Neighbours: status_reader.py reads the status, daemon/control.py pings, peer_commands.py serves runs with peers.
+Neighbours: status_reader.py reads the status, daemon/control.py pings, peer_commands.py has those for peers.
 """
 
 import asyncio

@@ -26,7 +26,7 @@ from .protocol import (
 
 log = logging.getLogger("toxvpn.control")
 
-MOST_WAITING = 16
+MAX_WAITING = 16
 """How many requests of one client may wait for the answer to an earlier one."""
 
 Handler = Callable[[ControlRequest], Awaitable[object]]
@@ -83,13 +83,13 @@ class ControlServer:
                 ToxvpnError(f"internal error, see the log of the running toxvpn: {type(error).__name__}")
             )
 
-    def welcome(self, connection: "ClientConnection", uid: int) -> None:
+    def admit(self, connection: "ClientConnection", uid: int) -> None:
         """Admit a client, or raise NoPermissionError when its user may not control this toxvpn."""
         if uid not in self._allowed:
             raise NoPermissionError("only root and the user that toxvpn runs as may control it")
         self._connections.add(connection)
 
-    def left(self, connection: "ClientConnection") -> None:
+    def remove(self, connection: "ClientConnection") -> None:
         self._connections.discard(connection)
 
 
@@ -108,7 +108,7 @@ class ClientConnection(asyncio.Protocol):
         self._transport = transport
         try:
             uid = socketfile.credentials(transport.get_extra_info("socket")).uid
-            self._server.welcome(self, uid)
+            self._server.admit(self, uid)
         except NoPermissionError as error:
             log.warning("refused user %d at the control socket", uid)
             self._refuse(error)
@@ -118,8 +118,8 @@ class ClientConnection(asyncio.Protocol):
             return
         try:
             self._waiting += self._lines.feed(data)
-            if len(self._waiting) > MOST_WAITING:
-                raise BadRequestError(f"more than {MOST_WAITING} requests at once")
+            if len(self._waiting) > MAX_WAITING:
+                raise BadRequestError(f"more than {MAX_WAITING} requests at once")
         except BadRequestError as error:
             self._refuse(error)
             return
@@ -129,7 +129,7 @@ class ClientConnection(asyncio.Protocol):
         """Returns None, which closes the connection: a client that has stopped reading gets no answer."""
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._server.left(self)
+        self._server.remove(self)
         self._waiting.clear()
         if self._task is not None:
             self._task.cancel()

@@ -18,7 +18,7 @@ from ..errors import ConfigError, NoPermissionError, ToxvpnError
 
 SOCKET_NAME = "control.sock"
 SOCKET_MODE = 0o600
-LONGEST_ADDRESS_BYTES = 107  # unix(7): sun_path has 108, the last is NUL
+MAX_ADDRESS_BYTES = 107  # unix(7): sun_path has 108, the last is NUL
 BACKLOG = 64
 
 _CREDENTIALS = struct.Struct("iII")  # struct ucred: pid, uid, gid
@@ -42,7 +42,7 @@ def credentials(connection: socket.socket) -> Credentials:
 @contextlib.contextmanager
 def address(path: Path) -> Iterator[str]:
     """An address for creating the socket at `path`, valid inside the `with`. Raises OSError."""
-    if len(os.fsencode(path)) <= LONGEST_ADDRESS_BYTES:
+    if len(os.fsencode(path)) <= MAX_ADDRESS_BYTES:
         yield str(path)
         return
     descriptor = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)

@@ -1,8 +1,8 @@
 """The status of a run, as frozen states, and the JSON document of it that scripts rely on.
 
-In: states, which status_reader.py reads from the run. Out: a document of schema 1; keys may be added to it, and
-none will be removed or change its meaning (docs/design.md). Absent values are null, lists are sorted, times
-are RFC 3339 in UTC. Neighbours: commands.py serves the document, cli/status.py prints it.
+In: states, which status_reader.py reads from the run. Out: a document of schema 1; keys may be added to it,
+and none will be removed or change its meaning (docs/design.md). Absent values are null, lists are sorted,
+times are RFC 3339 in UTC. Neighbours: commands.py serves the document, cli/status.py prints it.
 """
 
 from collections.abc import Mapping, Sequence

@@ -17,10 +17,10 @@ log = logging.getLogger("toxvpn.metrics")
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PATH = "/metrics"
-MOST_HEAD_BYTES = 8192
+MAX_HEAD_BYTES = 8192
 DEADLINE_S = 5.0
 """How long one connection may take."""
-MOST_CLIENTS = 8
+MAX_CLIENTS = 8
 
 
 @contextlib.asynccontextmanager
@@ -39,11 +39,11 @@ async def served(port: int | None, text: Callable[[], str]) -> AsyncIterator[Non
 
 
 async def _serve(sock: socket.socket, port: int, text: Callable[[], str], listener: Listener) -> None:
-    if listener.connections > MOST_CLIENTS:
+    if listener.connections > MAX_CLIENTS:
         return  # the listener closes the connection
     with contextlib.suppress(TimeoutError, OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
         async with asyncio.timeout(DEADLINE_S):
-            reader, writer = await asyncio.open_connection(sock=sock, limit=MOST_HEAD_BYTES)
+            reader, writer = await asyncio.open_connection(sock=sock, limit=MAX_HEAD_BYTES)
             try:
                 writer.write(respond(await reader.readuntil(b"\r\n\r\n"), port, text))
                 await writer.drain()

@@ -24,7 +24,7 @@ Wanted = Callable[[], Mapping[bytes, str]]
 REFRESH_S = 0.5
 PATIENCE_S = 10.0
 """After waiting this long the line shows for how long."""
-MOST_NAMES = 3
+MAX_NAMES = 3
 CLEAR = "\r\x1b[K"
 
 
@@ -74,8 +74,8 @@ def _is(peer: Peer | None, *connections: Connection) -> bool:
 
 def join_names(names: Iterable[str]) -> str:
     listed = sorted(names)
-    more = len(listed) - MOST_NAMES
-    return ", ".join(listed[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+    more = len(listed) - MAX_NAMES
+    return ", ".join(listed[:MAX_NAMES]) + (f" and {more} more" if more > 0 else "")
 
 
 class ProgressLine(logging.Handler):

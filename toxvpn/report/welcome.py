@@ -53,9 +53,9 @@ def print_server(config: Config, policy: Policy, tox_id: str, data: Path) -> Non
             len(secret),
             GUESSABLE_BYTES,
         )
-    person = sys.stderr.isatty()
-    line = "on the other side: " + client_command(tox_id, config, policy, data, show=person)
-    if not person:
+    on_terminal = sys.stderr.isatty()
+    line = "on the other side: " + client_command(tox_id, config, policy, data, show=on_terminal)
+    if not on_terminal:
         log.info("%s", line)
     elif log.isEnabledFor(logging.INFO):
         print(line, file=sys.stderr)  # noqa: T201
