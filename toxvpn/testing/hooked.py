@@ -37,7 +37,7 @@ class _Kernel(Structure):
         ("sendmsg", _SENDMSG),
         ("recvmsg", c_void_p),
         ("clock_gettime", _CLOCK_GETTIME),
-        ("standing", c_void_p),
+        ("queued", c_void_p),
     )
 
 

@@ -31,13 +31,13 @@ cdef extern from "flowqueue.h" nogil:
 cdef extern from "sendroom.h" nogil:
     struct sendroom:
         size_t limit
-        c_bool looking
+        c_bool measured
     void sendroom_start(sendroom *, size_t)
-    void sendroom_before(sendroom *, size_t, int64_t)
+    void sendroom_before_send(sendroom *, size_t, int64_t)
     void sendroom_refused(sendroom *, size_t, int64_t)
     c_bool sendroom_sent(sendroom *, size_t, int64_t)
-    void sendroom_after(sendroom *, size_t, int64_t)
-    size_t sendroom_piece(const sendroom *)
+    void sendroom_after_send(sendroom *, size_t, int64_t)
+    size_t sendroom_batch_bytes(const sendroom *)
 
 cdef class PrefixTable:
     cdef prefixes _table
@@ -155,15 +155,15 @@ cdef class SendRoom:
         sendroom_start(&self._room, ceiling)
 
     def before(self, size_t standing, int64_t now_ns):
-        if self._room.looking:
-            sendroom_before(&self._room, standing, now_ns)
+        if self._room.measured:
+            sendroom_before_send(&self._room, standing, now_ns)
 
     def refused(self, size_t standing, int64_t now_ns):
         sendroom_refused(&self._room, standing, now_ns)
 
     def sent(self, size_t size, size_t standing, int64_t now_ns):
         if sendroom_sent(&self._room, size, now_ns):
-            sendroom_after(&self._room, standing, now_ns)
+            sendroom_after_send(&self._room, standing, now_ns)
 
     @property
     def limit(self):
@@ -171,4 +171,4 @@ cdef class SendRoom:
 
     @property
     def piece(self):
-        return sendroom_piece(&self._room)
+        return sendroom_batch_bytes(&self._room)

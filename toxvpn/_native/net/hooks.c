@@ -1,7 +1,12 @@
-/* libtoxcore's view of the world between enter and leave: sockets it makes become the owner's, its
-   monotonic clock is the owner's, its datagrams are gathered until leave. Outside, or on descriptors
-   that are not known here, every hook is the plain call. Nothing here touches Python, and nothing on
-   the way of a packet allocates memory. */
+/* The functions that libtoxcore calls in place of the C library's. Between netio_enter() and netio_leave(),
+ * the sockets that it makes become the owner's, its monotonic clock is the owner's, and its datagrams are
+ * gathered. At other times, and on descriptors that are not known here, every hook is the plain call. Nothing
+ * here touches Python, and no packet costs an allocation.
+ *
+ * The steps of an inbound datagram: netio_hook_recvfrom() has recvbatch.c receive many at a time and hands
+ * out one after the other; when there are no more, nothing_received() flushes what toxcore's callbacks
+ * gathered. Those of an outbound one: netio_hook_sendto() puts it into a batch (sendbatch.c), which
+ * netio_leave() or netio_flush() sends. */
 #define _GNU_SOURCE
 #include "hooks.h"
 #include "importpatch.h"
@@ -20,10 +25,10 @@
 #include <unistd.h>
 
 enum {
-    DESCRIPTORS = 65536, /* descriptors above this stay plain; the kernel gives the lowest free one */
-    FASTEST = 100,       /* beyond 4 nothing is gained; 100 keeps the arithmetic far from overflow */
-    LONGEST_STEP_S = 1,  /* toxcore's time-outs begin at some seconds */
-    TURN = 512,          /* datagrams received per turn: about 2 ms of work, then others get theirs */
+    DESCRIPTORS = 65536, /* hooks ignore larger descriptors; the kernel gives out the lowest free one */
+    FASTEST = 100,       /* more than 4 gains nothing; 100 keeps the arithmetic far from overflow */
+    LONGEST_STEP_S = 1,  /* toxcore's shortest time-outs are some seconds */
+    TURN = 512,          /* datagrams received per turn: about 2 ms of work, then others get their turn */
 };
 
 struct entry {
@@ -31,8 +36,8 @@ struct entry {
     struct entry *next;
     int fd;
     bool datagram;
-    struct sendbatch *out; /* NULL: plain */
-    struct recvbatch *in;  /* NULL: plain */
+    struct sendbatch *out; /* NULL: not batched */
+    struct recvbatch *in;  /* NULL: not batched */
 };
 
 struct netio_owner {
@@ -45,16 +50,16 @@ struct netio_owner {
     netio_flush_inbound *flush_inbound;
     void *flush_context;
     double rate;
-    int64_t real_ns, own_ns; /* the moment of the last change of rate, on both clocks */
-    int64_t stepped_ns;      /* its clock shows this until its own time is later */
+    int64_t real_ns, own_ns; /* when the rate was last changed, on both clocks */
+    int64_t stepped_ns;      /* the clock shows this until its own time is later */
 };
 
-static int standing(int fd) {
+static int queued(int fd) {
     int bytes;
     return ioctl(fd, SIOCOUTQ, &bytes) == 0 ? bytes : -1;
 }
 
-struct netio_kernel netio_kernel = {sendmsg, recvmsg, clock_gettime, standing};
+struct netio_kernel netio_kernel = {sendmsg, recvmsg, clock_gettime, queued};
 struct netio_counters netio_counters;
 
 static _Thread_local netio_owner *current;
@@ -115,7 +120,7 @@ netio_owner *netio_enter(netio_owner *owner) {
 }
 
 void netio_leave(netio_owner *owner, netio_owner *previous) {
-    if (previous != owner) /* an inner leave: the outer one flushes */
+    if (previous != owner) /* of nested pairs, the outermost one flushes */
         netio_flush(owner);
     current = previous;
 }
@@ -126,17 +131,17 @@ void netio_flush(netio_owner *owner) {
             sendbatch_flush(entry->out);
 }
 
-/* A datagram that is too large for a router's next link is cut by the router, or lost; and if the message
-   about its loss is lost as well, whoever sent it never learns. So all may be cut, but those that are to
-   find out how much a path carries. An IPv6 router never cuts; our own kernel does, once it knows. */
+/* A router fragments a datagram that is too large for its next link, or drops it; if the ICMP error about
+ * that is lost as well, the sender never learns. So fragments are allowed, except for datagrams that probe
+ * how much a path carries. An IPv6 router never fragments; our own kernel does, once it knows. */
 static void allow_fragments(int fd, bool allowed) {
     const int ipv4 = allowed ? IP_PMTUDISC_DONT : IP_PMTUDISC_PROBE;
     const int ipv6 = allowed ? IPV6_PMTUDISC_WANT : IPV6_PMTUDISC_PROBE;
-    setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &ipv4, sizeof ipv4); /* of an IPv6 socket too: it has both */
+    setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &ipv4, sizeof ipv4); /* an IPv6 socket has both */
     setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &ipv6, sizeof ipv6);
 }
 
-/* Datagrams are sent as they were meant when they came: none waits from one setting into the other. */
+/* A datagram is sent with the setting of the time when it came: none waits while the setting changes. */
 bool netio_allow_fragments(netio_owner *owner, bool allowed) {
     bool had_room = true;
     netio_flush(owner);
@@ -185,6 +190,7 @@ void netio_set_clock_rate(netio_owner *owner, double rate) {
     owner->rate = rate;
 }
 
+/* What the owner's clock shows now. */
 static int64_t shown_ns(const netio_owner *owner) {
     int64_t now = own_ns(owner, netio_now_ns());
     return now > owner->stepped_ns ? now : owner->stepped_ns;
@@ -214,7 +220,7 @@ static void adopt(int fd, bool datagram) {
     netio_owner *owner = current;
     if (!owner || fd < 0 || fd >= DESCRIPTORS)
         return;
-    if (by_fd[fd]) /* closed behind our back */
+    if (by_fd[fd]) /* closed without our hook */
         forget(by_fd[fd]);
     struct entry *entry = calloc(1, sizeof *entry);
     if (!entry)
@@ -234,15 +240,14 @@ static void adopt(int fd, bool datagram) {
     by_fd[fd] = entry;
 }
 
-/* No program that ours starts gets libtoxcore's sockets: hence SOCK_CLOEXEC.
-
-   libtoxcore writes its packets to a relay one by one; Nagle's algorithm holds the second back until the
-   first is acknowledged, which the other side delays by up to 40 ms. Accepted sockets inherit this. */
+/* libtoxcore writes its packets to a relay one by one; Nagle's algorithm holds the second back until the
+ * first is acknowledged, which the other side delays by up to 40 ms. Accepted sockets inherit this. */
 static void send_at_once(int fd) {
     const int on = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
+/* SOCK_CLOEXEC: programs that ours starts must not inherit libtoxcore's sockets. */
 int netio_hook_socket(int domain, int type, int protocol) {
     int fd = socket(domain, type | SOCK_CLOEXEC, protocol);
     bool internet = domain == AF_INET || domain == AF_INET6;
@@ -277,14 +282,14 @@ ssize_t netio_hook_sendto(int fd, const void *data, size_t length, int flags, co
     if (!entry || !entry->out)
         return sendto(fd, data, length, flags, to, to_length);
     ssize_t sent = sendbatch_put(entry->out, data, length, flags, to, to_length);
-    if (sent >= 0 && entry->owner != current) /* nobody will end the turn */
+    if (sent >= 0 && entry->owner != current) /* outside a turn nothing else would flush it */
         sendbatch_flush(entry->out);
     return sent;
 }
 
-/* libtoxcore asks for 2 MB to receive into; net.core.rmem_max, 208 KB by default, cuts that down, and a
-   pause of some milliseconds then costs 3 % of 100 000 datagrams a second. Privileged, we get it all. What it
-   asks for to send from is as much as we may use of it. */
+/* libtoxcore asks for a receive buffer of 2 MB; net.core.rmem_max, 208 KB by default, cuts that down, and a
+ * pause of some milliseconds then costs 3 % of 100 000 datagrams a second. With privileges the request is
+ * granted in full. The send buffer it asks for is the most that sendroom.c may use. */
 int netio_hook_setsockopt(int fd, int level, int option, const void *value, socklen_t length) {
     const struct entry *entry = find(fd);
     if (entry && entry->datagram && level == SOL_SOCKET && option == SO_RCVBUF &&
@@ -296,8 +301,8 @@ int netio_hook_setsockopt(int fd, int level, int option, const void *value, sock
     return result;
 }
 
-/* There is nothing more to receive now. If a turn has received anything, it is flushed here, before libtoxcore
-   goes on to all its other work. */
+/* There is nothing more to receive now. If a turn has received anything, it is flushed here, before
+ * libtoxcore goes on to all its other work. */
 static ssize_t nothing_received(netio_owner *owner, int error) {
     if (owner == current && owner->flush_inbound && owner->turn > 0)
         owner->flush_inbound(owner->flush_context);
@@ -305,7 +310,7 @@ static ssize_t nothing_received(netio_owner *owner, int error) {
     return -1;
 }
 
-/* Whether the current turn has received enough; asked only when nothing received is left over. */
+/* Whether the current turn has received enough. Asked only when every received datagram was handed out. */
 static bool turn_over(netio_owner *owner) {
     if (owner->turn < TURN)
         return false;
@@ -314,8 +319,8 @@ static bool turn_over(netio_owner *owner) {
     return true;
 }
 
-/* What is received reaches libtoxcore, or as an empty datagram, which it ignores as it must any stranger's:
-   so a flood of them costs what it would without a shield, and ends a turn as others do. */
+/* The length that libtoxcore sees: 0 for a datagram that would crash it, as it ignores an empty one. A flood
+ * of those costs what it would without a shield, and ends a turn as others do. */
 static ssize_t shielded(const void *data, ssize_t length) {
     if (!shield_up || length < 0 || !shield_refuses(data, (size_t)length))
         return length;
@@ -353,7 +358,7 @@ int netio_hook_clock_gettime(clockid_t clock, struct timespec *out) {
     return 0;
 }
 
-/* -- putting them in place ---------------------------------------------------------------------- */
+/* -- installation ------------------------------------------------------------------------------- */
 
 static bool kernel_can_batch(void) {
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);

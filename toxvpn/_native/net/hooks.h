@@ -1,6 +1,6 @@
-/* What libtoxcore calls instead of the C library's functions, and whose behalf that is on.
-   Neighbours: importpatch.c puts the hooks in place, sendbatch.c and recvbatch.c batch datagrams,
-   pagelock.c decides about memory. netio.pxd documents the owner's functions. */
+/* What libtoxcore calls instead of the C library's functions, and the owner (a Tox handle) it calls for.
+ * Neighbours: importpatch.c puts the hooks in place, sendbatch.c and recvbatch.c batch datagrams,
+ * pagelock.c decides about memory. netio.pxd documents the owner's functions. */
 #ifndef TOXVPN_HOOKS_H
 #define TOXVPN_HOOKS_H
 
@@ -21,7 +21,8 @@ typedef void netio_flush_inbound(void *context);
 
 enum netio_hook_group { NETIO_SOCKETS, NETIO_BATCH, NETIO_SHIELD, NETIO_CLOCK, NETIO_PAGE_LOCK };
 
-/* Replaces one part of the libtoxcore that contains `address`; NULL, or why not. */
+/* Puts one group of hooks into the libtoxcore that contains `address`. Returns NULL, or why that is not
+ * possible. */
 const char *netio_install(enum netio_hook_group group, const void *address);
 
 netio_owner *netio_owner_new(void);
@@ -33,6 +34,7 @@ bool netio_allow_fragments(netio_owner *owner, bool allowed);
 void netio_on_flush_inbound(netio_owner *owner, netio_flush_inbound *call, void *context);
 bool netio_congested(const netio_owner *owner);
 bool netio_receive_pending(const netio_owner *owner);
+/* Batching is on where its hooks are in force; a test can choose. */
 void netio_set_batching(netio_owner *owner, bool batching);
 void netio_set_segmentation(netio_owner *owner, bool segmentation);
 void netio_set_clock_rate(netio_owner *owner, double rate);
@@ -40,7 +42,7 @@ void netio_step_clock(netio_owner *owner, double step_s);
 uint32_t netio_sockets_version(const netio_owner *owner);
 size_t netio_sockets(const netio_owner *owner, netio_socket *out, size_t room);
 
-/* The hooks themselves: as the functions they stand for. */
+/* The hooks themselves, each with the interface of the function that it replaces. */
 int netio_hook_socket(int domain, int type, int protocol);
 int netio_hook_accept(int fd, struct sockaddr *from, socklen_t *from_length);
 int netio_hook_close(int fd);

@@ -1,7 +1,7 @@
-/* A library calls what it imports through entries that the loader filled in, each described by a
-   relocation that names the symbol. We read the library's own relocations (ELF gABI, "Dynamic
-   Section"), find the entries of a name and store another address there. Nothing else of the process
-   sees the change, and no structure of any libtoxcore version is relied on. */
+/* A library calls the functions that it imports through entries that the loader filled in; a relocation
+ * describes each entry and names the symbol. This reads the library's own relocations (ELF gABI, "Dynamic
+ * Section"), finds the entries of a name and stores another address there. No other library of the process is
+ * affected, and nothing depends on the inner structure of a libtoxcore version. */
 #define _GNU_SOURCE
 #include "importpatch.h"
 
@@ -19,7 +19,7 @@ enum { ENTRY_PLT = R_X86_64_JUMP_SLOT, ENTRY_DIRECT = R_X86_64_GLOB_DAT };
 #elif defined(__aarch64__)
 enum { ENTRY_PLT = R_AARCH64_JUMP_SLOT, ENTRY_DIRECT = R_AARCH64_GLOB_DAT };
 #else
-enum { ENTRY_PLT = -1, ENTRY_DIRECT = -1 }; /* nothing is found: every part stays plain */
+enum { ENTRY_PLT = -1, ENTRY_DIRECT = -1 }; /* nothing is found: no hooks are in force */
 #endif
 
 #define MAX_ENTRIES 64
@@ -34,7 +34,7 @@ struct object {
     const char *strings;
     const ElfW(Rela) *relocations[2];
     size_t relocation_count[2];
-    uintptr_t relro_start, relro_end; /* whole pages that the loader made read-only */
+    uintptr_t relro_start, relro_end; /* the pages that the loader made read-only */
 };
 
 struct entry {
@@ -71,7 +71,8 @@ static void read_dynamic(struct object *object, const ElfW(Dyn) *item) {
     }
 }
 
-static int look_at(struct dl_phdr_info *info, size_t size, void *context) {
+/* For dl_iterate_phdr(3): fills `context`, a struct object, when this is the library of its address. */
+static int read_library(struct dl_phdr_info *info, size_t size, void *context) {
     struct object *object = context;
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
 
@@ -93,7 +94,7 @@ static int look_at(struct dl_phdr_info *info, size_t size, void *context) {
     return 1;
 }
 
-/* The entries of one import; 0 when the library does not import it. */
+/* Finds the entries of one import. Returns how many there are; 0 when the library does not import it. */
 static size_t find_entries(const struct object *object, const struct import *import, struct entry *entries,
                            size_t room) {
     size_t found = 0;
@@ -119,7 +120,7 @@ static bool protect(const struct object *object, const struct entry *entry, int 
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
     uintptr_t start = (uintptr_t)entry->where & ~(page - 1);
     if (start < object->relro_start || start >= object->relro_end)
-        return true; /* never made read-only */
+        return true; /* it was never made read-only */
     return mprotect((void *)start, page, protection) == 0;
 }
 
@@ -141,7 +142,7 @@ const char *importpatch_apply(const void *address, const struct import *imports,
 
     if (ENTRY_PLT == -1)
         return "this processor is not supported";
-    dl_iterate_phdr(look_at, &object);
+    dl_iterate_phdr(read_library, &object);
     if (!object.found || !object.symbols || !object.strings)
         return "libtoxcore was not found as a shared library";
     for (size_t i = 0; i < count; i++) {

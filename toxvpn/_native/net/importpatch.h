@@ -9,8 +9,8 @@ struct import {
     void *replacement;
 };
 
-/* Replaces these imports of the library that contains `address`: all of them or none.
-   Returns NULL when they are in force, else why not (a constant string). */
+/* Replaces these imports of the library that contains `address`: all of them or none. Returns NULL when they
+ * are in force, else why not (a constant string). */
 const char *importpatch_apply(const void *address, const struct import *imports, size_t count);
 
 #endif

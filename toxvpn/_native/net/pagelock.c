@@ -1,10 +1,10 @@
-/* libtoxcore locks the scratch memory of each packet it encrypts or decrypts: eight system calls a
-   packet, half of its time. That we leave out. libtoxcore wipes the scratch itself before it unlocks it, and
-   what it holds, a packet, is in the process's other buffers anyway.
-
-   Of keys it locks none up to 0.2.18; from 0.2.20 on it locks its caches of shared keys, each of 72 kB
-   (256 slots of 4 keys). Those stay locked. Length tells which is which: scratch is a packet, at most
-   2 kB, and 32 bytes. */
+/* libtoxcore locks the scratch memory of each packet that it encrypts or decrypts: eight system calls a
+ * packet, half of its time. These hooks leave that out. libtoxcore itself wipes the scratch memory before it
+ * unlocks it, and the packet in it is in other buffers of the process anyway.
+ *
+ * Up to 0.2.18 it locks no keys; from 0.2.20 on it locks its caches of shared keys, each of 72 kB (256 slots
+ * of 4 keys). Those stay locked. The length tells the two apart: scratch memory is a packet, at most 2 kB,
+ * and 32 bytes. */
 #define _GNU_SOURCE
 #include "pagelock.h"
 #include "importpatch.h"
@@ -31,7 +31,7 @@ const char *pagelock_install(const void *address) {
     void *library = dladdr(address, &info) ? dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD) : NULL;
     if (!library)
         return "libtoxcore was not found as a shared library";
-    /* not what the import entries hold: unresolved yet, that would undo the patch at the first call */
+    /* not from the import entries: those may be unresolved, and calling one would then undo the patch */
     real_mlock = (int (*)(void *, size_t))dlsym(library, "sodium_mlock");
     real_munlock = (int (*)(void *, size_t))dlsym(library, "sodium_munlock");
     if (!real_mlock || !real_munlock)

@@ -8,13 +8,13 @@
 
 struct recvbatch;
 
-/* Switches UDP_GRO on; NULL when the kernel has none, or no memory is left: receive plainly then. */
+/* Switches UDP_GRO on. NULL when the kernel has none, or out of memory: receive plainly then. */
 struct recvbatch *recvbatch_new(int fd);
 void recvbatch_free(struct recvbatch *batch); /* NULL is fine */
-/* As recvfrom(2) without flags, or with MSG_DONTWAIT. */
+/* As recvfrom(2) without flags or with MSG_DONTWAIT. */
 ssize_t recvbatch_take(struct recvbatch *batch, void *out, size_t room, int flags, struct sockaddr *from,
                        socklen_t *from_length);
-/* Received and not handed out yet. */
+/* Whether datagrams were received and not handed out yet. */
 bool recvbatch_left(const struct recvbatch *batch);
 
 #endif

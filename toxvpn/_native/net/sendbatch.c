@@ -1,11 +1,18 @@
-/* Datagrams of one size to one destination are laid end to end and sent by one sendmsg with
-   UDP_SEGMENT (udp(7)): the kernel cuts them apart again, late, often in the network card. A smaller
-   datagram may be the last of a batch. Everything is gathered, whatever its size, because the hooks
-   flush at the end of each turn anyway. The order of a socket's datagrams is kept without exception.
-
-   When the kernel takes no more (EAGAIN), batches wait here: at most BATCHES of them, each at most
-   SEGMENTS datagrams and BATCH_BYTES bytes; then sendto answers EAGAIN as a plain socket does. Once that
-   has happened, batches are smaller on a slow link, and so is what the kernel may hold (sendroom.h). */
+/* Datagrams of one size to one destination are laid end to end and sent by one sendmsg with UDP_SEGMENT
+ * (udp(7)): the kernel cuts them apart again, late, often in the network card. A smaller datagram may be the
+ * last of a batch. Datagrams of every size are gathered, because the hooks flush at the end of each turn
+ * anyway. The order of a socket's datagrams is always kept.
+ *
+ * The steps of a datagram (the functions stand in the opposite order):
+ *
+ *   1. sendbatch_put     appends it to the open batch, or begins a new one; a full batch is flushed at once
+ *   2. sendbatch_flush   sends the batches one after the other, until the kernel has no room
+ *   3. send_batch        sends a batch by one call, or its datagrams one by one where that is refused
+ *   4. transmit          calls sendmsg
+ *
+ * When the kernel has no room (EAGAIN), batches wait here: at most BATCHES of them, each of at most SEGMENTS
+ * datagrams and BATCH_BYTES bytes; then sendto answers EAGAIN as a plain socket does. Once that has happened,
+ * batches are smaller on a slow link, and so is what the kernel may queue (sendroom.h). */
 #define _GNU_SOURCE
 #include "sendbatch.h"
 #include "kernel.h"
@@ -25,10 +32,10 @@
 enum {
     SEGMENTS = 64,       /* UDP_MAX_SEGMENTS of Linux before 6.9; later ones take 128 */
     BATCH_BYTES = 65487, /* 65535 less an IPv6 and a UDP header: the most one call can carry */
-    BATCHES = 8,         /* half a megabyte waiting: beyond the kernel's own buffer, more is delay */
+    BATCHES = 8,         /* half a megabyte waits at most; more would only add delay */
     REFUSALS = 32,
     ANY_SIZE = 1,
-    REFUSAL_S = 60, /* a path's MTU may recover; trying once a minute costs nothing */
+    REFUSAL_S = 60, /* then the path's MTU may have grown again; trying once a minute costs nothing */
 };
 
 struct destination {
@@ -39,15 +46,16 @@ struct destination {
 struct batch {
     struct destination to;
     unsigned count;
-    unsigned sent;  /* of count, those already gone one by one */
-    size_t segment; /* size of each datagram, but the last may be smaller */
+    unsigned sent;  /* how many of them have been sent or dropped one by one */
+    size_t segment; /* size of each datagram; the last may be smaller */
     size_t length;
     bool closed;
     bool one_by_one;
     uint8_t data[BATCH_BYTES];
 };
 
-/* This path does not carry segments this large unfragmented (its MTU is smaller), or none at all. */
+/* A destination to which segments of this size or larger cannot be sent in batches: the path's MTU is
+ * smaller, or the device cannot do it at all. */
 struct refusal {
     struct destination to;
     size_t segment;
@@ -57,12 +65,12 @@ struct refusal {
 struct sendbatch {
     int fd;
     struct sendroom room;
-    size_t kernel_limit; /* as it was last set */
-    bool segmentation;   /* wanted, and the kernel has not said yet that it cannot */
-    bool impatient;      /* what there is no room for is dropped */
-    bool dropped;        /* since it is impatient */
-    bool blocked;
-    unsigned first, used; /* ring of batches; unblocked, at most one is in use */
+    size_t kernel_limit;  /* SO_SNDBUF as it was last set */
+    bool segmentation;    /* several datagrams a call; off once the kernel says that it cannot */
+    bool may_wait;        /* what the kernel has no room for waits here; else it is dropped */
+    bool dropped;         /* something was, since `may_wait` was last set */
+    bool blocked;         /* the kernel had no room at the last try */
+    unsigned first, used; /* a ring of batches; at most one is in use while not blocked */
     unsigned next_refusal;
     struct refusal refusals[REFUSALS];
     struct batch batches[BATCHES];
@@ -71,19 +79,20 @@ struct sendbatch {
 struct sendbatch *sendbatch_new(int fd, bool segmentation) {
     int value = 0;
     socklen_t length = sizeof value;
-    /* A kernel without it would ignore the control message and send one huge datagram: ask first. */
+    /* Ask first: a kernel without UDP_SEGMENT would ignore the control message and send one huge datagram. */
     if (getsockopt(fd, IPPROTO_UDP, UDP_SEGMENT, &value, &length) != 0)
         return NULL;
     struct sendbatch *batch = calloc(1, sizeof *batch);
     if (batch) {
         batch->fd = fd;
         batch->segmentation = segmentation;
+        batch->may_wait = true;
         sendbatch_start_room(batch);
     }
     return batch;
 }
 
-/* -- how much may stand in the kernel -- */
+/* -- how much the kernel may queue */
 
 static void set_kernel_limit(struct sendbatch *batch) {
     size_t limit = batch->room.limit, before = batch->kernel_limit;
@@ -103,11 +112,12 @@ void sendbatch_start_room(struct sendbatch *batch) {
     set_kernel_limit(batch);
 }
 
-static void look(struct sendbatch *batch, void (*tell)(struct sendroom *, size_t, int64_t)) {
-    int standing = netio_kernel.standing(batch->fd);
-    if (standing < 0)
+/* Measures how much is queued in the kernel, and passes it to a function of sendroom.h. */
+static void measure(struct sendbatch *batch, void (*report)(struct sendroom *, size_t, int64_t)) {
+    int queued = netio_kernel.queued(batch->fd);
+    if (queued < 0)
         return;
-    tell(&batch->room, (size_t)standing, netio_now_ns());
+    report(&batch->room, (size_t)queued, netio_now_ns());
     set_kernel_limit(batch);
 }
 
@@ -117,7 +127,7 @@ bool sendbatch_blocked(const struct sendbatch *batch) { return batch->blocked; }
 
 bool sendbatch_may_wait(struct sendbatch *batch, bool may_wait) {
     bool dropped = batch->dropped;
-    batch->impatient = !may_wait;
+    batch->may_wait = may_wait;
     batch->dropped = false;
     return !dropped;
 }
@@ -148,7 +158,7 @@ static void remember_refusal(struct sendbatch *batch, const struct batch *open, 
     *refusal = (struct refusal){open->to, segment, now_s() + REFUSAL_S};
 }
 
-/* The kernel is out of room for now, as opposed to refusing this datagram. */
+/* Whether the kernel is out of room for now, rather than refusing this datagram. */
 static bool no_room(int error) {
     return error == EAGAIN || error == EWOULDBLOCK || error == ENOBUFS || error == ENOMEM;
 }
@@ -167,7 +177,7 @@ static void count_dropped(int error, unsigned datagrams) {
     }
 }
 
-/* Zero, or the errno of one sendmsg; `segment` 0 sends a single datagram. */
+/* Returns 0, or the errno of sendmsg. With `segment` 0 the data is a single datagram. */
 static int transmit(int fd, struct destination *to, const uint8_t *data, size_t length, size_t segment) {
     struct iovec piece = {(void *)data, length};
     union {
@@ -195,7 +205,7 @@ static int transmit(int fd, struct destination *to, const uint8_t *data, size_t 
     }
 }
 
-/* True once every datagram of the batch has met its fate, each its own. */
+/* Sends or drops each datagram by itself. False when the kernel runs out of room. */
 static bool send_one_by_one(struct sendbatch *batch, struct batch *open) {
     while (open->sent < open->count) {
         size_t offset = open->sent * open->segment;
@@ -212,9 +222,9 @@ static bool send_one_by_one(struct sendbatch *batch, struct batch *open) {
     return true;
 }
 
-/* True once the batch is over: sent, or refused for good. */
+/* Sends or drops the batch. False when the kernel runs out of room. */
 static bool send_batch(struct sendbatch *batch, struct batch *open) {
-    /* once begun one by one, it ends so: what is gone already may not go again */
+    /* a batch that was begun one by one is finished so: nothing may be sent twice */
     if (open->sent || open->one_by_one || open->count == 1 || !batch->segmentation || refuses(batch, open))
         return send_one_by_one(batch, open);
     int error = transmit(batch->fd, &open->to, open->data, open->length, open->segment);
@@ -225,16 +235,16 @@ static bool send_batch(struct sendbatch *batch, struct batch *open) {
         return true;
     case EAGAIN: return false;
     case EMSGSIZE:
-    case EINVAL: /* larger than the path's MTU: single ones get fragmented */
+    case EINVAL: /* larger than the path's MTU: single datagrams get fragmented */
         remember_refusal(batch, open, open->segment);
         break;
-    case EIO: /* the device that leads there has no checksum offload, or it is an IPsec tunnel (udp(7)) */
+    case EIO: /* the device has no checksum offload, or is an IPsec tunnel (udp(7)) */
         remember_refusal(batch, open, ANY_SIZE);
         break;
     case EOPNOTSUPP:
-    case ENOPROTOOPT: /* the kernel cannot */ batch->segmentation = false; break;
+    case ENOPROTOOPT: batch->segmentation = false; break;
     case ENOBUFS:
-    case ENOMEM: /* less at a time may fit */ break;
+    case ENOMEM: break; /* less at a time may fit */
     default: count_dropped(error, open->count); return true;
     }
     netio_counters.segmented_refused++;
@@ -246,28 +256,28 @@ static void wait_for_room(struct sendbatch *batch, const struct batch *head) {
     if (!batch->blocked)
         netio_counters.deferred += head->count - head->sent;
     batch->blocked = true;
-    look(batch, sendroom_refused);
+    measure(batch, sendroom_refused);
 }
 
 void sendbatch_flush(struct sendbatch *batch) {
     while (batch->used) {
         struct batch *head = &batch->batches[batch->first];
-        if (batch->room.looking)
-            look(batch, sendroom_before);
+        if (batch->room.measured)
+            measure(batch, sendroom_before_send);
         if (!send_batch(batch, head)) {
-            if (!batch->impatient) {
+            if (batch->may_wait) {
                 wait_for_room(batch, head);
                 return;
             }
             batch->dropped = true;
         } else if (sendroom_sent(&batch->room, head->length, netio_now_ns())) {
-            look(batch, sendroom_after);
+            measure(batch, sendroom_after_send);
         }
         batch->first = (batch->first + 1) % BATCHES;
         batch->used--;
     }
     batch->blocked = false;
-    batch->first = 0; /* the same memory again: it is in the cache */
+    batch->first = 0; /* use the same memory again: it is in the cache */
 }
 
 static struct batch *last(struct sendbatch *batch) {
@@ -277,7 +287,7 @@ static struct batch *last(struct sendbatch *batch) {
 /* Whether the batch takes no more datagrams of its size. */
 static bool full(const struct sendbatch *batch, const struct batch *open) {
     size_t length = open->length + open->segment;
-    return open->count == SEGMENTS || length > BATCH_BYTES || length > sendroom_piece(&batch->room);
+    return open->count == SEGMENTS || length > BATCH_BYTES || length > sendroom_batch_bytes(&batch->room);
 }
 
 static bool fits(const struct batch *open, size_t length, const struct sockaddr *to, socklen_t to_length) {
@@ -291,7 +301,7 @@ static void append(const struct sendbatch *batch, struct batch *open, const void
     open->closed = length < open->segment || full(batch, open);
 }
 
-/* A place for a batch to begin; NULL when all are waiting. */
+/* A batch to fill; NULL when all of them are waiting. */
 static struct batch *begin(struct sendbatch *batch) {
     if (!batch->blocked || batch->used == BATCHES)
         sendbatch_flush(batch);
@@ -301,7 +311,7 @@ static struct batch *begin(struct sendbatch *batch) {
     return last(batch);
 }
 
-/* What cannot be gathered goes after what is, or not at all for now. */
+/* Sends what cannot be gathered after all that is; EAGAIN when that has to wait. */
 static ssize_t send_directly(struct sendbatch *batch, const void *data, size_t length, int flags,
                              const struct sockaddr *to, socklen_t to_length) {
     sendbatch_flush(batch);

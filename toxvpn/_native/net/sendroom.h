@@ -1,14 +1,15 @@
-/* How much of ours may stand in the kernel, in front of the next datagram: what leaves within some
- * milliseconds, whatever the link's rate. The default would be up to megabytes, seconds on a slow link.
+/* Limits how much of ours the kernel queues in front of the next datagram, to what the link sends within some
+ * milliseconds, whatever its rate. The kernel's default is up to megabytes: seconds on a slow link.
  *
- * Sans-IO. The kernel counts a socket's datagrams until the network card has sent them (SIOCOUTQ), and takes
- * no more at the limit (SO_SNDBUF); "bytes" are as it counts, overhead included. In: how many there are, before
- * and after a try to send; out: the limit. Neighbour: sendbatch.c.
+ * Sans-IO. The kernel counts the bytes of a socket until the network card has sent them (SIOCOUTQ), overhead
+ * included, and takes no more at the limit (SO_SNDBUF). In: how many bytes are queued, before and after each
+ * try to send; out: the limit. Neighbour: sendbatch.c.
  *
- * Others may send over the same link. Where all stand in one queue, a share of it is a share of the rate, and
- * who looks at its own delay alone would shrink and shrink. So now and then only the least is let in. If that
- * takes long to leave, and much longer than at the rate that was seen lately, it stands behind others; then
- * we may have what a TCP connection has there. */
+ * Others may send over the same link. Where all wait in one queue, a share of the queue is a share of the
+ * rate, and a sender that looks at its own delay alone would shrink its share again and again. So every few
+ * seconds a probe lets in only the smallest amount. If that takes long to leave, and much longer than at the
+ * recent rate, packets of others were in front of it: the link is crowded, and we may queue what a TCP
+ * connection may. */
 #ifndef TOXVPN_SENDROOM_H
 #define TOXVPN_SENDROOM_H
 
@@ -18,41 +19,52 @@
 
 struct sendroom {
     size_t limit, ceiling;
-    bool full; /* the kernel takes no more */
-    /* the last look, if nothing has been sent since, and what has left since the limit was last thought over */
-    bool looking;
-    size_t standing;
-    int64_t looked_ns, busy_ns;
-    size_t gone;
-    /* the rate (bytes/ns) that was seen lately, and what has left since the least was tried last */
-    double lately, lately_gone, lately_ns;
-    /* how long the least takes to leave, whether that is others' doing, and when to find out again */
-    int64_t least_ns, try_least_ns;
+    bool full; /* the kernel took no more at the last try */
+
+    /* the last measurement; `measured`: nothing has been sent since */
+    bool measured;
+    size_t queued;
+    int64_t measured_ns;
+
+    /* since the limit was last updated: the bytes that left the kernel, and the time in which it had some */
+    size_t left_bytes;
+    int64_t busy_ns;
+
+    /* bytes per nanosecond up to the last probe, and the bytes and the time for the rate since */
+    double recent_rate, recent_bytes, recent_ns;
+
+    /* what the last probe found: how long the smallest amount takes to leave, and whether others are the
+     * reason */
+    int64_t smallest_ns;
     bool crowded;
-    /* meanwhile: the limit for later (else 0), whether the kernel has only new ones, and what has left of them */
-    size_t kept_limit;
-    bool new_ones;
-    size_t least_gone;
-    int64_t least_busy_ns;
-    /* what has been sent since when */
-    int64_t since_ns;
-    size_t sent;
+    int64_t next_probe_ns;
+
+    /* during a probe: the limit for afterwards (else 0); whether all that is queued was sent since the probe
+     * began; and how much of that has left in what time */
+    size_t saved_limit;
+    bool probe_sent;
+    size_t probe_bytes;
+    int64_t probe_busy_ns;
+
+    /* the bytes sent since some moment, to notice a faster link */
+    int64_t window_start_ns;
+    size_t window_bytes;
 };
 
-/* `ceiling`: what the kernel allows. */
+/* `ceiling`: the largest limit that the kernel allows. */
 void sendroom_start(struct sendroom *room, size_t ceiling);
 
-/* The kernel is about to be asked: to be told with `looking`. */
-void sendroom_before(struct sendroom *room, size_t standing, int64_t now_ns);
+/* The kernel is about to be asked. Call it only when `measured` is set. */
+void sendroom_before_send(struct sendroom *room, size_t queued, int64_t now_ns);
 
-/* It takes no more. */
-void sendroom_refused(struct sendroom *room, size_t standing, int64_t now_ns);
+/* The kernel takes no more. */
+void sendroom_refused(struct sendroom *room, size_t queued, int64_t now_ns);
 
-/* It has taken so many bytes; true: sendroom_after() is to be told what is standing now. */
+/* The kernel has taken this many bytes. True: call sendroom_after_send() with what is queued now. */
 bool sendroom_sent(struct sendroom *room, size_t bytes, int64_t now_ns);
-void sendroom_after(struct sendroom *room, size_t standing, int64_t now_ns);
+void sendroom_after_send(struct sendroom *room, size_t queued, int64_t now_ns);
 
-/* Bytes at a time, so that the limit means something. */
-size_t sendroom_piece(const struct sendroom *room);
+/* The most bytes to send at a time, so that the limit means something. */
+size_t sendroom_batch_bytes(const struct sendroom *room);
 
 #endif

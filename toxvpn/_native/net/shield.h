@@ -1,11 +1,11 @@
-/* The datagrams that crash a flawed libtoxcore, told by kind and length. Neighbour: hooks.c drops them.
-
-   GHSA-42vg-9mg3-399f, libtoxcore 0.2.19 to 0.2.22: an onion announce request (kind 0x87) that is longer
-   than an ordinary one carries a group announcement; the answer to it is encrypted into a buffer on the
-   stack that is too small for four group announcements and four nodes. Anybody who knows our DHT key,
-   which is public, can send five of them. Ordinary requests have exactly ORDINARY bytes, and shorter ones
-   the library refuses by itself. We are in no groups; what is lost is that we keep others' announcements.
-   docs/decisions/0007-shield.md has the other ways into libtoxcore, and the other flaws. */
+/* Recognises the datagrams that crash a flawed libtoxcore, by kind and length. Neighbour: hooks.c drops them.
+ *
+ * GHSA-42vg-9mg3-399f, libtoxcore 0.2.19 to 0.2.22: an onion announce request (kind 0x87) that is longer than
+ * an ordinary one carries a group announcement; the answer to it is encrypted into a buffer on the stack that
+ * is too small for four group announcements and four nodes. Anybody who knows our DHT key, which is public,
+ * can send five of them. Ordinary requests have exactly SHIELD_ORDINARY bytes, and the library itself refuses
+ * shorter ones. We are in no groups; all that is lost is that we store announcements of others.
+ * docs/decisions/0007-shield.md lists the other ways into libtoxcore, and the other flaws. */
 #ifndef TOXVPN_SHIELD_H
 #define TOXVPN_SHIELD_H
 
