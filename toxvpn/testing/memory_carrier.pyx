@@ -33,7 +33,7 @@ cdef class MemoryCarrier(Carrier):
             self._pass_on(friend_number, &view[0], view.shape[0])
 
     def stop_clock(self, uint64_t at_ns):
-        self._backlog.queue.tests_ns = at_ns
+        self._backlog.queue.stopped_at_ns = at_ns
 
     def flush_inbound(self):
         for packet_id in range(256):

@@ -23,7 +23,7 @@ cdef extern from "flowqueue.h" nogil:
         size_t held
     void flowqueue_put(flowqueue *, uint32_t, queued *, uint64_t)
     queued *flowqueue_next(flowqueue *, uint64_t, c_bool *)
-    void flowqueue_took(flowqueue *, size_t)
+    void flowqueue_sent(flowqueue *, size_t)
     void flowqueue_dropped(flowqueue *, size_t)
     queued *flowqueue_shed(flowqueue *)
     queued *flowqueue_remove(flowqueue *, c_bool (*)(const queued *, const void *) noexcept nogil, const void *)
@@ -120,7 +120,7 @@ cdef class FlowQueue:
         self._current = NULL
 
     def took(self, size_t size):
-        self._gone(size, flowqueue_took)
+        self._gone(size, flowqueue_sent)
 
     def dropped(self, size_t size):
         self._gone(size, flowqueue_dropped)

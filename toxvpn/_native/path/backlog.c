@@ -5,7 +5,7 @@
 #include "outgoing.h"
 
 struct waiting {
-    struct queued queued; /* first: the queue knows only this */
+    struct queued queued; /* must be first: the queue has pointers to it */
     struct path *path;
     struct outgoing out;
     uint8_t data[];
@@ -13,13 +13,13 @@ struct waiting {
 
 static uint64_t now_ns(const struct backlog *backlog) {
     struct timespec now;
-    if (backlog->tests_ns)
-        return backlog->tests_ns;
+    if (backlog->stopped_at_ns)
+        return backlog->stopped_at_ns;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-/* -- which flow */
+/* -- the flow of a packet */
 
 static uint64_t mixed(uint64_t hash, uint64_t word) {
     hash = (hash ^ word) * 0x9e3779b97f4a7c15ULL;
@@ -31,27 +31,28 @@ static bool has_ports(const struct packet *packet) {
            packet->transport + 4U <= packet->length;
 }
 
-/* Where IP's identification of a fragmented packet is; in IPv6 the fragment header is the last of a chain. */
+/* The identification of a fragmented packet; in IPv6 the fragment header is the last one before
+ * `transport`. */
 static uint32_t fragment_id(const struct packet *packet) {
     return packet->version == 4 ? load16(packet->ip + 4) : load32(packet->ip + packet->transport - 4);
 }
 
-/* Fragments after the first have no ports. The kernel sends them one after the other: what belongs to the
- * same packet follows the first one into its lane. */
+/* The lane of a flow, by its addresses, protocol and ports. Later fragments have no ports: they follow the
+ * first fragment of their packet, which the kernel sends just before them, into its lane. */
 static uint32_t lane_of(struct backlog *backlog, const struct packet *packet) {
     uint64_t addresses[4] = {0};
     memcpy(addresses, packet->source, 2 * address_bytes(packet->version));
     uint64_t hash = backlog->seed;
     for (int i = 0; i < 4; i++)
         hash = mixed(hash, addresses[i]);
-    uint64_t whose = packet->fragment ? mixed(hash, fragment_id(packet)) : 0;
-    if (packet->fragment && !has_ports(packet) && whose == backlog->fragmented)
+    uint64_t fragmented = packet->fragment ? mixed(hash, fragment_id(packet)) : 0;
+    if (packet->fragment && !has_ports(packet) && fragmented == backlog->fragmented)
         return backlog->fragments_lane;
     hash = mixed(hash, packet->protocol);
     if (has_ports(packet))
         hash = mixed(hash, load32(packet->ip + packet->transport));
     if (packet->fragment) {
-        backlog->fragmented = whose;
+        backlog->fragmented = fragmented;
         backlog->fragments_lane = (uint32_t)hash;
     }
     return (uint32_t)hash;
@@ -75,7 +76,8 @@ void backlog_put(struct backlog *backlog, struct path *path, struct outgoing *ou
     }
     waiting->path = path;
     waiting->out = *out;
-    waiting->out.plan.ip = waiting->data + HEADROOM; /* of the old one only distances count from now on */
+    waiting->out.plan.ip =
+        waiting->data + HEADROOM; /* the other pointers serve as offsets only from now on */
     memcpy(waiting->out.plan.ip, out->plan.ip, length);
     waiting->queued.bytes = cut_bytes(&out->plan);
     waiting->queued.held = sizeof *waiting + HEADROOM + length;
@@ -99,7 +101,7 @@ static bool send_piece(struct backlog *backlog, uint64_t at_ns) {
         flowqueue_dropped(&backlog->queue, bytes);
     } else {
         outgoing_send(waiting->path, out, late);
-        flowqueue_took(&backlog->queue, bytes);
+        flowqueue_sent(&backlog->queue, bytes);
     }
     if (out->plan.left == 0)
         free(waiting);
@@ -115,27 +117,27 @@ void backlog_send(struct backlog *backlog, const struct carrier *carrier) {
     }
 }
 
-/* -- away */
+/* -- removal */
 
-struct whose {
+struct owner {
     const struct path *path;
     uint32_t friend_number;
 };
 
-static bool is_theirs(const struct queued *queued, const void *context) {
+static bool belongs_to(const struct queued *queued, const void *context) {
     const struct waiting *waiting = (const struct waiting *)queued;
-    const struct whose *whose = context;
-    return waiting->path == whose->path &&
-           (whose->friend_number == EVERYBODY || whose->friend_number == waiting->out.friend_number);
+    const struct owner *owner = context;
+    return waiting->path == owner->path &&
+           (owner->friend_number == EVERYBODY || owner->friend_number == waiting->out.friend_number);
 }
 
 void backlog_forget(struct backlog *backlog, struct path *path, uint32_t friend_number) {
-    struct whose whose = {path, friend_number};
-    struct queued *next, *queued = flowqueue_remove(&backlog->queue, is_theirs, &whose);
+    struct owner owner = {path, friend_number};
+    struct queued *next, *queued = flowqueue_remove(&backlog->queue, belongs_to, &owner);
     for (; queued; queued = next) {
         struct waiting *waiting = (struct waiting *)queued;
         next = queued->next;
-        waiting->out.friend_number = OURSELVES; /* the friend's own counters are about to begin anew */
+        waiting->out.friend_number = OURSELVES; /* the friend's own counters are about to be reset */
         drop_all(waiting, DROP_OFFLINE);
     }
 }

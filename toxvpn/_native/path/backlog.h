@@ -1,7 +1,8 @@
-/* What waits for room in the network, of all paths over one carrier: packets in a queue per flow.
+/* Outbound packets that wait for room in the network, of all paths over one carrier, in a queue per flow.
  *
- * While the network takes no more, the TUN devices go on being read: in their queues one flow's megabytes
- * would stand before every other packet. Neighbours: flowqueue.c decides about the order, outbound.c sends. */
+ * The TUN devices are read even while the network takes no more: in their queues the megabytes of one flow
+ * would be in front of every other packet. Neighbours: flowqueue.c decides about the order, outbound.c
+ * sends. */
 #ifndef TOXVPN_BACKLOG_H
 #define TOXVPN_BACKLOG_H
 
@@ -10,13 +11,13 @@
 
 #include "flowqueue.h"
 
-enum { BACKLOG_BYTES = 8 << 20 }; /* of memory: 0.1 s at 600 Mbit/s; CoDel keeps it far below */
+enum { BACKLOG_BYTES = 8 << 20 }; /* bytes of memory: 0.1 s at 600 Mbit/s; CoDel keeps it far below */
 
 struct backlog {
-    uint64_t seed;       /* so that nobody can tell which flows share a lane */
-    uint64_t fragmented; /* the last packet that came in fragments, and where they wait */
+    uint64_t seed;       /* of the hash, so that nobody outside can tell which flows share a lane */
+    uint64_t fragmented; /* the last packet that came in fragments, and the lane where those wait */
     uint32_t fragments_lane;
-    uint64_t tests_ns; /* where tests stop the clock; 0: it runs */
+    uint64_t stopped_at_ns; /* the time while a test has stopped the clock; 0: it runs */
     struct flowqueue queue;
 };
 
@@ -34,13 +35,14 @@ static inline struct backlog *backlog_new(void) {
 
 static inline bool backlog_waits(const struct backlog *backlog) { return backlog->queue.held > 0; }
 
-/* Copies what is left of a packet into the queue; what is too much for it is dropped from its largest flow. */
+/* Copies what is left of a packet into the queue. When that gets too large, packets of its largest flow are
+ * dropped. */
 void backlog_put(struct backlog *backlog, struct path *path, struct outgoing *out);
 
 /* Sends until nothing waits, or the carrier is congested. */
 void backlog_send(struct backlog *backlog, const struct carrier *carrier);
 
-/* Drops what waits for that friend of the path, or for EVERYBODY. */
+/* Drops the waiting packets of that path for one friend, or for EVERYBODY. */
 void backlog_forget(struct backlog *backlog, struct path *path, uint32_t friend_number);
 
 #endif

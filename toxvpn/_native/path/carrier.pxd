@@ -4,13 +4,13 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 # context, friend number, the custom packet with its ID byte, its length
 ctypedef void (*lossy_sink)(void *, uint32_t, const uint8_t *, size_t) noexcept
-# context; what follows a round of packets
+# context; ends a batch of packets
 ctypedef void (*lossy_flush)(void *) noexcept
 
 
 cdef extern from "backlog.h" nogil:
     struct c_backlog "backlog":
-        uint64_t tests_ns
+        uint64_t stopped_at_ns
     c_backlog *backlog_new()
     bint backlog_waits(const c_backlog *)
 
@@ -28,10 +28,10 @@ cdef class Carrier:
     cdef int send(self, uint32_t friend_number, const uint8_t *packet, size_t length) noexcept
     # Ends a batch of sends.
     cdef void flush(self) noexcept
-    # The network takes no more for now.
+    # Whether the network takes no more for now.
     cdef bint congested(self) noexcept
-    # Something waits for room, and nobody has undertaken to tell when there is some.
+    # Whether something waits for room, and nobody watches the socket for it yet.
     cdef bint wants_room(self) noexcept
     cdef Backlog backlog(self)
-    # Packets of this ID go to `sink`, and `flush` follows each round of them; NULL ends that.
+    # Packets of this ID go to `sink`, and `flush` is called after each batch of them; NULL ends that.
     cdef void set_sink(self, uint8_t packet_id, lossy_sink sink, lossy_flush flush, void *context) noexcept

@@ -1,7 +1,7 @@
 /* The Internet checksum (RFC 1071) at the speed of memory.
  *
- * A partial sum is a 64-bit ones' complement sum in the byte order of memory: partial sums of pieces
- * of even length add up, and fold() yields the 16 bits as they stand in the packet. */
+ * A partial sum is a 64-bit ones' complement sum in the byte order of memory: partial sums of pieces of even
+ * length can be added, and csum_fold() returns the 16 bits as they stand in the packet. */
 #ifndef TOXVPN_CHECKSUM_H
 #define TOXVPN_CHECKSUM_H
 

@@ -1,12 +1,12 @@
 #include "coalesce.h"
 #include "cut.h"
 
-/* What a packet can be to the coalescer. */
-enum fate {
-    PASS,  /* it belongs to no flow: order does not matter */
-    FENCE, /* it may be of any flow between its addresses: it ends their runs, then passes */
-    BREAK, /* it ends the run of its flow, then passes */
-    MERGE, /* it may be merged */
+/* What the coalescer does with a packet. */
+enum action {
+    PASS,  /* write it: it belongs to no flow, so order does not matter */
+    FENCE, /* flush all flows between its addresses, as it may be of any of them; then write it */
+    BREAK, /* flush its flow, then write it */
+    MERGE, /* merge it with its flow */
 };
 
 struct candidate {
@@ -17,11 +17,12 @@ struct candidate {
     bool push;        /* TCP: nothing may be appended behind it */
 };
 
-static bool complete_checksum(uint64_t sum) { return csum_fold(sum) == 0xffff; }
+static bool valid_checksum(uint64_t sum) { return csum_fold(sum) == 0xffff; }
 
-/* Flags that change a connection's state stand alone. ECE and AE may be the same in all: AccECN sets them in
- * every segment (RFC 9768 §3.2.2). CWR may not: who cuts a super-packet leaves it to the first (RFC 3168). */
-static enum fate classify_tcp(struct candidate *candidate, const uint8_t *tcp, size_t room) {
+/* Segments with flags that change a connection's state are not merged. ECE and AE are merged when all have
+ * the same: AccECN sets them in every segment (RFC 9768 §3.2.2). CWR is not: cutting a super-packet leaves it
+ * in the first segment alone (RFC 3168). */
+static enum action classify_tcp(struct candidate *candidate, const uint8_t *tcp, size_t room) {
     if (room < TCP_HEADER)
         return FENCE;
     size_t header = (size_t)(tcp[12] >> 4) * 4;
@@ -33,8 +34,8 @@ static enum fate classify_tcp(struct candidate *candidate, const uint8_t *tcp, s
     return MERGE;
 }
 
-/* A datagram without a checksum has nothing to verify. */
-static enum fate classify_udp(struct candidate *candidate, const uint8_t *udp, size_t room) {
+/* A datagram without a checksum is not merged: there is nothing to verify. */
+static enum action classify_udp(struct candidate *candidate, const uint8_t *udp, size_t room) {
     if (room < UDP_HEADER)
         return FENCE;
     if (load16(udp + 4) != room || room == UDP_HEADER || load16(udp + 6) == 0)
@@ -52,25 +53,25 @@ static uint32_t hash_flow(const struct packet *packet) {
     return (uint32_t)(hash >> 32);
 }
 
-static enum fate classify(const struct coalescer *coalescer, struct candidate *candidate) {
+static enum action classify(const struct coalescer *coalescer, struct candidate *candidate) {
     const struct packet *packet = candidate->packet;
     const uint8_t *transport = packet->ip + packet->transport;
     size_t room = packet->length - packet->transport;
-    /* options and extension headers are rare; where each packet may carry others, nothing is gained */
+    /* packets with options and extension headers are rare and not merged */
     bool plain = packet->transport == (packet->version == 4 ? IPV4_HEADER : IPV6_HEADER);
     bool tcp = packet->protocol == PROTOCOL_TCP;
     if (packet->fragment || !plain || packet->length > COALESCE_LARGEST)
         return FENCE;
     if (!tcp && packet->protocol != PROTOCOL_UDP)
         return PASS;
-    enum fate fate =
+    enum action action =
         tcp ? classify_tcp(candidate, transport, room) : classify_udp(candidate, transport, room);
-    if (fate == FENCE)
+    if (action == FENCE)
         return FENCE;
     candidate->hash = hash_flow(packet);
-    if (fate == MERGE)
+    if (action == MERGE)
         candidate->payload = (uint16_t)(packet->length - candidate->headers);
-    return (tcp ? coalescer->tcp : coalescer->udp) ? fate : BREAK;
+    return (tcp ? coalescer->tcp : coalescer->udp) ? action : BREAK;
 }
 
 static bool same_addresses(const struct flow *flow, const struct packet *packet) {
@@ -97,7 +98,8 @@ static struct flow *find(struct coalescer *coalescer, uint32_t friend_number,
     return NULL;
 }
 
-/* Turns the buffer's first packet into the super-packet's header (virtio specification §5.1.6.2). */
+/* Turns the headers of the buffer's first packet into those of the super-packet (virtio specification
+ * §5.1.6.2). */
 static void finish(struct flow *flow) {
     struct packet *packet = &flow->packet;
     bool tcp = packet->protocol == PROTOCOL_TCP;
@@ -133,7 +135,7 @@ static void flush(struct coalescer *coalescer, struct flow *flow) {
     coalescer->open--;
 }
 
-/* Ends the runs of all flows between the packet's addresses. */
+/* Flushes all flows between the packet's addresses. */
 static void flush_between(struct coalescer *coalescer, uint32_t friend_number, const struct packet *packet) {
     unsigned left = coalescer->open;
     for (struct flow *flow = coalescer->flows; left; flow++) {
@@ -157,8 +159,8 @@ static struct flow *free_slot(struct coalescer *coalescer) {
     return oldest;
 }
 
-/* RFC 6864: the ID means something only where fragmentation is possible. What is merged gets IDs in
- * sequence when it is taken apart; so they must have been, or be the same in packets not to be fragmented. */
+/* A super-packet gets IDs in sequence when it is cut again. So the IDs of merged packets must be in sequence,
+ * or all the same in packets that must not be fragmented, where the ID has no meaning (RFC 6864). */
 static bool id_continues(struct flow *flow, const uint8_t *ip) {
     bool dont_fragment = ip[6] & 0x40;
     uint16_t id = load16(ip + 4);
@@ -167,7 +169,7 @@ static bool id_continues(struct flow *flow, const uint8_t *ip) {
     return flow->constant_id ? id == (uint16_t)(flow->next_id - 1) : id == flow->next_id;
 }
 
-/* Everything in the IP header but length, ID and checksum is the same. */
+/* Whether everything in the IP header but length and checksum is the same, and the ID continues. */
 static bool same_ip_header(struct flow *flow, const uint8_t *ip) {
     const uint8_t *ours = flow->packet.ip;
     if (flow->packet.version == 4)
@@ -175,7 +177,8 @@ static bool same_ip_header(struct flow *flow, const uint8_t *ip) {
     return memcmp(ours, ip, 4) == 0 && memcmp(ours + 6, ip + 6, 2) == 0;
 }
 
-/* Everything in the TCP header but sequence number, PSH and checksum is the same, and it is the next. */
+/* Whether it is the next segment, and everything in the TCP header but sequence number, PSH and checksum is
+ * the same. */
 static bool tcp_continues(const struct flow *flow, const uint8_t *tcp, uint16_t header) {
     const uint8_t *ours = flow->packet.ip + flow->packet.transport;
     return load32(tcp + 4) == flow->next_sequence && memcmp(ours + 8, tcp + 8, 5) == 0 &&
@@ -194,7 +197,7 @@ static bool may_append(struct flow *flow, const struct candidate *candidate) {
     return tcp_continues(flow, tcp, (uint16_t)(candidate->headers - packet->transport));
 }
 
-/* Copies the payload behind the others, verifying the transport checksum on the way. */
+/* Copies the payload behind the others. False when a checksum is wrong. */
 static bool append(struct flow *flow, const struct candidate *candidate) {
     const struct packet *packet = candidate->packet;
     uint8_t *end = flow->packet.ip + flow->packet.length;
@@ -202,8 +205,8 @@ static bool append(struct flow *flow, const struct candidate *candidate) {
     uint64_t sum = packet_pseudo_sum(packet, (uint32_t)(packet->length - packet->transport));
     sum = csum_add(sum, csum_bytes(transport, (size_t)(candidate->headers - packet->transport)));
     sum = csum_add(sum, csum_copy(end, packet->ip + candidate->headers, candidate->payload));
-    if (!complete_checksum(sum) ||
-        (packet->version == 4 && !complete_checksum(csum_bytes(packet->ip, IPV4_HEADER))))
+    if (!valid_checksum(sum) ||
+        (packet->version == 4 && !valid_checksum(csum_bytes(packet->ip, IPV4_HEADER))))
         return false;
     flow->packet.length += candidate->payload;
     flow->packets++;
@@ -214,7 +217,7 @@ static bool append(struct flow *flow, const struct candidate *candidate) {
     return true;
 }
 
-/* Takes the packet as the first of a super-packet; false when a checksum is wrong. */
+/* Begins a super-packet with this packet. False when a checksum is wrong. */
 static bool begin(struct flow *flow, uint32_t friend_number, const struct candidate *candidate) {
     const struct packet *packet = candidate->packet;
     uint8_t *ip = flow->buffer + COALESCE_HEADER;
@@ -222,7 +225,7 @@ static bool begin(struct flow *flow, uint32_t friend_number, const struct candid
     uint64_t sum = packet_pseudo_sum(packet, (uint32_t)(packet->length - packet->transport));
     sum = csum_add(sum, csum_copy(ip + packet->transport, packet->ip + packet->transport,
                                   packet->length - packet->transport));
-    if (!complete_checksum(sum) || (packet->version == 4 && !complete_checksum(header)))
+    if (!valid_checksum(sum) || (packet->version == 4 && !valid_checksum(header)))
         return false;
     flow->packet = *packet;
     flow->packet.ip = ip;
@@ -241,9 +244,9 @@ static bool begin(struct flow *flow, uint32_t friend_number, const struct candid
 
 void coalesce(struct coalescer *coalescer, uint32_t friend_number, const struct packet *packet) {
     struct candidate candidate = {.packet = packet};
-    enum fate fate = classify(coalescer, &candidate);
-    struct flow *flow = fate > FENCE ? find(coalescer, friend_number, &candidate) : NULL;
-    if (flow && fate == MERGE && may_append(flow, &candidate) && append(flow, &candidate)) {
+    enum action action = classify(coalescer, &candidate);
+    struct flow *flow = action > FENCE ? find(coalescer, friend_number, &candidate) : NULL;
+    if (flow && action == MERGE && may_append(flow, &candidate) && append(flow, &candidate)) {
         flow->last_used = ++coalescer->clock;
         if (candidate.push || candidate.payload < flow->segment)
             flush(coalescer, flow);
@@ -251,9 +254,9 @@ void coalesce(struct coalescer *coalescer, uint32_t friend_number, const struct 
     }
     if (flow)
         flush(coalescer, flow);
-    if (fate == FENCE)
+    if (action == FENCE)
         flush_between(coalescer, friend_number, packet);
-    if (fate == MERGE && !candidate.push) {
+    if (action == MERGE && !candidate.push) {
         flow = free_slot(coalescer);
         if (begin(flow, friend_number, &candidate)) {
             flow->last_used = ++coalescer->clock;

@@ -2,7 +2,7 @@
 
 enum {
     OPTION_END = 0,
-    OPTION_NOTHING = 1,
+    OPTION_NO_OPERATION = 1,
     OPTION_IN_EVERY_FRAGMENT = 0x80,
 };
 
@@ -24,16 +24,16 @@ bool cut_plan(struct segmentation *plan, const struct virtio_net_hdr *vnet) {
         packet->fragment || plan->headers > LARGEST_HEADERS)
         return false;
     plan->ip = packet->ip;
-    plan->gone = 0;
+    plan->offset = 0;
     plan->left = packet->length - plan->headers;
     memcpy(plan->first_headers, packet->ip, plan->headers);
     return true;
 }
 
-void cut_plan_whole(struct segmentation *plan) {
+void cut_plan_single(struct segmentation *plan) {
     plan->headers = 0;
     plan->ip = plan->packet.ip;
-    plan->gone = 0;
+    plan->offset = 0;
     plan->left = plan->packet.length;
 }
 
@@ -52,17 +52,17 @@ size_t cut_next_bytes(const struct segmentation *plan) { return plan->headers + 
 void cut_skip(struct segmentation *plan) {
     size_t payload = next_payload(plan);
     plan->ip += payload;
-    plan->gone += payload;
+    plan->offset += payload;
     plan->left -= payload;
 }
 
-/* A view on a piece of the same packet; the addresses are where they were. */
-static struct packet piece_of(const struct packet *whole, uint8_t *ip, size_t length) {
-    struct packet piece = *whole;
+/* A view on a piece of the packet; its addresses stand at the same offsets. */
+static struct packet piece_of(const struct packet *packet, uint8_t *ip, size_t length) {
+    struct packet piece = *packet;
     piece.ip = ip;
     piece.length = length;
-    piece.source = ip + (whole->source - whole->ip);
-    piece.destination = ip + (whole->destination - whole->ip);
+    piece.source = ip + (packet->source - packet->ip);
+    piece.destination = ip + (packet->destination - packet->ip);
     return piece;
 }
 
@@ -72,7 +72,7 @@ struct packet cut_headers(const struct segmentation *plan) {
     return piece_of(&plan->packet, plan->ip, plan->left);
 }
 
-/* The transport header of a segment that begins `offset` bytes into the payload. */
+/* Writes the transport header of a segment that begins `offset` bytes into the payload. */
 static void write_transport_header(const struct packet *segment, bool tcp, size_t offset, bool last) {
     uint8_t *transport = segment->ip + segment->transport;
     size_t room = segment->length - segment->transport;
@@ -90,45 +90,46 @@ static void write_transport_header(const struct packet *segment, bool tcp, size_
     uint64_t pseudo = packet_pseudo_sum(segment, (uint32_t)room);
     uint16_t sum = (uint16_t)~csum_fold(csum_add(pseudo, csum_bytes(transport, room)));
     if (sum == 0 && !tcp)
-        sum = 0xffff; /* 0 would say that there is none (RFC 768) */
+        sum = 0xffff; /* 0 means that there is no checksum (RFC 768) */
     memcpy(checksum, &sum, 2);
 }
 
 struct packet cut_next(struct segmentation *plan) {
     struct packet piece = piece_of(&plan->packet, plan->ip, cut_next_bytes(plan));
-    size_t gone = plan->gone;
+    size_t offset = plan->offset;
     cut_skip(plan);
     if (plan->headers == 0)
         return piece;
     memcpy(piece.ip, plan->first_headers, plan->headers);
     if (piece.version == 4)
-        store16(piece.ip + 4, (uint16_t)(load16(piece.ip + 4) + gone / plan->segment));
+        store16(piece.ip + 4, (uint16_t)(load16(piece.ip + 4) + offset / plan->segment));
     packet_set_length(&piece, piece.length);
-    write_transport_header(&piece, plan->tcp, gone, plan->left == 0);
+    write_transport_header(&piece, plan->tcp, offset, plan->left == 0);
     return piece;
 }
 
-/* RFC 791 §3.1: options that the first fragment alone has do nothing in the later ones, as in Linux. */
-static void leave_out_options(uint8_t *header, size_t length) {
+/* Later fragments keep only the options that are copied into every one (RFC 791 §3.1); no-ops replace the
+ * others, as in Linux. */
+static void blank_options(uint8_t *header, size_t length) {
     for (size_t at = IPV4_HEADER; at < length && header[at] != OPTION_END;) {
-        size_t size = header[at] == OPTION_NOTHING ? 1 : at + 1 < length ? header[at + 1] : 0;
+        size_t size = header[at] == OPTION_NO_OPERATION ? 1 : at + 1 < length ? header[at + 1] : 0;
         if (size == 0 || at + size > length)
             return;
         if (!(header[at] & OPTION_IN_EVERY_FRAGMENT))
-            memset(header + at, OPTION_NOTHING, size);
+            memset(header + at, OPTION_NO_OPERATION, size);
         at += size;
     }
 }
 
-size_t cut_fragments(const struct packet *whole, uint16_t mtu, cut_taker *take, void *context) {
+size_t cut_fragments(const struct packet *packet, uint16_t mtu, cut_taker *take, void *context) {
     uint8_t header[60];
-    size_t bytes = (size_t)(whole->ip[0] & 15) * 4, payload = whole->length - bytes, many = 0;
+    size_t bytes = (size_t)(packet->ip[0] & 15) * 4, payload = packet->length - bytes, many = 0;
     size_t room = (size_t)(mtu - bytes) & ~(size_t)7; /* offsets count in 8 bytes */
-    uint16_t place = load16(whole->ip + 6);
-    memcpy(header, whole->ip, bytes);
+    uint16_t place = load16(packet->ip + 6);
+    memcpy(header, packet->ip, bytes);
     for (size_t at = 0; at < payload; at += room, many++) {
         bool last = payload - at <= mtu - bytes;
-        struct packet piece = piece_of(whole, whole->ip + at, bytes + (last ? payload - at : room));
+        struct packet piece = piece_of(packet, packet->ip + at, bytes + (last ? payload - at : room));
         memcpy(piece.ip, header, bytes);
         store16(piece.ip + 6, (uint16_t)((place + at / 8) | (last ? 0 : IPV4_MORE_FRAGMENTS)));
         packet_set_length(&piece, piece.length);
@@ -136,7 +137,7 @@ size_t cut_fragments(const struct packet *whole, uint16_t mtu, cut_taker *take, 
         if (last)
             return many + 1;
         if (at == 0)
-            leave_out_options(header, bytes);
+            blank_options(header, bytes);
     }
     return many;
 }

@@ -1,8 +1,8 @@
-/* Cuts what goes in several packets: a super-packet into segments, an IPv4 packet into fragments.
+/* Cuts a super-packet into segments, and an IPv4 packet into fragments.
  *
- * In place: the headers of each piece are written before its payload, over what has been taken already. So
- * whoever takes a piece must be done with it before the next; it may write as far before it as before the
- * whole. */
+ * In place: the headers of each piece are written before its payload, over bytes that were taken before. So a
+ * caller must be done with a piece before it takes the next. It may write as many bytes before each piece as
+ * before the packet itself. */
 #ifndef TOXVPN_CUT_H
 #define TOXVPN_CUT_H
 
@@ -14,43 +14,43 @@
 #define VIRTIO_NET_HDR_GSO_UDP_L4 5 /* Linux 6.2 */
 #endif
 
-enum { LARGEST_HEADERS = 240 }; /* of IP and TCP; IPv6 with more extension headers is not cut */
+enum { LARGEST_HEADERS = 240 }; /* bytes of IP and TCP; IPv6 with more extension headers is not cut */
 
-/* A super-packet that goes in segments, or a packet that goes as it is: one piece. */
+/* A super-packet to be sent in segments, or a single packet, which is one piece. */
 struct segmentation {
-    struct packet packet; /* the whole; its pieces are written over it */
-    uint16_t headers;     /* bytes up to the payload of a super-packet; 0: it is none */
+    struct packet packet; /* its pieces are written over it */
+    uint16_t headers;     /* bytes before the payload of a super-packet; 0: it is a single packet */
     uint16_t segment;     /* bytes of payload in each piece but the last */
     bool tcp;
-    uint8_t *ip;       /* where the next piece begins */
-    size_t gone, left; /* bytes, without headers */
+    uint8_t *ip;         /* where the next piece begins */
+    size_t offset, left; /* bytes taken, and bytes left, without headers */
     uint8_t first_headers[LARGEST_HEADERS];
 };
 
-/* Of a piece only what a packet is: its bytes, version, addresses, protocol. */
+/* Takes a piece, of which only the bytes, version, addresses and protocol are filled in. */
 typedef void cut_taker(void *context, const struct packet *piece);
 
-/* Fills the rest of `plan`, whose packet is parsed. False for super-packets of a kind that was not asked for,
- * or that do not add up. */
+/* Plans the cutting of a super-packet; `plan->packet` is parsed already. False for a kind that the TUN was
+ * not opened for, and for one whose lengths contradict each other. */
 bool cut_plan(struct segmentation *plan, const struct virtio_net_hdr *vnet);
 
-/* The same for a packet that is none. */
-void cut_plan_whole(struct segmentation *plan);
+/* Plans the sending of a single packet. */
+void cut_plan_single(struct segmentation *plan);
 
-/* What it is, to look at: of a super-packet its headers alone, as they were before the first piece. */
+/* The packet, to look at its headers: of a super-packet only those, as they were before the first piece. */
 struct packet cut_headers(const struct segmentation *plan);
 
-/* How many pieces are left, with how many bytes, and how many the next has. */
+/* The number of pieces left, the bytes of all of them, and those of the next. */
 size_t cut_pieces(const struct segmentation *plan);
 size_t cut_bytes(const struct segmentation *plan);
 size_t cut_next_bytes(const struct segmentation *plan);
 
-/* The next piece, with whole headers and checksums. There must be one, which can also be left out. */
+/* Takes the next piece, with its headers and checksums, or skips it. There must be one. */
 struct packet cut_next(struct segmentation *plan);
 void cut_skip(struct segmentation *plan);
 
-/* Cuts an IPv4 packet without "don't fragment" for `mtu`, as a router does (RFC 791 §3.2, RFC 1812 §5.2.6).
- * It may be a fragment itself. Returns the number of fragments. */
-size_t cut_fragments(const struct packet *whole, uint16_t mtu, cut_taker *take, void *context);
+/* Fragments an IPv4 packet without "don't fragment" for `mtu`, as a router does (RFC 791 §3.2, RFC 1812
+ * §5.2.6). The packet may be a fragment itself. Returns the number of fragments. */
+size_t cut_fragments(const struct packet *packet, uint16_t mtu, cut_taker *take, void *context);
 
 #endif

@@ -1,4 +1,4 @@
-/* Writes to the TUN: packets from peers, and ICMP errors of our own (RFC 792, RFC 1191, RFC 4443). */
+/* Writes to the TUN: packets from peers, and our own ICMP errors (RFC 792, RFC 1191, RFC 4443). */
 #include <errno.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -23,7 +23,8 @@ enum {
     ERRORS_PER_SECOND = 100,
 };
 
-/* The TUN takes a packet or refuses it at once; waiting for it would hold up every other friend. */
+/* The TUN takes a packet or refuses it at once. Waiting for room would delay the packets of every other
+ * friend. */
 static bool is_full(int error) { return error == EAGAIN || error == ENOBUFS || error == ENOMEM; }
 
 static bool written(struct path *path, uint32_t friend_number, ssize_t result, unsigned packets) {
@@ -64,7 +65,7 @@ void device_write_super(struct path *path, uint32_t friend_number, uint8_t *buff
         taken += write_one(path, friend_number, single.ip, single.length);
     }
     bool *merges = plan.tcp ? &path->coalescer.tcp : &path->coalescer.udp;
-    if (taken && *merges) { /* else the device is down, or gone */
+    if (taken && *merges) { /* if it took none, the device is down or gone */
         *merges = false;
         path->settings.refused(path->settings.owner);
     }
@@ -91,7 +92,7 @@ static bool is_unicast(uint8_t version, const uint8_t *address) {
     return version == 4 ? address[0] < 224 : address[0] != 0xff;
 }
 
-/* RFC 1122 §3.2.2, RFC 4443 §2.4 e: no errors about errors, multicast and later fragments. */
+/* No errors about ICMP errors, multicast and later fragments (RFC 1122 §3.2.2, RFC 4443 §2.4 e). */
 static bool may_be_answered(const struct packet *packet) {
     if (!is_unicast(packet->version, packet->source) || !is_unicast(packet->version, packet->destination))
         return false;
@@ -105,7 +106,7 @@ static bool may_be_answered(const struct packet *packet) {
     return packet->protocol != PROTOCOL_ICMPV6 || type >= 128;
 }
 
-/* From the destination to the source of `packet`; returns where ICMP begins in it. */
+/* Addresses it from the destination of `packet` to its source. Returns the length of the header. */
 static size_t write_error_ip_header(uint8_t *ip, const struct packet *packet, size_t length) {
     if (packet->version == 4) {
         const uint8_t header[IPV4_HEADER] = {0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, PROTOCOL_ICMP};

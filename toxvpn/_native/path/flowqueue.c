@@ -2,10 +2,10 @@
 
 #include <math.h>
 
-static const uint64_t TARGET_NS = 5000000;     /* a delay that is worth having */
-static const uint64_t INTERVAL_NS = 100000000; /* for so long more of it may be a burst */
+static const uint64_t TARGET_NS = 5000000;     /* acceptable delay */
+static const uint64_t INTERVAL_NS = 100000000; /* for this long, more delay may be a burst */
 
-/* -- the order of flows: deficit round robin, fresh flows first (RFC 8290 §4.2) */
+/* -- the order of flows: deficit round robin, new flows first (RFC 8290 §4.2) */
 
 static void append(struct lane_list *list, struct lane *lane) {
     lane->next = NULL;
@@ -16,62 +16,62 @@ static void append(struct lane_list *list, struct lane *lane) {
     list->tail = lane;
 }
 
-/* The lane to be served; emptied ones and those that have had their turn go back. */
-static struct lane *serving(struct flowqueue *queue) {
-    while (queue->fresh.head || queue->old.head) {
-        struct lane_list *list = queue->fresh.head ? &queue->fresh : &queue->old;
+/* The lane whose turn it is. Empty lanes, and those whose turn is over, are moved to the end or taken out. */
+static struct lane *lane_to_serve(struct flowqueue *queue) {
+    while (queue->new_lanes.head || queue->old_lanes.head) {
+        struct lane_list *list = queue->new_lanes.head ? &queue->new_lanes : &queue->old_lanes;
         struct lane *lane = list->head;
         if (lane->head && lane->deficit > 0)
             return lane;
         list->head = lane->next;
         if (lane->head)
             lane->deficit += FLOWQUEUE_QUANTUM;
-        /* once more round as an old one, or a flow of single packets would be fresh for ever */
-        if (lane->head || (list == &queue->fresh && queue->old.head))
-            append(&queue->old, lane);
+        /* an empty new lane becomes old for a round, or a flow of single packets would always be new */
+        if (lane->head || (list == &queue->new_lanes && queue->old_lanes.head))
+            append(&queue->old_lanes, lane);
         else
             lane->active = false;
     }
     return NULL;
 }
 
-/* -- CoDel (RFC 8289 §5): tells a flow to slow down once its delay has been above the target for an interval,
- * then again at growing frequency until it is below */
+/* -- CoDel (RFC 8289 §5): drops or marks a packet once a flow's delay has been above the target for an
+ * interval, then again at growing frequency until it is below */
 
-static uint64_t next_telling(uint64_t from_ns, uint32_t count) {
+static uint64_t control_law(uint64_t from_ns, uint32_t count) {
     return from_ns + (uint64_t)((double)INTERVAL_NS / sqrt(count));
 }
 
-static bool too_long(struct codel *codel, const struct lane *lane, uint64_t now_ns) {
+static bool above_target(struct codel *codel, const struct lane *lane, uint64_t now_ns) {
     uint64_t delay_ns = now_ns - lane->head->at_ns;
     if (delay_ns < TARGET_NS || lane->bytes <= FLOWQUEUE_QUANTUM) {
-        codel->too_long_ns = 0;
+        codel->drop_from_ns = 0;
         return false;
     }
-    if (codel->too_long_ns == 0) {
-        codel->too_long_ns = now_ns + INTERVAL_NS;
+    if (codel->drop_from_ns == 0) {
+        codel->drop_from_ns = now_ns + INTERVAL_NS;
         return false;
     }
-    return now_ns >= codel->too_long_ns;
+    return now_ns >= codel->drop_from_ns;
 }
 
-static bool tells(struct codel *codel, const struct lane *lane, uint64_t now_ns) {
-    bool long_enough = too_long(codel, lane, now_ns);
-    if (!codel->telling) {
-        if (!long_enough)
+static bool should_drop(struct codel *codel, const struct lane *lane, uint64_t now_ns) {
+    bool ok_to_drop = above_target(codel, lane, now_ns);
+    if (!codel->dropping) {
+        if (!ok_to_drop)
             return false;
-        /* soon after the last time, the frequency that was right then is a good one to begin with */
-        uint32_t risen = codel->count - codel->last_count;
-        bool lately = now_ns < codel->next_ns + 16 * INTERVAL_NS;
-        codel->telling = true;
-        codel->count = codel->last_count = risen > 1 && lately ? risen : 1;
-        codel->next_ns = next_telling(now_ns, codel->count);
+        /* soon after the last time, begin with about the frequency that was right then */
+        uint32_t increase = codel->count - codel->last_count;
+        bool recently = now_ns < codel->drop_next_ns + 16 * INTERVAL_NS;
+        codel->dropping = true;
+        codel->count = codel->last_count = increase > 1 && recently ? increase : 1;
+        codel->drop_next_ns = control_law(now_ns, codel->count);
         return true;
     }
-    codel->telling = long_enough;
-    if (!long_enough || now_ns < codel->next_ns)
+    codel->dropping = ok_to_drop;
+    if (!ok_to_drop || now_ns < codel->drop_next_ns)
         return false;
-    codel->next_ns = next_telling(codel->next_ns, ++codel->count);
+    codel->drop_next_ns = control_law(codel->drop_next_ns, ++codel->count);
     return true;
 }
 
@@ -92,22 +92,22 @@ void flowqueue_put(struct flowqueue *queue, uint32_t hash, struct queued *item, 
     if (!lane->active) {
         lane->active = true;
         lane->deficit = FLOWQUEUE_QUANTUM;
-        append(&queue->fresh, lane);
+        append(&queue->new_lanes, lane);
     }
 }
 
 struct queued *flowqueue_next(struct flowqueue *queue, uint64_t now_ns, bool *late) {
-    queue->current = serving(queue);
+    queue->current = lane_to_serve(queue);
     if (queue->current == NULL)
         return NULL;
-    *late = tells(&queue->current->codel, queue->current, now_ns);
+    *late = should_drop(&queue->current->codel, queue->current, now_ns);
     return queue->current->head;
 }
 
 static void forget_delay(struct lane *lane) {
     if (lane->head == NULL) {
-        lane->codel.too_long_ns = 0;
-        lane->codel.telling = false;
+        lane->codel.drop_from_ns = 0;
+        lane->codel.dropping = false;
     }
 }
 
@@ -129,7 +129,7 @@ void flowqueue_dropped(struct flowqueue *queue, size_t bytes) {
         unlink_head(queue, lane);
 }
 
-void flowqueue_took(struct flowqueue *queue, size_t bytes) {
+void flowqueue_sent(struct flowqueue *queue, size_t bytes) {
     queue->current->deficit -= (int64_t)bytes;
     flowqueue_dropped(queue, bytes);
 }
@@ -142,8 +142,8 @@ static void fattest_of(const struct lane_list *list, struct lane **fattest) {
 
 struct queued *flowqueue_shed(struct flowqueue *queue) {
     struct lane *fattest = NULL;
-    fattest_of(&queue->fresh, &fattest);
-    fattest_of(&queue->old, &fattest);
+    fattest_of(&queue->new_lanes, &fattest);
+    fattest_of(&queue->old_lanes, &fattest);
     return fattest && fattest->head ? unlink_head(queue, fattest) : NULL;
 }
 

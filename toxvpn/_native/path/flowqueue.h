@@ -1,8 +1,8 @@
-/* Flow queueing with CoDel: whose turn it is, and which flow is to slow down (RFC 8290, RFC 8289).
+/* Flow queueing with CoDel (RFC 8290, RFC 8289): decides which flow is next, and which must slow down.
  *
  * Sans-IO: nanoseconds of any monotonic clock come in. A flow's items keep their order. An item may be large
- * and go in pieces, between which other flows get their turns; so the caller asks for the next item, takes
- * one piece off and says so. Neighbour: backlog.c, whose items are packets. */
+ * and sent in pieces, between which other flows get their turns; so the caller asks for the next item, takes
+ * one piece of it and reports that. Neighbour: backlog.c, whose items are packets. */
 #ifndef TOXVPN_FLOWQUEUE_H
 #define TOXVPN_FLOWQUEUE_H
 
@@ -11,22 +11,23 @@
 #include <stdint.h>
 
 enum {
-    FLOWQUEUE_LANES = 1024,   /* flows are spread over so many by their hash */
-    FLOWQUEUE_QUANTUM = 1514, /* bytes of a turn: one packet */
+    FLOWQUEUE_LANES = 1024,   /* a flow is assigned to one of them by its hash */
+    FLOWQUEUE_QUANTUM = 1514, /* bytes per turn: one packet */
 };
 
 struct queued {
     struct queued *next;
     uint64_t at_ns;
     size_t bytes; /* still to be sent */
-    size_t held;  /* memory that it takes up until it is gone */
+    size_t held;  /* bytes of memory that it occupies until all of it is sent or dropped */
 };
 
 struct codel {
-    uint64_t too_long_ns; /* from then on the delay has been too long; 0: it is small enough */
-    uint64_t next_ns;     /* when to tell again */
+    uint64_t
+        drop_from_ns; /* when the delay will have been above the target for an interval; 0: it is below */
+    uint64_t drop_next_ns; /* when to drop again */
     uint32_t count, last_count;
-    bool telling;
+    bool dropping;
 };
 
 struct lane {
@@ -43,24 +44,25 @@ struct lane_list {
 };
 
 struct flowqueue {
-    struct lane_list fresh, old; /* flows that have just begun to wait go first */
-    struct lane *current;        /* whose item flowqueue_next() gave */
+    struct lane_list new_lanes, old_lanes; /* flows that have just begun to wait are served first */
+    struct lane *current;                  /* the lane of the item that flowqueue_next() returned */
     size_t held;
     struct lane lanes[FLOWQUEUE_LANES];
 };
 
 void flowqueue_put(struct flowqueue *queue, uint32_t hash, struct queued *item, uint64_t now_ns);
 
-/* The item of which a piece is to go, still in the queue; NULL: it is empty. With `late`, the piece is to be
- * marked or dropped, so that its sender slows down. flowqueue_took() or flowqueue_dropped() must follow. */
+/* The item of which a piece is to be sent, still in the queue; NULL: the queue is empty. `late` is set when
+ * the piece must be marked or dropped, so that its sender slows down. Call flowqueue_sent() or
+ * flowqueue_dropped() next. */
 struct queued *flowqueue_next(struct flowqueue *queue, uint64_t now_ns, bool *late);
 
-/* So many bytes of that item are gone: sent, or dropped, which does not count as a turn. With all of them
- * the item leaves the queue. */
-void flowqueue_took(struct flowqueue *queue, size_t bytes);
+/* Reports that this many bytes of that item were sent, or dropped, which does not count for its turn. An item
+ * of which nothing is left leaves the queue. */
+void flowqueue_sent(struct flowqueue *queue, size_t bytes);
 void flowqueue_dropped(struct flowqueue *queue, size_t bytes);
 
-/* Takes the oldest item out of the flow that holds most; NULL: it is empty. */
+/* Takes out the oldest item of the lane that occupies the most memory; NULL: the queue is empty. */
 struct queued *flowqueue_shed(struct flowqueue *queue);
 
 /* Takes out every item that `matches`; they are chained by `next`. */

@@ -1,16 +1,18 @@
 /* Inbound: out of Tox, to the TUN. The stations of a packet, in the order of the functions below:
  *
- *   1. path_inbound        takes the frame off; everything in the packet was chosen by the peer
- *   2. allowed_untrusted   may this friend use that source, and reach that destination?
- *   3. coalesce()          merges it with others of its flow, or passes it through
- *   4. path_flush_inbound  at the end of a batch, writes what was held back */
+ *   1. path_inbound          gets it from Tox; the peer chose every byte of it
+ *   2. unframe_untrusted     takes the frame off, and checks that it is well-formed IP
+ *   3. allowed_untrusted     checks that this friend may use that source, and reach that destination
+ *   4. accept_packet         counts it, lowers the MSS of a SYN, hands it to coalesce(), which merges it with
+ *                            others of its flow or writes it to the TUN (device.c)
+ *   5. path_flush_inbound    at the end of a batch, writes what coalesce() held back */
 #include "backlog.h"
 #include "path.h"
 
 static bool unframe_untrusted(const struct path *path, struct packet *packet, const uint8_t *frame,
                               size_t length);
 static bool allowed_untrusted(struct path *path, uint32_t friend_number, const struct packet *packet);
-static void inbound(struct path *path, uint32_t friend_number, struct packet *packet);
+static void accept_packet(struct path *path, uint32_t friend_number, struct packet *packet);
 
 void path_inbound(void *context, uint32_t friend_number, const uint8_t *frame, size_t length) {
     struct path *path = context;
@@ -18,10 +20,10 @@ void path_inbound(void *context, uint32_t friend_number, const uint8_t *frame, s
     if (!unframe_untrusted(path, &packet, frame, length))
         path_drop(path, friend_number, DROP_MALFORMED);
     else if (allowed_untrusted(path, friend_number, &packet))
-        inbound(path, friend_number, &packet);
+        accept_packet(path, friend_number, &packet);
 }
 
-/* An EtherType that contradicts the packet is as malformed as a length that does. */
+/* False for a malformed packet, which includes an EtherType that contradicts its IP version. */
 static bool unframe_untrusted(const struct path *path, struct packet *packet, const uint8_t *frame,
                               size_t length) {
     size_t header = path->settings.frame;
@@ -33,7 +35,7 @@ static bool unframe_untrusted(const struct path *path, struct packet *packet, co
            load16(frame + 3) == (packet->version == 4 ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6);
 }
 
-/* Cryptokey routing: the longest prefix decides whose a source address is, whatever else a friend may use. */
+/* Cryptokey routing, as in WireGuard: the longest prefix that covers a source address decides whose it is. */
 static bool allowed_untrusted(struct path *path, uint32_t friend_number, const struct packet *packet) {
     uint32_t owner = OURSELVES, unused;
     if (friend_number >= path->many_friends ||
@@ -50,7 +52,7 @@ static bool allowed_untrusted(struct path *path, uint32_t friend_number, const s
     return true;
 }
 
-static void inbound(struct path *path, uint32_t friend_number, struct packet *packet) {
+static void accept_packet(struct path *path, uint32_t friend_number, struct packet *packet) {
     struct friend_path *friend = &path->friends[friend_number];
     friend->rx_packets++;
     friend->rx_bytes += packet->length;
@@ -61,7 +63,7 @@ static void inbound(struct path *path, uint32_t friend_number, struct packet *pa
         coalesce(&path->coalescer, friend_number, packet);
         return;
     }
-    /* what arrived is not ours to change: the MSS is lowered in a copy */
+    /* toxcore owns the packet: the MSS is lowered in a copy */
     uint8_t *copy = path->buffer + HEADROOM + VNET_HEADER;
     memcpy(copy, packet->ip, packet->length);
     packet_parse(packet, copy, packet->length, true);
@@ -69,11 +71,11 @@ static void inbound(struct path *path, uint32_t friend_number, struct packet *pa
     coalesce(&path->coalescer, friend_number, packet);
 }
 
-/* A pong or an acknowledgement is there as soon as write() returns; later, a processor that has slept would
- * get round to it only after all that comes after a wake-up. */
+/* Also reads what the kernel answered. A pong or an acknowledgement is there as soon as write() returns; the
+ * event loop would come to it only after all that it does first after a wake-up. */
 void path_flush_inbound(void *context) {
     struct path *path = context;
-    int error; /* whoever reads the device next meets it again */
+    int error; /* ignored: the next read of the device meets it again */
     coalesce_flush(&path->coalescer);
     if (path->wrote)
         path_read_tun(path, ANSWERS, &error);

@@ -1,25 +1,18 @@
 /* Outbound: from the TUN into Tox. The stations of a packet, in the order of the functions below:
  *
- *   1. path_read_tun   one read() is one packet, or one super-packet of up to 64 kB (kernel offload)
- *   2. outbound        checks it, finds the friend, answers what cannot go with an ICMP error
- *   3. complete        a packet that is none gets the checksum that the kernel may have left to us
- *   4. dispatch        sends piece by piece while the carrier has room; what is left waits (backlog.c)
- *   5. outgoing_send   the next piece: of a super-packet, a segment. What is too big for the friend and may be
- *                      cut goes in fragments
- *   6. send_framed     puts the frame before the packet and hands it to the carrier */
+ *   1. path_read_tun      one read() gives one packet, or one super-packet of up to 64 kB (kernel offload)
+ *   2. route              checks it, finds the friend, answers what cannot be sent with an ICMP error
+ *   3. finish_checksum    completes the checksum that the kernel may have left to us, unless it is a super-packet
+ *   4. dispatch           sends piece by piece while the carrier has room; the rest waits (backlog.c)
+ *   5. outgoing_send      takes the next piece: of a super-packet, a segment; fragments it if it is too big
+ *   6. send_framed        puts the frame before the packet and hands it to the carrier */
 #include <errno.h>
 #include <unistd.h>
 
 #include "backlog.h"
 #include "outgoing.h"
 
-/* To whom the pieces of a packet go. */
-struct parcel {
-    struct path *path;
-    uint32_t friend_number;
-};
-
-static size_t outbound(struct path *path, uint8_t *ip, size_t length, const struct virtio_net_hdr *vnet);
+static size_t route(struct path *path, uint8_t *ip, size_t length, const struct virtio_net_hdr *vnet);
 
 size_t path_read_tun(struct path *path, size_t budget, int *error) {
     size_t done = 0;
@@ -30,7 +23,7 @@ size_t path_read_tun(struct path *path, size_t budget, int *error) {
     while (done < budget) {
         struct virtio_net_hdr vnet = {0};
         ssize_t length = read(path->settings.tun, ip - vnet_length, vnet_length + LARGEST_READ);
-        if (length < 0 && errno == EINVAL) { /* of a kind that a virtio_net_hdr has no word for: it is gone */
+        if (length < 0 && errno == EINVAL) { /* a kind that virtio_net_hdr cannot describe: it is lost */
             path_drop(path, OURSELVES, DROP_DEVICE);
             done++;
             continue;
@@ -41,7 +34,7 @@ size_t path_read_tun(struct path *path, size_t budget, int *error) {
         }
         memcpy(&vnet, ip - vnet_length, vnet_length);
         /* a packet that is dropped counts too, so that a flood of those ends the turn as well */
-        size_t pieces = outbound(path, ip, (size_t)length - vnet_length, &vnet);
+        size_t pieces = route(path, ip, (size_t)length - vnet_length, &vnet);
         done += pieces ? pieces : 1;
     }
     if (done)
@@ -50,30 +43,32 @@ size_t path_read_tun(struct path *path, size_t budget, int *error) {
     return done;
 }
 
-static bool complete(struct packet *packet, const struct virtio_net_hdr *vnet, uint16_t mtu);
+static bool finish_checksum(struct packet *packet, const struct virtio_net_hdr *vnet, uint16_t mtu);
 static size_t dispatch(struct path *path, struct outgoing *out);
 
-/* Drops are counted here, and answered where the sender can learn from it. */
-static size_t outbound_drop(struct path *path, const struct packet *packet, uint32_t friend_number,
-                            enum drop reason, uint16_t mtu) {
+/* Counts the drop, and answers with an ICMP error where the sender can learn from it. */
+static size_t drop_and_answer(struct path *path, const struct packet *packet, uint32_t friend_number,
+                              enum drop reason, uint16_t mtu) {
     path_drop(path, friend_number, reason);
     device_answer_error(path, packet, friend_number, reason, mtu);
     return 0;
 }
 
-/* IPv6 must be carried up to 1280 bytes, and senders ignore a "too big" that says less (RFC 8200 §5, RFC 8201
- * §4): a Tox packet has room for that. Where the path under it has not, the outer packet goes in fragments. */
+/* The largest packet for this friend. IPv6 must be carried up to 1280 bytes, and senders ignore a "too big"
+ * with less (RFC 8200 §5, RFC 8201 §4): a Tox packet has room for that. Where the network under Tox has not,
+ * the outer packet is fragmented. */
 static size_t largest_for(const struct friend_path *friend, const struct packet *packet) {
-    return packet->version == 6 && friend->mtu < IPV6_LEAST_MTU ? IPV6_LEAST_MTU : friend->mtu;
+    return packet->version == 6 && friend->mtu < IPV6_MIN_MTU ? IPV6_MIN_MTU : friend->mtu;
 }
 
 static bool may_be_fragmented(const struct packet *packet) {
     return packet->version == 4 && !(load16(packet->ip + 6) & IPV4_DONT_FRAGMENT);
 }
 
-/* A peer's address on the network may get around as one where Tox reaches it. What Tox sends there must not
- * travel inside what Tox sends there, and so on: that fills the machine within a second. */
-static bool is_carriers_own(const struct path *path, const struct packet *packet) {
+/* Whether this packet is one that Tox itself sends. Tox may learn a peer's address on the network and try to
+ * reach it there. Such packets must not travel inside packets of the same kind, and so on: that fills the
+ * machine within a second. */
+static bool is_from_carrier(const struct path *path, const struct packet *packet) {
     uint32_t owner;
     return path->settings.carrier_port != 0 && packet->protocol == PROTOCOL_UDP &&
            packet->transport + 2U <= packet->length &&
@@ -81,8 +76,8 @@ static bool is_carriers_own(const struct path *path, const struct packet *packet
            prefixes_lookup(&path->sources, packet->version, packet->source, 0, &owner) && owner == OURSELVES;
 }
 
-static size_t outbound(struct path *path, uint8_t *ip, size_t length, const struct virtio_net_hdr *vnet) {
-    struct outgoing out; /* filled step by step: most of it is a copy of headers, which few need */
+static size_t route(struct path *path, uint8_t *ip, size_t length, const struct virtio_net_hdr *vnet) {
+    struct outgoing out; /* filled step by step: most of it is a copy of headers, which few packets need */
     struct packet *packet = &out.plan.packet;
     bool super = vnet->gso_type != VIRTIO_NET_HDR_GSO_NONE;
     if (!packet_parse(packet, ip, length, !super) ||
@@ -91,30 +86,30 @@ static size_t outbound(struct path *path, uint8_t *ip, size_t length, const stru
         path_drop(path, OURSELVES, DROP_MALFORMED);
         return 0;
     }
-    if (is_carriers_own(path, packet)) {
+    if (is_from_carrier(path, packet)) {
         path_drop(path, OURSELVES, DROP_LOOP);
         return 0;
     }
     if (!prefixes_lookup(&path->routes, packet->version, packet->destination, 0, &out.friend_number))
-        return outbound_drop(path, packet, OURSELVES, DROP_NO_ROUTE, 0);
+        return drop_and_answer(path, packet, OURSELVES, DROP_NO_ROUTE, 0);
     struct friend_path *friend = &path->friends[out.friend_number];
     if (!friend->online)
-        return outbound_drop(path, packet, out.friend_number, DROP_OFFLINE, 0);
+        return drop_and_answer(path, packet, out.friend_number, DROP_OFFLINE, 0);
     if (!super)
-        cut_plan_whole(&out.plan);
+        cut_plan_single(&out.plan);
     size_t largest = largest_for(friend, packet);
     if ((super ? (size_t)out.plan.headers + out.plan.segment : length) > largest &&
         !may_be_fragmented(packet))
-        return outbound_drop(path, packet, out.friend_number, DROP_TOO_BIG, (uint16_t)largest);
-    if (!super && !complete(packet, vnet, friend->mtu)) {
+        return drop_and_answer(path, packet, out.friend_number, DROP_TOO_BIG, (uint16_t)largest);
+    if (!super && !finish_checksum(packet, vnet, friend->mtu)) {
         path_drop(path, out.friend_number, DROP_MALFORMED);
         return 0;
     }
     return dispatch(path, &out);
 }
 
-/* False for a checksum that would be outside. */
-static bool complete(struct packet *packet, const struct virtio_net_hdr *vnet, uint16_t mtu) {
+/* False if the checksum field would be outside the packet. */
+static bool finish_checksum(struct packet *packet, const struct virtio_net_hdr *vnet, uint16_t mtu) {
     bool incomplete = vnet->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM;
     size_t field = (size_t)vnet->csum_start + vnet->csum_offset;
     packet_clamp_mss(packet, mtu, !incomplete);
@@ -122,16 +117,16 @@ static bool complete(struct packet *packet, const struct virtio_net_hdr *vnet, u
         return true;
     if (field + 2 > packet->length)
         return false;
-    /* the field holds the pseudo header's sum, so the sum over everything is the whole one */
+    /* the field holds the pseudo header's sum, so the sum over all bytes covers that too */
     uint64_t sum = csum_bytes(packet->ip + vnet->csum_start, packet->length - vnet->csum_start);
     uint16_t checksum = (uint16_t)~csum_fold(sum);
     if (checksum == 0 && packet->protocol == PROTOCOL_UDP)
-        checksum = 0xffff; /* 0 would say that there is none (RFC 768) */
+        checksum = 0xffff; /* 0 means that there is no checksum (RFC 768) */
     memcpy(packet->ip + field, &checksum, 2);
     return true;
 }
 
-/* What waits already goes first. */
+/* Returns how many pieces were sent or put to the backlog. Packets that wait already go first. */
 static size_t dispatch(struct path *path, struct outgoing *out) {
     const struct carrier *carrier = &path->settings.carrier;
     size_t pieces = 0;
@@ -145,13 +140,24 @@ static size_t dispatch(struct path *path, struct outgoing *out) {
     return pieces;
 }
 
-bool outgoing_may_be_marked(const struct outgoing *out) {
-    return packet_is_ecn_capable(cut_headers(&out->plan).ip);
-}
+/* The friend that the pieces of a packet are sent to. */
+struct recipient {
+    struct path *path;
+    uint32_t friend_number;
+};
 
-void outgoing_drop(struct path *path, struct outgoing *out, enum drop reason) {
-    path_drop(path, out->friend_number, reason);
-    cut_skip(&out->plan);
+static void send_framed(void *context, const struct packet *packet);
+
+void outgoing_send(struct path *path, struct outgoing *out, bool mark) {
+    struct packet piece = cut_next(&out->plan);
+    struct recipient recipient = {path, out->friend_number};
+    const struct friend_path *friend = &path->friends[out->friend_number];
+    if (mark)
+        packet_mark_congestion(piece.ip);
+    if (piece.length > friend->mtu && piece.version == 4)
+        cut_fragments(&piece, friend->mtu, send_framed, &recipient);
+    else
+        send_framed(&recipient, &piece);
 }
 
 static const enum drop REFUSALS[] = {
@@ -161,11 +167,11 @@ static const enum drop REFUSALS[] = {
     [SENT_INVALID] = DROP_TOO_BIG,
 };
 
-/* There are at least FRAME_VPN bytes of ours before the packet. */
+/* The buffer has room for a frame before the packet. */
 static void send_framed(void *context, const struct packet *packet) {
-    const struct parcel *parcel = context;
-    struct path *path = parcel->path;
-    struct friend_path *friend = &path->friends[parcel->friend_number];
+    const struct recipient *recipient = context;
+    struct path *path = recipient->path;
+    struct friend_path *friend = &path->friends[recipient->friend_number];
     uint8_t *frame = packet->ip - path->settings.frame;
     frame[0] = path->settings.packet_id;
     if (path->settings.frame == FRAME_VPN) {
@@ -173,24 +179,23 @@ static void send_framed(void *context, const struct packet *packet) {
         store16(frame + 3, packet->version == 4 ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6);
     }
     const struct carrier *carrier = &path->settings.carrier;
-    int result =
-        carrier->send(carrier->context, parcel->friend_number, frame, path->settings.frame + packet->length);
+    int result = carrier->send(carrier->context, recipient->friend_number, frame,
+                               path->settings.frame + packet->length);
     if (result == SENT) {
         friend->tx_packets++;
         friend->tx_bytes += packet->length;
     } else {
-        path_drop(path, parcel->friend_number, REFUSALS[result]);
+        path_drop(path, recipient->friend_number, REFUSALS[result]);
     }
 }
 
-void outgoing_send(struct path *path, struct outgoing *out, bool mark) {
-    struct packet piece = cut_next(&out->plan);
-    struct parcel parcel = {path, out->friend_number};
-    const struct friend_path *friend = &path->friends[out->friend_number];
-    if (mark)
-        packet_mark_congestion(piece.ip);
-    if (piece.length > friend->mtu && piece.version == 4)
-        cut_fragments(&piece, friend->mtu, send_framed, &parcel);
-    else
-        send_framed(&parcel, &piece);
+/* -- for backlog.c */
+
+bool outgoing_may_be_marked(const struct outgoing *out) {
+    return packet_is_ecn_capable(cut_headers(&out->plan).ip);
+}
+
+void outgoing_drop(struct path *path, struct outgoing *out, enum drop reason) {
+    path_drop(path, out->friend_number, reason);
+    cut_skip(&out->plan);
 }

@@ -1,4 +1,4 @@
-/* A packet on its way out, or what is left of one: outbound.c sends it, in backlog.c it waits for room. */
+/* An outbound packet, or what is left of one: outbound.c sends it, in backlog.c it waits for room. */
 #ifndef TOXVPN_OUTGOING_H
 #define TOXVPN_OUTGOING_H
 
@@ -6,14 +6,14 @@
 #include "path.h"
 
 struct outgoing {
-    struct segmentation plan; /* of which HEADROOM bytes in front are ours */
+    struct segmentation plan; /* with HEADROOM bytes before it that may be written */
     uint32_t friend_number;
 };
 
-/* Whether the next piece may be marked with "congestion experienced" instead of being dropped. */
+/* Whether the next piece can be marked with "congestion experienced" (ECN) instead of being dropped. */
 bool outgoing_may_be_marked(const struct outgoing *out);
 
-/* Hands the next piece to the carrier, marked if so. */
+/* Hands the next piece to the carrier; `mark`: with that mark. */
 void outgoing_send(struct path *path, struct outgoing *out, bool mark);
 
 /* Drops the next piece. */

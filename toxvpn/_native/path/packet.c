@@ -9,12 +9,12 @@ enum {
     MAX_EXTENSIONS = 8, /* real packets have one or two; a longer chain is only good for wasting our time */
 };
 
-static bool parse_ipv4(struct packet *packet, bool whole) {
+static bool parse_ipv4(struct packet *packet, bool exact) {
     const uint8_t *ip = packet->ip;
     if (packet->length < IPV4_HEADER)
         return false;
     size_t header = (size_t)(ip[0] & 15) * 4, total = load16(ip + 2);
-    if (header < IPV4_HEADER || header > packet->length || (whole && total != packet->length))
+    if (header < IPV4_HEADER || header > packet->length || (exact && total != packet->length))
         return false;
     uint16_t fragment = load16(ip + 6);
     packet->source = ip + 12;
@@ -37,15 +37,15 @@ static size_t extension_length(uint8_t kind, const uint8_t *at) {
     return kind == AUTHENTICATION ? ((size_t)at[1] + 2) * 4 : ((size_t)at[1] + 1) * 8;
 }
 
-static bool parse_ipv6(struct packet *packet, bool whole) {
+static bool parse_ipv6(struct packet *packet, bool exact) {
     const uint8_t *ip = packet->ip;
-    if (packet->length < IPV6_HEADER || (whole && load16(ip + 4) + (size_t)IPV6_HEADER != packet->length))
+    if (packet->length < IPV6_HEADER || (exact && load16(ip + 4) + (size_t)IPV6_HEADER != packet->length))
         return false;
     packet->source = ip + 8;
     packet->destination = ip + 24;
     uint8_t kind = ip[6];
     size_t at = IPV6_HEADER;
-    for (int walked = 0; is_extension(kind); walked++) {
+    for (int seen = 0; is_extension(kind); seen++) {
         if (at + 8 > packet->length)
             return false;
         size_t length = extension_length(kind, ip + at);
@@ -55,7 +55,7 @@ static bool parse_ipv6(struct packet *packet, bool whole) {
         packet->fragment |= kind == FRAGMENT;
         kind = ip[at];
         at += length;
-        if (later || walked == MAX_EXTENSIONS) {
+        if (later || seen == MAX_EXTENSIONS) {
             kind = PROTOCOL_UNKNOWN;
             break;
         }
@@ -65,14 +65,14 @@ static bool parse_ipv6(struct packet *packet, bool whole) {
     return true;
 }
 
-bool packet_parse(struct packet *packet, uint8_t *ip, size_t length, bool whole) {
+bool packet_parse(struct packet *packet, uint8_t *ip, size_t length, bool exact) {
     *packet = (struct packet){.ip = ip, .length = length};
     if (length == 0)
         return false;
     packet->version = ip[0] >> 4;
     if (packet->version == 4)
-        return parse_ipv4(packet, whole);
-    return packet->version == 6 && parse_ipv6(packet, whole);
+        return parse_ipv4(packet, exact);
+    return packet->version == 6 && parse_ipv6(packet, exact);
 }
 
 uint64_t packet_pseudo_sum(const struct packet *packet, uint32_t length) {

@@ -1,4 +1,4 @@
-/* A view on one IP packet, checked once; and the few unaligned big-endian accesses that reading it takes. */
+/* A view on one IP packet, checked once; and the unaligned big-endian accesses for reading it. */
 #ifndef TOXVPN_PACKET_H
 #define TOXVPN_PACKET_H
 
@@ -14,14 +14,14 @@ enum {
     IPV6_HEADER = 40,
     TCP_HEADER = 20,
     UDP_HEADER = 8,
-    IPV6_LEAST_MTU = 1280, /* RFC 8200 §5 */
+    IPV6_MIN_MTU = 1280, /* RFC 8200 §5 */
     IPV4_DONT_FRAGMENT = 0x4000,
     IPV4_MORE_FRAGMENTS = 0x2000,
     PROTOCOL_ICMP = 1,
     PROTOCOL_TCP = 6,
     PROTOCOL_UDP = 17,
     PROTOCOL_ICMPV6 = 58,
-    PROTOCOL_UNKNOWN = 255, /* a later fragment, or a chain of extension headers past its bound */
+    PROTOCOL_UNKNOWN = 255, /* a later fragment, or too many extension headers */
     TCP_FIN = 0x01,
     TCP_SYN = 0x02,
     TCP_RST = 0x04,
@@ -37,8 +37,8 @@ struct packet {
     size_t length;
     uint16_t transport; /* where the transport header begins */
     uint8_t version;    /* 4 or 6 */
-    uint8_t protocol;   /* of the transport header; PROTOCOL_UNKNOWN where there is none to read */
-    bool fragment;      /* the first one included */
+    uint8_t protocol;   /* of the transport header; PROTOCOL_UNKNOWN when there is none to read */
+    bool fragment;      /* also the first one */
     const uint8_t *source, *destination;
 };
 
@@ -58,10 +58,10 @@ static inline void store32(uint8_t *at, uint32_t value) {
 
 static inline size_t address_bytes(uint8_t version) { return version == 4 ? 4 : 16; }
 
-/* Fills `packet` with what the `length` bytes at `ip` are. False when they are no well-formed IPv4 or
- * IPv6 packet of exactly that length, or with `whole` false: of at least its headers' length, as in a
- * super-packet, whose length field does not count. Extension headers of IPv6 are walked. */
-bool packet_parse(struct packet *packet, uint8_t *ip, size_t length, bool whole);
+/* Fills `packet` from the `length` bytes at `ip`. False when they are not a well-formed IPv4 or IPv6 packet
+ * of exactly that length. With `exact` false the length field is ignored, as it must be for a super-packet.
+ * Follows the extension headers of IPv6. */
+bool packet_parse(struct packet *packet, uint8_t *ip, size_t length, bool exact);
 
 /* Partial sum of the pseudo header (RFC 9293 §3.1, RFC 8200 §8.1) for a transport part of `length` bytes. */
 uint64_t packet_pseudo_sum(const struct packet *packet, uint32_t length);
@@ -69,15 +69,16 @@ uint64_t packet_pseudo_sum(const struct packet *packet, uint32_t length);
 /* Sets an IPv4 header's checksum. */
 void packet_set_ipv4_checksum(uint8_t *ip);
 
-/* Sets the field that says how long the packet is, and the IPv4 header's checksum. */
+/* Sets the length field, and an IPv4 header's checksum. */
 void packet_set_length(const struct packet *packet, size_t length);
 
-/* Whether congestion may be marked in that packet instead of dropping it (RFC 3168 §5), and the mark. */
+/* Whether the packet can be marked with "congestion experienced" instead of being dropped (RFC 3168 §5), and
+ * marking it. */
 bool packet_is_ecn_capable(const uint8_t *ip);
 void packet_mark_congestion(uint8_t *ip);
 
-/* Lowers the MSS that a TCP SYN offers to what fits into `mtu` (RFC 4459 §3.2.2 calls it clamping).
- * `complete` says that the checksum is complete, not a pseudo header's sum to be completed later. */
+/* Lowers the MSS that a TCP SYN offers to what fits into `mtu` (MSS clamping, RFC 4459 §3.2.2). `complete`
+ * says that the checksum is complete, not a pseudo header's sum to be completed later. */
 void packet_clamp_mss(struct packet *packet, uint16_t mtu, bool complete);
 
 #endif

@@ -13,7 +13,7 @@ static void write_super(void *path, uint32_t friend_number, uint8_t *buffer, siz
 }
 
 struct path *path_new(const struct path_settings *settings) {
-    struct path *path = calloc(1, sizeof *path); /* over a megabyte, of which little is ever touched */
+    struct path *path = calloc(1, sizeof *path); /* over a megabyte, of which little is ever used */
     if (path == NULL)
         return NULL;
     path->settings = *settings;

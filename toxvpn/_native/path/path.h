@@ -2,12 +2,13 @@
  *
  * path.c       makes it, and keeps its friends
  * outbound.c   TUN -> Tox    path_read_tun()
- * backlog.c    what waits for room meanwhile
+ * backlog.c    keeps outbound packets that wait for room
  * inbound.c    Tox -> TUN    path_inbound(), path_flush_inbound()
- * cut.c        a packet that goes in several, either way
- * device.c     writes to the TUN, and the ICMP errors that go back into it
+ * coalesce.c   merges inbound packets of a flow
+ * cut.c        cuts super-packets into segments, and packets into fragments
+ * device.c     writes to the TUN: inbound packets, and ICMP errors about outbound ones
  *
- * Nothing here knows Python or toxcore: `carrier` takes packets, datapath.pyx fills the tables. */
+ * Nothing here knows Python or toxcore: a `carrier` takes the packets, datapath.pyx fills the tables. */
 #ifndef TOXVPN_PATH_H
 #define TOXVPN_PATH_H
 
@@ -20,7 +21,7 @@
 #include "packet.h"
 #include "prefixes.h"
 
-/* Why a packet went no further; in the order of DropReason in packets.py. */
+/* Why a packet was dropped; in the order of DropReason in packets.py. */
 enum drop {
     DROP_NO_ROUTE,
     DROP_OFFLINE,
@@ -35,7 +36,7 @@ enum drop {
     DROP_REASONS,
 };
 
-/* What became of a packet given to the carrier; SendResult of results.py. */
+/* The carrier's result for a packet; SendResult of results.py. */
 enum sent { SENT, SENT_OFFLINE, SENT_QUEUE_FULL, SENT_NOT_FOUND, SENT_INVALID };
 
 struct carrier {
@@ -51,17 +52,17 @@ enum {
     ETHERTYPE_IPV4 = 0x0800,
     ETHERTYPE_IPV6 = 0x86dd,
     VNET_HEADER = sizeof(struct virtio_net_hdr),
-    LARGEST_READ = 65536, /* of a super-packet */
-    /* before a packet: a frame or a segment's headers are written there, whichever is larger */
+    LARGEST_READ = 65536, /* bytes of a super-packet */
+    /* room before a packet, for a frame or a segment's headers, whichever is larger */
     HEADROOM = 256,
-    ANSWERS = 32,        /* read at once after a round of inbound packets */
+    ANSWERS = 32,        /* packets read at once after a batch of inbound packets */
     MAX_FRIENDS = 65536, /* toxcore numbers friends densely from 0 */
 };
 
-/* beyond every friend number */
+/* both are beyond every friend number */
 static const uint32_t OURSELVES = UINT32_MAX, EVERYBODY = UINT32_MAX;
 
-/* As many ICMP errors at once, and per second (RFC 4443 §2.4 f, RFC 1812 §4.3.2.8). */
+/* A token bucket for ICMP errors (RFC 4443 §2.4 f, RFC 1812 §4.3.2.8). */
 struct error_budget {
     double tokens;
     uint64_t at_ms;
@@ -83,25 +84,26 @@ struct path_settings {
     bool udp_offload; /* the kernel takes UDP super-packets */
     uint8_t packet_id;
     size_t frame;          /* FRAME_VPN or FRAME_STACK */
-    uint16_t mtu;          /* largest packet to a friend that has not said otherwise */
+    uint16_t mtu;          /* largest packet to a friend, until that has an MTU of its own */
     uint16_t carrier_port; /* UDP port that the carrier itself sends from; 0: none */
     struct carrier carrier;
     void *owner;
-    void (*refused)(void *owner); /* the kernel turned out not to take super-packets of one kind */
-    struct backlog *backlog;      /* shared by all paths over that carrier */
+    void (*refused)(
+        void *owner);        /* called when the kernel turned out not to take super-packets of one kind */
+    struct backlog *backlog; /* shared by all paths over that carrier */
 };
 
 struct path {
     struct path_settings settings;
     struct prefixes routes;       /* destination -> friend */
     struct prefixes sources;      /* source -> the one friend that may use it, or OURSELVES */
-    struct prefixes destinations; /* in the scope of a friend or of EVERYBODY: what is theirs to reach */
+    struct prefixes destinations; /* in the scope of a friend or of EVERYBODY: what they may reach */
     struct friend_path *friends;
     uint32_t many_friends;
-    uint64_t drops[DROP_REASONS]; /* of packets that belong to no friend */
+    uint64_t drops[DROP_REASONS]; /* packets that belong to no friend */
 
-    bool wrote;                 /* into the TUN, since it was last read: the kernel may have answered */
-    struct error_budget errors; /* about what belongs to no friend */
+    bool wrote;                 /* to the TUN, since it was last read: the kernel may have answered */
+    struct error_budget errors; /* about packets that belong to no friend */
     struct coalescer coalescer;
     uint8_t buffer[HEADROOM + VNET_HEADER + LARGEST_READ + 64];
 };
@@ -110,7 +112,8 @@ struct path {
 struct path *path_new(const struct path_settings *settings);
 void path_free(struct path *path);
 
-/* The friend's state, made offline and with the path's MTU if there was none; NULL: out of memory or range. */
+/* The friend's state, made offline and with the path's MTU if there was none; NULL: out of memory or
+ * range. */
 struct friend_path *path_friend(struct path *path, uint32_t friend_number);
 
 /* Forgets the friend: its state, its routes, what it may use and reach. */
@@ -120,27 +123,27 @@ void path_remove_friend(struct path *path, uint32_t friend_number);
  * the backlog. Returns how many; `error` is an errno when the device is gone, else 0. */
 size_t path_read_tun(struct path *path, size_t budget, int *error);
 
-/* A packet of our ID, with it, from a friend; `path` is a struct path. Fit for a lossy_sink. */
+/* Takes a packet of our ID from a friend, with the ID byte. A lossy_sink whose context is a struct path. */
 void path_inbound(void *path, uint32_t friend_number, const uint8_t *packet, size_t length);
 
-/* After a batch of packets: writes what is held back for coalescing, then sends what the kernel answered at once,
- * and what waited for room. A lossy_flush. */
+/* Ends a batch of inbound packets: writes what was held back for coalescing, then sends what the kernel
+ * answered at once, and what waited for room. A lossy_flush whose context is a struct path. */
 void path_flush_inbound(void *path);
 
-/* Counts a drop for the friend, or for nobody when there is no such friend. */
+/* Counts a drop for the friend; for the path itself when there is no such friend. */
 void path_drop(struct path *path, uint32_t friend_number, enum drop reason);
 
 /* Writes one packet to the TUN as it is. */
 void device_write(struct path *path, uint32_t friend_number, const uint8_t *packet, size_t length);
 
-/* Writes a super-packet of so many packets: `buffer` begins with its virtio_net_hdr. Where the kernel refuses
- * it, but takes the packets one by one, no more of that kind are made. */
+/* Writes a super-packet of `packets` packets; `buffer` begins with its virtio_net_hdr. When the kernel
+ * refuses it, but takes the packets one by one, no more super-packets of that kind are made. */
 void device_write_super(struct path *path, uint32_t friend_number, uint8_t *buffer, size_t length,
                         unsigned packets);
 
-/* Answers an outbound packet into the TUN with ICMP: too big for `mtu`, or with mtu 0: unreachable,
- * because it has no route or its peer is offline. Rate-limited, so that no friend takes the answers of
- * another; never for errors and multicast. */
+/* Answers an outbound packet with an ICMP error into the TUN: too big for `mtu`, or with mtu 0: unreachable,
+ * because it has no route or its peer is offline. Rate-limited for each friend; never about ICMP errors or
+ * multicast. */
 void device_answer_error(struct path *path, const struct packet *packet, uint32_t friend_number,
                          enum drop reason, uint16_t mtu);
 

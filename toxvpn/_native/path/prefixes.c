@@ -101,7 +101,7 @@ bool prefixes_set(struct prefixes *table, uint8_t version, const uint8_t *addres
     return true;
 }
 
-/* Frees a slot and moves back the entries that had to step over it, so that probing needs no tombstones. */
+/* Frees a slot, and moves back the entries that were displaced by it, so that probing needs no tombstones. */
 static void clear_slot(struct prefixes *table, size_t hole) {
     size_t mask = table->room - 1;
     count_length(table, table->entries[hole].version, table->entries[hole].length, -1);
@@ -144,9 +144,9 @@ bool prefixes_get(const struct prefixes *table, uint8_t version, const uint8_t *
 bool prefixes_lookup(const struct prefixes *table, uint8_t version, const uint8_t *address, uint32_t scope,
                      uint32_t *value) {
     const struct prefix_lengths *lengths = &table->lengths[version == 6];
-    struct key whole = make_key(version, address, version == 6 ? 128 : 32, scope);
+    struct key address_key = make_key(version, address, version == 6 ? 128 : 32, scope);
     for (int index = 0; index < lengths->many; index++) {
-        struct key key = shortened(whole, lengths->used[index]);
+        struct key key = shortened(address_key, lengths->used[index]);
         const struct prefix_entry *entry = probe(table, &key);
         if (entry->used) {
             *value = entry->value;
