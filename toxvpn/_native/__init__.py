@@ -1,1 +1,1 @@
-"""Every line that touches C: the toxcore binding, the network and clock under it, the packet path."""
+"""All code that touches C: the toxcore binding, the network and clock under it, the packet path."""

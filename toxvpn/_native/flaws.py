@@ -1,8 +1,8 @@
-"""What is known to be wrong with versions of libtoxcore and of Linux, and told from the version alone.
+"""Known flaws of versions of libtoxcore and of Linux, recognised by the version alone.
 
-A distribution may have fixed a version without another number; what we do about it then costs little.
+A distribution may have fixed a flaw without changing the version; what we do about it then costs little.
 Neighbours: toxcore.pyx asks for the shield; tox/danger.py has the words for it. docs/decisions/0007-shield.md
-has the flaws that cannot reach us.
+lists the flaws that cannot reach us.
 """
 
 import re
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """`harm` says who can do what. `cure` is the first version without it."""
+    """A flaw. `harm` says what can happen; `cure` is the first version without it."""
 
     name: str
     harm: str
@@ -25,16 +25,19 @@ ANNOUNCE = Flaw("GHSA-42vg-9mg3-399f", "any stranger can crash it with five data
 BAD_SEGMENTS = Flaw("tailscale#19777", "it corrupts UDP datagrams that are sent in batches", "Linux 7.1.5")
 
 CURE = "leave TOXVPN_SOCKETS=off out if it is set, or install a libtoxcore without the flaw"
-"""Where there is no shield."""
+"""The advice where the shield is not in force."""
 
 
 def flaw_of_libtoxcore(version: tuple[int, int, int]) -> Flaw | None:
-    """Major, minor, patch. The flaw that the shield keeps strangers from (shield.h)."""
+    """The flaw of this version (major, minor, patch) that the shield is against (shield.h)."""
     return ANNOUNCE if (0, 2, 19) <= version < (0, 2, 23) else None
 
 
 def flaw_of_segmentation(release: str) -> Flaw | None:
-    """`release` as uname(2) tells it, e.g. `6.12.43+deb13-amd64`; one that says nothing has no flaw."""
+    """The flaw of a kernel's UDP segmentation; `release` as uname(2) gives it, e.g. `6.12.43+deb13-amd64`.
+
+    None also for a release that cannot be parsed.
+    """
     found = re.match(r"(\d+)\.(\d+)(?:\.(\d+))?", release)
     if found is None:
         return None

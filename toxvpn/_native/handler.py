@@ -1,4 +1,4 @@
-"""What a Tox handle calls: implemented by the node, and by recorders in tests."""
+"""The interface that a Tox handle calls; the node implements it, and recorders in tests."""
 
 from typing import Protocol
 
@@ -6,7 +6,7 @@ from .results import Connection
 
 
 class Handler(Protocol):
-    """Who hears what happens during `Tox.iterate()`; an exception is raised from there."""
+    """Receives the events of `Tox.iterate()`; an exception that it raises is raised from there."""
 
     def on_self_connection(self, connection: Connection) -> None: ...
     def on_friend_request(self, public_key: bytes, message: bytes) -> None: ...

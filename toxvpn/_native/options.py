@@ -1,19 +1,21 @@
-"""How a Tox handle is to be made (`Tox_Options` of tox.h)."""
+"""The options of a Tox handle (`Tox_Options` of tox.h)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 LogCallback = Callable[[int, str, str], None]
-"""Level 0 (trace) to 4 (error), `file:line`, text."""
+"""Called with the level, 0 (trace) to 4 (error), `file:line`, and the text."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`udp_ports` is the range (first, last) tried in turn; 0, 0 is toxcore's own 33445 to 33545.
+    """Options of a new handle.
+
+    `udp_ports` is the range (first, last) tried in turn; 0, 0 is toxcore's own 33445 to 33545.
 
     `tcp_port` other than 0 makes this node a TCP relay on that port. With a proxy, UDP is off.
-    `udp_segmentation`: several datagrams a system call, where the kernel can (UDP_SEGMENT).
+    `udp_segmentation`: send several datagrams per system call, where the kernel can (UDP_SEGMENT).
     """
 
     ipv6: bool = True

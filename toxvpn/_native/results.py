@@ -1,6 +1,6 @@
-"""What toxcore's calls come to: result enums, and each error code mapped once to an exception.
+"""The results of toxcore's calls: enums, and a table from error codes to exceptions.
 
-The binding raises through these tables; nobody else sees a C code.
+The binding raises through this table; no other module sees a C code.
 """
 
 from enum import IntEnum
@@ -9,7 +9,7 @@ from ..errors import ConfigError, ToxvpnError, UsageError
 
 
 class Connection(IntEnum):
-    """`Tox_Connection` of tox.h: how we, or a friend, are reached."""
+    """`Tox_Connection` of tox.h: how we, or a friend, are connected."""
 
     NONE = 0
     TCP = 1
@@ -17,12 +17,12 @@ class Connection(IntEnum):
 
     @property
     def path(self) -> str:
-        """The word that status, logs and metrics use."""
+        """The name in status, logs and metrics."""
         return ("none", "tcp-relay", "udp")[self]
 
 
 class SendResult(IntEnum):
-    """What became of a custom packet (`Tox_Err_Friend_Custom_Packet`)."""
+    """The result of sending a custom packet (`Tox_Err_Friend_Custom_Packet`)."""
 
     SENT = 0
     OFFLINE = 1
@@ -40,7 +40,7 @@ class ToxError(ToxvpnError):
 
 
 class SavedataError(ConfigError):
-    """The bytes are no savedata that libtoxcore can load; `code` as in ToxError."""
+    """libtoxcore cannot load the savedata; `code` as in ToxError."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -48,7 +48,7 @@ class SavedataError(ConfigError):
 
 
 class PortError(ToxvpnError):
-    """No port of the asked range could be bound."""
+    """No port of the given range could be bound."""
 
 
 MESSAGES = {

@@ -1,4 +1,4 @@
-"""What the compiled packet path needs of a Tox handle."""
+"""The Tox handle, for the compiled packet path."""
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
@@ -8,14 +8,14 @@ from .net.netio cimport netio_owner
 
 # context, friend number, the custom packet with its ID byte, its length
 ctypedef void (*lossy_sink)(void *, uint32_t, const uint8_t *, size_t) noexcept
-# context; what follows a round of packets
+# context; ends a batch of packets
 ctypedef void (*lossy_flush)(void *) noexcept
 
 
 cdef class Tox:
     cdef CTox *_tox                  # NULL once closed
     cdef netio_owner *_owner
-    cdef netio_owner *_previous      # who was current before the open batch
+    cdef netio_owner *_previous      # the owner that was current before begin()
     cdef int _depth                  # open begin() calls
     cdef bint _gathering             # a lossy batch is open
     cdef bint _iterating
@@ -25,7 +25,7 @@ cdef class Tox:
     cdef lossy_sink _lossy_sinks[256]
     cdef lossy_flush _lossy_flushes[256]
     cdef void *_lossy_contexts[256]
-    cdef bint _accepted[256]           # IDs of custom packets that the handler hears of
+    cdef bint _accepted[256]           # IDs of custom packets that go to the handler
     cdef readonly uint64_t unaccepted_packets
     cdef object _first_error
     cdef object _log
@@ -44,12 +44,12 @@ cdef class Tox:
     cdef void end(self) noexcept
     cdef int alive(self) except -1
 
-    # A SendResult value. Gathers: the caller ends its batch with flush_lossy().
+    # Returns a SendResult value. Gathers packets: the caller ends its batch with flush_lossy().
     cdef int send_lossy_raw(self, uint32_t friend_number, const uint8_t *data, size_t length) noexcept
     cdef void flush_lossy(self) noexcept
     cdef void flush_inbound(self) noexcept
     cdef bint is_congested(self) noexcept
     cdef bint is_wanting_room(self) noexcept
-    # Lossy packets of this ID go to `sink` instead of the handler, and `flush` follows each round of
-    # receiving; NULL gives them back.
+    # Lossy packets of this ID go to `sink` instead of the handler, and `flush` is called at the end of each
+    # batch of them; NULL gives them back to the handler.
     cdef void set_lossy_sink(self, uint8_t packet_id, lossy_sink sink, lossy_flush flush, void *context) noexcept

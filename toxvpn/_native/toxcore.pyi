@@ -6,7 +6,7 @@ from .options import Options as Options
 from .results import Connection, SendResult
 
 FLAW: Flaw | None
-"""What is wrong with the loaded libtoxcore; `netio.shield()` tells whether it is kept from harm."""
+"""The flaw of the loaded libtoxcore; `netio.shield()` says whether the shield against it is in force."""
 
 def version() -> str: ...
 
@@ -19,57 +19,60 @@ class Tox:
     def __init__(
         self, options: Options, savedata: bytes | None = None, handler: Handler | None = None
     ) -> None:
-        """Raises SavedataError (not loadable), PortError (none free), ToxError (tox_new)."""
+        """Raise SavedataError (cannot be loaded), PortError (no port is free) or ToxError (tox_new)."""
 
     def close(self) -> None: ...
     def iterate(self) -> None:
-        """tox_iterate; raises the first exception that a callback raised.
+        """Call tox_iterate; raise the first exception that a callback raised.
 
-        As soon as the UDP socket is empty, a datapath writes what came for it and sends what the kernel
-        answers at once.
+        As soon as the UDP socket is empty, the datapaths write what arrived for them, and send what the
+        kernel answers at once.
         """
 
     def iteration_interval_ms(self) -> int: ...
     def cork(self) -> None: ...
     def uncork(self) -> None: ...
     def flush(self) -> None:
-        """Sends what has waited for room, as far as there is some, without a turn of toxcore."""
+        """Send what has waited for room, as far as there is room now, without a turn of toxcore."""
 
     @property
     def congested(self) -> bool:
-        """The kernel's send queue is full."""
+        """Whether the kernel's send queue is full."""
 
     room_asked: bool
-    """Somebody will call `flush` when a socket is writable."""
+    """Set it when `flush` will be called once a socket is writable."""
 
     @property
     def wants_room(self) -> bool:
-        """Something waits for room in the socket, and nobody has asked for it."""
+        """Whether something waits for room in the socket, and `room_asked` is not set."""
 
     @property
     def receive_pending(self) -> bool:
-        """Datagrams wait in our own buffer: iterate again without waiting for the socket."""
+        """Whether received datagrams wait in our own buffer: then iterate again without waiting for the
+        socket."""
 
     @property
     def quiet(self) -> bool:
-        """Since the last `iterate` began: no call of the handler, and nothing below that waits for anybody.
+        """Whether there is nothing for Python to do after the last `iterate`.
 
-        The sockets are those that `sockets` last told of, nothing is unread, and who wants room has asked.
+        The handler was not called, the sockets are those that `sockets` last returned, nothing received is
+        unread, and nothing wants room that was not asked for.
         """
 
     def set_clock_rate(self, rate: float) -> None:
-        """How many of toxcore's seconds pass in one of ours from now on."""
+        """Set how many of toxcore's seconds pass in one real second from now on."""
 
     def step_clock(self, step_s: float) -> bool:
-        """toxcore's clock goes ahead by so much (at most 1 s) at once, then stands until it is as late.
+        """Put toxcore's clock ahead by `step_s` (at most 1 s) at once; it then stands until real time catches
+        up.
 
-        False: its clock is not ours (netio.py), nothing has changed.
+        False when the hook of the clock is not in force (netio.pyx): then nothing has changed.
         """
 
     @property
     def sockets_version(self) -> int: ...
     def sockets(self) -> list[tuple[int, bool]]:
-        """toxcore's own descriptors, each with whether it is a datagram socket."""
+        """The descriptors of toxcore's sockets, each with whether it is a datagram socket."""
 
     def savedata(self) -> bytes: ...
     @property
@@ -80,27 +83,30 @@ class Tox:
     def public_key(self) -> bytes: ...
     @property
     def dht_id(self) -> bytes:
-        """The temporary DHT key, 32 bytes, by which others can bootstrap from this node."""
+        """The temporary DHT key, 32 bytes, which others need to bootstrap from this node."""
 
     nospam: int
     @property
     def udp_port(self) -> int:
-        """0 where there is none."""
+        """0 when there is none."""
 
     @property
     def tcp_port(self) -> int:
-        """0 where there is none."""
+        """0 when there is none."""
 
     @property
     def connection(self) -> Connection: ...
     name: bytes
     status_message: bytes
     def bootstrap(self, host: str, port: int, public_key: bytes) -> None:
-        """`host` should be a numeric address: a name is resolved by a blocking call. Raises ToxError."""
+        """Bootstrap from a node. Raises ToxError.
+
+        `host` should be a numeric address: toxcore resolves a name by a blocking call.
+        """
 
     def add_tcp_relay(self, host: str, port: int, public_key: bytes) -> None: ...
     def friend_add(self, address: bytes, message: bytes) -> int:
-        """The friend number (tox_friend_add). Raises UsageError or ToxError by cause."""
+        """Send a friend request; return the friend number (tox_friend_add). Raises UsageError or ToxError."""
 
     def friend_add_norequest(self, public_key: bytes) -> int: ...
     def friend_delete(self, number: int) -> bool: ...
@@ -118,13 +124,14 @@ class Tox:
     """Number of custom packets that came with an ID that nobody accepts."""
 
     def send_lossless(self, number: int, data: Buffer) -> SendResult:
-        """1 to 1373 bytes, the first 160 to 191 (tox_friend_send_lossless_packet)."""
+        """Send 1 to 1373 bytes, of which the first is 160 to 191 (tox_friend_send_lossless_packet)."""
 
     def send_lossy(self, number: int, data: Buffer) -> SendResult:
-        """1 to 1373 bytes, the first 192 to 254 (tox_friend_send_lossy_packet)."""
+        """Send 1 to 1373 bytes, of which the first is 192 to 254 (tox_friend_send_lossy_packet)."""
 
     def send_lossy_unfragmented(self, number: int, data: Buffer) -> SendResult:
-        """As `send_lossy`, but on a path that is too narrow for its datagram it gets lost.
+        """Send as `send_lossy` does, but let the packet get lost where its datagram would have to be
+        fragmented.
 
-        At most 1373 bytes. QUEUE_FULL when it would have to wait for room.
+        QUEUE_FULL when it would have to wait for room.
         """

@@ -1,8 +1,13 @@
 """The libtoxcore binding: one Tox handle, its calls, its callbacks.
 
-Callbacks cannot raise into C: the first exception of an iteration is kept and raised when
-tox_iterate has returned. Every call runs between begin() and end(), so that libtoxcore's
-sockets, clock and datagrams are those of this handle (netio). Not thread-safe, as toxcore.
+Callbacks cannot raise into C: the first exception of an iteration is kept, and raised when tox_iterate has
+returned. Every call runs between begin() and end(), so that libtoxcore's sockets, clock and datagrams are
+those of this handle (netio). Like toxcore, a handle is not thread-safe.
+
+The steps of an inbound packet: iterate() calls tox_iterate, which receives through the hooks (net/hooks.c)
+and calls _on_lossy(); that hands the packet to the datapath registered for its ID (path/inbound.c), or to the
+handler. Those of an outbound one: a datapath calls send_lossy_raw() for each packet of a batch, then
+flush_lossy().
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uintptr_t
@@ -33,7 +38,7 @@ def version() -> str:
 
 
 FLAW = flaw_of_libtoxcore((tox_version_major(), tox_version_minor(), tox_version_patch()))
-# where libtoxcore's code is, so that netio patches that very object and no other
+# the address of a function of libtoxcore, so that netio patches that very library
 _netio.install(<uintptr_t><void *>&tox_version_major, FLAW is not None)
 
 cdef dict _NEW_CODES = {
@@ -143,7 +148,7 @@ cdef class Tox:
         tox_callback_friend_lossy_packet(self._tox, <void *>_on_lossy)
         tox_callback_friend_lossless_packet(self._tox, <void *>_on_lossless)
 
-    # -- whose sockets, clock and batch: netio -------------------------------------------------
+    # -- the owner that netio works for --------------------------------------------------------
 
     cdef void begin(self) noexcept:
         if self._depth == 0:
@@ -161,7 +166,7 @@ cdef class Tox:
         return 0
 
     def cork(self):
-        """Gathers what the following calls send, until `uncork`; pairs nest."""
+        """Gather what the following calls send, until `uncork`; pairs nest."""
         self.alive()
         self.begin()
 
@@ -208,10 +213,10 @@ cdef class Tox:
         self._sockets_seen = netio.sockets_version(self._owner)
         return netio.sockets(self._owner)
 
-    # -- life ----------------------------------------------------------------------------------
+    # -- closing and turns ---------------------------------------------------------------------
 
     def close(self):
-        """Leaves the network and frees the handle (tox_kill); from a callback, after it. Idempotent."""
+        """Leave the network and free the handle (tox_kill); in a callback: once that returns. Idempotent."""
         if self._iterating:
             self._close_asked = True
             return
@@ -238,14 +243,14 @@ cdef class Tox:
     def iterate(self):
         self.alive()
         if self._iterating:
-            raise ClosedError("iterate() called from inside a callback")
+            raise ClosedError("iterate() was called from inside a callback")
         self._iterating = True
         self._handler_called = False
         self.begin()
-        # The GIL stays held: callbacks and sinks would have to take it back for each packet, and no thread of
-        # ours waits for it but those that look names up, for the 2 ms at most that netio lets a turn receive.
+        # The GIL is kept: callbacks and sinks would have to take it again for each packet. Only threads that
+        # resolve names wait for it, at most the 2 ms that netio lets a turn receive.
         tox_iterate(self._tox, <void *>self)
-        self.flush_inbound()  # also what came through a relay
+        self.flush_inbound()  # also what arrived through a relay
         self.end()
         self._iterating = False
         if self._close_asked:
@@ -274,7 +279,7 @@ cdef class Tox:
             tox_get_savedata(self._tox, buffer)
             return buffer[:size]
         finally:
-            explicit_bzero(buffer, size)  # a memset before free is what compilers leave out
+            explicit_bzero(buffer, size)  # compilers leave out a memset before free
             free(buffer)
 
     @property
@@ -507,7 +512,7 @@ cdef class Tox:
 
     cdef void flush_inbound(self) noexcept:
         cdef int packet_id
-        netio.flush(self._owner)  # first: there may be room again, which the sinks then use
+        netio.flush(self._owner)  # first, as that may make room for what the sinks send
         for packet_id in range(FIRST_LOSSY, 256):
             if self._lossy_flushes[packet_id] != NULL:
                 self._lossy_flushes[packet_id](self._lossy_contexts[packet_id])
@@ -534,7 +539,7 @@ cdef _sized(bytes value, size_t size):
         raise UsageError(f"expected {size} bytes, got {len(value)}")
 
 
-# -- callbacks: C calls in, nothing is raised back ---------------------------------------------
+# -- callbacks: called from C, so nothing may be raised -----------------------------------------
 
 cdef void _on_log(CTox *tox, int level, const char *file, uint32_t line, const char *function,
                   const char *message, void *context) noexcept:

@@ -1,6 +1,6 @@
-"""What a selector serves itself, in compiled code, when a descriptor is ready."""
+"""The interface of what a selector serves itself, in compiled code, when a descriptor is ready."""
 
 
 cdef class Early:
-    # The descriptor is readable. False: the event loop is to hear of it too.
+    # Called when the descriptor is readable. Returns False when the event loop must be told as well.
     cdef bint serve(self) noexcept

@@ -5,7 +5,7 @@ from typing_extensions import disjoint_base
 
 @type_check_only
 class Turns(Protocol):
-    """What `Arrivals` needs of a Tox handle."""
+    """The part of a Tox handle that `Arrivals` needs."""
 
     def iterate(self) -> None: ...
     @property
@@ -13,29 +13,29 @@ class Turns(Protocol):
 
 @disjoint_base
 class Early:
-    """What a selector can serve itself; compiled code only talks to it."""
+    """Something that a selector can serve itself; only compiled code talks to it."""
 
 class Selector(selectors.EpollSelector):
-    """Serves some descriptors itself."""
+    """An epoll selector that serves some descriptors itself."""
 
     def serve_early(self, fd: int, early: Early | None) -> None:
-        """When `fd` is registered and readable, `early` is served inside `select`; None ends that.
+        """Serve `early` inside `select` whenever `fd` is registered and readable; None ends that.
 
-        `select` tells of it only when that did not do, and as always of whatever else is the matter.
+        `select` then reports the descriptor only when serving it was not enough, and other events as always.
         """
 
 @disjoint_base
 class Arrivals(Early):
-    """Toxcore's sockets as one descriptor; served, it is a turn of toxcore's.
+    """Toxcore's sockets as one descriptor; to serve it is to take a turn of toxcore.
 
-    `tox.quiet` says after it whether there is nothing to do for anybody else.
+    After the turn, `tox.quiet` says whether the event loop need not be told.
     """
 
     def __init__(self, tox: Turns) -> None: ...
     def add(self, fd: int) -> None:
-        """Wakes on arrivals (EPOLLET), not for as long as something is there. Raises OSError."""
+        """Add a socket. It wakes once per arrival (EPOLLET), not while anything is unread. Raises OSError."""
 
     def fileno(self) -> int: ...
     def close(self) -> None: ...
     def turn(self) -> None:
-        """For the event loop, once it has heard: a turn, if there was none. Raises as `tox.iterate`."""
+        """Take a turn, unless the selector has; for the event loop when told. Raises as `tox.iterate`."""

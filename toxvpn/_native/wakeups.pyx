@@ -1,8 +1,8 @@
-"""From a descriptor that is ready to the packet path without any Python: an epoll selector for asyncio.
+"""An epoll selector for asyncio that serves the packet path without running any Python.
 
-A processor that has slept runs Python from cold caches, 0.1 ms and more from epoll_wait(2) through the
-event loop to a callback and back. Packets neither wait for that nor pay for it under load: what is
-registered with `serve_early` is served inside `select`, and the loop hears of the rest.
+A processor that has slept runs Python from cold caches: 0.1 ms and more from epoll_wait(2) through the event
+loop to a callback and back. Packets do not wait for that, and do not pay for it under load: what is
+registered with `serve_early` is served inside `select`, and the event loop is told only of everything else.
 """
 
 import os
@@ -35,7 +35,7 @@ cdef extern from "<unistd.h>" nogil:
     int c_close "close"(int)
 
 cdef enum:
-    AT_ONCE = 64  # what is ready beyond that comes next time
+    AT_ONCE = 64  # more ready descriptors are returned by the next call
 
 cdef int READ = selectors.EVENT_READ
 cdef int WRITE = selectors.EVENT_WRITE
@@ -68,22 +68,22 @@ class Selector(selectors.EpollSelector):
         if wait_ms > 0:
             until = time.monotonic() + timeout
         while True:
-            happened, told = _once(self.fileno(), wait_ms, self.get_map(), self._early)
-            if told or not happened or wait_ms == 0:
-                return told
+            happened, ready = _once(self.fileno(), wait_ms, self.get_map(), self._early)
+            if ready or not happened or wait_ms == 0:
+                return ready
             if wait_ms > 0:
                 wait_ms = _wait_ms(until - time.monotonic())
 
 
 cdef int _wait_ms(timeout) except -2:
-    """As epoll_wait(2) takes it; rounded up, or the loop would be woken too early, and again."""
+    """The time-out for epoll_wait(2), rounded up, or the loop would wake too early and then again."""
     if timeout is None:
         return -1
     return 0 if timeout <= 0 else <int>min(ceil(<double>timeout * 1000), <double>LONGEST_MS)
 
 
 cdef tuple _once(int epoll, int wait_ms, keys, dict early):
-    """Whether anything happened within the time, and what of it the loop is to hear of."""
+    """Wait once. Return whether anything happened, and the events that the loop must be told of."""
     cdef epoll_event events[AT_ONCE]
     cdef int many, i
     with nogil:
@@ -91,15 +91,15 @@ cdef tuple _once(int epoll, int wait_ms, keys, dict early):
     if many < 0:
         if errno != EINTR:
             _fail()
-        PyErr_CheckSignals()  # it runs their handlers; then go on waiting, as PEP 475 has it
+        PyErr_CheckSignals()  # runs the handlers of signals; then go on waiting (PEP 475)
         return True, []
-    cdef list told = []
+    cdef list ready = []
     for i in range(many):
         if not _served(&events[i], early):
             key = keys.get(events[i].data.fd)
             if key is not None:
-                told.append((key, key.events & _mask(events[i].events)))
-    return many > 0, told
+                ready.append((key, key.events & _mask(events[i].events)))
+    return many > 0, ready
 
 
 cdef bint _served(epoll_event *event, dict early):
@@ -110,7 +110,7 @@ cdef bint _served(epoll_event *event, dict early):
 
 
 cdef int _mask(uint32_t events) noexcept:
-    """An error or a hang-up makes a descriptor readable and writable, as selectors has it."""
+    """The events in terms of `selectors`; an error or a hang-up counts as readable and writable."""
     return (READ if events & ~EPOLLOUT else 0) | (WRITE if events & ~EPOLLIN else 0)
 
 
@@ -149,7 +149,7 @@ cdef class Arrivals(Early):
 
     cdef bint serve(self) noexcept:
         cdef epoll_event events[AT_ONCE]
-        epoll_wait(self._epoll, events, AT_ONCE, 0)  # before the turn: what comes after it wakes again
+        epoll_wait(self._epoll, events, AT_ONCE, 0)  # before the turn: whatever arrives later wakes again
         try:
             self._tox.iterate()
             self._turned = not self._tox.quiet

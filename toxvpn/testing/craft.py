@@ -1,4 +1,4 @@
-"""IP packets made with scapy for tests, complete or as the kernel's offload hands them over."""
+"""IP packets made with scapy, complete or as the kernel's offload hands them over."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ TIMESTAMP = [("NOP", None), ("NOP", None), ("Timestamp", (1000, 2000))]
 
 
 def ip_header(version: int, source: object, destination: object, **fields: Any) -> Packet:
-    """An IP header; `ttl`, `tos`, `flags`, `id` are IPv4's and mean their likes in IPv6."""
+    """An IP header; `ttl`, `tos`, `flags`, `id` are IPv4's, and set their counterparts in IPv6."""
     if version == 4:
         return IP(src=str(source), dst=str(destination), **({"flags": "DF"} | fields))
     same = {"ttl": "hlim", "tos": "tc"}

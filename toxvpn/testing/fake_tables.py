@@ -1,4 +1,4 @@
-"""The tables of a Datapath as plain dictionaries, to see what those who fill them did."""
+"""The tables of a Datapath as plain dictionaries, so that a test can see what was put in."""
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
@@ -9,7 +9,7 @@ Network = IPv4Network | IPv6Network
 
 
 class FakeTables:
-    """Whole addresses only. Refuses what the real one refuses: a source that is somebody else's."""
+    """Takes single addresses only. As the real one it refuses a source that belongs to another friend."""
 
     packet_format = PacketFormat.VPN
 
@@ -29,7 +29,7 @@ class FakeTables:
     def allow_source(self, network: Network, number: int) -> None:
         address = network.network_address
         if address in self.own or self.sources.get(address, number) != number:
-            raise ValueError(f"{address} is somebody else's")
+            raise ValueError(f"{address} belongs to somebody else")
         self.sources[address] = number
 
     def remove_source(self, network: Network) -> bool:
@@ -37,7 +37,7 @@ class FakeTables:
 
     def add_own_address(self, network: Network) -> None:
         if network.network_address in self.sources:
-            raise ValueError(f"{network} is a friend's")
+            raise ValueError(f"{network} belongs to a friend")
         self.own.add(network.network_address)
 
     def remove_own_address(self, network: Network) -> bool:

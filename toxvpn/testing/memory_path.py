@@ -1,4 +1,4 @@
-"""A datapath between a memory TUN and a memory carrier, with friends that have addresses."""
+"""A datapath between a TUN and a carrier in memory, with friends that have addresses."""
 
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Self
@@ -14,7 +14,7 @@ FRIENDS = {3: ("100.64.0.2", "fd74:6f78::2"), 4: ("100.64.0.3", "fd74:6f78::3")}
 
 
 class MemoryPath:
-    """We have the addresses OWN, and the FRIENDS, who are online, theirs."""
+    """A datapath whose own addresses are OWN, and whose FRIENDS are online and have theirs."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class MemoryPath:
                 self.datapath.allow_source(ip_network(address), friend_number)
 
     def outbound(self, packet: bytes, vnet: VnetHeader | None = None) -> list[tuple[int, bytes]]:
-        """The kernel sends a packet; returns what goes to friends, without the 5-byte frames."""
+        """Send a packet from the kernel; return what goes to friends, without the 5-byte frames."""
         self.tun.inject(packet, vnet)
         self.datapath.read_tun()
         sent = [(friend_number, data[5:]) for friend_number, data in self.carrier.sent]
@@ -53,14 +53,14 @@ class MemoryPath:
         return sent
 
     def inbound(self, *packets: bytes, friend_number: int = 3) -> list[tuple[VnetHeader, bytes]]:
-        """A friend sends packets; returns what the kernel gets when the batch is over."""
+        """Send packets from a friend; return what the kernel gets once they are flushed."""
         for packet in packets:
             self.carrier.deliver(friend_number, frame_vpn(packet))
         self.carrier.flush_inbound()
         return self.tun.written()
 
     def drops(self, friend_number: int | None = None) -> dict[DropReason, int]:
-        """The reasons that occurred."""
+        """The reasons that occurred, each with how often."""
         counted = (
             self.datapath.drops if friend_number is None else self.datapath.counters(friend_number).drops
         )

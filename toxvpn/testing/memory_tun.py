@@ -1,6 +1,6 @@
 """A TUN device in memory: a socket pair that keeps packet boundaries, with or without virtio_net_hdr.
 
-The datapath gets `fd` and cannot tell; the test is the kernel behind it. Needs no privileges.
+The datapath gets `fd` and cannot tell the difference; the test plays the kernel. Needs no privileges.
 """
 
 import contextlib
@@ -42,7 +42,7 @@ class VnetHeader:
 
 
 class MemoryTun:
-    """`largest`: writes of more bytes are refused, as super-packets are by some kernels."""
+    """A TUN in memory. It refuses writes of more than `largest` bytes, as some kernels do super-packets."""
 
     def __init__(self, *, vnet_hdr: bool = True, largest: int | None = None) -> None:
         if largest is None:
@@ -59,12 +59,12 @@ class MemoryTun:
         return self._theirs.fileno()
 
     def inject(self, packet: bytes, vnet: VnetHeader | None = None) -> None:
-        """The kernel sends this packet into the network."""
+        """Send this packet from the kernel into the network."""
         header = (vnet or VnetHeader()).pack() if self.vnet_hdr else b""
         self._ours.send(header + packet)
 
     def written(self) -> list[tuple[VnetHeader, bytes]]:
-        """What the datapath has written since the last call."""
+        """The packets that the datapath has written since the last call."""
         found = []
         with contextlib.suppress(BlockingIOError):
             while data := self._ours.recv(LARGEST):
@@ -76,11 +76,11 @@ class MemoryTun:
         return [packet for _, packet in self.written()]
 
     def hang_up(self) -> None:
-        """Reading finds the device gone."""
+        """Let reading find that the device is gone."""
         self._ours.shutdown(socket.SHUT_WR)
 
     def stop_reading(self) -> None:
-        """Writing finds the device down."""
+        """Let writing find that the device is down."""
         self._ours.shutdown(socket.SHUT_RD)
 
     def close(self) -> None:

@@ -37,7 +37,7 @@ class RawPacket:
     tcp_options: bytes = b""
 
     def build(self) -> bytes:
-        """With right lengths and checksums."""
+        """The packet, with correct lengths and checksums."""
         source, destination = ip_address(self.source), ip_address(self.destination)
         if source.version == 4:
             first = 0x45 + len(self.ip_options) // 4

@@ -1,6 +1,6 @@
-"""Takes super-packets apart as Linux would, in plain Python: what the compiled packet path is held to.
+"""Cuts super-packets as Linux would, in plain Python: the reference for the compiled packet path.
 
-Nothing here shares code with the packet path, so that both would have to err alike.
+It shares no code with the packet path, so that a mistake would have to be made twice.
 """
 
 import struct
@@ -31,7 +31,7 @@ def transport_of(packet: bytes | bytearray) -> tuple[int, int]:
 
 
 def pseudo_sum(packet: bytes | bytearray) -> int:
-    """Of the pseudo header (RFC 9293 §3.1, RFC 8200 §8.1)."""
+    """The sum of the pseudo header (RFC 9293 §3.1, RFC 8200 §8.1)."""
     start, protocol = transport_of(packet)
     addresses = packet[12:20] if packet[0] >> 4 == 4 else packet[8:40]
     return ones_sum(addresses + struct.pack("!II", len(packet) - start, protocol))

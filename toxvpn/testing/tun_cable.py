@@ -1,6 +1,6 @@
 """Joins two TUN devices back to back: each packet read from one is written to the other, as it is.
 
-Stands in for two datapaths and Tox between them, with `vnet_hdr` super-packets passed on whole.
+Takes the place of two datapaths and Tox between them. With `vnet_hdr`, super-packets are passed on uncut.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ BATCH = 64
 
 
 class TunCable:
-    """Works in the running event loop until `close`, or until `plugged` is set to False."""
+    """Works in the running event loop until `close`, and carries packets while `plugged` is True."""
 
     def __init__(self, a_fd: int, b_fd: int) -> None:
         self._loop = asyncio.get_running_loop()

@@ -38,7 +38,7 @@ class Kernel:
 
 
 def make_kernel(own: tuple[str, ...], other: tuple[str, ...], *, offload: bool, mtu: int) -> Kernel:
-    """In the present namespace."""
+    """Make a device and a datapath in the current namespace."""
     tun = open_tun("tox0", offload=offload)
     carrier = MemoryCarrier()
     datapath = Datapath(
@@ -65,7 +65,7 @@ def make_kernel(own: tuple[str, ...], other: tuple[str, ...], *, offload: bool, 
 
 
 class TwoKernels:
-    """A thread of its own moves the packets while the `with` block lasts.
+    """Two kernels with a datapath each; a thread moves the packets while the `with` block lasts.
 
     `in_a` and `in_b` run a function in the namespace of A and of B.
     """
@@ -120,7 +120,7 @@ class TwoKernels:
         return self
 
     def stop(self) -> None:
-        """Moves no more packets: from here on counters stand still. Idempotent."""
+        """Stop moving packets: from here on the counters do not change. Idempotent."""
         os.eventfd_write(self._stop, 1)
         self._pump.join()
 

@@ -1,1 +1,1 @@
-"""The network and clock under libtoxcore."""
+"""Hooks under libtoxcore: its network, clock and page locks."""

@@ -10,8 +10,8 @@ functions of ours. There are four groups of hooks; each is in force or not by it
 - page_lock: caches of keys stay locked in memory, the scratch memory of each packet does not (sodium_mlock,
   sodium_munlock)
 
-A libtoxcore with a flaw that a stranger's datagrams can reach (flaws.py) gets a fifth group, the shield, which
-drops the datagrams that would harm it (recvfrom).
+A libtoxcore with a flaw that a stranger's datagrams can reach (flaws.py) gets a fifth group, the shield,
+which drops the datagrams that would harm it (recvfrom).
 
 Where a group is not in force, libtoxcore works without it. These environment variables switch groups off:
 TOXVPN_SOCKETS=off (also batch and shield), TOXVPN_UDP_BATCH=off, TOXVPN_CLOCK=off (the rate is always 1),
@@ -201,8 +201,8 @@ def harden() -> None:
     """Make the process undumpable: no core file, and no other process of the user may read its memory.
 
     The program calls it once it holds secrets (prctl(2), PR_SET_DUMPABLE): the scratch memory of packets is
-    not locked, so it must not reach the disk in a core dump. As a side effect /proc/self then belongs to root;
-    set up a user namespace before, or in another process.
+    not locked, so it must not reach the disk in a core dump. As a side effect /proc/self then belongs to
+    root; set up a user namespace before, or in another process.
     """
     if prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
         raise OSError(errno, os.strerror(errno))

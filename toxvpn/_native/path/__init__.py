@@ -1,1 +1,1 @@
-"""The path of a packet between a TUN device and Tox."""
+"""The path of IP packets between a TUN device and Tox."""

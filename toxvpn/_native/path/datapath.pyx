@@ -1,8 +1,9 @@
-"""IP packets between a TUN device and Tox, without Python per packet: path.h and its neighbours do the work.
+"""Moves IP packets between a TUN device and Tox, without Python per packet; path.h and its neighbours do the
+work.
 
-In and out: a TUN descriptor on one side, a Carrier on the other. The selector (wakeups.pyx) serves it when
-the TUN is readable, the carrier ends each batch of inbound packets with a flush; Python fills the tables, calls read_tun()
-where no selector does, and reads counters.
+A TUN descriptor is on one side, a Carrier on the other. The selector (wakeups.pyx) calls serve() when the TUN
+is readable; the carrier delivers inbound packets, and ends each batch with a flush. Python fills the tables,
+calls read_tun() where no selector does, and reads the counters.
 """
 
 import os
@@ -23,7 +24,7 @@ LARGEST_MTU = {packet_format: 1373 - frame for packet_format, frame in _FRAME_BY
 SMALLEST_MTU = 576
 
 cdef enum:
-    BUDGET = 256  # packets at a time, then others get theirs
+    BUDGET = 256  # packets at a time, then others get their turn
 
 
 # -- one prefix of a table ------------------------------------------------------------------------
@@ -62,9 +63,9 @@ cdef bint _congested(void *carrier) noexcept:
 
 
 cdef void _refused(void *datapath) noexcept:
-    heard = (<Datapath>datapath).on_refusal
-    if heard is not None:
-        heard()
+    on_refusal = (<Datapath>datapath).on_refusal
+    if on_refusal is not None:
+        on_refusal()
 
 
 # -- the packet path -------------------------------------------------------------------------------
@@ -89,7 +90,9 @@ cdef class Datapath(Early):
         uint16_t carrier_port=0,
     ):
         if not SMALLEST_MTU <= mtu <= LARGEST_MTU[packet_format]:
-            raise ValueError(f"an MTU of {mtu} is out of range: {SMALLEST_MTU} to {LARGEST_MTU[packet_format]}")
+            raise ValueError(
+                f"an MTU of {mtu} is out of range: {SMALLEST_MTU} to {LARGEST_MTU[packet_format]}"
+            )
         if self._path != NULL:
             raise ClosedError("this Datapath is in use already")
         cdef path_settings settings

@@ -1,22 +1,22 @@
-"""The words of the compiled packet path: packet formats, reasons to drop a packet, counters."""
+"""Types that the compiled packet path shares with Python: packet formats, drop reasons, counters."""
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
 
 class PacketFormat(IntEnum):
-    """What a lossy Tox packet holds, by its ID."""
+    """The content of a lossy Tox packet, by its ID."""
 
     VPN = 200  # struct tun_pi and an IPv4 or IPv6 packet (docs/wire-format.md §2)
     STACK = 201  # an IPv6 packet between two private stacks (docs/wire-format.md §4)
 
 
 FRAME_BYTES = {PacketFormat.VPN: 5, PacketFormat.STACK: 1}
-"""What comes before the IP packet."""
+"""Bytes before the IP packet."""
 
 
 class DropReason(StrEnum):
-    """Why a packet went no further; in the order of `enum drop` in path.h."""
+    """Why a packet was dropped; in the order of `enum drop` in path.h."""
 
     NO_ROUTE = "no_route"
     OFFLINE = "offline"
@@ -25,18 +25,18 @@ class DropReason(StrEnum):
     DESTINATION_NOT_ALLOWED = "destination_not_allowed"
     TOO_BIG = "too_big"
     MALFORMED = "malformed"
-    DEVICE = "device"  # the TUN refuses to take it: the interface is down or gone
-    LOOP = "loop"  # it is one of Tox's own: a packet that carries packets would carry itself
-    LATE = "late"  # it has waited too long for room: its sender is to slow down (CoDel)
+    DEVICE = "device"  # the TUN refuses it: the interface is down or gone
+    LOOP = "loop"  # Tox itself sent it: it must not travel inside Tox
+    LATE = "late"  # it has waited too long for room, so its sender must slow down (CoDel)
 
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """IP packets and their bytes without our frame; rx is inbound (out of Tox), tx outbound."""
+    """IP packets, and their bytes without our frame; rx is inbound (out of Tox), tx outbound."""
 
     rx_packets: int
     rx_bytes: int
     tx_packets: int
     tx_bytes: int
     drops: dict[DropReason, int]
-    """Every reason, also those that never occurred."""
+    """Has every reason, also those that never occurred."""
