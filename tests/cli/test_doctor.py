@@ -1,4 +1,4 @@
-"""`toxvpn doctor`: whom it is about, which identity it takes, what it prints; the walk itself is replaced."""
+"""`toxvpn doctor`: whom it is about, which identity it takes, what it prints. The checks are replaced."""
 
 import json
 from collections.abc import Callable
@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from toxvpn.doctor import examine
-from toxvpn.doctor.observations import Finding, Layer, OwnStatusSeen, Report, TargetSeen, report
+from toxvpn.doctor.findings import Finding, Layer, Report, make_report
+from toxvpn.doctor.observations import OwnStatusSeen
 from toxvpn.doctor.options import DoctorOptions
+from toxvpn.doctor.peer_observations import TargetSeen
 from toxvpn.members import known as peers
 from toxvpn.members.known import ConfiguredPeer
 from toxvpn.testing.fake_daemon import FakeDaemon
@@ -31,7 +33,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[DoctorOptions]:
         found = [OwnStatusSeen("udp", 1.0).finding(), REFUSED]
         for finding in found:
             tell(finding)
-        return report(found, {Layer.ROAD: "no peer was given"})
+        return make_report(found, {Layer.ROAD: "no peer was given"})
 
     monkeypatch.setattr(examine, "run_doctor", run_doctor)
     return options

@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from toxvpn.doctor import nodes as doctor_nodes
-from toxvpn.doctor.nodes import INFO_REQUEST, Addressed, ask, look, resolve
+from toxvpn.doctor.nodes import INFO_REQUEST, ResolvedNode, ask, check_bootstrap, resolve
 from toxvpn.tox.bootstrap import BootstrapNode
 
 KEY, OTHER = bytes([1]) * 32, bytes([2]) * 32
@@ -18,7 +18,7 @@ KEY, OTHER = bytes([1]) * 32, bytes([2]) * 32
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ANSWERS_S", "RESOLVE_S", "SILENT_S"):
         monkeypatch.setattr(doctor_nodes, name, 0.3)
-    monkeypatch.setattr(doctor_nodes, "ASK_AGAIN_S", 0.05)
+    monkeypatch.setattr(doctor_nodes, "RETRY_S", 0.05)
 
 
 class Node(asyncio.DatagramProtocol):
@@ -62,8 +62,8 @@ async def nodes() -> AsyncIterator[Nodes]:
     await asyncio.sleep(0)  # closing takes the loop's next round
 
 
-def at(port: int, key: bytes = KEY, *, tcp: tuple[int, ...] = (), host: str = "127.0.0.1") -> Addressed:
-    return Addressed(BootstrapNode((host,), port, tcp, key), (host,))
+def at(port: int, key: bytes = KEY, *, tcp: tuple[int, ...] = (), host: str = "127.0.0.1") -> ResolvedNode:
+    return ResolvedNode(BootstrapNode((host,), port, tcp, key), (host,))
 
 
 async def test_a_node_that_answers(nodes: Nodes) -> None:
@@ -100,7 +100,7 @@ async def test_a_relay_port_that_is_open(nodes: Nodes) -> None:
 
 
 async def test_the_last_word_is_how_we_are_connected(nodes: Nodes) -> None:
-    seen = await look([at(await nodes.start(deaf=1000))], lambda: "udp")
+    seen = await check_bootstrap([at(await nodes.start(deaf=1000))], lambda: "udp")
     assert (seen.asked, seen.udp, seen.path) == (1, 0, "udp")
 
 

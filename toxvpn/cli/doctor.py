@@ -32,7 +32,7 @@ from .shared import SECRET, SHARED, Settings, key_option, takes
 
 if TYPE_CHECKING:
     from ..config.model import Config
-    from ..doctor.observations import Finding, Report
+    from ..doctor.findings import Finding, Report
 
 COLOURS = {"ok": "green", "limited": "yellow", "failed": "red", "skipped": "bright_black"}
 
@@ -174,6 +174,6 @@ def show_rest(report: "Report") -> None:
 
 
 def show_document(report: "Report") -> None:
-    from ..doctor.observations import document
+    from ..doctor.findings import document
 
     click.echo(json.dumps(document(report), indent=1))

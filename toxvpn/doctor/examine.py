@@ -1,8 +1,8 @@
-"""`toxvpn doctor`: looks at one layer after the other until one fails.
+"""`toxvpn doctor`: checks one layer after the other until one fails.
 
-In: DoctorOptions. Out: a finding at a time, and the report of all; observations.py judges what is seen.
-It makes a node of its own and keeps nothing: an identity on disk is used as it is, and never written.
-Where a daemon runs that knows the peer, running.py asks that one instead.
+In: DoctorOptions. Out: each finding at once, and the report of them all. It makes a node of its own and keeps
+nothing: an identity on disk is used but never written. Where a running daemon knows the peer, running.py asks
+that one instead.
 """
 
 import asyncio
@@ -33,66 +33,55 @@ from ..wire import status
 from ..wire.addressing import overlay_ipv6
 from ..wire.ip import vpn_mtu
 from ..wire.secret import friend_request_message
-from .layers import Stopped, Walk, until
-from .network import the_list, way_in
-from .nodes import Addressed
-from .observations import (
-    Finding,
-    FriendRequestSeen,
-    Layer,
-    LibrarySeen,
-    OwnStatusSeen,
-    PathSeen,
-    PrivateStackSeen,
-    ProtocolSeen,
-    Report,
-    RoadSeen,
-    TargetSeen,
-    report,
-)
+from .findings import Finding, Layer, Report, make_report
+from .layers import LayerFailed, Layers, wait_until
+from .network import check_network, check_nodes
+from .nodes import ResolvedNode
+from .observations import LibrarySeen, OwnStatusSeen, PrivateStackSeen
 from .options import DoctorOptions
-from .running import ask_running
+from .peer_observations import FriendRequestSeen, PathSeen, ProtocolSeen, RoadSeen, TargetSeen
+from .running import examine_running
 
 UPGRADE_S = 5.0
-"""toxcore is often on the network over a relay first, and over UDP a moment later."""
+"""toxcore is often connected over a relay first, and over UDP a moment later."""
 DIRECT_S = 25.0
-"""Punching a hole through two NATs takes up to so long."""
+"""Punching a hole through two NATs takes up to that long."""
 PING_S = 10.0
 SEARCH_S = STATUS_S + 6.0
 """The path's MTU is found within 4 s of the peer's status message."""
 
 
-def run_doctor(options: DoctorOptions, tell: Callable[[Finding], None]) -> Report:
+def run_doctor(options: DoctorOptions, on_finding: Callable[[Finding], None]) -> Report:
     """Takes from a few seconds to minutes; Ctrl-C ends it."""
     netio.harden()  # the secret is in this memory
-    return asyncio.run(examine(options, tell))
+    return asyncio.run(examine(options, on_finding))
 
 
-async def examine(options: DoctorOptions, tell: Callable[[Finding], None]) -> Report:
-    """Walks as far as it goes; `tell` hears of every finding at once."""
-    walk = Walk(tell)
-    with contextlib.suppress(Stopped):
-        await walk.look(Layer.LIBRARY, library(options))
-        await walk.look(Layer.PRIVATE_STACK, private_stack())
-        nodes: list[Addressed] = []
-        await walk.look(Layer.NODES, the_list(options, nodes))
+async def examine(options: DoctorOptions, on_finding: Callable[[Finding], None]) -> Report:
+    """Checks the layers up to the first that fails; `on_finding` gets each finding at once."""
+    layers = Layers(on_finding)
+    with contextlib.suppress(LayerFailed):
+        await layers.check(Layer.LIBRARY, check_library(options))
+        await layers.check(Layer.PRIVATE_STACK, check_private_stack())
+        nodes: list[ResolvedNode] = []
+        await layers.check(Layer.NODES, check_nodes(options, nodes))
         if options.runtime is None:
-            await with_own_node(walk, options, nodes)
+            await examine_with_own_node(layers, options, nodes)
         else:
-            await ask_running(walk, options, options.runtime, nodes)
-    return report(walk.findings, not_asked(options))
+            await examine_running(layers, options, options.runtime, nodes)
+    return make_report(layers.findings, reasons_to_skip(options))
 
 
-def not_asked(options: DoctorOptions) -> dict[Layer, str]:
-    """Why layers were not looked at, but for a failure below them."""
+def reasons_to_skip(options: DoctorOptions) -> dict[Layer, str]:
+    """Why layers are not looked at, except that one below them failed."""
     reasons: dict[Layer, str] = {}
     if options.proxy is not None:
-        reasons[Layer.UDP] = "all goes through the proxy"
+        reasons[Layer.UDP] = "everything goes through the proxy"
     if options.runtime is None:
-        reasons[Layer.VPN] = "only where `toxvpn up` runs, and knows the peer"
+        reasons[Layer.VPN] = "only checked where `toxvpn up` runs and knows the peer"
     else:
         for layer in (Layer.ROAD, Layer.TARGET):
-            reasons[layer] = "only with a node of its own: stop the running toxvpn and ask again"
+            reasons[layer] = "only checked where toxvpn does not run: stop it, and run this again"
     if options.target is None:
         reasons[Layer.TARGET] = "no --target was given"
     if options.peer is None:
@@ -104,7 +93,7 @@ def not_asked(options: DoctorOptions) -> dict[Layer, str]:
 # -- this machine ---------------------------------------------------------------------------------
 
 
-async def library(options: DoctorOptions) -> LibrarySeen:
+async def check_library(options: DoctorOptions) -> LibrarySeen:
     hooks = netio.hooks()._asdict()
     return LibrarySeen(
         toxvpn=__version__,
@@ -117,7 +106,7 @@ async def library(options: DoctorOptions) -> LibrarySeen:
     )
 
 
-async def private_stack() -> PrivateStackSeen:
+async def check_private_stack() -> PrivateStackSeen:
     try:
         stack = await Stack.start(overlay_ipv6(bytes(32)))
     except StackUnavailableError as failure:
@@ -129,18 +118,18 @@ async def private_stack() -> PrivateStackSeen:
 # -- the network ----------------------------------------------------------------------------------
 
 
-async def with_own_node(walk: Walk, options: DoctorOptions, nodes: list[Addressed]) -> None:
+async def examine_with_own_node(layers: Layers, options: DoctorOptions, nodes: list[ResolvedNode]) -> None:
     async with own_node(options) as node:
         announcement = Announcement(node)
         prober = PathProber(node, announcement)
         forwarding = Forwarding(node, announcement, RoadPolicy.AUTO)
         try:
-            peer = None if options.peer is None else ask_in(node, options.peer, options.secret)
-            node.start()  # at once: while nodes are asked, connecting has begun
-            udp = await way_in(walk, options, nodes, lambda: node.connection.path)
-            await walk.look(Layer.OWN_STATUS, own_status(node, udp, options.timeout_s))
+            peer = None if options.peer is None else request_access(node, options.peer, options.secret)
+            node.start()  # first, so that it connects while the nodes are asked
+            udp = await check_network(layers, options, nodes, lambda: node.connection.path)
+            await layers.check(Layer.OWN_STATUS, check_own_status(node, udp, options.timeout_s))
             if peer is not None:
-                await look_at_peer(walk, options, forwarding, prober, peer, udp)
+                await check_peer(layers, options, forwarding, prober, peer, udp)
         finally:
             await forwarding.close()
             prober.close()
@@ -148,7 +137,7 @@ async def with_own_node(walk: Walk, options: DoctorOptions, nodes: list[Addresse
 
 @contextlib.asynccontextmanager
 async def own_node(options: DoctorOptions) -> AsyncIterator[Node]:
-    """With the identity in `options.directory`, held meanwhile and never written, or with a passing one."""
+    """A node with the identity in `options.directory`, locked and never written, or a temporary one."""
     nodes = load_nodes(options.nodes_file)
     chance = random.SystemRandom()
     with contextlib.ExitStack() as undo:
@@ -168,25 +157,25 @@ async def own_node(options: DoctorOptions) -> AsyncIterator[Node]:
         yield node
 
 
-def ask_in(node: Node, peer: ConfiguredPeer, secret: bytes | None) -> Peer:
-    """Asks the peer to let us in, as a client does; an invite is left for who shall use it."""
+def request_access(node: Node, peer: ConfiguredPeer, secret: bytes | None) -> Peer:
+    """Asks the peer to let us in, as a client does. An invite is not used, for that would use it up."""
     if peer.tox_id is None:
         return node.accept(peer.public_key)
     return node.reach(bytes(peer.tox_id), friend_request_message(secret))
 
 
-async def own_status(node: Node, udp: bool | None, timeout_s: float) -> OwnStatusSeen:
-    await until(lambda: node.connection is not Connection.NONE, timeout_s)
+async def check_own_status(node: Node, udp: bool | None, timeout_s: float) -> OwnStatusSeen:
+    await wait_until(lambda: node.connection is not Connection.NONE, timeout_s)
     if udp:
-        await until(lambda: node.connection is Connection.UDP, UPGRADE_S)
+        await wait_until(lambda: node.connection is Connection.UDP, UPGRADE_S)
     return OwnStatusSeen(node.connection.path, timeout_s)
 
 
 # -- the peer -------------------------------------------------------------------------------------
 
 
-async def look_at_peer(
-    walk: Walk,
+async def check_peer(
+    layers: Layers,
     options: DoctorOptions,
     forwarding: Forwarding,
     prober: PathProber,
@@ -194,33 +183,35 @@ async def look_at_peer(
     udp: bool | None,
 ) -> None:
     assert options.peer is not None
-    await walk.look(Layer.FRIEND_REQUEST, friend_request(options, options.peer, peer))
-    await walk.look(Layer.PATH, path(prober, peer, udp))
-    await walk.look(Layer.PROTOCOL, protocol(forwarding, peer))
-    await walk.look(Layer.ROAD, road(forwarding, peer))
+    await layers.check(Layer.FRIEND_REQUEST, check_friend_request(options, options.peer, peer))
+    await layers.check(Layer.PATH, check_path(prober, peer, udp))
+    await layers.check(Layer.PROTOCOL, check_protocol(forwarding, peer))
+    await layers.check(Layer.ROAD, check_road(forwarding, peer))
     if options.target is not None:
-        await walk.look(Layer.TARGET, target(forwarding, peer, options.target))
+        await layers.check(Layer.TARGET, check_target(forwarding, peer, options.target))
 
 
-async def friend_request(options: DoctorOptions, configured: ConfiguredPeer, peer: Peer) -> FriendRequestSeen:
+async def check_friend_request(
+    options: DoctorOptions, configured: ConfiguredPeer, peer: Peer
+) -> FriendRequestSeen:
     return FriendRequestSeen(
         peer=configured.short,
-        online=await until(lambda: peer.online, options.timeout_s),
+        online=await wait_until(lambda: peer.online, options.timeout_s),
         waited_s=options.timeout_s,
         asked=configured.tox_id is not None,
         secret=options.secret is not None,
     )
 
 
-async def path(prober: PathProber, peer: Peer, udp: bool | None) -> PathSeen:
+async def check_path(prober: PathProber, peer: Peer, udp: bool | None) -> PathSeen:
     if udp:
-        await until(lambda: peer.connection is not Connection.TCP, DIRECT_S)
-    await until(lambda: prober.settled(peer), SEARCH_S)
+        await wait_until(lambda: peer.connection is not Connection.TCP, DIRECT_S)
+    await wait_until(lambda: prober.settled(peer), SEARCH_S)
     return PathSeen(peer.connection.path, DIRECT_S, udp, vpn_mtu(peer.packet_bytes))
 
 
-async def protocol(forwarding: Forwarding, peer: Peer) -> ProtocolSeen:
-    await until(lambda: peer.status_text is not None, STATUS_S)
+async def check_protocol(forwarding: Forwarding, peer: Peer) -> ProtocolSeen:
+    await wait_until(lambda: peer.status_text is not None, STATUS_S)
     ours = status.decode(peer.status_text or b"").speaks_toxvpn
     try:
         async with asyncio.timeout(PING_S):
@@ -231,7 +222,7 @@ async def protocol(forwarding: Forwarding, peer: Peer) -> ProtocolSeen:
     return ProtocolSeen(toxvpn=ours, wire=None if version is None else int(version.name[1:]), rtt_s=rtt_s)
 
 
-async def road(forwarding: Forwarding, peer: Peer) -> RoadSeen:
+async def check_road(forwarding: Forwarding, peer: Peer) -> RoadSeen:
     chooser = forwarding.chooser
     await chooser.settled.wait()
     name, why = chooser.choice(peer)
@@ -244,7 +235,7 @@ async def road(forwarding: Forwarding, peer: Peer) -> RoadSeen:
     return RoadSeen(name=name, why=why, toxvpn=ours)
 
 
-async def target(forwarding: Forwarding, peer: Peer, wanted: Target) -> TargetSeen:
+async def check_target(forwarding: Forwarding, peer: Peer, wanted: Target) -> TargetSeen:
     try:
         stream = await forwarding.chooser.open(peer, wanted.host, wanted.port)
     except StreamOpenError as failure:

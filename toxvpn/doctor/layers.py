@@ -1,4 +1,4 @@
-"""One look after the other, timed, until a layer fails: observations in, findings out."""
+"""Checks one layer after the other, with the time that each takes, until one fails."""
 
 import asyncio
 import contextlib
@@ -8,53 +8,54 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from ..errors import ToxvpnError
-from .observations import Finding, Layer, Observation, State
+from .findings import Finding, Layer, State
+from .observations import Observation
 
 Seen = TypeVar("Seen", bound=Observation)
 
-LOOK_AGAIN_S = 0.05
+POLL_S = 0.05
 
 
-class Stopped(Exception):
-    """A layer failed: there is no point in looking at those above it."""
+class LayerFailed(Exception):
+    """A layer failed, so those above it are not looked at."""
 
 
-class Walk:
-    """`tell` hears of every finding as soon as it is made."""
+class Layers:
+    """The findings so far; `on_finding` gets each of them at once."""
 
-    def __init__(self, tell: Callable[[Finding], None]) -> None:
+    def __init__(self, on_finding: Callable[[Finding], None]) -> None:
         self.findings: list[Finding] = []
-        self._tell = tell
+        self._on_finding = on_finding
 
-    async def look(self, layer: Layer, work: Coroutine[Any, Any, Seen]) -> Seen:
-        """What `work` saw; its ToxvpnError is a finding too. Raises Stopped when the layer fails."""
+    async def check(self, layer: Layer, work: Coroutine[Any, Any, Seen]) -> Seen:
+        """Returns what `work` saw; its ToxvpnError is a finding too. Raises LayerFailed."""
         began = time.monotonic()
         try:
             seen = await work
         except ToxvpnError as error:
             finding = Finding(layer=layer, state=State.FAILED, detail=str(error), exit_code=error.exit_code)
-            self._note(finding, time.monotonic() - began)
-            raise Stopped from error
+            self._add(finding, time.monotonic() - began)
+            raise LayerFailed from error
         return self.add(seen, time.monotonic() - began)
 
     def add(self, seen: Seen, seconds: float = 0.0) -> Seen:
-        """Something seen, or what follows from it. Raises Stopped when the layer fails."""
+        """Adds the finding of an observation. Raises LayerFailed."""
         finding = seen.finding()
-        self._note(finding, seconds)
+        self._add(finding, seconds)
         if finding.state is State.FAILED:
-            raise Stopped
+            raise LayerFailed
         return seen
 
-    def _note(self, finding: Finding, seconds: float) -> None:
+    def _add(self, finding: Finding, seconds: float) -> None:
         finding = replace(finding, seconds=seconds)
         self.findings.append(finding)
-        self._tell(finding)
+        self._on_finding(finding)
 
 
-async def until(condition: Callable[[], bool], timeout_s: float) -> bool:
-    """Whether it holds within that time."""
+async def wait_until(condition: Callable[[], bool], timeout_s: float) -> bool:
+    """Returns whether the condition came true within that time."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(timeout_s):
             while not condition():
-                await asyncio.sleep(LOOK_AGAIN_S)
+                await asyncio.sleep(POLL_S)
     return condition()

@@ -1,6 +1,6 @@
-"""The doctor's look at the way into the network: the list of nodes, and whether they, or the proxy, answer.
+"""Checks the way into the Tox network: the list of nodes, and whether they answer, or the proxy does.
 
-With a proxy nothing goes around it: no node is asked, and no name looked up, by us.
+With a proxy nothing bypasses it: we ask no node and look up no name.
 """
 
 import random
@@ -11,30 +11,31 @@ from ..tcpforward.rules import Rules
 from ..tcpforward.target import TargetRefusedError, connect_target
 from ..tox.bootstrap import load_nodes
 from ..tox.proxy import Proxy
-from .layers import Walk
-from .nodes import Addressed, look, resolve
-from .observations import Layer, NodesSeen, ProxySeen, UdpSeen
+from .findings import Layer
+from .layers import Layers
+from .nodes import ResolvedNode, check_bootstrap, resolve
+from .observations import NodesSeen, ProxySeen, UdpSeen
 
 ASKED_NODES = 12
-"""Of a long list; so many tell enough."""
+"""So many of a long list are asked."""
 PROXY_S = 5.0
 
 
-async def way_in(
-    walk: Walk, options: NodeOptions, nodes: list[Addressed], path: Callable[[], str]
+async def check_network(
+    layers: Layers, options: NodeOptions, nodes: list[ResolvedNode], path: Callable[[], str]
 ) -> bool | None:
-    """Whether datagrams get through; None when they are not to. `path` is as `Connection.path`.
+    """Returns whether datagrams get through; None with a proxy. `path` returns Connection.path.
 
-    Raises Stopped.
+    Raises LayerFailed.
     """
     if options.proxy is not None:
-        await walk.look(Layer.BOOTSTRAP, the_proxy(options.proxy))
+        await layers.check(Layer.BOOTSTRAP, check_proxy(options.proxy))
         return None
-    seen = await walk.look(Layer.BOOTSTRAP, look(nodes, path))
-    return walk.add(UdpSeen(seen)).through
+    seen = await layers.check(Layer.BOOTSTRAP, check_bootstrap(nodes, path))
+    return layers.add(UdpSeen(seen)).through
 
 
-async def the_list(options: NodeOptions, chosen: list[Addressed]) -> NodesSeen:
+async def check_nodes(options: NodeOptions, chosen: list[ResolvedNode]) -> NodesSeen:
     """Fills `chosen` with some of the nodes and their addresses. Raises ConfigError."""
     nodes = load_nodes(options.nodes_file)
     source = str(options.nodes_file or "the built-in list")
@@ -46,7 +47,7 @@ async def the_list(options: NodeOptions, chosen: list[Addressed]) -> NodesSeen:
     return NodesSeen(len(nodes), source, unresolved, addresses=len(addressed))
 
 
-async def the_proxy(proxy: Proxy) -> ProxySeen:
+async def check_proxy(proxy: Proxy) -> ProxySeen:
     try:
         connection = await connect_target(proxy.host, proxy.port, Rules(), timeout_s=PROXY_S)
     except TargetRefusedError as failure:

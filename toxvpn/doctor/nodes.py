@@ -1,8 +1,8 @@
-"""Whether bootstrap nodes answer, asked beside libtoxcore, which does not tell.
+"""Asks bootstrap nodes whether they answer, beside libtoxcore, which does not say.
 
-In: the nodes of the list. Out: who answered over UDP, and whose relay port took a connection. Over UDP
-a node is asked for its version and message of the day: 78 bytes beginning with 0xF0, answered in kind
-(c-toxcore, other/bootstrap_node_packets.c). A node may have that switched off: silence proves nothing.
+In: the nodes of the list. Out: which ones answered over UDP, and which accepted a connection to a relay port.
+Over UDP we request a node's version and message of the day: 78 bytes that begin with 0xF0, as the answer does
+(c-toxcore, other/bootstrap_node_packets.c). Nodes can have that disabled, so silence proves nothing.
 """
 
 import asyncio
@@ -14,22 +14,22 @@ from ipaddress import ip_address
 
 from ..tox.bootstrap import BootstrapNode, is_numeric
 from ..tox.resolver import Names
-from .layers import until
+from .layers import wait_until
 from .observations import BootstrapSeen
 
 INFO_ID = 0xF0
 INFO_REQUEST = bytes([INFO_ID]) + bytes(77)
 ANSWER_BYTES = 1 + 4 + 256
 ANSWERS_S = 3.0
-"""For all of them together."""
-ASK_AGAIN_S = 0.7
+"""For all nodes together."""
+RETRY_S = 0.7
 RESOLVE_S = 3.0
 SILENT_S = 8.0
-"""For getting on the network over UDP when no node has told of itself."""
+"""For connecting over UDP when no node has answered the request."""
 
 
 @dataclass(frozen=True, slots=True)
-class Addressed:
+class ResolvedNode:
     """A node and its numeric addresses."""
 
     node: BootstrapNode
@@ -44,8 +44,8 @@ class Answers:
     tcp: set[bytes]
 
 
-async def resolve(nodes: Iterable[BootstrapNode]) -> tuple[list[Addressed], tuple[str, ...]]:
-    """The nodes with an address, and the names without one within RESOLVE_S."""
+async def resolve(nodes: Iterable[BootstrapNode]) -> tuple[list[ResolvedNode], tuple[str, ...]]:
+    """Returns the nodes with an address, and the names for which none was found within RESOLVE_S."""
     nodes = list(nodes)
     names = {host for node in nodes for host in node.hosts if not is_numeric(host)}
     found = await _look_up(names)
@@ -53,7 +53,7 @@ async def resolve(nodes: Iterable[BootstrapNode]) -> tuple[list[Addressed], tupl
     for node in nodes:
         hosts = [each for host in node.hosts for each in found.get(host, [host] if is_numeric(host) else [])]
         if hosts:
-            addressed.append(Addressed(node, tuple(dict.fromkeys(hosts))))
+            addressed.append(ResolvedNode(node, tuple(dict.fromkeys(hosts))))
     return addressed, tuple(sorted(names - found.keys()))
 
 
@@ -61,14 +61,14 @@ async def _look_up(names: set[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     done = asyncio.Event()
 
-    def told(name: str, addresses: list[str]) -> None:
+    def found_one(name: str, addresses: list[str]) -> None:
         found[name] = addresses
         if len(found) == len(names):
             done.set()
 
     resolver = Names(asyncio.get_running_loop())
     for name in names:
-        resolver.resolve(name, lambda addresses, name=name: told(name, addresses))  # type: ignore[misc]
+        resolver.resolve(name, lambda addresses, name=name: found_one(name, addresses))  # type: ignore[misc]
     if names:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(RESOLVE_S):
@@ -76,19 +76,19 @@ async def _look_up(names: set[str]) -> dict[str, list[str]]:
     return found
 
 
-async def look(nodes: list[Addressed], path: Callable[[], str]) -> BootstrapSeen:
-    """`path` tells how libtoxcore is on the network meanwhile (`Connection.path`)."""
+async def check_bootstrap(nodes: list[ResolvedNode], path: Callable[[], str]) -> BootstrapSeen:
+    """`path` returns how libtoxcore is connected meanwhile (Connection.path)."""
     answers = await ask(nodes)
     if not answers.udp:
-        await until(lambda: path() == "udp", SILENT_S)
+        await wait_until(lambda: path() == "udp", SILENT_S)
     return BootstrapSeen(asked=len(nodes), udp=len(answers.udp), tcp=len(answers.tcp), path=path())
 
 
-async def ask(nodes: Iterable[Addressed]) -> Answers:
-    """Who answers; takes ANSWERS_S unless all do."""
+async def ask(nodes: Iterable[ResolvedNode]) -> Answers:
+    """Returns which nodes answer; takes ANSWERS_S unless all do."""
     nodes = list(nodes)
     answers = Answers(set(), set())
-    udp = _UdpQuestions(nodes, answers.udp)
+    udp = _UdpQueries(nodes, answers.udp)
     work = [asyncio.create_task(udp.run())]
     work += [
         asyncio.create_task(_try_relay(each, port, answers.tcp))
@@ -102,7 +102,7 @@ async def ask(nodes: Iterable[Addressed]) -> Answers:
     return answers
 
 
-async def _try_relay(node: Addressed, port: int, answered: set[bytes]) -> None:
+async def _try_relay(node: ResolvedNode, port: int, answered: set[bytes]) -> None:
     loop = asyncio.get_running_loop()
     for host in node.hosts:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -113,10 +113,10 @@ async def _try_relay(node: Addressed, port: int, answered: set[bytes]) -> None:
             return
 
 
-class _UdpQuestions:
-    """An answer counts for the node whose address it comes from."""
+class _UdpQueries:
+    """Sends requests over UDP; an answer counts for the node at its source address."""
 
-    def __init__(self, nodes: list[Addressed], answered: set[bytes]) -> None:
+    def __init__(self, nodes: list[ResolvedNode], answered: set[bytes]) -> None:
         self._nodes = {
             (ip_address(host), each.node.port): each.node.public_key for each in nodes for host in each.hosts
         }
@@ -124,7 +124,7 @@ class _UdpQuestions:
         self._all = asyncio.Event()
 
     async def run(self) -> None:
-        """Until all have answered. Cancelled by whoever has waited enough."""
+        """Runs until all have answered, or until it is cancelled."""
         loop = asyncio.get_running_loop()
         sockets: dict[int, socket.socket] = {}  # by IP version
         with contextlib.ExitStack() as undo:
@@ -137,7 +137,7 @@ class _UdpQuestions:
             while not self._all.is_set():
                 self._ask(sockets)
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(ASK_AGAIN_S):
+                    async with asyncio.timeout(RETRY_S):
                         await self._all.wait()
 
     def _ask(self, sockets: dict[int, socket.socket]) -> None:

@@ -1,6 +1,6 @@
-"""The doctor's questions to a toxvpn that runs already: it holds the identity, and the peer knows it.
+"""Asks a running toxvpn instead of making a node: it holds the identity, and the peer knows it.
 
-In: where its control socket is. Out: findings from its status, and from a ping by it.
+In: the directory of its control socket. Out: findings from its status, and from a ping that it sends.
 """
 
 from pathlib import Path
@@ -9,51 +9,55 @@ from typing import Any
 from ..control.client import ANSWER_S, ControlClient
 from ..errors import PeerOfflineError
 from ..members.known import ConfiguredPeer
-from .layers import Walk
-from .network import way_in
-from .nodes import Addressed
-from .observations import FriendRequestSeen, Layer, OwnStatusSeen, PathSeen, ProtocolSeen
+from .findings import Layer
+from .layers import Layers
+from .network import check_network
+from .nodes import ResolvedNode
+from .observations import OwnStatusSeen
 from .options import DoctorOptions
-from .vpn import through_vpn
+from .peer_observations import FriendRequestSeen, PathSeen, ProtocolSeen
+from .vpn import check_vpn
 
 PING_S = 10.0
 
 
-async def ask_running(walk: Walk, options: DoctorOptions, runtime: Path, nodes: list[Addressed]) -> None:
-    """Up to the protocol: what lies above is the business of its own forwards. Raises Stopped."""
+async def examine_running(
+    layers: Layers, options: DoctorOptions, runtime: Path, nodes: list[ResolvedNode]
+) -> None:
+    """Checks up to the VPN; roads and targets belong to its own forwards. Raises LayerFailed."""
     with ControlClient(runtime) as client:
         document: dict[str, Any] = client.call("status")
         path: str = document["self"]["connection"]
-        udp = await way_in(walk, options, nodes, lambda: path)
-        walk.add(OwnStatusSeen(path, None, tuple(document["self"]["refused_offload"])))
+        udp = await check_network(layers, options, nodes, lambda: path)
+        layers.add(OwnStatusSeen(path, None, tuple(document["self"]["refused_offload"])))
         peer = options.peer
         if peer is None:
             return
         state = state_of(document, peer)
         asked = state["friend_request"] is not None
-        walk.add(FriendRequestSeen(peer=peer.short, online=state["online"], waited_s=None, asked=asked))
-        walk.add(PathSeen(state["path"], None, udp, state["mtu"]))
-        await walk.look(Layer.PROTOCOL, protocol(client, peer))
-        if addresses := common(document["self"], state):
+        layers.add(FriendRequestSeen(peer=peer.short, online=state["online"], waited_s=None, asked=asked))
+        layers.add(PathSeen(state["path"], None, udp, state["mtu"]))
+        await layers.check(Layer.PROTOCOL, check_protocol(client, peer))
+        if addresses := common_addresses(document["self"], state):
             stated = bool(state["ipv4"] or state["address_problem"])
-            await walk.look(Layer.VPN, through_vpn(document["self"]["interface"], addresses, stated=stated))
+            await layers.check(Layer.VPN, check_vpn(document["self"]["interface"], addresses, stated=stated))
 
 
-def common(own: dict[str, Any], state: dict[str, Any]) -> list[str]:
-    """The peer's addresses on the network, of the families that we have one of there, too."""
+def common_addresses(own: dict[str, Any], state: dict[str, Any]) -> list[str]:
+    """The peer's addresses on the VPN, of the families in which we have one too."""
     families = ("ipv4", "ipv6") if own["interface"] else ()
     return [state[family] for family in families if own[family] and state[family]]
 
 
 def state_of(document: dict[str, Any], peer: ConfiguredPeer) -> dict[str, Any]:
-    """Its entry; of a peer that has just been removed, what is true of it."""
+    """The peer's entry in the status; for a peer that has just been removed, what is true of it then."""
     key = peer.public_key.hex().upper()
     gone = dict.fromkeys(("friend_request", "mtu", "ipv4", "ipv6", "address_problem"))
     found = (each for each in document["peers"] if each["public_key"] == key)
     return next(found, {"online": False, "path": "none", **gone})
 
 
-async def protocol(client: ControlClient, peer: ConfiguredPeer) -> ProtocolSeen:
+async def check_protocol(client: ControlClient, peer: ConfiguredPeer) -> ProtocolSeen:
     try:
         pong = client.call("ping", peer=peer.public_key.hex(), timeout_s=PING_S, answer_s=PING_S + ANSWER_S)
     except PeerOfflineError:

@@ -1,21 +1,21 @@
-"""The doctor's look through the VPN: does the peer's kernel answer what is sent to its addresses there?
+"""Checks the VPN: whether the peer's kernel answers at its addresses.
 
-A ping of ours (`toxvpn ping`) is answered by the program, and an ICMP one by most firewalls' defaults. So
-the question is a TCP connection to a port that nobody has: a kernel that gets it refuses at once.
+The program itself answers our pings (`toxvpn ping`), and most firewalls let ICMP pings through. So we open a
+TCP connection to an unused port: a kernel that gets the SYN refuses it at once.
 """
 
 import asyncio
 from collections.abc import Iterable
 
-from .observations import VpnSeen
+from .peer_observations import VpnSeen
 
 PORT = 1
-"""tcpmux, which nobody runs; an answer of any kind will do."""
+"""tcpmux, which no host runs; any answer counts."""
 ANSWER_S = 3.0
-"""Long enough for the kernel to send a lost SYN once more."""
+"""Long enough for the kernel to repeat a lost SYN once."""
 
 
-async def through_vpn(
+async def check_vpn(
     interface: str, addresses: Iterable[str], port: int = PORT, *, stated: bool = True
 ) -> VpnSeen:
     asked = list(addresses)

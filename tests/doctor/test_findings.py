@@ -5,26 +5,24 @@ from dataclasses import replace
 
 import pytest
 
+from toxvpn.doctor.findings import Finding, Layer, State, document, make_report
 from toxvpn.doctor.observations import (
     BootstrapSeen,
-    Finding,
-    FriendRequestSeen,
-    Layer,
     LibrarySeen,
     NodesSeen,
     Observation,
     OwnStatusSeen,
-    PathSeen,
     PrivateStackSeen,
-    ProtocolSeen,
     ProxySeen,
-    RoadSeen,
-    State,
-    TargetSeen,
     UdpSeen,
+)
+from toxvpn.doctor.peer_observations import (
+    FriendRequestSeen,
+    PathSeen,
+    ProtocolSeen,
+    RoadSeen,
+    TargetSeen,
     VpnSeen,
-    document,
-    report,
 )
 from toxvpn.wire.socks5 import ReplyCode
 
@@ -49,18 +47,18 @@ WELL: list[Observation] = [
 
 
 def findings(*instead: Observation) -> list[Finding]:
-    """Of a walk on which all was well but for these, up to the first failure."""
+    """Of a machine where all is well but for these, up to the first failure."""
     by_layer = {seen.finding().layer: seen.finding() for seen in (*WELL, *instead)}
-    walked: list[Finding] = []
+    found: list[Finding] = []
     for layer in Layer:
-        walked.append(by_layer[layer])
+        found.append(by_layer[layer])
         if by_layer[layer].state is State.FAILED:
             break
-    return walked
+    return found
 
 
 def test_all_is_well() -> None:
-    made = report(findings(), {})
+    made = make_report(findings(), {})
     assert made.problem is None and made.exit_code == 0
     assert [finding.layer for finding in made.findings] == list(Layer)
     assert {finding.state for finding in made.findings} == {State.OK}
@@ -83,7 +81,7 @@ FAILURES: list[tuple[Observation, str, int]] = [
 
 @pytest.mark.parametrize(("seen", "layer", "code"), FAILURES, ids=lambda value: str(value)[:40])
 def test_a_failed_layer_is_named_and_those_above_it_skipped(seen: Observation, layer: str, code: int) -> None:
-    made = report(findings(seen), {})
+    made = make_report(findings(seen), {})
     assert made.problem is not None
     assert (made.problem.layer.value, made.problem.state, made.exit_code) == (layer, State.FAILED, code)
     assert made.problem.fix
@@ -103,14 +101,14 @@ LIMITS: list[tuple[Observation, str]] = [
 
 @pytest.mark.parametrize(("seen", "layer"), LIMITS, ids=lambda value: str(value)[:40])
 def test_a_limit_is_named_with_code_6_and_stops_nothing(seen: Observation, layer: str) -> None:
-    made = report(findings(seen), {})
+    made = make_report(findings(seen), {})
     assert made.problem is not None and made.problem.fix
     assert (made.problem.layer.value, made.exit_code) == (layer, 6)
     assert [finding.state for finding in made.findings].count(State.OK) == len(Layer) - 1
 
 
 def test_a_failure_is_named_before_a_limit_below_it() -> None:
-    made = report(findings(UdpSeen(RELAYS), TargetSeen("a:1", (ReplyCode.TIMED_OUT, "no answer"))), {})
+    made = make_report(findings(UdpSeen(RELAYS), TargetSeen("a:1", (ReplyCode.TIMED_OUT, "no answer"))), {})
     assert made.problem is not None and made.problem.layer is Layer.TARGET
 
 
@@ -183,7 +181,7 @@ def test_a_flaw_is_told_and_limits_only_where_no_shield_stands() -> None:
 def test_a_kernel_that_corrupts_batches_limits_only_who_asks_for_them() -> None:
     well = LibrarySeen(toxvpn="1.0", libtoxcore="libtoxcore 0.2.18")
     without = replace(well, bad_segmentation="Linux 7.0.3: it", segmentation=False).finding()
-    assert without.state is State.OK and "Linux 7.0.3: it: they are sent singly" in without.detail
+    assert without.state is State.OK and "Linux 7.0.3: it: datagrams are sent one by one" in without.detail
     asked_for = replace(well, bad_segmentation="Linux 7.0.3: it").finding()
     assert asked_for.state is State.LIMITED and "udp_segmentation" in (asked_for.fix or "")
 
@@ -194,13 +192,13 @@ def test_without_a_secret_the_advice_is_to_give_one() -> None:
 
 
 def test_what_nobody_asked_for_is_skipped_with_the_reason() -> None:
-    made = report(findings()[:6], {Layer.TARGET: "no target was given"})
+    made = make_report(findings()[:6], {Layer.TARGET: "no target was given"})
     assert made.exit_code == 0
     assert made.findings[-1].detail == "no target was given"
 
 
 def test_the_document() -> None:
-    made = report(findings(FriendRequestSeen(peer="box", online=False, waited_s=60.0)), {})
+    made = make_report(findings(FriendRequestSeen(peer="box", online=False, waited_s=60.0)), {})
     told = json.loads(json.dumps(document(made)))
     assert list(told) == ["schema", "ok", "problem", "exit_code", "layers"]
     assert (told["schema"], told["ok"], told["problem"], told["exit_code"]) == (1, False, "friend-request", 5)
