@@ -72,9 +72,9 @@ def test_an_mtu_that_cannot_be_is_a_usage_error(machine: Machine, mtu: str) -> N
     ("address", "code", "reason"),
     [
         ("10.20.3.4", 78, "10.20.3.4 lies in 10.20.0.0/16 of the interface office"),
-        ("9.9.9.9", 78, "a public one"),
-        ("224.0.0.1", 2, "no host can have that address"),
-        ("10.20.3", 2, "expected an IPv4 address"),
+        ("9.9.9.9", 78, "a public address"),
+        ("224.0.0.1", 2, "cannot be a host's address"),
+        ("10.20.3", 2, "must be an IPv4 address"),
     ],
 )
 def test_an_address_that_cannot_be_ours_is_refused(
@@ -88,7 +88,7 @@ def test_a_device_that_another_one_uses_is_left_alone(machine: Machine) -> None:
     as_it_is = network_of(machine.host)
     other = Machine(machine.lab, machine.host, "other")
     line = refused(other.toxvpn("up", check=False), 1)
-    assert f"{INTERFACE} is in use by another program: stop it or choose another name" in line
+    assert f"{INTERFACE} is in use by another program: stop it, or choose another name" in line
     assert network_of(machine.host) == as_it_is
     other.start("--interface", "toxvpn1")
     assert other.ipv4 != machine.ipv4

@@ -103,7 +103,7 @@ def test_a_requested_address_is_used_or_refused_with_the_reason() -> None:
     for address, reason in (
         ("10.203.0.2", r"10\.203\.0\.2 lies in 10\.0\.0\.0/8 of the interface eth0"),
         ("9.9.9.9", "a public address"),
-        ("224.0.0.1", "cannot be the address of a host"),
+        ("224.0.0.1", "cannot be a host's address"),
     ):
         with pytest.raises(ConfigError, match=reason):
             check_requested(IPv4Address(address), office)

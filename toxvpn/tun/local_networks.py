@@ -52,7 +52,7 @@ def local_networks(
 def check_requested(address: IPv4Address, local: Iterable[LocalNetwork]) -> None:
     """Raises ConfigError, with the reason and the remedy, when the requested address cannot be ours."""
     if not is_host_address(address):
-        raise ConfigError(f"{address} cannot be the address of a host: choose another one with --address")
+        raise ConfigError(f"{address} cannot be a host's address: choose another one with --address")
     if address.is_global:
         raise ConfigError(
             f"{address} is a public address, which peers would not accept: "

@@ -59,7 +59,7 @@ from .addressing import (
 class AddressRefusal(StrEnum):
     """Why a peer's stated IPv4 address is not used."""
 
-    NO_HOST = "it cannot be the address of a host"
+    NO_HOST = "it cannot be a host's address"
     OURS = "it is this machine's own"
     LOCAL = "this machine uses it for something else: a local network, a route or a name server"
     PUBLIC = "it is a public address"
