@@ -1,6 +1,6 @@
-"""The exception tree: everything that toxvpn raises on purpose, and the exit code it means.
+"""The exceptions that toxvpn raises on purpose, each with the exit code of the program.
 
-A message is one line for a person: what happened, why, what to do.
+A message is one line for a person: what happened, why, and what to do. It begins small and has no full stop.
 Exit codes: 0 ok, 1 failure, 2 usage, 3 not running, 4 peer unknown or refused, 5 timeout or
 peer offline, 6 connected but not as required, 77 no permission, 78 bad configuration,
 255 link failure in pipe mode, 128+n on signal n.
@@ -8,25 +8,25 @@ peer offline, 6 connected but not as required, 77 no permission, 78 bad configur
 
 
 class ToxvpnError(Exception):
-    """Something that the user should be told; `str()` is the line to show."""
+    """A failure that the user should know of; `str()` is the line to show."""
 
     exit_code = 1
 
 
 class UsageError(ToxvpnError):
-    """The command line asks for something that cannot be."""
+    """The command line asks for something impossible."""
 
     exit_code = 2
 
 
 class NotRunningError(ToxvpnError):
-    """The daemon asked for is not there, or the network is not up."""
+    """The daemon is not running, or the network is not up."""
 
     exit_code = 3
 
 
 class PeerRefusedError(ToxvpnError):
-    """The peer is unknown, or it or our policy said no."""
+    """The peer is unknown, or it or our configuration refuses."""
 
     exit_code = 4
 
@@ -38,32 +38,32 @@ class PeerOfflineError(ToxvpnError):
 
 
 class PathError(ToxvpnError):
-    """Connected, but not the way that was required (relayed instead of direct)."""
+    """Connected, but not as required (relayed instead of direct)."""
 
     exit_code = 6
 
 
 class NoPermissionError(ToxvpnError):
-    """The operating system does not let us; names what is needed."""
+    """The operating system does not permit it; the message names what is needed."""
 
     exit_code = 77
 
 
 class ConfigError(ToxvpnError):
-    """A file we were given, or found, is not usable; names file, place and expected form."""
+    """A file is not usable; the message names the file, the place in it, and the expected form."""
 
     exit_code = 78
 
 
 class LinkError(ToxvpnError):
-    """Pipe mode: the link broke or never came up (as ssh's 255)."""
+    """In pipe mode, the link broke or never came up (as ssh's 255)."""
 
     exit_code = 255
 
 
 class LocalProtocolError(ToxvpnError):
-    """Our own code asked a protocol object for what its state forbids: a bug here."""
+    """Our own code asked a protocol object for something that its state forbids: a bug."""
 
 
 class ClosedError(ToxvpnError):
-    """The object was closed by us and is used again."""
+    """An object was used after we had closed it."""

@@ -40,7 +40,7 @@ def test_it_tells_versions_system_files_and_how_it_runs(toxvpn: Any, furnished: 
     assert re.search(r"^Linux \d", ran.out, re.MULTILINE) and "/dev/net/tun: " in ran.out
     assert re.search(r"^  tox_save: -rw-------, ours, \d+ bytes$", ran.out, re.MULTILINE)
     assert '"path": "tcp-relay"' in ran.out
-    assert "look it over" in ran.err
+    assert "check this before you send it" in ran.err
 
 
 def test_it_knows_the_files_by_their_names() -> None:

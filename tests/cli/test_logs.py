@@ -71,7 +71,7 @@ def test_the_journal_gets_levels_of_its_own(stderr: TextIO, monkeypatch: pytest.
         logs.set_up(debug=1)
         speak()
         log.error("two\nlines")
-        logs.tell_error("the end")
+        logs.print_error("the end")
     assert said(stderr).splitlines() == [
         "<7>toxvpn.part: d",
         "<6>toxvpn.part: i",

@@ -1,4 +1,4 @@
-"""`toxvpn service`: the units as they are written, removed, and what stands in the way."""
+"""`toxvpn service`: writing and removing the units, and what can prevent that."""
 
 import os
 import subprocess
@@ -22,7 +22,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(service, "UNIT_DIRECTORY", tmp_path / "units")
     monkeypatch.setattr(service, "SERVICE_CONFIG", tmp_path / "etc")
     monkeypatch.setattr(service, "RUNNING_SYSTEMD", tmp_path / "none")
-    monkeypatch.setattr(service, "NOT_ITS_OWN", ())
+    monkeypatch.setattr(service, "PRIVATE_TMP", ())
     monkeypatch.setattr(service, "installation", list)
     tmp_path.joinpath("units").mkdir()
     return tmp_path
@@ -31,7 +31,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_install_writes_units_with_this_installations_path(toxvpn: Any, machine: Path) -> None:
     ran = toxvpn("service", "install")
     assert (ran.code, ran.err) == (0, "")
-    assert "toxvpn.service and toxvpn@.service are in" in ran.out and "systemd does not run" in ran.out
+    assert "toxvpn.service and toxvpn@.service are in" in ran.out and "systemd is not running" in ran.out
     assert f"next: edit {machine}/etc/config.toml, then systemctl enable --now toxvpn" in ran.out
     script = service.program()
     for name in service.UNITS:
@@ -56,7 +56,7 @@ def test_a_configuration_to_begin_with_is_good_and_stays_as_it_is_edited(toxvpn:
 def test_a_directory_of_ones_own_is_for_another_unit(toxvpn: Any, machine: Path) -> None:
     for before, after in ((("-C", "here"), ()), ((), ("-b", "nodes.json"))):
         ran = toxvpn(*before, "service", "install", *after)
-        assert ran.code == 2 and "toxvpn@NAME is for further networks" in ran.err
+        assert ran.code == 2 and "for more networks use toxvpn@NAME" in ran.err
     assert not any(machine.joinpath("units").iterdir())
 
 
@@ -65,11 +65,11 @@ def test_remove_leaves_what_is_the_users(toxvpn: Any, machine: Path) -> None:
     machine.joinpath("units", "other.service").touch()
     ran = toxvpn("service", "remove")
     assert (ran.code, ran.err) == (0, "")
-    assert "with the identity, stay" in ran.out
+    assert "with the identity" in ran.out
     assert os.listdir(machine / "units") == ["other.service"]  # noqa: PTH208
     assert machine.joinpath("etc", "config.toml").exists()
     ran = toxvpn("service", "remove")
-    assert ran.code == 1 and "nothing is installed" in ran.err
+    assert ran.code == 1 and "the service is not installed" in ran.err
 
 
 def test_systemd_is_told_where_it_runs(toxvpn: Any, machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,7 +81,7 @@ def test_systemd_is_told_where_it_runs(toxvpn: Any, machine: Path, monkeypatch: 
         return subprocess.CompletedProcess(argv, 0)
 
     monkeypatch.setattr(subprocess, "run", run)
-    assert "systemd does not run" not in toxvpn("service", "install").out
+    assert "systemd is not running" not in toxvpn("service", "install").out
     toxvpn("service", "remove")
     assert [" ".join(argv[2:]) for argv in said] == [
         "daemon-reload",
@@ -105,7 +105,7 @@ def test_who_may_not_is_told_how(
     ran = toxvpn("service", verb)
     assert ran.code == 77
     (line,) = ran.err.splitlines()
-    assert f"that takes root (sudo toxvpn service {verb})" in line
+    assert f"that needs root (sudo toxvpn service {verb})" in line
 
 
 # -- where it is installed --------------------------------------------------------------------------
@@ -122,12 +122,12 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         tree.mkdir(mode=0o755)
         monkeypatch.setattr(service, "installation", lambda: [tree])
         monkeypatch.setattr(service, "program", lambda: f"{tree}/bin/toxvpn")
-        monkeypatch.setattr(service, "NOT_ITS_OWN", ())
+        monkeypatch.setattr(service, "PRIVATE_TMP", ())
         yield tree
 
 
 def test_one_that_all_can_read_needs_nothing(installed: Path) -> None:
-    assert service.fitted(UNIT) == f"ExecStart={installed}/bin/toxvpn run\nProtectHome=yes\n"
+    assert service.adapt_unit(UNIT) == f"ExecStart={installed}/bin/toxvpn run\nProtectHome=yes\n"
 
 
 def test_one_in_a_home_is_shown_to_the_service_and_nothing_else_of_the_home(
@@ -135,7 +135,7 @@ def test_one_in_a_home_is_shown_to_the_service_and_nothing_else_of_the_home(
 ) -> None:
     monkeypatch.setattr(service, "HIDDEN", (installed.parent,))
     installed.parent.chmod(0o700)
-    assert service.fitted(UNIT) == (
+    assert service.adapt_unit(UNIT) == (
         f"ExecStart={installed}/bin/toxvpn run\n"
         f"ProtectHome=tmpfs\nTemporaryFileSystem=/root:mode=0755\nBindReadOnlyPaths={installed}\n"
     )
@@ -146,22 +146,24 @@ def test_one_that_only_its_owner_can_read(installed: Path, private: str) -> None
     place = installed if private == "venv" else installed.parent
     place.chmod(0o700)
     with pytest.raises(ToxvpnError) as caught:
-        service.fitted(UNIT)
-    assert str(caught.value).startswith(f"{place} cannot be read by the service, a user of its own: install")
+        service.adapt_unit(UNIT)
+    assert str(caught.value).startswith(
+        f"{place} cannot be read by the service, which has its own user: install"
+    )
 
 
 def test_one_where_services_have_directories_of_their_own(
     installed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "NOT_ITS_OWN", (installed.parent,))
+    monkeypatch.setattr(service, "PRIVATE_TMP", (installed.parent,))
     with pytest.raises(ToxvpnError, match="is hidden from services: install toxvpn for all users"):
-        service.fitted(UNIT)
+        service.adapt_unit(UNIT)
 
 
 def test_one_whose_path_would_need_quoting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(service, "installation", lambda: [Path("/opt/my tools")])
     with pytest.raises(ToxvpnError, match="unusual characters"):
-        service.fitted(UNIT)
+        service.adapt_unit(UNIT)
 
 
 def test_this_very_installation() -> None:

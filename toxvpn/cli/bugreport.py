@@ -1,4 +1,4 @@
-"""`toxvpn bugreport`: what a maintainer asks for first, without what is private (redact.py)."""
+"""`toxvpn bugreport`: what a maintainer asks for first, without private data (redact.py)."""
 
 import json
 import os
@@ -46,15 +46,15 @@ VARIABLE = "TOXVPN_"
 @takes(SHARED)
 @click.pass_obj
 def command(settings: Settings) -> None:
-    """Print what belongs into a bug report: versions, system, files, and how the running toxvpn is.
+    """Print what a bug report needs: versions, system, files, and the state of the running toxvpn.
 
-    Without secrets, names and addresses, and with keys shortened; look it over all the same.
+    Secrets, names and addresses are left out, and keys shortened; check the output all the same.
     """
     settings.begin()
     lines = [line for part in (versions(), system(), files(settings), running(settings)) for line in part]
     click.echo(redact.text("\n".join(lines), str(Path.home())))
     print_note(
-        settings, "look it over before you send it; `toxvpn doctor` and the failing command with -d tell more"
+        settings, "check this before you send it; `toxvpn doctor` and the failing command with -d show more"
     )
 
 
@@ -62,7 +62,7 @@ def versions() -> Iterator[str]:
     yield "## versions"
     try:
         yield version_text()
-    except ImportError as error:  # a broken build is what many reports are about
+    except ImportError as error:  # many reports are about a broken build
         yield f"the compiled parts do not load: {error}"
     yield ", ".join(f"{name} {installed(name)}" for name in LIBRARIES)
 
@@ -82,7 +82,7 @@ def system() -> Iterator[str]:
         name = ""
     yield f"{platform.system()} {platform.release()} {platform.machine()}, {name or 'unknown distribution'}"
     yield "as root" if os.geteuid() == 0 else "as an ordinary user"
-    yield described(DEVICE, str(DEVICE))
+    yield describe_file(DEVICE, str(DEVICE))
     for sysctl in SYSCTLS:
         try:
             value = Path("/proc/sys", sysctl).read_text().strip()
@@ -90,21 +90,21 @@ def system() -> Iterator[str]:
             continue
         yield f"{sysctl.replace('/', '.')} = {value}"
     ours = sorted(key for key in os.environ if key.startswith(VARIABLE))
-    yield f"set in the environment: {', '.join(ours) or 'nothing of ours'}"
+    yield f"set in the environment: {', '.join(ours) or f'no {VARIABLE}*'}"
 
 
 def files(settings: Settings) -> Iterator[str]:
     yield "\n## files"
     places = settings.places
     for directory in dict.fromkeys((places.config, places.data, places.state, places.runtime)):
-        yield described(directory, str(directory))
+        yield describe_file(directory, str(directory))
         for name in FILES:
             if (directory / name).exists():
-                yield "  " + described(directory / name, name)
+                yield "  " + describe_file(directory / name, name)
 
 
-def described(path: Path, name: str) -> str:
-    """Mode, owner in the words that matter, size; no content."""
+def describe_file(path: Path, name: str) -> str:
+    """Its mode, whether it is ours, its size; not its content."""
     try:
         found = path.lstat()
     except OSError as error:

@@ -1,7 +1,7 @@
 """`toxvpn completion SHELL`: the script that lets a shell complete our command line.
 
-What can be completed the script asks of the program itself (click's _TOXVPN_COMPLETE), so it is never
-out of date. Also installed by the package, from contrib/completions, which scripts/generate writes.
+The script asks the program itself what can be completed (click's _TOXVPN_COMPLETE), so it is never out of
+date. The package installs it too, from contrib/completions, which scripts/generate.py writes.
 """
 
 import click
@@ -21,8 +21,8 @@ VARIABLE = "_TOXVPN_COMPLETE"
 def command(settings: Settings, shell: str) -> None:
     """Print the completion script of a shell: bash, zsh or fish.
 
-    To try it: source <(toxvpn completion bash). Where the package is installed for the whole system it is
-    in place already.
+    To try it: source <(toxvpn completion bash). Where the package is installed for the whole system, it is
+    already in place.
     """
     settings.begin()
     click.echo(script(shell))
@@ -31,7 +31,7 @@ def command(settings: Settings, shell: str) -> None:
 def script(shell: str) -> str:
     kind = get_completion_class(shell)
     assert kind is not None
-    # not source(): for bash that looks whether a new enough one is installed here
+    # not source(): for bash it checks whether a new enough one is installed here
     made = kind(click.Group(PROGRAM), {}, PROGRAM, VARIABLE)
     text: str = made.source_template % made.source_vars()
     return text.strip()

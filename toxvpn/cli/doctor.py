@@ -1,6 +1,6 @@
 """`toxvpn doctor`: names the first layer that fails, and what to do about it.
 
-What is looked at: doctor/examine.py; what it means: doctor/observations.py. Here: whom it is about.
+Here: which peer, which identity, and printing. doctor/examine.py checks the layers.
 """
 
 import json
@@ -39,8 +39,8 @@ COLOURS = {"ok": "green", "limited": "yellow", "failed": "red", "skipped": "brig
 
 @click.command("doctor")
 @click.argument("peer", required=False)
-@click.option("-i", "tox_id", metavar="ID", help="The Tox ID of the machine that should be reached.")
-@click.option("--target", metavar="HOST:PORT", help="What should be reached through it.")
+@click.option("-i", "tox_id", metavar="ID", help="The Tox ID of the machine to reach.")
+@click.option("--target", metavar="HOST:PORT", help="A target to reach through it.")
 @click.option(
     "--timeout",
     "timeout_s",
@@ -48,7 +48,7 @@ COLOURS = {"ok": "green", "limited": "yellow", "failed": "red", "skipped": "brig
     type=click.FloatRange(1),
     default=60.0,
     show_default=True,
-    help="Seconds to get on the network, and again to reach the peer.",
+    help="Seconds for connecting to the network, and again for reaching the peer.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON document whose schema is kept.")
 @takes((*SECRET, CONFIG, key_option(NODE, "proxy"), *SHARED))
@@ -65,79 +65,83 @@ def command(
     secret_file: Path | None,
     config_file: Path | None,
 ) -> int:
-    """Look at one layer after the other, and name the first that fails with what to do about it.
+    """Check one layer after the other, and name the first that fails and what to do about it.
 
-    The way into the network; then to PEER, a name or key that is kept here, or -i ID; then through it.
-    Where toxvpn runs and knows the peer, that one is asked; otherwise a passing node is made. Ends with 0
-    when all is well, with 6 when it works but less well than it could, else with the code of what failed.
+    First the way into the network; then the way to PEER (a name or key that is kept here) or -i ID; then
+    through it. If toxvpn is running and knows the peer, it is asked; otherwise a temporary node is made. The
+    exit code is 0 when all is well, 6 when it works but less well than it could, else that of the failure.
     """
-    settings.begin(logging.WARNING)  # what would be logged is in the findings
+    settings.begin(logging.WARNING)  # the findings contain what would be logged
     from ..doctor.examine import run_doctor
 
     config = find_configuration(settings, config_file)
-    asked = whom(settings, config, peer, tox_id)
+    subject = find_subject(settings, config, peer, tox_id)
     given = find_secret(secret, secret_file, os.environ)
     common = node_options(settings, ProcessOptions(), config, passing=True)
     options = DoctorOptions(
-        **common | {"directory": asked.identity},
-        secret=secret_of(asked.peer, config) if given is None and asked.peer else given,
-        peer=asked.peer,
+        **common | {"directory": subject.identity},
+        secret=secret_of(subject.peer, config) if given is None and subject.peer else given,
+        peer=subject.peer,
         target=None if target is None else parse_target(target),
-        runtime=asked.runtime,
+        runtime=subject.runtime,
         timeout_s=timeout_s,
     )
-    report = run_doctor(options, ignore if as_json else show)
+    report = run_doctor(options, ignore if as_json else print_finding)
     if as_json:
-        show_document(report)
+        print_document(report)
     else:
-        show_rest(report)
+        print_rest(report)
     return report.exit_code
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """`runtime` is that of the running toxvpn, if it is to be asked; `identity` is where to take one from."""
+class Subject:
+    """What to check. `runtime`: of a running toxvpn to ask. `identity`: directory of an identity to use."""
 
     peer: ConfiguredPeer | None = None
     runtime: Path | None = None
     identity: Path | None = None
 
 
-def whom(settings: Settings, config: "Config | None", selector: str | None, tox_id: str | None) -> Asked:
+def find_subject(
+    settings: Settings, config: "Config | None", selector: str | None, tox_id: str | None
+) -> Subject:
     """Raises UsageError, PeerRefusedError."""
     if selector is not None and tox_id is not None:
-        raise UsageError("a peer and -i both say whom to reach: leave one out")
+        raise UsageError("a peer and -i both name the machine to reach: leave one out")
     text = tox_id or selector
     if text is not None and is_invite(text):
-        raise UsageError("an invite is used up by who asks with it: `toxvpn join` it, then ask for the peer")
+        raise UsageError(
+            "an invite can be used only once: use it with `toxvpn join`, then name the peer here"
+        )
     try:
         document = ask(settings, "status")
     except NotRunningError:
-        return not_running(settings, config, text)
+        return subject_of_new_node(settings, config, text)
     if text is None:
-        return Asked(None, settings.places.runtime)
+        return Subject(None, settings.places.runtime)
     known = [
         ConfiguredPeer(bytes.fromhex(each["public_key"]), None, each["name"]) for each in document["peers"]
     ]
     if is_selector(text):
-        return Asked(find(text, known), settings.places.runtime)
+        return Subject(find(text, known), settings.places.runtime)
     stranger = parse_server(text)
     for peer in known:
         if peer.public_key == stranger.public_key:
-            return Asked(peer, settings.places.runtime)
-    return Asked(stranger)
+            return Subject(peer, settings.places.runtime)
+    return Subject(stranger)
 
 
-def not_running(settings: Settings, config: "Config | None", text: str | None) -> Asked:
-    """With the identity that the peer may know; nothing is made."""
+def subject_of_new_node(settings: Settings, config: "Config | None", text: str | None) -> Subject:
+    """The subject when toxvpn does not run, with the identity that the peer may know; makes no files."""
     directory = settings.places.data
     kept = text is not None and is_selector(text)
     has_identity = (settings.directory is not None or kept) and (directory / SAVE_NAME).exists()
     identity = directory if has_identity else None
     if text is None:
-        return Asked(identity=identity)
+        return Subject(identity=identity)
     peer = find(text, known_peers(directory, config)) if kept else parse_server(text)
-    return Asked(peer, identity=identity)
+    return Subject(peer, identity=identity)
 
 
 def parse_server(text: str) -> ConfiguredPeer:
@@ -149,7 +153,7 @@ def parse_server(text: str) -> ConfiguredPeer:
 def ignore(_: "Finding") -> None: ...
 
 
-def show(finding: "Finding") -> None:
+def print_finding(finding: "Finding") -> None:
     state = finding.state.value
     coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     mark = click.style(f"{state:8}", fg=COLOURS[state]) if coloured else f"{state:8}"
@@ -159,11 +163,11 @@ def show(finding: "Finding") -> None:
         click.echo(f"{'':23}-> {finding.fix}")
 
 
-def show_rest(report: "Report") -> None:
-    """What was not looked at, and the verdict."""
+def print_rest(report: "Report") -> None:
+    """Prints what was not looked at, and the verdict."""
     for finding in report.findings:
         if finding.state.value == "skipped":
-            show(finding)
+            print_finding(finding)
     problem = report.problem
     if problem is None:
         click.echo("all is well")
@@ -173,7 +177,7 @@ def show_rest(report: "Report") -> None:
         click.echo(f"the first layer that fails: {problem.layer.value}")
 
 
-def show_document(report: "Report") -> None:
+def print_document(report: "Report") -> None:
     from ..doctor.findings import document
 
     click.echo(json.dumps(document(report), indent=1))

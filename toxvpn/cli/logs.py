@@ -1,7 +1,7 @@
-"""Where log records go: stderr, one line each, or syslog (-S, -z); stdout is for data.
+"""Sends log records to stderr, one line each, or to syslog (-S, -z); stdout is for data.
 
-The daemon's parts only ever call `logging.getLogger("toxvpn...")`; here is the only handler. Where
-stderr is the journal, each line carries its level in front, as systemd reads it (sd-daemon(3)).
+All other modules only call `logging.getLogger("toxvpn...")`; the only handler is here. If stderr is the
+journal, each line begins with its level, as systemd reads it (sd-daemon(3)).
 """
 
 import contextlib
@@ -24,13 +24,13 @@ CLOCK = "%H:%M:%S"
 SYSLOG_SOCKET = Path("/dev/log")
 FACILITY_DAEMON = 3 << 3
 PRIORITIES = ((logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
-"""syslog(3): err, warning, info; what is below is debug, 7."""
+"""syslog(3): err, warning, info; anything below is debug, 7."""
 
 
 def set_up(*, debug: int = 0, quiet: bool = False, level: int = logging.INFO, syslog: bool = False) -> None:
-    """`level` is what this kind of run shows unless -q (errors only) or -d (everything) was given.
+    """Installs the handler. `level` is in force unless -q (errors only) or -d (everything) was given.
 
-    Raises ToxvpnError: `syslog` is wanted and there is none.
+    Raises ToxvpnError when `syslog` is wanted and there is none.
     """
     if quiet:
         level = logging.ERROR
@@ -45,8 +45,8 @@ def set_up(*, debug: int = 0, quiet: bool = False, level: int = logging.INFO, sy
     root.propagate = False
 
 
-def tell_error(line: str) -> None:
-    """Why the program ends: to the person, and to a log that is not on the same terminal."""
+def print_error(line: str) -> None:
+    """Prints why the program ends, and logs it too where the log is not on the same terminal."""
     handlers = logging.getLogger("toxvpn").handlers
     in_journal = any(isinstance(handler.formatter, JournalFormatter) for handler in handlers)
     if in_journal or any(isinstance(handler, SyslogHandler) for handler in handlers):
@@ -72,16 +72,16 @@ def stderr_handler(*, detailed: bool) -> logging.Handler:
 
 
 def stderr_is_journal(environ: Mapping[str, str]) -> bool:
-    """systemd.exec(5), $JOURNAL_STREAM: device and inode of the stream that it gave us."""
+    """Compares stderr with $JOURNAL_STREAM: device and inode of the stream from systemd (systemd.exec(5))."""
     try:
         found = os.fstat(sys.stderr.fileno())
-    except (OSError, ValueError):  # closed, or no file at all
+    except (OSError, ValueError):  # closed, or not a file
         return False
     return environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
 
 
 class JournalFormatter(logging.Formatter):
-    """`<4>` and so on before each line; the time is the journal's to add."""
+    """Puts the priority, such as `<4>`, before each line; the journal adds the time."""
 
     def format(self, record: logging.LogRecord) -> str:
         return "\n".join(f"<{priority(record)}>{line}" for line in super().format(record).splitlines())
@@ -95,9 +95,9 @@ def has_syslog() -> bool:
 
 
 class SyslogHandler(logging.Handler):
-    """A syslog that is slow or away costs its records, and never holds the program up.
+    """Sends records to syslog. If it is slow or gone they are lost, and the program does not wait.
 
-    Raises ToxvpnError when there is none at the start.
+    Construction raises ToxvpnError when there is no syslog.
     """
 
     def __init__(self) -> None:
@@ -112,7 +112,9 @@ class SyslogHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         line = f"<{FACILITY_DAEMON | priority(record)}>{self.format(record)}"
         with contextlib.suppress(OSError):
-            self._socket.sendto(line.encode(), str(SYSLOG_SOCKET))  # found anew if it was started anew
+            self._socket.sendto(
+                line.encode(), str(SYSLOG_SOCKET)
+            )  # by path, so that a restarted one is found
 
     def close(self) -> None:
         self._socket.close()

@@ -1,7 +1,7 @@
-"""For bug reports: a status document or any text in, the same without identities out.
+"""Removes identities from a status document, or any text, for bug reports.
 
 Keys keep 8 digits, as in logs. Tox IDs lose their nospam, addresses all but their first part, names
-everything, targets their host.
+everything, and targets their host.
 """
 
 import re
@@ -11,19 +11,19 @@ from typing import Any
 KEPT_DIGITS = 8
 IPV4 = re.compile(r"\d+(?:\.\d+){3}")
 LONG_HEX = re.compile(r"(?<![0-9A-Za-z])([0-9A-Fa-f]{8})[0-9A-Fa-f]{8,}(?![0-9A-Za-z])")
-"""A key, a Tox ID, or the greater part of one."""
+"""A key, a Tox ID, or most of one."""
 HARMLESS_HOSTS = ("localhost", "127.0.0.1", "::1", "0.0.0.0", "::")
 
 
 def text(raw: str, home: str = "") -> str:
-    """Any text: without keys, and without the name of the home directory."""
+    """Any text, without keys and the name of the home directory."""
     if len(home) > 1:
         raw = raw.replace(home, "~")
     return LONG_HEX.sub(r"\1...", raw)
 
 
 def document(value: Any, key: str = "") -> Any:
-    """A status document, or what its `key` holds."""
+    """A status document, or the value of its `key`."""
     if isinstance(value, dict):
         return {name: document(inner, name) for name, inner in value.items()}
     if isinstance(value, list):
@@ -46,7 +46,7 @@ def document(value: Any, key: str = "") -> Any:
 
 
 def address(value: str) -> str:
-    """The first part of an IP address; nothing of what is none."""
+    """The first part of an IP address; nothing of any other text."""
     try:
         version = ip_address(value).version
     except ValueError:
@@ -55,7 +55,7 @@ def address(value: str) -> str:
 
 
 def target(value: str) -> str:
-    """`host:port` with its port alone, unless the host is the machine itself."""
+    """The port of `host:port`; the host too if it is the machine itself."""
     host, colon, port = value.rpartition(":")
     if not colon or host.strip("[]") in HARMLESS_HOSTS:
         return value

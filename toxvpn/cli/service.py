@@ -1,7 +1,7 @@
-"""`toxvpn service install` and `remove`: systemd's units for this installation, wherever it is.
+"""`toxvpn service install` and `remove`: systemd's units for this installation.
 
-In: the units in systemd/ beside the package. Out: the same in /etc/systemd/system, with the path of this
-installation in them; and a configuration to begin with, if there is none.
+In: the units in systemd/ of the package. Out: the same in /etc/systemd/system, with the path of this
+installation in them; and an initial configuration, if there is none.
 """
 
 import re
@@ -27,17 +27,17 @@ RUNNING_SYSTEMD = Path("/run/systemd/system")  # sd_booted(3)
 PROGRAM = "/usr/bin/toxvpn"
 
 HIDDEN = (Path("/home"), Path("/root"), Path("/run/user"))
-"""What ProtectHome takes out of the service's sight."""
+"""The directories that ProtectHome hides from the service."""
 SHOWING = "ProtectHome=tmpfs\nTemporaryFileSystem=/root:mode=0755\nBindReadOnlyPaths={}\n"
-"""In their place: empty ones with these directories. systemd makes /root private, also an empty one."""
-NOT_ITS_OWN = (Path("/tmp"), Path("/var/tmp"))
-"""What PrivateTmp replaces."""
+"""Replaces them with empty ones that contain these directories. systemd makes even an empty /root private."""
+PRIVATE_TMP = (Path("/tmp"), Path("/var/tmp"))
+"""The directories that PrivateTmp replaces."""
 ELSEWHERE = "install toxvpn for all users, such as in a virtual environment in /opt/toxvpn"
 PLAIN_PATH = re.compile(r"[A-Za-z0-9/._+@-]+")  # others need quoting, and each directive has its own rules
 
 CONFIG = """\
 # What the service does. Check it with `toxvpn config check`, apply it with `systemctl reload toxvpn`.
-# All that can stand here: docs/configuration.md.
+# Every setting: docs/configuration.md.
 
 # let peers reach what this machine can reach
 [server]
@@ -65,18 +65,20 @@ def install(settings: Settings) -> None:
     settings.begin()
     if settings.directory is not None or settings.nodes_file is not None:
         raise UsageError(
-            f"the service has directories of its own and finds its nodes in {SERVICE_CONFIG / FILE_NAME}: "
-            "leave -C and -b out; toxvpn@NAME is for further networks"
+            f"the service has its own directories, and its nodes are set in {SERVICE_CONFIG / FILE_NAME}: "
+            "leave -C and -b out; for more networks use toxvpn@NAME"
         )
-    units = {name: fitted(SHIPPED.joinpath(name).read_text()) for name in UNITS}
+    units = {name: adapt_unit(SHIPPED.joinpath(name).read_text()) for name in UNITS}
     try:
         for name, text in units.items():
             write_atomic(UNIT_DIRECTORY / name, text.encode(), 0o644)
         make_configuration(SERVICE_CONFIG)
     except NoPermissionError as error:
-        raise NoPermissionError(f"{error}: that takes root (sudo toxvpn service install)") from None
-    running = tell_systemd("daemon-reload")
-    click.echo(f"{' and '.join(UNITS)} are in {UNIT_DIRECTORY}{'' if running else '; systemd does not run'}")
+        raise NoPermissionError(f"{error}: that needs root (sudo toxvpn service install)") from None
+    running = run_systemctl("daemon-reload")
+    click.echo(
+        f"{' and '.join(UNITS)} are in {UNIT_DIRECTORY}{'' if running else '; systemd is not running'}"
+    )
     click.echo(f"next: edit {SERVICE_CONFIG / FILE_NAME}, then systemctl enable --now toxvpn")
 
 
@@ -88,26 +90,28 @@ def remove(settings: Settings) -> None:
     settings.begin()
     found = [UNIT_DIRECTORY / name for name in UNITS if (UNIT_DIRECTORY / name).exists()]
     if not found:
-        raise ToxvpnError(f"there is no {' or '.join(UNITS)} in {UNIT_DIRECTORY}: nothing is installed")
-    tell_systemd("stop", "toxvpn.service", "toxvpn@*.service")
-    tell_systemd("disable", *UNITS)
+        raise ToxvpnError(
+            f"there is no {' or '.join(UNITS)} in {UNIT_DIRECTORY}: the service is not installed"
+        )
+    run_systemctl("stop", "toxvpn.service", "toxvpn@*.service")
+    run_systemctl("disable", *UNITS)
     for path in found:
         try:
             path.unlink()
         except PermissionError:
             raise NoPermissionError(
-                f"cannot remove {path}: that takes root (sudo toxvpn service remove)"
+                f"cannot remove {path}: that needs root (sudo toxvpn service remove)"
             ) from None
-    tell_systemd("daemon-reload")
+    run_systemctl("daemon-reload")
     names = " and ".join(path.name for path in found)
-    click.echo(f"{names} removed; {SERVICE_CONFIG} and {SERVICE_DATA}, with the identity, stay")
+    click.echo(f"removed {names}; kept {SERVICE_CONFIG} and {SERVICE_DATA}, with the identity")
 
 
 # -- the unit for this installation -------------------------------------------------------------------
 
 
-def fitted(unit: str) -> str:
-    """With this installation's program, which the service must be able to read. Raises ToxvpnError."""
+def adapt_unit(unit: str) -> str:
+    """Puts this installation's program into the unit. Raises ToxvpnError if the service cannot read it."""
     trees = installation()
     for tree in trees:
         check_readable(tree)
@@ -123,35 +127,35 @@ def program() -> str:
 
 
 def installation() -> list[Path]:
-    """The directories that running it takes, beside the system's own."""
+    """The directories that the program needs, besides the system's own."""
     trees = {Path(sys.prefix), Path(sys.base_prefix), SHIPPED.parents[1]}
     return sorted(tree for tree in trees if tree != Path("/usr"))
 
 
 def check_readable(tree: Path) -> None:
-    """Raises ToxvpnError unless any user can read the directory, once it is not hidden."""
+    """Raises ToxvpnError unless every user can read the directory, once it is not hidden."""
     if not PLAIN_PATH.fullmatch(str(tree)):
         raise ToxvpnError(f"{tree} has unusual characters: {ELSEWHERE}")
-    if is_below(tree, NOT_ITS_OWN):
+    if is_below(tree, PRIVATE_TMP):
         raise ToxvpnError(f"{tree} is hidden from services: {ELSEWHERE}")
     if site.ENABLE_USER_SITE and tree == Path(site.getusersitepackages()):
-        raise ToxvpnError(f"{tree} is one user's alone: {ELSEWHERE}")
+        raise ToxvpnError(f"{tree} belongs to one user: {ELSEWHERE}")
     above = [] if is_below(tree, HIDDEN) else tree.parents
     for place in (tree, *above):
         needed = 0o005 if place == tree else 0o001
         if place.stat().st_mode & needed != needed:
-            raise ToxvpnError(f"{place} cannot be read by the service, a user of its own: {ELSEWHERE}")
+            raise ToxvpnError(f"{place} cannot be read by the service, which has its own user: {ELSEWHERE}")
 
 
 def is_below(path: Path, places: Iterable[Path]) -> bool:
     return any(path.is_relative_to(place) for place in places)
 
 
-# -- around it ----------------------------------------------------------------------------------------
+# -- configuration and systemd --------------------------------------------------------------------
 
 
 def make_configuration(directory: Path) -> None:
-    """Leaves alone what is there. Raises NoPermissionError, ToxvpnError."""
+    """Writes the initial configuration unless there is one. Raises NoPermissionError, ToxvpnError."""
     directory.mkdir(mode=0o755, exist_ok=True)
     directory.joinpath("secrets").mkdir(mode=0o755, exist_ok=True)  # as ConfigurationDirectory= has it
     path = directory / FILE_NAME
@@ -159,8 +163,8 @@ def make_configuration(directory: Path) -> None:
         write_atomic(path, CONFIG.encode(), 0o644)
 
 
-def tell_systemd(*words: str) -> bool:
-    """Whether systemd runs here and could do it."""
+def run_systemctl(*words: str) -> bool:
+    """Returns whether systemd is running and the command succeeded."""
     if not RUNNING_SYSTEMD.is_dir():
         return False
     return subprocess.run(["systemctl", "--quiet", *words], check=False).returncode == 0

@@ -1,18 +1,18 @@
-"""The verbs of `toxvpn`: one module each, with a click command named `command`, loaded when asked for."""
+"""The verbs of `toxvpn`: each is a module with a click command named `command`, loaded on demand."""
 
 from importlib import import_module
 
 import click
 
 VERBS = {
-    "up": "Be on the network with the configured peers, until stopped.",
-    "run": "Do all that the configuration says: serve, forward, VPN.",
+    "up": "Be on a network with the configured peers, until stopped.",
+    "run": "Do everything that the configuration says: serve, forward, VPN.",
     "reload": "Apply what changed in the configuration.",
     "config": "Check or show the configuration.",
     "down": "Stop the running toxvpn.",
-    "status": "Show how it is, and how each peer is reached.",
-    "ping": "Measure the round trip to a peer, and tell the path.",
-    "wait": "Return when peers are online.",
+    "status": "Show the state of the running toxvpn, and how each peer is reached.",
+    "ping": "Measure the round trip to a peer, and show the path.",
+    "wait": "Wait until peers are online.",
     "ssh": "Log in to a peer with ssh.",
     "peer": "Add, name, remove, list, accept and block peers.",
     "secret": "Renew the secret that lets others in.",
@@ -20,9 +20,9 @@ VERBS = {
     "join": "Join the machine that printed an invite.",
     "service": "Install toxvpn as a systemd service, or remove it.",
     "id": "Print this machine's Tox ID.",
-    "metrics": "Print what it counts, for Prometheus.",
+    "metrics": "Print metrics for Prometheus.",
     "doctor": "Name the first layer that fails, and what to do about it.",
-    "bugreport": "Print what belongs into a bug report, without secrets.",
+    "bugreport": "Print what a bug report needs, without secrets.",
     "completion": "Print the completion script of a shell.",
 }
 

@@ -1,4 +1,4 @@
-"""`toxvpn -V`: what is running, and what is wrong with it, for bug reports."""
+"""`toxvpn -V`: the versions in use, and what is wrong with them, for bug reports."""
 
 import platform
 
@@ -6,7 +6,7 @@ from .. import __version__
 
 
 def version_text() -> str:
-    """Version, Python, libtoxcore, and which hooks under toxcore are in force."""
+    """Versions of toxvpn, Python and libtoxcore, and which hooks under toxcore are in force."""
     from .._native.net import netio
     from ..tox import danger  # loads libtoxcore
 
