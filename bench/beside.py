@@ -1,4 +1,4 @@
-"""What others feel of a download on the tuntox road: pings and one TCP flow over the VPN of the same node.
+"""Pings and one TCP flow over a node's VPN, beside a download on the tuntox road of the same node.
 
 One node serves the tuntox road and the VPN (`toxvpn run`). Its VPN peer is measured alone, then while a
 client with a new identity downloads: on a link of `--slow` Mbit/s, and on one as fast as all others.

@@ -1,4 +1,4 @@
-"""From process start to the first byte through -L, server warm, a new client each time (goal: 3.5 s).
+"""Time from process start to the first byte through -L, server warm, a new client each time (goal: 3.5 s).
 
 Both hosts public, and both behind cone NATs of their own; with the accelerated clock and with toxcore's.
 """

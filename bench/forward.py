@@ -38,9 +38,9 @@ SIZES_BYTES = (100_000, 1_000_000, 10_000_000)
 RELAY_PORT = 443
 ROAD = ("--road", "tuntox")
 SETTLE_S = 2.0
-"""After the path is there: what both sides still have to say to each other about relays and addresses."""
+"""Pause after the path is there, while both sides still exchange relays and addresses."""
 PAUSE_S = 0.02
-"""Between round trips, as between keystrokes: toxcore starts at some 200 lossless packets per second."""
+"""Pause between round trips, as between keystrokes: toxcore starts at 200 lossless packets per second."""
 FETCH_LIMIT_S = 60.0
 
 
@@ -84,7 +84,7 @@ def round_trips_ms(client: Client, count: int) -> list[float]:
 
 
 def fetch_s(client: Client, size: int) -> float:
-    """From connect to the last byte of a file; infinite when it takes longer than FETCH_LIMIT_S."""
+    """Time from connect to the last byte of a file; infinite when it takes longer than FETCH_LIMIT_S."""
     began_s = time.monotonic()
     with client.connect() as sock:
         sock.sendall(f"GET /{size} HTTP/1.0\r\n\r\n".encode())
@@ -155,7 +155,7 @@ def scenes(lab: Lab) -> Iterator[Scene]:
 
 
 def toxvpn_relay(lab: Lab, host: Host) -> Path:
-    """Starts it; the nodes.json that lists it alone."""
+    """Start a relay, and return the nodes.json that lists it alone."""
     with host.directory.joinpath("relay.log").open("wb") as log:
         process = host.popen(
             module("relay_node", host.directory / "toxvpn", lab.nodes_json, RELAY_PORT),
@@ -163,13 +163,13 @@ def toxvpn_relay(lab: Lab, host: Host) -> Path:
             stderr=log,
         )
     assert process.stdout
-    if not (said := process.stdout.readline().decode().split()):
+    if not (printed := process.stdout.readline().decode().split()):
         raise LabError(f"the relay ended: {host.directory.joinpath('relay.log').read_text()}")
     node = {
         "ipv4": host.ipv4,
         "ipv6": host.ipv6,
-        "port": int(said[0]),
-        "public_key": said[1],
+        "port": int(printed[0]),
+        "public_key": printed[1],
         "tcp_ports": [RELAY_PORT],
     }
     nodes = host.directory / "nodes.json"

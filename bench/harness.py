@@ -1,4 +1,4 @@
-"""What the benches share: environments, medians, tables, the command line.
+"""Environments, medians, tables and the command line, shared by all benches.
 
 A bench is a program run as root from the repository: `.venv/bin/python -m bench.NAME`. It measures two
 things by turns (A B A B) in one run, because figures of different runs are not comparable.
@@ -35,10 +35,10 @@ GIVER_PORT = 9000
 
 @contextlib.contextmanager
 def awake() -> Iterator[None]:
-    """Keeps the processors from sleeping meanwhile, by work that gives way to any other.
+    """Keep the processors from sleeping meanwhile, by work of the lowest priority.
 
     A virtual processor that has slept takes 0.05 ms to wake, and finds its caches full of others' data:
-    what programs cost that wake each other now and then is mostly that.
+    what it costs programs to wake each other is mostly that.
     """
     spin = ["chrt", "--idle", "0", "sh", "-c", "while :; do :; done"]
     spinners = [subprocess.Popen(spin) for _ in range(os.cpu_count() or 1)]
@@ -72,13 +72,13 @@ def spread(values: Sequence[float], form: str = ".1f") -> str:
 
 
 def ratio(ours: Sequence[float], other: Sequence[float]) -> str:
-    """Of the medians."""
+    """The ratio of the medians."""
     below = median(other)
     return f"{median(ours) / below:.2f}x" if below else "-"
 
 
 def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Prints it; the first column is text, the others are figures."""
+    """Print a table; the first column is text, the others are figures."""
     lines = [list(header), *(list(row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     print(f"\n{title}")
@@ -91,7 +91,7 @@ def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> N
 
 
 def progress(text: str) -> None:
-    """To stderr: what is being done."""
+    """Print on stderr what is being done."""
     print(f"  .. {text}", file=sys.stderr, flush=True)
 
 

@@ -1,4 +1,4 @@
-"""What a connected pair costs while nothing happens: processor time and memory (goal: 0.5 % of a core each).
+"""Processor time and memory of a connected pair while nothing happens (goal: 0.5 % of a core each).
 
 Server and client of one forward, public hosts, direct. Idle is measured after the path has become direct
 and once more after a transfer, which must leave nothing running.
@@ -33,7 +33,7 @@ class Memory:
 
 
 def memory(process: Process) -> Memory:
-    """Of the process and its children, which share the stack helper's interpreter."""
+    """Memory of the process and its children, which share the stack helper's interpreter."""
     totals = {"Rss": 0, "Pss": 0}
     for pid in family(process.pid):
         text = Path(f"/proc/{pid}/smaps_rollup").read_text()
@@ -44,7 +44,7 @@ def memory(process: Process) -> Memory:
 
 
 def cpu_s(process: Process) -> float:
-    """utime and stime of the process and its living children."""
+    """Processor time (utime and stime) of the process and its living children."""
     ticks = 0
     for pid in family(process.pid):
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -58,7 +58,7 @@ def family(pid: int) -> list[int]:
 
 
 def switches(process: Process) -> int:
-    """How often it went to sleep: about how often it woke."""
+    """The number of times the process went to sleep, and so about how often it woke."""
     text = Path(f"/proc/{process.pid}/status").read_text()
     return int(re.findall(r"^voluntary_ctxt_switches:\s+(\d+)", text, re.MULTILINE)[0])
 

@@ -34,7 +34,7 @@ class Site:
 
 
 class Called(Protocol):
-    """A server, as far as a client is concerned."""
+    """What a client needs to know of its server."""
 
     site: Site
     tox_id: str
@@ -97,15 +97,15 @@ class Client:
         return sock
 
     def path(self) -> str:
-        """How the server is reached now: udp, tcp-relay or none."""
-        said = re.findall(r"peer \w+: (udp|tcp-relay|none)\b", self.log.read_text())
-        return str(said[-1]) if said else "none"
+        """The present path to the server: udp, tcp-relay or none."""
+        paths = re.findall(r"peer \w+: (udp|tcp-relay|none)\b", self.log.read_text())
+        return str(paths[-1]) if paths else "none"
 
     def wait_path(self, path: str, timeout_s: float = ONLINE_S) -> None:
         try:
             wait_until(lambda: self.path() == path, f"path {path} to the server", timeout_s, poll_s=0.1)
         except LabError as failure:
-            raise LabError(f"{failure}; the client said:\n{self.log.read_text()}") from None
+            raise LabError(f"{failure}; the log of the client:\n{self.log.read_text()}") from None
 
     def stop(self) -> None:
         self.site.client.stop(self.process)
@@ -118,7 +118,7 @@ class Client:
 
 
 def receive(sock: Socket, count: int) -> bytes:
-    """Exactly `count` bytes. Raises LabError when the stream ends before."""
+    """Receive exactly `count` bytes. Raises LabError when the stream ends before."""
     data = bytearray()
     while len(data) < count:
         if not (more := sock.recv(count - len(data))):

@@ -1,7 +1,7 @@
 """Raw lossy packets: libtoxcore as it comes against libtoxcore on toxvpn's network (goal: 5 times).
 
 Two hosts, one veth, one process each. Each way of running is a connected pair of its own; they take turns
-in sending as fast as they can for a few seconds. Counted is what the other side received and decrypted.
+in sending as fast as they can for a few seconds. What counts is what the other side received and decrypted.
 """
 
 from lab import Lab

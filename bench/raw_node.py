@@ -1,7 +1,7 @@
 """One end of a bare Tox connection, as a process: no daemon, no stream, only libtoxcore and the blaster.
 
-Commands come on stdin as JSON lists, each answered by one JSON line on stdout; the first line says who
-this is and which of toxvpn's hooks under libtoxcore are in force.
+Commands come on stdin as JSON lists, each answered by one JSON line on stdout; the first line has
+the node's addresses and the names of toxvpn's hooks under libtoxcore that are in force.
 """
 
 import json
@@ -23,7 +23,7 @@ PORTS = (40_000, 50_000)
 
 
 class Greeter:
-    """A Handler (toxvpn/_native/handler.py) that takes every friend and cares for nothing else."""
+    """A Handler (toxvpn/_native/handler.py) that accepts every friend and ignores all other events."""
 
     tox: Tox
 
@@ -55,7 +55,7 @@ class RawNode:
         }
 
     def run(self) -> None:
-        """Until the end of stdin."""
+        """Serve commands until the end of stdin."""
         print(json.dumps(self.hello()), flush=True)
         while True:
             ready = dict(self.poll.poll(0 if self.tox.receive_pending else self.tox.iteration_interval_ms()))

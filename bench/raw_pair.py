@@ -1,4 +1,4 @@
-"""Two raw nodes (raw_node.py) on two hosts, connected directly: how fast libtoxcore itself is."""
+"""Two raw nodes (raw_node.py) on two hosts, connected directly, to measure libtoxcore itself."""
 
 import json
 import subprocess
@@ -44,7 +44,7 @@ class RawPair:
         expected = [] if environment is STOCK else PARTS
         for end in (self.near, self.far):
             if end.hello["in_force"] != expected:
-                raise LabError(f"in force are {end.hello['in_force']}, wanted {expected}")
+                raise LabError(f"these parts are in force: {end.hello['in_force']}; expected {expected}")
         there = self.far.hello
         self.near.ask("reach", there["tox_id"], far_address, there["port"], there["dht_id"])
 

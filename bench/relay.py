@@ -1,4 +1,4 @@
-"""What one relayed byte costs: the relay of toxvpn against plain loops of recv/send and of splice(2).
+"""The cost of one relayed byte: the relay of toxvpn against plain loops of recv/send and of splice(2).
 
     python -m bench.relay [GIGABYTES]
 

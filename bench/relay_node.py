@@ -1,4 +1,4 @@
-"""A toxvpn that is a TCP relay (`-t PORT`), as a process that tells its DHT key: the key others list it by.
+"""A toxvpn that is a TCP relay (`-t PORT`), as a process that prints its DHT key, by which others list it.
 
     python -m bench.relay_node DIRECTORY NODES_JSON PORT
 

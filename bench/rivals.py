@@ -21,7 +21,7 @@ PORT = 51820
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Of the near and the far host: outer ones to build on, or those inside a tunnel."""
+    """Addresses of the near and the far host, outside or inside a tunnel."""
 
     near_ipv4: str
     far_ipv4: str
@@ -30,7 +30,7 @@ class Addresses:
 
     @classmethod
     def inside(cls, number: int) -> "Addresses":
-        """Those of the tunnel with this number."""
+        """The addresses inside the tunnel with this number."""
         return cls(f"10.99.{number}.1", f"10.99.{number}.2", f"fd99:{number}::1", f"fd99:{number}::2")
 
 
@@ -51,12 +51,12 @@ class Side:
         return self.host.run(argv, input=input, cwd=self.directory).stdout
 
     def start(self, *argv: str) -> None:
-        """A program of the host's, with its log beside its configuration."""
+        """Start a program on the host, with its log beside its configuration."""
         with self.directory.joinpath("log").open("wb") as log:
             self.host.popen(argv, cwd=self.directory, stdout=log, stderr=subprocess.STDOUT)
 
     def configure(self, interface: str, *own: str) -> None:
-        """Addresses and up, as soon as the interface is there."""
+        """Give the interface its addresses and bring it up, as soon as it is there."""
 
         def attempt() -> bool:
             try:
@@ -72,7 +72,7 @@ Build = Callable[[Side, Side], None]
 
 
 def build(name: str, near: Host, far: Host, outer: Addresses, inner: Addresses) -> None:
-    """Starts both sides of RIVALS[name]."""
+    """Start both sides of RIVALS[name]."""
     sides = []
     for host, own, other in ((near, "near", "far"), (far, "far", "near")):
         directory = host.directory / name
@@ -119,7 +119,7 @@ peer-fingerprint {fingerprints[other]}
 
 
 def certificate(side: Side) -> str:
-    """Makes one and a key; its SHA-256 fingerprint."""
+    """Make a certificate and its key, and return its SHA-256 fingerprint."""
     side.run(
         "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
         "-days", "2", "-subj", f"/CN={side.host.name}", "-keyout", "key.pem", "-out", "certificate.pem",

@@ -2,8 +2,8 @@
 
 Two hosts and one veth; then a wire of 25 ms each way; each without loss and with 1 % and 5 % of the packets
 lost in both directions. Every fetch has a client of its own, with a new identity: toxcore's rate for lossless
-packets starts at 0.3 MB/s. What is not there after `--limit` seconds is not waited for, and how much sooner
-the fast road was is told per MB that came.
+packets starts at 0.3 MB/s. A fetch ends after `--limit` seconds, and how much sooner
+the fast road was is given per MB that came.
 
 `--only` names some of: vpn stalled plain 1% 5% delay delay,1% delay,5%.
 """
@@ -54,13 +54,13 @@ class Bench:
 
     @contextlib.contextmanager
     def client(self, road: str, loss_percent: float = 0.0) -> Iterator[Caller]:
-        """A fresh one; packets are lost only after it has connected."""
+        """Run a fresh client; packets are lost only after it has connected."""
         iperf3 = f"{LOCALHOST}:{IPERF3_LISTEN_PORT}:{LOCALHOST}:{apps.IPERF3_PORT}"
         with Client(self.server, GIVER_PORT, "--road", road, "-L", iperf3) as client:
             client.wait_path("udp")
             caller = Caller(self.host, LISTEN_PORT, self.limit_s)
             if caller.openings_ms(1) == [math.inf]:
-                raise LabError(f"no stream; the client said:\n{client.log.read_text()}")
+                raise LabError(f"no stream; the log of the client:\n{client.log.read_text()}")
             time.sleep(SETTLE_S)
             if loss_percent:
                 self.host.loss(loss_percent)
@@ -69,7 +69,7 @@ class Bench:
             self.host.loss(0)
 
     def measure(self, scene: str, loss_percent: float, road: str, figures: Figures, trips: int) -> None:
-        def tell(what: str) -> None:
+        def log_progress(what: str) -> None:
             progress(f"{scene}, {road}: {what}")
 
         with self.client(road, loss_percent) as caller:
@@ -77,14 +77,14 @@ class Bench:
             with awake():
                 figures.awake_rtt_ms += caller.round_trips_ms(trips)
             figures.open_ms += caller.openings_ms(trips // 4)
-        tell(f"round trip p50 {percentile(figures.rtt_ms, 50):.2f} ms")
+        log_progress(f"round trip p50 {percentile(figures.rtt_ms, 50):.2f} ms")
         for size, fetched in figures.fetched.items():
             with self.client(road, loss_percent) as caller:
                 fetched.append(caller.fetch(size))
-            tell(f"{size / MB:g} MB: {shown(fetched[-1:])} s")
+            log_progress(f"{size / MB:g} MB: {shown(fetched[-1:])} s")
         with self.client(road, loss_percent) as caller:
             figures.crowds.append(caller.crowd(STREAMS))
-        tell(str(figures.crowds[-1]))
+        log_progress(str(figures.crowds[-1]))
 
     def beside_vpn(self, vpn_address: str, seconds: int) -> dict[str, tuple[float, float]]:
         """Mbit/s of one TCP flow to the server and back: through the fast road, and over the VPN."""
@@ -107,7 +107,7 @@ class Bench:
                 cells.append(one_stream(caller))
             before = self.memory_mb(), kernel_mb()
             with caller.stalled(STALLED, SIZES_BYTES[-1]):
-                wait_until(has_settled(), "end of filling the buffers of those who do not read", 30, 1)
+                wait_until(has_settled(), "end of filling the buffers of readers that have stalled", 30, 1)
                 cells.append(one_stream(caller))
                 after = self.memory_mb(), kernel_mb()
         cells += [f"{now - then:.1f}" for now, then in zip(after, before, strict=True)]
@@ -115,19 +115,19 @@ class Bench:
         return [road, *cells]
 
     def memory_mb(self) -> float:
-        """What the server keeps resident."""
+        """Resident memory of the server."""
         status = Path(f"/proc/{self.server.process.pid}/status").read_text().splitlines()
         return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmRSS"))
 
 
 def kernel_mb() -> float:
-    """What all TCP sockets of this machine keep in the kernel."""
+    """Kernel memory of all TCP sockets of this machine."""
     [line] = [line for line in Path("/proc/net/sockstat").read_text().splitlines() if line.startswith("TCP:")]
     return int(line.split()[-1]) * resource.getpagesize() / MB
 
 
 def has_settled() -> Callable[[], bool]:
-    """To be called again and again: whether the kernel keeps as much as the last time."""
+    """A condition that holds once the kernel's TCP memory is as it was at the call before."""
     last = 0.0
 
     def condition() -> bool:

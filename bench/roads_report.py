@@ -1,4 +1,4 @@
-"""The tables of roads.py, and the goals."""
+"""The tables and goals of roads.py."""
 
 import math
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ USER = "nobody"
 
 @dataclass(slots=True)
 class Figures:
-    """Of one road in one scene."""
+    """Figures of one road in one scene."""
 
     rtt_ms: list[float] = field(default_factory=list)
     awake_rtt_ms: list[float] = field(default_factory=list)
@@ -55,8 +55,8 @@ def fetches(scene: str, size: int, fast: list[Fetched], tuntox: list[Fetched]) -
     gain = median([one.s_per_mb for one in tuntox]) / median([one.s_per_mb for one in fast])
     goals = {("plain", 10 * MB): 40, ("1%", MB): 1000}
     goal = goals.get((scene, size))
-    told = verdict(f">= {goal}x", gain >= goal) if goal else ""
-    return [f"fetch {size / MB:g} MB, s", shown(fast), shown(tuntox), times(gain), told]
+    outcome = verdict(f">= {goal}x", gain >= goal) if goal else ""
+    return [f"fetch {size / MB:g} MB, s", shown(fast), shown(tuntox), times(gain), outcome]
 
 
 def report_vpn(runs: Sequence[dict[str, tuple[float, float]]]) -> None:
@@ -64,13 +64,13 @@ def report_vpn(runs: Sequence[dict[str, tuple[float, float]]]) -> None:
     for way in runs[0]:
         fast, vpn = ([run[way][which] for run in runs] for which in (0, 1))
         share = median(fast) / median(vpn)
-        told = verdict(">= 0.75", share >= 0.75)
-        rows.append([way, spread(fast, ".0f"), spread(vpn, ".0f"), f"{share:.2f}", told])
+        outcome = verdict(">= 0.75", share >= 0.75)
+        rows.append([way, spread(fast, ".0f"), spread(vpn, ".0f"), f"{share:.2f}", outcome])
     table("One TCP flow between the same two hosts, Mbit/s", ["", "fast road", "VPN", "share", "goal"], rows)
 
 
 def shown(fetched: list[Fetched]) -> str:
-    """Seconds; or what came until the limit."""
+    """Seconds, or how much came until the limit."""
     if all(one.complete for one in fetched):
         return spread([one.seconds for one in fetched], ".3f")
     worst = min(fetched, key=lambda one: one.bytes)

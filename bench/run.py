@@ -1,4 +1,4 @@
-"""All figures, one after the other; what fails is told at the end and does not stop the others."""
+"""Runs all benches, one after the other; those that fail do not stop the others, and are named at the end."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What sharing a node costs the first command and gives the second: start to first byte, a warm server.
+"""Time from the start of a command to the first byte, with and without a shared node; the server is warm.
 
 Both hosts public, an unprivileged user. Each run: a command with a node of its own, one that starts the
 shared node, then -P, -L and ssh on that node, and ssh over the bare link (goal: 0.2 s for -P and -L).
@@ -23,7 +23,7 @@ PORT = 7000
 
 
 class User:
-    """Somebody on the client host, with a home directory and a key for the server's sshd."""
+    """A user of the client host, with a home directory and a key for the server's sshd."""
 
     def __init__(self, server: Server, sshd: apps.Sshd) -> None:
         self.host: Host = server.site.client
@@ -48,7 +48,7 @@ class User:
         return self.host.popen(argv, user=USER, env=self.env, stdin=pipe, stdout=pipe, stderr=pipe)
 
     def piped_s(self, *flags: str) -> float:
-        """-P to an echo server."""
+        """Time of -P to an echo server."""
         began_s = time.monotonic()
         argv = [*self.toxvpn, "-i", self.server.tox_id, *flags, "-P", f"localhost:{apps.ECHO_PORT}"]
         command = self.start(argv)
@@ -61,7 +61,7 @@ class User:
         return took_s
 
     def listened_s(self) -> float:
-        """-L to it, by a program that tries until it gets through."""
+        """Time of -L to an echo server, by a program that tries until it gets through."""
         began_s = time.monotonic()
         argv = [*self.toxvpn, "-i", self.server.tox_id, "-L", f"{PORT}:localhost:{apps.ECHO_PORT}"]
         command = self.start(argv)

@@ -1,6 +1,6 @@
-"""What streams through a forward are measured by: round trips, opening, fetches, a thousand at once, stalls.
+"""Measures streams through a forward: round trips, opening, fetches, a thousand at once, stalled readers.
 
-At the other end is giver.py. Everything has a limit in seconds: a road that is too slow is not waited for.
+At the other end is giver.py. Everything has a limit in seconds, however slow the road is.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ PAUSE_S = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """How far a fetch got, from connect to the last byte or the limit."""
+    """The progress of a fetch, from connect to the last byte or the limit."""
 
     wanted_bytes: int
     bytes: int
@@ -65,7 +65,7 @@ class Caller:
             yield sock
 
     def round_trips_ms(self, count: int) -> list[float]:
-        """Of one byte each, with a pause between them as between keystrokes; fewer at the limit."""
+        """Times of one byte there and back, with pauses as between keystrokes; fewer of them at the limit."""
         times_ms: list[float] = []
         ends_s = time.monotonic() + self.limit_s
         with self.connected() as sock, contextlib.suppress(TimeoutError):
@@ -80,7 +80,7 @@ class Caller:
         return times_ms
 
     def openings_ms(self, count: int) -> list[float]:
-        """From connect to the first byte, infinite where none came; fewer at the limit."""
+        """Times from connect to the first byte, infinite where no byte came; fewer of them at the limit."""
         times_ms: list[float] = []
         ends_s = time.monotonic() + self.limit_s
         while len(times_ms) < count and time.monotonic() < ends_s:
@@ -111,7 +111,7 @@ class Caller:
 
     @contextlib.contextmanager
     def stalled(self, count: int, size: int) -> Iterator[None]:
-        """So many streams, each of whose clients wants `size` bytes and reads none of them."""
+        """Open so many streams whose clients ask for `size` bytes each and read nothing."""
         with contextlib.ExitStack() as open_ones:
             for _ in range(count):
                 open_ones.enter_context(self.connected()).sendall(size.to_bytes(8))
@@ -131,7 +131,7 @@ class Caller:
         return Crowd(count, answered, answered_s, served, served_s)
 
     async def _all(self, work: list[Coroutine[None, None, None]]) -> tuple[int, float]:
-        """How many came to their end within the limit, and the seconds until the last one did."""
+        """The number that ended within the limit, and the seconds until the last one did."""
         began_s = time.monotonic()
         tasks = [asyncio.create_task(each) for each in work]
         _, late = await asyncio.wait(tasks, timeout=self.limit_s)

@@ -1,4 +1,4 @@
-"""What goes through a tunnel to measure it: one TCP flow, many small UDP packets, pings."""
+"""Traffic to measure a tunnel with: one TCP flow, many small UDP packets, pings."""
 
 import json
 import subprocess
@@ -13,7 +13,7 @@ UDP_BUFFER = "1M"  # with the usual 208 kB packets are lost on the bare link too
 
 @dataclass(frozen=True, slots=True)
 class Datagrams:
-    """What became of a stream of UDP packets, thousands per second."""
+    """Rates of a stream of UDP packets, thousands per second, and its losses."""
 
     sent_kpps: float
     received_kpps: float

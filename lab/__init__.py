@@ -1,6 +1,6 @@
 """A laboratory of network namespaces for tests, measurements and demonstrations; start at world.py.
 
-Knows nothing of toxvpn: it makes hosts, NAT routers, bad cables and real Tox bootstrap nodes.
+It does not depend on toxvpn. It makes hosts, NAT routers, bad cables and real Tox bootstrap nodes.
 """
 
 from .bootstrap import BootstrapNode

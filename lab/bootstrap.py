@@ -1,7 +1,7 @@
 """Real Tox bootstrap nodes (tox-bootstrapd), which are TCP relays too, and the list of them for programs.
 
 toxcore starts to punch holes once four DHT nodes have reported a friend, so a network that behaves like
-the real one takes eight of them, each knowing the first.
+the real one needs eight of them, each knowing the first.
 """
 
 import json
@@ -39,16 +39,16 @@ class _Starting:
         return BootstrapNode(self.host, key)
 
     def _public_key(self) -> str | None:
-        said = self.log.read_text()
-        if found := re.search(r"Public Key: ([0-9A-F]{64})\b", said):
+        printed = self.log.read_text()
+        if found := re.search(r"Public Key: ([0-9A-F]{64})\b", printed):
             return found[1]
         if self.process_ended() is not None:
-            raise LabError(f"tox-bootstrapd on {self.host.name} ended:\n{said}")
+            raise LabError(f"tox-bootstrapd on {self.host.name} ended:\n{printed}")
         return None
 
 
 def start_nodes(hosts: list[Host]) -> list[BootstrapNode]:
-    """A node on each host; returns when all have told their keys, well under a second later."""
+    """Start a node on each host; returns when all have printed their keys, in well under a second."""
     first = _start(hosts[0], known=None).wait()
     others = [_start(host, known=first) for host in hosts[1:]]
     return [first, *(starting.wait() for starting in others)]

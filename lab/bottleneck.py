@@ -7,11 +7,11 @@ from pathlib import Path
 from .host import Host
 
 QUEUE_PACKETS = 1000
-"""Of any size: as a network card without a smarter queue has it."""
+"""Whatever their size, as in the queue of a network card without anything smarter."""
 
 
 def fifo(host: Host, mbit: float | None) -> None:
-    """What the host sends leaves at that rate, first come first served; None: as fast as it will."""
+    """Limit what the host sends to this rate, first come first served; None removes the limit."""
     device = host.interface
     host.run(["tc", "qdisc", "del", "dev", device, "root"], check=False)
     if mbit is None:
@@ -24,14 +24,14 @@ def fifo(host: Host, mbit: float | None) -> None:
 
 
 def loss_based(process: "subprocess.Popen[bytes]") -> None:
-    """Has TCP in the namespace that the program has made fill queues, by Reno: CUBIC is not allowed there."""
+    """Use Reno, which fills queues, in the program's own namespace (CUBIC is not allowed there)."""
     outside = {_network("self"), _network(process.pid)}
     for pid in _family(process.pid):
         if _network(pid) not in outside:
             setting = "net.ipv4.tcp_congestion_control=reno"
             subprocess.run(["nsenter", "-t", str(pid), "-n", "sysctl", "-qw", setting], check=True)
             return
-    raise LookupError("it has made none")
+    raise LookupError(f"process {process.pid} has made no network namespace")
 
 
 def _network(pid: int | str) -> Path:

@@ -2,7 +2,7 @@
 
 A plain cable is a veth pair. A cable with a delay is a TAP device at each end and a process between them
 (delayline.py). Loss, blocked UDP and a cut are nftables rules where packets come in, on each end: never
-where they go out, because there the sender would be told (EPERM). So nothing here needs netem.
+where they go out, because there the sender would get an error (EPERM). So nothing here needs netem.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ TUNSETIFF = 0x400454CA
 IFF_TAP = 0x0002
 IFF_NO_PI = 0x1000
 
-# a narrow cable's routers say nothing
+# the routers of a narrow cable send no ICMP errors
 SILENT = """
 table inet narrow {
   chain output {
@@ -50,7 +50,7 @@ table netdev cable-{interface} {{
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """Where a cable is plugged in."""
+    """The interface that one end of a cable is plugged into."""
 
     namespace: Namespace
     interface: str
@@ -114,7 +114,7 @@ class Cable:
             end.namespace.shape(end.interface, mbit)
 
     def narrow(self, mtu: int) -> None:
-        """Carry packets of at most so many bytes, between routers that do not tell of those they drop."""
+        """Carry packets of at most so many bytes, whose routers drop larger ones without an error."""
         for end in (self.near, self.far):
             end.namespace.set_mtu(end.interface, mtu)
             end.namespace.nft(SILENT)

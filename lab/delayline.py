@@ -1,7 +1,7 @@
 """A wire with a delay: carries Ethernet frames between two TAP devices, run as a process of its own.
 
-In: the descriptors of the two TAPs and how the wire should behave, on the command line. Out: one byte on
-stdout once it carries. It ends when a TAP goes away. One frame is one packet (no offload is asked for), so
+Its command line has the descriptors of the two TAPs, and how the wire behaves. It prints one byte on stdout
+once it carries frames. It ends when a TAP goes away. One frame is one packet (no offload is asked for), so
 loss rules and counters on the TAPs see real packets.
 
 Bounds, measured with iperf3 on 2 cores: 1.4 Gbit/s of TCP at 5 ms each way, 100 Mbit/s of UDP without a loss
@@ -24,7 +24,7 @@ FRAME_BYTES = 16384  # more than any MTU in use
 
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """How a wire treats frames, the same in both directions."""
+    """The delays and disorder of a wire, the same in both directions."""
 
     delay_ms: float
     jitter_ms: float = 0.0  # uniform, either way; frames stay in order
@@ -61,7 +61,7 @@ class DelayQueue:
             yield heapq.heappop(self._frames)[2]
 
     def next_due(self) -> float:
-        """When the next frame arrives; infinity if none is under way."""
+        """The time when the next frame arrives; infinity if no frame is under way."""
         return self._frames[0][0] if self._frames else float("inf")
 
     def _happens(self, percent: float) -> bool:
@@ -94,7 +94,7 @@ def _read(tap: int, queue: DelayQueue) -> None:
 def _write(tap: int, frame: bytes) -> None:
     try:
         os.write(tap, frame)
-    except OSError:  # the interface is down: nobody hears what arrives
+    except OSError:  # the interface is down, so the frame is lost
         return
 
 

@@ -25,7 +25,7 @@ console = Console(highlight=False)
 
 @contextmanager
 def step(what: str) -> Iterator[None]:
-    """Tells what is going on, and how long it took."""
+    """Show what is being done, and then how long it took."""
     began_s = time.monotonic()
     with console.status(what):
         yield

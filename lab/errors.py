@@ -2,4 +2,4 @@
 
 
 class LabError(Exception):
-    """The lab could not do what it was asked to: what happened, where, and what the program involved said."""
+    """The lab could not do what it was asked to. The text has the program's own output."""

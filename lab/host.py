@@ -66,9 +66,9 @@ class Host:
         timeout_s: float = 30.0,
         check: bool = True,
     ) -> subprocess.CompletedProcess[str]:
-        """Run a program here to its end and return what it said.
+        """Run a program here to its end and return what it printed.
 
-        Raises LabError, with all that it said, when it fails (unless `check` is false) or takes too long.
+        Raises LabError, with all that it printed, when it fails (unless `check` is false) or takes too long.
         """
         pipe = subprocess.PIPE
         process = self.popen(
@@ -83,13 +83,13 @@ class Host:
         try:
             out, err = process.communicate(input.encode() if input else None, timeout_s)
         except subprocess.TimeoutExpired as error:
-            said = (error.stdout or b"") + (error.stderr or b"")
-            raise LabError(f"{argv} on {self.name} took over {timeout_s:g} s:\n{said.decode()}") from None
+            printed = (error.stdout or b"") + (error.stderr or b"")
+            raise LabError(f"{argv} on {self.name} took over {timeout_s:g} s:\n{printed.decode()}") from None
         finally:
             self.stop(process)
         if check and process.returncode:
-            said = out + err
-            raise LabError(f"{argv} on {self.name} ended with {process.returncode}:\n{said.decode()}")
+            printed = out + err
+            raise LabError(f"{argv} on {self.name} ended with {process.returncode}:\n{printed.decode()}")
         return subprocess.CompletedProcess(process.args, process.returncode, out.decode(), err.decode())
 
     def stop(self, *processes: subprocess.Popen[bytes], grace_s: float = GRACE_S) -> None:

@@ -44,7 +44,7 @@ SYSCTLS = {
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """What passed through an interface, as its own side saw it."""
+    """Packets and bytes through an interface, as counted by its own side."""
 
     rx_packets: int
     rx_bytes: int
@@ -207,7 +207,7 @@ class Namespace:
 
 
 def can_make_namespaces() -> str | None:
-    """None if the kernel lets us, else why not."""
+    """Return None if the kernel lets us, else why not."""
 
     def try_it() -> str | None:
         return os.strerror(ctypes.get_errno()) if LIBC.unshare(CLONE_NEWNET) < 0 else None

@@ -95,9 +95,9 @@ class Processes:
 
 
 def as_user(name: str, *capabilities: str) -> list[str]:
-    """What to put before a program and its arguments for that user to run it, and to have these capabilities.
+    """The words to put before a command line so that this user runs it, with these capabilities.
 
-    Below a folder that others may not enter, this repository is shown nevertheless.
+    The user sees this repository even if it is below a folder that others may not enter.
     """
     account = pwd.getpwnam(name)
     become = ["setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--clear-groups"]

@@ -1,4 +1,4 @@
-"""Which labs exist and whose they are, so that the next run can clear up after a killed one.
+"""A record of each lab and of the process that made it, so that the next run can clean up after a killed one.
 
 There is a record per lab, /run/toxvpn-lab/<lab>, with the process that made it (number and start time,
 as numbers are reused) and its directory. It is written before the first namespace is made and removed after

@@ -1,4 +1,4 @@
-"""What the machine must have. A missing piece skips a test, and fails it with CI=true."""
+"""Checks that the machine has what a lab needs. If not, tests are skipped, and fail with CI=true."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Waiting for a state with a deadline, instead of sleeping and hoping."""
+"""Waiting for a state, with a deadline."""
 
 import time
 from collections.abc import Callable

@@ -94,7 +94,7 @@ class Lab:
 
     @staticmethod
     def sweep() -> list[str]:
-        """Remove what labs of killed runs have left behind; their names. Done by every new lab too."""
+        """Remove what labs of killed runs have left behind, and return their names. Every new lab does so."""
         return registry.sweep()
 
     @property

@@ -15,7 +15,7 @@ from toxvpn.config.options import ClientOptions
 
 @dataclass
 class Ran:
-    """What one command line came to."""
+    """The outcome of one command line."""
 
     code: int
     out: str
@@ -38,11 +38,11 @@ Toxvpn = Callable[..., Ran]
 
 @dataclass
 class Syslog:
-    """What comes to /dev/log."""
+    """The records that come to /dev/log."""
 
     server: socket.socket
 
-    def heard(self) -> list[str]:
+    def records(self) -> list[str]:
         records = []
         with contextlib.suppress(BlockingIOError):
             while True:
@@ -52,7 +52,7 @@ class Syslog:
 
 @pytest.fixture
 def syslog(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Syslog]:
-    """A syslog of the test's own, in the place of the machine's."""
+    """A syslog of the test's own, in place of the machine's."""
     path = tmp_path_factory.mktemp("syslog") / "log"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as server:
         server.bind(str(path))

@@ -82,7 +82,7 @@ def test_an_error_is_told_to_syslog_and_to_the_person(toxvpn: Any, syslog: Any) 
     ran = toxvpn("-S", "--open", "-s", "x")
     assert ran.code == 2
     assert ran.err.startswith("toxvpn: --open lets everybody in")
-    warning, error = syslog.heard()
+    warning, error = syslog.records()
     assert warning.startswith("<28>toxvpn[") and "a secret given with -s" in warning  # daemon, warning
     assert error.startswith("<27>toxvpn[") and error.endswith("leave one out")  # daemon, err
 
@@ -91,7 +91,7 @@ def test_the_background_logs_to_syslog_where_there_is_one(
     toxvpn: Any, syslog: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     assert toxvpn("-z", "-s", "x").err == ""
-    assert "a secret given with -s" in syslog.heard()[0]
+    assert "a secret given with -s" in syslog.records()[0]
     monkeypatch.setattr(logs, "SYSLOG_SOCKET", tmp_path / "none")
     ran = toxvpn("-z")
     assert ran.code == 0 and ran.options.daemonize

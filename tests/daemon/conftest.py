@@ -28,7 +28,7 @@ async def lifecycle() -> Lifecycle:
 
 @pytest.fixture
 def network(monkeypatch: pytest.MonkeyPatch) -> FakeNetwork:
-    """Every node that a run makes is in it."""
+    """The network in memory that every node of a run joins."""
     made = FakeNetwork()
 
     def make_tox(own: identity.Identity, chance: Random, *options: object) -> Tox:

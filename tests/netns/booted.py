@@ -18,7 +18,7 @@ NEEDED = (SYSTEMD, "systemctl", "journalctl", "unshare", "nsenter", "pivot_root"
 BOOTING_S = 20.0
 REPOSITORY = Path(toxvpn.__file__).parents[1]
 SHOWN = sorted({REPOSITORY, Path(sys.prefix), Path(sys.base_prefix)})
-"""What runs inside may be on file systems of their own, and in directories that are closed to other users."""
+"""Programs that run inside may be on other file systems, and in directories closed to other users."""
 
 # A cgroup of our own, into which systemd is put; it is removed when all is over.
 OUTSIDE = r"""
@@ -115,7 +115,7 @@ class Booted:
         return self.host.run([*enter, *argv], check=check, timeout_s=timeout_s)
 
     def start(self, unit: str) -> None:
-        """Raises LabError with what the unit said, when it does not get ready."""
+        """Start a unit. Raises LabError with the unit's messages when it does not get ready."""
         if self.systemctl("start", unit, check=False).returncode:
             raise LabError(
                 f"{unit} did not start:\n" + self.run("journalctl", "-o", "cat", "-u", unit).stdout
@@ -129,14 +129,14 @@ class Booted:
 
     def journal(self, unit: str) -> list[dict[str, str]]:
         """The unit's own records, oldest first; PRIORITY and MESSAGE among their fields."""
-        said = self.run("journalctl", "-o", "json", f"_SYSTEMD_UNIT={unit}").stdout
-        return [json.loads(line) for line in said.splitlines()]
+        output = self.run("journalctl", "-o", "json", f"_SYSTEMD_UNIT={unit}").stdout
+        return [json.loads(line) for line in output.splitlines()]
 
     def messages(self, unit: str) -> str:
         return "\n".join(record["MESSAGE"] for record in self.journal(unit))
 
     def main_pid(self, unit: str) -> int:
-        """As it is numbered outside. Raises LabError when it does not run."""
+        """The main process, as it is numbered outside. Raises LabError when it does not run."""
         inside = self.property(unit, "MainPID")
         for status in Path("/proc").glob("[0-9]*/status"):
             try:
@@ -156,7 +156,7 @@ class Booted:
     def _find_systemd(self) -> int | None:
         """The grandchild of what was started, once it is systemd."""
         if self._process.poll() is not None:
-            raise LabError(f"it ended with {self._process.returncode}:\n{self._log.read_text()}")
+            raise LabError(f"systemd ended with {self._process.returncode}:\n{self._log.read_text()}")
         found = [self._process.pid]
         with contextlib.suppress(OSError):
             while found:

@@ -1,4 +1,4 @@
-"""A peer as the C++ toxvpn is one (docs/wire-format.md §2): `cpp_peer.py NODES_JSON IPV4 TOX_ID`.
+"""A peer that behaves as the C++ toxvpn (docs/wire-format.md §2): `cpp_peer.py NODES_JSON IPV4 TOX_ID`.
 
 It has a TUN with the kernel's own struct tun_pi, whose packets it sends as they are, with packet ID 200
 before; it reads addresses from status messages, checks nothing, and knows only IPv4. Prints its Tox ID.
@@ -46,9 +46,9 @@ class CppPeer(Peer):
             os.write(self.tun, packet[1:])
 
     def on_friend_status_message(self, number: int, text: bytes) -> None:
-        said = json.loads(text or b"{}")
-        if said.get("mode") == "tun":
-            ip("route", "replace", said["ownip"], "dev", "cpp")
+        printed = json.loads(text or b"{}")
+        if printed.get("mode") == "tun":
+            ip("route", "replace", printed["ownip"], "dev", "cpp")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""toxvpn as a user starts it on a host of the lab, unprivileged, and what it has said so far."""
+"""toxvpn as an unprivileged user starts it on a host of the lab, and its log so far."""
 
 import os
 import re
@@ -54,15 +54,15 @@ class Running:
                 stderr=log,
             )
 
-    def said(self) -> str:
+    def log_text(self) -> str:
         return self.log.read_text()
 
     def wait_for(self, pattern: str, timeout_s: float = CONNECTING_S) -> re.Match[str]:
-        """Until it has said this. Raises LabError, with all that it has said, also when it has ended."""
+        """Wait until its log has this. Raises LabError, with the whole log, also when it has ended."""
 
         def condition() -> re.Match[str] | None:
             ended = self.process.poll() is not None
-            found = re.search(pattern, self.said())
+            found = re.search(pattern, self.log_text())
             if ended and not found:
                 raise LabError(f"ended with {self.process.returncode}")
             return found
@@ -70,10 +70,10 @@ class Running:
         try:
             return wait_until(condition, repr(pattern), timeout_s)
         except LabError as error:
-            raise LabError(f"{self.log.name}: {error}; it said:\n{self.said()}") from None
+            raise LabError(f"{self.log.name}: {error}; its log:\n{self.log_text()}") from None
 
     def kill(self) -> None:
-        """Without giving it a chance to say good-bye."""
+        """Kill it, so that it cannot disconnect properly."""
         self.process.kill()
         self.stop()
 

@@ -1,4 +1,4 @@
-"""A proxy as people have them, SOCKS5 (RFC 1928) and HTTP CONNECT on one port: `proxy.py PORT`."""
+"""An ordinary proxy, SOCKS5 (RFC 1928) and HTTP CONNECT on one port: `proxy.py PORT`."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""A Tox peer without manners: a program that says and sends what its stdin tells it, for tests of others.
+"""A Tox peer that sends whatever its stdin asks for, however malformed, for tests of others.
 
 `raw_peer.py NODES_JSON`. Commands and answers are JSON objects, one a line; bytes are hex:
 
@@ -10,7 +10,7 @@
     {"online": true}                       the friend came or went
     {"status": HEX}  {"packet": HEX}       the friend's status message, a custom packet of it
 
-It knows nothing of toxvpn but its binding to libtoxcore. `Peer` is also the base of cpp_peer.py.
+It uses nothing of toxvpn but its binding to libtoxcore. `Peer` is also the base of cpp_peer.py.
 """
 
 import json
@@ -27,7 +27,7 @@ from toxvpn._native.toxcore import Tox
 
 LOSSLESS_IDS = range(160, 192)
 FAST = 4.0
-"""How much faster toxcore's clock runs until the friend is there; it has one friend at most."""
+"""The rate of toxcore's clock until the friend is there (there is one friend at most)."""
 
 
 class Peer:
@@ -81,19 +81,19 @@ class Peer:
 
 
 class Puppet(Peer):
-    """Does what stdin says."""
+    """A peer that obeys commands from stdin."""
 
     def __init__(self, nodes_json: str) -> None:
         super().__init__(nodes_json)
-        self._rest = b""
+        self._unread = b""
         self.read(sys.stdin.fileno(), self._commands)
-        tell(id=self.tox.address.hex().upper())
+        print_event(id=self.tox.address.hex().upper())
 
     def _commands(self) -> None:
         data = os.read(sys.stdin.fileno(), 1 << 20)
         if not data:
             sys.exit()
-        *lines, self._rest = (self._rest + data).split(b"\n")
+        *lines, self._unread = (self._unread + data).split(b"\n")
         for line in lines:
             self._do(json.loads(line))
 
@@ -109,19 +109,19 @@ class Puppet(Peer):
 
     def on_friend_connection(self, number: int, connection: Connection) -> None:
         super().on_friend_connection(number, connection)
-        tell(online=connection is not Connection.NONE)
+        print_event(online=connection is not Connection.NONE)
 
     def on_friend_status_message(self, number: int, text: bytes) -> None:
-        tell(status=text.hex())
+        print_event(status=text.hex())
 
     def on_lossy(self, number: int, packet: bytes) -> None:
-        tell(packet=packet.hex())
+        print_event(packet=packet.hex())
 
     def on_lossless(self, number: int, packet: bytes) -> None:
-        tell(packet=packet.hex())
+        print_event(packet=packet.hex())
 
 
-def tell(**event: object) -> None:
+def print_event(**event: object) -> None:
     sys.stdout.write(json.dumps(event) + "\n")
     sys.stdout.flush()
 

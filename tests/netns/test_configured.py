@@ -73,4 +73,4 @@ def test_a_configuration_for_the_server_and_a_name_for_the_client(tox_network: L
         assert echoes(here, 7009)
         old.sendall(b"still")
         assert old.recv(5) == b"still"
-    assert SECRET not in server.said() + client.said()
+    assert SECRET not in server.log_text() + client.log_text()

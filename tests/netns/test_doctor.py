@@ -13,7 +13,7 @@ from lab import Host, Lab, apps
 from toxvpn.testing.fake_tox import FakeNetwork, FakeTox
 
 IMPATIENT = ("--timeout", "12")
-"""Where an answer will not come; one that comes takes 3 s."""
+"""Time to wait where no answer will come; an answer takes 3 s."""
 ECHO = f"localhost:{apps.ECHO_PORT}"
 
 
@@ -24,7 +24,7 @@ class Scene:
     laptop: Host
 
     def doctor(self, *arguments: str, host: Host | None = None, secret: str | None = None) -> dict[str, Any]:
-        """What it says, with the exit code checked against what it says."""
+        """The findings, after a check that the exit code agrees with them."""
         env = WITH_SECRET if secret is None else {"TOXVPN_SHARED_SECRET": secret}
         argv = [*TOXVPN, "-b", str(self.lab.nodes_json), "doctor", "--json", *arguments]
         ran = (host or self.laptop).run(argv, user=USER, env=env, check=False, timeout_s=120)
@@ -85,7 +85,7 @@ def test_udp_is_blocked(scene: Scene) -> None:
 def test_the_secret_is_wrong(scene: Scene) -> None:
     told = scene.doctor("-i", scene.server.tox_id, *IMPATIENT, secret="a guess")
     assert (told["problem"], told["exit_code"]) == ("friend-request", 5)
-    assert re.search("ignored: the secret is wrong", scene.server.said())  # where the advice sends one
+    assert re.search("ignored: the secret is wrong", scene.server.log_text())  # where the advice sends one
 
 
 def test_the_server_does_not_run(scene: Scene) -> None:

@@ -63,7 +63,7 @@ class Pair:
 
 
 def says(sock: socket.socket, data: bytes) -> bool:
-    """Whether the next bytes from there are these; other ones, an end and a reset are not."""
+    """Whether the next bytes from there are these, and not others, an end or a reset."""
     received = b""
     with suppress(ConnectionResetError):
         while len(received) < len(data) and (part := sock.recv(len(data) - len(received))):
@@ -89,7 +89,7 @@ def pair(_shared_network: Lab) -> Iterator[Pair]:
 
 @pytest.fixture
 def own_pair(tox_network: Lab) -> Iterator[Pair]:
-    """To break: whatever a test leaves behind, no other one meets it, nor the same one tried again."""
+    """A pair to break: no other test, and no second try of the same one, uses it."""
     with a_pair(tox_network, "doomed", "doomedlaptop") as pair:
         yield pair
 
@@ -120,7 +120,7 @@ def a_client(
 
 
 def echoed(host: Host, data: bytes, port: int = ECHO) -> bytes:
-    """What comes back for `data` until the end, the client having ended its own direction."""
+    """Send `data`, end that direction, and return everything that comes back."""
     with host.connect(HERE, port, TIMEOUT_S) as sock:
 
         def send() -> None:
@@ -168,7 +168,7 @@ def proxied(host: Host, target: str, port: int) -> socket.socket:
 
 
 def roads_told(client: Client) -> list[tuple[str, str]]:
-    return re.findall(ROAD, client.said())
+    return re.findall(ROAD, client.log_text())
 
 
 # -- one pair, all well
@@ -255,7 +255,7 @@ def test_a_client_machine_that_does_not_allow_it(pair: Pair, missing: str, tox_n
     assert echoed(host, NOISE[:10_000]) == NOISE[:10_000]
     [(road, why)] = roads_told(client)
     assert (road, reason in why) == ("tuntox", True), why
-    [_] = [line for line in client.said().splitlines() if reason in line]
+    [_] = [line for line in client.log_text().splitlines() if reason in line]
 
 
 OLDER = """
@@ -357,7 +357,7 @@ def test_lossy_packets_that_do_not_arrive(own_pair: Pair) -> None:
         assert echoed(own_pair.client_host, NOISE[:10_000]) == NOISE[:10_000]
     reason = "the peer's private stack cannot be reached: no answer in 3 s"
     assert roads_told(own_pair.client) == [("tuntox", reason)]
-    assert own_pair.client.said().count("no answer in 3 s") == 1
+    assert own_pair.client.log_text().count("no answer in 3 s") == 1
 
 
 @pytest.mark.parametrize("side", ["server", "client"])
@@ -370,6 +370,6 @@ def test_a_killed_helper_resets_streams_and_the_other_road_goes_on(own_pair: Pai
         assert is_reset(application)
         assert is_reset(target)
     lost = "the private stack is lost, its streams are reset: the helper process has ended"
-    assert running.said().count(lost) == 1
+    assert running.log_text().count(lost) == 1
     assert echoed(own_pair.client_host, b"hello") == b"hello"
     assert roads_told(own_pair.client)[-1][0] == "tuntox"

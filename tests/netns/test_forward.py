@@ -93,7 +93,7 @@ def pair(_shared_network: Lab) -> Iterator[Pair]:
 
 
 def echoed(host: Host, port: int, data: bytes, timeout_s: float = 30.0, address: str = HERE) -> bytes:
-    """What comes back for `data` up to the end of the stream, the client having ended its own direction."""
+    """Send `data`, end that direction, and return everything that comes back."""
     with host.connect(address, port, timeout_s) as sock:
 
         def send() -> None:
@@ -181,7 +181,7 @@ def test_curl_fetches_through_the_socks5_proxy(pair: Pair) -> None:
 def test_a_refused_target_closes_the_connection_at_once(pair: Pair) -> None:
     with pytest.raises(ConnectionResetError), pair.client_host.connect(HERE, REFUSED) as sock:
         sock.recv(1)
-    assert f"{FORWARDS[REFUSED]}: the peer says: connection refused" in pair.client.said()
+    assert f"{FORWARDS[REFUSED]}: the peer says: connection refused" in pair.client.log_text()
 
 
 def test_a_port_in_use_is_one_line_and_exit_code_1(pair: Pair) -> None:
@@ -212,9 +212,9 @@ def test_a_wrong_secret_gets_nothing(pair: Pair) -> None:
         pair.lab, pair.client_host, "wrong", pair.server.tox_id, "-p", env={"TOXVPN_SHARED_SECRET": "a guess"}
     )
     pair.server.wait_for("request of [0-9A-F]{8}… ignored: the secret is wrong")
-    assert not re.search(ONLINE, stranger.said())
+    assert not re.search(ONLINE, stranger.log_text())
     stranger.stop()
-    assert SECRET not in pair.server.said() and "a guess" not in pair.server.said()
+    assert SECRET not in pair.server.log_text() and "a guess" not in pair.server.log_text()
 
 
 def test_a_whitelist_lets_in_its_keys_alone(pair: Pair) -> None:
@@ -226,7 +226,7 @@ def test_a_whitelist_lets_in_its_keys_alone(pair: Pair) -> None:
     friend = Client(pair.lab, pair.client_host, "friend", server.tox_id, "-C", str(kept), "-p")
     assert friend.process.wait(CONNECTING_S) == 0
     server.wait_for("request of [0-9A-F]{8}… ignored: not on the whitelist")
-    assert not re.search(ONLINE, stranger.said())
+    assert not re.search(ONLINE, stranger.log_text())
     stranger.stop()
     server.stop()
 
@@ -242,7 +242,7 @@ def test_without_udp_a_relay_carries(pair: Pair) -> None:
     assert echoed(host, ECHO, NOISE[:100_000]) == NOISE[:100_000]
     said = host.run(pair.client_argv("-p"), user=USER, env=WITH_SECRET, timeout_s=60).stdout
     assert re.fullmatch(r"pong from [0-9A-F]{8} via tcp-relay in [0-9.]+ ms\n", said)
-    assert not re.search(DIRECT, client.said())
+    assert not re.search(DIRECT, client.log_text())
     pair.lab.remove(host)
 
 
@@ -263,5 +263,5 @@ def test_a_killed_server_is_usable_again_through_the_running_client(pair: Pair) 
 
     wait_until(works, "answer through the client that went on running", 90.0)
     assert pair.client.process.poll() is None
-    assert "accepted" not in server.said()
+    assert "accepted" not in server.log_text()
     server.stop()

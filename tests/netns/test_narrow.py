@@ -12,7 +12,7 @@ from lab import Host, Lab, wait_until
 
 LINK_MTU = 1280
 LARGEST_INNER = LINK_MTU - 20 - 8 - 27 - 5
-"""What fits behind the headers of IPv4 and UDP, toxcore's and ours; found within 8 bytes."""
+"""The size that fits behind the headers of IPv4 and UDP, toxcore's and ours; found within 8 bytes."""
 NOISE = os.urandom(2_000_000)
 
 
@@ -63,7 +63,7 @@ def test_status_names_what_the_path_carries(pair: Pair, end: str) -> None:
 
 
 def test_the_tuntox_road_too(_shared_network: Lab, pair: Pair) -> None:
-    """Where the peer is a tuntox, nobody acknowledges probes: routers may cut the packets instead."""
+    """A tuntox does not acknowledge probes, so routers may cut the packets instead."""
     lab = _shared_network
     server = Server(
         lab,

@@ -27,7 +27,7 @@ class Machine:
         return [*TOXVPN, *map(str, arguments), "-C", str(self.directory)]
 
     def toxvpn(self, *arguments: object, code: int = 0) -> str:
-        """What the command prints; it has to end with that code."""
+        """Run the command, check its exit code, and return what it prints."""
         ran = self.host.run(self.argv(*arguments), check=False, timeout_s=DIRECT_S + 10)
         assert ran.returncode == code, f"{arguments}: {ran.returncode}\n{ran.stdout}{ran.stderr}"
         return ran.stdout

@@ -24,7 +24,7 @@ NET_ADMIN = 1 << 12
 
 
 class Daemon:
-    """What `toxvpn -z -F FILE …` left behind, and how it went."""
+    """The outcome of `toxvpn -z -F FILE …`, and what it left behind."""
 
     def __init__(self, lab: Lab, host: Host, name: str = "daemon") -> None:
         self.lab = lab
@@ -257,7 +257,7 @@ def test_the_ports_the_id_file_and_the_ping(tox_network: Lab) -> None:
     directory = private_directory(there, "ports")
     flags = ["-u", "20001:20005", "-t", "3389", "-I", str(directory / "id")]
     server = Server(tox_network, there, directory, *flags, env=WITH_SECRET)
-    assert server.tox_id, server.said()
+    assert server.tox_id, server.log_text()
     assert directory.joinpath("id").read_text().strip() == server.tox_id
     wait_listening(server.process, 3389)
     bound = {int(line.split()[1].rpartition(":")[2], 16) for line in udp_sockets(server.process.pid)}
@@ -272,7 +272,7 @@ def test_the_ports_the_id_file_and_the_ping(tox_network: Lab) -> None:
     assert len(here.directory.joinpath("own.id").read_text()) == 77
     server.stop()
     server = Server(tox_network, there, directory, "-t", "0", "-q", env=WITH_SECRET)
-    assert not listening_ports(server.process.pid) and not server.said()
+    assert not listening_ports(server.process.pid) and not server.log_text()
 
 
 @pytest.mark.parametrize("kind", ["socks5", "http"])
@@ -301,7 +301,7 @@ def test_all_goes_through_the_proxy(tox_network: Lab, kind: str) -> None:
 
 
 def udp_sockets(pid: int) -> list[str]:
-    """Of that process alone."""
+    """The UDP sockets of that process alone."""
     inodes = {
         str(link.readlink())[8:-1]
         for link in Path(f"/proc/{pid}/fd").iterdir()

@@ -77,7 +77,7 @@ class Service:
 
     @contextlib.contextmanager
     def configured(self, old: str, new: str) -> Iterator[None]:
-        """With the configuration changed, which it is told by nobody."""
+        """Change the configuration without asking the service to reload."""
         text = self.config.read_text()
         assert old in text
         self.config.write_text(text.replace(old, new))
@@ -130,7 +130,7 @@ def until_echoes(client: FastClient, port: int) -> None:
     try:
         wait_until(lambda: echoes(client.host, port), "echo", CONNECTING_S, poll_s=0.2)
     except LabError as error:
-        raise LabError(f"{error}; the client said:\n{client.said()}") from None
+        raise LabError(f"{error}; the client said:\n{client.log_text()}") from None
 
 
 def test_it_is_a_user_of_its_own_with_one_capability(service: Service) -> None:
@@ -209,7 +209,7 @@ def test_a_reload_of_nonsense_fails_and_ends_nothing(service: Service) -> None:
         assert service.booted.systemctl("reload", "toxvpn", check=False).returncode != 0
     assert "/etc/toxvpn/config.toml: sevrer is unknown" in service.booted.messages(UNIT)
     assert service.pid == pid
-    assert echoes(service.laptop.host, 7007), service.client.said()
+    assert echoes(service.laptop.host, 7007), service.client.log_text()
 
 
 def test_it_starts_again_when_the_loop_hangs_with_the_same_identity(service: Service) -> None:

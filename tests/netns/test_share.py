@@ -62,7 +62,7 @@ class Scene:
         return ["-i", str(self.key), *known]
 
     def ssh(self, destination: str, *words: str) -> str:
-        """What the command said."""
+        """The output of the command."""
         ran = self.run(self.argv("ssh", "-F", "none", "-q", *self.key_options, f"root@{destination}", *words))
         assert ran.returncode == 0, ran.stderr
         return ran.stdout
@@ -111,7 +111,7 @@ def scene(_shared_network: Lab) -> Iterator[Scene]:
 
 
 def show(what: str, began_s: float) -> None:
-    """With `pytest -s`; bench/share.py measures."""
+    """Printed with `pytest -s`; bench/share.py measures properly."""
     print(f"{what}: {(time.monotonic() - began_s) * 1000:.0f} ms")  # noqa: T201
 
 

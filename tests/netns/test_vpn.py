@@ -70,7 +70,7 @@ table inet {name} {{
 
 
 def test_the_doctor_sees_a_firewall_behind_which_the_peer_only_answers_pings(pair: Pair) -> None:
-    """As ufw's defaults have it."""
+    """A firewall as ufw's defaults have it."""
 
     def told() -> Any:
         return json.loads(pair.alice.toxvpn("doctor", pair.bob.tox_id, "--json", check=False).stdout)
@@ -198,7 +198,7 @@ def test_what_others_do_to_the_device_is_put_right(pair: Pair) -> None:
 
 
 def test_with_tailscale_on_one_of_the_two_they_meet_in_another_range(pair: Pair) -> None:
-    """As far as it matters here: an address of its in 100.64.0.0/10, whose traffic it takes for its own."""
+    """An address in 100.64.0.0/10 stands for Tailscale: that is all of it that matters here."""
     before = pair.alice.ipv4, pair.bob.ipv4
     with pair.bob.host.call(socket.create_server, ("", 9)) as listener:
         ours, theirs = pair.alice.host.connect(before[1], 9), listener.accept()[0]

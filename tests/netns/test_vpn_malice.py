@@ -48,7 +48,7 @@ class Scene:
 
     def settle(self, puppet: Puppet, stated: bytes, ipv4: str | None) -> None:
         """The puppet states something; returns when Alice has made of it what she should."""
-        puppet.say(stated)
+        puppet.set_status(stated)
         self.alice.until(lambda: self.ipv4_of(puppet) == ipv4, f"{ipv4} as the address of the puppet")
 
     def until_reached(self, puppet: Puppet) -> None:
@@ -62,7 +62,7 @@ class Scene:
         wait_until(once, "path that packets get through", CONNECTING_S)
 
     def echoes(self, puppet: Puppet, family: int = 0, timeout_s: float = 10) -> bool:
-        """Whether a ping that is as it should be is answered; what was sent before has been judged then."""
+        """Whether a correct ping is answered; by then everything sent before it has been judged."""
         number = next(NUMBERS)
         source, destination = (
             (derived(puppet), self.alice.ipv4)

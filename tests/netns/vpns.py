@@ -1,4 +1,4 @@
-"""Machines of the lab on a VPN: `toxvpn up` as a user runs it there, and what can be asked of it."""
+"""Machines of the lab on a VPN: `toxvpn up` as a user runs it there, and its status."""
 
 import contextlib
 import hashlib
@@ -49,7 +49,7 @@ class Machine:
 
     @property
     def log(self) -> str:
-        return self.up.said()
+        return self.up.log_text()
 
     # -- its toxvpn
 
@@ -59,18 +59,18 @@ class Machine:
     def toxvpn(
         self, *arguments: str, check: bool = True, env: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Runs `toxvpn VERB …` here to its end."""
+        """Run `toxvpn VERB …` here to its end."""
         return self.host.run(self.argv(*arguments), check=check, env=env, timeout_s=CONNECTING_S + 15)
 
     def start(self, *arguments: str, prefix: tuple[str, ...] = ()) -> Up:
-        """`toxvpn up`; returns when it is up. `prefix` are words before it, such as setpriv's."""
+        """Start `toxvpn up`, and return when it is up. `prefix` are words before it, such as setpriv's."""
         self._runs += 1
         self.up = Up(self, self._runs, *arguments, prefix=prefix)
         self.up.wait_for("this machine's Tox ID", STARTING_S)
         return self.up
 
     def stop(self, how: signal.Signals | None = None) -> int:
-        """By `toxvpn down`, or a signal; the exit code."""
+        """Stop it by `toxvpn down`, or by a signal, and return the exit code."""
         if how is None:
             self.toxvpn("down")
         else:
@@ -80,7 +80,7 @@ class Machine:
     def wait(self, *arguments: str) -> None:
         self.toxvpn("wait", "--timeout", str(CONNECTING_S), *arguments)
 
-    # -- what it says of itself: as `toxvpn status --json` has it
+    # -- its status, as in `toxvpn status --json`
 
     def status(self) -> dict[str, Any]:
         document: dict[str, Any] = call(self.directory, "status")
@@ -92,7 +92,7 @@ class Machine:
 
     def sees(self, public_key: bytes) -> dict[str, Any]:
         found = self.peer(public_key)
-        assert found is not None, f"{public_key.hex()} is no peer"
+        assert found is not None, f"{public_key.hex()} is not among the peers"
         return found
 
     @property
@@ -109,18 +109,18 @@ class Machine:
         return own["ipv4"], own["ipv6"]
 
     def reaches(self, *addresses: str) -> bool:
-        """Whether each answers a ping, sooner or later: a path that changes may cost the first ones."""
+        """Whether each answers a ping in the end; a path that changes may lose the first ones."""
         for address in addresses:
             ping = partial(self.host.ping, address, timeout_s=0.5)
             wait_until(ping, f"answer from {address} to {self.host.name}")
         return True
 
     def until(self, condition: Callable[[], object], what: str, timeout_s: float = 10.0) -> None:
-        """Waits for a state; on failure the log is part of the message."""
+        """Wait for a state; on failure the log is part of the message."""
         try:
             wait_until(condition, what, timeout_s, poll_s=0.05)
         except LabError as error:
-            raise LabError(f"{error}; {self.host.name} said:\n{self.log}") from None
+            raise LabError(f"{error}; the log of {self.host.name}:\n{self.log}") from None
 
 
 class Talk:
@@ -133,20 +133,20 @@ class Talk:
     def lost(self) -> list[int]:
         """The numbers of the pings without an answer, of those before the last answered one."""
         self._process.send_signal(signal.SIGINT)
-        said = self._process.communicate(timeout=10)[0].decode()
-        answered = [int(number) for number in re.findall(r"icmp_seq=(\d+) ttl", said)]
-        assert len(answered) > 50, said
+        output = self._process.communicate(timeout=10)[0].decode()
+        answered = [int(number) for number in re.findall(r"icmp_seq=(\d+) ttl", output)]
+        assert len(answered) > 50, output
         return sorted(set(range(1, max(answered))) - set(answered))
 
 
 def network_of(host: Host) -> dict[str, str]:
-    """All that toxvpn could change in the host's network, as `ip` shows it."""
+    """Everything in the host's network that toxvpn could change, as `ip` shows it."""
     commands = ("link", "addr", "route show table all", "-6 route show table all", "rule", "-6 rule")
     return {command: host.run(["ip", *command.split()]).stdout for command in commands}
 
 
 def connected(*machines: Machine, arguments: Mapping[str, tuple[str, ...]] | None = None) -> None:
-    """Each with every other as its peer, on the network and reached. `arguments` are by name of the host."""
+    """Connect each machine with every other. `arguments` are by name of the host."""
     for machine in machines:
         peers = [word for other in machines if other is not machine for word in ("--peer", other.tox_id)]
         machine.start(*peers, *(arguments or {}).get(machine.host.name, ()))
@@ -156,7 +156,7 @@ def connected(*machines: Machine, arguments: Mapping[str, tuple[str, ...]] | Non
 
 @contextlib.contextmanager
 def comes_out(receiver: Host, data: bytes) -> Iterator[None]:
-    """What the block sends over a connection to the receiver's port 7, and then ends, is `data` there."""
+    """Check that what the block sends to the receiver's port 7, and then ends, arrives there as `data`."""
     received = hashlib.sha256()
 
     def receive() -> None:

@@ -13,7 +13,7 @@ from toxvpn.testing.shared_node import ID, Commands, Running
 
 @pytest.fixture(autouse=True)
 def _the_log_is_as_before() -> Iterator[None]:
-    """A node takes it over, being a process of its own otherwise."""
+    """Restore the log, which a node takes over, as it usually is a process of its own."""
     logger = logging.getLogger("toxvpn")
     handlers, level, propagate = logger.handlers[:], logger.level, logger.propagate
     yield
@@ -23,7 +23,7 @@ def _the_log_is_as_before() -> Iterator[None]:
 
 @pytest.fixture
 def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ClientOptions:
-    """Of a command that says no more than whom it calls."""
+    """The options of a command that names nothing but its server."""
     for name in [name for name in os.environ if name.startswith("TOXVPN_")]:
         monkeypatch.delenv(name)
     return ClientOptions(server=ID, directory=tmp_path / "kept")

@@ -12,7 +12,7 @@ SocketPair = tuple[socket.socket, socket.socket]
 
 @pytest.fixture
 def tcp_pair(no_descriptor_is_left: None) -> Iterator[Callable[[], SocketPair]]:
-    """Makes connected, non-blocking TCP sockets over loopback; what is left of them is closed afterwards."""
+    """Makes connected, non-blocking TCP sockets over loopback, and closes them afterwards."""
     made: list[socket.socket] = []
 
     def make() -> SocketPair:
@@ -32,7 +32,7 @@ def tcp_pair(no_descriptor_is_left: None) -> Iterator[Callable[[], SocketPair]]:
 
 @pytest.fixture
 def leave_descriptors() -> Iterator[Callable[[int], None]]:
-    """Leaves streams so many descriptors of the process."""
+    """Limits streams to so many descriptors of the process."""
     taken = 0
 
     def leave(descriptors: int) -> None:

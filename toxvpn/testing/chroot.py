@@ -1,4 +1,4 @@
-"""Out of a chroot: the kernel gives no user namespaces to who is in one (unshare(2), EPERM).
+"""Leave a chroot, inside which the kernel refuses to make user namespaces (unshare(2), EPERM).
 
 What the chroot shows becomes the root of a mount namespace of the calling process, so that all looks as
 before, to it and to what it starts. Needs root and one thread.
@@ -14,7 +14,7 @@ _MNT_DETACH = 2
 
 
 def leave_chroot() -> bool:
-    """Whether this process was in a chroot, and now is not. Raises OSError."""
+    """Leave the chroot, if this process is in one, and return whether it was. Raises OSError."""
     here = Path.cwd()
     unshare(CLONE_NEWNS)
     root = os.open("/", os.O_PATH)  # as it is mounted in the new namespace

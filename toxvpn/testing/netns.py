@@ -1,7 +1,4 @@
-"""Runs a test's function in a fresh network namespace, in a child process that is always reaped.
-
-In: a function; out: what it returns, or its exception. Needs root.
-"""
+"""Run a function in a fresh network namespace, in a child process that is always reaped. Needs root."""
 
 import os
 import pickle
@@ -22,12 +19,12 @@ def have_namespaces() -> bool:
 
 
 def enter_new_netns() -> None:
-    """Moves the calling thread, and what it starts from now on, into a network namespace of its own."""
+    """Move the calling thread, and what it starts from now on, into a network namespace of its own."""
     unshare(CLONE_NEWNET)
 
 
 def enter_netns(descriptor: int) -> None:
-    """Moves the calling thread into the namespace that `descriptor` (of /proc/…/ns/net) refers to."""
+    """Move the calling thread into the namespace that `descriptor` (of /proc/…/ns/net) refers to."""
     setns(descriptor, CLONE_NEWNET)
 
 
@@ -39,9 +36,9 @@ def fork() -> int:
 
 
 def in_new_netns(function: Callable[[], T]) -> T:
-    """Result of `function()`, which ran in a child process in a namespace without any interface up.
+    """Return the result of `function()`, run in a child process in a namespace without any interface up.
 
-    Its result must be picklable. An exception there is an AssertionError here, with its traceback.
+    The result must be picklable. An exception there is an AssertionError here, with its traceback.
     """
     receive, send = os.pipe()
     child = fork()
