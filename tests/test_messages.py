@@ -36,8 +36,6 @@ HELP_TABLES = {"VERBS"}
 
 # what does not pass yet: a room's files, which its owner takes out when they do
 NOT_YET: tuple[str, ...] = (
-    # forwards
-    *("tcpforward/", "wire/tuntox/"),
     # node
     *("wire/invite.py", "wire/secret.py", "wire/status.py", "wire/toxid.py"),
     *("members/", "tox/", "cli/callee.py", "cli/ssh.py"),

@@ -95,7 +95,7 @@ LIMITS: list[tuple[Observation, str]] = [
     (OwnStatusSeen("udp", None, ("TCP", "UDP")), "own-status"),
     (PathSeen("tcp-relay", 25.0), "path"),
     (PathSeen("tcp-relay", None, udp=False), "path"),
-    (RoadSeen(name="tuntox", why="the peer does not offer it", toxvpn=True), "road"),
+    (RoadSeen(name="tuntox", why="the peer does not offer the fast road", toxvpn=True), "road"),
 ]
 
 
@@ -131,7 +131,7 @@ def test_behind_a_proxy_a_relay_is_as_it_should_be() -> None:
 
 
 def test_a_tuntox_knows_one_road_only_and_that_is_no_fault() -> None:
-    road = RoadSeen(name="tuntox", why="the peer is no toxvpn", toxvpn=False).finding()
+    road = RoadSeen(name="tuntox", why="the peer is not a toxvpn", toxvpn=False).finding()
     assert (road.state, road.fix) == (State.OK, None)
 
 

@@ -274,9 +274,9 @@ status._encode_ours = without_fast
 NO_TOXVPN = OLDER + "status._encode_ours = lambda ours: None\n"
 RUN = "from toxvpn.cli.main import main; raise SystemExit(main())"
 OTHER_SERVERS = {
-    "an older toxvpn": ((sys.executable, "-c", OLDER + RUN), "the peer does not offer it"),
-    "no toxvpn": ((sys.executable, "-c", NO_TOXVPN + RUN), "the peer is no toxvpn"),
-    "without a TUN device": ((*WITHOUT["a TUN device"][0], *TOXVPN), "the peer does not offer it"),
+    "an older toxvpn": ((sys.executable, "-c", OLDER + RUN), "the peer does not offer the fast road"),
+    "no toxvpn": ((sys.executable, "-c", NO_TOXVPN + RUN), "the peer is not a toxvpn"),
+    "without a TUN device": ((*WITHOUT["a TUN device"][0], *TOXVPN), "the peer does not offer the fast road"),
 }
 
 

@@ -129,10 +129,10 @@ async def test_the_fast_road_where_both_sides_have_it(scene: Scene, told: pytest
 @pytest.mark.parametrize(
     ("status", "reason"),
     [
-        (TUNTOX, "the peer is no toxvpn"),
-        (b"Toxing on", "the peer is no toxvpn"),
-        (b'{"mode":"tun","ownip":"10.0.0.1"}', "the peer is no toxvpn"),
-        (OLDER, "the peer does not offer it"),
+        (TUNTOX, "the peer is not a toxvpn"),
+        (b"Toxing on", "the peer is not a toxvpn"),
+        (b'{"mode":"tun","ownip":"10.0.0.1"}', "the peer is not a toxvpn"),
+        (OLDER, "the peer does not offer the fast road"),
     ],
 )
 async def test_a_peer_that_does_not_have_it(
@@ -203,7 +203,7 @@ async def test_a_change_is_told_once(scene: Scene, told: pytest.LogCaptureFixtur
         await scene.open()
     assert [message.split(" ", 2)[2] for message in told.messages] == [
         "streams take the fast road: both sides have it",
-        "streams take the tuntox road: the peer does not offer it",
+        "streams take the tuntox road: the peer does not offer the fast road",
         "streams take the fast road: both sides have it",
     ]
 
@@ -350,7 +350,7 @@ async def test_road_fast_never_takes_the_other_one(scene: Scene) -> None:
     scene.made(RoadPolicy.FAST)
     scene.stack_is_up()
     assert await scene.open() == "fast"
-    with pytest.raises(ToxvpnError, match=r"^--road fast: the peer does not offer it$"):
+    with pytest.raises(ToxvpnError, match=r"^--road fast: the peer does not offer the fast road$"):
         await scene.open(scene.a_peer(2, OLDER))
     scene.fast.failure = RoadBrokenError(BROKEN)
     for _ in range(2):

@@ -56,11 +56,11 @@ def _told(host: str, port: int, failure: OSError) -> ToxvpnError:
     where = join_host_port(host, port)
     if failure.errno == errno.EADDRINUSE:
         return ToxvpnError(
-            f"cannot listen on {where}: the port is in use; choose another one, or end who has it"
+            f"cannot listen on {where}: the port is in use; choose another one, or stop what uses it"
         )
     if failure.errno in (errno.EACCES, errno.EPERM):
         return NoPermissionError(
-            f"cannot listen on {where}: ports below 1024 need root, from the start; choose a higher one"
+            f"cannot listen on {where}: ports below 1024 need root; start as root, or choose a higher one"
         )
     return ToxvpnError(
         f"cannot listen on {where}: {failure.strerror or failure}; give an address of this machine"

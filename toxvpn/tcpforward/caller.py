@@ -52,8 +52,8 @@ class Caller:
                 await self._online.wait()
         except TimeoutError:
             raise PeerOfflineError(
-                f"the peer was not reached in {deadline_s:.0f} s: is it running, is the secret right, "
-                "has this machine a way to the Internet?"
+                f"the peer was not reached in {deadline_s:.0f} s: check that it is running, that the secret "
+                "is right, and that this machine has Internet access"
             ) from None
 
     async def carry(self, local: socket.socket, target: Target) -> None:

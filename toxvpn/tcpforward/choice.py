@@ -135,9 +135,9 @@ class RoadChooser:
             return self.why_not_fast
         said = status.decode(peer.status_text or b"").toxvpn
         if said is None:
-            return "the peer is no toxvpn"
+            return "the peer is not a toxvpn"
         if not said.fast:
-            return "the peer does not offer it"
+            return "the peer does not offer the fast road"
         return self._broken.get(peer.public_key)
 
     def _avoid(self, peer: Peer, reason: str) -> None:

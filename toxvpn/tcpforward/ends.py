@@ -61,7 +61,7 @@ class SocketEnd:
 def check_stdio(target: str) -> None:
     """Raises LinkError unless stdin and stdout are there: else their numbers are something else's by now."""
     if sys.stdin is None or sys.stdout is None:
-        raise LinkError(f"{target}: stdin or stdout is closed, and -P ties both to the target; open them")
+        raise LinkError(f"{target}: stdin or stdout is closed; -P connects both to the target, so open them")
 
 
 class StdioEnd:

@@ -107,7 +107,7 @@ class Listener:
         local.close()  # when it was cancelled before it began
 
     def _pause(self, bound: socket.socket, failure: OSError) -> None:
-        self._lines.tell(log, logging.WARNING, "connections have to wait: %s", failure.strerror)
+        self._lines.tell(log, logging.WARNING, "new connections must wait: %s", failure.strerror)
         self._loop.remove_reader(bound)
         self._loop.call_later(ACCEPT_PAUSE_S, self._resume, bound)
 

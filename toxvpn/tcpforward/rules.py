@@ -128,7 +128,7 @@ def _rule(line: str) -> tuple[Matches, int, bool]:
     """Of a Rule: `matches`, `port` and `of_addresses`."""
     fields = split_fields(line)
     if len(fields) != 2:
-        raise ValueError("an IPv6 address without brackets" if len(fields) > 2 else "the port is missing")
+        raise ValueError("an IPv6 address needs brackets" if len(fields) > 2 else "the port is missing")
     host, port = fields
     number = ANY_PORT if port in ("0", "*") else parse_port(port)
     if host.startswith("["):
@@ -136,7 +136,7 @@ def _rule(line: str) -> tuple[Matches, int, bool]:
     if re.fullmatch(r"[0-9./]+", host):
         return _network_rule(ipaddress.IPv4Network(host), number)
     if not host_is_sane(host):
-        raise ValueError("no usable host name")
+        raise ValueError(f"{host!r} is not a usable host name")
     if host == "*":
         return (lambda name: True), number, False
     if re.fullmatch(r"[0-9.*]+", host):

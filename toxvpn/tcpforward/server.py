@@ -13,8 +13,8 @@ Serve = Callable[[Peer, str, int], Awaitable[End]]
 """Connects to host:port for a peer; raises TargetRefusedError."""
 
 NOTHING_FOR_IT = (
-    "it may reach nothing here; `toxvpn peer add KEY --may forwards` changes that, if neither config.toml "
-    "nor -i forbids it"
+    "it may not reach anything here; `toxvpn peer add KEY --may forwards` changes that, unless config.toml "
+    "or -i forbids it"
 )
 
 

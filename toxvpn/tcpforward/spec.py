@@ -117,7 +117,7 @@ def parse_host(field: str) -> str:
         try:
             IPv6Address(field)
         except AddressValueError:
-            raise ValueError(f"{field!r} is no IPv6 address") from None
+            raise ValueError(f"{field!r} is not an IPv6 address") from None
     if not host_is_sane(field):
         raise ValueError(
             f"the host has more than {MAX_HOST_BYTES} bytes, or spaces or control characters in it"

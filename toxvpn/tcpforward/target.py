@@ -96,7 +96,7 @@ async def _allowed(host: str, port: int, rules: Rules, look_up: LookUp) -> list[
     """
     wanted = join_host_port(host, port)
     if not host_is_sane(host):
-        raise TargetRefusedError(ReplyCode.HOST_UNREACHABLE, f"{host!r} is no host name")
+        raise TargetRefusedError(ReplyCode.HOST_UNREACHABLE, f"{host!r} is not a valid host name")
     by_name = rules.allows(host, port)
     if not rules.may_lead(host, port):
         raise TargetRefusedError(ReplyCode.NOT_ALLOWED, f"{wanted}: no rule allows it")

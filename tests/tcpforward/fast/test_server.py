@@ -123,7 +123,7 @@ async def test_a_peer_has_so_many_streams_and_no_more(
             with await serving.call(REQUEST) as refused:
                 assert await receive(refused) == encode_refusal(ReplyCode.GENERAL_FAILURE)
         assert len(serving.asked) == 1
-        assert caplog.messages == ["peer 00000000: refused: 2 streams at once are as many as it may have"]
+        assert caplog.messages == ["peer 00000000: refused: it already has 2 streams, as many as it may have"]
         silent.close()
         await until(lambda: serving.server._streams.total() == 1)
         serving.may_connect.set()

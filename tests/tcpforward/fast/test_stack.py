@@ -346,7 +346,8 @@ async def test_an_interpreter_that_this_user_cannot_run(
         await Stack.start(A)
     who = pwd.getpwuid(os.geteuid()).pw_name
     assert str(error.value) == (
-        f"no helper process: {who} cannot run {tmp_path}/python: install toxvpn where every user can read it"
+        f"the helper process did not start: {who} cannot run {tmp_path}/python: "
+        "install toxvpn where every user can read it"
     )
 
 

@@ -137,7 +137,7 @@ def enter_namespace() -> bool:
         unshare(CLONE_NEWNET)
     except OSError as error:
         if error.errno != errno.EPERM:
-            raise BuildError(f"network namespaces are not to be had: {error.strerror}") from None
+            raise BuildError(f"network namespaces are not available: {error.strerror}") from None
     else:
         return False
     try:

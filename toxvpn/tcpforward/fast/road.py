@@ -108,13 +108,13 @@ async def _call(sock: socket.socket, peer: Peer, opening: bytes) -> bytes:
     except OSError as failure:
         raise _broken(peer, os.strerror(failure.errno or 0)) from failure
     if not answer:
-        raise _broken(peer, "it hung up")
+        raise _broken(peer, "it closed the connection")
     return answer
 
 
 def _broken(peer: Peer, reason: str) -> ToxvpnError:
     if not peer.online:
-        return PeerOfflineError("the peer was lost")
+        return PeerOfflineError("the peer went offline")
     return RoadBrokenError(f"the peer's private stack cannot be reached: {reason}")
 
 
@@ -126,11 +126,13 @@ async def _handshake(sock: socket.socket, answer: bytes) -> bytes:
             while (event := client.receive(answer)) is None:
                 answer = await asyncio.get_running_loop().sock_recv(sock, ANSWER_BYTES)
                 if not answer:
-                    raise StreamOpenError(ReplyCode.GENERAL_FAILURE, "the peer hung up")
+                    raise StreamOpenError(ReplyCode.GENERAL_FAILURE, "the peer closed the connection")
     except TimeoutError:
         raise StreamOpenError(ReplyCode.TIMED_OUT, f"the peer has not answered in {OPEN_S:g} s") from None
     except OSError as failure:
-        raise StreamOpenError(ReplyCode.GENERAL_FAILURE, f"the peer was lost: {failure.strerror}") from None
+        raise StreamOpenError(
+            ReplyCode.GENERAL_FAILURE, f"the connection to the peer was lost: {failure.strerror}"
+        ) from None
     match event:
         case Connected(rest):
             return rest

@@ -58,7 +58,7 @@ class FastServer:
             return
         held = self._streams[peer.public_key]
         if held >= MAX_STREAMS or not DESCRIPTORS.allows_more(held * STREAM_DESCRIPTORS):
-            text = "peer %s: refused: %d streams at once are as many as it may have"
+            text = "peer %s: refused: it already has %d streams, as many as it may have"
             self._full.tell(log, logging.WARNING, text, peer.short, held)
             turn_away(caller)
             return
@@ -94,7 +94,7 @@ class FastServer:
 
     async def _open(self, peer: Peer, caller: socket.socket) -> tuple[End, bytes] | None:
         """The target, and bytes for it; None when the caller has been told of a failure."""
-        complain = partial(peer.tell, log, logging.WARNING, "its call on the fast road: %s")
+        complain = partial(peer.tell, log, logging.WARNING, "bad request on the fast road: %s")
         async with asyncio.timeout(HANDSHAKE_S):
             request = await handshake(caller, complain)
         if request is None:

@@ -219,7 +219,7 @@ def _spawn() -> Helper:
             )
         except OSError as error:
             ours.close()
-            raise StackUnavailableError(f"no helper process: {_why_none(error)}") from None
+            raise StackUnavailableError(f"the helper process did not start: {_why_none(error)}") from None
     return ours, helper
 
 

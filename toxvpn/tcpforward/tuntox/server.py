@@ -81,7 +81,7 @@ class TuntoxServer:
 
     async def _connect(self, peer: Peer, host_untrusted: str, port: int) -> End:
         if self._serve is None:
-            raise TargetRefusedError(ReplyCode.NOT_ALLOWED, "this side only calls, it serves nothing")
+            raise TargetRefusedError(ReplyCode.NOT_ALLOWED, "this side only calls and serves nothing")
         return await self._serve(peer, host_untrusted, port)
 
 

@@ -15,7 +15,7 @@ class ResetReason(enum.StrEnum):
     """Why a tunnel broke; the value is fit for a log line."""
 
     PEER_RESET = "the peer reset it"
-    CONNECTION_LOST = "the friend went offline"
+    CONNECTION_LOST = "the peer went offline"
     PROTOCOL_ERROR = "the peer broke the protocol"
     BUFFER_FULL = "the local side reads too slowly, and a tuntox peer cannot be told to slow down"
 

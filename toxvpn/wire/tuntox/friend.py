@@ -126,7 +126,7 @@ class FriendTunnels(OpenTunnels):
         handle = self._new_handle()
         encoded = frames.encode_host(host)
         if encoded is None or not 0 < port <= 0xFFFF:
-            text = "the target is no valid host and port"
+            text = "the target must be a host name of at most 255 bytes and a port from 1 to 65535"
             self._events.append(OpenFailed(handle, ReplyCode.GENERAL_FAILURE, text))
             return handle
         self._requests.add(handle, encoded, port, now)
@@ -329,9 +329,9 @@ class FriendTunnels(OpenTunnels):
         if sent:
             return "the peer did not answer: the target may be down or not allowed"
         if not self._online:
-            return "the friend is not connected"
+            return "the peer is not connected"
         if self.version is None:
-            return "the friend does not answer as a tuntox or toxvpn server"
+            return "the peer does not answer as a tuntox or toxvpn server"
         return "the peer has not answered an earlier request"
 
     def _free_for_ack(self, request: TunnelRequest, in_use: Tunnel | None) -> bool:
