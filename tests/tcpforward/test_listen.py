@@ -152,4 +152,4 @@ async def test_closing_while_out_of_descriptors(
         await until(lambda: "Too many open files" in caplog.text)
         [bound] = listener.sockets
         await in_time(listener.close())
-        listener._resume(bound)
+        listener._accept_again(bound)

@@ -1,6 +1,6 @@
-"""Listening sockets for what -L and -D say, bound before anything is promised (to `listen.py`).
+"""Binds the listening sockets of -L and -D, before anything is promised; `listen.py` accepts on them.
 
-Without the event loop: who hands its listeners to another process (share/) needs no more.
+Needs no event loop, so that a command can bind sockets and hand them to another process (share/).
 """
 
 import errno
@@ -27,10 +27,10 @@ def bind(listen: Listen) -> list[socket.socket]:
             if failure.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT) or len(listen.hosts) == 1:
                 for other in found:
                     other.close()
-                raise _told(host, listen.port, failure) from None
+                raise _bind_error(host, listen.port, failure) from None
             failures.append(failure)
     if not found:
-        raise _told(listen.hosts[0], listen.port, failures[0])
+        raise _bind_error(listen.hosts[0], listen.port, failures[0])
     return found
 
 
@@ -52,7 +52,7 @@ def _bind_one(host: str, port: int) -> socket.socket:
     return bound
 
 
-def _told(host: str, port: int, failure: OSError) -> ToxvpnError:
+def _bind_error(host: str, port: int, failure: OSError) -> ToxvpnError:
     where = join_host_port(host, port)
     if failure.errno == errno.EADDRINUSE:
         return ToxvpnError(

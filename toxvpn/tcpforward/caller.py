@@ -1,4 +1,4 @@
-"""The calling side of forwards: a local end and a target in, bytes through a peer until both are done.
+"""The calling side of forwards: carries bytes between a local end and a target behind a peer.
 
 Connections may be made before the peer is online: they wait for it. Neighbours: listen.py, socks.py
 and pipe.py bring local ends; the roads carry them.
@@ -24,22 +24,22 @@ WAIT_FOR_PEER_S = 60.0
 
 
 class Caller:
-    """Calls through one peer."""
+    """Opens streams through one peer, and waits for it to be online."""
 
     def __init__(self, node: Node, peer: Peer, road: Road) -> None:
         self.peer = peer
         self.lines = Lines()
-        """What befalls connections: a program that tries again and again does not fill the log."""
+        """For failed connections: a program that tries again and again does not fill the log."""
         self._road = road
         self._online = asyncio.Event()
         if peer.online:
             self._online.set()
         self._node = node
-        node.subscribe(self._hear)
+        node.subscribe(self._on_event)
 
     def close(self) -> None:
         """Opens no more streams; those that are open go on."""
-        self._node.unsubscribe(self._hear)
+        self._node.unsubscribe(self._on_event)
 
     async def open(self, target: Target) -> Stream:
         """Raises StreamOpenError, PeerOfflineError."""
@@ -57,7 +57,7 @@ class Caller:
             ) from None
 
     async def carry(self, local: socket.socket, target: Target) -> None:
-        """A connection of a listener's, from accept to its last byte; whatever goes wrong resets it."""
+        """Carries an accepted connection to its last byte; resets it when anything goes wrong."""
         end = SocketEnd(local)
         try:
             stream = await self.open(target)
@@ -70,7 +70,7 @@ class Caller:
             raise
         await stream.relay(end)
 
-    def _hear(self, event: Event) -> None:
+    def _on_event(self, event: Event) -> None:
         if isinstance(event, PeerConnection) and event.peer is self.peer:
             if self.peer.online:
                 self._online.set()

@@ -1,4 +1,4 @@
-"""Which road a stream takes: the fast one where both sides have it and it works, else tuntox's.
+"""Chooses the road of a stream: the fast one where both sides have it and it works, else tuntox's.
 
 In: what the peer's status message offers, what our own stack can do, how the last try went. Out: an
 open stream, and for log and status the road's name and the reason. `--road` pins the choice.
@@ -22,22 +22,25 @@ from .tuntox.road import TuntoxRoad
 log = logging.getLogger("toxvpn.tcpforward")
 
 TRY_AGAIN_S = 60.0
-"""Between two questions to a peer whose stack could not be reached; streams do not wait for them."""
+"""Between two probes of a peer whose stack could not be reached; streams do not wait for them."""
 STATUS_S = 15.0
-"""Every program on toxcore sends a status message on connecting, empty as it may be; seconds later at times:
-until then the peer does not know that it is connected, and hears nothing on any road."""
+"""How long to wait for the peer's status message. Every program on toxcore sends one, perhaps empty, once it
+knows that it is connected, which may take seconds; until then it receives nothing on either road."""
 PATIENCE_S = 1.0
-"""A peer's stack answers sooner; then the other road is asked, and has as long again for its answer."""
+"""A peer's stack answers sooner. If not, the tuntox road is pinged, and has as long again to answer."""
 NEITHER_S = 30.0
-"""A peer that is online and answers on neither road may come back from a change of path, within this."""
+"""How long to try a peer that is online and answers on neither road: its path may be changing."""
 BOTH_HAVE_IT = "both sides have it"
 
 RoadChoice = tuple[Literal["fast", "tuntox"], str]
-"""A road, and why that one."""
+"""The name of the road, and the reason."""
 
 
 class RoadChooser:
-    """A `road.Road` that chooses among the two. Its owner tells when there is a stack, and when not."""
+    """A `road.Road` that takes one of the two for each stream.
+
+    Its owner reports whether there is a private stack: `stack_is_up`, `no_stack`.
+    """
 
     name = "auto"
 
@@ -50,7 +53,7 @@ class RoadChooser:
         self._wanted = wanted
         self._broken: dict[bytes, str] = {}  # peers that the fast road does not lead to now, and why
         self._probes: set[asyncio.Task[None]] = set()
-        self._told: dict[bytes, tuple[str, str]] = {}
+        self._logged: dict[bytes, tuple[str, str]] = {}
         if wanted is RoadPolicy.TUNTOX:
             self.no_stack("--road tuntox")
 
@@ -85,15 +88,15 @@ class RoadChooser:
                 reason = str(failure)
                 self._avoid(peer, reason)
             else:
-                self._tell(peer, "fast", BOTH_HAVE_IT)
+                self._log_choice(peer, "fast", BOTH_HAVE_IT)
                 return stream
         if self._wanted is RoadPolicy.FAST:
             raise ToxvpnError(f"--road fast: {reason}")
-        self._tell(peer, "tuntox", reason or "")
+        self._log_choice(peer, "tuntox", reason or "")
         return await self._tuntox.open(peer, host, port)
 
     async def _until_known(self, peer: Peer) -> None:
-        """Waits for what the choice depends on, both of which come within moments."""
+        """Waits until our stack and the peer's status message are known, which takes moments."""
         await self.settled.wait()
         if self.fast is None:
             return
@@ -102,25 +105,25 @@ class RoadChooser:
             await asyncio.sleep(0.02)
 
     async def _open_fast(self, fast: FastRoad, peer: Peer, host: str, port: int) -> Stream:
-        """As FastRoad.open. But the road counts as broken only if the other one is not.
+        """As FastRoad.open, but raises RoadBrokenError only if the tuntox road works.
 
         For seconds after a change of path, toxcore may send to an address that the peer does not know us by.
         """
         deadline_s = self._node.now() + NEITHER_S
         while True:
-            other_works = asyncio.create_task(self._other_road_works(peer))
+            tuntox_works = asyncio.create_task(self._tuntox_works(peer))
             try:
                 return await fast.open(peer, host, port)
             except RoadBrokenError:
-                if await other_works:
+                if await tuntox_works:
                     raise
                 if self._node.now() >= deadline_s:
                     text = f"the peer has answered on neither road for {NEITHER_S:g} s"
                     raise StreamOpenError(ReplyCode.TIMED_OUT, text) from None
             finally:
-                other_works.cancel()
+                tuntox_works.cancel()
 
-    async def _other_road_works(self, peer: Peer) -> bool:
+    async def _tuntox_works(self, peer: Peer) -> bool:
         await asyncio.sleep(PATIENCE_S)
         try:
             async with asyncio.timeout(PATIENCE_S):
@@ -130,7 +133,7 @@ class RoadChooser:
         return True
 
     def _objection(self, peer: Peer) -> str | None:
-        """Why a stream to the peer cannot take the fast road now; None when it can."""
+        """The reason why a stream to the peer cannot take the fast road now; None if it can."""
         if self.fast is None:
             return self.why_not_fast
         said = status.decode(peer.status_text or b"").toxvpn
@@ -141,14 +144,14 @@ class RoadChooser:
         return self._broken.get(peer.public_key)
 
     def _avoid(self, peer: Peer, reason: str) -> None:
-        """Streams to the peer take the other road until its stack answers again."""
+        """Makes streams to the peer take the tuntox road until its stack answers again."""
         if peer.public_key not in self._broken:
-            probe = asyncio.create_task(self._until_it_answers(peer))
+            probe = asyncio.create_task(self._probe_until_answered(peer))
             self._probes.add(probe)
             probe.add_done_callback(self._probes.discard)
         self._broken[peer.public_key] = reason
 
-    async def _until_it_answers(self, peer: Peer) -> None:
+    async def _probe_until_answered(self, peer: Peer) -> None:
         answered = False
         try:
             while not answered and self._node.peer(peer.public_key) is peer:
@@ -167,8 +170,8 @@ class RoadChooser:
             return False
         return True
 
-    def _tell(self, peer: Peer, road: str, why: str) -> None:
-        """Once per change."""
-        if self._told.get(peer.public_key) != (road, why):
-            self._told[peer.public_key] = (road, why)
+    def _log_choice(self, peer: Peer, road: str, why: str) -> None:
+        """Logs the choice, once per change."""
+        if self._logged.get(peer.public_key) != (road, why):
+            self._logged[peer.public_key] = (road, why)
             peer.tell(log, logging.INFO, "streams take the %s road: %s", road, why)

@@ -2,8 +2,8 @@
 
 Made of two descriptors, both non-blocking, equal for a socket. Unless `close(clean=True)` is
 called, the other side sees a reset, also when this process is killed: an end is armed from the
-start, so that missing bytes never look like an orderly end. Who moves the bytes: `relay.py`
-between two ends, `tuntox/stream.py` between an end and Tox.
+start, so that missing bytes never look like an orderly end. Bytes are moved by `relay.py`
+between two ends, by `tuntox/stream.py` between an end and Tox.
 """
 
 import contextlib
@@ -18,13 +18,13 @@ from ..errors import LinkError
 
 TCP_NOTSENT_LOWAT = 25  # linux/tcp.h
 UNSENT_BYTES = 256 * 1024
-"""For a reader that stalls, the kernel keeps about so much instead of several MB; it costs no throughput."""
+"""What the kernel buffers for a reader that stalls, instead of several MB; it costs no throughput."""
 _RESET = struct.pack("ii", 1, 0)  # struct linger: close() drops what is unsent and sends RST
 _ORDERLY = struct.pack("ii", 0, 0)
 
 
 class End(Protocol):
-    """Owned by whoever moves the bytes, who calls `close` exactly once. -1 is a closed descriptor."""
+    """Owned by the code that moves the bytes, which calls `close` exactly once. -1 is a closed descriptor."""
 
     read_fd: int
     write_fd: int
@@ -59,7 +59,7 @@ class SocketEnd:
 
 
 def check_stdio(target: str) -> None:
-    """Raises LinkError unless stdin and stdout are there: else their numbers are something else's by now."""
+    """Raises LinkError if stdin or stdout is closed: its number may be another file's by now."""
     if sys.stdin is None or sys.stdout is None:
         raise LinkError(f"{target}: stdin or stdout is closed; -P connects both to the target, so open them")
 
@@ -79,7 +79,7 @@ class StdioEnd:
         self.write_fd = self._own(write_fd, os.O_WRONLY, blocking[1])
 
     def finish(self) -> None:
-        """For a pipe it takes closing every copy, the original as well: /dev/null stands in for it."""
+        """A pipe ends when every copy of it is closed, the original too, which /dev/null then replaces."""
         if stat.S_ISSOCK(os.fstat(self.write_fd).st_mode):
             with socket.socket(fileno=os.dup(self.write_fd)) as sock:
                 sock.shutdown(socket.SHUT_WR)

@@ -1,4 +1,4 @@
-"""Everything that forwards need of one node: both roads, the choice, and the private stack's life.
+"""Everything that forwards need of one node: both roads, the choice between them, the private stack.
 
 Made by the daemon. `chooser` is what callers open streams with; `serve` None: nothing is served.
 """
@@ -25,7 +25,7 @@ from .tuntox.road import TuntoxRoad
 log = logging.getLogger("toxvpn.tcpforward")
 
 NEW_STACK_S = 60.0
-"""Between two tries to have a private stack; twice as long after each failure, ..."""
+"""Between two tries to start a private stack; twice as long after each failure, ..."""
 LONGEST_WAIT_S = 3600.0
 """... up to this: what a machine does not allow it seldom allows later."""
 
@@ -51,47 +51,47 @@ class Forwarding:
         self._announcement = announcement
         self._serve = serve
         self._wanted = wanted
-        self._life: asyncio.Task[None] | None = None
+        self._stack_task: asyncio.Task[None] | None = None
         if not when_asked:
             self.start()
 
     def start(self) -> None:
         """Idempotent."""
-        if self._life is None and self._wanted is not RoadPolicy.TUNTOX:
-            self._life = asyncio.create_task(self._live())
+        if self._stack_task is None and self._wanted is not RoadPolicy.TUNTOX:
+            self._stack_task = asyncio.create_task(self._keep_a_stack())
 
     async def close(self) -> None:
         """Resets every stream and takes the stack down."""
         await self.chooser.close()
-        if self._life is not None:
-            self._life.cancel()
+        if self._stack_task is not None:
+            self._stack_task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._life
+                await self._stack_task
         await self.tuntox.close()
 
-    async def _live(self) -> None:
-        """A stack, and another one when it is lost or could not be had."""
+    async def _keep_a_stack(self) -> None:
+        """Keeps a stack: starts another one when it is lost or could not be started."""
         wait_s = NEW_STACK_S
         while True:
             try:
-                await self._have_a_stack()
+                await self._run_stack()
                 wait_s = NEW_STACK_S
             except StackUnavailableError as failure:
-                self._without_a_stack(str(failure))
-            except Exception:  # the other road goes on
+                self._on_no_stack(str(failure))
+            except Exception:  # the tuntox road goes on
                 log.exception("the fast road failed")
-                self._without_a_stack("an error of toxvpn itself")
+                self._on_no_stack("an error of toxvpn itself")
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, LONGEST_WAIT_S)
 
-    def _without_a_stack(self, reason: str) -> None:
-        """One line for the log, once per reason; where streams are opened, the roads tell it."""
+    def _on_no_stack(self, reason: str) -> None:
+        """Logs each reason once where peers are served; where streams are opened, the chooser logs it."""
         if self._serve is not None and reason != self.chooser.why_not_fast:
             log.info("no fast road: %s", reason)
         self.chooser.no_stack(reason)
 
-    async def _have_a_stack(self) -> None:
-        """Returns when it was lost. Raises StackUnavailableError."""
+    async def _run_stack(self) -> None:
+        """Runs one stack until it is lost. Raises StackUnavailableError."""
         stack = await Stack.start(overlay_ipv6(self._node.tox.public_key))
         async with contextlib.AsyncExitStack() as undo:
             undo.push_async_callback(stack.close)
@@ -99,7 +99,7 @@ class Forwarding:
             undo.callback(path.close)
             relay = Relay()
             undo.callback(relay.close)  # resets its streams
-            undo.callback(Departures(self._node, lambda peer: self._departed(relay, peer)).close)
+            undo.callback(Departures(self._node, lambda peer: self._on_departure(relay, peer)).close)
             if self._serve is not None:
                 listener = await stack.listen(FORWARD_PORT)
                 server = FastServer(listener, path.peer_at, self._serve, relay)
@@ -111,6 +111,6 @@ class Forwarding:
             self.chooser.no_stack(reason)
             log.warning("the private stack is lost, its streams are reset: %s", reason)
 
-    def _departed(self, relay: Relay, peer: Peer) -> None:
+    def _on_departure(self, relay: Relay, peer: Peer) -> None:
         if count := relay.reset(peer, "the peer is gone"):
             log.info("peer %s is gone, its streams are reset: %d", peer.short, count)

@@ -104,8 +104,8 @@ class Forwards:
             for name in self._listeners.keys() - wanted.keys():
                 leaving = self._listeners[name]
                 if leaving.port in ports:  # which is wanted on more addresses, or fewer
-                    undo.callback(leaving.come_back)
-                    leaving.make_way()
+                    undo.callback(leaving.resume)
+                    leaving.suspend()
             fresh: dict[str, ForwardListener] = {}
             for name, listen in new.items():
                 fresh[name] = ForwardListener(listen)

@@ -15,18 +15,18 @@ from .spec import Listen
 log = logging.getLogger("toxvpn.tcpforward")
 
 ACCEPT_PAUSE_S = 0.2
-"""Not one descriptor left, since others than streams have them: the connections wait in the backlog."""
+"""When no descriptor is left (others than streams hold them), connections wait in the backlog this long."""
 
 Accepted = Callable[[socket.socket], Awaitable[None]]
 
 
 def reset(local: socket.socket) -> None:
-    """How a program at the other end learns at once that nobody serves it."""
+    """Resets a connection: the program at the other end learns at once that it is not served."""
     SocketEnd(local).close(clean=False)
 
 
 class Listener:
-    """Bound on construction, so that a port in use is told before anything is promised.
+    """Accepts connections, each in a task. Bound on construction, so that a port in use is reported early.
 
     Raises ToxvpnError (in use, no such address) or NoPermissionError (port below 1024). Sockets that
     are bound already are taken over as they are. `refuse` gets the connections that there is no room for,
@@ -52,30 +52,30 @@ class Listener:
 
     @property
     def connections(self) -> int:
-        """How many run now."""
+        """The number of connections that run now."""
         return len(self._connections)
 
-    def make_way(self) -> None:
-        """Somebody else may listen on an address that overlaps with ours. What waits in the backlog is reset.
+    def suspend(self) -> None:
+        """Lets another socket listen on an address that overlaps with ours; resets what is in the backlog.
 
-        Linux keeps the port for us meanwhile, so `come_back` cannot fail.
+        Linux keeps the port for us meanwhile, so `resume` cannot fail.
         """
         for bound in self.sockets:
             bound.shutdown(socket.SHUT_RD)
 
-    def come_back(self) -> None:
+    def resume(self) -> None:
         for bound in self.sockets:
             bound.listen(BACKLOG)
 
     def stop_listening(self) -> None:
-        """No more connections. Idempotent."""
+        """Accepts no more connections. Idempotent."""
         while self.sockets:
             bound = self.sockets.pop()
             self._loop.remove_reader(bound)
             bound.close()
 
     async def close(self) -> None:
-        """No more connections; those that run are cancelled, which resets them. Idempotent."""
+        """Accepts no more connections, and resets those that run. Idempotent."""
         self.stop_listening()
         running = list(self._connections)
         for task in running:
@@ -109,8 +109,8 @@ class Listener:
     def _pause(self, bound: socket.socket, failure: OSError) -> None:
         self._lines.tell(log, logging.WARNING, "new connections must wait: %s", failure.strerror)
         self._loop.remove_reader(bound)
-        self._loop.call_later(ACCEPT_PAUSE_S, self._resume, bound)
+        self._loop.call_later(ACCEPT_PAUSE_S, self._accept_again, bound)
 
-    def _resume(self, bound: socket.socket) -> None:
+    def _accept_again(self, bound: socket.socket) -> None:
         if bound.fileno() >= 0:
             self._loop.add_reader(bound, self._accept, bound)

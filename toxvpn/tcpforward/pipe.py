@@ -10,7 +10,7 @@ from .spec import Target
 
 
 async def run(caller: Caller, target: Target) -> None:
-    """Returns when the stream has ended well. Raises LinkError (exit 255) when it has not."""
+    """Returns when the stream has ended cleanly; raises LinkError (exit 255) when it broke."""
     check_stdio(str(target))
 
     async def ours() -> End:

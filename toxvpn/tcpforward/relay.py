@@ -160,14 +160,14 @@ class Relay:
         return result
 
     def reset(self, owner: object, reason: str) -> int:
-        """Resets the pairs that were joined for that owner; how many."""
+        """Resets the pairs that were joined for that owner; returns how many."""
         found = {pump.pair for pump in self._readers.values() if pump.pair.owner is owner}
         for pair in found:
             self._end(pair, reason)
         return len(found)
 
     def close(self) -> None:
-        """Resets what still runs; harmless when done before."""
+        """Resets what still runs. Idempotent."""
         if self._epoll.closed:
             return
         for pump in list(self._readers.values()):
@@ -212,7 +212,7 @@ class Relay:
                 pump.queued = False
                 if pump.runnable and not pump.pair.ended:
                     bytes_left -= self._step(pump)
-        finally:  # whatever one pump failed of, the others go on
+        finally:  # whatever one pump raises, the others go on
             self._plan_turn()
 
     def _plan_turn(self) -> None:
@@ -248,7 +248,7 @@ class Relay:
             self._ready.append(pump)
 
     def _end(self, pair: _Pair, reason: str) -> None:
-        """Once: no `reason` is a clean end."""
+        """Ends the pair, once; an empty `reason` means a clean end."""
         if pair.ended:
             return
         pair.ended = True
@@ -262,7 +262,7 @@ class Relay:
             pair.result.set_result(RelayResult(ending, reason, *moved))
 
     def _forget(self, fd: int) -> None:
-        """Before it is closed: its number may be another's at once."""
+        """Called before the descriptor is closed: its number may be used again at once."""
         self._readers.pop(fd, None)
         self._writers.pop(fd, None)
         with contextlib.suppress(OSError):
@@ -270,5 +270,5 @@ class Relay:
 
 
 def _descriptors(pair: _Pair) -> set[int]:
-    """Those still open: what an end has closed in `finish` it says with -1."""
+    """The descriptors that are open: -1 stands for one that `finish` has closed."""
     return {fd for end in (pair.a, pair.b) for fd in (end.read_fd, end.write_fd) if fd >= 0}

@@ -1,4 +1,4 @@
-"""The seam between who wants a stream and how its bytes travel.
+"""The interface between the code that wants a stream and the roads its bytes can travel.
 
 A road opens streams to host:port through a peer. Listeners, pipe mode and SOCKS5 use nothing
 else, so they are written once for the tuntox road (tuntox/road.py) and the fast road (fast/road.py).
@@ -14,7 +14,7 @@ from .ends import End
 
 
 class StreamOpenError(ToxvpnError):
-    """The far side said no, or nothing, in time."""
+    """The far side refused the stream, or did not answer in time."""
 
     def __init__(self, code: ReplyCode, reason: str) -> None:
         super().__init__(reason)
@@ -22,7 +22,7 @@ class StreamOpenError(ToxvpnError):
 
 
 def refused(code: ReplyCode) -> StreamOpenError:
-    """The peer tells the code alone: more would tell of names and addresses there."""
+    """The error for a refusal: the peer sends the code alone, more would reveal names and addresses there."""
     more = "; its log tells why" if code is ReplyCode.NOT_ALLOWED else ""
     return StreamOpenError(code, f"the peer says: {code.words}{more}")
 
@@ -45,7 +45,7 @@ class Stream(Protocol):
         """
 
     def abort(self) -> None:
-        """Resets it; the far side learns of it where the road can say so."""
+        """Resets the stream; the far side learns of it where the road can say so."""
 
 
 class Road(Protocol):

@@ -1,4 +1,4 @@
-"""Which targets the serving side may connect to: the file of `-f`, as tuntox reads it, and a little more.
+"""The targets that the serving side may connect to: the file of `-f`, as tuntox reads it, and a little more.
 
 One rule a line; what no rule allows is refused:
 
@@ -91,7 +91,7 @@ EVERYTHING = Rules()
 
 
 def load_rules(path: Path) -> Rules:
-    """Raises ConfigError: the file cannot be read, or a line of it."""
+    """Raises ConfigError if the file, or a line of it, cannot be read."""
     try:
         text = read_given(path).decode()
     except OSError as error:
@@ -116,7 +116,7 @@ def parse_rules(text: str, source: str) -> Rules:
 
 
 def canonical(host: str) -> Address | str:
-    """An address for its text, IPv4 for IPv4-mapped IPv6; else the name in small letters, no final dot."""
+    """An address for its text, IPv4 for IPv4-mapped IPv6; else the name in lower case, no final dot."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -125,7 +125,7 @@ def canonical(host: str) -> Address | str:
 
 
 def _rule(line: str) -> tuple[Matches, int, bool]:
-    """Of a Rule: `matches`, `port` and `of_addresses`."""
+    """The `matches`, `port` and `of_addresses` of a Rule. Raises ValueError."""
     fields = split_fields(line)
     if len(fields) != 2:
         raise ValueError("an IPv6 address needs brackets" if len(fields) > 2 else "the port is missing")

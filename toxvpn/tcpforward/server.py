@@ -19,9 +19,9 @@ NOTHING_FOR_IT = (
 
 
 class ForwardServer:
-    """`serve` is what the roads call for a peer's request.
+    """Connects peers to what they may reach: the roads call `serve` for each request.
 
-    `may_reach` says what the peer of that public key may, each time: streams that are open stay open.
+    `may_reach` gives the rules for a public key, and is asked each time. Open streams stay open.
     """
 
     def __init__(self, may_reach: Callable[[bytes], Rules]) -> None:

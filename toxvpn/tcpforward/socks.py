@@ -1,4 +1,4 @@
-"""`-D`: a SOCKS5 connection names its own target (wire/socks5.py), then goes the way of any other."""
+"""`-D`: a SOCKS5 connection names its own target (wire/socks5.py), then is carried like any other."""
 
 import asyncio
 import logging
@@ -20,11 +20,11 @@ HANDSHAKE_S = 30.0
 
 
 async def carry(caller: Caller, local: socket.socket) -> None:
-    """A connection of the SOCKS5 listener's, from accept to its last byte."""
-    complain = partial(caller.lines.tell, log, logging.WARNING, "SOCKS5 client: %s")
+    """Carries a connection of the SOCKS5 listener, from accept to its last byte."""
+    on_fault = partial(caller.lines.tell, log, logging.WARNING, "SOCKS5 client: %s")
     try:
         async with asyncio.timeout(HANDSHAKE_S):
-            request = await handshake(local, complain)
+            request = await handshake(local, on_fault)
         if request is None:
             local.close()
             return
@@ -40,8 +40,8 @@ async def carry(caller: Caller, local: socket.socket) -> None:
         await stream.relay(SocketEnd(local), request.rest)
 
 
-async def handshake(local: socket.socket, complain: Callable[[Fault], None]) -> ConnectRequest | None:
-    """None: the client went away or speaks something else, and has been told so."""
+async def handshake(local: socket.socket, on_fault: Callable[[Fault], None]) -> ConnectRequest | None:
+    """The client's request; None if it went away, or sent something else and was answered so."""
     loop = asyncio.get_running_loop()
     server = Socks5Server()
     while data := await loop.sock_recv(local, 4096):
@@ -49,7 +49,7 @@ async def handshake(local: socket.socket, complain: Callable[[Fault], None]) -> 
         if answer:
             await loop.sock_sendall(local, answer)
         if isinstance(event, BadRequest):
-            complain(event.fault)
+            on_fault(event.fault)
             return None
         if event is not None:
             return event
@@ -57,7 +57,7 @@ async def handshake(local: socket.socket, complain: Callable[[Fault], None]) -> 
 
 
 async def _open(caller: Caller, local: socket.socket, target: Target) -> Stream | None:
-    """The stream, with the client told of it, or None when it was told of the failure instead."""
+    """Opens the stream and tells the client; returns None when it told it of a failure instead."""
     loop = asyncio.get_running_loop()
     try:
         stream = await caller.open(target)

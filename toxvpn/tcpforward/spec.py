@@ -29,7 +29,7 @@ _LISTEN_FORM = "[bind:]port, an IPv6 address in brackets, e.g. [::1]:1080"
 
 
 class RoadPolicy(StrEnum):
-    """How a forward's bytes travel (docs/design.md, "Two roads for a TCP byte")."""
+    """The roads that a stream may take, `--road` (docs/design.md, "Two roads for a TCP byte")."""
 
     AUTO = "auto"
     FAST = "fast"
@@ -38,7 +38,7 @@ class RoadPolicy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a stream leads to, as the serving side is to understand it."""
+    """The target of a stream; the serving side resolves `host`."""
 
     host: str
     port: int

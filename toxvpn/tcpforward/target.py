@@ -1,4 +1,4 @@
-"""The serving side's way out: host and port in, a connected socket or a reason out.
+"""Connects the serving side to a target: host and port in, a connected socket or a reason out.
 
 The name is resolved here, on the server. Its addresses, as far as the rules allow them, are tried
 one after another, the next one as soon as one fails or has kept us waiting (RFC 8305, "happy
@@ -38,7 +38,7 @@ CODES = {
     errno.ECONNRESET: ReplyCode.CONNECTION_REFUSED,
     errno.ETIMEDOUT: ReplyCode.TIMED_OUT,
 }
-# Of several addresses' reasons the one that came closest to the target tells most.
+# Reasons for failure, the most telling first: the one that came closest to the target.
 _TELLING = (
     ReplyCode.CONNECTION_REFUSED,
     ReplyCode.TIMED_OUT,
@@ -76,7 +76,7 @@ async def connect_target(
 ) -> socket.socket:
     """A connected, non-blocking socket with TCP_NODELAY. Raises TargetRefusedError within `timeout_s`.
 
-    `look_up` is `LookUps.of` who asks; None: nobody else does.
+    `look_up` is `LookUps.of(peer)`; None: shares its limits with nobody.
     """
     addresses: list[_Address] = []
     try:
@@ -90,9 +90,9 @@ async def connect_target(
 
 
 async def _allowed(host: str, port: int, rules: Rules, look_up: LookUp) -> list[_Address]:
-    """Where a connection may go. Raises TargetRefusedError.
+    """The addresses that a connection may go to. Raises TargetRefusedError.
 
-    Those who may not ask for the name get to know nothing of it, not even that nobody answers for it.
+    A peer that may not ask for the name learns nothing about it, not even that it does not resolve.
     """
     wanted = join_host_port(host, port)
     if not host_is_sane(host):

@@ -31,7 +31,7 @@ class FakePeerStreams:
         self.stopping = asyncio.Event()
 
     def choice(self, _: Peer) -> RoadChoice:
-        return "tuntox", "the peer is no toxvpn"
+        return "tuntox", "the peer is not a toxvpn"
 
     async def ping(self) -> str:
         return "pong"

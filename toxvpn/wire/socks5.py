@@ -52,7 +52,7 @@ class ReplyCode(IntEnum):
 
 
 class Fault(StrEnum):
-    """Why the other end's bytes are not the SOCKS5 we speak."""
+    """What is wrong with the other end's bytes."""
 
     NOT_SOCKS5 = "not SOCKS5"
     AUTHENTICATION_REQUIRED = "no authentication method in common"
@@ -218,7 +218,7 @@ class Socks5Client:
 
 
 def encode_connect(host: str, port: int) -> bytes:
-    """Greeting and CONNECT request in one. Raises ValueError: a name of more than 255 bytes, or none."""
+    """Greeting and CONNECT request in one. Raises ValueError for a name that is not 1 to 255 bytes long."""
     return GREETING + bytes((VERSION, _CONNECT, 0)) + _encode_host(host) + port.to_bytes(2, "big")
 
 
@@ -228,7 +228,7 @@ def encode_reply(code: ReplyCode) -> bytes:
 
 
 def encode_refusal(code: ReplyCode) -> bytes:
-    """Both answers at once, for a caller that is refused unheard."""
+    """Both answers in one, for a client that is refused before its request is read."""
     return bytes((VERSION, _NO_AUTHENTICATION)) + encode_reply(code)
 
 

@@ -127,7 +127,6 @@ def build(
         "name": tun.name,
         "vnet_hdr": tun.vnet_hdr,
         "offload": int(tun.offload),
-        "congestion_control": (SYSCTL_FOLDER / "net/ipv4/tcp_congestion_control").read_text().strip(),
     }
 
 

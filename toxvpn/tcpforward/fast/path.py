@@ -1,7 +1,7 @@
 """The packets of the fast road: between our private stack's TUN and Tox, as packet ID 201.
 
-In: a stack (stack.py) and the node; out: who is at which overlay address. Each friend may send from
-its own address alone, to ours alone; what the friend may then reach is `fastserve.py`'s business.
+In: a stack (stack.py) and the node; out: which peer is at an overlay address. Each friend may send from
+its own address alone, to ours alone; what it may then reach is decided behind `server.py`.
 """
 
 import contextlib
@@ -36,23 +36,23 @@ class FastPath:
         self._overlay = Overlay(self._datapath)
         for peer in node:
             self._overlay.add(peer)
-        node.subscribe(self._hear)
+        node.subscribe(self._on_event)
         self._pump = PacketPump(node, self._datapath, stack.tun.fd)
 
     def close(self) -> None:
-        """Once. Sends what the stack still has to say, above all that streams have just been reset."""
+        """Called once. First sends the packets that the stack still has, above all the resets of streams."""
         with contextlib.suppress(OSError):  # the device is gone
             while self._datapath.read_tun():
                 pass
         self._pump.close()
-        self._node.unsubscribe(self._hear)
+        self._node.unsubscribe(self._on_event)
         self._datapath.close()
 
     def peer_at(self, address: IPv6Address) -> Peer | None:
-        """Who has that overlay address; only packets of its own have come from there."""
+        """The peer with that overlay address; the datapath lets nobody else send from it."""
         return self._overlay.peer_at(address)
 
-    def _hear(self, event: Event) -> None:
+    def _on_event(self, event: Event) -> None:
         if isinstance(event, PeerConnection):
             self._overlay.add(event.peer)
         self._overlay.hear(event)

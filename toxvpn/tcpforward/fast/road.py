@@ -1,7 +1,7 @@
 """The calling side of the fast road: a connection to the peer's private stack, and SOCKS5 on it.
 
 In: peer, host, port; out: a `Stream` (road.py) or a reason. Request and connection travel together
-(TCP fast open), so that a stream is open after one round trip. The other side is `fastserve.py`.
+(TCP fast open), so that a stream is open after one round trip. The other side is `server.py`.
 """
 
 import asyncio
@@ -27,15 +27,15 @@ from ..road import Ending, StreamOpenError, refused
 from .stack import FORWARD_PORT, OutOfDescriptorsError, Stack
 
 FIRST_ANSWER_S = 3.0
-"""The peer's stack answers at once if packets get through at all; several lost ones are within this."""
+"""For the first answer of the peer's stack: it comes at once, or after a few lost packets are repeated."""
 OPEN_S = 15.0
-"""Then the peer looks for the target, for 10 s at most (target.py)."""
+"""For the reply after that: the peer tries to reach the target for 10 s at most (target.py)."""
 
 ANSWER_BYTES = 4096
 
 
 class RoadBrokenError(ToxvpnError):
-    """No word from the peer's private stack, or nonsense: the fast road does not lead there."""
+    """The peer's private stack did not answer, or not in SOCKS5: the fast road does not lead there."""
 
 
 class FastStream:
@@ -83,7 +83,7 @@ class FastRoad:
         return FastStream(self._relay, peer, end, rest)
 
     async def probe(self, peer: Peer) -> None:
-        """Returns when the peer's stack has answered a greeting: the road leads there.
+        """Returns when the peer's stack has answered a greeting: the road works.
 
         Raises PeerOfflineError, RoadBrokenError, StackUnavailableError.
         """

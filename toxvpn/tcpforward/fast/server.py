@@ -1,8 +1,8 @@
-"""The serving side of the fast road: SOCKS5 on our private stack, for those whose address is a peer's.
+"""The serving side of the fast road: SOCKS5 on our private stack, for connections from a peer's address.
 
 In: connections that come through Tox and the TUN; out: relays to targets. A source address is the
 hash of a public key, and the datapath has checked it against the sender, so it says who is calling.
-The calling side is `fastcall.py`.
+The calling side is `road.py`.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ log = logging.getLogger("toxvpn.tcpforward")
 
 REQUEST_BYTES = 4096
 MAX_STREAMS = 2048
-"""At once, of one peer: for a thousand connections through one forward, and with a bound for their memory."""
+"""Of one peer at once: enough for a thousand connections through one forward, and a bound for memory."""
 
 PeerAt = Callable[[IPv6Address], Peer | None]
 
@@ -47,11 +47,11 @@ class FastServer:
         self._listener.start()
 
     async def close(self) -> None:
-        """Streams that run are reset."""
+        """Resets the streams that run."""
         await self._listener.close()
 
     async def _carry(self, caller: socket.socket) -> None:
-        """A connection of a peer's, from accept to its last byte."""
+        """Serves a connection of a peer, from accept to its last byte."""
         peer = self._caller(caller)
         if peer is None:
             reset(caller)
@@ -93,10 +93,10 @@ class FastServer:
         await self._relay.join(end, target, rest, owner=peer)
 
     async def _open(self, peer: Peer, caller: socket.socket) -> tuple[End, bytes] | None:
-        """The target, and bytes for it; None when the caller has been told of a failure."""
-        complain = partial(peer.tell, log, logging.WARNING, "bad request on the fast road: %s")
+        """The connected target, and first bytes for it; None when the caller has been told of a failure."""
+        on_fault = partial(peer.tell, log, logging.WARNING, "bad request on the fast road: %s")
         async with asyncio.timeout(HANDSHAKE_S):
-            request = await handshake(caller, complain)
+            request = await handshake(caller, on_fault)
         if request is None:
             return None
         target = await self._connect(caller, peer, request)
@@ -119,7 +119,7 @@ class FastServer:
 
 
 def turn_away(caller: socket.socket) -> None:
-    """Refuses unheard, in words: a reset would look as if the road were broken."""
+    """Refuses before the request is read, with a SOCKS5 reply: a reset would look like a broken road."""
     with contextlib.suppress(OSError):
         caller.recv(REQUEST_BYTES)  # what is unread would make a reset of the close
     with contextlib.suppress(OSError):

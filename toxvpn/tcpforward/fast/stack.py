@@ -65,7 +65,6 @@ class Stack:
     """
 
     tun: TunDevice
-    congestion_control: str
 
     def __init__(
         self, address: IPv6Address, control: socket.socket, helper: "subprocess.Popen[bytes]"
@@ -106,7 +105,6 @@ class Stack:
             await stack.close()
             raise
         stack.tun = TunDevice(descriptors[0], facts["name"], facts["vnet_hdr"], Offload(facts["offload"]))
-        stack.congestion_control = facts["congestion_control"]
         return stack
 
     async def listen(self, port: int) -> socket.socket:

@@ -12,7 +12,7 @@ from .frames import Version
 
 
 class ResetReason(enum.StrEnum):
-    """Why a tunnel broke; the value is fit for a log line."""
+    """The reason why a tunnel broke, in words for a log line."""
 
     PEER_RESET = "the peer reset it"
     CONNECTION_LOST = "the peer went offline"
@@ -29,7 +29,7 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class OpenFailed:
-    """The tunnel that `open()` asked for will not come; last event of the handle."""
+    """The tunnel that `open()` asked for could not be opened; last event of the handle."""
 
     handle: int
     reason: ReplyCode

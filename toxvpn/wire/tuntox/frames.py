@@ -52,7 +52,7 @@ class FrameType(enum.IntEnum):
 
 
 class FrameDrop(enum.Enum):
-    """Why a packet, or an action it asked for, was dropped; the value names a counter."""
+    """The reason why a packet, or what it asked for, was dropped; there is a counter for each."""
 
     # the packet itself
     TOO_SHORT = "shorter than a header"
@@ -100,7 +100,7 @@ _REASONS = {int(code): code for code in ReplyCode if code is not ReplyCode.SUCCE
 
 
 def decode(packet: bytes) -> Frame | FrameDrop:
-    """The frame in a lossless packet (any bytes, its packet ID included), or why there is none."""
+    """The frame in a lossless packet (any bytes, its packet ID included), or the reason why it has none."""
     if len(packet) < HEADER_BYTES:
         return FrameDrop.TOO_SHORT
     if len(packet) > MAX_PACKET_BYTES:
@@ -156,7 +156,7 @@ def is_valid_host(host: bytes) -> bool:
 
 
 def encode_host(host: str) -> bytes | None:
-    """How a request carries `host` (non-ASCII names in IDNA form); None if it cannot."""
+    """`host` as a request carries it (non-ASCII names in IDNA form); None if none can."""
     try:
         encoded = host.encode("ascii" if host.isascii() else "idna")
     except UnicodeError:

@@ -1,4 +1,4 @@
-"""What waits to be sent to one friend: control packets first, then tunnels in turn, one packet each.
+"""Packets that wait to be sent to one friend: control packets first, then tunnels in turn, one packet each.
 
 Neighbour: friend.py. A packet handed out stays the next one until it is confirmed, so a full queue in
 toxcore neither loses nor reorders anything.
@@ -20,7 +20,7 @@ _MAX_REMEMBERED_FINS = 1024
 
 
 class Outbox:
-    """`on_sent` is told of each tunnel that has just given up a packet.
+    """`on_sent` is called for each tunnel of which a packet has just been taken.
 
     `packet_bytes` is the largest packet that the path carries.
     """
@@ -73,7 +73,7 @@ class Outbox:
             del self._fins_sent[next(iter(self._fins_sent))]
 
     def answer_unknown(self, version: Version, tunnel_id: int, now: float) -> None:
-        """The peer uses a tunnel that there is not: tells it so, once, and not too often."""
+        """Answers a frame for an unknown tunnel with TCP_FIN: once per tunnel, and not too often."""
         if tunnel_id in self._fins_sent or self.full:
             return
         if int(now) != self._fin_second:

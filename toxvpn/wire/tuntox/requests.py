@@ -86,7 +86,7 @@ class TunnelRequests:
             self._slot = None
 
     def cancel(self, handle: int) -> bool:
-        """Nobody wants the answer any more; False if `handle` names no request."""
+        """Gives up a request; False if there is none with that handle."""
         if self._slot is not None and self._slot.handle == handle and not self._slot.abandoned:
             self._abandon_slot()
             return True
@@ -95,7 +95,7 @@ class TunnelRequests:
         return self._under_way.pop(forward_id_of(handle), None) is not None
 
     def expire(self, now: float) -> list[tuple[TunnelRequest, bool]]:
-        """Takes out those that have waited too long; the flag tells those that had been sent."""
+        """Removes the requests that have waited too long; the flag is whether each had been sent."""
         sent = [request for request in self._under_way.values() if request.deadline_s <= now]
         for request in sent:
             del self._under_way[request.forward_id]

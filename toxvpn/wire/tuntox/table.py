@@ -31,7 +31,7 @@ class TunnelTable:
         return self._by_id.get(tunnel_id)
 
     def inbound(self) -> int:
-        """How many the peer has opened."""
+        """The number of tunnels that the peer has opened."""
         return sum(tunnel.inbound for tunnel in self._by_handle.values())
 
     def fullest(self) -> Tunnel:
@@ -64,7 +64,7 @@ class TunnelTable:
         self.extra_bytes -= tunnel.counted_extra_bytes
 
     def recount(self, tunnel: Tunnel) -> None:
-        """Its extra bytes may have changed."""
+        """Updates the sum, as the tunnel's extra bytes may have changed."""
         self.extra_bytes += tunnel.extra_bytes - tunnel.counted_extra_bytes
         tunnel.counted_extra_bytes = tunnel.extra_bytes
 
@@ -82,7 +82,7 @@ class TunnelTable:
         return min((_deadline(tunnel) for tunnel in self._lingering.values()), default=None)
 
     def idle(self, now: float) -> list[Tunnel]:
-        """Those whose idle deadline has passed."""
+        """The tunnels whose idle deadline has passed."""
         return [tunnel for tunnel in self._lingering.values() if _deadline(tunnel) <= now]
 
 

@@ -1,6 +1,6 @@
 """One open tunnel: bytes from the local side wait here for their turn; received bytes are accounted for.
 
-Neighbour: open_tunnels.py, which owns the tunnels of one friend and carries frames in and out.
+Neighbour: open_tunnels.py, which owns the tunnels of one friend.
 
 Flow control and half-close exist only between two toxvpn peers, and each direction of each tunnel
 learns of it in band, so that a status message that comes late cannot make the two sides disagree:
@@ -16,7 +16,7 @@ learns of it in band, so that a status message that comes late cannot make the t
    peer's end is extended; data sent before it came before it, since the road keeps the order.
 5. An end that is not extended knows no credit, and its TCP_FIN closes both directions: tuntox.
 
-No deadlock: whoever waits for credit has extended its end, so it has sent a TCP_CREDIT, which makes the
+No deadlock: a side that waits for credit has extended its end, so it has sent a TCP_CREDIT, which makes the
 other end extend and grant. The window that the other end grants may vary, but it is never smaller than the
 initial one: then half of it at least is owed as soon as everything has been passed on.
 """
