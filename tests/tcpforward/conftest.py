@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import pytest
 import pytest_asyncio
 
-from toxvpn.tcpforward.descriptors import DESCRIPTORS
+from toxvpn.tcpforward.budget import DESCRIPTORS
 from toxvpn.testing.two_stacks import TwoStacks
 
 SocketPair = tuple[socket.socket, socket.socket]

@@ -8,7 +8,7 @@ from functools import partial
 
 from ..tox.loglimit import Lines
 from .bind import BACKLOG, bind
-from .descriptors import DESCRIPTORS, STREAM_DESCRIPTORS, TOO_FEW_DESCRIPTORS
+from .budget import DESCRIPTORS, STREAM_DESCRIPTORS, TOO_FEW_DESCRIPTORS
 from .ends import SocketEnd
 from .spec import Listen
 

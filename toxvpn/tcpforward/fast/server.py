@@ -17,7 +17,7 @@ from ipaddress import IPv6Address
 from ...tox.loglimit import Lines
 from ...tox.peer import Peer
 from ...wire.socks5 import ConnectRequest, ReplyCode, encode_refusal, encode_reply
-from ..descriptors import DESCRIPTORS, STREAM_DESCRIPTORS
+from ..budget import DESCRIPTORS, STREAM_DESCRIPTORS
 from ..ends import End, SocketEnd
 from ..listen import Listener, reset
 from ..relay import Relay

@@ -11,7 +11,7 @@ from ...tox.loglimit import Lines
 from ...tox.peer import Peer
 from ...wire.socks5 import ReplyCode
 from ...wire.tuntox.events import OpenRequested
-from ..descriptors import DESCRIPTORS, TOO_FEW_DESCRIPTORS
+from ..budget import DESCRIPTORS, TOO_FEW_DESCRIPTORS
 from ..ends import End
 from ..server import Serve
 from ..target import TargetRefusedError

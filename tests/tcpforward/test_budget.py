@@ -2,7 +2,7 @@ import resource
 
 import pytest
 
-from toxvpn.tcpforward.descriptors import DescriptorBudget
+from toxvpn.tcpforward.budget import DescriptorBudget
 
 
 @pytest.fixture(autouse=True)
