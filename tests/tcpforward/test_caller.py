@@ -1,4 +1,4 @@
-"""The calling side while its peer is away; with it there: test_lossless.py."""
+"""The calling side while its peer is away; with it there: tuntox/test_road.py."""
 
 from collections.abc import AsyncIterator
 

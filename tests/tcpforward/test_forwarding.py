@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from toxvpn.tcpforward import choice, forwarding
 from toxvpn.tcpforward.fast import departures
-from toxvpn.tcpforward.fast import road as fastcall
+from toxvpn.tcpforward.fast import road as road_module
 from toxvpn.tcpforward.fast.stack import Stack, StackUnavailableError
 from toxvpn.tcpforward.forwarding import Forwarding
 from toxvpn.tcpforward.spec import RoadPolicy
@@ -136,7 +136,7 @@ class TestBreaks:
         self, pair: FastPair, told: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The first stream takes the other one after a time, the next at once, until it is good again."""
-        monkeypatch.setattr(fastcall, "FIRST_ANSWER_S", 0.2)
+        monkeypatch.setattr(road_module, "FIRST_ANSWER_S", 0.2)
         monkeypatch.setattr(choice, "TRY_AGAIN_S", 0.0)
         pair.unplug()
         application, target = await pair.joined()

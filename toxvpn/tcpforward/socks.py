@@ -57,7 +57,7 @@ async def handshake(local: socket.socket, on_fault: Callable[[Fault], None]) -> 
 
 
 async def _open(caller: Caller, local: socket.socket, target: Target) -> Stream | None:
-    """Opens the stream and tells the client; returns None when it told it of a failure instead."""
+    """Opens the stream and replies to the client; None if the reply was a failure."""
     loop = asyncio.get_running_loop()
     try:
         stream = await caller.open(target)

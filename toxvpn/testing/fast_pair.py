@@ -12,7 +12,7 @@ from unittest.mock import patch
 from .._native.path.toxcarrier import ToxCarrier
 from .._native.toxcore import Tox
 from ..tcpforward.caller import Caller
-from ..tcpforward.fast import path as fastpath
+from ..tcpforward.fast import path as path_module
 from ..tcpforward.forwarding import Forwarding
 from ..tcpforward.rules import parse_rules
 from ..tcpforward.server import ForwardServer
@@ -38,7 +38,7 @@ class FastPair(Programs):
         self.plug()
 
     async def __aenter__(self) -> Self:
-        self._patches.enter_context(patch.object(fastpath, "ToxCarrier", self._carrier_of))
+        self._patches.enter_context(patch.object(path_module, "ToxCarrier", self._carrier_of))
         self._turning = asyncio.create_task(self._turn())
         self.calling = Forwarding(self.client_node, Announcement(self.client_node), self._wanted)
         serve = ForwardServer(lambda _: parse_rules("127.0.0.1:*", "rules")).serve
@@ -57,18 +57,18 @@ class FastPair(Programs):
 
     @property
     def road(self) -> str:
-        """That the next stream would take."""
+        """The road that the next stream would take."""
         return self.calling.chooser.choice(self.peer)[0]
 
     async def until_fast(self) -> None:
         await until(lambda: self.road == "fast")
 
     def plug(self) -> None:
-        """Lossy packets get through."""
+        """Lets lossy packets through."""
         self._join(self.client_peer.number, self.peer.number)
 
     def unplug(self) -> None:
-        """Lossy packets get lost, and nobody knows: they arrive as those of a stranger."""
+        """Loses lossy packets, without a sign of it: they arrive as those of a stranger."""
         self._join(STRANGER, STRANGER)
 
     def _join(self, client_number: int, server_number: int) -> None:

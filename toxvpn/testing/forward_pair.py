@@ -40,7 +40,7 @@ async def in_time(work: Awaitable[R]) -> R:
 
 
 class Program:
-    """One end of a TCP connection, in the hands of a test."""
+    """One end of a TCP connection, moved by a test."""
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
@@ -66,7 +66,7 @@ class Program:
             await asyncio.get_running_loop().sock_sendall(self.socket, data)
 
     async def receive(self, size_bytes: int) -> bytes:
-        """Exactly so many, fewer at the end of the stream."""
+        """Receives exactly that many bytes, fewer at the end of the stream."""
         data = bytearray()
         async with asyncio.timeout(DEADLINE_S):
             while len(data) < size_bytes:
@@ -78,7 +78,7 @@ class Program:
         return bytes(data)
 
     async def rest(self) -> bytes:
-        """All that comes until the orderly end of the stream. Raises ConnectionResetError."""
+        """Receives until the orderly end of the stream. Raises ConnectionResetError."""
         return await self.receive(1 << 62)
 
     async def is_reset(self) -> bool:
@@ -90,7 +90,7 @@ class Program:
         return False
 
     def end(self) -> None:
-        """No more bytes from here; receiving goes on."""
+        """Sends no more bytes; receiving goes on."""
         self.socket.shutdown(socket.SHUT_WR)
 
     def reset(self) -> None:
@@ -102,7 +102,7 @@ class Program:
 
 
 class TargetProgram:
-    """What forwards lead to; connections wait to be accepted."""
+    """The target of forwards; connections wait to be accepted."""
 
     def __init__(self, host: str = LOCALHOST, *, buffer_bytes: int = 0) -> None:
         self._socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
@@ -153,11 +153,11 @@ class Programs:
         return program
 
     def forward(self, target: Target | None = None) -> int:
-        """A listener of `-L`; its port."""
+        """Starts a listener as of `-L`; returns its port."""
         return self.listen(partial(self.caller.carry, target=target or self.target.target))
 
     def socks(self) -> int:
-        """A listener of `-D`; its port."""
+        """Starts a listener as of `-D`; returns its port."""
         return self.listen(partial(socks.carry, self.caller))
 
     def listen(self, accepted: Accepted) -> int:

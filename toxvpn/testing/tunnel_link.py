@@ -10,7 +10,7 @@ E = TypeVar("E")
 
 
 class Side:
-    """One end: its tunnels, what it has reported, what is on the road to it."""
+    """One end: its tunnels, its events, and the packets on their way to it."""
 
     def __init__(self, tunnels: FriendTunnels) -> None:
         self.tunnels = tunnels
@@ -22,7 +22,7 @@ class Side:
             self.events.append(event)
 
     def take(self, kind: type[E]) -> list[E]:
-        """The events of one kind, in order, which are then forgotten."""
+        """Removes and returns the events of one kind, in order."""
         self.collect()
         found: list[E] = [event for event in self.events if isinstance(event, kind)]
         self.events = [event for event in self.events if not isinstance(event, kind)]
@@ -55,7 +55,7 @@ class TunnelLink:
         return self.b if side is self.a else self.a
 
     def send(self, side: Side, most: int = 1 << 30) -> int:
-        """Puts up to `most` of the side's packets on the road; how many they were."""
+        """Sends up to `most` of the side's packets; returns how many."""
         count = 0
         while count < most and (packet := side.tunnels.next_packet()) is not None:
             side.tunnels.packet_sent()
@@ -65,7 +65,7 @@ class TunnelLink:
         return count
 
     def arrive(self, side: Side, most: int = 1 << 30) -> int:
-        """Lets up to `most` packets reach the side; how many they were."""
+        """Lets up to `most` packets reach the side; returns how many."""
         count = 0
         while count < most and side.arriving:
             side.tunnels.receive_packet(side.arriving.popleft(), self.now)
@@ -74,7 +74,7 @@ class TunnelLink:
         return count
 
     def settle(self) -> None:
-        """Until nothing moves any more."""
+        """Carries packets until nothing moves any more."""
         while any([self.send(self.a), self.send(self.b), self.arrive(self.a), self.arrive(self.b)]):
             pass
 
@@ -85,7 +85,7 @@ class TunnelLink:
         self.settle()
 
     def open(self, client: Side, host: str = "localhost", port: int = 22) -> tuple[int, int]:
-        """A tunnel from `client`, accepted by the other side; its handle at each of them, client first."""
+        """Opens a tunnel from `client`; returns its handle at each side, the client's first."""
         server = self.other(client)
         handle = client.tunnels.open(host, port, self.now)
         self.settle()

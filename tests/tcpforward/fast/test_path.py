@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from toxvpn.tcpforward.fast import path as fastpath
+from toxvpn.tcpforward.fast import path as path_module
 from toxvpn.tcpforward.fast.path import FastPath
 from toxvpn.tcpforward.fast.stack import Stack
 from toxvpn.testing.craft import ip_header, tcp_packet
@@ -35,7 +35,7 @@ class Scene:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.carrier = MemoryCarrier()
-        monkeypatch.setattr(fastpath, "ToxCarrier", lambda _: self.carrier)
+        monkeypatch.setattr(path_module, "ToxCarrier", lambda _: self.carrier)
         self.network = Network()
         self.node, self.other = self.network.pair()
         self.tun = MemoryTun()

@@ -1,4 +1,4 @@
-"""Both sides of the fast road at work together; what only concerns the serving one is in test_fastserve."""
+"""Both sides of the fast road at work together; what only concerns the serving one: test_server.py."""
 
 import asyncio
 import random
@@ -12,8 +12,8 @@ import pytest_asyncio
 from toxvpn._native.results import Connection
 from toxvpn.errors import PeerOfflineError
 from toxvpn.tcpforward.ends import SocketEnd
-from toxvpn.tcpforward.fast import road as fastcall
-from toxvpn.tcpforward.fast import server as fastserve
+from toxvpn.tcpforward.fast import road as road_module
+from toxvpn.tcpforward.fast import server as server_module
 from toxvpn.tcpforward.fast import stack
 from toxvpn.tcpforward.fast.road import FastRoad, FastStream, RoadBrokenError
 from toxvpn.tcpforward.fast.server import FastServer
@@ -166,7 +166,7 @@ async def test_refusals_come_back_with_their_reason(fast: Fast, target: socket.s
 async def test_a_peer_that_has_enough_of_us_is_no_broken_road(
     fast: Fast, target: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fastserve, "MAX_STREAMS", 1)
+    monkeypatch.setattr(server_module, "MAX_STREAMS", 1)
     stream = await fast.open(target)
     for _ in range(20):
         with pytest.raises(StreamOpenError) as refused:
@@ -195,7 +195,7 @@ async def test_a_probe_that_arrives(fast: Fast) -> None:
 
 
 async def test_nobody_answers(fast: Fast, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fastcall, "FIRST_ANSWER_S", 0.05)
+    monkeypatch.setattr(road_module, "FIRST_ANSWER_S", 0.05)
     fast.stacks.cable.plugged = False
     with pytest.raises(RoadBrokenError, match="no answer"):
         await fast.road.probe(fast.stacks.peer_b)
@@ -265,12 +265,12 @@ async def test_a_peer_that_hangs_up_over_the_target(stacks: TwoStacks) -> None:
 
 
 async def test_a_peer_that_finds_no_end(stacks: TwoStacks, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fastcall, "OPEN_S", 0.05)
+    monkeypatch.setattr(road_module, "OPEN_S", 0.05)
 
     async def first_answer(*_: object) -> bytes:
         return b"\x05\x00"
 
-    monkeypatch.setattr(fastcall, "_call", first_answer)
+    monkeypatch.setattr(road_module, "_call", first_answer)
     relay = Relay()
     with await stacks.b.listen(FORWARD_PORT) as listener:
         road = FastRoad(stacks.a, relay)

@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 
 from toxvpn.tcpforward.ends import End, SocketEnd
-from toxvpn.tcpforward.fast import server as fastserve
+from toxvpn.tcpforward.fast import server as server_module
 from toxvpn.tcpforward.fast.server import FastServer
 from toxvpn.tcpforward.relay import Relay
 from toxvpn.tcpforward.target import TargetRefusedError
@@ -114,7 +114,7 @@ REQUEST = encode_connect("localhost", 22)
 async def test_a_peer_has_so_many_streams_and_no_more(
     serving: Serving, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(fastserve, "MAX_STREAMS", 2)
+    monkeypatch.setattr(server_module, "MAX_STREAMS", 2)
     serving.may_connect.clear()
     silent = await serving.call(b"")
     with await serving.call(REQUEST) as caller:
@@ -159,7 +159,7 @@ async def test_what_is_no_request_is_answered_and_closed(
 
 
 async def test_who_says_nothing_is_reset(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fastserve, "HANDSHAKE_S", 0.01)
+    monkeypatch.setattr(server_module, "HANDSHAKE_S", 0.01)
     with await serving.call(GREETING) as caller, pytest.raises(ConnectionResetError):
         await receive(caller)
 

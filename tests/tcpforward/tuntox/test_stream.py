@@ -1,4 +1,4 @@
-"""A stream between a local end and a tunnel that a test plays; over a network: test_lossless.py."""
+"""A stream between a local end and a tunnel that a test plays; over a network: test_road.py."""
 
 import asyncio
 import os

@@ -100,7 +100,7 @@ def main(control_fd: int, parent: int) -> None:
 def build(
     parent: int, address: str, prefix: str, mtu: int, uid: int, gid: int
 ) -> tuple[device.TunDevice, dict[str, Any]]:
-    """Enters a new namespace and furnishes it. Raises BuildError."""
+    """Enters a new namespace and sets it up. Raises BuildError."""
     was_root = os.geteuid() == 0
     rootless = enter_namespace()
     die_with(parent)
@@ -131,7 +131,7 @@ def build(
 
 
 def enter_namespace() -> bool:
-    """A network namespace; where we may not, one inside a user namespace (then True). Raises BuildError."""
+    """Enters a network namespace, inside a user namespace if it must (then True). Raises BuildError."""
     try:
         unshare(CLONE_NEWNET)
     except OSError as error:
@@ -163,7 +163,7 @@ def become(uid: int, gid: int) -> None:
 
 
 def configure(interface: str, address: str, prefix: str, mtu: int) -> None:
-    """Addresses, routes and links. Raises OSError."""
+    """Sets addresses, routes and links. Raises OSError."""
     from pyroute2 import IPRoute  # takes 0.15 s, of which nobody waits who is refused before
     from pyroute2.netlink.exceptions import NetlinkError
 
@@ -208,7 +208,7 @@ def _make(request: dict[str, int], address: str) -> list[socket.socket]:
 
 
 def _tcp_socket() -> socket.socket:
-    """What is set on a listener is also set on what it accepts."""
+    """A socket with our options; those of a listener also hold for what it accepts."""
     sock = socket.socket(socket.AF_INET6, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_S)
@@ -226,7 +226,7 @@ def _set(name: str, value: str) -> bool:
 
 
 def _why_not(error: OSError) -> str:
-    """The switch that forbids it, where it is a known one."""
+    """Names the sysctl that forbids it, if it is a known one."""
     for name in ("kernel/unprivileged_userns_clone", "user/max_user_namespaces"):
         if _reads(name, "0"):
             return f"sysctl {name.replace('/', '.')} is 0"
@@ -234,7 +234,7 @@ def _why_not(error: OSError) -> str:
 
 
 def _without_rights(error: Exception) -> str:
-    """What fails in a user namespace fails, as a rule, because its rights were taken away."""
+    """The reason for a failure in a user namespace: usually its rights have been taken away."""
     name = "kernel/apparmor_restrict_unprivileged_userns"
     if _reads(name, "1"):
         return f"user namespaces have no rights here: sysctl {name.replace('/', '.')} is 1"

@@ -49,12 +49,12 @@ class OutOfDescriptorsError(StackUnavailableError):
 
 
 Helper = tuple[socket.socket, "subprocess.Popen[bytes]"]
-"""Our end of the conversation, and the process."""
+"""Our end of the control socket, and the helper process."""
 
 _early: list[Helper] = []
-"""At most one: started, and not yet told what to build."""
+"""At most one helper that has been started, before it is told what to build."""
 
-_Answer = tuple[dict[str, Any], list[int]]  # what it says, and the descriptors beside it
+_Answer = tuple[dict[str, Any], list[int]]  # the message, and the descriptors beside it
 
 
 class Stack:
@@ -124,7 +124,7 @@ class Stack:
             return self._spare.popleft()
 
     async def close(self) -> None:
-        """Ends the helper. Whoever reads the TUN descriptor must have let go of it."""
+        """Ends the helper. Readers of the TUN descriptor must have let go of it before."""
         if self._control.fileno() < 0:
             return
         self._loop.remove_reader(self._control)
@@ -181,7 +181,7 @@ class Stack:
 
 @contextlib.contextmanager
 def early_helper() -> Iterator[None]:
-    """Has the first stack's helper start now, with the rights we have and are about to give up.
+    """Starts the helper of the first stack now, with the rights that we have and are about to give up.
 
     They let it have a network namespace where ordinary users may not; it gives them up when that is built.
     """
@@ -199,7 +199,7 @@ def early_helper() -> Iterator[None]:
 
 
 def _spawn() -> Helper:
-    """In the thread of the event loop: the helper dies with the thread that started it (prctl(2)).
+    """Called in the thread of the event loop: the helper dies with the thread that started it (prctl(2)).
 
     Raises StackUnavailableError.
     """

@@ -98,7 +98,7 @@ class Tunnel:
         return not self._paused
 
     def resumed(self) -> bool:
-        """Whether a pause ends now; told once per pause."""
+        """Whether a pause ends now; True once per pause."""
         if self._paused and len(self._queue) <= LOW_WATER_BYTES:
             self._paused = False
             return True
