@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from toxvpn.config.options import ClientOptions
-from toxvpn.daemon import shared
+from toxvpn.daemon import shared_node
 from toxvpn.errors import ConfigError
 from toxvpn.process.lifecycle import Lifecycle
 from toxvpn.process.notify import Notifier
@@ -32,9 +32,11 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(node, "LOOK_AGAIN_S", 0.001)
 
 
-async def share(options: ClientOptions, rendezvous: Rendezvous, listener: socket.socket) -> None:
+async def serve(options: ClientOptions, rendezvous: Rendezvous, listener: socket.socket) -> None:
     lifecycle = Lifecycle(Notifier({}))
-    await shared.share(options, lifecycle, rendezvous=rendezvous, listener=listener, log_relay=NodeLogRelay())
+    await shared_node.serve(
+        options, lifecycle, rendezvous=rendezvous, listener=listener, log_relay=NodeLogRelay()
+    )
 
 
 def connected(rendezvous: Rendezvous) -> socket.socket:
@@ -177,7 +179,7 @@ class TestWithoutItsDirectory:
         with connected(rendezvous) as command:
             messages.send(command, LISTEN)
             shutil.rmtree(rendezvous.directory)
-            await in_time(asyncio.create_task(share(options, rendezvous, listener)))
+            await in_time(asyncio.create_task(serve(options, rendezvous, listener)))
             told = await heard(command)
             assert told is not None and told["ended"] == ConfigError.exit_code
 
@@ -248,7 +250,7 @@ async def test_a_node_that_cannot_be_says_why(
     with connected(rendezvous) as one, connected(rendezvous) as other:
         messages.send(one, LISTEN)
         messages.send(other, {"do": "ping", "level": 20})
-        await in_time(asyncio.create_task(share(options, rendezvous, listener)))
+        await in_time(asyncio.create_task(serve(options, rendezvous, listener)))
         for command in (one, other):
             told = await heard(command)
             assert told is not None and told["ended"] == ConfigError.exit_code and "none" in told["text"]

@@ -45,11 +45,11 @@ class LogRelay(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         message = {"log": record.levelno, "name": record.name, "text": self.format(record)}
         current = CURRENT_SESSION.get() if _in_a_task() else None  # a callback may have any context
-        for session in [current] if current in self._sessions else self._receivers_of_common_records():
+        for session in [current] if current in self._sessions else self._sessions_by_default():
             if record.levelno >= session.level:
                 session.try_send(message)
 
-    def _receivers_of_common_records(self) -> Iterable[LogReceiver]:
+    def _sessions_by_default(self) -> Iterable[LogReceiver]:
         """The sessions that get what no session's own task logged."""
         return list(self._sessions)
 
@@ -87,7 +87,7 @@ class RunLogRelay(LogRelay):
         self._toxvpn.removeHandler(self)
         super().close()
 
-    def _receivers_of_common_records(self) -> Iterable[LogReceiver]:
+    def _sessions_by_default(self) -> Iterable[LogReceiver]:
         return ()
 
 

@@ -2,7 +2,7 @@
 
 In: connections of commands, and streams to the server. It ends LINGER_S after the last command, sooner when
 the peer is offline, and by SIGTERM at any time. A failure on the way to its end ends it too, as nobody could
-find it any more to stop it. Neighbours: daemon/shared.py is its process.
+find it any more to stop it. Neighbours: daemon/shared_node.py is its process.
 """
 
 import asyncio
@@ -32,9 +32,7 @@ LINGER_S = 600.0
 LINGER_KEPT_S = 60.0
 """As LINGER_S, with a kept identity, which others may want: `toxvpn up`, `toxvpn peer add`."""
 LINGER_OFFLINE_S = 10.0
-"""As LINGER_S, with the peer offline, so that a wrong secret is not tried for minutes.
-
-The first command comes within it."""
+"""With the peer offline: a wrong secret must not be tried for long. The first command comes sooner."""
 LOOK_AGAIN_S = 0.1
 REFUSE_S = 1.0
 

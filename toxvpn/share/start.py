@@ -12,7 +12,7 @@ from ..config.options import ClientOptions
 from ..interpreter import command_line
 from .rendezvous import NotSharedError, Rendezvous, for_node
 
-NODE = "from toxvpn.daemon import shared; sys.exit(shared.main(int(sys.argv[1])))"
+NODE = "from toxvpn.daemon import shared_node; sys.exit(shared_node.main(int(sys.argv[1])))"
 
 
 def connect_or_start(rendezvous: Rendezvous, options: ClientOptions) -> socket.socket:

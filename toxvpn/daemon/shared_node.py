@@ -39,7 +39,7 @@ def main(descriptor: int) -> int:
     os.close(nothing)
     listener = socket.socket(fileno=descriptor)
     log_relay = NodeLogRelay(open_log_file(options.directory))
-    work = partial(share, rendezvous=rendezvous, listener=listener, log_relay=log_relay)
+    work = partial(serve, rendezvous=rendezvous, listener=listener, log_relay=log_relay)
     try:
         return run(work, options, needs(options))
     except Exception:
@@ -47,7 +47,7 @@ def main(descriptor: int) -> int:
         return ToxvpnError.exit_code
 
 
-async def share(
+async def serve(
     options: ClientOptions,
     lifecycle: Lifecycle,
     *,
