@@ -44,7 +44,7 @@ class ControlClient:
         """Send one request and return its result; arguments that are None are left out.
 
         With `answer_s` None it waits for ever. Raises the error that the daemon answers with, ToxvpnError
-        when it does not answer in time, NotRunningError when it ends meanwhile.
+        when it does not answer in time, NotRunningError when it ends without an answer.
         """
         present = {name: value for name, value in arguments.items() if value is not None}
         self._socket.settimeout(answer_s)

@@ -1,4 +1,4 @@
-"""Reads the states that `toxvpn status` shows from the parts of a run, each time somebody asks.
+"""Reads the states that `toxvpn status` shows from a run, anew for each request.
 
 In: the node and, where the run has them, its roster, VPN and forwards. Out: a RunStatus. Neighbours:
 commands.py and report/collector.py ask for it, status.py turns it into the JSON document.
@@ -83,7 +83,7 @@ class StatusReader:
             path=peer.connection.path,
             since=self._wall() - (self._node.now() - peer.changed_s),
             rtt_s=self.rtt_s.get(key),
-            configured=configured is not None or roster is None,  # a client calls nobody else
+            configured=configured is not None or roster is None,  # a client has no peer but the one it calls
             grant=None if grant is None else grant.value,
             asked=roster is not None and roster.is_asked(key),
             mtu=vpn_mtu(peer.packet_bytes) if peer.online else None,

@@ -6,6 +6,8 @@ from ..tox.node import Node
 
 
 class Callers:
+    """`road` carries the streams of every caller."""
+
     def __init__(self, node: Node, road: Road) -> None:
         self._node = node
         self._road = road

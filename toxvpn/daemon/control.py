@@ -31,7 +31,7 @@ async def controlled(
     reload: Callable[[], list[str]] | None = None,
     renew: Callable[[], tuple[str, str]] | None = None,
 ) -> AsyncIterator[None]:
-    """Serves meanwhile: the control socket in `directory`, if given; metrics, if the run has a port for them.
+    """Serves inside the `with`: the control socket in `directory`, if given; metrics, if the run has a port.
 
     `reload` returns what it did, a line each. `renew` makes a new secret and returns what to type on the
     other side, with that secret in it and without. Raises ToxvpnError when another toxvpn serves there.

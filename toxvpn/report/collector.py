@@ -1,4 +1,4 @@
-"""Collects what a run counts, and makes its metrics text, each time somebody asks.
+"""Collects what a run counts and makes its metrics text, anew for each request.
 
 In: the run's status, and the counters beside it. Out: Prometheus text. Neighbours: metrics.py makes the text;
 daemon/control.py has it served over the control socket and over HTTP.

@@ -96,8 +96,8 @@ def _peers(peers: Iterable[Mapping[str, Any]], *, traffic: bool) -> Iterator[Met
     )
     for peer in peers:
         labels = [peer["public_key"], peer["name"] or ""]
-        for word in PATHS:
-            path.add_metric([*labels, word], word == peer["path"])
+        for each in PATHS:
+            path.add_metric([*labels, each], each == peer["path"])
         if peer["rtt_seconds"] is not None:
             rtt.add_metric(labels, peer["rtt_seconds"])
         received.add_metric(labels, peer["rx_bytes"])

@@ -25,7 +25,7 @@ MAX_CLIENTS = 8
 
 @contextlib.asynccontextmanager
 async def served(port: int | None, text: Callable[[], str]) -> AsyncIterator[None]:
-    """Serves `text` meanwhile at that port of loopback, if given. Raises ToxvpnError (port in use)."""
+    """Serves `text` at that port of loopback inside the `with`, if given. Raises ToxvpnError (in use)."""
     if port is None:
         yield
         return

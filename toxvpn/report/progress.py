@@ -30,7 +30,7 @@ CLEAR = "\r\x1b[K"
 
 @contextlib.contextmanager
 def progress(node: Node, wanted: Wanted) -> Iterator[None]:
-    """Shows the line meanwhile, if there is a terminal for it."""
+    """Shows the line inside the `with`, if there is a terminal for it."""
     stream = terminal()
     if stream is None:
         yield

@@ -19,7 +19,7 @@ Answer = object | Exception
 class FakeDaemon:
     """`with FakeDaemon(directory) as daemon`: serves there until the end of the `with`, or `down`.
 
-    It tells `status`, and counts in `reads` how often somebody asked for it. `pings` are the answers to
+    It answers with `status`, and counts in `reads` how often that was read. `pings` are the answers to
     come, seconds or errors. Words given to `answers` are answered so, and noted in `asked`.
     """
 
