@@ -1,4 +1,4 @@
-"""Which versions are known to be broken."""
+"""The versions that are known to be broken."""
 
 import pytest
 

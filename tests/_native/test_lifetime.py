@@ -1,4 +1,4 @@
-"""Compiled objects that nobody has closed, thrown away in cycles: the collector takes them in any order.
+"""Compiled objects that were not closed, collected in cycles, where the collector takes them in any order.
 
 Each case runs in a process of its own, which must outlive it.
 """

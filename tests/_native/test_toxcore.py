@@ -29,7 +29,7 @@ KINDS = [pytest.param("real", marks=pytest.mark.real), "fake"]
 
 
 class Recorder:
-    """Keeps what it hears; raises `fail` where it is set."""
+    """Keeps the events that it receives; raises `fail` if that is set."""
 
     def __init__(self) -> None:
         self.connections: list[Connection] = []
@@ -70,7 +70,7 @@ UNHEARD = (b"\xbfnobody", b"\xfenobody")
 
 
 def hearing(tox: Tox) -> Tox:
-    """All custom packets but those that begin as UNHEARD."""
+    """Accept all custom packets but those that begin with UNHEARD."""
     for packet_id in {*range(160, 255)} - {packet[0] for packet in UNHEARD}:
         tox.accept_packets(packet_id)
     return tox
@@ -86,7 +86,7 @@ def fakes() -> Make:
 
 
 class Pair:
-    """Two handles, friends of each other, the second one knowing the first as bootstrap node."""
+    """Two handles that are friends; the second one bootstraps from the first."""
 
     def __init__(self, make: Make = real) -> None:
         self.heard = (Recorder(), Recorder())
@@ -438,7 +438,7 @@ def test_friend_request_carries_its_message_and_another_one_after_a_friendship(k
             time.sleep(0.002)
 
     def hear_again() -> None:
-        """Having told of a request, toxcore ignores all others of that key until there was a friendship."""
+        """Once it has reported a request, toxcore ignores others of that key until there was a friendship."""
         heard.requests.clear()
         server.friend_delete(server.friend_add_norequest(client.public_key))
 

@@ -1,4 +1,4 @@
-"""The selector under the contract of the standard one, and what it serves without the event loop."""
+"""The selector, held to the contract of the standard one, and what it serves without the event loop."""
 
 import os
 import selectors
@@ -110,7 +110,7 @@ def test_it_waits_as_long_as_it_was_told_and_not_shorter(make: Make) -> None:
 
 @BOTH
 def test_a_signals_handler_runs_and_the_wait_goes_on(make: Make, pair: Pair) -> None:
-    """PEP 475."""
+    """As PEP 475 demands."""
     near, far = pair
 
     def answer() -> None:
@@ -230,7 +230,7 @@ def test_where_no_selector_serves_it_the_turn_is_the_loops(scene: Scene) -> None
 
 
 def test_what_comes_after_a_turn_wakes_again(scene: Scene) -> None:
-    """Also when the loop has not got round to the last one yet."""
+    """Also when the loop has not handled the last one yet."""
     scene.turns.quiet = False
     scene.far.send(b"one")
     assert told(scene.selector) == [("arrivals", READ)]
@@ -269,7 +269,7 @@ def test_others_are_told_of_as_ever(scene: Scene, pair: Pair) -> None:
 
 
 def test_it_goes_on_waiting_for_the_time_that_is_left(scene: Scene) -> None:
-    """However much there is to serve meanwhile."""
+    """No matter how much there is to serve meanwhile."""
     began_s = monotonic()
     scene.turns.iterate = flood = Flood(scene)  # type: ignore[method-assign]
     scene.far.send(b"packet")

@@ -16,7 +16,7 @@ RETURN_PATH = 177
 """ONION_RETURN_3: what a node sends back in front of its answer, unread."""
 ANNOUNCE_REQUEST = b"\x87"
 ANNOUNCED = KEY + 2 + 19 + 51
-"""How long the answer's entry of a member is, with an address and a relay, both IPv6."""
+"""Bytes of a member's entry in the answer, with an address and a relay, both IPv6."""
 IPV6 = b"\x0a"
 TCP_IPV6 = b"\x8a"
 
@@ -66,6 +66,6 @@ class Stranger:
 
 
 def group_announce(group: bytes, member: bytes) -> bytes:
-    """As long as one can be: with an address, and a relay, both IPv6."""
+    """The longest announcement there can be: with an address, and a relay, both IPv6."""
     address = bytes(16) + b"\x12\x34"
     return group + member + b"\x01\x01" + IPV6 + address + TCP_IPV6 + address + os.urandom(KEY)

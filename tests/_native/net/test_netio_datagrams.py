@@ -134,7 +134,7 @@ def test_same_datagrams_in_the_same_order(
 
 
 def stretches(runs: list[tuple[int, int, int]], bytes_per_run: int) -> Iterator[list[tuple[int, int, int]]]:
-    """The runs in portions that fit into a socket's buffer (a small datagram takes 768 bytes there)."""
+    """Yield the runs in portions that fit into a socket's buffer (a small datagram takes 768 bytes there)."""
     portion: list[tuple[int, int, int]] = []
     room = bytes_per_run
     for which, size, count in runs:

@@ -1,4 +1,4 @@
-"""What becomes of gathered datagrams that the kernel refuses: each meets its own fate, and is counted."""
+"""Gathered datagrams that the kernel refuses: each is sent or dropped by itself, and counted."""
 
 import contextlib
 import errno
@@ -89,7 +89,7 @@ def test_no_room_keeps_the_batch_for_the_next_flush(sender: Sender) -> None:
 
 
 def test_what_routers_may_not_cut_does_not_wait_for_room(sender: Sender) -> None:
-    """Later they might."""
+    """Others may be sent in batches again later."""
     assert sender.owner.allow_fragments(False)
     fail_sends([errno.EAGAIN])
     sender.owner.sendto(sender.fd, bytes(100), sender.to)
@@ -175,7 +175,7 @@ def test_a_path_refusing_a_size_is_tried_again_after_a_minute(sender: Sender) ->
 
 
 def test_a_route_without_segmentation_is_the_only_one(sender: Sender) -> None:
-    """EIO: its device has no checksum offload, or it leads into IPsec; others have no such trouble."""
+    """EIO: the device has no checksum offload, or leads into IPsec; other destinations are not affected."""
     set_time(1000 * 10**9)
     fail_sends([errno.EIO])
     elsewhere = sockaddr.pack("127.0.0.2", 9)
@@ -211,7 +211,7 @@ def test_a_batch_begun_singly_ends_singly_though_its_path_takes_batches_again(se
 
 
 def test_without_segmentation_all_else_stays(sender: Sender) -> None:
-    """Datagrams are gathered, bounded and kept in order as ever."""
+    """Datagrams are gathered, bounded and kept in order as with segmentation."""
     plain = Hooked(segmentation=False)
     with plain:
         fd = plain.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)

@@ -1,4 +1,4 @@
-"""Which hooks get into force: in the real libtoxcore, and in libraries of every linking style.
+"""Which hooks come into force: in the real libtoxcore, and in libraries of every linking style.
 
 A process installs once, so each case runs in a process of its own, which reports as JSON.
 """

@@ -1,4 +1,4 @@
-"""Whose sockets and whose clock: what libtoxcore does between enter and leave belongs to one owner."""
+"""What libtoxcore does between enter and leave belongs to one owner: its sockets and its clock."""
 
 import os
 import resource
@@ -225,7 +225,7 @@ def test_a_step_is_seen_at_once_and_then_waited_for() -> None:
 
 @pytest.mark.usefixtures("real_time")
 def test_steps_within_a_step_do_not_add_up() -> None:
-    """Or many of them would lead the clock away."""
+    """Many changes must not make the clock drift."""
     owner = Hooked()
     with owner:
         for _ in range(10):

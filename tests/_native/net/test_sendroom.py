@@ -1,4 +1,4 @@
-"""What may stand in the kernel, against simulated links: a rate, who else sends, how late we look."""
+"""The limit on what the kernel queues, on simulated links: their rate, other senders, how late we wake up."""
 
 import itertools
 from collections import deque
@@ -17,7 +17,7 @@ RATES = pytest.mark.parametrize("mbit_s", [2, 5, 20, 100, 500])
 
 
 class Link:
-    """One queue for all, from which datagrams leave one by one.
+    """A link with one queue for all senders, from which datagrams leave one by one.
 
     We have always something to send, and are there again `wake_ms` after the kernel has said that there is
     room. Others keep so many datagrams of theirs in the queue.
@@ -36,7 +36,7 @@ class Link:
         self.idle_ns = 0
 
     def serve(self, who: int) -> None:
-        """What sendbatch.c does when there may be room."""
+        """Do what sendbatch.c does when there may be room."""
         room = self.rooms[who]
         while True:
             room.before(self.standing[who], self.now_ns)
@@ -72,7 +72,7 @@ class Link:
 
     @property
     def delay_ms(self) -> float:
-        """How long what is in the queue takes."""
+        """The time that the link needs for what is in the queue."""
         return len(self.queue) * WIRE_BITS / self.mbit_s / 1000
 
     def delays_ms(self, ms: int) -> list[float]:
@@ -99,7 +99,7 @@ def test_some_milliseconds_stand_in_the_kernel_whatever_the_rate(mbit_s: int) ->
 @pytest.mark.parametrize("wake_ms", [0.1, 1, 5, 10])
 @RATES
 def test_the_link_is_not_left_idle(mbit_s: int, wake_ms: float) -> None:
-    """Where we are slow to wake, more has to stand."""
+    """More must be queued where we are slow to wake up."""
     link = Link(mbit_s, wake_ms=wake_ms)
     link.run(1000)
     link.run(4000)
@@ -115,7 +115,7 @@ def test_a_link_that_gets_slower_is_noticed_at_once() -> None:
 
 
 def test_it_is_noticed_also_by_who_has_never_filled_it() -> None:
-    """A TCP flow beyond us that keeps 100 kB on its way."""
+    """Another sender's TCP flow keeps 100 kB in flight."""
     room = SendRoom(CEILING)
     assert room.limit == START
     now_ns, standing, bytes_per_ms = MS, 0, 20e6 / WIRE_BITS * DATAGRAM / 1000
@@ -145,7 +145,7 @@ def test_a_link_that_gets_faster_is_noticed_too() -> None:
 def test_who_shares_a_queue_with_others_gets_a_part(
     others: int, share: float, mbit_s: int, late: bool
 ) -> None:
-    """Whether they come before us or after."""
+    """The order of arrival does not matter."""
     link = Link(mbit_s, others=0 if late else others)
     link.run(3000)
     if late:

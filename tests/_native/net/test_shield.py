@@ -22,10 +22,10 @@ from .stranger import ANNOUNCED, Stranger, group_announce
 pytestmark = pytest.mark.real
 
 UNPACKED = Path(sys.prefix, "affected")
-"""Where scripts/affected puts one."""
+"""The folder where scripts/affected puts a flawed libtoxcore."""
 MEMBERS = 5
 NODES = 4
-"""As many nodes and other members as one answer has room for make it too long."""
+"""An answer with as many nodes and members as it has room for is too long."""
 ORDINARY_ANSWER = 1 + 32 + 1 + NODES * (1 + 4 + 2 + 32)
 
 NODE = """
@@ -67,7 +67,7 @@ class Node:
         return facts
 
     def end(self) -> dict[str, int]:
-        """Its counters."""
+        """Return the counters of the process."""
         assert self.process.stdin
         self.process.stdin.write("end\n")
         self.process.stdin.flush()
@@ -101,7 +101,7 @@ def node(affected: dict[str, str], request: pytest.FixtureRequest) -> Iterator[N
 
 @pytest.fixture
 def stranger(node: Node) -> Iterator[Stranger]:
-    """Once the node knows others."""
+    """Also once the node knows other nodes."""
     stranger = Stranger(node.facts["port"], bytes.fromhex(node.facts["dht_id"]))
     ends_s = time.monotonic() + 60
     while len(stranger.ask()) != ORDINARY_ANSWER:
@@ -123,7 +123,7 @@ def test_a_stranger_cannot_crash_a_flawed_libtoxcore(node: Node, stranger: Stran
 
 @pytest.mark.parametrize("node", [{"TOXVPN_SOCKETS": "off"}], indirect=True)
 def test_without_a_shield_it_can(node: Node, stranger: Stranger) -> None:
-    """So the datagrams of the test above are the right ones. A distribution may mend the version it has."""
+    """The datagrams of the test above are the right ones; but a distribution may have fixed its version."""
     group = os.urandom(32)
     lengths = [len(stranger.ask(group_announce(group, os.urandom(32)))) for _ in range(MEMBERS)]
     if stranger.ask():
@@ -133,5 +133,5 @@ def test_without_a_shield_it_can(node: Node, stranger: Stranger) -> None:
 
 
 def test_its_caches_of_keys_stay_locked(node: Node) -> None:
-    """Seven a handle, of 72 kB; if the limit allows (RLIMIT_MEMLOCK, 8 MB)."""
+    """A handle has seven caches of 72 kB; they are locked if the limit allows (RLIMIT_MEMLOCK, 8 MB)."""
     assert node.facts["locked_kb"] >= 6 * 7 * 72

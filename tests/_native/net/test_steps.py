@@ -19,11 +19,11 @@ TURN_NS = 200_000
 SECONDS = 5
 S = 1_000_000_000
 DRAINED = 16
-"""What is on its way counts as room in the sender's socket, so the other side reads often."""
+"""Packets in flight occupy the sender's socket, so the other side reads often."""
 
 
 class Friend(Handler):
-    """Hears of nothing but whether it is connected, and counts."""
+    """Records whether it is connected, and counts packets."""
 
     def __init__(self) -> None:
         self.online = False
@@ -43,7 +43,7 @@ class Friend(Handler):
 
 
 class Pair:
-    """Two friends in touch, whose time passes when the test says so."""
+    """Two connected friends, whose time passes when the test says so."""
 
     def __init__(self) -> None:
         self.now_ns = time.monotonic_ns()
@@ -71,7 +71,7 @@ class Pair:
         self.here.iterate()
 
     def send_what_it_takes(self) -> int:
-        """How many packets that were."""
+        """Return how many packets were sent."""
         sent = 0
         while self.here.send_lossless(self.number, PACKET) is SendResult.SENT:
             sent += 1
@@ -92,7 +92,7 @@ def pair() -> Iterator[Pair]:
 
 
 def received(pair: Pair, *, in_steps: bool) -> int:
-    """Packets in SECONDS of bulk with 5000 turns in each; after the first, each loses a datagram."""
+    """Packets in SECONDS of bulk with 5000 turns each; every second but the first loses a datagram."""
     began_ns = next_ns = pair.now_ns
     next_loss_ns = began_ns + S
     brake = Brake()
@@ -112,10 +112,10 @@ def received(pair: Pair, *, in_steps: bool) -> int:
 
 
 def test_turns_without_end_cost_no_rate_when_time_passes_in_steps(pair: Pair) -> None:
-    """As a node with a busy VPN takes them; see docs/decisions/0004."""
+    """Turns as often as a node with a busy VPN takes them; see docs/decisions/0004."""
     assert received(pair, in_steps=True) > 5000
 
 
 def test_without_steps_the_rate_shrinks_after_a_loss(pair: Pair) -> None:
-    """What the steps are for: if this fails, toxcore has changed, and they may be of no use any more."""
+    """The reason for the steps: if this fails, toxcore has changed, and they may be useless."""
     assert 0 < received(pair, in_steps=False) < 2500

@@ -1,4 +1,4 @@
-"""Packets that wait for room: nothing lost, nothing reordered in a flow, nobody behind another's transfer."""
+"""Packets that wait for room: none lost, none reordered in a flow, none stuck behind another flow."""
 
 from collections.abc import Iterator
 from ipaddress import ip_network
@@ -27,7 +27,7 @@ def header(version: int, friend_number: int = 3, **fields: Any) -> IP:
 
 
 class Path(MemoryPath):
-    """A path whose network takes as many packets as `let` says."""
+    """A path whose network takes as many packets as `let` allows."""
 
     def __init__(self, **settings: bool) -> None:
         super().__init__(**settings)
@@ -96,7 +96,7 @@ def test_a_ping_goes_between_the_segments_of_a_super_packet(version: int) -> Non
 
 
 def test_paths_over_one_carrier_share_by_turns() -> None:
-    """The VPN and the fast road: neither has to wait until the other has nothing more to send."""
+    """The VPN and the fast road share the room: neither waits until the other has nothing more to send."""
     with Path() as vpn, MemoryTun(vnet_hdr=True) as tun:
         stack = Datapath(vpn.carrier, tun.fd, PacketFormat.STACK, mtu=1372, vnet_hdr=True)
         stack.set_online(4, True)
@@ -139,7 +139,7 @@ def test_a_flow_keeps_its_order_whatever_waits(script: list[tuple[int, int, int]
 
 
 def test_fragments_wait_with_their_flow(path: Path) -> None:
-    """Later ones have no ports: they follow the first."""
+    """Later fragments have no ports: they follow the first."""
     small = udp_packet(header(4, id=1), bytes(500), sport=7)
     large = IP(udp_packet(header(4, id=2, flags=0), bytes(3000), sport=7))
     pieces = [bytes(piece) for piece in fragment(large, 1000)]
@@ -150,7 +150,7 @@ def test_fragments_wait_with_their_flow(path: Path) -> None:
 
 @versions
 def test_segments_smaller_than_their_headers_wait_with_their_flow(version: int) -> None:
-    """The first that went was written over by the headers of the next."""
+    """The bytes of a sent piece are overwritten by the headers of the next."""
     numbers = b"".join(number.to_bytes(8, "big") for number in range(64))
     last = udp_packet(header(version), b"the last")
     with Path() as path:

@@ -1,4 +1,4 @@
-"""What may be merged is, and what may not passes as it came. test_coalesce_oracle.py tries it at random."""
+"""Packets that may be merged are merged, all others are not. test_coalesce_oracle.py tries it at random."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -42,7 +42,7 @@ def unmerged(packets: Iterable[bytes]) -> Written:
 
 
 def reopened(written: Written) -> list[bytes]:
-    """Takes super-packets apart again, as the kernel would to forward them: on our own way out."""
+    """Cut super-packets again, as the kernel would to forward them: by our own outbound path."""
     packets = []
     with MemoryPath() as path:
         for address in (*address_pair(4), *address_pair(6)):
@@ -140,7 +140,7 @@ DIFFERENT: dict[str, dict[str, Any]] = {
 @versions
 @pytest.mark.parametrize("change", DIFFERENT.values(), ids=DIFFERENT)
 def test_what_differs_is_not_merged(version: int, change: dict[str, Any]) -> None:
-    """And keeps its place: in front of it nothing of its flow waits, behind it a new run begins."""
+    """It keeps its place: its flow is flushed before it, and a new run begins after it."""
     fields = {"seq": 1000} | change
     odd = segment(version, fields.pop("seq"), bytes(1000), **fields)
     packets = [segment(version, 0, bytes(1000)), odd]
@@ -153,7 +153,7 @@ def test_what_differs_is_not_merged(version: int, change: dict[str, Any]) -> Non
 @versions
 @pytest.mark.parametrize("flags", ["AEN", "EA", "AN"])
 def test_ecn_flags_that_are_the_same_in_all_are_merged(version: int, flags: str) -> None:
-    """AccECN counts in them, in every segment (RFC 9768)."""
+    """AccECN uses these flags as a counter in every segment (RFC 9768)."""
     packets = run(version, 4, flags=flags)
     (written,) = merge(*packets)
     assert reopened([written]) == packets
@@ -170,7 +170,7 @@ def test_flags_that_would_not_come_back_are_not_merged(version: int, fields: dic
 @pytest.mark.parametrize("protocol", [TCP, UDP])
 @pytest.mark.parametrize("odd", ["fragments", "options"])
 def test_what_hides_its_flow_overtakes_nothing(version: int, protocol: int, odd: str) -> None:
-    """Also where it is of another flow between the same addresses: nobody can tell."""
+    """Also when it belongs to another flow between the same addresses: that cannot be seen."""
     own, friend = address_pair(version)
     flow = RawPacket(str(friend), str(own), protocol)
     held = [replace(flow, seq=n * 900, id=n, payload=bytes(900)).build() for n in range(3)]
@@ -183,7 +183,7 @@ def test_what_hides_its_flow_overtakes_nothing(version: int, protocol: int, odd:
 
 
 def test_what_hides_its_flow_leaves_others_alone() -> None:
-    """Those between other addresses go on being merged."""
+    """Flows between other addresses are still merged."""
     fragments = RawPacket("100.64.0.2", "100.64.0.1", UDP, payload=bytes(2000)).fragments(1200)
     first, *others = run(6, 5)
     ((vnet, _),) = [each for each in merge(first, *fragments, *others) if each[0] != VnetHeader()]
@@ -282,7 +282,7 @@ def test_the_flow_unused_for_longest_makes_way() -> None:
 
 
 def test_friends_are_not_mixed() -> None:
-    """An address that changes hands within a batch: what one sends does not ride on the other's packet."""
+    """An address moves to another friend within a batch: packets of the two friends are not merged."""
     packets = run(4, 2)
     with MemoryPath() as path:
         path.carrier.deliver(3, frame_vpn(packets[0]))
@@ -310,7 +310,7 @@ def test_a_batch_of_datagrams_has_a_bound() -> None:
 @pytest.mark.parametrize("protocol", [TCP, UDP])
 @versions
 def test_what_the_kernel_refuses_merged_it_gets_one_by_one(version: int, protocol: int) -> None:
-    """And from then on nothing of that protocol is merged."""
+    """From then on nothing of that protocol is merged."""
     own, friend = address_pair(version)
     flow = RawPacket(str(friend), str(own), protocol)
     packets = [replace(flow, seq=n * 1000, id=n, payload=bytes([n]) * 1000).build() for n in range(30)]
@@ -332,7 +332,7 @@ def test_what_the_kernel_refuses_merged_it_gets_one_by_one(version: int, protoco
 
 
 def test_a_refusal_in_the_middle_of_a_batch_changes_no_order() -> None:
-    """The flow that waits when the first one is refused comes before what follows it."""
+    """A flow that is held back when the first super-packet is refused is written before its later packets."""
     one, other = run(6, 3, sport=1), run(6, 4, sport=2)
     one[2] = segment(6, 2000, bytes([2]) * 1000, sport=1, flags="PA")  # ends its run at once
     with MemoryPath(largest_write=1500) as path:

@@ -1,4 +1,4 @@
-"""Whatever comes in, what is written to the TUN stands for the same packets, and no flow is out of order.
+"""For any input, what is written to the TUN stands for the same packets, with each flow in order.
 
 The coalescer's output is taken apart by testing/splitter.py, which shares no code with it.
 """
@@ -86,7 +86,7 @@ def shaped(flow: RawPacket, shape: str) -> list[bytes]:
 
 
 def without_id(packet: bytes) -> bytes:
-    """IDs of packets that must not be fragmented mean nothing (RFC 6864): constant ones come back counted."""
+    """IDs of packets that must not be fragmented mean nothing (RFC 6864): constant ones return counted."""
     good = packet[0] >> 4 == 4 and packet[6] & 0x40 and ones_sum(packet[: (packet[0] & 15) * 4]) == 0xFFFF
     return packet[:4] + b"\0\0" + packet[6:10] + b"\0\0" + packet[12:] if good else packet
 
@@ -101,7 +101,7 @@ def taken_apart(written: list[tuple[VnetHeader, bytes]]) -> list[bytes]:
 
 
 def assert_equal(came: list[tuple[int, bytes]], parts: list[bytes]) -> None:
-    """The same packets, and those of each flow in the same order."""
+    """Assert that both have the same packets, those of each flow in the same order."""
     expected = [(flow, without_id(packet)) for flow, packet in came]
     flow_of = {packet: flow for flow, packet in expected}
     got = [without_id(part) for part in parts]
@@ -117,7 +117,7 @@ def assert_equal(came: list[tuple[int, bytes]], parts: list[bytes]) -> None:
 def test_what_is_written_stands_for_what_came(
     packets: list[tuple[int, bytes]], udp_offload: bool, pause: int
 ) -> None:
-    """Also where a batch ends in the middle."""
+    """Also when a batch ends in the middle."""
     with MemoryPath(udp_offload=udp_offload) as path:
         batches = (packets[:pause], packets[pause:])
         written = [path.inbound(*[packet for _, packet in batch]) for batch in batches]
@@ -126,7 +126,7 @@ def test_what_is_written_stands_for_what_came(
 
 
 def test_most_of_a_steady_flow_is_merged() -> None:
-    """Or the test above would compare what was never merged."""
+    """Otherwise the test above would compare packets that were never merged."""
     for flow in FLOWS:
         packets = [
             replace(flow, seq=100 * number, id=number, payload=bytes([number]) * 100).build()

@@ -1,4 +1,4 @@
-"""What is cut into several packets: segments byte for byte as Linux cuts them, fragments as a router does.
+"""Packets that are cut: segments byte for byte as Linux cuts them, fragments as a router does.
 
 testing/splitter.py, and the reassembly here, share no code with the packet path.
 """
@@ -24,7 +24,7 @@ IN_THE_FIRST = b"\x07\x04cd"
 
 
 def offloaded(packet: bytes, segment: int) -> tuple[bytes, VnetHeader]:
-    """As the kernel hands a super-packet over: with the pseudo header's sum in the checksum field."""
+    """A super-packet as the kernel hands it over: with the pseudo header's sum in the checksum field."""
     start, protocol = transport_of(packet)
     header = start + ((packet[start + 12] >> 4) * 4 if protocol == TCP else 8)
     offset = 16 if protocol == TCP else 6
@@ -36,7 +36,7 @@ def offloaded(packet: bytes, segment: int) -> tuple[bytes, VnetHeader]:
 
 @st.composite
 def super_packets(draw: st.DrawFn) -> tuple[bytes, int]:
-    """And the bytes of payload in each segment."""
+    """A super-packet, and the bytes of payload in each segment."""
     words = st.integers(0, 10).map(lambda many: b"\1" * 4 * many)
     flow = replace(
         draw(st.sampled_from(FLOWS)),
@@ -79,7 +79,7 @@ def test_segments_are_what_linux_would_have_sent(made: tuple[bytes, int]) -> Non
 
 
 def reassembled(packets: list[bytes]) -> list[bytes]:
-    """IPv4 fragments put together again; they come one after the other, and in order."""
+    """Reassemble IPv4 fragments, which come one after the other and in order."""
     whole: list[bytes] = []
     for packet in packets:
         if packet[0] >> 4 == 6 or not int.from_bytes(packet[6:8], "big") & 0x3FFF:

@@ -1,4 +1,4 @@
-"""Tox -> TUN: what a friend may send, and what is counted and goes no further."""
+"""Tox -> TUN: what a friend may send, and what is counted and dropped."""
 
 from ipaddress import ip_network
 
@@ -103,7 +103,7 @@ def test_a_destination_may_be_opened_to_one_friend_or_to_all() -> None:
 
 
 def test_a_wide_source_does_not_open_the_addresses_of_others() -> None:
-    """An exit node sends from everywhere, but not from us and not from another friend."""
+    """An exit node may send from any address, except ours and other friends'."""
     with MemoryPath() as path:
         path.datapath.allow_source(ip_network("0.0.0.0/0"), 3)
         for source, passes in (("8.8.8.8", True), ("100.64.0.3", False), ("100.64.0.1", False)):
@@ -232,7 +232,7 @@ def test_lying_tcp_options_do_no_harm(options: bytes) -> None:
 
 @pytest.mark.parametrize("cut", range(1, 20))
 def test_transport_headers_cut_short_do_no_harm(cut: int) -> None:
-    """Well-formed IP with a stump of TCP or UDP inside is the kernel's to refuse."""
+    """The kernel has to refuse well-formed IP with an incomplete TCP or UDP header inside."""
     for protocol in (6, 17):
         packets = [
             bytes(IP(src="100.64.0.2", dst="100.64.0.1", proto=protocol) / Raw(b"\xff" * cut)),

@@ -1,4 +1,4 @@
-"""TUN -> Tox: where packets go, how super-packets are cut, and what becomes of the ones that cannot go."""
+"""TUN -> Tox: where packets go, how super-packets are cut, and which packets are dropped and answered."""
 
 import os
 import select
@@ -175,7 +175,7 @@ def test_no_route_is_counted_and_answered(version: int) -> None:
 @versions
 @pytest.mark.parametrize("many", [1, 20])
 def test_what_the_carrier_sends_never_travels_in_itself(version: int, many: int) -> None:
-    """Of the kernel's own packets; who else uses that port, behind us, is not the carrier."""
+    """Only the kernel's own packets count; another host behind us that uses the port is not the carrier."""
     own, friend = address_pair(version)
     other = address_pair(version, 4)[1]
     with MemoryPath(carrier_port=33445) as path:
@@ -223,7 +223,7 @@ def test_too_big_says_how_big_it_may_be(version: int) -> None:
 
 
 def test_ipv6_is_carried_up_to_1280_bytes_whatever_the_friend_takes() -> None:
-    """RFC 8200 §5; a "too big" that says less is ignored (RFC 8201 §4)."""
+    """RFC 8200 §5; senders ignore a "too big" with a smaller MTU (RFC 8201 §4)."""
     with MemoryPath() as path:
         path.datapath.set_mtu(3, 1000)
         packet = udp_packet(header(6), bytes(1280 - 48))
@@ -250,7 +250,7 @@ def test_segments_that_are_too_big_are_answered_once(version: int) -> None:
 
 
 def check_error(answer: bytes, about: bytes, to: str, sender: str) -> None:
-    """A well-formed ICMP error from the unreachable one that quotes the packet."""
+    """Assert a well-formed ICMP error from the unreachable host that quotes the packet."""
     parsed = IP(answer) if answer[0] >> 4 == 4 else IPv6(answer)
     assert (parsed.dst, parsed.src) == (to, sender)
     if parsed.version == 4:
@@ -276,7 +276,7 @@ def test_errors_are_limited_in_number() -> None:
 
 
 def test_one_dead_address_does_not_silence_the_answers_about_others() -> None:
-    """Above all "too big", without which a connection stands still."""
+    """Above all "too big": without it a connection stalls."""
     dead = [ip_header(4, "100.64.0.1", nobody) for nobody in ("100.64.9.9", "100.64.0.3")]
     with MemoryPath() as path:
         path.datapath.set_online(4, False)  # 100.64.0.3

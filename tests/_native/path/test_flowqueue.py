@@ -1,4 +1,4 @@
-"""Whose turn it is, and who is to slow down: what the queue promises, on a clock that the tests step."""
+"""Which flow is next, and which must slow down, on a clock that the tests step."""
 
 import itertools
 import math
@@ -20,7 +20,7 @@ steps = st.lists(st.one_of(st.tuples(flows, sizes), st.integers(1, 3000)), max_s
 
 
 def drain(queue: FlowQueue, now_ns: int, piece: int = PACKET) -> list[int]:
-    """Everything goes at that moment; the numbers of items, once per piece."""
+    """Take out everything at that moment; return the numbers of the items, once per piece."""
     order = []
     left: dict[int, int] = {}
     while (found := queue.next(now_ns)) is not None:
@@ -44,7 +44,7 @@ def put(queue: FlowQueue, flow: int, item: int, size: int = PACKET, now_ns: int 
 
 @given(steps)
 def test_flows_keep_their_order_and_nothing_is_lost(script: list[tuple[int, int] | int]) -> None:
-    """Whatever is put and taken in whatever pieces, and whatever is dropped for being late."""
+    """For any items, taken in any pieces, of which any are dropped for being late."""
     queue = FlowQueue()
     waiting: dict[int, list[list[int]]] = {flow: [] for flow in range(6)}
     now_ns = 1
@@ -94,7 +94,7 @@ def test_a_small_packet_gets_between_the_pieces_of_a_large_one() -> None:
 
 
 def test_a_flow_of_single_packets_stays_ahead_but_starves_nobody() -> None:
-    """It is served as fresh while it sends less than its turn; with more it is one of many."""
+    """A flow is served as new while it sends less than its turn; with more it is one of many."""
     queue = FlowQueue()
     for number in range(50):
         put(queue, 1, number)
@@ -134,7 +134,7 @@ def test_what_is_taken_out_leaves_the_rest_in_order() -> None:
 
 @dataclass
 class Codel:
-    """RFC 8289's control law, put down once more: for one flow of packets of one size."""
+    """A second implementation of RFC 8289's control law, for one flow of packets of one size."""
 
     queue: list[int] = field(default_factory=list)
     first_above: int = 0
@@ -144,7 +144,7 @@ class Codel:
     dropping: bool = False
 
     def dequeue(self, now: int) -> bool | None:
-        """Whether the packet that goes is to be dropped; None without one."""
+        """Whether the next packet is to be dropped; None when there is none."""
         if not self.queue:
             return None
         entered = self.queue.pop(0)
@@ -193,7 +193,7 @@ def test_the_delay_is_controlled_as_the_rfc_says(script: list[tuple[int, int, in
 
 def test_a_burst_is_left_alone_and_a_standing_queue_is_not() -> None:
     def late_ones(standing: int) -> list[int]:
-        """A packet comes and one goes each millisecond, with so many before; when somebody is told."""
+        """Put and take a packet each millisecond, with so many before; return when one is late."""
         queue = FlowQueue()
         for _ in range(standing):
             queue.put(1, 0, PACKET, MS)
