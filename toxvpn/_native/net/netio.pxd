@@ -30,7 +30,8 @@ cdef void on_flush_inbound(netio_owner *owner, netio_flush_inbound *call, void *
 cdef bint congested(netio_owner *owner) noexcept nogil
 # Whether datagrams were received but not yet handed out (turns are bounded): iterate again soon.
 cdef bint receive_pending(netio_owner *owner) noexcept nogil
-# Sets the rate of the owner's CLOCK_MONOTONIC from now on; above 0, at most 100, others are ignored.
+# Sets the rate of the owner's CLOCK_MONOTONIC, which never goes backwards. Above 0, at most 100, others
+# are ignored.
 cdef void set_clock_rate(netio_owner *owner, double rate) noexcept nogil
 # Puts the clock ahead at once; it then stands until its own time has come as far. Above 0, at most 1 s,
 # others are ignored.

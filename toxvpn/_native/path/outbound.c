@@ -2,7 +2,7 @@
  *
  *   1. path_read_tun      one read() gives one packet, or one super-packet of up to 64 kB (kernel offload)
  *   2. route              checks it, finds the friend, answers what cannot be sent with an ICMP error
- *   3. finish_checksum    completes the checksum that the kernel may have left to us, unless it is a super-packet
+ *   3. finish_headers     of a single packet: lowers the MSS of a SYN, completes a checksum that was left to us
  *   4. dispatch           sends piece by piece while the carrier has room; the rest waits (backlog.c)
  *   5. outgoing_send      takes the next piece: of a super-packet, a segment; fragments it if it is too big
  *   6. send_framed        puts the frame before the packet and hands it to the carrier */
@@ -43,7 +43,7 @@ size_t path_read_tun(struct path *path, size_t budget, int *error) {
     return done;
 }
 
-static bool finish_checksum(struct packet *packet, const struct virtio_net_hdr *vnet, uint16_t mtu);
+static bool finish_headers(struct packet *packet, const struct virtio_net_hdr *vnet, uint16_t mtu);
 static size_t dispatch(struct path *path, struct outgoing *out);
 
 /* Counts the drop, and answers with an ICMP error where the sender can learn from it. */
@@ -65,9 +65,9 @@ static bool may_be_fragmented(const struct packet *packet) {
     return packet->version == 4 && !(load16(packet->ip + 6) & IPV4_DONT_FRAGMENT);
 }
 
-/* Whether this packet is one that Tox itself sends. Tox may learn a peer's address on the network and try to
- * reach it there. Such packets must not travel inside packets of the same kind, and so on: that fills the
- * machine within a second. */
+/* Whether Tox itself sends this packet: it may learn a peer's overlay address and try to reach the peer there.
+ * Such packets must not travel inside packets of the same kind, and so on: that fills the machine within a
+ * second. */
 static bool is_from_carrier(const struct path *path, const struct packet *packet) {
     uint32_t owner;
     return path->settings.carrier_port != 0 && packet->protocol == PROTOCOL_UDP &&
@@ -101,7 +101,7 @@ static size_t route(struct path *path, uint8_t *ip, size_t length, const struct 
     if ((super ? (size_t)out.plan.headers + out.plan.segment : length) > largest &&
         !may_be_fragmented(packet))
         return drop_and_answer(path, packet, out.friend_number, DROP_TOO_BIG, (uint16_t)largest);
-    if (!super && !finish_checksum(packet, vnet, friend->mtu)) {
+    if (!super && !finish_headers(packet, vnet, friend->mtu)) {
         path_drop(path, out.friend_number, DROP_MALFORMED);
         return 0;
     }
@@ -109,7 +109,7 @@ static size_t route(struct path *path, uint8_t *ip, size_t length, const struct 
 }
 
 /* False if the checksum field would be outside the packet. */
-static bool finish_checksum(struct packet *packet, const struct virtio_net_hdr *vnet, uint16_t mtu) {
+static bool finish_headers(struct packet *packet, const struct virtio_net_hdr *vnet, uint16_t mtu) {
     bool incomplete = vnet->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM;
     size_t field = (size_t)vnet->csum_start + vnet->csum_offset;
     packet_clamp_mss(packet, mtu, !incomplete);
