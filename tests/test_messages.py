@@ -207,7 +207,7 @@ def test_texts_follow_the_rules(path: str) -> None:
     [
         'raise UsageError("The port is missing")',
         'raise ConfigError(f"{path}: the key is wrong.")',
-        'raise TunClosedError(f"The device {name} is gone")',
+        'raise TunForbiddenError(f"The device {name} is gone")',
         'log.warning("Peer %s is gone", name)',
         'log.info("peer %s is gone.", name)',
         'raise ValueError(f"{value!r} is none")',

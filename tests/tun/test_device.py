@@ -11,7 +11,7 @@ import pytest
 from toxvpn.errors import NoPermissionError, ToxvpnError
 from toxvpn.testing.netns import have_namespaces, in_new_netns
 from toxvpn.tun import device
-from toxvpn.tun.device import Offload, TunClosedError, TunDevice, open_tun
+from toxvpn.tun.device import Offload, TunDevice, TunForbiddenError, open_tun
 
 pytestmark = pytest.mark.real
 
@@ -131,8 +131,8 @@ def test_a_kernel_without_vnet_header_gets_the_plain_device(monkeypatch: pytest.
     [
         (errno.ENOENT, ToxvpnError, "modprobe tun"),
         (errno.ENODEV, ToxvpnError, "modprobe tun"),
-        (errno.EPERM, TunClosedError, "give the container the device"),
-        (errno.EACCES, TunClosedError, "chmod 666 .*, or use sudo"),
+        (errno.EPERM, TunForbiddenError, "give the container the device"),
+        (errno.EACCES, TunForbiddenError, "chmod 666 .*, or use sudo"),
         (errno.EBUSY, ToxvpnError, "in use"),
         (errno.EINVAL, ToxvpnError, "not a TUN device"),
         (errno.ENOMEM, ToxvpnError, "Cannot allocate memory"),
@@ -157,7 +157,7 @@ def test_a_file_of_roots_alone_is_not_a_lack_of_capabilities(
     (tmp_path / "tun").touch(0o600)
     monkeypatch.setattr(device, "DEVICE_FILE", str(tmp_path / "tun"))
     monkeypatch.setattr(os, "open", Mock(side_effect=PermissionError(errno.EACCES, "Permission denied")))
-    with pytest.raises(TunClosedError, match=r"cannot open .*/tun \(its mode is 0600\)") as caught:
+    with pytest.raises(TunForbiddenError, match=r"cannot open .*/tun \(its mode is 0600\)") as caught:
         open_tun("tox0")
     assert "CAP_NET_ADMIN" not in str(caught.value)
 

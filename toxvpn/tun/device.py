@@ -28,7 +28,7 @@ _IFF_VNET_HDR = 0x4000
 VNET_HEADER_BYTES = 10
 
 
-class TunClosedError(NoPermissionError):
+class TunForbiddenError(NoPermissionError):
     """The device file cannot be opened, whatever capabilities we have."""
 
 
@@ -71,15 +71,15 @@ class TunDevice:
 def open_tun(name: str = "tox%d", *, offload: bool = True) -> TunDevice:
     """Makes the interface `name` (at most 15 bytes; `%d` is replaced by a free number).
 
-    The descriptor is non-blocking and closed on exec. Raises NoPermissionError (TunClosedError for the device
-    file itself), or ToxvpnError when the machine has no TUN driver or the name is taken.
+    The descriptor is non-blocking and closed on exec. Raises NoPermissionError (TunForbiddenError for the
+    device file itself), or ToxvpnError when the machine has no TUN driver or the name is taken.
     """
     if not 0 < len(name.encode()) <= NAME_BYTES:
         raise ToxvpnError(f"{name!r} is not a valid interface name: it must have 1 to {NAME_BYTES} bytes")
     try:
         fd = os.open(DEVICE_FILE, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     except PermissionError as error:
-        raise TunClosedError(_describe_closed(error)) from error
+        raise TunForbiddenError(_describe_closed(error)) from error
     except OSError as error:
         raise _open_error(error, name) from error
     try:

@@ -7,32 +7,32 @@ keeps three such tables: routes (destination to friend), sources (who may send f
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-Network = IPv4Network | IPv6Network
-Address = IPv4Address | IPv6Address
+IPNetwork = IPv4Network | IPv6Network
+IPAddress = IPv4Address | IPv6Address
 
 
 class PrefixTable:
     """Values are 32-bit numbers, such as friend numbers; each scope is a table of its own."""
 
     def __init__(self) -> None:
-        self._values: dict[tuple[int, Network], int] = {}
+        self._values: dict[tuple[int, IPNetwork], int] = {}
 
     def __len__(self) -> int:
         return len(self._values)
 
-    def set(self, network: Network, value: int, scope: int = 0) -> None:
+    def set(self, network: IPNetwork, value: int, scope: int = 0) -> None:
         """Adds the prefix, or replaces the value that exactly this prefix had."""
         self._values[scope, network] = value
 
-    def remove(self, network: Network, scope: int = 0) -> bool:
+    def remove(self, network: IPNetwork, scope: int = 0) -> bool:
         """False when exactly this prefix was not there."""
         return self._values.pop((scope, network), None) is not None
 
-    def get(self, network: Network, scope: int = 0) -> int | None:
+    def get(self, network: IPNetwork, scope: int = 0) -> int | None:
         """The value of exactly this prefix."""
         return self._values.get((scope, network))
 
-    def lookup(self, address: Address, scope: int = 0) -> int | None:
+    def lookup(self, address: IPAddress, scope: int = 0) -> int | None:
         """The value of the longest prefix that covers `address`."""
         covering = [
             (network.prefixlen, value)

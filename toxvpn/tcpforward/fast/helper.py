@@ -118,7 +118,7 @@ def build(
         with contextlib.suppress(OSError):  # a filter of system calls
             linux.keep_only(())
             linux.no_new_privileges()
-    except device.TunClosedError as error:
+    except device.TunForbiddenError as error:
         raise BuildError(str(error)) from None
     except (ToxvpnError, OSError) as error:
         raise BuildError(_without_rights(error) if rootless else str(error)) from None
