@@ -96,6 +96,8 @@ def message_arguments(call: ast.Call) -> Iterable[ast.expr]:
         return call.args
     if name in LOG_CALLS and name_of(getattr(call.func, "value", call)) == "log":
         return call.args[:1]
+    if any(name_of(each) == "log" for each in call.args):  # it logs for us
+        return call.args
     if name in {"echo", "print"} or name.startswith(("print_", "log_", "warn_", "describe_")):
         return call.args
     if name in RESULTS:
