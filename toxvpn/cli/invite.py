@@ -13,7 +13,8 @@ from ..wire.invite import encode, utc
 from ..wire.toxid import parse_tox_id
 from .ask import ask, kept_members, print_note, running_or_not
 from .config_flag import find_configuration
-from .shared import MAY, SHARED, Settings, asked_may, parsed_may, takes
+from .may import MAY, asked_may, parsed_may
+from .shared import SHARED, Settings, takes
 from .table import print_table
 
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}

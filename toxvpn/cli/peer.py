@@ -10,7 +10,8 @@ import click
 from ..errors import NotRunningError, UsageError
 from ..wire.toxid import key_prefix
 from .ask import ask, kept_members, print_note, running_or_not
-from .shared import MAY, SHARED, Settings, asked_may, need_verb, parsed_may, takes
+from .may import MAY, asked_may, parsed_may
+from .shared import SHARED, Settings, need_verb, takes
 from .status import print_pending
 from .table import path_word, print_table
 

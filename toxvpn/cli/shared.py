@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -17,9 +17,6 @@ from ..config.node import NODE
 from ..errors import ConfigError, UsageError
 from ..state.places import Places, find_places
 from . import logs
-
-if TYPE_CHECKING:
-    from ..members.known import May
 
 Decorator = Callable[[Any], Any]
 PATH = click.Path(path_type=Path)
@@ -151,24 +148,6 @@ ON_NETWORK: tuple[Decorator, ...] = (
     *key_options(NODE, but=("nodes_file",)),
 )  # fmt: skip
 """What every command takes that goes on the Tox network itself."""
-MAY = click.option(
-    "--may",
-    type=click.Choice(["vpn", "forwards"]),
-    multiple=True,
-    help="What it may do here: be on the VPN, use this server's forwards; repeatable.",
-)
-
-
-def parsed_may(words: tuple[str, ...]) -> "frozenset[May] | None":
-    """None when nothing was typed."""
-    from ..members.known import May
-
-    return frozenset(May(word) for word in words) or None
-
-
-def asked_may(words: tuple[str, ...]) -> dict[str, Any]:
-    """The argument of a control command, if something was typed."""
-    return {"may": list(words)} if words else {}
 
 
 def takes(options: tuple[Decorator, ...]) -> Decorator:

@@ -1,0 +1,27 @@
+"""--may: what a peer may do here, for the commands that let one in."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from ..members.known import May
+
+MAY = click.option(
+    "--may",
+    type=click.Choice(["vpn", "forwards"]),
+    multiple=True,
+    help="What it may do here: be on the VPN, use this server's forwards; repeatable.",
+)
+
+
+def parsed_may(words: tuple[str, ...]) -> "frozenset[May] | None":
+    """None when nothing was typed."""
+    from ..members.known import May
+
+    return frozenset(May(word) for word in words) or None
+
+
+def asked_may(words: tuple[str, ...]) -> dict[str, Any]:
+    """The argument of a control command, if something was typed."""
+    return {"may": list(words)} if words else {}
