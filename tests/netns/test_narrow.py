@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 from forwards import DIRECT, SECRET, Client, Server, private_directory
-from vpns import CONNECTING_S, Machine, comes_out, connected
+from vpns import CONNECTING_S, Machine, arrives_unchanged, connected
 
 from lab import Host, Lab, wait_until
 
@@ -39,7 +39,7 @@ def pair(_shared_network: Lab) -> Iterator[Pair]:
 
 def transfer(sender: Host, receiver: Host, address: str, port: int) -> None:
     """Sends NOISE to that address and port, where the receiver listens, and has it come out whole."""
-    with comes_out(receiver, NOISE), sender.connect(address, port) as sock:
+    with arrives_unchanged(receiver, NOISE), sender.connect(address, port) as sock:
         sock.settimeout(CONNECTING_S)
         sock.sendall(NOISE)
 

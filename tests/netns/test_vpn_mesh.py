@@ -6,7 +6,7 @@ from functools import partial
 from itertools import permutations
 
 import pytest
-from vpns import Machine, Talk, connected
+from vpns import Machine, SteadyPing, connected
 
 from lab import Lab
 
@@ -36,7 +36,7 @@ def test_one_leaves_and_returns_and_the_others_go_on(mesh: list[Machine]) -> Non
     others = [machine for machine in mesh if machine is not eve]
     addresses = eve.addresses
     ann.wait("--direct")
-    talk = Talk(ann.host, ben.ipv4)
+    talk = SteadyPing(ann.host, ben.ipv4)
 
     assert eve.stop() == 0
     for machine in others:

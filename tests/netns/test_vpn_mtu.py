@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from vpns import CONNECTING_S, INTERFACE, Machine, comes_out, connected
+from vpns import CONNECTING_S, INTERFACE, Machine, arrives_unchanged, connected
 
 from lab import Lab
 
@@ -69,7 +69,7 @@ def test_tcp_agrees_on_segments_that_fit(pair: Pair, family: int, to_the_narrow:
 
     before = too_big()
     address = receiver.addresses[family]
-    with comes_out(receiver.host, NOISE), sender.host.connect(address, 7) as sock:
+    with arrives_unchanged(receiver.host, NOISE), sender.host.connect(address, 7) as sock:
         sock.settimeout(CONNECTING_S)
         mss = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
         assert mss <= NARROW - HEADERS[family] - 12 + 8

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from vpns import CONNECTING_S, Machine, Talk
+from vpns import CONNECTING_S, Machine, SteadyPing
 
 from lab import Lab
 
@@ -31,7 +31,7 @@ def test_peers_come_and_go_and_the_others_do_not_notice(
 ) -> None:
     lab = _shared_network
     alice, bob = pair
-    talk = Talk(alice.host, bob.ipv4)
+    talk = SteadyPing(alice.host, bob.ipv4)
     carol, dave, erin = (Machine(lab, lab.host(name)) for name in ("carol", "dave", "erin"))
 
     # a stranger is not let in, and Alice can see who it was

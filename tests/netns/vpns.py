@@ -123,7 +123,7 @@ class Machine:
             raise LabError(f"{error}; the log of {self.host.name}:\n{self.log}") from None
 
 
-class Talk:
+class SteadyPing:
     """A ping from a host to an address that goes on until it is asked what was lost."""
 
     def __init__(self, sender: Host, address: str) -> None:
@@ -155,7 +155,7 @@ def connected(*machines: Machine, arguments: Mapping[str, tuple[str, ...]] | Non
 
 
 @contextlib.contextmanager
-def comes_out(receiver: Host, data: bytes) -> Iterator[None]:
+def arrives_unchanged(receiver: Host, data: bytes) -> Iterator[None]:
     """Check that what the block sends to the receiver's port 7, and then ends, arrives there as `data`."""
     received = hashlib.sha256()
 
