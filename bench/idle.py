@@ -17,7 +17,7 @@ from .harness import OURS, arguments, progress, table
 from .pair import Client, Server, Site, receive
 
 GOAL_PERCENT = 0.5
-SETTLE_S = 25.0  # then a node rests (toxvpn/tox/rest.py)
+SETTLE_S = 25.0  # then a node rests (toxvpn/tox/timing.py)
 TRANSFER_BYTES = 10_000_000
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 Process = Popen[bytes]

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from toxvpn.cli import bugreport
-from toxvpn.members import known as peers
+from toxvpn.members import peers
 from toxvpn.members.blocked import BLOCKED_NAME
-from toxvpn.members.grants import FRIENDS_NAME
-from toxvpn.members.known import PEERS_NAME, ConfiguredPeer
+from toxvpn.members.friends import FRIENDS_NAME
+from toxvpn.members.peers import PEERS_NAME, ConfiguredPeer
 from toxvpn.share.logfile import LOG_NAME
 from toxvpn.share.rendezvous import RUN_SOCKET_NAME
 from toxvpn.state.identity import SAVE_NAME

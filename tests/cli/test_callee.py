@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from toxvpn.config.options import ClientOptions
-from toxvpn.members import known as peers
-from toxvpn.members.known import ConfiguredPeer
+from toxvpn.members import peers
+from toxvpn.members.peers import ConfiguredPeer
 from toxvpn.wire import invite
 from toxvpn.wire.addressing import overlay_ipv6
 from toxvpn.wire.invite import Invite

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from toxvpn.members import known as peers
-from toxvpn.members.known import ConfiguredPeer
+from toxvpn.members import peers
+from toxvpn.members.peers import ConfiguredPeer
 from toxvpn.wire.toxid import ToxId
 
 BOX = ToxId(bytes(range(32)), b"\1\2\3\4")

@@ -11,8 +11,8 @@ from toxvpn.config import file
 from toxvpn.config.flags import DaemonOptions
 from toxvpn.config.model import Config
 from toxvpn.config.options import ClientOptions
-from toxvpn.members import known as peers
-from toxvpn.members.known import ConfiguredPeer
+from toxvpn.members import peers
+from toxvpn.members.peers import ConfiguredPeer
 from toxvpn.process.needs import needs
 from toxvpn.testing.options import server_options, up_options
 from toxvpn.tox.proxy import Proxy

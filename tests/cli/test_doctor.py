@@ -12,8 +12,8 @@ from toxvpn.doctor.findings import Finding, Layer, Report, make_report
 from toxvpn.doctor.observations import OwnStatusSeen
 from toxvpn.doctor.options import DoctorOptions
 from toxvpn.doctor.peer_observations import TargetSeen
-from toxvpn.members import known as peers
-from toxvpn.members.known import ConfiguredPeer
+from toxvpn.members import peers
+from toxvpn.members.peers import ConfiguredPeer
 from toxvpn.testing.fake_daemon import FakeDaemon
 from toxvpn.testing.fake_status import ALICE
 from toxvpn.wire.socks5 import ReplyCode

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from toxvpn.members import invites
-from toxvpn.members.known import ALL, NETWORK
+from toxvpn.members.peers import ALL, NETWORK
 from toxvpn.testing.fake_daemon import FakeDaemon
 from toxvpn.wire.invite import Invite, decode, encode
 from toxvpn.wire.toxid import ToxId

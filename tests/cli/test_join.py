@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from toxvpn.members import known as peers
-from toxvpn.members.known import NETWORK, ConfiguredPeer
+from toxvpn.members import peers
+from toxvpn.members.peers import NETWORK, ConfiguredPeer
 from toxvpn.testing.fake_daemon import FakeDaemon
 from toxvpn.wire.invite import Invite, encode
 from toxvpn.wire.toxid import ToxId

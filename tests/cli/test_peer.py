@@ -11,11 +11,9 @@ from typing import Any
 import pytest
 
 from toxvpn.errors import PeerRefusedError, UsageError
-from toxvpn.members import blocked
-from toxvpn.members import grants as friends
-from toxvpn.members import known as peers
-from toxvpn.members.grants import FriendBook, Grant
-from toxvpn.members.known import ALL, NETWORK, ConfiguredPeer, May
+from toxvpn.members import blocked, friends, peers
+from toxvpn.members.friends import FriendBook, Grant
+from toxvpn.members.peers import ALL, NETWORK, ConfiguredPeer, May
 from toxvpn.state.identity import Identity
 from toxvpn.testing.fake_daemon import FakeDaemon
 from toxvpn.wire.addressing import overlay_ipv6

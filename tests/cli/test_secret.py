@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from toxvpn.members import grants as friends
+from toxvpn.members import friends
 from toxvpn.state import secretfile
 from toxvpn.testing.fake_daemon import FakeDaemon
 

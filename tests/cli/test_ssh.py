@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from toxvpn.cli import ssh
-from toxvpn.members import known as peers
-from toxvpn.members.known import ConfiguredPeer
+from toxvpn.members import peers
+from toxvpn.members.peers import ConfiguredPeer
 from toxvpn.testing.fake_daemon import FakeDaemon
 from toxvpn.testing.fake_status import ALICE, CAROL
 from toxvpn.wire import invite

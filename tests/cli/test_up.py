@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from toxvpn.members.known import ConfiguredPeer
+from toxvpn.members.peers import ConfiguredPeer
 from toxvpn.testing.options import up_options
 from toxvpn.wire.invite import Invite, encode
 from toxvpn.wire.toxid import ToxId

@@ -8,8 +8,8 @@ from toxvpn.config.access import Known, may_reach, offered, on_network
 from toxvpn.config.diff import InForce
 from toxvpn.config.file import parse
 from toxvpn.config.policy import policy
-from toxvpn.members.grants import Grant
-from toxvpn.members.known import ALL, NETWORK, May
+from toxvpn.members.friends import Grant
+from toxvpn.members.peers import ALL, NETWORK, May
 from toxvpn.testing.options import server_options
 
 BOX, X = bytes([7]) * 32, bytes([8]) * 32

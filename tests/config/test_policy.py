@@ -11,7 +11,7 @@ from toxvpn.config.file import load, parse
 from toxvpn.config.model import Config
 from toxvpn.config.policy import EVERYTHING, NOTHING, Policy, makes_secret, policy
 from toxvpn.errors import ConfigError
-from toxvpn.members.grants import Authority
+from toxvpn.members.friends import Authority
 
 KEY = bytes(range(32))
 PEER = f'[peers.box]\nid = "{KEY.hex()}"\n'

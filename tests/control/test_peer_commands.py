@@ -17,7 +17,7 @@ from toxvpn.control.server import ControlServer
 from toxvpn.control.status import RunStatus
 from toxvpn.control.status_reader import StatusReader
 from toxvpn.errors import NotRunningError, PeerRefusedError, UsageError
-from toxvpn.members.grants import Authority, FriendBook
+from toxvpn.members.friends import Authority, FriendBook
 from toxvpn.members.roster import Roster
 from toxvpn.testing.fake_nodes import Network
 from toxvpn.wire.addressing import overlay_ipv6

@@ -15,7 +15,7 @@ from toxvpn._native.net import netio
 from toxvpn._native.path.packets import Counters, DropReason
 from toxvpn.control.status import ShieldState
 from toxvpn.control.status_reader import StatusReader
-from toxvpn.members.grants import Authority, FriendBook
+from toxvpn.members.friends import Authority, FriendBook
 from toxvpn.members.roster import Roster
 from toxvpn.testing.fake_nodes import Network
 from toxvpn.testing.fake_tox import FakeTox

@@ -13,7 +13,7 @@ from toxvpn.control.status_reader import StatusReader
 from toxvpn.daemon.control import controlled
 from toxvpn.daemon.node import RunningNode, running_node
 from toxvpn.errors import PeerOfflineError, PeerRefusedError, ToxvpnError
-from toxvpn.members.grants import Authority
+from toxvpn.members.friends import Authority
 from toxvpn.process.lifecycle import Lifecycle
 from toxvpn.tcpforward.tuntox.road import TuntoxRoad
 from toxvpn.testing.fake_nodes import until

@@ -7,8 +7,8 @@ import pytest
 from toxvpn.config.options import NodeOptions
 from toxvpn.daemon.node import running_node
 from toxvpn.errors import ConfigError, ToxvpnError
-from toxvpn.members.grants import Grant
-from toxvpn.members.grants import load as load_book
+from toxvpn.members.friends import Grant
+from toxvpn.members.friends import load as load_book
 from toxvpn.process.lifecycle import Lifecycle
 from toxvpn.state.identity import Identity, IdentityInUseError
 from toxvpn.testing.fake_tox import FakeNetwork

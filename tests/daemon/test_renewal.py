@@ -11,10 +11,9 @@ import pytest
 from toxvpn.control.client import call as ask
 from toxvpn.daemon import daemon
 from toxvpn.errors import UsageError
-from toxvpn.members import grants as friends
-from toxvpn.members import known as peers
-from toxvpn.members.grants import FriendBook, Grant
-from toxvpn.members.known import ConfiguredPeer
+from toxvpn.members import friends, peers
+from toxvpn.members.friends import FriendBook, Grant
+from toxvpn.members.peers import ConfiguredPeer
 from toxvpn.process.lifecycle import Lifecycle
 from toxvpn.testing.fake_nodes import until
 from toxvpn.testing.options import server_options

@@ -17,8 +17,8 @@ from toxvpn.daemon import services as services_module
 from toxvpn.daemon.node import RunningNode
 from toxvpn.daemon.services import Services
 from toxvpn.errors import ConfigError, ToxvpnError, UsageError
-from toxvpn.members.grants import FriendBook, Grant
-from toxvpn.members.keeper import Keeper
+from toxvpn.members.autosave import Autosave
+from toxvpn.members.friends import FriendBook, Grant
 from toxvpn.process.lifecycle import Lifecycle
 from toxvpn.process.notify import Notifier
 from toxvpn.state.places import find_places
@@ -28,10 +28,10 @@ from toxvpn.tcpforward.server import ForwardServer
 from toxvpn.tcpforward.tuntox.road import TuntoxRoad
 from toxvpn.testing.fake_nodes import Network, until
 from toxvpn.testing.forward_pair import Program, TargetProgram
-from toxvpn.tox.announcement import Announcement
 from toxvpn.tox.node import Node
+from toxvpn.tox.ownstatus import OwnStatus
 from toxvpn.tun.vpn import VpnOptions
-from toxvpn.wire.status import decode
+from toxvpn.wire.statusmessage import decode
 
 
 def free_port() -> int:
@@ -50,7 +50,7 @@ class FakeVpn:
     def __init__(
         self,
         node: Node,
-        announcement: Announcement,
+        own_status: OwnStatus,
         options: VpnOptions,
         journal: Path,
         belongs: Callable[[bytes], bool],
@@ -87,10 +87,8 @@ class Machine:
         self.directory = directory
         self.node = network.node()
         lifecycle = Lifecycle(Notifier({}))
-        keeper = cast(Keeper, FakeKeeper())
-        self.base = RunningNode(
-            self.node, Announcement(self.node), FriendBook(), keeper, directory, lifecycle
-        )
+        autosave = cast(Autosave, FakeKeeper())
+        self.base = RunningNode(self.node, OwnStatus(self.node), FriendBook(), autosave, directory, lifecycle)
         self._undo = undo
 
     def config(self, text: str) -> Config:

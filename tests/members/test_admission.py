@@ -14,7 +14,7 @@ from toxvpn.members.admission import (
     TOO_MANY,
     Admission,
 )
-from toxvpn.members.grants import MOST_PASSING, UNSEEN_S, Authority, FriendBook, Grant
+from toxvpn.members.friends import MOST_PASSING, UNSEEN_S, Authority, FriendBook, Grant
 from toxvpn.members.invites import InviteVerdict
 from toxvpn.members.pending import MOST_ONCE
 from toxvpn.testing.fake_nodes import Network, until

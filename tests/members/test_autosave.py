@@ -12,13 +12,13 @@ from typing import Any, cast
 import pytest
 
 from toxvpn.errors import ToxvpnError
-from toxvpn.members import grants as friends
-from toxvpn.members.grants import Authority, FriendBook, Grant
-from toxvpn.members.keeper import NOW_AND_THEN_S, SOON_S, Keeper
+from toxvpn.members import friends
+from toxvpn.members.autosave import NOW_AND_THEN_S, SOON_S, Autosave
+from toxvpn.members.friends import Authority, FriendBook, Grant
 
 
 class Timers:
-    """The one thing that a keeper wants of a loop."""
+    """The one thing that a autosave wants of a loop."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -55,7 +55,7 @@ class AtOnce(Executor):
 
 
 class Kept:
-    """A keeper's identity and node in one; `saved` is what was written, and `failure` what writing raises."""
+    """An identity and a node in one; `saved` is what was written, and `failure` what writing raises."""
 
     def __init__(self, directory: Path | None, writer: Executor | None = None) -> None:
         self.saved: list[bytes] = []
@@ -64,7 +64,7 @@ class Kept:
         self.book = FriendBook()
         self.peers: list[SimpleNamespace] = []
         self.tox = SimpleNamespace(savedata=lambda: b"savedata")
-        self.keeper = Keeper(cast(Any, self), cast(Any, self), self.book, directory, writer or AtOnce())
+        self.autosave = Autosave(cast(Any, self), cast(Any, self), self.book, directory, writer or AtOnce())
 
     def __iter__(self) -> Iterator[SimpleNamespace]:
         """As a node: its peers."""
@@ -79,7 +79,7 @@ class Kept:
 
 def test_a_change_is_written_soon_with_the_record(timers: Timers, tmp_path: Path) -> None:
     kept = Kept(tmp_path)
-    kept.keeper.changed()
+    kept.autosave.changed()
     assert kept.saved == []
     timers.advance(SOON_S)
     assert kept.saved == [b"savedata"]
@@ -91,7 +91,7 @@ def test_changes_that_follow_each_other_are_written_together_and_not_put_off(
 ) -> None:
     kept = Kept(tmp_path)
     for _ in range(10):
-        kept.keeper.changed()
+        kept.autosave.changed()
         timers.advance(SOON_S / 4)
     assert len(kept.saved) == 2  # after SOON_S, and again after as long; the last two wait
     timers.advance(SOON_S)
@@ -106,17 +106,17 @@ def test_without_a_change_it_is_written_now_and_then(timers: Timers, tmp_path: P
 
 def test_the_end_writes_at_once_and_no_more_after_it(timers: Timers, tmp_path: Path) -> None:
     kept = Kept(tmp_path)
-    kept.keeper.changed()
-    kept.keeper.close()
+    kept.autosave.changed()
+    kept.autosave.close()
     timers.advance(2 * NOW_AND_THEN_S)
     assert len(kept.saved) == 1
 
 
 def test_a_passing_identity_is_not_written(timers: Timers) -> None:
     kept = Kept(None)
-    kept.keeper.changed()
+    kept.autosave.changed()
     timers.advance(SOON_S)
-    kept.keeper.close()
+    kept.autosave.close()
     assert kept.saved == []
 
 
@@ -130,7 +130,7 @@ def test_a_full_disk_is_told_and_tried_again(
 ) -> None:
     kept = Kept(tmp_path)
     kept.failure = failure
-    kept.keeper.changed()
+    kept.autosave.changed()
     timers.advance(SOON_S)
     assert "No space left" in caplog.text
     kept.failure = None
@@ -142,14 +142,14 @@ def test_a_slow_disk_holds_nothing_up_and_the_end_waits_for_it(timers: Timers, t
     kept = Kept(tmp_path, ThreadPoolExecutor(1))
     disk = threading.Event()
     kept.waits = lambda: disk.wait(10)
-    kept.keeper.changed()
+    kept.autosave.changed()
     timers.advance(SOON_S)  # returns, though nothing is written yet
     assert kept.saved == []
-    kept.keeper.changed()
+    kept.autosave.changed()
     timers.advance(20 * SOON_S)  # and nothing piles up meanwhile
     kept.book.authorise(bytes(32), Grant.OPEN, 0)
     disk.set()
-    kept.keeper.close()
+    kept.autosave.close()
     assert len(kept.saved) == 2
     assert set(friends.load(tmp_path)) == {bytes(32)}
 
@@ -160,7 +160,7 @@ def test_a_record_that_has_not_changed_is_not_written_again(
     written: list[bytes] = []
     monkeypatch.setattr(friends, "write_atomic", lambda path, data: written.append(data))
     kept = Kept(tmp_path)
-    kept.keeper.changed()
+    kept.autosave.changed()
     timers.advance(SOON_S)
     timers.advance(2 * NOW_AND_THEN_S)
     assert len(written) == 1 and len(kept.saved) == 3
@@ -175,7 +175,7 @@ def test_who_is_online_for_weeks_was_seen_lately(timers: Timers, tmp_path: Path)
     for key, online in ((here, True), (away, False)):
         kept.book.authorise(key, Grant.OPEN, time.time() - 15 * friends.DAY_S)
         kept.peers.append(SimpleNamespace(public_key=key, online=online))
-    kept.keeper.close()
+    kept.autosave.close()
     found = friends.load(tmp_path)
     assert found.settle(Authority(open=True), time.time()) == {away}
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toxvpn.members import grants as friends
-from toxvpn.members.grants import (
+from toxvpn.members import friends
+from toxvpn.members.friends import (
     MOST_PASSING,
     UNSEEN_S,
     Authority,

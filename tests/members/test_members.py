@@ -6,14 +6,12 @@ from pathlib import Path
 import pytest
 
 from toxvpn.errors import PeerRefusedError, ToxvpnError, UsageError
-from toxvpn.members import grants as friends
-from toxvpn.members import invites
-from toxvpn.members import known as peers
+from toxvpn.members import friends, invites, peers
 from toxvpn.members.blocked import Blocked
-from toxvpn.members.book import Member, Members
-from toxvpn.members.grants import FriendBook, Grant
+from toxvpn.members.friends import FriendBook, Grant
 from toxvpn.members.invites import InviteVerdict
-from toxvpn.members.known import ALL, NETWORK, ConfiguredPeer
+from toxvpn.members.members import Member, Members
+from toxvpn.members.peers import ALL, NETWORK, ConfiguredPeer
 from toxvpn.wire.invite import Invite, request_message
 from toxvpn.wire.toxid import ToxId
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toxvpn.errors import UsageError
-from toxvpn.members.known import ConfiguredPeer, check_name, decode, encode, load, merged, parse_peer, save
+from toxvpn.members.peers import ConfiguredPeer, check_name, decode, encode, load, merged, parse_peer, save
 from toxvpn.wire import invite as wire
 from toxvpn.wire.invite import Invite
 from toxvpn.wire.secret import friend_request_message

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from toxvpn.errors import PeerRefusedError, ToxvpnError, UsageError
-from toxvpn.members import grants as friends
-from toxvpn.members import known as peers
-from toxvpn.members.grants import Authority, FriendBook, Grant
-from toxvpn.members.known import ALL, NETWORK, ConfiguredPeer, May, parse_peer
+from toxvpn.members import friends, peers
+from toxvpn.members.friends import Authority, FriendBook, Grant
+from toxvpn.members.peers import ALL, NETWORK, ConfiguredPeer, May, parse_peer
 from toxvpn.members.pending import MOST_ONCE, MOST_SHOWN
 from toxvpn.members.roster import Roster
 from toxvpn.testing.fake_nodes import Network, until

@@ -19,7 +19,7 @@ from vpns import CONNECTING_S, INTERFACE, Machine
 
 from lab import Lab, LabError, wait_until
 from toxvpn.wire.addressing import ipv4_candidates, overlay_ipv6
-from toxvpn.wire.status import Status, ToxvpnStatus, encode
+from toxvpn.wire.statusmessage import Status, ToxvpnStatus, encode
 
 CHOSEN = "10.203.0.9"
 CPP = json.dumps({"mode": "tun", "ownip": CHOSEN}).encode()

@@ -20,7 +20,7 @@ from toxvpn.testing.fake_nodes import until
 from toxvpn.tox.node import Node
 from toxvpn.tox.peer import Peer
 from toxvpn.wire.socks5 import ReplyCode
-from toxvpn.wire.status import Status, ToxvpnStatus, encode
+from toxvpn.wire.statusmessage import Status, ToxvpnStatus, encode
 
 OFFERS = encode(Status(toxvpn=ToxvpnStatus(fast=True)))
 OLDER = b'{"toxvpn":{"v":1}}'

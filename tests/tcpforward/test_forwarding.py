@@ -19,9 +19,9 @@ from toxvpn.tcpforward.spec import RoadPolicy
 from toxvpn.testing.fake_nodes import Network, until
 from toxvpn.testing.fast_pair import FastPair
 from toxvpn.testing.forward_pair import Program
-from toxvpn.tox.announcement import Announcement
+from toxvpn.tox.ownstatus import OwnStatus
 from toxvpn.tox.peer import Peer
-from toxvpn.wire import status
+from toxvpn.wire import statusmessage
 
 pytestmark = pytest.mark.real
 
@@ -52,7 +52,7 @@ async def in_use(pair: FastPair) -> tuple[Program, Program]:
 
 
 def offers(peer: Peer) -> bool:
-    said = status.decode(peer.status_text or b"").toxvpn
+    said = statusmessage.decode(peer.status_text or b"").toxvpn
     return said is not None and said.fast
 
 
@@ -234,7 +234,7 @@ class TestTheStack:
         monkeypatch.setattr(asyncio, "sleep", slept)
         network = Network()
         node = network.node()
-        made = Forwarding(node, Announcement(node), RoadPolicy.AUTO)
+        made = Forwarding(node, OwnStatus(node), RoadPolicy.AUTO)
         async with asyncio.timeout(10):
             while len(pauses) < 8:
                 await asyncio.gather(made.chooser.settled.wait())

@@ -10,7 +10,7 @@ from toxvpn._native import toxcore
 from toxvpn._native.flaws import ANNOUNCE
 from toxvpn._native.net import netio
 from toxvpn.state.identity import Identity
-from toxvpn.tox import danger
+from toxvpn.tox import advisories
 from toxvpn.tox import handle as birth
 
 STANDS = netio.Hook(True, "")
@@ -25,15 +25,15 @@ def given(monkeypatch: pytest.MonkeyPatch, shield: netio.Hook | None) -> None:
 
 def test_a_libtoxcore_without_the_flaw_is_no_news(monkeypatch: pytest.MonkeyPatch) -> None:
     given(monkeypatch, None)
-    assert danger.libtoxcore() == f"libtoxcore {toxcore.version()}"
-    assert (danger.shield(), danger.exposed()) == (None, None)
+    assert advisories.describe_libtoxcore() == f"libtoxcore {toxcore.version()}"
+    assert (advisories.describe_shield(), advisories.describe_exposure()) == (None, None)
 
 
 def test_a_shielded_one_is_told_and_no_danger(monkeypatch: pytest.MonkeyPatch) -> None:
     given(monkeypatch, STANDS)
-    assert "GHSA-42vg-9mg3-399f, fixed in libtoxcore 0.2.23" in danger.libtoxcore()
-    assert danger.shield() == "in force: such datagrams are dropped"
-    assert danger.exposed() is None
+    assert "GHSA-42vg-9mg3-399f, fixed in libtoxcore 0.2.23" in advisories.describe_libtoxcore()
+    assert advisories.describe_shield() == "in force: such datagrams are dropped"
+    assert advisories.describe_exposure() is None
 
 
 @pytest.mark.parametrize("shield", [None, STANDS, DOES_NOT])
@@ -64,4 +64,4 @@ def test_a_kernel_that_corrupts_batches_gets_none_unless_asked_for(
     monkeypatch.setattr(birth, "Tox", lambda options, savedata: made.append(options))
     birth.make_tox(Identity.ephemeral(), Random(), udp_segmentation=asked)
     assert [options.udp_segmentation for options in made] == [sent]
-    assert (danger.bad_segmentation() is not None) == release.startswith("7")
+    assert (advisories.describe_segmentation_flaw() is not None) == release.startswith("7")

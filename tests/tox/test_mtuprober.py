@@ -9,12 +9,12 @@ from toxvpn._native.path.datapath import Datapath
 from toxvpn._native.results import SendResult
 from toxvpn.testing.fake_nodes import Network, until
 from toxvpn.testing.fake_tables import FakeTables
-from toxvpn.tox.announcement import Announcement
 from toxvpn.tox.events import Event, PeerPacketSize
+from toxvpn.tox.mtuprober import ANSWERS_AT_ONCE, MtuProber
 from toxvpn.tox.node import Node
 from toxvpn.tox.overlay import Overlay
+from toxvpn.tox.ownstatus import OwnStatus
 from toxvpn.tox.peer import Peer
-from toxvpn.tox.probing import ANSWERS_AT_ONCE, PathProber
 from toxvpn.wire import pathmtu
 from toxvpn.wire.ip import CUSTOM_PACKET_BYTES
 from toxvpn.wire.pathmtu import Kind, Probe
@@ -35,9 +35,9 @@ def there(node: Node, other: Node) -> Peer:
     return peer
 
 
-async def asking(left: Node, right: Node) -> tuple[Peer, PathProber]:
+async def asking(left: Node, right: Node) -> tuple[Peer, MtuProber]:
     """Both probe; the left one's view, once its search is over."""
-    prober, _ = [PathProber(node, Announcement(node)) for node in (left, right)]
+    prober, _ = [MtuProber(node, OwnStatus(node)) for node in (left, right)]
     peer = there(left, right)
     await until(lambda: prober.settled(peer))
     return peer, prober
@@ -92,8 +92,8 @@ async def test_who_does_not_announce_it_is_not_asked(network: Network) -> None:
     left, right = network.pair()
     received: list[bytes] = []
     right.on_lossy_id(pathmtu.PACKET_ID, lambda peer, packet: received.append(packet))
-    Announcement(right)
-    prober = PathProber(left, Announcement(left))
+    OwnStatus(right)
+    prober = MtuProber(left, OwnStatus(left))
     peer = there(left, right)
     await until(lambda: prober.settled(peer))
     left.tox.send_lossy(peer.number, b"\xca the last one")
@@ -103,7 +103,7 @@ async def test_who_does_not_announce_it_is_not_asked(network: Network) -> None:
 
 async def test_a_flood_of_probes_is_not_answered_whole(network: Network) -> None:
     left, right = network.pair()
-    PathProber(right, Announcement(right))
+    MtuProber(right, OwnStatus(right))
     answers: list[bytes] = []
     left.on_lossy_id(pathmtu.PACKET_ID, lambda peer, packet: answers.append(packet))
     peer = there(left, right)

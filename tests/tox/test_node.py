@@ -10,7 +10,7 @@ import pytest
 from toxvpn._native.results import Connection, SendResult
 from toxvpn.testing.fake_nodes import Network, until
 from toxvpn.tox import node as node_module
-from toxvpn.tox import pace, rest, sockets
+from toxvpn.tox import sockets, timing
 from toxvpn.tox.events import Event, FriendRequest, PeerConnection, PeerStatus, SelfConnection
 from toxvpn.tox.node import Node
 
@@ -120,25 +120,25 @@ async def test_closing_inside_an_event(network: Network) -> None:
 
 @pytest.fixture
 def no_settling(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "SETTLE_S", 0.0)
+    monkeypatch.setattr(timing, "SETTLE_S", 0.0)
 
 
 async def test_clocks_run_fast_only_until_connected(network: Network, no_settling: None) -> None:
     server, client = network.node(), network.node()
     await until(lambda: network.rate_of(client) == network.rate_of(server) == 1)
     peer = client.reach(server.tox.address, b"hi")
-    await until(lambda: network.rate_of(client) == pace.FAST_RATE)
+    await until(lambda: network.rate_of(client) == timing.FAST_RATE)
     server.accept(client.tox.public_key)
-    assert network.rate_of(server) == pace.FAST_RATE
+    assert network.rate_of(server) == timing.FAST_RATE
     await until(lambda: peer.online)
-    await until(lambda: network.rate_of(client) == network.rate_of(server) == pace.SLOW_RATE)
+    await until(lambda: network.rate_of(client) == network.rate_of(server) == timing.SLOW_RATE)
 
 
 async def test_nobody_is_hurried_for_while_another_is_connected(network: Network, no_settling: None) -> None:
     left, _ = network.pair()
-    await until(lambda: network.rate_of(left) != pace.FAST_RATE)
+    await until(lambda: network.rate_of(left) != timing.FAST_RATE)
     left.accept(network.node().tox.public_key)
-    assert network.rate_of(left) != pace.FAST_RATE
+    assert network.rate_of(left) != timing.FAST_RATE
 
 
 async def test_bootstrap_nodes_are_asked(network: Network) -> None:
@@ -156,8 +156,8 @@ async def rounds() -> None:
 async def test_a_quiet_node_takes_no_turn_until_something_happens(
     network: Network, no_settling: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rest, "QUIET_AFTER_S", 0.01)
-    monkeypatch.setattr(rest, "LONGEST_S", 3600.0)
+    monkeypatch.setattr(timing, "IDLE_AFTER_S", 0.01)
+    monkeypatch.setattr(timing, "IDLE_INTERVAL_S", 3600.0)
     left, right = network.pair()
     network.fake(left).interval_ms = 0
     await until(lambda: network.rate_of(left) <= 1)

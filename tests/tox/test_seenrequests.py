@@ -4,13 +4,13 @@ import pytest
 
 from toxvpn.testing.fake_nodes import Network, until
 from toxvpn.tox.events import Event, FriendRequest
-from toxvpn.tox.heard import AGAIN_S, MOST_HEARD, Heard
+from toxvpn.tox.seenrequests import AGAIN_S, MOST_HEARD, SeenRequests
 
 KEY = bytes(32)
 
 
 def test_each_once_when_its_time_has_come() -> None:
-    heard = Heard()
+    heard = SeenRequests()
     heard.note(KEY, 100)
     heard.note(b"later", 101)
     assert heard.due(99.9 + AGAIN_S) == []
@@ -20,7 +20,7 @@ def test_each_once_when_its_time_has_come() -> None:
 
 
 def test_who_is_heard_again_meanwhile_waits_anew() -> None:
-    heard = Heard()
+    heard = SeenRequests()
     heard.note(KEY, 100)
     heard.note(KEY, 110)
     assert heard.due(100 + AGAIN_S) == []
@@ -28,7 +28,7 @@ def test_who_is_heard_again_meanwhile_waits_anew() -> None:
 
 
 def test_it_does_not_grow() -> None:
-    heard = Heard()
+    heard = SeenRequests()
     for number in range(1000):
         heard.note(number.to_bytes(32), 0)
     assert len(heard.due(AGAIN_S)) == MOST_HEARD
@@ -68,7 +68,7 @@ async def test_it_does_so_by_itself_in_time(monkeypatch: pytest.MonkeyPatch) -> 
     late = server.now() + AGAIN_S
     try:
         client.reach(server.tox.address, b"hi")
-        await until(lambda: server._heard._due_s)
+        await until(lambda: server._seen_requests._due_s)
         monkeypatch.setattr(server, "now", lambda: late + 1)
         server.turn()
         assert again == [client.tox.public_key]

@@ -18,7 +18,7 @@ from toxvpn.tun.netconf import NetworkChanges
 from toxvpn.tun.router import Router
 from toxvpn.wire.addressbook import AddressBook, AllowedAddresses
 from toxvpn.wire.addressing import RANGES, ipv4_candidates, overlay_ipv6
-from toxvpn.wire.status import Status, ToxvpnStatus, encode
+from toxvpn.wire.statusmessage import Status, ToxvpnStatus, encode
 
 Route = IPv4Network | IPv6Network
 GIVEN = IPv4Network("10.203.0.0/24")

@@ -20,9 +20,9 @@ from toxvpn.config.vpn import VpnSection
 from toxvpn.errors import ConfigError, ToxvpnError
 from toxvpn.testing.fake_nodes import Once, until
 from toxvpn.testing.netns import have_namespaces, in_new_netns
-from toxvpn.tox.announcement import Announcement
 from toxvpn.tox.events import PeerStatus
 from toxvpn.tox.node import Node
+from toxvpn.tox.ownstatus import OwnStatus
 from toxvpn.tox.peer import Peer
 from toxvpn.tun import monitor, netconf
 from toxvpn.tun import vpn as vpn_module
@@ -30,7 +30,7 @@ from toxvpn.tun.device import open_tun
 from toxvpn.tun.local_networks import local_networks
 from toxvpn.tun.vpn import QUEUE_PACKETS, Vpn
 from toxvpn.wire.addressing import RANGES, ipv4_candidates, overlay_ipv6
-from toxvpn.wire.status import Status, ToxvpnStatus, decode, encode
+from toxvpn.wire.statusmessage import Status, ToxvpnStatus, decode, encode
 
 pytestmark = [
     pytest.mark.real,
@@ -46,7 +46,7 @@ class Machine:
     def __init__(self, directory: Path) -> None:
         self.journal = directory / "journal"
         self.node = Node(Tox(Options(local_discovery=False)), Once([]))
-        self.announcement = Announcement(self.node)
+        self.own_status = OwnStatus(self.node)
         self.before = shown()
 
     def vpn(
@@ -56,7 +56,7 @@ class Machine:
         **options: Any,
     ) -> Vpn:
         chosen = VpnSection(interface=NAME, **options)
-        return Vpn(self.node, self.announcement, chosen, self.journal, belongs, allowed=allowed)
+        return Vpn(self.node, self.own_status, chosen, self.journal, belongs, allowed=allowed)
 
     @property
     def says(self) -> Any:
@@ -205,7 +205,7 @@ def test_two_networks_on_one_machine(tmp_path: Path) -> None:
         other = Node(Tox(Options(local_discovery=False)), Once([]))
         peers = machine.node.accept(bytes([8]) * 32), other.accept(bytes([9]) * 32)
         chosen = VpnSection(interface="tox1")
-        with machine.vpn() as one, Vpn(other, Announcement(other), chosen, tmp_path / "other") as two:
+        with machine.vpn() as one, Vpn(other, OwnStatus(other), chosen, tmp_path / "other") as two:
             addresses = {one.router.own_ipv4, two.router.own_ipv4}
             assert len(addresses) == 2 and None not in addresses
             for peer, device in zip(peers, (NAME, "tox1"), strict=True):
@@ -283,7 +283,7 @@ def test_a_device_that_somebody_removes_is_noticed(tmp_path: Path) -> None:
         gone: list[bool] = []
         chosen = VpnSection(interface=NAME)
         report = lambda: gone.append(True)  # noqa: E731
-        with Vpn(machine.node, machine.announcement, chosen, machine.journal, on_device_removed=report):
+        with Vpn(machine.node, machine.own_status, chosen, machine.journal, on_device_removed=report):
             ip("link", "del", NAME)
             await until(lambda: gone)
         assert gone == [True]

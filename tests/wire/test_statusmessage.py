@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toxvpn.errors import ConfigError
-from toxvpn.wire import status
-from toxvpn.wire.status import Status, ToxvpnStatus
+from toxvpn.wire import statusmessage
+from toxvpn.wire.statusmessage import Status, ToxvpnStatus
 
 FULL = Status(
     IPv4Address("100.64.0.2"),
@@ -34,12 +34,12 @@ def ours(**fields: Any) -> bytes:
 
 
 def test_golden_message() -> None:
-    assert status.encode(FULL) == FULL_BYTES
-    assert status.decode(FULL_BYTES) == FULL
+    assert statusmessage.encode(FULL) == FULL_BYTES
+    assert statusmessage.decode(FULL_BYTES) == FULL
 
 
 def test_what_cpp_toxvpn_says_is_understood() -> None:
-    decoded = status.decode(b'{"mode":"tun","ownip":"10.203.0.2"}')
+    decoded = statusmessage.decode(b'{"mode":"tun","ownip":"10.203.0.2"}')
     assert decoded == Status(IPv4Address("10.203.0.2"))
     assert not decoded.speaks_toxvpn
 
@@ -48,24 +48,24 @@ def test_what_cpp_toxvpn_says_is_understood() -> None:
     "message", [b"", b" ", b"Toxing on qTox", b"[]", b"17", b'"{}"', b"null", b"\xff\xfe"]
 )
 def test_words_and_silence_are_a_plain_peer_without_complaint(message: bytes) -> None:
-    assert status.decode(message) == Status()
+    assert statusmessage.decode(message) == Status()
 
 
 def test_a_node_without_address_is_a_plain_peer_for_cpp_toxvpn_and_speaks_toxvpn_for_us() -> None:
     node = Status(toxvpn=ToxvpnStatus())
-    assert status.encode(node) == b'{"toxvpn":{"v":1,"fast":false}}'
-    assert status.decode(status.encode(node)) == node
-    assert status.decode(b'{"mode":"tun","toxvpn":{"v":1}}') == node
-    assert status.encode(Status()) == b""
+    assert statusmessage.encode(node) == b'{"toxvpn":{"v":1,"fast":false}}'
+    assert statusmessage.decode(statusmessage.encode(node)) == node
+    assert statusmessage.decode(b'{"mode":"tun","toxvpn":{"v":1}}') == node
+    assert statusmessage.encode(Status()) == b""
 
 
 def test_unknown_keys_are_ignored_and_white_space_is_fine() -> None:
     message = b' \n{"mode":"tun","x":[{}],"ownip":"100.64.0.2","toxvpn":{"v":1,"later":{"a":[1.5]}}} '
-    assert status.decode(message) == Status(IPv4Address("100.64.0.2"), ToxvpnStatus())
+    assert statusmessage.decode(message) == Status(IPv4Address("100.64.0.2"), ToxvpnStatus())
 
 
 def test_another_mode_claims_no_address() -> None:
-    assert status.decode(b'{"mode":"tap","ownip":"100.64.0.2"}') == Status()
+    assert statusmessage.decode(b'{"mode":"tap","ownip":"100.64.0.2"}') == Status()
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_another_mode_claims_no_address() -> None:
     ],
 )
 def test_an_unreadable_message_says_nothing_and_the_log_says_why(message: bytes, told: str) -> None:
-    decoded = status.decode(message)
+    decoded = statusmessage.decode(message)
     assert decoded.ip4 is None
     assert decoded.toxvpn is None
     assert decoded.problem is not None
@@ -147,7 +147,7 @@ def test_an_unreadable_message_says_nothing_and_the_log_says_why(message: bytes,
 def test_a_value_that_fails_validation_makes_a_plain_peer_that_keeps_its_address(
     fields: dict[str, Any],
 ) -> None:
-    decoded = status.decode(ours(**fields))
+    decoded = statusmessage.decode(ours(**fields))
     assert decoded.ip4 == IPv4Address("100.64.0.2")
     assert not decoded.speaks_toxvpn
     assert decoded.problem is not None
@@ -157,13 +157,13 @@ def test_a_value_that_fails_validation_makes_a_plain_peer_that_keeps_its_address
 
 @pytest.mark.parametrize("entry", [b"1", b"[]", b'"v1"', b"true", b"{}"])
 def test_a_toxvpn_entry_of_another_shape_makes_a_plain_peer(entry: bytes) -> None:
-    decoded = status.decode(b'{"toxvpn":' + entry + b"}")
+    decoded = statusmessage.decode(b'{"toxvpn":' + entry + b"}")
     assert decoded.toxvpn is None
     assert decoded.problem is not None
 
 
 def test_a_route_offered_twice_is_one_route() -> None:
-    decoded = status.decode(ours(routes=["192.0.2.0/24", "192.0.2.0/24", "198.51.100.7"]))
+    decoded = statusmessage.decode(ours(routes=["192.0.2.0/24", "192.0.2.0/24", "198.51.100.7"]))
     assert decoded.toxvpn is not None
     assert decoded.toxvpn.routes == (IPv4Network("192.0.2.0/24"), IPv4Network("198.51.100.7/32"))
 
@@ -171,7 +171,7 @@ def test_a_route_offered_twice_is_one_route() -> None:
 def test_too_many_routes_are_a_configuration_error() -> None:
     routes = tuple(IPv6Network(f"2001:db8:{number:x}::/48") for number in range(60))
     with pytest.raises(ConfigError, match="holds 1007: offer fewer routes"):
-        status.encode(Status(toxvpn=ToxvpnStatus(routes=routes)))
+        statusmessage.encode(Status(toxvpn=ToxvpnStatus(routes=routes)))
 
 
 statuses = st.builds(
@@ -194,7 +194,7 @@ statuses = st.builds(
 
 @given(statuses)
 def test_what_a_node_says_its_friend_hears(node: Status) -> None:
-    assert status.decode(status.encode(node)) == node
+    assert statusmessage.decode(statusmessage.encode(node)) == node
 
 
 json_values = st.recursive(
@@ -214,11 +214,14 @@ keys = st.sampled_from(["v", "ip4", "ip6", "mtu", "fast", "routes", "name", "oth
     )
 )
 def test_garbage_gives_a_status_never_an_exception(message: bytes) -> None:
-    decoded = status.decode(message)
+    decoded = statusmessage.decode(message)
     assert decoded.problem is None or decoded.problem.isprintable()
-    assert status.decode(status.encode(Status(decoded.ip4, decoded.toxvpn))).toxvpn == decoded.toxvpn
+    assert (
+        statusmessage.decode(statusmessage.encode(Status(decoded.ip4, decoded.toxvpn))).toxvpn
+        == decoded.toxvpn
+    )
 
 
 @given(st.integers(0, len(FULL_BYTES) - 1), st.binary(min_size=1, max_size=3))
 def test_a_message_damaged_anywhere_is_harmless(place: int, noise: bytes) -> None:
-    status.decode(FULL_BYTES[:place] + noise + FULL_BYTES[place + len(noise) :])
+    statusmessage.decode(FULL_BYTES[:place] + noise + FULL_BYTES[place + len(noise) :])

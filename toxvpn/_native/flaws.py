@@ -1,8 +1,8 @@
 """Known flaws of versions of libtoxcore and of Linux, recognised by the version alone.
 
 A distribution may have fixed a flaw without changing the version; what we do about it then costs little.
-Neighbours: toxcore.pyx asks for the shield; tox/danger.py has the words for it. docs/decisions/0007-shield.md
-lists the flaws that cannot reach us.
+Neighbours: toxcore.pyx asks for the shield; tox/advisories.py has the words for it.
+docs/decisions/0007-shield.md lists the flaws that cannot reach us.
 """
 
 import re

@@ -17,7 +17,7 @@ from ..state.places import SERVICE_RUNTIME
 from .shared import Settings
 
 if TYPE_CHECKING:
-    from ..members.book import Members
+    from ..members.members import Members
 
 T = TypeVar("T")
 
@@ -63,8 +63,8 @@ def running_or_not(online: Callable[[], T], offline: Callable[[], T]) -> T:
 @contextlib.contextmanager
 def kept_members(settings: Settings) -> "Iterator[Members]":
     """Opens and locks what toxvpn keeps, while it is not running. Raises IdentityInUseError, ConfigError."""
-    from ..members import grants as friends
-    from ..members.book import Members
+    from ..members import friends
+    from ..members.members import Members
     from ..state.identity import Identity
 
     directory = settings.places.data

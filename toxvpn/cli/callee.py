@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import PeerRefusedError, UsageError
-from ..members import known as configured
-from ..members.known import ConfiguredPeer, check_name, updated
+from ..members import peers
+from ..members.peers import ConfiguredPeer, check_name, updated
 from ..members.selector import as_address, find, is_key
 from ..wire.invite import Invite, decode, is_invite
 from ..wire.toxid import PUBLIC_KEY_DIGITS, ToxId, parse_tox_id
@@ -61,7 +61,7 @@ def find_callee(
 
 def known_peers(directory: Path, config: "Config | None") -> list[ConfiguredPeer]:
     """Those that are kept, and those of config.toml, which goes before."""
-    known = configured.load(directory)
+    known = peers.load(directory)
     for name, section in config.peers.items() if config is not None else ():
         peer = ConfiguredPeer(section.public_key, section.nospam, name)
         known[peer.public_key] = updated(known.get(peer.public_key), peer)

@@ -106,7 +106,7 @@ def secret_default(config: Config, data: Path) -> str:
 
 def kept_peers(config: Config, data: Path) -> Iterator[Line]:
     """The peers of peers.json (`peer add`, `peer accept`, `join`, invites) that config.toml does not name."""
-    from ..members import known as peers
+    from ..members import peers
 
     configured = {peer.public_key for peer in config.peers.values()}
     for public_key, peer in peers.load(data).items():

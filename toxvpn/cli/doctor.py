@@ -16,7 +16,7 @@ import click
 from ..config.node import NODE
 from ..doctor.options import DoctorOptions
 from ..errors import NotRunningError, UsageError
-from ..members.known import ConfiguredPeer
+from ..members.peers import ConfiguredPeer
 from ..members.selector import find
 from ..state.identity import SAVE_NAME
 from ..tcpforward.spec import parse_target

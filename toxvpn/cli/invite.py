@@ -82,7 +82,7 @@ def keep_invite(
     settings: Settings, lifetime_s: float, name: str | None, may: tuple[str, ...]
 ) -> dict[str, Any]:
     from ..config.access import offered
-    from ..members.known import ALL
+    from ..members.peers import ALL
     from .id import tox_id
 
     own, config = parse_tox_id(tox_id(settings.places.data)), find_configuration(settings, None)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from ..members.known import May
+    from ..members.peers import May
 
 MAY = click.option(
     "--may",
@@ -17,7 +17,7 @@ MAY = click.option(
 
 def parsed_may(words: tuple[str, ...]) -> "frozenset[May] | None":
     """None when nothing was typed."""
-    from ..members.known import May
+    from ..members.peers import May
 
     return frozenset(May(word) for word in words) or None
 

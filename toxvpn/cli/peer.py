@@ -16,7 +16,7 @@ from .status import print_pending
 from .table import path_word, print_table
 
 if TYPE_CHECKING:
-    from ..members.known import ConfiguredPeer
+    from ..members.peers import ConfiguredPeer
 
 NAME = click.option("--name", metavar="NAME", help="What to call it here.")
 LATER = "kept; toxvpn is not running, so it takes effect at its next start"
@@ -63,7 +63,7 @@ def add_peer(
 
 
 def keep_peer(settings: Settings, text: str, name: str | None, may: tuple[str, ...]) -> None:
-    from ..members.known import parse_peer
+    from ..members.peers import parse_peer
 
     peer = replace(parse_peer(text, name, time.time()), may=parsed_may(may))
     with kept_members(settings) as members:
@@ -240,8 +240,8 @@ def kept_blocked(settings: Settings) -> list[list[str]]:
 
 def kept_rows(settings: Settings) -> list[list[str]]:
     """Read without taking the identity: who looks on disturbs nobody."""
-    from ..members import grants as friends
-    from ..members.book import Members
+    from ..members import friends
+    from ..members.members import Members
     from ..wire.addressing import overlay_ipv6
 
     directory = settings.places.data

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..config.keys import with_typed
 from ..config.node import NODE, NodeSection
 from ..errors import UsageError
-from ..members.known import ConfiguredPeer
+from ..members.peers import ConfiguredPeer
 from ..tox.proxy import Proxy, parse_proxy
 from .process_flags import ProcessOptions
 from .shared import Settings

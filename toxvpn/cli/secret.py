@@ -40,7 +40,7 @@ def renew_kept(settings: Settings) -> dict[str, Any]:
     from ..config.flags import ConfigSource, Kind
     from ..config.model import Config
     from ..daemon.renewal import renew_offline
-    from ..members import grants as friends
+    from ..members import friends
     from .id import tox_id
 
     data, file = settings.places.data, find_configuration(settings, None)

@@ -16,8 +16,8 @@ from pathlib import Path
 import click
 
 from ..errors import PeerOfflineError, ToxvpnError, UsageError
-from ..members import known as configured
-from ..members.known import parse_peer
+from ..members import peers
+from ..members.peers import parse_peer
 from ..members.selector import is_key
 from ..tcpforward.spec import RoadPolicy
 from ..wire.invite import is_invite
@@ -129,7 +129,7 @@ def split_destination(destination: str) -> tuple[str, str, str]:
 
 def keep(settings: Settings, token: str, callee: Callee) -> None:
     """An invite lets in one machine, once: both are kept, it and the identity that it let in."""
-    if callee.tox_id.public_key in configured.load(settings.places.data):
+    if callee.tox_id.public_key in peers.load(settings.places.data):
         return
 
     def kept() -> None:

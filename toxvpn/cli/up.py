@@ -13,7 +13,7 @@ from ..config.flags import Kind
 from ..config.model import Config
 from ..config.vpn import VPN
 from ..errors import PeerRefusedError, UsageError
-from ..members.known import ConfiguredPeer, check_name, parse_peer, same_name
+from ..members.peers import ConfiguredPeer, check_name, parse_peer, same_name
 from ..members.selector import is_key
 from ..wire.invite import is_invite
 from .callee import known_peers

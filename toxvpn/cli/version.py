@@ -8,14 +8,14 @@ from .. import __version__
 def version_text() -> str:
     """Versions of toxvpn, Python and libtoxcore, and which hooks under toxcore are in force."""
     from .._native.net import netio
-    from ..tox import danger  # loads libtoxcore
+    from ..tox import advisories  # loads libtoxcore
 
-    lines = [f"toxvpn {__version__}", f"Python {platform.python_version()}", danger.libtoxcore()]
-    if (shield := danger.shield()) is not None:
+    lines = [f"toxvpn {__version__}", f"Python {platform.python_version()}", advisories.describe_libtoxcore()]
+    if (shield := advisories.describe_shield()) is not None:
         lines.append(f"shield: {shield}")
     for name, hook in netio.hooks()._asdict().items():
         state = "in force" if hook.in_force else f"not in force: {hook.reason}"
         lines.append(f"{name.replace('_', ' ')}: {state}")
-    if (bad := danger.bad_segmentation()) is not None:
+    if (bad := advisories.describe_segmentation_flaw()) is not None:
         lines.append(f"{bad}; sent singly unless config.toml says otherwise")
     return "\n".join(lines)

@@ -6,8 +6,8 @@ may reach by forwards, and whether it is on the network ("Who may do what" in do
 
 from dataclasses import dataclass
 
-from ..members.grants import Grant
-from ..members.known import May
+from ..members.friends import Grant
+from ..members.peers import May
 from ..tcpforward.rules import Rules
 from .diff import InForce
 from .model import Config

@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import ConfigError, UsageError
-from ..members.known import check_name, same_name
+from ..members.peers import check_name, same_name
 from ..state.files import open_given
 from ..tcpforward.spec import Listen
 from .keys import Key, Section

@@ -10,7 +10,7 @@ from enum import Enum
 from pathlib import Path
 
 from ..errors import UsageError
-from ..members.known import ConfiguredPeer
+from ..members.peers import ConfiguredPeer
 from ..tcpforward.rules import Rules, load_rules
 from .file import load
 from .keys import Typed, with_typed

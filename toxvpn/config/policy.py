@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from ..members.grants import Authority
-from ..members.known import ConfiguredPeer
+from ..members.friends import Authority
+from ..members.peers import ConfiguredPeer
 from ..state.secretfile import SECRET_NAME, kept_secret, read_secret_file
 from ..tcpforward.rules import Rules
 from .model import Config

@@ -9,7 +9,7 @@ from ipaddress import IPv4Interface
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..members.known import check_name
+from ..members.peers import check_name
 from ..tcpforward.spec import Listen, Target, parse_listen, parse_target
 from ..tox.proxy import Proxy, parse_proxy
 from ..wire.addressing import is_host_address

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from ..members.known import ConfiguredPeer, May, parse_may, parse_peer
+from ..members.peers import ConfiguredPeer, May, parse_may, parse_peer
 from ..members.roster import Roster
 from ..wire import invite
 from .protocol import BadRequestError, ControlRequest

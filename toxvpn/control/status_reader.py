@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from .._native import toxcore
 from .._native.net import netio
-from ..members.known import ConfiguredPeer
+from ..members.peers import ConfiguredPeer
 from ..members.roster import Roster
 from ..tcpforward.forwards import ForwardState
 from ..tox.node import Node

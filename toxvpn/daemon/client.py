@@ -61,7 +61,7 @@ async def running_client(options: ClientOptions, lifecycle: Lifecycle) -> AsyncI
     kept = options.directory is not None or options.kept
     places = find_places(options.directory) if kept else None
     async with running_node(options, places.data if places else None, lifecycle) as run:
-        forwarding = Forwarding(run.node, run.announcement, options.road)
+        forwarding = Forwarding(run.node, run.own_status, options.road)
         try:
             peer = run.node.reach(bytes(options.server), _friend_request(options))
             for other in run.node:

@@ -9,19 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..config.options import NodeOptions
-from ..members.grants import Authority, FriendBook
-from ..members.grants import load as load_book
-from ..members.keeper import Keeper
-from ..members.known import ConfiguredPeer
+from ..members.autosave import Autosave
+from ..members.friends import Authority, FriendBook
+from ..members.friends import load as load_book
+from ..members.peers import ConfiguredPeer
 from ..members.roster import Roster
 from ..process.lifecycle import Lifecycle
 from ..state.files import write_atomic
 from ..state.identity import Identity
-from ..tox.announcement import Announcement
 from ..tox.bootstrap import Bootstrapper, load_nodes
 from ..tox.handle import make_tox
+from ..tox.mtuprober import MtuProber
 from ..tox.node import Node
-from ..tox.probing import PathProber
+from ..tox.ownstatus import OwnStatus
 from ..tox.resolver import Names
 
 
@@ -30,9 +30,9 @@ class RunningNode:
     """The node of a run, not started yet, with what goes along with it. `directory` None: nothing is kept."""
 
     node: Node
-    announcement: Announcement
+    own_status: OwnStatus
     book: FriendBook
-    keeper: Keeper
+    autosave: Autosave
     directory: Path | None
     lifecycle: Lifecycle
     metrics_port: int | None = None
@@ -45,7 +45,7 @@ class RunningNode:
     def roster(self, authority: Authority, run_peers: Iterable[ConfiguredPeer] = ()) -> Roster:
         """The peers that are let in. Raises UsageError, ConfigError."""
         return Roster(
-            self.node, authority, self.book, self.keeper.changed, time.time, self.directory, run_peers
+            self.node, authority, self.book, self.autosave.changed, time.time, self.directory, run_peers
         )
 
 
@@ -78,9 +78,9 @@ async def running_node(
         node = Node(tox, Bootstrapper(nodes, chance, resolve))
         undo.callback(node.close)
         book = FriendBook() if directory is None else load_book(directory)
-        keeper = Keeper(node, identity, book, directory)
-        undo.callback(keeper.close)
+        autosave = Autosave(node, identity, book, directory)
+        undo.callback(autosave.close)
         lifecycle.watch(node)
-        announcement = Announcement(node)
-        undo.callback(PathProber(node, announcement).close)
-        yield RunningNode(node, announcement, book, keeper, directory, lifecycle, options.metrics_port)
+        own_status = OwnStatus(node)
+        undo.callback(MtuProber(node, own_status).close)
+        yield RunningNode(node, own_status, book, autosave, directory, lifecycle, options.metrics_port)

@@ -1,7 +1,7 @@
 """Replaces the secret that lets others in, when somebody knows it who should not.
 
 Versions up to 0.1 asked every peer with the server's own secret, and so gave it to each peer they called. A
-run that finds the state of such a version warns once (members/grants.py remembers that).
+run that finds the state of such a version warns once (members/friends.py remembers that).
 """
 
 import logging
@@ -11,7 +11,7 @@ from pathlib import Path
 from ..config.model import Config
 from ..config.policy import makes_secret, policy
 from ..errors import UsageError
-from ..members.known import ConfiguredPeer
+from ..members.peers import ConfiguredPeer
 from ..report.welcome import client_commands
 from ..state.secretfile import new_secret
 

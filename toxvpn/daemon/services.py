@@ -12,7 +12,7 @@ from ..config.diff import InForce, changes, needs_restart
 from ..config.model import Config
 from ..config.policy import NOTHING, Policy, policy
 from ..errors import ToxvpnError
-from ..members.known import ConfiguredPeer
+from ..members.peers import ConfiguredPeer
 from ..state.places import Places, make
 from ..tcpforward.forwarding import Forwarding
 from ..tcpforward.forwards import Destination, Forwards
@@ -49,7 +49,7 @@ class Services:
         self._server = ForwardServer(self.may_reach)
         serve = self._server.serve if forwards else None
         self.forwarding = Forwarding(
-            run.node, run.announcement, RoadPolicy.AUTO, serve, when_asked=not forwards
+            run.node, run.own_status, RoadPolicy.AUTO, serve, when_asked=not forwards
         )
         undo.push_async_callback(self.forwarding.close)
         self.vpn = None if config.vpn is None else undo.enter_context(self._make_vpn())
@@ -98,7 +98,7 @@ class Services:
         renew(config, self._places.data)
         self.apply(config)
         self._run.book.secret_is_out = False
-        self._run.keeper.changed()
+        self._run.autosave.changed()
         return self.now.policy
 
     @contextlib.contextmanager
@@ -119,7 +119,7 @@ class Services:
                 warn_if_out(now.config, self.roster.called)
                 warn_who_may(peer for peer in self.roster.called if peer.may is None and self._serves(peer))
             book.secret_is_out = False
-            self._run.keeper.changed()
+            self._run.autosave.changed()
 
     def _put_in_force(self, now: InForce) -> None:
         self.now = now
@@ -148,7 +148,7 @@ class Services:
 
         return Vpn(
             self._run.node,
-            self._run.announcement,
+            self._run.own_status,
             section,
             journal,
             self._belongs,
@@ -158,7 +158,7 @@ class Services:
 
     def _announce_name(self) -> None:
         if self.now.config.vpn is not None:
-            self._run.announcement.set(name=self.now.config.vpn.name)
+            self._run.own_status.set(name=self.now.config.vpn.name)
 
     def _belongs(self, public_key: bytes) -> bool:
         return on_network(self.now, self._known(public_key))

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from .. import __version__
 from .._native.net import netio
 from .._native.results import Connection
-from ..members.known import ConfiguredPeer
+from ..members.peers import ConfiguredPeer
 from ..state.identity import Identity
 from ..tcpforward.choice import STATUS_S
 from ..tcpforward.fast.road import RoadBrokenError
@@ -21,15 +21,15 @@ from ..tcpforward.fast.stack import Stack, StackUnavailableError
 from ..tcpforward.forwarding import Forwarding
 from ..tcpforward.road import StreamOpenError
 from ..tcpforward.spec import RoadPolicy, Target
-from ..tox import danger
-from ..tox.announcement import Announcement
+from ..tox import advisories
 from ..tox.bootstrap import Bootstrapper, load_nodes
 from ..tox.handle import make_tox
+from ..tox.mtuprober import MtuProber
 from ..tox.node import Node
+from ..tox.ownstatus import OwnStatus
 from ..tox.peer import Peer
-from ..tox.probing import PathProber
 from ..tox.resolver import Names
-from ..wire import status
+from ..wire import statusmessage
 from ..wire.addressing import overlay_ipv6
 from ..wire.ip import vpn_mtu
 from ..wire.secret import friend_request_message
@@ -97,12 +97,12 @@ async def check_library(options: DoctorOptions) -> LibrarySeen:
     hooks = netio.hooks()._asdict()
     return LibrarySeen(
         toxvpn=__version__,
-        libtoxcore=danger.libtoxcore(),
-        shield=danger.shield(),
-        exposed=danger.exposed() is not None,
+        libtoxcore=advisories.describe_libtoxcore(),
+        shield=advisories.describe_shield(),
+        exposed=advisories.describe_exposure() is not None,
         off={name.replace("_", " "): hook.reason for name, hook in hooks.items() if not hook.in_force},
-        bad_segmentation=danger.bad_segmentation(),
-        segmentation=danger.segmentation(options.udp_segmentation),
+        bad_segmentation=advisories.describe_segmentation_flaw(),
+        segmentation=advisories.choose_segmentation(options.udp_segmentation),
     )
 
 
@@ -120,9 +120,9 @@ async def check_private_stack() -> PrivateStackSeen:
 
 async def examine_with_own_node(layers: Layers, options: DoctorOptions, nodes: list[ResolvedNode]) -> None:
     async with own_node(options) as node:
-        announcement = Announcement(node)
-        prober = PathProber(node, announcement)
-        forwarding = Forwarding(node, announcement, RoadPolicy.AUTO)
+        status_message = OwnStatus(node)
+        prober = MtuProber(node, status_message)
+        forwarding = Forwarding(node, status_message, RoadPolicy.AUTO)
         try:
             peer = None if options.peer is None else request_access(node, options.peer, options.secret)
             node.start()  # first, so that it connects while the nodes are asked
@@ -178,7 +178,7 @@ async def check_peer(
     layers: Layers,
     options: DoctorOptions,
     forwarding: Forwarding,
-    prober: PathProber,
+    prober: MtuProber,
     peer: Peer,
     udp: bool | None,
 ) -> None:
@@ -203,7 +203,7 @@ async def check_friend_request(
     )
 
 
-async def check_path(prober: PathProber, peer: Peer, udp: bool | None) -> PathSeen:
+async def check_path(prober: MtuProber, peer: Peer, udp: bool | None) -> PathSeen:
     if udp:
         await wait_until(lambda: peer.connection is not Connection.TCP, DIRECT_S)
     await wait_until(lambda: prober.settled(peer), SEARCH_S)
@@ -212,7 +212,7 @@ async def check_path(prober: PathProber, peer: Peer, udp: bool | None) -> PathSe
 
 async def check_protocol(forwarding: Forwarding, peer: Peer) -> ProtocolSeen:
     await wait_until(lambda: peer.status_text is not None, STATUS_S)
-    ours = status.decode(peer.status_text or b"").speaks_toxvpn
+    ours = statusmessage.decode(peer.status_text or b"").speaks_toxvpn
     try:
         async with asyncio.timeout(PING_S):
             rtt_s = await forwarding.tuntox.ping(peer)
@@ -231,7 +231,7 @@ async def check_road(forwarding: Forwarding, peer: Peer) -> RoadSeen:
             await chooser.fast.probe(peer)
         except (RoadBrokenError, StackUnavailableError) as failure:
             name, why = "tuntox", str(failure)
-    ours = status.decode(peer.status_text or b"").speaks_toxvpn
+    ours = statusmessage.decode(peer.status_text or b"").speaks_toxvpn
     return RoadSeen(name=name, why=why, toxvpn=ours)
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..config.options import NodeOptions
-from ..members.known import ConfiguredPeer
+from ..members.peers import ConfiguredPeer
 from ..tcpforward.spec import Target
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..control.client import ANSWER_S, ControlClient
 from ..errors import PeerOfflineError
-from ..members.known import ConfiguredPeer
+from ..members.peers import ConfiguredPeer
 from .findings import Layer
 from .layers import Layers
 from .network import check_network

@@ -18,7 +18,7 @@ from ..tox.peer import Peer
 from ..wire.ratelimit import RateLimit
 from ..wire.secret import GUESSABLE_BYTES, SecretVerdict, judge_friend_request
 from ..wire.toxid import is_public_key, key_prefix, short_key
-from .grants import Authority, FriendBook, Grant
+from .friends import Authority, FriendBook, Grant
 from .invites import InviteVerdict
 from .pending import Pending
 
@@ -28,7 +28,7 @@ LOGGED_REFUSALS_PER_MINUTE = 10
 """Any stranger can send requests: the log must not be theirs to fill."""
 JUDGED_PER_S = 10
 JUDGED_AT_ONCE = 100
-"""Nobody guesses a short secret faster than this; who is refused for it may ask again (heard.py)."""
+"""Nobody guesses a short secret faster than this; who is refused for it may ask again (seenrequests.py)."""
 UNKNOWN_KEY = "unknown key"
 BLOCKED = "blocked"
 NO_ROOM = "too many friends came by the secret, or the open door, and all are online"

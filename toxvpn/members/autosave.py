@@ -14,8 +14,8 @@ from pathlib import Path
 from ..errors import ToxvpnError
 from ..state.identity import Identity
 from ..tox.node import Node
-from . import grants as friends
-from .grants import FriendBook
+from . import friends
+from .friends import FriendBook
 
 log = logging.getLogger("toxvpn.identity")
 
@@ -26,7 +26,7 @@ NOW_AND_THEN_S = 600.0
 """The nodes that toxcore learnt are worth keeping for the next start, but not much."""
 
 
-class Keeper:
+class Autosave:
     """Saves for one node; `directory` None (a passing identity) saves nothing. `writer` has one thread."""
 
     def __init__(

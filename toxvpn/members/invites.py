@@ -19,7 +19,7 @@ from ..errors import PeerRefusedError, UsageError
 from ..state.files import write_atomic
 from ..state.records import LeftOut, named, put_each, read_entries
 from ..wire.toxid import key_prefix
-from .known import ALL, May, parse_may
+from .peers import ALL, May, parse_may
 
 INVITES_NAME = "invites.json"
 SCHEMA = 1

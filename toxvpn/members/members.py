@@ -13,13 +13,11 @@ from ..errors import ToxvpnError, UsageError
 from ..wire import invite as wire
 from ..wire.invite import Invite
 from ..wire.toxid import ToxId, key_prefix, short_key
-from . import blocked, invites
-from . import grants as friends
-from . import known as peers
+from . import blocked, friends, invites, peers
 from .blocked import Blocked
-from .grants import PASSING, FriendBook, Grant, rank
+from .friends import PASSING, FriendBook, Grant, rank
 from .invites import InviteBook, InviteVerdict, Outstanding
-from .known import ALL, NETWORK, ConfiguredPeer, May, check_name, merged
+from .peers import ALL, NETWORK, ConfiguredPeer, May, check_name, merged
 from .selector import find
 
 log = logging.getLogger("toxvpn.tox")

@@ -19,9 +19,9 @@ from ..wire.invite import Invite
 from ..wire.toxid import PUBLIC_KEY_BYTES, ToxId, parse_public_key_or_id
 from .admission import Admission
 from .blocked import Blocked
-from .book import Member, Members
-from .grants import Authority, FriendBook, Grant
-from .known import ALL, NETWORK, ConfiguredPeer, May, merged, updated
+from .friends import Authority, FriendBook, Grant
+from .members import Member, Members
+from .peers import ALL, NETWORK, ConfiguredPeer, May, merged, updated
 from .pending import PendingRequest
 from .selector import find, is_key
 
@@ -36,7 +36,7 @@ class Roster:
 
     `authority` is today's configuration without its peers: those in `directory` and `run_peers`, which
     are for this run only, are entered here. `offers` is what there is to be had here, which an invite lets
-    its user do, and `accept` a stranger. `changed` is Keeper.changed, `wall` time.time.
+    its user do, and `accept` a stranger. `changed` is Autosave.changed, `wall` time.time.
     Raises UsageError when our own key is among `run_peers`, ToxvpnError when peers.json cannot be read.
     """
 

@@ -18,8 +18,8 @@ from .._native.net import netio
 from ..config.options import NodeOptions, with_absolute_paths
 from ..linux import Capability
 from ..tcpforward.fast.stack import early_helper
-from ..tox.guard import Guard
 from ..tox.loop import Loop
+from ..tox.safecall import SafeCall
 from .background import in_background
 from .lifecycle import Lifecycle, has_terminal
 from .notify import Notifier
@@ -79,8 +79,10 @@ async def _until_signal(
     work: Work[O], options: O, keep: Collection[Capability], on_ready: Callable[[], None]
 ) -> int:
     loop = asyncio.get_running_loop()
-    guard = Guard()  # asyncio would log to a logger that is not ours
-    loop.set_exception_handler(lambda _, context: guard.tell(context["message"], context.get("exception")))
+    safe_call = SafeCall()  # asyncio would log to a logger that is not ours
+    loop.set_exception_handler(
+        lambda _, context: safe_call.log_failure(context["message"], context.get("exception"))
+    )
     lifecycle = Lifecycle(
         Notifier(os.environ), on_sockets_bound=partial(drop_privileges, keep), on_ready=on_ready
     )

@@ -19,7 +19,7 @@ from ..tcpforward import pipe
 from ..tcpforward.ends import End, StdioEnd
 from ..tcpforward.forwards import Destination, Forwards, ForwardState
 from ..tcpforward.spec import parse_target
-from ..tox.danger import warn_if_exposed
+from ..tox.advisories import warn_if_exposed
 from . import messages
 from .logrelay import CURRENT_SESSION, QUIET, LogRelay
 from .messages import BadMessageError, Message

@@ -10,7 +10,7 @@ import socket
 
 from ..errors import PeerOfflineError, ToxvpnError
 from ..tox.events import Event, PeerConnection
-from ..tox.loglimit import Lines
+from ..tox.loglimit import LogLimit
 from ..tox.node import Node
 from ..tox.peer import Peer
 from .ends import SocketEnd
@@ -28,7 +28,7 @@ class Caller:
 
     def __init__(self, node: Node, peer: Peer, road: Road) -> None:
         self.peer = peer
-        self.lines = Lines()
+        self.log_limit = LogLimit()
         """For failed connections: a program that tries again and again does not fill the log."""
         self._road = road
         self._online = asyncio.Event()
@@ -62,7 +62,7 @@ class Caller:
         try:
             stream = await self.open(target)
         except ToxvpnError as failure:
-            self.lines.tell(log, logging.WARNING, "%s: %s", target, failure)
+            self.log_limit.log(log, logging.WARNING, "%s: %s", target, failure)
             end.close(clean=False)
             return
         except BaseException:

@@ -11,7 +11,7 @@ from typing import Literal
 from ..errors import PeerOfflineError, ToxvpnError
 from ..tox.node import Node
 from ..tox.peer import Peer
-from ..wire import status
+from ..wire import statusmessage
 from ..wire.socks5 import ReplyCode
 from .fast.road import FastRoad, RoadBrokenError
 from .fast.stack import StackUnavailableError
@@ -136,7 +136,7 @@ class RoadChooser:
         """The reason why a stream to the peer cannot take the fast road now; None if it can."""
         if self.fast is None:
             return self.why_not_fast
-        said = status.decode(peer.status_text or b"").toxvpn
+        said = statusmessage.decode(peer.status_text or b"").toxvpn
         if said is None:
             return "the peer is not a toxvpn"
         if not said.fast:
@@ -174,4 +174,4 @@ class RoadChooser:
         """Logs the choice, once per change."""
         if self._logged.get(peer.public_key) != (road, why):
             self._logged[peer.public_key] = (road, why)
-            peer.tell(log, logging.INFO, "streams take the %s road: %s", road, why)
+            peer.log(log, logging.INFO, "streams take the %s road: %s", road, why)

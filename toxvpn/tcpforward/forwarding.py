@@ -7,8 +7,8 @@ import asyncio
 import contextlib
 import logging
 
-from ..tox.announcement import Announcement
 from ..tox.node import Node
+from ..tox.ownstatus import OwnStatus
 from ..tox.peer import Peer
 from ..wire.addressing import overlay_ipv6
 from .choice import RoadChooser
@@ -39,7 +39,7 @@ class Forwarding:
     def __init__(
         self,
         node: Node,
-        announcement: Announcement,
+        own_status: OwnStatus,
         wanted: RoadPolicy,
         serve: Serve | None = None,
         *,
@@ -48,7 +48,7 @@ class Forwarding:
         self.tuntox = TuntoxRoad(node, serve)
         self.chooser = RoadChooser(node, self.tuntox, wanted)
         self._node = node
-        self._announcement = announcement
+        self._own_status = own_status
         self._serve = serve
         self._wanted = wanted
         self._stack_task: asyncio.Task[None] | None = None
@@ -105,8 +105,8 @@ class Forwarding:
                 server = FastServer(listener, path.peer_at, self._serve, relay)
                 undo.push_async_callback(server.close)
             self.chooser.stack_is_up(FastRoad(stack, relay))
-            self._announcement.set(fast=self._serve is not None)
-            undo.callback(self._announcement.set, fast=False)
+            self._own_status.set(fast=self._serve is not None)
+            undo.callback(self._own_status.set, fast=False)
             reason = await asyncio.shield(stack.lost)
             self.chooser.no_stack(reason)
             log.warning("the private stack is lost, its streams are reset: %s", reason)

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from ..tox.loglimit import Lines
+from ..tox.loglimit import LogLimit
 from .bind import BACKLOG, bind
 from .budget import DESCRIPTORS, STREAM_DESCRIPTORS, TOO_FEW_DESCRIPTORS
 from .ends import SocketEnd
@@ -41,7 +41,7 @@ class Listener:
     ) -> None:
         self._accepted = accepted
         self._refuse = refuse
-        self._lines = Lines(at_once=1)
+        self._log_limit = LogLimit(at_once=1)
         self._loop = asyncio.get_running_loop()
         self._connections: set[asyncio.Task[None]] = set()
         self.sockets = bind(listen) if isinstance(listen, Listen) else listen
@@ -94,7 +94,7 @@ class Listener:
         if local.family != socket.AF_UNIX:
             local.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if not DESCRIPTORS.take(STREAM_DESCRIPTORS):
-            self._lines.tell(log, logging.WARNING, "connections are refused: %s", TOO_FEW_DESCRIPTORS)
+            self._log_limit.log(log, logging.WARNING, "connections are refused: %s", TOO_FEW_DESCRIPTORS)
             self._refuse(local)
             return
         task = asyncio.ensure_future(self._accepted(local))
@@ -107,7 +107,7 @@ class Listener:
         local.close()  # when it was cancelled before it began
 
     def _pause(self, bound: socket.socket, failure: OSError) -> None:
-        self._lines.tell(log, logging.WARNING, "new connections must wait: %s", failure.strerror)
+        self._log_limit.log(log, logging.WARNING, "new connections must wait: %s", failure.strerror)
         self._loop.remove_reader(bound)
         self._loop.call_later(ACCEPT_PAUSE_S, self._accept_again, bound)
 

@@ -21,7 +21,7 @@ HANDSHAKE_S = 30.0
 
 async def carry(caller: Caller, local: socket.socket) -> None:
     """Carries a connection of the SOCKS5 listener, from accept to its last byte."""
-    on_fault = partial(caller.lines.tell, log, logging.WARNING, "SOCKS5 client: %s")
+    on_fault = partial(caller.log_limit.log, log, logging.WARNING, "SOCKS5 client: %s")
     try:
         async with asyncio.timeout(HANDSHAKE_S):
             request = await handshake(local, on_fault)
@@ -62,7 +62,7 @@ async def _open(caller: Caller, local: socket.socket, target: Target) -> Stream 
     try:
         stream = await caller.open(target)
     except ToxvpnError as failure:
-        caller.lines.tell(log, logging.WARNING, "%s: %s", target, failure)
+        caller.log_limit.log(log, logging.WARNING, "%s: %s", target, failure)
         await loop.sock_sendall(local, encode_reply(reply_code(failure)))
         local.close()
         return None

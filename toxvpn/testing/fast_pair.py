@@ -17,8 +17,8 @@ from ..tcpforward.forwarding import Forwarding
 from ..tcpforward.rules import parse_rules
 from ..tcpforward.server import ForwardServer
 from ..tcpforward.spec import RoadPolicy
-from ..tox.announcement import Announcement
 from ..tox.node import Node
+from ..tox.ownstatus import OwnStatus
 from .fake_nodes import until
 from .forward_pair import Programs
 from .memory_carrier import MemoryCarrier
@@ -40,9 +40,9 @@ class FastPair(Programs):
     async def __aenter__(self) -> Self:
         self._patches.enter_context(patch.object(path_module, "ToxCarrier", self._carrier_of))
         self._turning = asyncio.create_task(self._turn())
-        self.calling = Forwarding(self.client_node, Announcement(self.client_node), self._wanted)
+        self.calling = Forwarding(self.client_node, OwnStatus(self.client_node), self._wanted)
         serve = ForwardServer(lambda _: parse_rules("127.0.0.1:*", "rules")).serve
-        self.serving = Forwarding(self.server_node, Announcement(self.server_node), RoadPolicy.AUTO, serve)
+        self.serving = Forwarding(self.server_node, OwnStatus(self.server_node), RoadPolicy.AUTO, serve)
         self.caller = Caller(self.client_node, self.peer, self.calling.chooser)
         return self
 

@@ -21,7 +21,7 @@ from ..tcpforward.tuntox.link import TuntoxLink
 from ..tcpforward.tuntox.road import TuntoxRoad
 from ..tox.node import Node
 from ..tox.peer import Peer
-from ..wire.status import Status, ToxvpnStatus, encode
+from ..wire.statusmessage import Status, ToxvpnStatus, encode
 from .fake_nodes import Network
 
 T = TypeVar("T", "Program", "TargetProgram")

@@ -14,12 +14,12 @@ from .._native.net import netio
 log = logging.getLogger("toxvpn")
 
 
-def libtoxcore() -> str:
+def describe_libtoxcore() -> str:
     """Its version, and what is wrong with it."""
     return f"libtoxcore {toxcore.version()}" + (f": {toxcore.FLAW}" if toxcore.FLAW else "")
 
 
-def shield() -> str | None:
+def describe_shield() -> str | None:
     """Whether it stands; None where this libtoxcore needs none."""
     stands = netio.shield()
     if stands is None:
@@ -27,26 +27,26 @@ def shield() -> str | None:
     return "in force: such datagrams are dropped" if stands.in_force else f"not in force: {stands.reason}"
 
 
-def exposed() -> str | None:
+def describe_exposure() -> str | None:
     """Why any stranger can harm this process; None where nobody can."""
     stands = netio.shield()
     if stands is None or stands.in_force:
         return None
-    return f"{libtoxcore()}; the shield against it is not in force: {stands.reason}"
+    return f"{describe_libtoxcore()}; the shield against it is not in force: {stands.reason}"
 
 
 def warn_if_exposed() -> None:
     """As an error, which -q shows too: whoever wants to hear of nothing else has to know this."""
-    if (reason := exposed()) is not None:
+    if (reason := describe_exposure()) is not None:
         log.error("%s; %s", reason, CURE)
 
 
-def segmentation(asked: bool | None) -> bool:
+def choose_segmentation(asked: bool | None) -> bool:
     """Whether to send several datagrams a system call; unless `asked`, where this kernel does it right."""
     return flaw_of_segmentation(platform.release()) is None if asked is None else asked
 
 
-def bad_segmentation() -> str | None:
+def describe_segmentation_flaw() -> str | None:
     """What this kernel does to datagrams that are sent so; None where it does it right."""
     flaw = flaw_of_segmentation(platform.release())
     return None if flaw is None else f"Linux {platform.release()}: {flaw}"

@@ -9,7 +9,7 @@ from .._native.options import Options
 from .._native.results import PortError, SavedataError
 from .._native.toxcore import Tox
 from ..state.identity import Identity
-from . import danger
+from . import advisories
 from .proxy import Proxy
 
 log = logging.getLogger("toxvpn.toxcore")
@@ -39,7 +39,7 @@ def make_tox(
         udp_ports=udp_ports or (first, first + TRIED_PORTS),
         tcp_port=tcp_port or 0,
         log=_tell if tell_all else None,
-        udp_segmentation=danger.segmentation(udp_segmentation),
+        udp_segmentation=advisories.choose_segmentation(udp_segmentation),
     )
     if proxy is not None:
         options = replace(
@@ -50,7 +50,7 @@ def make_tox(
             proxy_host=proxy.host,
             proxy_port=proxy.port,
         )
-    danger.warn_if_exposed()
+    advisories.warn_if_exposed()
     try:
         return _with_or_without_ipv6(lambda chosen: Tox(chosen, identity.savedata), options)
     except SavedataError as failure:

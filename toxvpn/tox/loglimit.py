@@ -12,13 +12,13 @@ from ..wire.ratelimit import RateLimit
 AT_ONCE, PER_S = 10, 1 / 60
 
 
-class Lines:
+class LogLimit:
     def __init__(self, at_once: int = AT_ONCE, now: Callable[[], float] = time.monotonic) -> None:
         self._limit = RateLimit(PER_S, at_once)
         self._now = now
         self._left_out = 0
 
-    def tell(
+    def log(
         self,
         log: logging.Logger,
         level: int,

@@ -9,12 +9,12 @@ import asyncio
 import logging
 
 from .._native.results import Connection, SendResult
-from ..wire import pathmtu, status
+from ..wire import pathmtu, statusmessage
 from ..wire.pathmtu import Kind, PathMtu
 from ..wire.ratelimit import RateLimit
-from .announcement import Announcement
 from .events import Event, PeerConnection, PeerRemoved, PeerStatus
 from .node import Node
+from .ownstatus import OwnStatus
 from .peer import Peer
 
 log = logging.getLogger("toxvpn.tox")
@@ -32,10 +32,10 @@ class _Asked:
         self.mtu = PathMtu(peer.packet_bytes)
 
 
-class PathProber:
+class MtuProber:
     """One for a node, as long as that lives."""
 
-    def __init__(self, node: Node, announcement: Announcement) -> None:
+    def __init__(self, node: Node, own_status: OwnStatus) -> None:
         self._node = node
         self._loop = asyncio.get_running_loop()
         self._asked: dict[bytes, _Asked] = {}
@@ -43,7 +43,7 @@ class PathProber:
         self._timer: asyncio.TimerHandle | None = None
         node.subscribe(self._hear)
         node.on_lossy_id(pathmtu.PACKET_ID, self._receive)
-        announcement.set(probes=True)
+        own_status.set(probes=True)
 
     def close(self) -> None:
         """Asks no more. Idempotent."""
@@ -60,7 +60,7 @@ class PathProber:
             self._asked.pop(event.peer.public_key, None)
             self._answers.pop(event.peer.public_key, None)
         elif isinstance(event, PeerStatus):
-            said = status.decode(event.text).toxvpn
+            said = statusmessage.decode(event.text).toxvpn
             if said is not None and said.probes:
                 self._asked.setdefault(event.peer.public_key, _Asked(event.peer))
                 self._follow(event.peer)
@@ -122,7 +122,7 @@ class PathProber:
     def _apply(self, asked: _Asked) -> None:
         if asked.mtu.packet_bytes != asked.peer.packet_bytes:
             carries = asked.mtu.packet_bytes
-            asked.peer.tell(log, logging.INFO, "the path carries Tox packets of %d bytes", carries)
+            asked.peer.log(log, logging.INFO, "the path carries Tox packets of %d bytes", carries)
             self._node.resize(asked.peer, carries)
 
     def _plan(self) -> None:

@@ -26,13 +26,12 @@ from .events import (
     PeerStatus,
     SelfConnection,
 )
-from .guard import Guard
-from .heard import Heard
-from .pace import Pace
 from .peer import Peer
-from .requests import Requests
-from .rest import Rest
+from .requests import FriendRequests
+from .safecall import SafeCall
+from .seenrequests import SeenRequests
 from .sockets import SocketWatch
+from .timing import FastClock, TurnInterval
 
 log = logging.getLogger("toxvpn.tox")
 
@@ -51,23 +50,23 @@ class Bootstraps(Protocol):
 class Node:
     """Made by the daemon inside a running loop; `start()` once, `close()` once."""
 
-    def __init__(self, tox: Tox, bootstraps: Bootstraps, *, accelerate: bool = True) -> None:
+    def __init__(self, tox: Tox, bootstraps: Bootstraps) -> None:
         self.tox = tox
         self.connection = Connection.NONE
         self.after_turn: list[Callable[[], None]] = []
         self._bootstraps = bootstraps
         self._loop = asyncio.get_running_loop()
         self._watch = SocketWatch(tox, self._loop, self._woken)
-        self._pace = Pace() if accelerate else None
+        self._fast_clock = FastClock()
         self._rate = 1.0
-        self._rest = Rest()
-        self._requests = Requests()
-        self._heard = Heard()
+        self._turn_interval = TurnInterval()
+        self._requests = FriendRequests()
+        self._seen_requests = SeenRequests()
         self._peers: dict[int, Peer] = {}
         self._subscribers: list[Callable[[Event], None]] = []
         self._custom: dict[int, HearPacket] = {}
         self._inbox: deque[Event | tuple[Peer, bytes]] = deque()
-        self._guarded = Guard()  # one subscriber's bug is not the others' trouble
+        self._guarded = SafeCall()  # one subscriber's bug is not the others' trouble
         self._dispatching = False
         self._deaf_until_s: float | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -84,8 +83,7 @@ class Node:
     def start(self) -> None:
         self._started = True
         self._stir()
-        if self._pace is not None:
-            self._pace.start(self.now())
+        self._fast_clock.start_burst(self.now())
         self.turn()
 
     def close(self) -> None:
@@ -131,16 +129,15 @@ class Node:
             peer = self._know(self.tox.friend_add(address, message))
         self._requests.sent(peer.public_key, address, message, self.now())
         self._stir()
-        if self._pace is not None:
-            self._pace.start(self.now())
+        self._fast_clock.start_burst(self.now())
         return peer
 
     def accept(self, public_key: bytes) -> Peer:
         """Lets that key in; the grant itself is the caller's decision."""
         self._stir()
         known = self.peer(public_key)
-        if known is None and self._pace is not None and not any(peer.online for peer in self):
-            self._pace.expect(self.now())
+        if known is None and not any(peer.online for peer in self):
+            self._fast_clock.expect_peer(self.now())
             self._run_clock(self.now())
         return known or self._know(self.tox.friend_add_norequest(public_key))
 
@@ -154,7 +151,7 @@ class Node:
         self._tell(PeerRemoved(peer))
 
     def hear_again(self, public_key: bytes) -> None:
-        """Makes toxcore tell of that key's next request too (heard.py)."""
+        """Makes toxcore tell of that key's next request too (seenrequests.py)."""
         if self.peer(public_key) is None:
             with contextlib.suppress(ToxvpnError):  # a stranger's key may be none that a friend can have
                 self.tox.friend_delete(self.tox.friend_add_norequest(public_key))
@@ -169,7 +166,7 @@ class Node:
         self._tell(PeerPacketSize(peer))
 
     def let_pass(self, step_s: float) -> None:
-        """With the next turn toxcore sees so much time pass, and none until it has really passed (brake.py).
+        """With the next turn toxcore sees so much time pass, and none until it has really passed (timing.py).
 
         Where toxcore's clock is not ours, no turn is taken for what comes in until then.
         """
@@ -249,10 +246,14 @@ class Node:
         # while it hurries, and where nothing wakes us for a relay's packets, turns must not be late
         if self._rate > 1 or not self._watch.exact:
             return wanted_s
-        return self._rest.interval_s(wanted_s, self.now())
+        return self._turn_interval.interval_s(wanted_s, self.now())
 
     def _stir(self) -> None:
-        if self._rest.stir(self.now()) and self._timer is not None and self._deaf_until_s is None:
+        if (
+            self._turn_interval.note_activity(self.now())
+            and self._timer is not None
+            and self._deaf_until_s is None
+        ):
             self._arm(self._interval_s())
 
     def _arm(self, delay_s: float) -> None:
@@ -277,12 +278,12 @@ class Node:
             peer = self.peer(address[:32])
             if peer is not None and not peer.online:
                 self.reach(address, message)
-        for public_key in self._heard.due(now):
+        for public_key in self._seen_requests.due(now):
             self.hear_again(public_key)
         self._run_clock(now)
 
     def _run_clock(self, now: float) -> None:
-        rate = 1.0 if self._pace is None else self._pace.rate(now)
+        rate = self._fast_clock.rate(now)
         if rate != self._rate:
             self._rate = rate
             self.tox.set_clock_rate(rate)
@@ -336,12 +337,12 @@ class Node:
         log.info("Tox network: %s", connection.path)
         self._stir()
         self.connection = connection
-        if self._pace is not None and not self._peers:
-            self._pace.alone()
+        if not self._peers:
+            self._fast_clock.cancel_burst()
         self._inbox.append(SelfConnection(connection))
 
     def on_friend_request(self, public_key: bytes, message: bytes) -> None:
-        self._heard.note(public_key, self.now())
+        self._seen_requests.note(public_key, self.now())
         self._inbox.append(FriendRequest(public_key, message))
 
     def on_friend_name(self, number: int, name: bytes) -> None:
@@ -361,12 +362,11 @@ class Node:
         log.info("peer %s: %s", peer.short, connection.path)
         self._inbox.append(self._changed(peer, connection))
         if connection is not Connection.NONE:
-            if self._pace is not None:
-                self._pace.connected(self.now())
+            self._fast_clock.peer_connected(self.now())
         else:
             self._requests.lost(peer.public_key, self.now())
-            if self._pace is not None and not any(other.online for other in self._peers.values()):
-                self._pace.start(self.now())
+            if not any(other.online for other in self._peers.values()):
+                self._fast_clock.start_burst(self.now())
 
     def on_lossy(self, number: int, packet: bytes) -> None:
         """Those of the compiled packet path do not come here."""

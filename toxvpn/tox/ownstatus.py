@@ -5,11 +5,11 @@ from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import Any
 
-from ..wire.status import Status, ToxvpnStatus, encode
+from ..wire.statusmessage import Status, ToxvpnStatus, encode
 from .node import Node
 
 
-class Announcement:
+class OwnStatus:
     """Each change reaches the peers that are online at once, the others when they connect."""
 
     def __init__(self, node: Node) -> None:

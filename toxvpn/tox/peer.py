@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from .._native.results import Connection
 from ..wire.ip import CUSTOM_PACKET_BYTES
 from ..wire.toxid import short_key
-from .loglimit import Lines
+from .loglimit import LogLimit
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
@@ -22,7 +22,7 @@ class Peer:
     """When the connection last changed, on the loop's clock."""
     packet_bytes: int = CUSTOM_PACKET_BYTES
     """The largest custom packet that the path carries, as far as is known (probing.py)."""
-    lines: Lines = field(default_factory=Lines, repr=False)
+    log_limit: LogLimit = field(default_factory=LogLimit, repr=False)
 
     @property
     def online(self) -> bool:
@@ -33,6 +33,6 @@ class Peer:
         """The first 8 digits of the public key: how logs name a peer."""
         return short_key(self.public_key)
 
-    def tell(self, log: logging.Logger, level: int, text: str, *arguments: object) -> None:
+    def log(self, log: logging.Logger, level: int, text: str, *arguments: object) -> None:
         """A line about it for the log, unless there were too many already."""
-        self.lines.tell(log, level, f"peer {self.short}: {text}", *arguments)
+        self.log_limit.log(log, level, f"peer {self.short}: {text}", *arguments)

@@ -16,7 +16,7 @@ class _Request:
     due_s: float
 
 
-class Requests:
+class FriendRequests:
     """Sans-IO: says which requests to send again."""
 
     def __init__(self) -> None:

@@ -4,24 +4,24 @@ import logging
 from collections.abc import Callable
 from typing import ParamSpec
 
-from .loglimit import Lines
+from .loglimit import LogLimit
 
 log = logging.getLogger("toxvpn.tox")
 
 P = ParamSpec("P")
 
 
-class Guard:
+class SafeCall:
     """One for each owner of callbacks; what fails at every turn does not fill the log."""
 
     def __init__(self) -> None:
-        self._lines = Lines()
+        self._log_limit = LogLimit()
 
     def __call__(self, call: Callable[P, object], *what: P.args, **named: P.kwargs) -> None:
         try:
             call(*what, **named)
         except Exception as failure:
-            self.tell("an event could not be handled", failure)
+            self.log_failure("an event could not be handled", failure)
 
-    def tell(self, what: str, failure: BaseException | None) -> None:
-        self._lines.tell(log, logging.ERROR, "%s", what, failure=failure)
+    def log_failure(self, what: str, failure: BaseException | None) -> None:
+        self._log_limit.log(log, logging.ERROR, "%s", what, failure=failure)

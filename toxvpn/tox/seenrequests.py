@@ -10,7 +10,7 @@ MOST_HEARD = 64
 """Anybody can send requests: toxcore itself keeps 32."""
 
 
-class Heard:
+class SeenRequests:
     """Sans-IO: says whom to hear again."""
 
     def __init__(self) -> None:

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 from .._native.toxcore import Tox
 from .._native.wakeups import Arrivals
-from .guard import Guard
 from .loop import add_reader, remove_reader
+from .safecall import SafeCall
 
 log = logging.getLogger("toxvpn.tox")
 
@@ -36,7 +36,7 @@ class SocketWatch:
         self._version: int | None = None
         self._arrivals: Arrivals | None = None
         self._to_call: list[Callable[[], None]] = []
-        self._guarded = Guard()
+        self._guarded = SafeCall()
         self._writers: list[int] = []
 
     def refresh(self) -> None:

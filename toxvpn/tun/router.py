@@ -20,7 +20,7 @@ from ..errors import ToxvpnError
 from ..tox.events import Event, PeerRemoved, PeerStatus
 from ..tox.overlay import Overlay
 from ..tox.peer import Peer
-from ..wire import status
+from ..wire import statusmessage
 from ..wire.addressbook import AddressBook, AddressRefusal, AllowedAddresses, Assignment
 from ..wire.addressing import overlay_ipv6
 from .netconf import NetworkChanges
@@ -155,7 +155,7 @@ class Router:
     # -- what peers state
 
     def _apply_status(self, member: NetworkPeer, text_untrusted: bytes) -> None:
-        said = status.decode(text_untrusted)  # the tuntox road logs what is wrong with it
+        said = statusmessage.decode(text_untrusted)  # the tuntox road logs what is wrong with it
         ours = said.toxvpn
         member.name = ours.name if ours else ""
         if ours and ours.mtu is not None:
@@ -178,14 +178,14 @@ class Router:
             if (winner := self._peers.get(public_key)) is not None:
                 self._add_addresses(winner, sources)
                 if winner.ipv4 not in (None, before[public_key]):
-                    winner.peer.tell(log, logging.INFO, "%s", winner.ipv4)
+                    winner.peer.log(log, logging.INFO, "%s", winner.ipv4)
 
     def _log_refusal(self, member: NetworkPeer, reason: AddressRefusal | None) -> None:
         """Logs once per change."""
         if reason is not member.refusal:
             member.refusal = reason
             if reason is not None:
-                member.peer.tell(log, logging.WARNING, "%s", member.address_problem)
+                member.peer.log(log, logging.WARNING, "%s", member.address_problem)
 
     def _add_addresses(self, member: NetworkPeer, sources: dict[IPv4Address, IPv4Address]) -> None:
         for address, source in sources.items():
@@ -209,7 +209,7 @@ class Router:
             self._network.add_route(self._interface, destination, source=source)
         except ToxvpnError as failure:
             text = "its IPv%d address cannot be used: %s"
-            member.peer.tell(log, logging.WARNING, text, destination.version, failure)
+            member.peer.log(log, logging.WARNING, text, destination.version, failure)
             return False
         return True
 

@@ -16,9 +16,9 @@ from typing import Protocol, Self
 from .._native.path.datapath import Datapath
 from .._native.path.packets import PacketFormat
 from .._native.path.toxcarrier import ToxCarrier
-from ..tox.announcement import Announcement
 from ..tox.events import Event, PeerConnection
 from ..tox.node import Node
+from ..tox.ownstatus import OwnStatus
 from ..tox.pump import PacketPump
 from ..wire.addressbook import AddressBook, AllowedAddresses
 from ..wire.addressing import OVERLAY_IPV6, overlay_ipv6
@@ -58,7 +58,7 @@ class Vpn:
     def __init__(
         self,
         node: Node,
-        announcement: Announcement,
+        own_status: OwnStatus,
         options: VpnOptions,
         journal: Path,
         belongs: Callable[[bytes], bool] = lambda public_key: True,
@@ -92,7 +92,7 @@ class Vpn:
             undo.callback(self.datapath.close)
             network.set_mtu(self.device.name, options.mtu)
             self.ipv6 = self._add_ipv6(network)
-            self.router = Router(self.datapath, network, self.device.name, book, announcement.set_ipv4)
+            self.router = Router(self.datapath, network, self.device.name, book, own_status.set_ipv4)
             if options.address is not None:
                 self.router.own_prefix = options.address.network.prefixlen
             self.router.start(self.ipv6)
@@ -102,7 +102,7 @@ class Vpn:
                 # several networks apart
                 metric = CATCH_ALL_METRIC + network.index(self.device.name)
                 network.add_route(self.device.name, OVERLAY_IPV6, metric=metric)
-            announcement.set(ip6=self.ipv6, mtu=options.mtu)
+            own_status.set(ip6=self.ipv6, mtu=options.mtu)
             self.update_peers()
             node.subscribe(self._on_event)
             undo.callback(node.unsubscribe, self._on_event)

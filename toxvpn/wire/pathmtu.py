@@ -1,7 +1,7 @@
 """Finds how large a packet the path to one peer carries, by asking: routers cannot be trusted to say so.
 
 In: times, and what the peer acknowledges. Out: probes to be sent, and `packet_bytes`, the largest custom
-packet that arrives. Sans-IO; neighbour: tox/probing.py, which sends and receives. Source: RFC 8899
+packet that arrives. Sans-IO; neighbour: tox/mtuprober.py, which sends and receives. Source: RFC 8899
 (packetization layer path MTU discovery for datagrams), docs/wire-format.md §6.
 
 A search sends the largest packet, twice if need be. If it is acknowledged, as it nearly always is, the search

@@ -11,7 +11,7 @@ from toxvpn._native.options import Options
 from toxvpn._native.results import Connection, SendResult
 from toxvpn._native.toxcore import Tox
 from toxvpn.testing.hooked import fail_sends, set_time
-from toxvpn.tox.brake import Brake
+from toxvpn.tox.timing import ClockSteps
 
 LOCAL = Options(ipv6=False, local_discovery=False)
 PACKET = b"\xa2" + bytes(1300)
@@ -95,8 +95,8 @@ def received(pair: Pair, *, in_steps: bool) -> int:
     """Packets in SECONDS of bulk with 5000 turns each; every second but the first loses a datagram."""
     began_ns = next_ns = pair.now_ns
     next_loss_ns = began_ns + S
-    brake = Brake()
-    brake.engage(began_ns / S)
+    steps = ClockSteps()
+    steps.begin(began_ns / S)
     while pair.now_ns < began_ns + SECONDS * S:
         pair.turn(TURN_NS)
         if pair.now_ns < next_ns:
@@ -104,10 +104,10 @@ def received(pair: Pair, *, in_steps: bool) -> int:
         if pair.now_ns >= next_loss_ns:
             fail_sends([errno.EPERM])
             next_loss_ns += S
-        brake.stepped(pair.send_what_it_takes(), pair.now_ns / S)
-        next_ns = pair.now_ns + int(brake.step_s * S)
+        steps.stepped(pair.send_what_it_takes(), pair.now_ns / S)
+        next_ns = pair.now_ns + int(steps.step_s * S)
         if in_steps:
-            pair.here.step_clock(brake.step_s)
+            pair.here.step_clock(steps.step_s)
     return pair.friends[1].packets
 
 

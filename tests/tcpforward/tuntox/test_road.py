@@ -20,10 +20,10 @@ from toxvpn.tcpforward.tuntox.stream import READ_BYTES, TunnelStream
 from toxvpn.testing.fake_nodes import until
 from toxvpn.testing.fake_tuntox import V1, V2, FakeTuntoxClient, FakeTuntoxServer
 from toxvpn.testing.forward_pair import ForwardPair, Program, in_time
-from toxvpn.tox.brake import LONGEST_S, Brake
 from toxvpn.tox.loglimit import AT_ONCE
 from toxvpn.tox.node import Node
 from toxvpn.tox.peer import Peer
+from toxvpn.tox.timing import LONGEST_STEP_S, ClockSteps
 from toxvpn.wire.socks5 import ReplyCode
 from toxvpn.wire.tuntox.open_tunnels import EOF_IDLE_S, MAX_INBOUND_TUNNELS
 from toxvpn.wire.tuntox.tunnel import HIGH_WATER_BYTES, INITIAL_WINDOW_BYTES, WINDOW_BYTES
@@ -91,7 +91,7 @@ class TestData:
         fake.queue_packets = 0
         await application.send(b"refused")
         await until(lambda: len(fake.steps_s) > 1)
-        assert fake.steps_s[0] == LONGEST_S
+        assert fake.steps_s[0] == LONGEST_STEP_S
         fake.queue_packets = 50
         assert await target.receive(7) == b"refused"
         assert pair.client_road._retries._timer is None
@@ -103,7 +103,7 @@ class TestData:
         fake = pair.network.fake(pair.client_node)
         application, target = await pair.joined()
         fake.queue_packets = 0
-        monkeypatch.setattr(Brake, "engage", lambda brake, now: setattr(brake, "step_s", 3600.0))
+        monkeypatch.setattr(ClockSteps, "begin", lambda steps, now: setattr(steps, "step_s", 3600.0))
         await application.send(b"refused")
         await until(lambda: fake.steps_s)
         fake.queue_packets = 50

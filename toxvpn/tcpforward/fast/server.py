@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from ipaddress import IPv6Address
 
-from ...tox.loglimit import Lines
+from ...tox.loglimit import LogLimit
 from ...tox.peer import Peer
 from ...wire.socks5 import ConnectRequest, ReplyCode, encode_refusal, encode_reply
 from ..budget import DESCRIPTORS, STREAM_DESCRIPTORS
@@ -42,7 +42,7 @@ class FastServer:
         self._serve = serve
         self._relay = relay
         self._streams: Counter[bytes] = Counter()  # by public key
-        self._full = Lines(at_once=1)
+        self._full = LogLimit(at_once=1)
         self._listener = Listener([listener], self._carry, turn_away)
         self._listener.start()
 
@@ -59,7 +59,7 @@ class FastServer:
         held = self._streams[peer.public_key]
         if held >= MAX_STREAMS or not DESCRIPTORS.allows_more(held * STREAM_DESCRIPTORS):
             text = "peer %s: refused: it already has %d streams, as many as it may have"
-            self._full.tell(log, logging.WARNING, text, peer.short, held)
+            self._full.log(log, logging.WARNING, text, peer.short, held)
             turn_away(caller)
             return
         self._streams[peer.public_key] += 1
@@ -94,7 +94,7 @@ class FastServer:
 
     async def _open(self, peer: Peer, caller: socket.socket) -> tuple[End, bytes] | None:
         """The connected target, and first bytes for it; None when the caller has been told of a failure."""
-        on_fault = partial(peer.tell, log, logging.WARNING, "bad request on the fast road: %s")
+        on_fault = partial(peer.log, log, logging.WARNING, "bad request on the fast road: %s")
         async with asyncio.timeout(HANDSHAKE_S):
             request = await handshake(caller, on_fault)
         if request is None:
@@ -107,7 +107,7 @@ class FastServer:
         try:
             target = await self._serve(peer, request.host, request.port)
         except TargetRefusedError as refusal:
-            peer.tell(log, logging.INFO, "refused: %s", refusal)
+            peer.log(log, logging.INFO, "refused: %s", refusal)
             await loop.sock_sendall(caller, encode_reply(refusal.code))
             return None
         try:

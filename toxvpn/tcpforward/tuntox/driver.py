@@ -7,10 +7,10 @@ import asyncio
 from collections.abc import Callable
 
 from ..._native.results import SendResult
-from ...tox.brake import Brake
-from ...tox.guard import Guard
 from ...tox.node import Node
 from ...tox.peer import Peer
+from ...tox.safecall import SafeCall
+from ...tox.timing import ClockSteps
 from ...wire.tuntox.events import Event
 from ...wire.tuntox.friend import FriendTunnels
 from .retries import SendRetries
@@ -24,12 +24,12 @@ class TunnelDriver:
     ) -> None:
         self.tunnels = FriendTunnels(node.tox.public_key, peer.public_key)
         self.tunnels.resize(peer.packet_bytes)
-        self.brake = Brake()
+        self.steps = ClockSteps()
         self._node = node
         self._peer = peer
         self._retries = retries
         self._on_event = on_event
-        self._guarded = Guard()
+        self._guarded = SafeCall()
         self._loop = asyncio.get_running_loop()
         self._send_planned = False
         self._timer: asyncio.TimerHandle | None = None
@@ -83,7 +83,7 @@ class TunnelDriver:
 
     def retry(self) -> None:
         """Sends after a step of the node's clock, in which toxcore may have become ready for packets."""
-        self.brake.stepped(self.send(), self.now())
+        self.steps.stepped(self.send(), self.now())
 
     def _report_events(self) -> None:
         while (event := self.tunnels.next_event()) is not None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ...tox.node import Node
 from ...tox.peer import Peer
-from ...wire import status
+from ...wire import statusmessage
 from ...wire.tuntox.events import (
     Closed,
     Data,
@@ -50,7 +50,7 @@ class TuntoxLink:
         if peer.online:
             self.tunnels.connected(self.driver.now())
             if peer.status_text is not None:
-                speaks_toxvpn = status.decode(peer.status_text).speaks_toxvpn
+                speaks_toxvpn = statusmessage.decode(peer.status_text).speaks_toxvpn
                 self.tunnels.peer_status(speaks_toxvpn, self.driver.now())
 
     @property
@@ -82,9 +82,9 @@ class TuntoxLink:
         self.calls.on_removed()
 
     def on_status(self, text_untrusted: bytes) -> None:
-        said = status.decode(text_untrusted)
+        said = statusmessage.decode(text_untrusted)
         if said.problem:
-            self.peer.tell(log, logging.WARNING, "%s", said.problem)
+            self.peer.log(log, logging.WARNING, "%s", said.problem)
         self.tunnels.peer_status(said.speaks_toxvpn, self.driver.now())
         self.driver.send_soon()
 
@@ -130,7 +130,7 @@ class TuntoxLink:
                 self._on_stream_end(handle)
                 stream.on_closed()
             case Reset(handle, reason):
-                self.peer.tell(log, logging.INFO, "a stream broke: %s", reason)
+                self.peer.log(log, logging.INFO, "a stream broke: %s", reason)
                 self._on_stream_end(handle)
                 stream.on_reset()
 

@@ -7,15 +7,15 @@ clock: so the clock advances in steps, and packets go after each (docs/decisions
 import asyncio
 from typing import Protocol
 
-from ...tox.brake import Brake
-from ...tox.guard import Guard
 from ...tox.node import Node
+from ...tox.safecall import SafeCall
+from ...tox.timing import ClockSteps
 
 
 class Sender(Protocol):
-    """Sends the packets of one peer. `brake` says how long the steps for it are to be."""
+    """Sends the packets of one peer. `steps` says how long the steps for it are to be."""
 
-    brake: Brake
+    steps: ClockSteps
 
     def now(self) -> float: ...
 
@@ -30,7 +30,7 @@ class SendRetries:
         self._node = node
         self._blocked: set[Sender] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._guarded = Guard()
+        self._guarded = SafeCall()
 
     def close(self) -> None:
         if self._timer is not None:
@@ -42,7 +42,7 @@ class SendRetries:
             self._blocked.discard(sender)
         elif sender not in self._blocked:
             self._blocked.add(sender)
-            sender.brake.engage(sender.now())
+            sender.steps.begin(sender.now())
             self._step()
 
     def is_blocked(self, sender: Sender) -> bool:
@@ -50,7 +50,7 @@ class SendRetries:
 
     def _step(self) -> None:
         """Lets a step pass on the node's clock, the longest that any sender wants, then tries all again."""
-        step_s = max(each.brake.step_s for each in self._blocked)
+        step_s = max(each.steps.step_s for each in self._blocked)
         self._node.let_pass(step_s)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(step_s, self._retry)

@@ -7,7 +7,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
-from ...tox.loglimit import Lines
+from ...tox.loglimit import LogLimit
 from ...tox.peer import Peer
 from ...wire.socks5 import ReplyCode
 from ...wire.tuntox.events import OpenRequested
@@ -27,7 +27,7 @@ class TuntoxServer:
 
     def __init__(self, serve: Serve | None) -> None:
         self._serve = serve
-        self._full = Lines(at_once=1)
+        self._full = LogLimit(at_once=1)
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, link: "TuntoxLink", request: OpenRequested) -> asyncio.Task[None]:
@@ -48,9 +48,7 @@ class TuntoxServer:
         others = len(link.streams) + len(link.requests) - 1
         if not (DESCRIPTORS.allows_more(others) and DESCRIPTORS.take(1)):
             link.requests.pop(request.handle, None)
-            self._full.tell(
-                log, logging.WARNING, "peer %s: refused: %s", link.peer.short, TOO_FEW_DESCRIPTORS
-            )
+            self._full.log(log, logging.WARNING, "peer %s: refused: %s", link.peer.short, TOO_FEW_DESCRIPTORS)
             _refuse(link, request, ReplyCode.GENERAL_FAILURE)
             return
         try:
@@ -63,7 +61,7 @@ class TuntoxServer:
         try:
             target = await self._connect(link.peer, request.host, request.port)
         except TargetRefusedError as refusal:
-            link.peer.tell(log, logging.INFO, "refused: %s", refusal)
+            link.peer.log(log, logging.INFO, "refused: %s", refusal)
             _refuse(link, request, refusal.code)
             return
         except Exception:
