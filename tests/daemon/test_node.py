@@ -32,7 +32,7 @@ async def test_one_run_at_a_time_has_an_identity(
         with pytest.raises(IdentityInUseError):
             async with running_node(options, tmp_path, lifecycle):
                 pass
-        run.node.turn()
+        run.node.turns.turn()
     assert run.node.closed
     assert free(tmp_path)
 

@@ -52,7 +52,7 @@ class Guarded:
 async def asked(server: Guarded, client: Node, message: bytes) -> bool:
     """Whether the client is in after the server has judged its request."""
     before = sum(server.admission.refused.values())
-    server.node.hear_again(client.tox.public_key)  # as it would be some seconds later
+    server.node.forget_request(client.tox.public_key)  # as it would be some seconds later
     peer = client.reach(server.node.tox.address, message)
     await until(lambda: peer.online or sum(server.admission.refused.values()) > before)
     return peer.online

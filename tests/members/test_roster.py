@@ -413,7 +413,7 @@ async def test_one_holder_of_the_secret_can_be_shut_out(network: Network, tmp_pa
     await bad.asks(later, b"s3cret\0")
     assert not bad.sees(later)
     later.roster.unblock(bad.digits)
-    later.node.hear_again(bad.key)
+    later.node.forget_request(bad.key)
     bad.node.reach(later.node.tox.address, b"s3cret\0")
     await until(lambda: bad.sees(later))
     assert Machine(network, tmp_path, authority=authority).roster.members.blocked == {}

@@ -91,7 +91,7 @@ async def test_a_search_waits_for_room(network: Network, monkeypatch: pytest.Mon
 async def test_who_does_not_announce_it_is_not_asked(network: Network) -> None:
     left, right = network.pair()
     received: list[bytes] = []
-    right.on_lossy_id(pathmtu.PACKET_ID, lambda peer, packet: received.append(packet))
+    right.on_packet_id(pathmtu.PACKET_ID, lambda peer, packet: received.append(packet))
     OwnStatus(right)
     prober = MtuProber(left, OwnStatus(left))
     peer = there(left, right)
@@ -105,7 +105,7 @@ async def test_a_flood_of_probes_is_not_answered_whole(network: Network) -> None
     left, right = network.pair()
     MtuProber(right, OwnStatus(right))
     answers: list[bytes] = []
-    left.on_lossy_id(pathmtu.PACKET_ID, lambda peer, packet: answers.append(packet))
+    left.on_packet_id(pathmtu.PACKET_ID, lambda peer, packet: answers.append(packet))
     peer = there(left, right)
     await until(lambda: peer.online)
     for token in range(3 * ANSWERS_AT_ONCE):

@@ -9,8 +9,8 @@ import pytest
 
 from toxvpn._native.results import Connection, SendResult
 from toxvpn.testing.fake_nodes import Network, until
-from toxvpn.tox import node as node_module
 from toxvpn.tox import sockets, timing
+from toxvpn.tox import turns as turns_module
 from toxvpn.tox.events import Event, FriendRequest, PeerConnection, PeerStatus, SelfConnection
 from toxvpn.tox.node import Node
 
@@ -46,7 +46,7 @@ async def test_request_accept_connect_and_talk(network: Network) -> None:
     assert peer.status_text == b"of the server"
     assert peer.connection is Connection.UDP
     packets: list[bytes] = []
-    server.on_lossless_id(162, lambda _, packet: packets.append(packet))
+    server.on_packet_id(162, lambda _, packet: packets.append(packet))
     assert client.send_lossless(peer, b"\xa2one") is SendResult.SENT
     assert client.send_lossless(peer, b"\xa3nobody's") is SendResult.SENT
     assert client.send_lossless(peer, b"\xa2two") is SendResult.SENT
@@ -114,7 +114,7 @@ async def test_closing_inside_an_event(network: Network) -> None:
     server.subscribe(lambda event: server.close())
     client.reach(server.tox.address, b"hi")
     await until(lambda: network.fake(server).closed)
-    server.turn()
+    server.turns.turn()
     server.close()
 
 
@@ -162,7 +162,7 @@ async def test_a_quiet_node_takes_no_turn_until_something_happens(
     network.fake(left).interval_ms = 0
     await until(lambda: network.rate_of(left) <= 1)
     turns: list[float] = []
-    left.after_turn.append(lambda: turns.append(left.now()))
+    left.turns.after_turn.append(lambda: turns.append(left.now()))
 
     async def turns_again() -> bool:
         before = len(turns)
@@ -190,8 +190,8 @@ async def test_a_quiet_node_takes_no_turn_until_something_happens(
 async def test_what_comes_in_while_time_stands_is_heard_at_once(network: Network) -> None:
     left, right = network.pair()
     packets: list[bytes] = []
-    left.on_lossless_id(162, lambda _, packet: packets.append(packet))
-    left.let_pass(3600)
+    left.on_packet_id(162, lambda _, packet: packets.append(packet))
+    left.turns.step_clock(3600)
     assert network.fake(left).steps_s == [3600]
     [peer] = right
     right.send_lossless(peer, b"\xa2packet")
@@ -210,13 +210,13 @@ async def on_its_own_clock(network: Network) -> tuple[Node, Node]:
 async def test_where_time_cannot_stand_turns_wait(on_its_own_clock: tuple[Node, Node]) -> None:
     left, right = on_its_own_clock
     packets: list[bytes] = []
-    left.on_lossless_id(162, lambda _, packet: packets.append(packet))
-    left.let_pass(3600)
+    left.on_packet_id(162, lambda _, packet: packets.append(packet))
+    left.turns.step_clock(3600)
     [peer] = right
     right.send_lossless(peer, b"\xa2packet")
     await rounds()
     assert packets == []
-    left.let_pass(0.001)
+    left.turns.step_clock(0.001)
     await until(lambda: packets == [b"\xa2packet"])
     right.send_lossless(peer, b"\xa2another")
     await rounds()
@@ -234,9 +234,9 @@ async def test_waiting_turns_go_on_while_a_flood_of_others_waits(
         turns += 1
         network.fake(left).receive_pending = turns < 5
 
-    left.after_turn.append(count)
-    left.let_pass(3600)
-    left.turn()
+    left.turns.after_turn.append(count)
+    left.turns.step_clock(3600)
+    left.turns.turn()
     await rounds()
     assert turns == 5
 
@@ -250,7 +250,7 @@ def fail(*_: object) -> None:
 
 def counted_turns(node: Node) -> list[float]:
     turns: list[float] = []
-    node.after_turn.append(lambda: turns.append(node.now()))
+    node.turns.after_turn.append(lambda: turns.append(node.now()))
     return turns
 
 
@@ -262,7 +262,7 @@ async def goes_on(node: Node, turns: list[float]) -> None:
 async def test_a_failing_part_ends_no_turns(network: Network, caplog: pytest.LogCaptureFixture) -> None:
     left, _ = network.pair()
     network.fake(left).interval_ms = 1
-    left.after_turn.append(fail)
+    left.turns.after_turn.append(fail)
     turns = counted_turns(left)
     await goes_on(left, turns)
     assert "could not be handled" in caplog.text
@@ -273,8 +273,8 @@ async def test_failing_work_of_the_node_ends_no_turns(
 ) -> None:
     left, _ = network.pair()
     network.fake(left).interval_ms = 1
-    monkeypatch.setattr(node_module, "TICK_S", 0.0)
-    monkeypatch.setattr(left, "_tick", fail)
+    monkeypatch.setattr(turns_module, "TICK_S", 0.0)
+    monkeypatch.setattr(left.turns, "_tick", fail)
     await goes_on(left, counted_turns(left))
 
 
@@ -283,7 +283,7 @@ async def test_sockets_that_cannot_be_watched_end_no_turns(
 ) -> None:
     left, _ = network.pair()
     network.fake(left).interval_ms = 1
-    monkeypatch.setattr(left._watch, "refresh", fail)
+    monkeypatch.setattr(left.turns._sockets, "refresh", fail)
     await goes_on(left, counted_turns(left))
 
 
@@ -295,14 +295,14 @@ async def test_a_node_out_of_descriptors_goes_on_and_listens_again_when_there_ar
     turns = counted_turns(left)
     with monkeypatch.context() as meanwhile:
         meanwhile.setattr(sockets, "Arrivals", out_of_descriptors)
-        left._watch.forget()
-        left.turn()
+        left.turns._sockets.forget()
+        left.turns.turn()
         await goes_on(left, turns)
     await goes_on(left, turns)
     network.fake(left).interval_ms = 3_600_000
-    await until(lambda: left._watch.exact)
+    await until(lambda: left.turns._sockets.exact)
     packets: list[bytes] = []
-    left.on_lossless_id(162, lambda _, packet: packets.append(packet))
+    left.on_packet_id(162, lambda _, packet: packets.append(packet))
     [peer] = right
     right.send_lossless(peer, b"\xa2packet")
     await until(lambda: packets == [b"\xa2packet"])
@@ -314,7 +314,7 @@ def out_of_descriptors(*_: object) -> None:
 
 async def test_a_node_without_turns_is_not_alive(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     left, _ = network.pair()
-    monkeypatch.setattr(left, "now", lambda: left._turned_s + 10)
+    monkeypatch.setattr(left.turns, "now", lambda: left.turns._turned_s + 10)
     assert left.is_alive(10)
     assert not left.is_alive(9)
     left.close()

@@ -71,7 +71,7 @@ async def test_packets_of_the_kernel_are_read_at_once(scene: Scene) -> None:
 async def test_packets_are_read_without_room_too_and_room_is_asked_for_once(scene: Scene) -> None:
     asked: list[Callable[[], None]] = []
     flushes: list[int] = []
-    scene.node._watch.when_writable = asked.append  # type: ignore[method-assign, assignment]
+    scene.node.turns._sockets.when_writable = asked.append  # type: ignore[method-assign, assignment]
     tox = scene.node.tox
     tox.flush = lambda: flushes.append(len(scene.datapath.read))  # type: ignore[method-assign]
     tox.wants_room = True  # type: ignore[misc]
@@ -82,7 +82,7 @@ async def test_packets_are_read_without_room_too_and_room_is_asked_for_once(scen
     for packet in (b"two", b"three"):
         scene.kernel.send(packet)
     await until(lambda: scene.datapath.read == [b"one", b"two", b"three"])
-    scene.node.turn()
+    scene.node.turns.turn()
     assert len(asked) == 1
     asked.pop()()
     assert flushes == [3] and not asked and not tox.room_asked
@@ -94,7 +94,7 @@ async def test_a_device_that_is_gone_is_told_of_once(scene: Scene, caplog: pytes
     await until(lambda: scene.gone)
     scene.kernel.send(b"wakes nobody")
     for _ in range(3):
-        scene.node.turn()
+        scene.node.turns.turn()
     assert scene.gone == 1
     assert caplog.messages == ["the TUN device is gone: File descriptor in bad state"]
 
@@ -116,5 +116,5 @@ async def test_a_closed_pump_reads_nothing_any_more(scene: Scene) -> None:
     scene.pump.close()
     scene.kernel.send(b"late")
     for _ in range(3):
-        scene.node.turn()
+        scene.node.turns.turn()
     assert scene.datapath.read == []

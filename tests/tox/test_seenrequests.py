@@ -49,9 +49,9 @@ async def test_the_node_hears_a_second_request() -> None:
         await until(lambda: messages)
         client.reach(server.tox.address, b"deaf")
         for node in (client, server, server):
-            node.turn()
+            node.turns.turn()
         assert messages == [b"wrong"]
-        server.hear_again(client.tox.public_key)
+        server.forget_request(client.tox.public_key)
         assert list(server) == [] and server.tox.friend_list() == []
         client.reach(server.tox.address, b"right")
         await until(lambda: len(messages) > 1)
@@ -64,13 +64,13 @@ async def test_it_does_so_by_itself_in_time(monkeypatch: pytest.MonkeyPatch) -> 
     network = Network()
     server, client = network.node(), network.node()
     again: list[bytes] = []
-    monkeypatch.setattr(server, "hear_again", again.append)
+    monkeypatch.setattr(server, "forget_request", again.append)
     late = server.now() + AGAIN_S
     try:
         client.reach(server.tox.address, b"hi")
         await until(lambda: server._seen_requests._due_s)
-        monkeypatch.setattr(server, "now", lambda: late + 1)
-        server.turn()
+        monkeypatch.setattr(server.turns, "now", lambda: late + 1)
+        server.turns.turn()
         assert again == [client.tox.public_key]
     finally:
         network.close()
@@ -80,8 +80,8 @@ async def test_a_friend_stays_one() -> None:
     network = Network()
     left, right = network.pair()
     try:
-        left.hear_again(right.tox.public_key)
+        left.forget_request(right.tox.public_key)
         assert left.peer(right.tox.public_key) is not None
-        left.hear_again(b"no key of a friend's, and too long")
+        left.forget_request(b"no key of a friend's, and too long")
     finally:
         network.close()

@@ -49,7 +49,7 @@ class Network:
         left.accept(right.tox.public_key)
         right.accept(left.tox.public_key)
         for node in (left, right, left):
-            node.turn()
+            node.turns.turn()
         return left, right
 
     def fake(self, node: Node) -> FakeTox:

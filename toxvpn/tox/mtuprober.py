@@ -42,7 +42,7 @@ class MtuProber:
         self._answers: dict[bytes, RateLimit] = {}
         self._timer: asyncio.TimerHandle | None = None
         node.subscribe(self._hear)
-        node.on_lossy_id(pathmtu.PACKET_ID, self._receive)
+        node.on_packet_id(pathmtu.PACKET_ID, self._receive)
         own_status.set(probes=True)
 
     def close(self) -> None:
@@ -123,7 +123,7 @@ class MtuProber:
         if asked.mtu.packet_bytes != asked.peer.packet_bytes:
             carries = asked.mtu.packet_bytes
             asked.peer.log(log, logging.INFO, "the path carries Tox packets of %d bytes", carries)
-            self._node.resize(asked.peer, carries)
+            self._node.set_packet_bytes(asked.peer, carries)
 
     def _plan(self) -> None:
         if self._timer is not None:

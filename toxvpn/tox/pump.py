@@ -51,4 +51,4 @@ class PacketPump:
             self.close()
             self._gone()
             return
-        self._node.ask_for_room()
+        self._node.turns.send_when_writable()

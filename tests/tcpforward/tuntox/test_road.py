@@ -367,7 +367,7 @@ class TestConnectionToThePeer:
         def swallow(peer: object, packet: bytes) -> None:
             sent.append(packet)
 
-        lossless = pair.server_node._custom
+        lossless = pair.server_node._subscriptions._on_packet
         real, lossless[0xA2] = lossless[0xA2], swallow
         opening = asyncio.create_task(pair.caller.open(pair.target.target))
         await until(lambda: any(packet[2:4] == b"\x06\x02" for packet in sent))
@@ -403,7 +403,7 @@ class TestConnectionToThePeer:
 
     async def test_a_ping_is_timed_and_fails_when_the_peer_leaves(self, pair: ForwardPair) -> None:
         assert 0 < await in_time(pair.client_road.ping(pair.peer)) < 10
-        pair.server_node._custom[0xA2] = lambda peer, packet: None
+        pair.server_node._subscriptions._on_packet[0xA2] = lambda peer, packet: None
         answer = asyncio.create_task(pair.client_road.ping(pair.peer))
         await asyncio.sleep(0)
         pair.network.tox.set_online(False)
@@ -450,7 +450,7 @@ class TuntoxPeer:
         self.node = pair.network.node()
         self.peer = self.node.accept(node.tox.public_key)  # ours, as tuntox sees it
         self.as_peer = node.accept(self.node.tox.public_key)
-        self.node.on_lossless_id(0xA2, self._receive)
+        self.node.on_packet_id(0xA2, self._receive)
 
     def send(self, *packets: bytes) -> None:
         for packet in packets:

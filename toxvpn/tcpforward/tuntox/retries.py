@@ -51,12 +51,12 @@ class SendRetries:
     def _step(self) -> None:
         """Lets a step pass on the node's clock, the longest that any sender wants, then tries all again."""
         step_s = max(each.steps.step_s for each in self._blocked)
-        self._node.let_pass(step_s)
+        self._node.turns.step_clock(step_s)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(step_s, self._retry)
 
     def _retry(self) -> None:
-        self._node.turn()
+        self._node.turns.turn()
         self._timer = None
         if self._node.closed:
             return

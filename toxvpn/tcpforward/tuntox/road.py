@@ -30,7 +30,7 @@ class TuntoxRoad:
         self._links: dict[bytes, TuntoxLink] = {}  # by public key
         self._past_drops: Counter[FrameDrop] = Counter()
         node.subscribe(self._on_event)
-        node.on_lossless_id(PACKET_ID, self._receive)
+        node.on_packet_id(PACKET_ID, self._receive)
 
     async def open(self, peer: Peer, host: str, port: int) -> TunnelStream:
         """Raises StreamOpenError, PeerOfflineError."""
