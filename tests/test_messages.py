@@ -34,13 +34,6 @@ RESULTS = {"ok", "limited", "failed"}
 MESSAGE_TABLES = {"MESSAGES"}
 HELP_TABLES = {"VERBS"}
 
-# what does not pass yet: a room's files, which its owner takes out when they do
-NOT_YET: tuple[str, ...] = (
-    # node
-    *("wire/invite.py", "wire/secret.py", "wire/statusmessage.py", "wire/toxid.py"),
-    *("members/", "tox/", "cli/callee.py", "cli/ssh.py"),
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Text:
@@ -199,8 +192,6 @@ def faults(tree: ast.AST, where: str) -> list[str]:
 
 @pytest.mark.parametrize("path", trees())
 def test_texts_follow_the_rules(path: str) -> None:
-    if path.startswith(NOT_YET):
-        pytest.skip("not yet")
     assert faults(trees()[path], path) == []
 
 

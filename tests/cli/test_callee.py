@@ -77,12 +77,12 @@ def test_an_id_is_called_as_a_stranger(toxvpn: Any, usual: Path) -> None:
 
 
 MISTAKES = {
-    "nonsense": (4, "-i 'nonsense' is no Tox ID, and no peer that is kept here"),
-    "FFFFFFFF": (4, "-i 'FFFFFFFF' is no Tox ID, and no peer that is kept here"),
+    "nonsense": (4, "-i 'nonsense' is not a Tox ID, nor a peer that is kept here"),
+    "FFFFFFFF": (4, "-i 'FFFFFFFF' is not a Tox ID, nor a peer that is kept here"),
     "7" * 64: (2, "is a public key; the Tox ID has 76 digits"),
-    "F" * 64: (2, "is no public key: digit 63 of one is 0 to 7, here it is F"),
+    "F" * 64: (2, "is not a public key: its digit 63 must be 0 to 7, not F"),
     str(BOX)[:-1]: (2, "it has 75 digits"),
-    "no name": (2, "-i 'no name' is no Tox ID: character 1 is 'n'"),
+    "no name": (2, "-i 'no name' is not a Tox ID: character 1 is 'n'"),
     invite.encode(replace(INVITE, expires=1)): (2, "-i this invite expired"),
     "toxvpn-x": (2, "-i this invite has 1 characters"),
 }

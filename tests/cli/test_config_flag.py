@@ -170,7 +170,7 @@ def test_a_name_that_is_kept(toxvpn: Any, config: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "code", "told"),
     [
-        ("nobody", 4, "-i 'nobody' is no Tox ID, and no peer that is kept here"),
+        ("nobody", 4, "-i 'nobody' is not a Tox ID, nor a peer that is kept here"),
         ("half", 2, "of peer half only the public key is known"),
     ],
 )

@@ -44,7 +44,7 @@ def test_each_is_another(toxvpn: Any, here: Path) -> None:
 
 def test_listing_and_revoking(toxvpn: Any, here: Path) -> None:
     ran = toxvpn("invite", "--list", "-C", here)
-    assert (ran.code, ran.out, ran.err) == (0, "", "no invites are outstanding\n")
+    assert (ran.code, ran.out, ran.err) == (0, "", "there are no outstanding invites\n")
     toxvpn("invite", "--name", "guest", "-C", here)
     heading, row = toxvpn("invite", "--list", "-C", here).out.splitlines()
     assert heading.split() == ["INVITE", "GOOD", "UNTIL", "NAME", "MAY", "USED", "BY"]
@@ -85,7 +85,7 @@ def test_a_running_one_makes_it(toxvpn: Any, here: Path) -> None:
     with FakeDaemon(here, {"invite": MADE}) as daemon:
         ran = toxvpn("invite", "--name", "guest", "-C", here)
         assert (ran.code, ran.out) == (0, TOKEN + "\n")
-        assert ran.err == "good until 2027-01-15 08:00 UTC, for one machine; there: toxvpn join INVITE\n"
+        assert ran.err == "valid until 2027-01-15 08:00 UTC, for one machine; there: toxvpn join INVITE\n"
     with FakeDaemon(here, {"invite": MADE | {"may": ["forwards", "vpn"]}}):
         assert (
             "machine, which may use forwards and be on the network; there" in toxvpn("invite", "-C", here).err

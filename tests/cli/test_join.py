@@ -44,7 +44,7 @@ def test_the_invite_can_come_from_stdin(toxvpn: Any, here: Path, monkeypatch: py
 MISTAKES = [
     (str(HOST), "this is a Tox ID, not an invite"),
     (TOKEN[:-3], "93 characters"),
-    ("host", "no invite"),
+    ("host", "not an invite"),
     (encode(Invite(HOST, b"fifteen secrets", 1_000_000_000)), "expired at 2001-09-09 01:46 UTC"),
 ]
 

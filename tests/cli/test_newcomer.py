@@ -27,8 +27,14 @@ CONFIGS = {
     "toml": ("[server", "not TOML"),
     "type": ('[server]\nopen = "yes"', "server.open: must be true or false, not 'yes'"),
     "rule": ('[server]\nallow = ["localhost"]', "server.allow: rule:1: 'localhost': the port is missing"),
-    "bit": ('[peers.box]\nid = "' + "3" * 62 + 'F3"', "peers.box.id: '3333333333333333...' is no public key"),
-    "id": ('[peers.box]\nid = "12"', "peers.box.id: '12' is neither a Tox ID (76 digits) nor a public key"),
+    "bit": (
+        '[peers.box]\nid = "' + "3" * 62 + 'F3"',
+        "peers.box.id: '3333333333333333...' is not a public key",
+    ),
+    "id": (
+        '[peers.box]\nid = "12"',
+        "peers.box.id: '12' has 2 digits; give a Tox ID (76 digits) or a public key",
+    ),
     "name": ('[peers."my box"]\nid = "12"', "peers.my box: the name 'my box' is not usable"),
     "peer": (
         '[[forwards]]\npeer = "bx"\nlisten = 1\ntarget = "a:1"',
@@ -42,11 +48,11 @@ COMMAND_LINES: list[tuple[str, int, str]] = [
     # whom
     ("-p", USAGE, "the server's Tox ID is missing: add -i ID"),
     ("-L 8080:localhost:80", USAGE, "the server's Tox ID is missing: add -i ID"),
-    (f"-i {ID[:-1]} -p", USAGE, "it has 75 digits, a Tox ID has 76"),
-    (f"-i {ID}0 -p", USAGE, "it has 77 digits, a Tox ID has 76"),
+    (f"-i {ID[:-1]} -p", USAGE, "it has 75 digits instead of 76"),
+    (f"-i {ID}0 -p", USAGE, "it has 77 digits instead of 76"),
     (f"-i {ID[:-1]}{'0' if ID[-1] != '0' else '1'} -p", USAGE, "one digit is wrong or missing"),
     (f"-i {ID[:64]} -p", USAGE, "is a public key; the Tox ID has 76 digits"),
-    ("-i nobody -p", REFUSED, "no peer that is kept here: see `toxvpn peer list`"),
+    ("-i nobody -p", REFUSED, "a peer that is kept here; see `toxvpn peer list`"),
     (f"-i {ID} -i {ID} -p", USAGE, "give -i once"),
     (ID, USAGE, "a Tox ID needs its flag: -i ID"),
     # what
@@ -68,15 +74,15 @@ COMMAND_LINES: list[tuple[str, int, str]] = [
     ("-U nobody-of-that-name", USAGE, "there is no such user"),
     ("peer", USAGE, "peer needs a command: one of accept, add,"),
     ("config", USAGE, "config needs a command: one of check, show"),
-    ("peer add 12", USAGE, "'12' is no Tox ID: it has 2 digits"),
-    ("peer remove box", REFUSED, "no peer 'box' is known here: see `toxvpn peer list`"),
-    ("join hello", USAGE, "this is no invite: it should start with 'toxvpn-'"),
+    ("peer add 12", USAGE, "'12' is not a Tox ID: it has 2 digits"),
+    ("peer remove box", REFUSED, "no peer 'box' is known here; see `toxvpn peer list`"),
+    ("join hello", USAGE, "this is not an invite: an invite starts with 'toxvpn-'"),
     ("up --mtu 9000", USAGE, "--mtu: 9000 is out of range: 576 to 1368"),
     ("up --address 10.0.0", USAGE, "must be an IPv4 address such as 10.9.8.7/24, not '10.0.0'"),
     ("up --peer box", REFUSED, "no kept peer has that name"),
     # secrets
     ("--secret-file /missing", CONFIG, "there is no secret file /missing"),
-    ("--secret-file {here}/public", CONFIG, "can be read by other users of this machine: chmod 600"),
+    ("--secret-file {here}/public", CONFIG, "can be read by other users of this machine; run `chmod 600"),
     ("--secret-file {here}/empty", CONFIG, "the shared secret is empty"),
     ("--secret-file {here}/long", CONFIG, "1100 bytes, a friend request holds 1015"),
     # files

@@ -20,7 +20,7 @@ from toxvpn.wire.addressing import overlay_ipv6
 from toxvpn.wire.toxid import ToxId
 
 ALICE, BOB = (ToxId(bytes([number]) * 31 + b"\1", b"spam") for number in (0xA1, 0xB0))
-LATER = "kept; toxvpn is not running, so it takes effect at its next start\n"
+LATER = "saved; toxvpn is not running, so this takes effect at its next start\n"
 
 
 # -- without a daemon -----------------------------------------------------------------------------
@@ -95,7 +95,7 @@ def test_our_own_id_is_refused(toxvpn: Any, here: Path) -> None:
 
 
 MISTAKES = [
-    (["add", "nonsense"], 2, "is no Tox ID"),
+    (["add", "nonsense"], 2, "is not a Tox ID"),
     (["add", str(ALICE)[:-1]], 2, "75 digits"),
     (["add", "toxvpn-abc"], 2, "3 characters"),
     (["add", str(ALICE), "--name", "two words"], 2, "not usable"),
@@ -131,7 +131,7 @@ def test_damaged_peers_are_told(toxvpn: Any, here: Path) -> None:
 
 def test_a_key_that_can_be_no_friend_is_not_kept(toxvpn: Any, here: Path) -> None:
     ran = toxvpn("peer", "add", "3" * 62 + "F3", "-C", here)
-    assert ran.code == 2 and "is no public key" in ran.err
+    assert ran.code == 2 and "is not a public key" in ran.err
     assert not (here / "peers.json").exists()
 
 
@@ -161,7 +161,7 @@ def test_whom_we_call_may_use_forwards_only_if_that_is_said(toxvpn: Any, here: P
     toxvpn("peer", "add", ALICE, "--name", "alice", "-C", here)
     assert may() == ALL
     with FakeDaemon(here, {"peer-add": ALICE_THERE | {"may": ["vpn"]}}) as daemon:
-        assert "with --may forwards it may" in toxvpn("peer", "add", ALICE, "-C", here).err
+        assert "allow that with --may forwards" in toxvpn("peer", "add", ALICE, "-C", here).err
         assert toxvpn("peer", "add", ALICE, "--may", "vpn", "-C", here).err == ""
         assert dict(daemon.asked[1].arguments) == {"peer": str(ALICE), "may": ["vpn"]}
 

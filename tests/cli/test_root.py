@@ -92,7 +92,7 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["-i", KEY, "-p"], "is a public key; the Tox ID has 76 digits"),
     (["-i", ID[:-1], "-p"], "it has 75 digits"),
     (["-i", WRONG_DIGIT, "-p"], "checksum"),
-    (["-i", "nonsense"], "-i 'nonsense' is no Tox ID"),
+    (["-i", "nonsense"], "-i 'nonsense' is not a Tox ID"),
     (["-i", ID, "-L", "8080"], "-L '8080': parts are missing; expected [bind:]port:host:hostport"),
     (["-i", ID, "-L", "8080:localhost"], "-L '8080:localhost': parts are missing"),
     (["-i", ID, "-L", "99999:a:1"], "port 99999 is out of range: 1 to 65535"),
@@ -201,7 +201,7 @@ def test_a_secret_file(toxvpn: Any, tmp_path: Path) -> None:
     path.chmod(0o644)
     ran = toxvpn("--secret-file", path)
     assert (ran.code, ran.started) == (78, [])
-    assert ran.err == f"toxvpn: {path} can be read by other users of this machine: chmod 600 {path}\n"
+    assert ran.err == f"toxvpn: {path} can be read by other users of this machine; run `chmod 600 {path}`\n"
 
 
 def test_options_never_show_the_secret(toxvpn: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ def test_the_running_one_makes_it(toxvpn: Any, here: Path, monkeypatch: pytest.M
     with FakeDaemon(here, {"secret-renew": ANSWER}):
         ran = toxvpn("secret", "renew", "-C", here)
         assert (ran.code, ran.out) == (0, ANSWER["hidden"] + "\n")
-        assert "who came in by the old one needs it" in ran.err
+        assert "machines that used the old one need the new one" in ran.err
         monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
         assert toxvpn("secret", "renew", "-C", here).out == ANSWER["shown"] + "\n"
 

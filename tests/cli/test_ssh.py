@@ -223,8 +223,8 @@ def test_without_a_destination_ssh_has_the_word(
 
 
 MISTAKES: dict[tuple[str, ...], tuple[int, str]] = {
-    (): (2, "whom?"),
-    ("me@nobody",): (4, "'nobody' is no Tox ID, and no peer that is kept here"),
+    (): (2, "the peer is missing"),
+    ("me@nobody",): (4, "'nobody' is not a Tox ID, nor a peer that is kept here"),
     (f"me@{str(BOX)[:-1]}",): (2, "75 digits"),
     ("--road", "slow", "box"): (2, "slow"),
 }

@@ -69,8 +69,8 @@ def test_a_secret_in_the_environment(toxvpn: Any, here: Path, monkeypatch: pytes
 
 MISTAKES: list[tuple[list[str], str]] = [
     (["--peer", str(ALICE)[:-1] + "0"], "--peer the checksum of Tox ID"),
-    (["--peer", "a1" * 20], "--peer 'a1a1a1a1a1a1a1a1...' is no Tox ID: it has 40 digits"),
-    (["--peer", "two words"], "--peer 'two words' is no Tox ID"),
+    (["--peer", "a1" * 20], "--peer 'a1a1a1a1a1a1a1a1...' is not a Tox ID: it has 40 digits"),
+    (["--peer", "two words"], "--peer 'two words' is not a Tox ID"),
     (["--peer", encode(INVITE)[:-1]], "--peer this invite has 95 characters"),
     (["--peer", encode(Invite(ALICE, b"fifteen secrets", 1))], "--peer this invite expired"),
     (["--name", "two words"], "not usable"),

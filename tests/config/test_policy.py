@@ -87,7 +87,7 @@ def test_another_users_configuration_does_not_have_root_tell_its_own_files(tmp_p
     assert policy(load(path), tmp_path)
     for place in (home, path):
         os.chown(place, 4242, 4242)
-    with pytest.raises(ConfigError, match=f"{secret} is not user 4242's, whose configuration names it"):
+    with pytest.raises(ConfigError, match=f"{secret} must belong to user 4242, whose configuration names it"):
         policy(load(path), tmp_path)
     os.chown(secret, 4242, 4242)
     assert policy(load(path), tmp_path)

@@ -169,7 +169,7 @@ class Flooded(Guarded):
 
     def hears(self, number: int, message: bytes = b"guess\0", *, last_byte: int = 0) -> None:
         key = number.to_bytes(31, "little") + bytes([last_byte])
-        self.admission._hear(FriendRequest(key, message))
+        self.admission._on_event(FriendRequest(key, message))
 
     @property
     def judged(self) -> int:
@@ -301,7 +301,7 @@ async def test_a_key_that_no_friend_can_have(
 ) -> None:
     server = Flooded(network, Authority(open=True), monkeypatch)
     server.hears(1, last_byte=0x80)
-    assert server.admission.refused == {"the key is none": 1}
+    assert server.admission.refused == {"not a valid public key": 1}
     assert server.book.friends == {} and "Traceback" not in caplog.text
 
 

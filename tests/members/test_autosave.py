@@ -13,7 +13,7 @@ import pytest
 
 from toxvpn.errors import ToxvpnError
 from toxvpn.members import friends
-from toxvpn.members.autosave import NOW_AND_THEN_S, SOON_S, Autosave
+from toxvpn.members.autosave import PERIOD_S, SOON_S, Autosave
 from toxvpn.members.friends import Authority, FriendBook, Grant
 
 
@@ -100,7 +100,7 @@ def test_changes_that_follow_each_other_are_written_together_and_not_put_off(
 
 def test_without_a_change_it_is_written_now_and_then(timers: Timers, tmp_path: Path) -> None:
     kept = Kept(tmp_path)
-    timers.advance(2.5 * NOW_AND_THEN_S)
+    timers.advance(2.5 * PERIOD_S)
     assert len(kept.saved) == 2
 
 
@@ -108,7 +108,7 @@ def test_the_end_writes_at_once_and_no_more_after_it(timers: Timers, tmp_path: P
     kept = Kept(tmp_path)
     kept.autosave.changed()
     kept.autosave.close()
-    timers.advance(2 * NOW_AND_THEN_S)
+    timers.advance(2 * PERIOD_S)
     assert len(kept.saved) == 1
 
 
@@ -134,7 +134,7 @@ def test_a_full_disk_is_told_and_tried_again(
     timers.advance(SOON_S)
     assert "No space left" in caplog.text
     kept.failure = None
-    timers.advance(NOW_AND_THEN_S)
+    timers.advance(PERIOD_S)
     assert kept.saved == [b"savedata"]
 
 
@@ -162,10 +162,10 @@ def test_a_record_that_has_not_changed_is_not_written_again(
     kept = Kept(tmp_path)
     kept.autosave.changed()
     timers.advance(SOON_S)
-    timers.advance(2 * NOW_AND_THEN_S)
+    timers.advance(2 * PERIOD_S)
     assert len(written) == 1 and len(kept.saved) == 3
     kept.book.authorise(bytes(32), Grant.OPEN, 0)
-    timers.advance(NOW_AND_THEN_S)
+    timers.advance(PERIOD_S)
     assert len(written) == 2
 
 

@@ -89,7 +89,7 @@ def test_a_name_for_whom_a_person_let_in(tmp_path: Path, grant: Grant) -> None:
 def test_a_name_lets_nobody_in_for_longer(tmp_path: Path, grant: Grant) -> None:
     found = opened(tmp_path)
     found.book.authorise(ALICE, grant, NOW)
-    with pytest.raises(UsageError, match="is not kept: `toxvpn peer add KEY --name alice` keeps it"):
+    with pytest.raises(UsageError, match="is not kept here; `toxvpn peer add KEY --name alice` keeps it"):
         found.rename(member(found, ALICE), "alice")
     assert found.peers == {}
 

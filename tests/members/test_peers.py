@@ -44,7 +44,7 @@ def test_a_peer_is_an_id_a_key_or_an_invite(text: str, peer: ConfiguredPeer) -> 
     ("text", "told"),
     [
         ("", "missing"),
-        ("alice", "is no Tox ID"),
+        ("alice", "is not a Tox ID"),
         (str(ALICE)[:-2] + "00", "checksum"),
         (str(ALICE)[:70], "70 digits"),
         (TOKEN[:-1], "95 characters"),
@@ -193,7 +193,7 @@ def test_a_damaged_entry_is_left_out_told_of_and_kept(
 def test_the_damaged_entry_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write(tmp_path, json.dumps(GOOD | {"peers": [{"public_key": "3" * 62 + "F3", "name": "nas"}]}).encode())
     assert load(tmp_path) == {}
-    assert "the entry of 'nas' is damaged ('3333333333333333...' is no public key" in caplog.text
+    assert "the entry of 'nas' is damaged ('3333333333333333...' is not a public key" in caplog.text
 
 
 @pytest.mark.parametrize("document", [5, [], GOOD | {"schema": 2}, {"schema": 1}, GOOD | {"schema": "1"}])

@@ -387,7 +387,7 @@ async def test_who_is_named_for_the_run_is_removed_until_it_is_named_again(
     ours = Machine(network, tmp_path, box)
     assert ours.roster.remove("box").public_key == box.public_key
     assert ours.roster.peers() == {} and list(ours.node) == []
-    assert "box is named in config.toml, or by --peer: it will be back" in caplog.text
+    assert "peer box is named in config.toml or by --peer, and will be back" in caplog.text
     reconfigure(ours, [box])
     assert ours.roster.peers() == {box.public_key: box}
     with pytest.raises(PeerRefusedError, match="no peer 'other'"):
@@ -460,7 +460,7 @@ async def test_who_is_shut_out_is_out_even_if_the_disk_is_full(
     guest.roster.add(host.peer)
     await until(lambda: host.sees(guest))
     monkeypatch.setattr(peers, "save", full)
-    with pytest.raises(ToxvpnError, match="is shut out, but for this run only: no space left"):
+    with pytest.raises(ToxvpnError, match="is shut out for this run only: no space left"):
         getattr(host.roster, verb)(guest.digits)
     assert guest.key not in {peer.public_key for peer in host.node}
     assert guest.key not in host.roster.members.book
@@ -504,7 +504,7 @@ async def test_what_toxcore_will_not_have_keeps_no_one_else_out(
     bad = ConfiguredPeer(NONE, b"spam", "bad")
     reconfigure(host, [bad, box.peer])
     assert host.node.peer(box.key) is not None
-    assert "peer bad cannot be asked" in caplog.text and "cannot be a friend" in caplog.text
+    assert "peer bad cannot be asked" in caplog.text and "cannot be added as a friend" in caplog.text
     reconfigure(host, [bad, later.peer])
     assert {peer.public_key for peer in host.node} == {later.key}
 
@@ -516,4 +516,4 @@ async def test_a_kept_peer_goes_without_a_name_that_the_configuration_has(
     peers.save(tmp_path, {first: ConfiguredPeer(first, name="Box")})
     host = Machine(network, tmp_path, ConfiguredPeer(second, name="box"))
     assert {key: peer.name for key, peer in host.roster.peers().items()} == {first: None, second: "box"}
-    assert "the kept peer 0101010101010101 goes without one" in caplog.text
+    assert "the kept peer 0101010101010101 has no name in this run" in caplog.text

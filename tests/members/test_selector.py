@@ -49,13 +49,13 @@ def test_what_a_person_types(text: str, meant: Known) -> None:
 
 @pytest.mark.parametrize("text", ["", "dave", "a1", "a1c", "a1b2" * 20, "100.64.0.2", "::1", "77" * 32, "%"])
 def test_nobody(text: str) -> None:
-    with pytest.raises(PeerRefusedError, match=r"no peer .* is known here: see `toxvpn peer list`"):
+    with pytest.raises(PeerRefusedError, match=r"no peer .* is known here; see `toxvpn peer list`"):
         find(text, ALL, ipv4=ipv4)
 
 
 def test_one_of_several() -> None:
     two = [ALICE, Known(ALICE.public_key[:20] + b"\1" * 12)]
-    with pytest.raises(UsageError, match=r"can mean 2 peers .*A1B2.*: give more digits"):
+    with pytest.raises(UsageError, match=r"matches 2 peers .*A1B2.*; give more digits"):
         find("a1b200", two)
     assert find("alice", two) is ALICE
 

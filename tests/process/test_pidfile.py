@@ -162,7 +162,7 @@ def test_a_second_name_of_a_file_of_roots_is_not_overwritten(tmp_path: Path) -> 
     service.mkdir()
     (service / "pid").hardlink_to(tmp_path / "victim")
     os.chown(service, 54321, 54321)
-    with pytest.raises(ConfigError, match="second name of another file"):
+    with pytest.raises(ConfigError, match="a hard link in a directory"):
         PidFile(service / "pid")
     assert (tmp_path / "victim").read_text() == "42\n"
 

@@ -159,7 +159,7 @@ def test_permission_errors_name_the_owner(tmp_path: Path) -> None:
 
 # -- in a directory of somebody else's ----------------------------------------------------------------
 
-LED_ASTRAY = r"link that is not followed|second name of another file"
+LED_ASTRAY = r"link, which is not followed|hard link in a directory"
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for two users")
 
 
@@ -215,7 +215,7 @@ def test_root_uses_a_services_own_files_and_its_own_there(service: Path) -> None
 def test_a_third_users_file_is_none_of_a_service(service: Path) -> None:
     (service / "f").write_bytes(b"x")
     os.chown(service / "f", SERVICE + 1, SERVICE + 1)
-    with pytest.raises(ConfigError, match="neither ours nor of its directory's owner"):
+    with pytest.raises(ConfigError, match="owned by another user than its directory"):
         read_private(service / "f")
 
 

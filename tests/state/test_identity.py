@@ -62,8 +62,8 @@ DAMAGED = {
     "cut in a section": (SAVEDATA[:60], "ends early"),
     "cut between sections": (MAGIC + KEYS, "ends early"),
     "no keys": (MAGIC + section(3, b"friends") + END, "no key"),
-    "short keys": (MAGIC + section(1, bytes(40)) + END, "no section"),
-    "noise after the header": (MAGIC + b"\1\2\3\4" * 50, "no section"),
+    "short keys": (MAGIC + section(1, bytes(40)) + END, "is damaged"),
+    "noise after the header": (MAGIC + b"\1\2\3\4" * 50, "is damaged"),
 }
 
 

@@ -148,7 +148,7 @@ def test_a_directory_that_others_can_write_to_is_refused_with_what_to_do(tmp_pat
         os.chown(tmp_path, 0, 4243)
     tmp_path.chmod(mode)
     with pytest.raises(
-        ConfigError, match=rf"others can write to it \(mode {mode:o}\).*: chmod go-w {tmp_path}"
+        ConfigError, match=rf"users can write to it \(mode {mode:o}\).*; run `chmod go-w {tmp_path}"
     ):
         make(tmp_path)
     tmp_path.chmod(mode & ~0o022)
@@ -171,7 +171,7 @@ def test_a_group_of_its_owner_alone_is_nobody_else(
     if private:
         make(tmp_path)
     else:
-        with pytest.raises(ConfigError, match="others can write"):
+        with pytest.raises(ConfigError, match="other users can write"):
             make(tmp_path)
 
 

@@ -43,7 +43,7 @@ def test_toxcores_own_log_is_passed_on_if_asked_for(caplog: pytest.LogCaptureFix
             make_tox(Identity.ephemeral(), CHANCE, taken)
         assert caplog.messages == []
         with pytest.raises(PortError):
-            make_tox(Identity.ephemeral(), CHANCE, taken, tell_all=True)
+            make_tox(Identity.ephemeral(), CHANCE, taken, toxcore_log=True)
     assert any("failed to bind" in line for line in caplog.messages)
     tox.close()
 

@@ -57,12 +57,12 @@ async def test_a_narrow_path_reaches_the_tables(network: Network) -> None:
     network.fake(left).path_bytes = NARROW + 3
     tables = FakeTables()
     overlay = Overlay(cast(Datapath, tables))
-    left.subscribe(overlay.hear)
+    left.subscribe(overlay.on_event)
     overlay.add(there(left, right))
     peer, _ = await asking(left, right)
     await until(lambda: peer.packet_bytes == NARROW)
     assert tables.mtu == {peer.number: NARROW - 5}
-    overlay.accepts(peer.public_key, 1000)
+    overlay.set_peer_mtu(peer.public_key, 1000)
     assert tables.mtu == {peer.number: 1000}, "the peer takes less than the path"
     assert there(right, left).packet_bytes == CUSTOM_PACKET_BYTES, "each direction has a path of its own"
 

@@ -23,7 +23,7 @@ async def test_a_peer_comes_and_goes(network: Network) -> None:
     left, right = network.pair()
     tables = FakeTables()
     overlay = Overlay(cast(Datapath, tables))
-    left.subscribe(overlay.hear)
+    left.subscribe(overlay.on_event)
     peer = left.peer(right.tox.public_key)
     assert peer is not None
     await until(lambda: peer.online)
@@ -44,7 +44,7 @@ async def test_a_number_that_changes_hands_never_serves_two(network: Network) ->
     node = network.node()
     tables = FakeTables()
     overlay = Overlay(cast(Datapath, tables))
-    node.subscribe(overlay.hear)
+    node.subscribe(overlay.on_event)
     first = node.accept(b"\x01" * 32)
     second_tox = network.node().tox
     second = node.reach(second_tox.address, b"hi")

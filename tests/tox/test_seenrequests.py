@@ -4,7 +4,7 @@ import pytest
 
 from toxvpn.testing.fake_nodes import Network, until
 from toxvpn.tox.events import Event, FriendRequest
-from toxvpn.tox.seenrequests import AGAIN_S, MOST_HEARD, SeenRequests
+from toxvpn.tox.seenrequests import AGAIN_S, MOST_SEEN, SeenRequests
 
 KEY = bytes(32)
 
@@ -31,7 +31,7 @@ def test_it_does_not_grow() -> None:
     heard = SeenRequests()
     for number in range(1000):
         heard.note(number.to_bytes(32), 0)
-    assert len(heard.due(AGAIN_S)) == MOST_HEARD
+    assert len(heard.due(AGAIN_S)) == MOST_SEEN
 
 
 async def test_the_node_hears_a_second_request() -> None:

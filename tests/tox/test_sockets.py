@@ -181,7 +181,7 @@ async def test_what_cannot_be_watched_is_tried_again(
         for _ in range(3):
             awake.watch.refresh()
     assert not awake.watch.exact, "so that turns come by time"
-    assert caplog.messages == ["what arrives is looked for only now and then: Too many open files"]
+    assert caplog.messages == ["cannot watch sockets, so incoming packets are delayed: Too many open files"]
     awake.watch.refresh()
     far.send(b"packet")
     assert await awake.settle() == 1

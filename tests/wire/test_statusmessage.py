@@ -82,14 +82,14 @@ def test_another_mode_claims_no_address() -> None:
         (b'{"a":' * 200, "JSON|deep"),
         (b"{}" + b" " * 1006, "1008 bytes"),
         (b'{"mode":"tun","ownip":1}', "ownip is not text"),
-        (b'{"mode":"tun","ownip":"10.0.0"}', "no IPv4"),
-        (b'{"mode":"tun","ownip":"010.0.0.1"}', "no IPv4"),
-        (b'{"mode":"tun","ownip":"fe80::1"}', "no IPv4"),
-        (b'{"mode":"tun","ownip":"0.0.0.0"}', "no host's"),
-        (b'{"mode":"tun","ownip":"127.0.0.1"}', "no host's"),
-        (b'{"mode":"tun","ownip":"224.0.0.1"}', "no host's"),
-        (b'{"mode":"tun","ownip":"255.255.255.255"}', "no host's"),
-        (b'{"mode":"tun","ownip":"0.0.0.0","toxvpn":{"v":1}}', "no host's"),
+        (b'{"mode":"tun","ownip":"10.0.0"}', "not an IPv4"),
+        (b'{"mode":"tun","ownip":"010.0.0.1"}', "not an IPv4"),
+        (b'{"mode":"tun","ownip":"fe80::1"}', "not an IPv4"),
+        (b'{"mode":"tun","ownip":"0.0.0.0"}', "not the address of a host"),
+        (b'{"mode":"tun","ownip":"127.0.0.1"}', "not the address of a host"),
+        (b'{"mode":"tun","ownip":"224.0.0.1"}', "not the address of a host"),
+        (b'{"mode":"tun","ownip":"255.255.255.255"}', "not the address of a host"),
+        (b'{"mode":"tun","ownip":"0.0.0.0","toxvpn":{"v":1}}', "not the address of a host"),
     ],
 )
 def test_an_unreadable_message_says_nothing_and_the_log_says_why(message: bytes, told: str) -> None:
@@ -170,7 +170,7 @@ def test_a_route_offered_twice_is_one_route() -> None:
 
 def test_too_many_routes_are_a_configuration_error() -> None:
     routes = tuple(IPv6Network(f"2001:db8:{number:x}::/48") for number in range(60))
-    with pytest.raises(ConfigError, match="holds 1007: offer fewer routes"):
+    with pytest.raises(ConfigError, match="allows 1007, offer fewer routes"):
         statusmessage.encode(Status(toxvpn=ToxvpnStatus(routes=routes)))
 
 

@@ -1,7 +1,7 @@
-"""Whom a client calls: -i, or the machine that `toxvpn ssh` is to log in to.
+"""The callee: the machine that a client calls, with -i or `toxvpn ssh`.
 
-In: what was typed: a Tox ID, an invite, or a peer of config.toml or kept here (by name, key or overlay
-address). Out: its Tox ID, what to ask it with, and whether it knows us by the identity that is kept.
+In: a Tox ID, an invite, or a peer of config.toml or kept here (by name, key or overlay address), as typed.
+Out: its Tox ID, the invite or secret for the request, and whether it knows us by our kept identity.
 """
 
 from collections.abc import Callable
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Callee:
-    """`kept`: it lets this machine in, not just anybody with a secret: the kept identity has to call."""
+    """`kept`: it lets in this machine by its kept identity, so that a passing identity would be refused."""
 
     tox_id: ToxId
     invite: Invite | None = None
@@ -35,7 +35,7 @@ def find_callee(
 ) -> Callee:
     """`directory` is where peers are kept, asked for only when it matters.
 
-    Raises UsageError, PeerRefusedError (nobody of that name), ConfigError (peers.json, its secret file).
+    Raises UsageError, PeerRefusedError (no such peer), ConfigError (peers.json, its secret file).
     """
     if is_invite(text):
         invite = decode(text)
@@ -47,20 +47,20 @@ def find_callee(
         peer = find(text, known_peers(directory(), config))
     except PeerRefusedError:
         if len(text) == PUBLIC_KEY_DIGITS:
-            parse_tox_id(text)  # says what a public key lacks
+            parse_tox_id(text)  # raises an error that says what to give instead of a public key
         raise PeerRefusedError(
-            f"{text!r} is no Tox ID, and no peer that is kept here: see `toxvpn peer list`"
+            f"{text!r} is not a Tox ID, nor a peer that is kept here; see `toxvpn peer list`"
         ) from None
     if peer.tox_id is None:
         raise UsageError(
-            f"of peer {peer.short} only the public key is known: give its Tox ID to `toxvpn peer add`"
+            f"of peer {peer.short} only the public key is known; give its Tox ID to `toxvpn peer add`"
         )
     secret = secret_of(peer, config)
     return Callee(peer.tox_id, peer.invite, secret, kept=secret is None)
 
 
 def known_peers(directory: Path, config: "Config | None") -> list[ConfiguredPeer]:
-    """Those that are kept, and those of config.toml, which goes before."""
+    """The kept peers and those of config.toml, which overrides them."""
     known = peers.load(directory)
     for name, section in config.peers.items() if config is not None else ():
         peer = ConfiguredPeer(section.public_key, section.nospam, name)
@@ -69,7 +69,7 @@ def known_peers(directory: Path, config: "Config | None") -> list[ConfiguredPeer
 
 
 def secret_of(peer: ConfiguredPeer, config: "Config | None") -> bytes | None:
-    """What config.toml has for asking it."""
+    """The secret that config.toml has for requests to the peer."""
     from ..state.secretfile import read_secret_file
 
     if config is None:
@@ -81,7 +81,7 @@ def secret_of(peer: ConfiguredPeer, config: "Config | None") -> bytes | None:
 
 
 def is_selector(text: str) -> bool:
-    """Whether it can mean a kept peer, and no Tox ID."""
+    """Whether it can mean a kept peer, and not a Tox ID."""
     if as_address(text) is not None or (len(text) == PUBLIC_KEY_DIGITS and is_key(text)):
         return True
     try:

@@ -1,4 +1,4 @@
-"""`toxvpn id`: this machine's Tox ID, alone on stdout; there is one afterwards if there was none."""
+"""`toxvpn id`: prints this machine's Tox ID, alone on stdout; makes an identity if there is none."""
 
 import secrets
 import time
@@ -10,18 +10,20 @@ from ..state.identity import SAVE_NAME, Identity, IdentityInUseError, damaged, r
 from .shared import SHARED, Settings, takes
 
 STARTING_S = 5.0
-"""How long another process that has just taken a new directory gets to write its identity."""
+"""How long to wait for the identity of another process that has just locked a new directory."""
 
 
 @click.command("id")
-@click.option("--new-nospam", is_flag=True, help="Make the ID that is known so far useless for new requests.")
+@click.option(
+    "--new-nospam", is_flag=True, help="Change the ID, so that the old one is useless for new requests."
+)
 @takes(SHARED)
 @click.pass_obj
 def command(settings: Settings, new_nospam: bool) -> None:
     """Print this machine's Tox ID, making an identity if there is none.
 
-    The ID is what others give to -i or --peer. It is not secret; once it has come into wrong hands,
-    --new-nospam changes its last 12 digits: peers that are let in stay, others need the new one.
+    The ID is what others give to -i or --peer. It is not secret. If strangers use it to send requests,
+    --new-nospam changes its last 12 digits: peers that are let in stay, all others need the new ID.
     """
     settings.begin()
     if new_nospam:
@@ -82,7 +84,7 @@ def wait_for_identity(directory: Path) -> bytes:
     while (savedata := read_savedata(directory)) is None:
         if time.monotonic() > deadline:
             raise IdentityInUseError(
-                f"another process has taken {directory} and made no identity; ask it again"
+                f"another process uses {directory} and has not made an identity yet; try again"
             )
         time.sleep(0.05)
     return savedata

@@ -1,4 +1,4 @@
-"""`toxvpn invite`: a short-lived text that lets one machine join; also as a QR code.
+"""`toxvpn invite`: prints a short-lived text that lets one machine join; also as a QR code.
 
 The text alone is on stdout; everything else on stderr.
 """
@@ -22,13 +22,13 @@ UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 @click.command("invite")
 @click.option(
-    "--expires", metavar="TIME", default="24h", show_default=True, help="How long it is good: 30m, 24h, 7d."
+    "--expires", metavar="TIME", default="24h", show_default=True, help="How long it is valid: 30m, 24h, 7d."
 )
 @click.option("--name", metavar="NAME", help="What to call the machine that joins.")
 @MAY
 @click.option("--qr/--no-qr", default=None, help="Show a QR code. [default: on a terminal]")
-@click.option("--list", "list_them", is_flag=True, help="List the invites that are outstanding, and end.")
-@click.option("--revoke", metavar="INVITE", help="Take an unused invite back: its first digits in --list.")
+@click.option("--list", "list_them", is_flag=True, help="List the outstanding invites.")
+@click.option("--revoke", metavar="INVITE", help="Revoke an unused invite, by its first digits in --list.")
 @takes(SHARED)
 @click.pass_obj
 def command(
@@ -42,12 +42,12 @@ def command(
 ) -> None:
     """Print an invite: on another machine, `toxvpn join INVITE` makes it a peer of this one.
 
-    It lets in one machine, once, and is secret until then. Without --may that machine may do whatever the
-    running toxvpn, or else the configuration, has to offer.
+    It lets in one machine, once, and must be kept secret until then. Without --may that machine may use all
+    that the running toxvpn, or else the configuration, offers.
     """
     settings.begin()
     if list_them and revoke is not None:
-        raise UsageError("--list and --revoke are two commands: give one")
+        raise UsageError("--list and --revoke exclude each other; give one of them")
     if list_them:
         show_invites(settings)
     elif revoke is not None:
@@ -55,7 +55,9 @@ def command(
     else:
         made = make_invite(settings, parse_time(expires), name, may)
         click.echo(made["token"])
-        print_note(settings, f"good until {utc(made['expires'])}, {to_whom(made)}; there: toxvpn join INVITE")
+        print_note(
+            settings, f"valid until {utc(made['expires'])}, {describe_use(made)}; there: toxvpn join INVITE"
+        )
         if sys.stderr.isatty() if qr is None else qr:
             show_qr(made["token"])
 
@@ -63,8 +65,8 @@ def command(
 IN_WORDS = {"forwards": "use forwards", "vpn": "be on the network"}
 
 
-def to_whom(made: dict[str, Any]) -> str:
-    """An older toxvpn, which may still run, does not say what the machine may do."""
+def describe_use(made: dict[str, Any]) -> str:
+    """Who may use it. An older toxvpn, which may still run, does not say what the machine may do."""
     may = [IN_WORDS[each] for each in made.get("may", ())]
     return "for one machine" + (f", which may {' and '.join(may)}" if may else "")
 
@@ -90,7 +92,7 @@ def keep_invite(
     with kept_members(settings) as members:
         granted = parsed_may(may) or usual
         made = members.invite(own, lifetime_s, name, granted)
-    print_note(settings, "toxvpn is not running: start it here (toxvpn up) before the other machine joins")
+    print_note(settings, "toxvpn is not running; start it here (toxvpn up) before the other machine joins")
     return {"token": encode(made), "expires": made.expires, "may": sorted(granted)}
 
 
@@ -101,7 +103,7 @@ def show_invites(settings: Settings) -> None:
 
     outstanding = running_or_not(online=lambda: ask(settings, "invite-list"), offline=kept)
     if not outstanding:
-        print_note(settings, "no invites are outstanding")
+        print_note(settings, "there are no outstanding invites")
         return
     print_table(
         ("INVITE", "GOOD UNTIL", "NAME", "MAY", "USED BY"),
@@ -130,14 +132,14 @@ def parse_time(text: str) -> float:
     """Seconds in `30m`, `24h`, `7d`. Raises UsageError."""
     number, unit = text[:-1], text[-1:]
     if not (number.isascii() and number.isdigit() and len(number) < 10 and unit in UNITS_S):
-        raise UsageError(f"--expires {text!r}: expected a time such as 30m, 24h or 7d")
+        raise UsageError(f"--expires {text!r} is not a time; give one such as 30m, 24h or 7d")
     return int(number) * UNITS_S[unit]
 
 
 def show_qr(token: str) -> None:
     import segno
 
-    # upper case is what the compact alphanumeric mode of a QR code can hold
+    # the compact alphanumeric mode of a QR code has upper case only
     code = segno.make(token.upper(), micro=False)
     compact = (sys.stderr.encoding or "").lower().replace("-", "") == "utf8"
     code.terminal(out=sys.stderr, compact=compact, border=2)

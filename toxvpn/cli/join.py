@@ -11,7 +11,7 @@ from .peer import add_peer
 from .shared import SHARED, Settings, takes
 
 MOST_CHARACTERS = 1000
-"""Of stdin: an invite has 103."""
+"""Read from stdin; an invite has 103."""
 
 
 @click.command("join")
@@ -22,12 +22,12 @@ MOST_CHARACTERS = 1000
 def command(settings: Settings, invite: str, name: str | None) -> None:
     """Join the machine that printed INVITE with `toxvpn invite`; - reads it from stdin.
 
-    A running toxvpn asks it at once to let us in, another one when it starts.
+    A running toxvpn asks it at once to let this machine in, otherwise `toxvpn up` does when it starts.
     """
     settings.begin()
     if invite == "-":
         invite = sys.stdin.read(MOST_CHARACTERS)
-    inviting = wire.decode(invite).tox_id.public_key  # before anything else, for a precise complaint
+    inviting = wire.decode(invite).tox_id.public_key  # before anything else, for a precise message
     answer = add_peer(settings, invite, name)
     short = name or short_key(inviting)
     if answer is None:
@@ -35,5 +35,5 @@ def command(settings: Settings, invite: str, name: str | None) -> None:
     else:
         print_note(
             settings,
-            f"asking {short} to let this machine in: `toxvpn wait {short}` returns when it is reached",
+            f"asking {short} to let this machine in; `toxvpn wait {short}` returns when it is connected",
         )

@@ -1,4 +1,4 @@
-"""`toxvpn peer`: whom this machine knows; a running toxvpn acts on it at once, another one at its start."""
+"""`toxvpn peer`: manages the peers of this machine, on the running toxvpn or for its next start."""
 
 import os
 import time
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..members.peers import ConfiguredPeer
 
 NAME = click.option("--name", metavar="NAME", help="What to call it here.")
-LATER = "kept; toxvpn is not running, so it takes effect at its next start"
+LATER = "saved; toxvpn is not running, so this takes effect at its next start"
 
 
 @click.group("peer", invoke_without_command=True)
@@ -39,8 +39,9 @@ def command(ctx: click.Context) -> None:
 def add(settings: Settings, peer: str, name: str | None, may: tuple[str, ...]) -> None:
     """Keep a peer by its Tox ID: it is asked to let us in, and may be on our VPN.
 
-    To use what this machine serves it needs --may forwards: a secret or an invite is heard of strangers only.
-    By its public key alone it cannot be asked. Of one that is kept already, what is not said stays.
+    To use forwards of this machine it needs --may forwards, as a secret or an invite has no effect for a kept
+    peer. A peer given by its public key alone cannot be asked. For a peer that is kept already, options that
+    are not given stay as they are.
     """
     settings.begin()
     answer = add_peer(settings, peer, name, may)
@@ -48,7 +49,7 @@ def add(settings: Settings, peer: str, name: str | None, may: tuple[str, ...]) -
         print_note(settings, NO_FORWARDS)
 
 
-NO_FORWARDS = "it may not use what this machine serves: with --may forwards it may"
+NO_FORWARDS = "it may not use forwards of this machine; allow that with --may forwards"
 
 
 def add_peer(
@@ -73,13 +74,13 @@ def keep_peer(settings: Settings, text: str, name: str | None, may: tuple[str, .
 
 
 def check_not_us(settings: Settings, peer: "ConfiguredPeer") -> None:
-    """Raises UsageError when it is this machine's own ID."""
+    """Raises UsageError when the peer is this machine itself."""
     from ..state.identity import read_savedata
     from .id import tox_id
 
     directory = settings.places.data
     if read_savedata(directory) is not None and tox_id(directory)[:64] == peer.public_key.hex().upper():
-        raise UsageError("that is this machine's own Tox ID: give the other machine's")
+        raise UsageError("that is this machine's own Tox ID; give the other machine's")
 
 
 @command.command("name")
@@ -147,7 +148,7 @@ def accept(settings: Settings, key: str, name: str | None, may: tuple[str, ...])
 @takes(SHARED)
 @click.pass_obj
 def block(settings: Settings, peer: str) -> None:
-    """Shut PEER out for good, whatever else lets it in; a whole key or Tox ID need not be known here.
+    """Shut PEER out for good, whatever else lets it in; a whole key or Tox ID works for unknown peers too.
 
     It is forgotten, and its requests are ignored, until `peer unblock`.
     """
@@ -161,8 +162,8 @@ def block(settings: Settings, peer: str) -> None:
 
 
 WITH_ANOTHER_KEY = {
-    "secret": "it still knows the secret, and may come with another key: `toxvpn secret renew` ends that",
-    "open": "with --open it may come with another key",
+    "secret": "it still knows the secret and may come back with another key; `toxvpn secret renew` ends that",
+    "open": "it may come back with another key, as --open lets everybody in",
 }
 
 
@@ -202,7 +203,7 @@ def list_peers(settings: Settings) -> None:
     try:
         document = ask(settings, "status")
     except NotRunningError:
-        print_note(settings, f"toxvpn is not running: this is what {settings.places.data} keeps")
+        print_note(settings, f"toxvpn is not running; these are the peers kept in {settings.places.data}")
         rows, pending, blocked = kept_rows(settings), [], kept_blocked(settings)
     else:
         rows, pending = [running_row(peer) for peer in document["peers"]], document["pending"]
@@ -212,7 +213,7 @@ def list_peers(settings: Settings) -> None:
     if rows:
         print_table(("NAME", "KEY", "ADDRESS", "PATH", "LET IN BY"), rows)
     else:
-        print_note(settings, "no peers: `toxvpn peer add ID` adds one, `toxvpn invite` lets one join")
+        print_note(settings, "no peers yet: `toxvpn peer add ID` adds one, `toxvpn invite` lets one join")
     print_pending(settings, pending)
     if blocked:
         click.echo()
@@ -239,7 +240,7 @@ def kept_blocked(settings: Settings) -> list[list[str]]:
 
 
 def kept_rows(settings: Settings) -> list[list[str]]:
-    """Read without taking the identity: who looks on disturbs nobody."""
+    """Read without locking the identity, so that a starting toxvpn is not disturbed."""
     from ..members import friends
     from ..members.members import Members
     from ..wire.addressing import overlay_ipv6

@@ -1,4 +1,4 @@
-"""`toxvpn secret renew`: replaces the secret that lets others in, when too many know it."""
+"""`toxvpn secret renew`: replaces the secret that lets others in here."""
 
 import sys
 from typing import Any
@@ -24,14 +24,16 @@ def command(ctx: click.Context) -> None:
 def renew(settings: Settings) -> None:
     """Make a new secret for this server, and print what to type on the other side.
 
-    Who came in by the old one is shut out, at once. Peers, invites and keys of -i are not touched. On a
-    terminal the secret is shown, else where it is kept.
+    Friends that came in by the old one are shut out at once. Peers, invites and keys of -i are not touched.
+    On a terminal the secret is shown, otherwise the file that holds it.
     """
     settings.begin()
     answer: dict[str, Any] = running_or_not(
         online=lambda: ask(settings, "secret-renew"), offline=lambda: renew_kept(settings)
     )
-    print_note(settings, "there is a new secret: who came in by the old one needs it; on the other side:")
+    print_note(
+        settings, "the secret is renewed; machines that used the old one need the new one; on the other side:"
+    )
     click.echo(answer["shown" if sys.stdout.isatty() else "hidden"])
 
 

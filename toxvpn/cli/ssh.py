@@ -1,6 +1,7 @@
-"""`toxvpn ssh`: ssh to a peer by its name, Tox ID or invite, through our own -P or the VPN that is up.
+"""`toxvpn ssh`: runs ssh to a peer by its name, Tox ID or invite, through our own -P or over the VPN.
 
-In: ssh's own arguments, of which only the destination is looked at. Out: this process becomes ssh.
+In: ssh's own arguments, of which only the destination and the port matter here. Out: this process becomes
+ssh.
 """
 
 import logging
@@ -33,9 +34,9 @@ WITH_VALUE = frozenset("BDEFIJLOPQRSWbceilmopw")
 URI = "ssh://"
 SSH_PORT = 22
 ANSWER_S = 1.5
-"""For each of the peer's addresses; over a relay a round trip may take 0.3 s."""
+"""For each address of the peer; over a relay a round trip may take 0.3 s."""
 KEY_DIGITS = 16
-"""Of a public key, enough to tell peers apart."""
+"""Enough digits of a public key to distinguish peers."""
 
 
 @click.command("ssh", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
@@ -56,13 +57,13 @@ def command(
     """Log in to PEER with ssh: a kept peer's name, a Tox ID, or an invite.
 
     The options below come first; all others are ssh's own. (-C, -b, -d and -q of toxvpn go before the
-    word ssh.) It is sshd on the peer itself that is called, at the port that ssh was told, usually 22.
-    What ~/.ssh/config says of a host of that name applies. While `toxvpn up` runs here, its peers are
-    called by their addresses there, if they answer on them, and else through it.
+    word ssh.) It connects to sshd on the peer itself, at the port given to ssh, usually 22. The settings in
+    ~/.ssh/config for a host of that name apply. While `toxvpn up` runs here, its peers are reached at their
+    VPN addresses, if they answer there, and otherwise through it.
     """
     settings.begin(logging.WARNING)
     if not arguments:
-        raise UsageError("whom? toxvpn ssh [SSH OPTION]... [USER@]PEER [COMMAND]")
+        raise UsageError("the peer is missing; usage: toxvpn ssh [SSH OPTION]... [USER@]PEER [COMMAND]")
     place = find_destination(arguments)
     if place is None:
         become_ssh(arguments)  # ssh -V, or a mistake that ssh explains
@@ -73,7 +74,7 @@ def command(
     callee = find_callee(text, lambda: settings.places.data, time.time(), config)
     if is_invite(text):
         keep(settings, text, callee)
-        text = callee.tox_id.public_key.hex()  # an invite is secret, and arguments are for all to see
+        text = callee.tox_id.public_key.hex()  # an invite is secret, and arguments are visible to all users
     given = secret_file is not None or any(map(os.environ.get, VARIABLES))
     port = typed_port(before, end)
     address = None if given else vpn_address(settings, callee, port)
@@ -83,17 +84,17 @@ def command(
         own += [] if road is None else ["--road", road]
         own += [] if proxy is None else ["--proxy", proxy]
         own += ["--no-share"] if no_share else []
-        way = proxy_command([*own, "-i", text])
+        option = proxy_command([*own, "-i", text])
     else:
-        way = f"HostName={address}"
+        option = f"HostName={address}"
     host = short_name(text, callee)
     dashes = ["--"] if before[-1:] == ("--",) else []
     before = before[: len(before) - len(dashes)]
-    become_ssh([*before, *ssh_options(way, callee), *dashes, f"{start}{host}{end}", *after])
+    become_ssh([*before, *ssh_options(option, callee), *dashes, f"{start}{host}{end}", *after])
 
 
 def find_destination(arguments: Sequence[str]) -> int | None:
-    """Which of ssh's arguments it is: the first that is no option, nor the value of one."""
+    """The index of the destination in ssh's arguments: the first that is no option nor the value of one."""
     expected = False
     for place, word in enumerate(arguments):
         if expected:
@@ -108,7 +109,7 @@ def find_destination(arguments: Sequence[str]) -> int | None:
 
 
 def wants_value(word: str) -> bool:
-    """Whether the value of its last option is the next word: `-vp 22`, but not `-vp22`."""
+    """Whether the value of the word's last option is the next word: `-vp 22`, but not `-vp22`."""
     for number, letter in enumerate(word[1:], 2):
         if letter in WITH_VALUE:
             return number == len(word)
@@ -116,7 +117,7 @@ def wants_value(word: str) -> bool:
 
 
 def split_destination(destination: str) -> tuple[str, str, str]:
-    """What goes before the peer, the peer, and what goes after: `user@PEER` or `ssh://user@PEER:22`."""
+    """Splits `user@PEER` or `ssh://user@PEER:22` into the text before the peer, the peer, and the rest."""
     start, end = "", ""
     rest = destination
     if rest.startswith(URI):
@@ -128,7 +129,7 @@ def split_destination(destination: str) -> tuple[str, str, str]:
 
 
 def keep(settings: Settings, token: str, callee: Callee) -> None:
-    """An invite lets in one machine, once: both are kept, it and the identity that it let in."""
+    """Keeps the peer of an invite: it lets in one identity, once, which must be used again next time."""
     if callee.tox_id.public_key in peers.load(settings.places.data):
         return
 
@@ -138,13 +139,11 @@ def keep(settings: Settings, token: str, callee: Callee) -> None:
 
     running_or_not(online=lambda: ask(settings, "peer-add", peer=token), offline=kept)
     short = short_key(callee.tox_id.public_key)
-    print_note(
-        settings, f"kept as peer {short}: `toxvpn peer name {short} NAME` gives it a name to call it by"
-    )
+    print_note(settings, f"kept as peer {short}; `toxvpn peer name {short} NAME` gives it a name")
 
 
 def ourselves(settings: Settings) -> list[str]:
-    """The command that runs this toxvpn, from wherever ssh runs it, on the same files."""
+    """The command with which ssh, in any directory, runs this toxvpn on the same files."""
     script = Path(sys.argv[0])
     if script.name == "toxvpn" and script.is_file() and os.access(script, os.X_OK):
         words = [str(script.absolute())]
@@ -156,7 +155,7 @@ def ourselves(settings: Settings) -> list[str]:
 
 
 def typed_port(options: Sequence[str], end: str) -> int:
-    """As the URI, or -p, has it; what ~/.ssh/config says is ssh's to know."""
+    """The port in the URI or after -p; a port in ~/.ssh/config is known to ssh only."""
     said = [end.removeprefix(":")]
     for word, following in zip(options, [*options[1:], ""], strict=False):
         letters = re.match(r"-([^\W\d_]*?)p(.*)", word)
@@ -167,7 +166,7 @@ def typed_port(options: Sequence[str], end: str) -> int:
 
 
 def vpn_address(settings: Settings, callee: Callee, port: int) -> str | None:
-    """The first of the peer's that it answers on, on the network that is up, if one is.
+    """The peer's VPN address, if `toxvpn up` runs and the peer answers there; None otherwise.
 
     Raises PeerOfflineError.
     """
@@ -179,13 +178,13 @@ def vpn_address(settings: Settings, callee: Callee, port: int) -> str | None:
     for peer in document["peers"] if document["self"]["mode"] == "up" else ():
         if peer["public_key"] == key:
             if not peer["online"]:
-                raise PeerOfflineError(f"{peer['name'] or key[:8]} is not online now: see `toxvpn status`")
+                raise PeerOfflineError(f"{peer['name'] or key[:8]} is not online now; see `toxvpn status`")
             return first_to_answer([each for each in (peer["ipv6"], peer["ipv4"]) if each], port)
     return None
 
 
 def first_to_answer(addresses: Sequence[str], port: int) -> str | None:
-    """One with which a connection can be made, or is refused: then the peer is there, and ssh explains."""
+    """The first address that accepts or refuses a connection; a refusal is explained by ssh."""
     for address in addresses:
         try:
             socket.create_connection((address, port), ANSWER_S).close()
@@ -198,29 +197,31 @@ def first_to_answer(addresses: Sequence[str], port: int) -> str | None:
 
 
 def short_name(text: str, callee: Callee) -> str:
-    """What ssh knows the peer by: a Tox ID would be too long in the name of a socket (ControlPath, %h)."""
+    """The host name for ssh: a Tox ID would be too long in the name of a socket (ControlPath, %h)."""
     return callee.tox_id.public_key.hex()[:KEY_DIGITS] if is_key(text) else text
 
 
 def proxy_command(own: Sequence[str]) -> str:
-    """An option of ssh's. The host stays what was typed, not `localhost`, which would be any peer to
-    ~/.ssh/config and to ssh's own sharing.
+    """The ssh option that connects through toxvpn.
+
+    The host stays as typed: as `localhost`, all peers would be one host to ~/.ssh/config and to ssh's own
+    sharing.
     """
     words = [shlex.quote(word).replace("%", "%%") for word in own]
     return " ".join(["ProxyCommand=" + words[0], *words[1:], "-P", "localhost:%p"])
 
 
-def ssh_options(way: str, callee: Callee) -> list[str]:
-    """They go after what was typed, of which ssh takes the first: all can be overridden.
+def ssh_options(option: str, callee: Callee) -> list[str]:
+    """Options to append to those typed: ssh takes the first of each, so all can be overridden.
 
-    Host keys are remembered by the peer's key, however it is called and reached.
+    Host keys are stored under the peer's key, so that they are found under any name and on any route.
     """
-    return ["-o", way, "-o", f"HostKeyAlias=toxvpn-{callee.tox_id.public_key.hex()[:KEY_DIGITS]}"]
+    return ["-o", option, "-o", f"HostKeyAlias=toxvpn-{callee.tox_id.public_key.hex()[:KEY_DIGITS]}"]
 
 
 def become_ssh(arguments: Sequence[str]) -> None:
-    """Does not return, and so ssh's exit code is ours. Raises ToxvpnError."""
+    """Replaces this process by ssh, whose exit code is then ours. Raises ToxvpnError."""
     try:
         os.execvp("ssh", ["ssh", *arguments])
     except OSError as error:
-        raise ToxvpnError(f"cannot run ssh: {error.strerror}; is OpenSSH's client installed?") from None
+        raise ToxvpnError(f"cannot run ssh: {error.strerror}; install OpenSSH's client") from None

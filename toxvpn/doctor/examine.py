@@ -146,7 +146,7 @@ async def own_node(options: DoctorOptions) -> AsyncIterator[Node]:
         tox = make_tox(
             identity,
             chance,
-            tell_all=options.toxcore_log,
+            toxcore_log=options.toxcore_log,
             proxy=options.proxy,
             udp_segmentation=options.udp_segmentation,
         )

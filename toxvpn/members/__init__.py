@@ -1,1 +1,1 @@
-"""Who may come in: requests, grants, invites and the peers that a person has named."""
+"""Who may come in: friend requests, the grants that admit a friend, invites, configured and blocked peers."""

@@ -1,9 +1,9 @@
-"""Who is let in: friend requests enter, accepted peers leave, everybody else is ignored and counted.
+"""Admission: decides on every friend request, and keeps toxcore's friend list to what is authorised.
 
-Deny by default (docs/design.md, "Who may do what"). The grant is recorded in the FriendBook, so that
-a restart keeps exactly those friends that today's configuration still covers. Whom nothing covers is
-noted in `pending`, for a person to decide. Neighbours: node.py tells of requests, friends.py keeps the
-record, wire/secret.py judges the message, roster.py redeems invites and tells of a person's decisions.
+Deny by default (docs/design.md, "Who may do what"). A grant is recorded in the FriendBook, so that a restart
+keeps exactly the friends that today's configuration still covers. Refused requests are counted, and noted in
+`pending` for a person to decide. Neighbours: the node reports requests, friends.py keeps the record,
+wire/secret.py judges the message, members.py redeems invites, roster.py carries a person's decisions out.
 """
 
 import logging
@@ -25,30 +25,30 @@ from .pending import Pending
 log = logging.getLogger("toxvpn.admission")
 
 LOGGED_REFUSALS_PER_MINUTE = 10
-"""Any stranger can send requests: the log must not be theirs to fill."""
+"""Any stranger can send requests, and must not be able to fill the log."""
 JUDGED_PER_S = 10
 JUDGED_AT_ONCE = 100
-"""Nobody guesses a short secret faster than this; who is refused for it may ask again (seenrequests.py)."""
+"""Limits the guessing of a short secret; a request refused for it may be repeated (seenrequests.py)."""
 UNKNOWN_KEY = "unknown key"
 BLOCKED = "blocked"
-NO_ROOM = "too many friends came by the secret, or the open door, and all are online"
-NOT_KEPT = "that it came in cannot be written down"
+NO_ROOM = "too many friends came by the secret or by --open, and all of them are online"
+NOT_KEPT = "the grant cannot be written to disk"
 TOO_MANY = "too many requests"
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """`reason` is fit for a log line."""
+    """A request that is not granted; `reason` is for the log and the status."""
 
     reason: str
 
 
 class NoRoomError(ToxvpnError):
-    """There are as many passing friends as can be, and all are online."""
+    """MOST_PASSING friends have a passing grant already, and all of them are online."""
 
 
 Redeem = Callable[[bytes, bytes], InviteVerdict | None]
-"""Of a public key and its request's message; None when the message redeems no invite."""
+"""Takes a public key and the message of its request; returns None when the message redeems no invite."""
 
 
 def no_invites(public_key: bytes, message: bytes) -> InviteVerdict | None:
@@ -56,7 +56,10 @@ def no_invites(public_key: bytes, message: bytes) -> InviteVerdict | None:
 
 
 class Admission:
-    """`changed` is called when the book or the friend list should be saved; `wall` is time.time."""
+    """Admits and removes friends of one node.
+
+    `changed` is called when the book or the friend list should be saved; `wall` is time.time.
+    """
 
     def __init__(
         self,
@@ -81,10 +84,10 @@ class Admission:
 
     def start(self) -> None:
         self.settle()
-        self._node.subscribe(self._hear)
+        self._node.subscribe(self._on_event)
 
     def enter(self, authority: Authority) -> None:
-        """Another configuration is in force: whom it names is let in. Nobody goes before `settle`."""
+        """Takes a new configuration and lets in the peers it names. Removes nobody: `settle` does."""
         self._authority = authority
         self._book.enter(authority, self._wall())
         for public_key in self._book:
@@ -93,7 +96,7 @@ class Admission:
     def settle(self) -> None:
         """Brings toxcore's friend list in line with what is authorised now."""
         for peer in self._node:
-            if peer.online:  # since when does not matter
+            if peer.online:
                 self._book.seen(peer.public_key, self._wall())
         gone = self._book.settle(self._authority, self._wall())
         for public_key in self._book:
@@ -103,20 +106,20 @@ class Admission:
                 gone.add(peer.public_key)
                 self._node.remove(peer)
         if gone:
-            log.info("%d friends are not authorised any more: removed", len(gone))
+            log.info("removed %d friends that are no longer authorised", len(gone))
         self._changed()
 
     def _befriend(self, public_key: bytes) -> None:
-        """One that toxcore will not have is not the others' trouble."""
+        """A key that toxcore does not accept is logged, so that the others are still let in."""
         try:
             self._node.accept(public_key)
         except ToxvpnError as error:
-            log.warning("peer %s cannot be a friend: %s", short_key(public_key), error)
+            log.warning("peer %s cannot be added as a friend: %s", short_key(public_key), error)
 
     def admit(self, key: bytes, grant: Grant) -> Peer:
-        """Lets that key in, on the strength of `grant`.
+        """Lets that key in by `grant`.
 
-        Raises NoRoomError, or ToxvpnError: toxcore will not have it.
+        Raises NoRoomError, or ToxvpnError when toxcore does not accept the key.
         """
         known = self._node.peer(key)
         peer = known or self._node.accept(key)
@@ -137,14 +140,14 @@ class Admission:
         return peer
 
     def dismiss(self, key: bytes) -> None:
-        """Takes its grant back and ends the friendship; its next request is a stranger's."""
+        """Revokes its grant and ends the friendship; its next request is judged as a stranger's."""
         self._authority = replace(self._authority, peers=self._authority.peers - {key})
         self._book.forget(key)
         if (peer := self._node.peer(key)) is not None:
             self._node.remove(peer)
         self._changed()
 
-    def _hear(self, event: Event) -> None:
+    def _on_event(self, event: Event) -> None:
         if isinstance(event, FriendRequest):
             self._answer(event.public_key, event.message)
         elif isinstance(event, PeerConnection) and event.peer.public_key in self._book:
@@ -159,19 +162,19 @@ class Admission:
                 self._refuse(key, verdict.reason)
         except NoRoomError:
             self._refuse(key, NO_ROOM)
-        except ToxvpnError as error:  # it asks again, and then there may be room on the disk
-            log.error("peer %s cannot be let in: %s", short_key(key), error)
+        except ToxvpnError as error:  # it asks again: by then the disk may have room
+            log.error("peer %s cannot be admitted: %s", short_key(key), error)
             self._refuse(key, NOT_KEPT)
 
     def _judge(self, key: bytes, message: bytes, now: float) -> Grant | Refusal:
-        """A whitelist and a secret must both be satisfied where both are asked for; an invite is enough."""
+        """Where there is a whitelist and a secret, a request must satisfy both; an invite alone is enough."""
         mine = self._authority
         if key in mine.blocked:
             return Refusal(BLOCKED)
         if key in mine.peers:
             return Grant.PEER
         if not is_public_key(key):
-            return Refusal("the key is none")
+            return Refusal("not a valid public key")
         invited = self._redeem(key, message)
         if invited is not None:
             return Grant.INVITE if invited is InviteVerdict.ACCEPTED else Refusal(invited.value)
@@ -197,4 +200,4 @@ class Admission:
         if self._logged < LOGGED_REFUSALS_PER_MINUTE:
             self._logged += 1
             hint = f" (toxvpn peer accept {key_prefix(key)} lets it in)" if reason == UNKNOWN_KEY else ""
-            log.warning("request of %s… ignored: %s%s", short_key(key), reason, hint)
+            log.warning("friend request of %s… ignored: %s%s", short_key(key), reason, hint)

@@ -1,7 +1,7 @@
-"""When the identity and the friend record are written: soon after a change, now and then, at the end.
+"""Saves the identity and the friend record: soon after a change, every ten minutes, and at the end.
 
-In a thread of its own, one save at a time: what is written is on the disk for good only after fsync, which an
-SD card takes up to a second for, and the loop carries packets.
+Writes in a thread of its own, one save at a time: a save ends with fsync, which takes an SD card up to a
+second, and the event loop carries packets.
 """
 
 import asyncio
@@ -21,13 +21,13 @@ log = logging.getLogger("toxvpn.identity")
 
 SOON_S = 0.1
 """Changes come in bursts: a client that joins changes friends, nodes and record at once. A server that is
-killed in between forgets it, and it has to ask again."""
-NOW_AND_THEN_S = 600.0
-"""The nodes that toxcore learnt are worth keeping for the next start, but not much."""
+killed in between forgets that client, which then has to ask again."""
+PERIOD_S = 600.0
+"""For the nodes that toxcore has learnt, which only make the next start faster."""
 
 
 class Autosave:
-    """Saves for one node; `directory` None (a passing identity) saves nothing. `writer` has one thread."""
+    """Saves for one node; nothing when `directory` is None (ephemeral identity). `writer` has one thread."""
 
     def __init__(
         self,
@@ -44,47 +44,47 @@ class Autosave:
         self._writer = writer or ThreadPoolExecutor(1, "save")
         self._written: Future[None] | None = None
         self._loop = asyncio.get_running_loop()
-        self._pressing = False
-        self._planned = self._loop.call_later(NOW_AND_THEN_S, self._save_and_go_on)
+        self._due_soon = False
+        self._planned = self._loop.call_later(PERIOD_S, self._save_and_plan)
 
     def changed(self) -> None:
-        """Something worth keeping has changed."""
-        if not self._pressing:  # further changes do not put it off
-            self._pressing = True
+        """To be called when something has changed that must be saved."""
+        if not self._due_soon:  # further changes do not postpone it
+            self._due_soon = True
             self._plan(SOON_S)
 
     def close(self) -> None:
-        """The last save, while the node still lives; returns when it is written."""
+        """Saves for the last time, before the node is closed; returns when all is written."""
         self._planned.cancel()
         self._save()
         self._writer.shutdown()
 
     def _plan(self, delay_s: float) -> None:
         self._planned.cancel()
-        self._planned = self._loop.call_later(delay_s, self._save_and_go_on)
+        self._planned = self._loop.call_later(delay_s, self._save_and_plan)
 
-    def _save_and_go_on(self) -> None:
+    def _save_and_plan(self) -> None:
         if self._written is not None and not self._written.done():  # a slow disk
             self._plan(SOON_S)
             return
-        self._pressing = False
+        self._due_soon = False
         self._save()
-        self._plan(NOW_AND_THEN_S)
+        self._plan(PERIOD_S)
 
     def _save(self) -> None:
         if self._directory is None:
             return
         try:
-            self._note_who_is_here()
+            self._note_online_friends()
             record = friends.Snapshot(self._book)
             self._written = self._writer.submit(
                 partial(self._write, self._directory, self._node.tox.savedata(), record)
             )
-        except Exception:  # nothing may end the saving
+        except Exception:  # saving must go on
             log.exception("identity and friends could not be saved")
 
-    def _note_who_is_here(self) -> None:
-        """Who is online for weeks has been seen lately; to the day, so that the record is not always new."""
+    def _note_online_friends(self) -> None:
+        """Updates `last_online`, only to the day, so that the record does not change with every save."""
         now = time.time()
         for peer in self._node:
             friend = self._book.friends.get(peer.public_key)
@@ -92,11 +92,11 @@ class Autosave:
                 self._book.seen(peer.public_key, now)
 
     def _write(self, directory: Path, savedata: bytes, record: friends.Snapshot) -> None:
-        """In the thread."""
+        """Runs in the thread."""
         try:
             self._identity.save(savedata)
             record.save(directory)
-        except ToxvpnError as failure:  # a full disk must not end the connections
+        except ToxvpnError as failure:  # a full disk must not end connections
             log.error("%s", failure)
-        except Exception:  # nor anything else the saving
+        except Exception:  # saving must go on
             log.exception("identity and friends could not be saved")

@@ -1,7 +1,7 @@
-"""Who is shut out by name, whatever else would let it in: blocked.json beside the identity.
+"""Blocked keys, which nothing else can let in: blocked.json beside the identity.
 
-A key that came by the shared secret cannot be removed for good otherwise: it would come again. Pure but for
-load and save. Neighbours: members.py changes the record, roster.py and admission.py act by it.
+This is the only way to shut out a key that came by the shared secret, as it would come again. Pure but for
+load and save. Neighbours: members.py changes the record, roster.py and admission.py act on it.
 """
 
 import json
@@ -20,7 +20,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """`since` in seconds since the epoch; `name` is what it was called here."""
+    """`since` in seconds since the epoch; `name` is the name it had here."""
 
     public_key: bytes
     since: float
@@ -29,7 +29,7 @@ class Blocked:
 
 def load(directory: Path) -> dict[bytes, Blocked]:
     """By public key. Raises NoPermissionError or ToxvpnError when the file is there and cannot be read."""
-    return read_entries(directory / BLOCKED_NAME, decode, {}, "nobody is blocked now")
+    return read_entries(directory / BLOCKED_NAME, decode, {}, "no key is blocked now")
 
 
 def save(directory: Path, blocked: Mapping[bytes, Blocked]) -> None:
@@ -46,7 +46,7 @@ def encode(blocked: Mapping[bytes, Blocked]) -> bytes:
 
 
 def decode(data: bytes, left_out: LeftOut) -> dict[bytes, Blocked]:
-    """Raises ValueError, KeyError, TypeError or AttributeError when it is no such file."""
+    """Raises ValueError, KeyError, TypeError or AttributeError when the file is damaged."""
     document = json.loads(data)
     if document["schema"] != SCHEMA:
         raise ValueError(f"schema {document['schema']!r} is not {SCHEMA}")
@@ -54,7 +54,7 @@ def decode(data: bytes, left_out: LeftOut) -> dict[bytes, Blocked]:
 
     def put(raw: dict[str, Any]) -> None:
         if not isinstance(raw["name"], str | None):
-            raise TypeError("a name is no text")
+            raise TypeError(f"the name {raw['name']!r} is not text")
         key = parse_public_key_or_id(raw["public_key"])
         found[key] = Blocked(key, float(raw["since"]), raw["name"])
 

@@ -1,10 +1,9 @@
-"""Who is authorised and why: a record beside the savedata, which itself knows only keys.
+"""Friends and the grants that let them in: friends.json beside the savedata, which itself has only keys.
 
-In: grants as they are made, today's configuration. Out: which keys today's configuration no longer
-covers, so that the daemon removes those friends at its start. A friend that proved a secret in an
-earlier run stays while that secret is still the one in force: a server can be restarted under
-running clients. The secret is not in the record, only a salted scrypt digest of it.
-Neighbours: files.py writes friends.json; the daemon asks and tells.
+In: grants as they are made, and today's configuration. Out: the keys that today's configuration no longer
+covers, which admission.py removes at the start. A friend that proved a secret in an earlier run stays while
+that secret is in force: a server can be restarted under running clients. The record does not hold the secret,
+only a salted scrypt digest of it.
 """
 
 import hashlib
@@ -25,7 +24,7 @@ FRIENDS_NAME = "friends.json"
 SCHEMA = 1
 SALT_BYTES = 16
 SECRET_STAYS = "secret_stays"
-"""The key that versions which may have given the secret away did not write."""
+"""A key that is missing in records of versions that may have disclosed the secret."""
 # 16 MiB and about 40 ms for each guess at a stolen record; paid once per start
 SCRYPT_N = 1 << 14
 SCRYPT_R = 8
@@ -33,13 +32,13 @@ SCRYPT_P = 1
 
 DAY_S = 86400.0
 UNSEEN_S = 14 * DAY_S
-"""Clients without -C have a new key on each run; those not seen for this long will not come back."""
+"""Clients without -C have a new key on each run; a key not seen for this long will not come back."""
 MOST_PASSING = 128
-"""Friends that came by a secret or the open door, at most: toxcore keeps looking for each of them."""
+"""Limit of friends that came by the secret or by --open: toxcore keeps looking for each of them."""
 
 
 class Grant(StrEnum):
-    """What a friend's right to be here rests on."""
+    """Why a friend was let in."""
 
     SECRET = "secret"
     OPEN = "open"
@@ -54,7 +53,7 @@ CONFIGURED = frozenset({Grant.WHITELIST, Grant.PEER})
 
 
 def rank(grant: Grant) -> int:
-    """Passing grants are the weakest; one made by a person outlives the configuration."""
+    """0 to 2: passing grants are the weakest; a grant made by a person outlives the configuration."""
     return 0 if grant in PASSING else 1 if grant in CONFIGURED else 2
 
 
@@ -70,9 +69,9 @@ class Friend:
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """Whom today's configuration lets in: 32-byte keys from -i and --peer, a secret, or everybody.
+    """What today's configuration lets in: 32-byte keys from -i and --peer, a secret, or everybody.
 
-    With a whitelist and a secret both are asked for, as tuntox does. `blocked` goes before all of it.
+    Where there is a whitelist and a secret, both are required, as in tuntox. `blocked` overrides all others.
     """
 
     whitelist: frozenset[bytes] = frozenset()
@@ -84,7 +83,7 @@ class Authority:
 
 @dataclass(slots=True)
 class OnDisk:
-    """What was written last, by a command or by the keeper's thread: the latter must not undo the former."""
+    """What was written last, by a command or autosave: an old snapshot must not replace a newer one."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     data: bytes = b""
@@ -96,8 +95,8 @@ class OnDisk:
 class FriendBook:
     """Pure logic: 32-byte public keys to grants. The clock is the caller's.
 
-    `secret_is_out`: the record is of a version that sent the server's own secret to every peer it called,
-    and nobody has been told yet.
+    `secret_is_out`: a version wrote the record that sent the server's own secret to every peer it called, and
+    no warning of it has been given yet.
     """
 
     salt: bytes = field(default_factory=lambda: os.urandom(SALT_BYTES))
@@ -113,16 +112,16 @@ class FriendBook:
         return iter(list(self.friends))
 
     def digest(self, secret: bytes) -> str:
-        """What the record keeps of a secret (RFC 7914). Slow on purpose the first time."""
+        """The scrypt digest (RFC 7914) of a secret, for the record. The first call is slow on purpose."""
         if secret not in self._digests:
             raw = hashlib.scrypt(secret, salt=self.salt, n=SCRYPT_N, r=SCRYPT_R, p=SCRYPT_P, dklen=32)
             self._digests[secret] = raw.hex()
         return self._digests[secret]
 
     def settle(self, authority: Authority, now: float) -> set[bytes]:
-        """Drops whom `authority` no longer covers and whom nobody has seen for long; returns them.
+        """Drops the keys that `authority` no longer covers or that were not seen for long, and returns them.
 
-        Whom it names is entered.
+        Enters the keys that it names.
         """
         self.enter(authority, now)
         gone = {key for key, friend in self.friends.items() if not self._covered(key, friend, authority, now)}
@@ -186,7 +185,7 @@ class FriendBook:
         return crowded_out
 
     def _make_room(self, newcomer: bytes, online: Collection[bytes]) -> list[bytes] | None:
-        """Those who were dropped for it; None when all the others are online."""
+        """Drops passing friends for a new one and returns them; None when all of them are online."""
         passing = [key for key, friend in self.friends.items() if friend.by in PASSING and key != newcomer]
         excess = len(passing) + 1 - MOST_PASSING
         if excess <= 0:
@@ -199,18 +198,18 @@ class FriendBook:
         return away[:excess]
 
     def seen(self, public_key: bytes, now: float) -> None:
-        """The friend is, or was just now, online."""
+        """Notes that the friend is online, or was until now."""
         friend = self.friends.get(public_key)
         if friend is not None:
             self.friends[public_key] = replace(friend, last_online=now)
 
     def forget(self, public_key: bytes) -> bool:
-        """Takes the grant away; False if there was none."""
+        """Removes the friend; False if it was not there."""
         return self.friends.pop(public_key, None) is not None
 
 
 def load(directory: Path) -> FriendBook:
-    """The record kept in the directory; a damaged one is set aside as .bad and nobody is authorised by it.
+    """The record kept in the directory; a damaged one is set aside as .bad, and authorises nobody.
 
     Raises NoPermissionError or ToxvpnError when the file is there and cannot be read.
     """
@@ -223,7 +222,7 @@ def save(directory: Path, book: FriendBook) -> None:
 
 
 class Snapshot:
-    """The record as it is now, to be written by any thread."""
+    """A copy of the record as it is now, which any thread may write."""
 
     def __init__(self, book: FriendBook) -> None:
         self._data = encode(book)
@@ -232,7 +231,7 @@ class Snapshot:
         self._number = book.on_disk.snapshots
 
     def save(self, directory: Path) -> None:
-        """Unless that is what the file holds, or a later one was written meanwhile. Raises ToxvpnError."""
+        """Writes it, unless the file has the same content or a newer one. Raises ToxvpnError."""
         on_disk = self._on_disk
         with on_disk.lock:
             if self._number > on_disk.newest:

@@ -1,9 +1,9 @@
-"""Outstanding invites: who may come in by one, kept in invites.json beside the identity.
+"""Outstanding invites, kept in invites.json beside the identity.
 
-An invite is for one machine: the first key that proves its secret in time is bound to it, and may ask
-again (its request is repeated until it has heard of our consent). Only a hash of each secret is kept:
-with 120 random bits in it, a plain one is enough. Pure but for load and save; the clock is the caller's.
-Neighbours: wire/invite.py is text and message; admission.py asks; members.py changes the record.
+An invite lets in one machine: the first key that proves its secret in time is bound to it, and may ask again
+(a client repeats its request until it is accepted). Only a hash of each secret is kept; as secrets have 120
+random bits, an unsalted one is enough. Pure but for load and save; the clock is the caller's.
+Neighbours: wire/invite.py has text and message; admission.py asks; members.py changes the record.
 """
 
 import enum
@@ -32,7 +32,7 @@ _DIGEST_BYTES = 32
 
 
 class InviteVerdict(enum.Enum):
-    """What an invite's secret in a friend request came to; the value is fit for a log line."""
+    """How a friend request with an invite was judged; the value is a reason for the log and the status."""
 
     ACCEPTED = "the invite is good"
     UNKNOWN = "the invite is not one of ours, or was revoked"
@@ -56,11 +56,11 @@ class Outstanding:
 
     @property
     def handle(self) -> str:
-        """How a person names it, to revoke it."""
+        """The digits by which a person names it, to revoke it."""
         return self.digest.hex()[:HANDLE_DIGITS]
 
     def described(self) -> dict[str, Any]:
-        """For whom may see it: `invite --list`, over the control socket or not."""
+        """For `invite --list`, also over the control socket; without the secret."""
         used_by = None if self.used_by is None else self.used_by.hex().upper()
         return {
             "handle": self.handle,
@@ -85,7 +85,7 @@ class InviteBook:
         return InviteBook(self._by_digest.values())
 
     def __iter__(self) -> Iterator[Outstanding]:
-        """The one that expires first, first."""
+        """In the order in which they expire."""
         return iter(sorted(self._by_digest.values(), key=lambda invite: (invite.expires, invite.digest)))
 
     def add(
@@ -98,10 +98,13 @@ class InviteBook:
     ) -> Outstanding:
         """Enters a new one. Raises UsageError when there are too many or its lifetime is out of bounds."""
         if not SHORTEST_S <= lifetime_s <= LONGEST_S:
-            raise UsageError("an invite can be valid for 1 minute to 365 days")
+            raise UsageError(f"{lifetime_s:g} s is out of range: an invite is valid for 1 minute to 365 days")
         self.purge(now)
         if sum(invite.used_by is None for invite in self) >= MOST_OUTSTANDING:
-            raise UsageError(f"{MOST_OUTSTANDING} invites are outstanding already: revoke some")
+            raise UsageError(
+                f"{MOST_OUTSTANDING} invites are outstanding already; "
+                "revoke some with `toxvpn invite --revoke`"
+            )
         invite = Outstanding(digest_of(secret), int(now), int(now + lifetime_s), name, may=may)
         self._by_digest[invite.digest] = invite
         return invite
@@ -114,7 +117,9 @@ class InviteBook:
         The second value is the invite when it is accepted, as it was before.
         """
         wanted, found = digest_of(secret), None
-        for invite in self._by_digest.values():  # all of them, whichever fits: the time tells nothing
+        for (
+            invite
+        ) in self._by_digest.values():  # compares with all of them, so that the time taken says nothing
             if hmac.compare_digest(invite.digest, wanted):
                 found = invite
         if found is None:
@@ -127,23 +132,23 @@ class InviteBook:
         return InviteVerdict.ACCEPTED, found
 
     def revoke(self, handle: str) -> Outstanding:
-        """Takes back the unused one whose handle begins like that. Raises PeerRefusedError, UsageError."""
+        """Revokes the unused invite whose handle begins so. Raises PeerRefusedError, UsageError."""
         fitting = [each for each in self if handle and each.handle.startswith(handle.lower())]
         if not fitting:
-            raise PeerRefusedError(f"there is no invite {handle!r}: see `toxvpn invite --list`")
+            raise PeerRefusedError(f"there is no invite {handle!r}; see `toxvpn invite --list`")
         if len(fitting) > 1:
-            raise UsageError(f"{handle!r} can mean {len(fitting)} invites: give more digits")
+            raise UsageError(f"{handle!r} matches {len(fitting)} invites; give more digits")
         (invite,) = fitting
         if invite.used_by is not None:
             key = key_prefix(invite.used_by)
             raise UsageError(
-                f"that invite was used already: `toxvpn peer remove {key}` shuts that machine out"
+                f"invite {handle!r} was used already; `toxvpn peer remove {key}` shuts that machine out"
             )
         del self._by_digest[invite.digest]
         return invite
 
     def forget_key(self, public_key: bytes) -> None:
-        """What that key has used lets it in no more: it would repeat its request otherwise."""
+        """Drops the invites that key has used, so that repeating its request does not let it in again."""
         self._by_digest = {
             digest: invite for digest, invite in self._by_digest.items() if invite.used_by != public_key
         }
@@ -159,7 +164,7 @@ class InviteBook:
 
 
 def load(directory: Path) -> InviteBook:
-    """The record in the directory; a damaged one is set aside as .bad, and no invite is good any more.
+    """The record in the directory; a damaged one is set aside as .bad, and earlier invites are void.
 
     Raises NoPermissionError or ToxvpnError when the file is there and cannot be read.
     """
@@ -203,6 +208,6 @@ def decode_entry(raw: dict[str, Any]) -> Outstanding:
     if len(digest) != _DIGEST_BYTES or (key is not None and len(key) != 32):
         raise ValueError("a digest or a key has the wrong length")
     if not isinstance(name, str | None):
-        raise TypeError("a name is no text")
-    may = parse_may(raw["may"]) if "may" in raw else ALL  # as it was meant by the version that made it
+        raise TypeError(f"the name {name!r} is not text")
+    may = parse_may(raw["may"]) if "may" in raw else ALL  # a version without "may" let it do everything
     return Outstanding(digest, int(raw["made"]), int(raw["expires"]), name, key, may)

@@ -1,7 +1,7 @@
-"""Who belongs to us, as files: peers.json, invites.json, blocked.json and the grants in friends.json.
+"""Members: the record of everybody known here, in peers.json, invites.json, blocked.json and friends.json.
 
-In: what a person decides (`peer add`, `peer remove`, `invite`) and who redeems an invite. Out: the files,
-written at once. With a daemon, roster.py calls this and acts on it; without one, the command line does.
+In: what a person decides (`peer add`, `peer remove`, `invite`), and invites that are redeemed. Out: the
+files, written at once. In a daemon roster.py calls this and acts on it; without one the command line does.
 """
 
 import logging
@@ -25,7 +25,7 @@ log = logging.getLogger("toxvpn.tox")
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A key that may come in, or whom we ask to let us in; `grant` None: not let in yet."""
+    """A key that may come in, or that we ask to let us in; `grant` is None while it is not let in."""
 
     public_key: bytes
     peer: ConfiguredPeer | None
@@ -41,10 +41,10 @@ class Member:
 
 
 class Members:
-    """`directory` None keeps nothing. `wall` is time.time; `random` is os.urandom.
+    """The record; with `directory` None it is in memory only. `wall` is time.time; `random` is os.urandom.
 
     Raises NoPermissionError or ToxvpnError when the files cannot be read; every change
-    raises ToxvpnError when they cannot be written, and has no effect then, unless it shuts somebody out.
+    raises ToxvpnError when they cannot be written, and then has no effect, unless it shuts a peer out.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Members:
         self._random = random
 
     def __iter__(self) -> Iterator[Member]:
-        """The named ones first, then by key."""
+        """Sorted by name, then those without a name by key."""
         members = [self._member(key) for key in {*self.peers, *self.book}]
         return iter(sorted(members, key=lambda each: (each.name is None, each.name or "", each.public_key)))
 
@@ -72,62 +72,64 @@ class Members:
         return Member(public_key, self.peers.get(public_key), friend.by if friend else None)
 
     def add(self, peer: ConfiguredPeer) -> ConfiguredPeer:
-        """Keeps a peer; returns it with what was known of it before. Raises UsageError (its name)."""
+        """Keeps a peer; returns it merged with what was known of it. Raises UsageError (its name)."""
         if peer.public_key not in self.peers and peer.may is None:
             friend = self.book.friends.get(peer.public_key)
             came_in = friend is not None and friend.by is not Grant.PEER
-            peer = replace(peer, may=ALL if came_in else NETWORK)  # what it may already, it may go on doing
+            peer = replace(peer, may=ALL if came_in else NETWORK)  # what it was allowed so far stays allowed
         changed = merged(self.peers, peer)
         self._keep_peers(changed)
         return changed[peer.public_key]
 
     def put_back(self, before: dict[bytes, ConfiguredPeer]) -> None:
-        """What `peers` was before an `add` that came to nothing."""
+        """Restores `peers` as it was before an `add` that failed later."""
         self._keep_peers(before)
 
     def yield_name(self, name: str, public_key: bytes) -> None:
-        """Another peer than that one has no name any more, in this run, if it has this one."""
+        """Drops the name, for this run, from any other peer that has it."""
         for key, peer in self.peers.items():
             if key != public_key and peers.same_name(peer.name, name):
                 log.warning(
-                    "%r is the name of a peer of config.toml: the kept peer %s goes without one",
+                    "config.toml names another peer %r: the kept peer %s has no name in this run",
                     name, key_prefix(key),
                 )  # fmt: skip
                 self.peers = {**self.peers, key: replace(peer, name=None)}
 
     def rename(self, member: Member, name: str) -> ConfiguredPeer:
-        """Raises UsageError: the name, or a peer that is not kept, which having a name would change."""
+        """Raises UsageError: the name is not usable, or the peer is not kept, which a name would change."""
         if member.peer is None and (member.grant is None or rank(member.grant) < rank(Grant.ACCEPT)):
-            raise UsageError(f"{member.short} is not kept: `toxvpn peer add KEY --name {name}` keeps it")
+            raise UsageError(
+                f"peer {member.short} is not kept here; `toxvpn peer add KEY --name {name}` keeps it"
+            )
         return self.add(ConfiguredPeer(member.public_key, name=name))
 
     def may(self, public_key: bytes) -> frozenset[May] | None:
-        """What a person lets that key do here; None when nobody has said."""
+        """What a person allowed that key; None when nothing was stated."""
         peer, friend = self.peers.get(public_key), self.book.friends.get(public_key)
         if peer is not None:
             return ALL if peer.may is None else peer.may
         return ALL if friend is not None and friend.by in (Grant.INVITE, Grant.ACCEPT) else None
 
     def admitted(self, public_key: bytes) -> None:
-        """It has let us in: what it invited us with is of no use any more."""
+        """Drops the invite of a peer that has let us in: it is used up."""
         peer = self.peers.get(public_key)
         if peer is not None and peer.invite is not None:
             self._keep_peers({**self.peers, public_key: replace(peer, invite=None)})
 
     def remove(self, member: Member) -> None:
-        """Forgets it and all that let it in, at once; raises ToxvpnError when that cannot be kept.
+        """Forgets it and all that let it in, at once; raises ToxvpnError when that cannot be written.
 
-        Raises UsageError for one that would come back by itself.
+        Raises UsageError for a peer that would come back by itself.
         """
         if member.grant in PASSING:
             raise UsageError(
-                f"{member.short} came by the shared secret, or the open door, and would come again: "
+                f"peer {member.short} came by the shared secret or by --open, and would come again; "
                 f"`toxvpn peer block {key_prefix(member.public_key)}` shuts it out"
             )
         self._forget(member)
 
     def _forget(self, member: Member) -> None:
-        """Whom a person shuts out is out, even if the disk is full: memory first, unlike elsewhere."""
+        """Changes memory first, unlike elsewhere: a peer is shut out even if the disk is full."""
         key = member.public_key
         self.peers = {other: peer for other, peer in self.peers.items() if other != key}
         self.invites = self.invites.copy()
@@ -136,10 +138,10 @@ class Members:
         try:
             self._save_all()
         except ToxvpnError as error:
-            raise ToxvpnError(f"{member.short} is shut out, but for this run only: {error}") from error
+            raise ToxvpnError(f"peer {member.short} is shut out for this run only: {error}") from error
 
     def _save_all(self) -> None:
-        """Every file that can be written. Raises ToxvpnError of the first that cannot."""
+        """Writes every file that can be written. Raises the first ToxvpnError of those that cannot."""
         directory, failed = self.directory, None
         if directory is None:
             return
@@ -157,7 +159,7 @@ class Members:
         if failed is not None:
             raise failed
 
-    # -- who is shut out by name ---------------------------------------------------------------
+    # -- blocked keys --------------------------------------------------------------------------
 
     def block(self, member: Member) -> None:
         """Shuts it out, whatever else would let it in, until `unblock`; raises as `remove`."""
@@ -166,7 +168,7 @@ class Members:
         self._forget(member)
 
     def unblock(self, selector: str) -> Blocked:
-        """It is a stranger again. Raises PeerRefusedError, UsageError, ToxvpnError."""
+        """Makes it a stranger again. Raises PeerRefusedError, UsageError, ToxvpnError."""
         found = find(selector, self.blocked.values(), where="`toxvpn peer list` shows who is blocked")
         left = {key: each for key, each in self.blocked.items() if key != found.public_key}
         if self.directory is not None:
@@ -179,7 +181,7 @@ class Members:
     def invite(
         self, tox_id: ToxId, lifetime_s: float, name: str | None = None, may: frozenset[May] = ALL
     ) -> Invite:
-        """A new invite from that Tox ID, which is ours; `name` is what its user will be called here."""
+        """A new invite from `tox_id`, our own; `name` is for the machine that uses it."""
         if name is not None:
             check_name(name)
         secret = self._random(wire.SECRET_BYTES)
@@ -212,7 +214,7 @@ class Members:
         return verdict
 
     def _free_name(self, name: str | None) -> str | None:
-        """The name an invite was made with, unless another peer has it by now."""
+        """The name an invite was made with, unless another peer has taken it since."""
         taken = any(peers.same_name(peer.name, name) for peer in self.peers.values()) if name else True
         return None if taken else name
 

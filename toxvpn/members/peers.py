@@ -1,8 +1,7 @@
-"""The configured peers: who a person has named as a peer, kept in peers.json beside the identity.
+"""Configured peers, which a person has named, kept in peers.json beside the identity.
 
 In: what was typed (`peer add`, `up --peer`, `join`) and the file. Out: ConfiguredPeer values, and the
-file. Pure but for load and save. Neighbours: files.py writes; members.py changes the record; roster.py
-makes friends of them.
+file. Pure but for load and save. Neighbours: members.py changes the record; roster.py makes them friends.
 """
 
 import json
@@ -27,14 +26,14 @@ MAX_NAME_CHARACTERS = 63
 NAME_PUNCTUATION = "-_."
 HEX_DIGITS = "0123456789abcdefABCDEF"
 FEWEST_ID_DIGITS = 32
-"""So many hex digits are no name."""
+"""A text of this many hex digits is taken for a key, not a name."""
 
 PLAIN_MESSAGE = b"auto-toxvpn"
-"""The request of a peer without any secret: what toxvpn in C++ sends (docs/wire-format.md §2)."""
+"""The message of a request without a secret: what toxvpn in C++ sends (docs/wire-format.md §2)."""
 
 
 class May(StrEnum):
-    """What a person lets a kept peer do here: be on the network, use forwards of the server."""
+    """What a person allows a kept peer: to be on the VPN, to use forwards of this server."""
 
     VPN = "vpn"
     FORWARDS = "forwards"
@@ -42,16 +41,16 @@ class May(StrEnum):
 
 ALL = frozenset(May)
 NETWORK = frozenset({May.VPN})
-"""Of whom we name to call it: naming somebody does not open the server to it."""
+"""What a peer may do that we name in order to call it: naming it does not open the server to it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConfiguredPeer:
-    """Without `nospam` (4 bytes) the Tox ID is not known: that peer is let in but cannot be asked.
+    """A peer by its public key. Without `nospam` (4 bytes) its Tox ID is not known, and it cannot be asked.
 
-    `invite` is what it invited us with; dropped once it has let us in. `secret` is what to ask this peer
-    with, and nobody else; the file does not keep it. `may` None: nothing is said, and in the file, that
-    an earlier version wrote it, which let it do everything.
+    `invite` is the one it gave us; it is dropped once the peer has let us in. `secret` is for requests to
+    this peer only, and not kept in the file. `may` None: not stated. In the file that means that an earlier
+    version wrote it, which allowed everything.
     """
 
     public_key: bytes
@@ -67,13 +66,13 @@ class ConfiguredPeer:
 
     @property
     def short(self) -> str:
-        """How a person recognises it: its name, or the first 8 digits of its key."""
+        """Its name, or the first 8 digits of its key."""
         return self.name or short_key(self.public_key)
 
     def request_message(self, now: float) -> bytes:
-        """What to ask it with: its invite unless that has expired, or the secret that is for it, or nothing.
+        """The message of our friend request: its invite unless expired, else its secret, else a plain one.
 
-        Never the secret that lets others in here: who has that may come in, and bring whom it likes.
+        Never the secret that lets others in here: that would let the peer, and anybody it tells, come in.
         """
         if self.invite is not None and now < self.invite.expires:
             return invites.request_message(self.invite.secret)
@@ -87,7 +86,8 @@ Peers = Mapping[bytes, ConfiguredPeer]
 def parse_peer(text: str, name: str | None, now: float) -> ConfiguredPeer:
     """The peer meant by an invite, a Tox ID or a public key.
 
-    Raises UsageError when it is none of these, or expired (by `now`, seconds since the epoch).
+    Raises UsageError when it is something else, or an invite that has expired (`now` in seconds since the
+    epoch).
     """
     if invites.is_invite(text):
         invite = invites.decode(text)
@@ -100,30 +100,31 @@ def parse_peer(text: str, name: str | None, now: float) -> ConfiguredPeer:
 
 
 def check_name(name: str) -> None:
-    """Raises UsageError unless `name` can stand for a peer and for nothing else."""
+    """Raises UsageError unless `name` is a usable name that cannot be taken for a key, address or invite."""
     if not name or len(name) > MAX_NAME_CHARACTERS or not name[0].isalnum():
         raise UsageError(
-            f"the name {name!r} is not usable: it needs 1 to {MAX_NAME_CHARACTERS} characters, "
-            "the first a letter or digit"
+            f"the name {name!r} is not usable: it must have 1 to {MAX_NAME_CHARACTERS} characters "
+            "and begin with a letter or digit"
         )
     for letter in name:
         if not (letter.isalnum() or letter in NAME_PUNCTUATION):
             raise UsageError(
-                f"the name {name!r} is not usable: {letter!r} is no letter, digit, '-', '_' or '.'"
+                f"the name {name!r} is not usable: it contains {letter!r}; "
+                "use letters, digits, '-', '_' and '.'"
             )
     if as_address(name) is not None or is_like_key(name) or invites.is_invite(name):
         raise UsageError(f"the name {name!r} is not usable: it looks like an address, an ID or an invite")
 
 
 def is_like_key(text: str) -> bool:
-    """Whether it is a key or ID, or one that lost some digits."""
+    """Whether it looks like a key or ID, even if some digits are missing."""
     return is_key(text) or (len(text) >= FEWEST_ID_DIGITS and all(digit in HEX_DIGITS for digit in text))
 
 
 def merged(peers: Peers, new: ConfiguredPeer) -> dict[bytes, ConfiguredPeer]:
-    """`peers` with `new` among them; of a peer known already, what `new` does not say stays.
+    """`peers` with `new` entered; fields that `new` does not state keep their value.
 
-    Raises UsageError when its name is not usable, or another peer's.
+    Raises UsageError when its name is not usable, or taken by another peer.
     """
     if new.name is not None:
         check_name(new.name)
@@ -131,14 +132,14 @@ def merged(peers: Peers, new: ConfiguredPeer) -> dict[bytes, ConfiguredPeer]:
     for other in peers.values():
         if new.name is not None and other.public_key != new.public_key and same_name(other.name, new.name):
             raise UsageError(
-                f"{other.name!r} is the name of peer {key_prefix(other.public_key)} already: "
-                "choose another, or remove that peer first"
+                f"{other.name!r} is the name of peer {key_prefix(other.public_key)} already; "
+                "choose another, or rename that peer first"
             )
     return {**peers, new.public_key: new}
 
 
 def updated(old: ConfiguredPeer | None, new: ConfiguredPeer) -> ConfiguredPeer:
-    """`new`, and where it says nothing what was known of the same peer."""
+    """`new`, with the fields that it does not state taken from `old`."""
     if old is None:
         return new
     return replace(
@@ -159,10 +160,10 @@ def same_name(one: str | None, other: str) -> bool:
 
 
 def load(directory: Path) -> dict[bytes, ConfiguredPeer]:
-    """What peers.json in the directory says; nobody when there is none.
+    """The peers in peers.json in the directory; empty when there is no such file.
 
-    What is damaged of it is left out, told of, and kept as .bad: people were chosen here, and none may be
-    lost unnoticed. Raises NoPermissionError or ToxvpnError when the file is there and cannot be read.
+    Damaged entries are left out, logged, and kept as .bad: a person chose these peers, and must notice when
+    one is missing. Raises NoPermissionError or ToxvpnError when the file is there and cannot be read.
     """
     return read_entries(directory / PEERS_NAME, decode, {}, "there are no kept peers now")
 
@@ -191,7 +192,7 @@ def entry(peer: ConfiguredPeer) -> dict[str, Any]:
 
 
 def decode(data: bytes, left_out: LeftOut) -> dict[bytes, ConfiguredPeer]:
-    """Raises ValueError, KeyError, TypeError or AttributeError when it is no such file."""
+    """Raises ValueError, KeyError, TypeError or AttributeError when the file is damaged."""
     document = json.loads(data)
     if document["schema"] != SCHEMA:
         raise ValueError(f"schema {document['schema']!r} is not {SCHEMA}")
@@ -211,7 +212,7 @@ def decode_entry(raw: dict[str, Any]) -> ConfiguredPeer:
     invite = invites.decode(raw["invite"]) if "invite" in raw else None
     named = {key, tox_id.public_key if tox_id else key, invite.tox_id.public_key if invite else key}
     if len(named) != 1:
-        raise ValueError(f"two different keys in the entry of {key_prefix(key)}")
+        raise ValueError(f"there are two different keys in the entry of {key_prefix(key)}")
     may = None if raw.get("may") is None else parse_may(raw["may"])
     return ConfiguredPeer(key, tox_id.nospam if tox_id else None, raw.get("name"), invite, may=may)
 
@@ -219,5 +220,5 @@ def decode_entry(raw: dict[str, Any]) -> ConfiguredPeer:
 def parse_may(words: list[str]) -> frozenset[May]:
     """Raises ValueError, TypeError."""
     if not isinstance(words, list):
-        raise TypeError(f"{words!r} is no list")
+        raise TypeError(f"{words!r} is not a list")
     return frozenset(May(word) for word in words)

@@ -1,8 +1,8 @@
-"""Strangers whose request was not granted, for a person to look at: who, since when, why not.
+"""Pending requests: strangers whose request was refused, for a person to decide on.
 
-Their messages are not kept: one may hold a secret that was mistyped by a letter. Anybody who knows the Tox ID
-can fill this list with keys that ask once. A client that means it asks again every 45 s with the same key,
-so those who have asked again are kept apart: a crowd of new keys does not crowd them out.
+Their messages are not kept: one may hold a secret with a typing error. Anybody who knows the Tox ID can fill
+this list with keys that ask once. A real client asks again every 45 s with the same key, so keys that have
+asked again are kept apart, where a flood of new keys does not displace them.
 """
 
 import itertools
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 MOST_ONCE = 1024
 MOST_AGAIN = 256
-"""The newest are kept, of those who asked once and of those who asked again."""
+"""Limits of the keys that asked once and of those that asked again; the newest are kept."""
 MOST_SHOWN = 32
 
 
@@ -27,11 +27,11 @@ class PendingRequest:
 
     @property
     def name(self) -> None:
-        """Nobody has given it one."""
+        """Always None: a stranger has no name here."""
 
 
 class Pending:
-    """The last requests, one for each key. The clock is the caller's."""
+    """The latest request of each key. The clock is the caller's."""
 
     def __init__(self) -> None:
         self._once: dict[bytes, PendingRequest] = {}
@@ -52,10 +52,10 @@ class Pending:
         self._again.pop(public_key, None)
 
     def __iter__(self) -> Iterator[PendingRequest]:
-        """Those who asked again first, and the newest of each kind first."""
+        """First the keys that asked again, newest first, then those that asked once, newest first."""
         return iter([*reversed(self._again.values()), *reversed(self._once.values())])
 
     @property
     def shown(self) -> list[PendingRequest]:
-        """As many as a person looks at."""
+        """The first MOST_SHOWN."""
         return list(itertools.islice(self, MOST_SHOWN))

@@ -1,8 +1,8 @@
-"""The configured peers on a running node: asks them to let us in, and lets them in.
+"""The roster: configured peers on a running node, which it asks to let us in and lets in.
 
-In: what the control commands and `up --peer` say, and the node's events. Out: friend requests,
-admissions and removals, each effective at once and without touching other peers. members.py keeps the
-files; admission.py guards the door.
+In: control commands, `up --peer`, and the node's events. Out: friend requests, admissions and removals, each
+effective at once and without disturbing other peers. Neighbours: members.py keeps the files; admission.py
+judges the requests of others.
 """
 
 import contextlib
@@ -28,15 +28,15 @@ from .selector import find, is_key
 log = logging.getLogger("toxvpn.tox")
 
 FEWEST_DIGITS_TO_ACCEPT = 16
-"""A stranger chooses its own key: eight digits alike take minutes to find, sixteen for ever."""
+"""Strangers choose their keys: another key with the same 8 digits takes minutes to find, with 16 too long."""
 
 
 class Roster:
-    """Made before the node starts; `start()` once.
+    """Made before the node starts; then `start` once.
 
     `authority` is today's configuration without its peers: those in `directory` and `run_peers`, which
-    are for this run only, are entered here. `offers` is what there is to be had here, which an invite lets
-    its user do, and `accept` a stranger. `changed` is Autosave.changed, `wall` time.time.
+    are for this run only, are added here. `offers` is what this machine offers: what an invite or `accept`
+    allows by default. `changed` is Autosave.changed, `wall` is time.time.
     Raises UsageError when our own key is among `run_peers`, ToxvpnError when peers.json cannot be read.
     """
 
@@ -62,16 +62,16 @@ class Roster:
         self.admission = Admission(node, authority, book, changed, wall, self.members.redeem)
 
     def start(self) -> None:
-        """Removes friends that nothing covers any more, then asks every peer whose Tox ID is known."""
+        """Removes friends that are no longer authorised, then asks every peer whose Tox ID is known."""
         self.admission.start()
-        self._node.subscribe(self._hear)
+        self._node.subscribe(self._on_event)
         self._ask_all(self.peers().values())
 
     @contextlib.contextmanager
     def changed(self, authority: Authority, run_peers: Iterable[ConfiguredPeer]) -> Iterator[None]:
-        """Another configuration is in force. Peers that it does not change are not disturbed.
+        """Changes to another configuration. Peers that it leaves as they are are not disturbed.
 
-        Whom it does not cover goes after the block; when that fails, everything is as it was.
+        Peers that it no longer covers are removed after the block; if the block raises, all is restored.
         Raises UsageError when our own key or a taken name is among `run_peers`.
         """
         checked, peers, book = self._checked(run_peers), self.peers(), self.members.book
@@ -94,7 +94,7 @@ class Roster:
     def own_key(self) -> bytes:
         return self._node.tox.address[:PUBLIC_KEY_BYTES]
 
-    # -- who is there --------------------------------------------------------------------------
+    # -- looking up ----------------------------------------------------------------------------
 
     def peers(self) -> dict[bytes, ConfiguredPeer]:
         """Every configured peer by its public key, those of this run included."""
@@ -104,9 +104,9 @@ class Roster:
         return {key: peer for key, peer in both.items() if key != self.own_key and not self.is_blocked(key)}
 
     def may(self, public_key: bytes) -> frozenset[May] | None:
-        """What a person lets that key do here; None when nobody has said. The configuration goes before.
+        """What a person allowed that key; None when nothing was stated. The configuration overrides it.
 
-        Who is named for this run is on its network, whatever it was kept for.
+        A peer of this run is on its network, whatever it was kept for.
         """
         kept = self.members.may(public_key)
         return (kept or NETWORK) | NETWORK if public_key in self._run_peers else kept
@@ -116,29 +116,29 @@ class Roster:
 
     @property
     def called(self) -> list[ConfiguredPeer]:
-        """Whom we ask to let us in."""
+        """The peers that we ask to let us in."""
         return [peer for peer in self.peers().values() if peer.tox_id is not None]
 
     def grant(self, public_key: bytes) -> Grant | None:
-        """What lets that key in."""
+        """Why that key is let in; None when it is not."""
         friend = self.members.book.friends.get(public_key)
         return friend.by if friend else None
 
     def is_asked(self, public_key: bytes) -> bool:
-        """Whether we have asked it to let us in and it has not been seen since."""
+        """Whether we have asked it to let us in, and it has not connected since."""
         return public_key in self._asked
 
     @property
     def pending(self) -> list[PendingRequest]:
-        """Strangers who asked."""
+        """Strangers who have asked, as many as a person looks at."""
         return self.admission.pending.shown
 
     # -- what a person decides -----------------------------------------------------------------
 
     def add(self, peer: ConfiguredPeer) -> ConfiguredPeer:
-        """Keeps it, lets it in, and asks it. Raises UsageError (our own ID, its name), ToxvpnError."""
+        """Keeps it, lets it in and asks it. Raises UsageError (our own ID, its name), ToxvpnError."""
         self._check_not_us(peer)
-        merged(self.peers(), peer)  # the names of this run's peers are taken too
+        merged(self.peers(), peer)  # raises if a peer of this run has the name
         with self._kept(peer) as kept:
             self.admission.admit(kept.public_key, Grant.PEER)
             self._ask(kept)
@@ -170,7 +170,7 @@ class Roster:
         """Shuts a peer out, now and at the next start. Raises PeerRefusedError, UsageError."""
         member = find(selector, self._named())
         if member.public_key in self._authority.whitelist:
-            raise UsageError(f"{member.short} is let in by -i: start toxvpn without that")
+            raise UsageError(f"peer {member.short} is let in by -i; restart toxvpn without that option")
         try:
             self.members.remove(member)
         finally:
@@ -180,7 +180,9 @@ class Roster:
 
     def _leave(self, member: Member) -> None:
         if self._run_peers.pop(member.public_key, None) is not None:
-            log.warning("%s is named in config.toml, or by --peer: it will be back", member.short)
+            log.warning(
+                "peer %s is named in config.toml or by --peer, and will be back after a restart", member.short
+            )
         self._asked.discard(member.public_key)
         self.admission.dismiss(member.public_key)
 
@@ -188,7 +190,7 @@ class Roster:
         """Shuts a key out, known or not, until `unblock`. Raises UsageError, PeerRefusedError, …"""
         member = to_block(selector, [*self._named(), *self.admission.pending])
         if member.public_key == self.own_key:
-            raise UsageError("that is this machine's own key: it cannot be blocked")
+            raise UsageError(f"{selector!r} is this machine's own key, which cannot be blocked")
         try:
             self.members.block(member)
         finally:
@@ -198,7 +200,7 @@ class Roster:
         return member
 
     def unblock(self, selector: str) -> Blocked:
-        """It is what the configuration makes of it again. Raises UsageError, PeerRefusedError, …"""
+        """Treats it as the configuration says again. Raises UsageError, PeerRefusedError, …"""
         found = self.members.unblock(selector)
         self._settle()
         if (peer := self.peers().get(found.public_key)) is not None:
@@ -219,7 +221,7 @@ class Roster:
 
     @contextlib.contextmanager
     def _kept(self, peer: ConfiguredPeer) -> Iterator[ConfiguredPeer]:
-        """Keeps it, on disk first; takes that back when the block fails. Raises UsageError, ToxvpnError."""
+        """Keeps it, on disk first, and undoes that if the block fails. Raises UsageError, ToxvpnError."""
         before = self.members.peers
         kept = self.members.add(peer)
         try:
@@ -233,7 +235,7 @@ class Roster:
     ) -> dict[bytes, ConfiguredPeer]:
         """Raises UsageError: our own key, or a name that is taken.
 
-        `yielding`: a kept peer of that name goes without one. A start does not fail for a file of ours.
+        `yielding`: a kept peer of that name loses it instead, so that no file of ours prevents a start.
         """
         checked: dict[bytes, ConfiguredPeer] = {}
         for peer in run_peers:
@@ -243,20 +245,20 @@ class Roster:
                 self.members.yield_name(peer.name, peer.public_key)
             merged(self.members.peers, peer)
         if self.own_key in self.members.peers:
-            log.warning("this machine's own Tox ID is among its peers: left out")
+            log.warning("this machine's own Tox ID is among its kept peers, and is ignored")
         return checked
 
     def _check_not_us(self, peer: ConfiguredPeer) -> None:
         if peer.public_key == self.own_key:
-            raise UsageError("that is this machine's own Tox ID: give the other machine's")
+            raise UsageError("that is this machine's own Tox ID; give the other machine's")
 
     def _named(self) -> list[Member]:
-        """The members, with the names that this run's peers have."""
+        """The members, with the names of this run's peers."""
         peers = self.peers()
         return [replace(member, peer=peers.get(member.public_key)) for member in self.members]
 
     def _ask_all(self, peers: Iterable[ConfiguredPeer]) -> None:
-        """One that cannot be asked is not the others' trouble."""
+        """A peer that cannot be asked is logged, so that the others are still asked."""
         for peer in list(peers):
             try:
                 self._ask(peer)
@@ -270,17 +272,17 @@ class Roster:
         self._asked.add(peer.public_key)
         self._node.reach(bytes(peer.tox_id), peer.request_message(self._wall()))
 
-    def _hear(self, event: Event) -> None:
+    def _on_event(self, event: Event) -> None:
         if isinstance(event, PeerConnection) and event.peer.online:
             self._asked.discard(event.peer.public_key)
             try:
                 self.members.admitted(event.peer.public_key)
-            except ToxvpnError as error:  # a full disk: the invite is kept a little longer
+            except ToxvpnError as error:  # a full disk: the used invite stays in the file
                 log.error("%s", error)
 
 
 def to_block(selector: str, candidates: Iterable[Member | PendingRequest]) -> Member:
-    """Whom a person means to block: one of `candidates`, or any whole key. Raises as selector.find."""
+    """The key to block: that of one of `candidates`, or any whole key. Raises as selector.find."""
     try:
         found = find(selector, candidates)
     except PeerRefusedError:

@@ -1,6 +1,6 @@
-"""Which peer a person means: by name, key, the first digits of a key, Tox ID, or overlay address.
+"""Finds the peer that a person means by name, key, first digits of a key, Tox ID or overlay address.
 
-In: what was typed, and the peers there are. Out: one of them. Asked by the control commands, and by the
+In: what was typed, and the peers there are. Out: one of them. Used by the control commands, and by the
 command line when no daemon runs.
 """
 
@@ -39,9 +39,9 @@ def find(
     fewest_digits: int = FEWEST_DIGITS,
     where: str = "see `toxvpn peer list`",
 ) -> C:
-    """The one that `text` means; `fewest_digits` of a key are enough where no other begins alike.
+    """The candidate that `text` means; `fewest_digits` of a key are enough if no other key begins so.
 
-    Raises PeerRefusedError when there is none, UsageError when several fit or an ID is damaged.
+    Raises PeerRefusedError when there is none, UsageError when several match or an ID is damaged.
     """
     text = text.strip()
     known = list(candidates)
@@ -62,15 +62,15 @@ def find(
 
 def the_only(text: str, fitting: list[C], where: str) -> C:
     if not fitting:
-        raise PeerRefusedError(f"no peer {text!r} is known here: {where}")
+        raise PeerRefusedError(f"no peer {text!r} is known here; {where}")
     if len(fitting) > 1:
         keys = ", ".join(key_prefix(each.public_key) for each in fitting[:4])
-        raise UsageError(f"{text!r} can mean {len(fitting)} peers ({keys}): give more digits")
+        raise UsageError(f"{text!r} matches {len(fitting)} peers ({keys}); give more digits")
     return fitting[0]
 
 
 def is_key(text: str) -> bool:
-    """Whether `text` means to be a whole public key or Tox ID."""
+    """Whether `text` has the form of a whole public key or Tox ID."""
     return text[:4].lower() == "tox:" or (
         len(text) in (PUBLIC_KEY_DIGITS, ADDRESS_DIGITS) and _HEX_DIGITS.issuperset(text)
     )

@@ -1,1 +1,1 @@
-"""What is on disk: files, the identity and secrets, and the places where they are."""
+"""What is on disk: files, the identity and secrets, and the directories they are in."""

@@ -1,8 +1,8 @@
-"""Files that hold secrets or identity: read with a look at their mode, written whole or not at all.
+"""Private files, for identity and secrets: checks their mode when reading, and replaces them atomically.
 
 In: paths and bytes. Out: bytes, or a one-line error that says what to do.
-Neighbours: identity.py, friends.py and secretfile.py keep their files through here; folder.py keeps us
-from being led astray where the directory is another user's.
+Neighbours: everything that keeps a file does it through here; folder.py makes it safe in a directory that
+belongs to another user.
 """
 
 import logging
@@ -20,14 +20,14 @@ log = logging.getLogger("toxvpn.files")
 T = TypeVar("T")
 
 DAMAGE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
-"""What decoding a file raises that somebody or something has spoilt."""
+"""What decoding a damaged file raises."""
 OTHERS_MASK = 0o077
 
 
 def write_atomic(path: Path, data: bytes, mode: int = PRIVATE_MODE) -> None:
-    """Replaces the file by `data`: a reader, or a crash at any moment, sees the old or the new whole.
+    """Replaces the file by `data` atomically: after a crash it has all of the old or all of the new content.
 
-    In another user's directory, where root works on a service's files, it becomes that user's.
+    When root writes into another user's directory, as for a service, the file is given to that user.
     Raises NoPermissionError or ToxvpnError (disk full, ...); the old file is then untouched.
     """
     try:
@@ -35,7 +35,7 @@ def write_atomic(path: Path, data: bytes, mode: int = PRIVATE_MODE) -> None:
             if not (folder.is_ours and folder.is_link(path.name)):
                 _replace(folder, path.name, data, mode)
                 return
-        path = Path(os.path.realpath(path))  # what a link of our own points to, not the link
+        path = Path(os.path.realpath(path))  # replaces the target of our own link, not the link
         with Folder(path) as folder:
             _replace(folder, path.name, data, mode)
     except OSError as error:
@@ -62,18 +62,18 @@ def _replace(folder: Folder, name: str, data: bytes, mode: int) -> None:
 
 
 def read_private(path: Path) -> bytes | None:
-    """The content of a file of our own, or None if there is none.
+    """The content of a file of our own, or None if there is no such file.
 
-    A file that others may read is tightened to 0600 and that is logged: older programs made it by
-    the umask. Raises NoPermissionError when it can be neither read nor tightened, ConfigError when it is
-    none that we should use.
+    The mode of a file that others may read is set to 0600, with a warning: older programs left it to the
+    umask. Raises NoPermissionError when it cannot be read or its mode not be set, ConfigError when
+    Folder.open refuses it.
     """
     try:
         with Folder(path) as folder, os.fdopen(folder.open(path.name, os.O_RDONLY), "rb") as file:
             found = os.fstat(file.fileno())
             if found.st_mode & OTHERS_MASK:
                 os.fchmod(file.fileno(), PRIVATE_MODE)
-                log.warning("%s was open to other users of this machine (mode %o); it is 0600 now",
+                log.warning("%s was readable by other users of this machine (mode %o); its mode is 0600 now",
                             path, stat.S_IMODE(found.st_mode))  # fmt: skip
             return file.read()
     except FileNotFoundError:
@@ -83,10 +83,10 @@ def read_private(path: Path) -> bytes | None:
 
 
 def open_given(path: Path) -> BinaryIO:
-    """A file that a person has named, to be read; a pipe (`<(pass show x)`) is fine.
+    """Opens a file that a person has named, for reading; a pipe (`<(pass show x)`) is fine.
 
-    Root, however, reads in another user's directory what that user could, as Folder has it. Raises OSError,
-    ConfigError.
+    In another user's directory root reads only what that user could read, by the rules of Folder. Raises
+    OSError, ConfigError.
     """
     if os.geteuid() == 0:
         with Folder(path) as folder:
@@ -96,16 +96,16 @@ def open_given(path: Path) -> BinaryIO:
 
 
 def read_given(path: Path) -> bytes:
-    """As `open_given`."""
+    """The content of a file that a person has named. Raises as `open_given`."""
     with open_given(path) as file:
         return file.read()
 
 
 def read_record(path: Path, decode: Callable[[bytes], T], empty: T, consequence: str) -> T:
-    """What `decode` makes of the file; `empty` when there is none, or it is damaged: then it is kept as .bad.
+    """The decoded file; `empty` when it is missing or damaged. A damaged one is kept as .bad.
 
-    `consequence` tells in the log what that means. Raises NoPermissionError or ToxvpnError when the file is
-    there and cannot be read.
+    `consequence` is for the log: what the damage means. Raises NoPermissionError or ToxvpnError when the file
+    is there and cannot be read.
     """
     data = read_private(path)
     if data is None:
@@ -120,7 +120,7 @@ def read_record(path: Path, decode: Callable[[bytes], T], empty: T, consequence:
 
 
 def set_aside(path: Path, aside: Path) -> None:
-    """Beside itself."""
+    """Renames it. Raises ToxvpnError."""
     try:
         with Folder(path) as folder:
             folder.rename(path.name, aside.name)
@@ -134,12 +134,14 @@ def explain(error: OSError, path: Path, doing: str) -> ToxvpnError:
     if isinstance(error, PermissionError):
         return NoPermissionError(f"cannot {doing} {path}: {reason}{owner_hint(path)}")
     if isinstance(error, IsADirectoryError | NotADirectoryError):
-        return ConfigError(f"cannot {doing} {path}: {reason}; move it away, or choose another place")
+        return ConfigError(
+            f"cannot {doing} {path}: {reason}; move it away, or choose another directory with -C DIR"
+        )
     return ToxvpnError(f"cannot {doing} {path}: {reason}")
 
 
 def owner_hint(path: Path) -> str:
-    """What to do about a file or directory that is closed to us: names the user it belongs to."""
+    """What to do about a file or directory without permission: names the user it belongs to."""
     for place in (path, *path.parents):
         try:
             owner = place.stat().st_uid
@@ -152,7 +154,7 @@ def owner_hint(path: Path) -> str:
 
 
 def user_name(uid: int) -> str:
-    import pwd  # rarely needed: only in messages
+    import pwd  # only needed for messages
 
     try:
         return pwd.getpwuid(uid).pw_name

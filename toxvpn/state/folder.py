@@ -1,10 +1,10 @@
-"""A directory that may be another user's, held open: its files are used without being led astray.
+"""Safe use of files in a directory that may belong to another user.
 
-Root works on a service's files, and who owns their directory can put there a link to a file of root's, a
-second name of one (a hard link), or a pipe that nobody writes to. So in a directory that others can write to
-no link is followed, and a file counts only if it is a regular one that belongs to the directory's owner, or
-to us under this one name. Everything is done by the directory's descriptor, and what is asked of a file is
-asked of its own: names may mean something else a moment later. Neighbours: files.py, places.py.
+Root works on a service's files, and the owner of their directory can put a symbolic or hard link to one of
+root's files there, or a pipe without a writer. So in a directory that others can write to, no link is
+followed, and a file is used only if it is a regular one that belongs to the directory's owner, or to us with
+no second name. All operations go through the directory's descriptor, and all checks through the file's, as a
+name may mean another file a moment later. Neighbours: files.py, places.py.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from ..errors import ConfigError
 
 PRIVATE_MODE = 0o600
 _ALWAYS = os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-"""A pipe does not hold us up; on regular files the first two mean nothing."""
+"""So that opening a pipe or terminal neither blocks nor changes anything; no effect on regular files."""
 
 
 class Folder:
@@ -36,7 +36,7 @@ class Folder:
         os.close(self.descriptor)
 
     def open(self, name: str, flags: int) -> int:
-        """A regular file's descriptor. Raises OSError, ConfigError when it is none that we should use."""
+        """Opens a regular file that is safe to use. Raises OSError, and ConfigError when it is not safe."""
         if not self.is_ours:
             flags |= os.O_NOFOLLOW
         try:
@@ -52,12 +52,12 @@ class Folder:
         return descriptor
 
     def make(self, name: str, mode: int = PRIVATE_MODE, flags: int = os.O_RDWR) -> int:
-        """A new file, to be written. Raises FileExistsError also for a link, and OSError."""
+        """Creates a file for writing. Raises OSError; FileExistsError also for a link."""
         flags |= os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         return os.open(name, flags, mode, dir_fd=self.descriptor)
 
     def open_or_make(self, name: str, mode: int = PRIVATE_MODE, flags: int = os.O_RDWR) -> tuple[int, bool]:
-        """A file to be written, never through a link, and whether it is new. Raises as `open`."""
+        """Opens a file for writing, never through a link, or creates it (True). Raises as `open`."""
         while True:
             with contextlib.suppress(FileNotFoundError):
                 return self.open(name, flags | os.O_NOFOLLOW), False
@@ -65,19 +65,19 @@ class Folder:
                 return self.make(name, mode, flags), True
 
     def give(self, descriptor: int) -> None:
-        """To the directory's owner, if we are root: what root makes is closed to the service.
+        """Gives the file to the directory's owner if we are root: the service could not open root's files.
 
-        Only for what `make` made: anything else may be a file of somebody else's.
+        Only for files that `make` created: any other may belong to somebody else.
         """
         if os.geteuid() == 0 and self._found.st_uid != 0:
-            with contextlib.suppress(PermissionError):  # a file system without owners
+            with contextlib.suppress(PermissionError):  # a file system without owners (FAT)
                 os.fchown(descriptor, self._found.st_uid, self._found.st_gid)
 
     def rename(self, name: str, to: str) -> None:
         os.replace(name, to, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
 
     def remove(self, name: str) -> None:
-        """Does nothing where there is none."""
+        """Does nothing when there is no such file."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name, dir_fd=self.descriptor)
 
@@ -100,36 +100,38 @@ class Folder:
         elif self.is_ours or found.st_uid == self._found.st_uid:
             return
         elif found.st_uid != os.geteuid():
-            what = "neither ours nor of its directory's owner"
+            what = "owned by another user than its directory"
         elif found.st_nlink > 1:
-            what = "a second name of another file, in a directory that others can write to"
+            what = "a hard link in a directory that others can write to"
         else:
             return
-        raise ConfigError(f"{self.path / name} is {what}; move it away, or choose another directory")
+        raise ConfigError(
+            f"{self.path / name} is {what}; move it away, or choose another directory with -C DIR"
+        )
 
     def _refuse_link(self, name: str, flags: int) -> None:
-        """O_NOFOLLOW's own error tells of too many links."""
+        """Replaces the error of O_NOFOLLOW, which speaks of too many links."""
         if flags & os.O_NOFOLLOW and self.is_link(name):
             raise ConfigError(
-                f"{self.path / name} is a link that is not followed; put the file itself there, "
-                "or choose another directory"
+                f"{self.path / name} is a symbolic link, which is not followed here; "
+                "put the file itself there, or choose another directory with -C DIR"
             ) from None
 
 
 def is_ours_alone(found: os.stat_result) -> bool:
-    """Whether nobody but us and root can write to it."""
+    """Whether only we and root can write to it."""
     return found.st_uid in {os.geteuid(), 0} and not others_can_write(found)
 
 
 def others_can_write(found: os.stat_result) -> bool:
-    """Besides the owner; a group that is the owner's alone, as some systems give to each user, is none."""
+    """Whether anybody but the owner can write to it; a private group of the owner's does not count."""
     if found.st_mode & stat.S_IWOTH:
         return True
     return bool(found.st_mode & stat.S_IWGRP) and not _is_private_group(found.st_gid, found.st_uid)
 
 
 def _is_private_group(gid: int, uid: int) -> bool:
-    import grp  # rarely needed
+    import grp  # only needed for a directory that a group can write to
     import pwd
 
     try:

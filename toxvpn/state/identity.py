@@ -1,10 +1,10 @@
-"""The identity: toxcore's savedata in the file `tox_save`, as tuntox keeps it, held by one process.
+"""The identity: toxcore's savedata in the file `tox_save`, as in tuntox, used by one process at a time.
 
 In: a directory, and savedata bytes from the binding. Out: savedata bytes for the binding.
 Neighbours: files.py writes; `Tox(options, savedata=identity.savedata)` reads; whoever made the Tox
 calls `save`. What the binding refused must not be saved over: raise `identity.unreadable(why)`.
 
-Savedata already keeps the DHT nodes and relays that were seen, so no node cache exists beside it.
+Savedata also contains the DHT nodes and relays that were seen, so there is no separate node cache.
 """
 
 import logging
@@ -34,7 +34,7 @@ KEYS_BYTES = 4 + 32 + 32  # nospam, public key, secret key
 
 
 class Identity:
-    """One Tox identity: kept in a directory, or (`ephemeral`) only for the life of the process."""
+    """One Tox identity: kept in a directory, or (`ephemeral`) only in memory."""
 
     def __init__(self, path: Path | None, savedata: bytes | None, locked: int | None) -> None:
         self.path = path
@@ -77,7 +77,7 @@ class Identity:
         if self.path is None or savedata == self.savedata:
             return False
         if self._lock is None:
-            raise ToxvpnError(f"{self.path} was given up by this process and is not written any more")
+            raise ToxvpnError(f"{self.path} is not written any more: this process has released the identity")
         write_atomic(self.path, savedata)
         self.savedata = savedata
         return True
@@ -87,7 +87,7 @@ class Identity:
         return damaged(self.path or Path(SAVE_NAME), why)
 
     def close(self) -> None:
-        """Lets another process have the identity. Idempotent."""
+        """Releases the identity for other processes. Idempotent."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -112,7 +112,7 @@ def read_savedata(directory: Path) -> bytes | None:
 
 
 class IdentityInUseError(ToxvpnError):
-    """Another process runs with this identity; two would tear each other's connections down."""
+    """Another process uses this identity; two would break each other's connections."""
 
 
 def take_lock(path: Path) -> int:
@@ -131,7 +131,7 @@ def take_lock(path: Path) -> int:
 
 
 def check(path: Path, savedata: bytes) -> None:
-    """Raises ConfigError unless the savedata is whole.
+    """Raises ConfigError unless the savedata is complete.
 
     libtoxcore 0.2.18 loads savedata that ends early between two sections without complaint, without
     the friends or even with a new key; saving that would destroy the identity.
@@ -139,7 +139,7 @@ def check(path: Path, savedata: bytes) -> None:
     if not savedata:
         raise damaged(path, "it is empty")
     if savedata.startswith(ENCRYPTED_MAGIC):
-        raise damaged(path, "it is encrypted with a password, which toxvpn does not read")
+        raise damaged(path, "it is encrypted with a password, which toxvpn does not support")
     if not savedata.startswith(MAGIC):
         raise damaged(path, "it is not Tox savedata")
     offset = len(MAGIC)
@@ -149,7 +149,7 @@ def check(path: Path, savedata: bytes) -> None:
         kind = int.from_bytes(savedata[offset + 4 : offset + 6], "little")
         cookie = int.from_bytes(savedata[offset + 6 : offset + 8], "little")
         if cookie != SECTION_COOKIE or (kind == SECTION_KEYS and length != KEYS_BYTES):
-            raise damaged(path, f"there is no section at byte {offset}")
+            raise damaged(path, f"its section at byte {offset} is damaged")
         seen.add(kind)
         if kind == SECTION_END:
             break
@@ -157,7 +157,7 @@ def check(path: Path, savedata: bytes) -> None:
     if SECTION_END not in seen:
         raise damaged(path, "it ends early")
     if SECTION_KEYS not in seen:
-        raise damaged(path, "it holds no key")
+        raise damaged(path, "it has no key")
 
 
 def damaged(path: Path, why: str) -> ConfigError:

@@ -1,6 +1,6 @@
-"""Where files live: the service's directories, the user's (XDG), or the one given with -C.
+"""The directories for our files: the service's, the user's (XDG), or the one given with -C.
 
-In: the -C argument and who we are. Out: four directories, made 0700 when they are first needed.
+In: the -C argument and the user we run as. Out: four directories, made 0700 when they are first needed.
 Neighbours: identity.py and friends.py keep their files in `data`, the control socket is in `runtime`.
 """
 
@@ -23,11 +23,11 @@ SERVICE_VARIABLE = "TOXVPN_SERVICE"
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """None of these needs to exist yet: `make` does that."""
+    """The four directories; they need not exist yet, `make` makes them."""
 
-    config: Path  # what a person writes: config.toml, rules
-    data: Path  # who we are: tox_save, friends.json
-    state: Path  # what can be made again: caches
+    config: Path  # written by a person: config.toml, rules
+    data: Path  # identity and members: tox_save, friends.json
+    state: Path  # can be made again: caches
     runtime: Path  # gone after a reboot: sockets, journals
 
 
@@ -48,7 +48,11 @@ def is_service() -> bool:
 
 
 def user_places() -> Places:
-    from platformdirs import user_config_path, user_data_path, user_state_path  # not on a client's way
+    from platformdirs import (
+        user_config_path,
+        user_data_path,
+        user_state_path,
+    )  # slow to import, and not needed by a client
 
     state = user_state_path("toxvpn", appauthor=False)
     return Places(
@@ -60,23 +64,23 @@ def user_places() -> Places:
 
 
 def find_config(directory: Path | None = None) -> Path:
-    """`find_places(directory).config`, for those in a hurry."""
+    """The same as `find_places(directory).config`, without importing platformdirs."""
     if directory is not None or is_service():
         return find_places(directory).config
     return Path(os.environ.get("XDG_CONFIG_HOME", "").strip() or Path("~/.config").expanduser()) / "toxvpn"
 
 
 def find_runtime(directory: Path | None = None) -> Path:
-    """`find_places(directory).runtime`, for those in a hurry."""
+    """The same as `find_places(directory).runtime`, mostly without importing platformdirs."""
     if directory is None and not is_service() and (base := user_runtime_base()) is not None:
         return base / "toxvpn"
     return find_places(directory).runtime
 
 
 def user_runtime_base() -> Path | None:
-    """XDG_RUNTIME_DIR, or what logind would have put there (su and cron do not say).
+    """XDG_RUNTIME_DIR, or the directory logind would have set it to (su and cron leave it unset).
 
-    Never /tmp: there the name could be taken by another user first.
+    Never /tmp, where another user could create the name first.
     """
     usual = Path(f"/run/user/{os.geteuid()}")
     for candidate in (os.environ.get("XDG_RUNTIME_DIR", ""), str(usual)):
@@ -93,9 +97,9 @@ def make_missing(directory: Path) -> None:
 
 
 def make_for(directory: Path, uid: int, gid: int) -> None:
-    """As `make`, for another user, by root; what is there already is left as it is. Raises OSError.
+    """As `make`, by root for another user; an existing directory is left as it is. Raises OSError.
 
-    Also where a user owns the directory above, who may put something else in its place at any moment.
+    Safe also where a user owns the parent, and may put something else in its place at any moment.
     """
     if not directory.parent.exists():
         make_missing(directory.parent)
@@ -108,7 +112,7 @@ def make_for(directory: Path, uid: int, gid: int) -> None:
         made = os.open(directory.name, flags, dir_fd=above.descriptor)
         try:
             with os.scandir(made) as content:
-                if os.fstat(made).st_uid == os.geteuid() and not any(content):  # else it was exchanged
+                if os.fstat(made).st_uid == os.geteuid() and not any(content):  # otherwise it was replaced
                     os.fchown(made, uid, gid)
         finally:
             os.close(made)
@@ -132,12 +136,12 @@ def make(directory: Path) -> Path:
     me = os.geteuid()
     if me != 0 and found.st_uid not in (me, 0):
         raise NoPermissionError(
-            f"cannot use {directory}: it belongs to {user_name(found.st_uid)}, who could read what is kept "
-            "there; choose a directory of your own with -C DIR"
+            f"cannot use {directory}: it belongs to {user_name(found.st_uid)}, who could read the files "
+            "in it; choose a directory of your own with -C DIR"
         )
     if others_can_write(found):
         raise ConfigError(
-            f"cannot use {directory}: others can write to it (mode {stat.S_IMODE(found.st_mode):o}) and so "
-            f"replace what is kept there: chmod go-w {directory}"
+            f"cannot use {directory}: other users can write to it (mode {stat.S_IMODE(found.st_mode):o}) and "
+            f"replace the files in it; run `chmod go-w {directory}`"
         )
     return directory

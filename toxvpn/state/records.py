@@ -1,8 +1,8 @@
-"""Records of ours with many entries: a damaged entry is left out and told of, the others count.
+"""Records of many entries in a file: a damaged entry is logged and left out, the others are used.
 
-In: a file, and how to decode it. Out: what is good of it. Nobody is let in, or kept out, by an entry that
-cannot be read, and a service does not stay down for it. What was left out is kept in a copy, NAME.bad.
-Neighbours: files.py reads and writes; peers.py, friends.py and invites.py say what an entry is.
+In: a file, and how to decode it. Out: its good entries. A damaged entry has no effect, and does not keep a
+service from starting. The whole file is then copied to NAME.bad. Neighbours: files.py reads and writes;
+members/ decodes the entries.
 """
 
 import contextlib
@@ -22,17 +22,17 @@ T_co = TypeVar("T_co", covariant=True)
 R = TypeVar("R")
 
 LeftOut = list[str]
-"""A line for each entry that is damaged: which, and why."""
+"""One line for each damaged entry: which, and why."""
 
 
 class Decode(Protocol[T_co]):
-    """Raises one of DAMAGE when no entry can be found."""
+    """Raises one of DAMAGE when the file as a whole cannot be decoded."""
 
     def __call__(self, data: bytes, left_out: LeftOut) -> T_co: ...
 
 
 def read_entries(path: Path, decode: Decode[T], empty: T, consequence: str) -> T:
-    """What is good of the file; `empty` when there is none, or it is damaged as a whole (read_record).
+    """The good entries of the file; `empty` when it is missing, or damaged as a whole (read_record).
 
     Raises NoPermissionError or ToxvpnError when the file is there and cannot be read.
     """
@@ -50,7 +50,7 @@ def read_entries(path: Path, decode: Decode[T], empty: T, consequence: str) -> T
 
 
 def put_each(raws: Iterable[tuple[str, R]], put: Callable[[R], object], left_out: LeftOut) -> None:
-    """Gives each (what it is, raw entry) to `put`, and notes which of them it cannot take."""
+    """Gives each raw entry to `put`, and notes the damaged ones by their names."""
     for what, raw in raws:
         try:
             put(raw)
@@ -60,6 +60,6 @@ def put_each(raws: Iterable[tuple[str, R]], put: Callable[[R], object], left_out
 
 
 def named(raw: Any, *keys: str) -> str:
-    """What an entry is told of as: the first text that it has under one of `keys`."""
+    """How to name an entry in the log: by the first text that it has under one of `keys`."""
     texts = [raw.get(key) for key in keys] if isinstance(raw, dict) else []
-    return next((repr(text[:16]) for text in texts if isinstance(text, str)), "nobody")
+    return next((repr(text[:16]) for text in texts if isinstance(text, str)), "unnamed")

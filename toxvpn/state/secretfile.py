@@ -1,7 +1,6 @@
-"""The shared secret on disk: read from a file the user names, or made once and kept with the identity.
+"""The shared secret on disk: read from a file that the user names, or made once and kept with the identity.
 
-In: paths. Out: the secret's bytes, fit for a friend request. Neighbours: wire/secret.py says what a
-request can carry; the command line and the daemon ask here.
+In: paths. Out: the secret's bytes, which a friend request can carry (wire/secret.py).
 """
 
 import base64
@@ -22,12 +21,12 @@ KEPT_SECRET_BYTES = 20
 def read_secret_file(path: Path, owner: int | None = None) -> bytes:
     """The content of the file without its last line end.
 
-    `owner`: it must be that user's, who has named it; else root could be had to tell its own files to a peer.
+    `owner`: the user whose configuration names the file, and who must own it; otherwise that user could make
+    root send one of root's files to a peer.
 
-    A file that others can read is refused; a pipe (`<(pass show x)`) is fine, and so is a systemd
-    credential, whose group bits are the mask of an access list. A service gets as credentials what is
-    only root's to read below /etc/toxvpn.
-    Raises ConfigError or NoPermissionError.
+    A file that others can read is refused. A pipe (`<(pass show x)`) is fine, and so is a systemd credential,
+    whose group bits are the mask of an access list. A service gets the files below /etc/toxvpn that only root
+    can read as credentials. Raises ConfigError or NoPermissionError.
     """
     path = as_credential(path) or path
     try:
@@ -36,9 +35,13 @@ def read_secret_file(path: Path, owner: int | None = None) -> bytes:
             mode = found.st_mode
             if owner is not None and found.st_uid != owner:
                 who = user_name(owner)
-                raise ConfigError(f"{path} is not {who}'s, whose configuration names it: chown {who} {path}")
+                raise ConfigError(
+                    f"{path} must belong to {who}, whose configuration names it; run `chown {who} {path}`"
+                )
             if stat.S_ISREG(mode) and mode & OTHERS_MASK and not is_credential(path):
-                raise ConfigError(f"{path} can be read by other users of this machine: chmod 600 {path}")
+                raise ConfigError(
+                    f"{path} can be read by other users of this machine; run `chmod 600 {path}`"
+                )
             data = file.read(2 * MAX_MESSAGE_BYTES)
     except FileNotFoundError:
         raise ConfigError(f"there is no secret file {path}") from None
@@ -48,7 +51,7 @@ def read_secret_file(path: Path, owner: int | None = None) -> bytes:
 
 
 def as_credential(path: Path) -> Path | None:
-    """Where the service manager put `path`: LoadCredential=secrets:/etc/toxvpn/secrets gives secrets_NAME."""
+    """Where systemd has put `path`: LoadCredential=secrets:/etc/toxvpn/secrets gives secrets_NAME."""
     directory = os.environ.get("CREDENTIALS_DIRECTORY")
     if not directory or not path.is_relative_to(SERVICE_CONFIG):
         return None
@@ -57,7 +60,7 @@ def as_credential(path: Path) -> Path | None:
 
 
 def is_credential(path: Path) -> bool:
-    """Whether the service manager put it there for us alone (systemd.exec, Credentials)."""
+    """Whether it is a credential, which systemd made for this service only (systemd.exec, Credentials)."""
     directory = os.environ.get("CREDENTIALS_DIRECTORY")
     return bool(directory) and path.is_relative_to(directory or "")
 
@@ -75,7 +78,7 @@ def kept_secret(directory: Path) -> tuple[bytes, bool]:
 
 
 def new_secret(directory: Path) -> bytes:
-    """Makes a secret, and keeps it in the place of any other. Raises NoPermissionError or ToxvpnError."""
+    """Makes a secret, and replaces the one that is kept. Raises NoPermissionError or ToxvpnError."""
     secret = base64.b32encode(os.urandom(KEPT_SECRET_BYTES)).lower()
     write_atomic(directory / SECRET_NAME, secret + b"\n")
     return secret

@@ -1,7 +1,7 @@
-"""What is known to be wrong with the libtoxcore and the Linux below us: the words for a person.
+"""Known flaws of the libtoxcore and the Linux kernel we run on, in words for a person.
 
-In: the versions (_native/flaws.py), and whether the shield stands (_native/net/netio.pyx). handle.py acts on
-it; `toxvpn -V`, `doctor` and the shared node tell.
+In: the versions (_native/flaws.py), and whether the shield is in force (_native/net/netio.pyx). handle.py
+acts on them; `toxvpn -V`, `doctor` and the shared node show them.
 """
 
 import logging
@@ -15,12 +15,12 @@ log = logging.getLogger("toxvpn")
 
 
 def describe_libtoxcore() -> str:
-    """Its version, and what is wrong with it."""
+    """libtoxcore's version, and its flaw if it has one."""
     return f"libtoxcore {toxcore.version()}" + (f": {toxcore.FLAW}" if toxcore.FLAW else "")
 
 
 def describe_shield() -> str | None:
-    """Whether it stands; None where this libtoxcore needs none."""
+    """Whether the shield is in force; None when this libtoxcore needs no shield."""
     stands = netio.shield()
     if stands is None:
         return None
@@ -28,7 +28,7 @@ def describe_shield() -> str | None:
 
 
 def describe_exposure() -> str | None:
-    """Why any stranger can harm this process; None where nobody can."""
+    """Why any stranger can harm this process; None when that is not so."""
     stands = netio.shield()
     if stands is None or stands.in_force:
         return None
@@ -36,17 +36,17 @@ def describe_exposure() -> str | None:
 
 
 def warn_if_exposed() -> None:
-    """As an error, which -q shows too: whoever wants to hear of nothing else has to know this."""
+    """Logs it as an error, so that it is shown with -q too."""
     if (reason := describe_exposure()) is not None:
         log.error("%s; %s", reason, CURE)
 
 
 def choose_segmentation(asked: bool | None) -> bool:
-    """Whether to send several datagrams a system call; unless `asked`, where this kernel does it right."""
+    """Whether to send several datagrams per system call: as `asked`, or else if this kernel does it right."""
     return flaw_of_segmentation(platform.release()) is None if asked is None else asked
 
 
 def describe_segmentation_flaw() -> str | None:
-    """What this kernel does to datagrams that are sent so; None where it does it right."""
+    """What this kernel does to datagrams sent in one system call; None when it does it right."""
     flaw = flaw_of_segmentation(platform.release())
     return None if flaw is None else f"Linux {platform.release()}: {flaw}"

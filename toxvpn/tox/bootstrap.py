@@ -1,4 +1,4 @@
-"""How we get into the Tox network: which bootstrap nodes to ask, and when.
+"""Bootstrapping: which nodes to ask for the Tox network, and when.
 
 In: nodes.json (the format of nodes.tox.chat), the time, our own connection. Out: contacts for
 `tox_bootstrap` and `tox_add_tcp_relay`. Neighbours: node.py calls `due` on every tick; names.py
@@ -24,7 +24,7 @@ ABSENT = ("", "-", "NONE")
 HOST = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z._:-]{0,253}[0-9A-Za-z.:])?|::[0-9A-Fa-f:.]{1,43}")
 
 FIRST_NODES = 8
-"""Asked at once at the start: enough to survive several dead ones, few enough not to be a burst."""
+"""Asked at once at the start: enough even if several are dead, few enough not to be a flood."""
 MORE_NODES = 4
 FIRST_PAUSE_S = 2.0
 LONGEST_PAUSE_S = 60.0
@@ -89,7 +89,7 @@ def parse_node(entry: object, where: str) -> BootstrapNode:
     hosts = tuple(dict.fromkeys(parse_host(entry, name, where) for name in ("ipv4", "ipv6")))
     hosts = tuple(host for host in hosts if host)
     if not hosts:
-        raise ConfigError(f'{where} has no address; expected "ipv4" or "ipv6" with an address or a host name')
+        raise ConfigError(f'{where} has no address; give "ipv4" or "ipv6" an address or a host name')
     tcp_ports = entry.get("tcp_ports", [])
     if not isinstance(tcp_ports, list):
         raise ConfigError(f'{where}: "tcp_ports" is {brief(tcp_ports)}; expected a list of port numbers')
@@ -102,7 +102,7 @@ def parse_node(entry: object, where: str) -> BootstrapNode:
 
 
 def parse_host(entry: dict[str, object], name: str, where: str) -> str:
-    """The address or name under `name`, or "" where the list says that there is none."""
+    """The address or host name under `name`, or "" when the list has none."""
     host = entry.get(name, "")
     if host in ABSENT or host is None:
         return ""
@@ -124,7 +124,7 @@ def parse_key(key: object, where: str) -> bytes:
 
 
 def brief(value: object) -> str:
-    """A value of the user's file, fit for a one-line message."""
+    """A value of the user's file, shortened for a one-line message."""
     if value is None:
         return "missing"
     text = json.dumps(value)
@@ -132,11 +132,11 @@ def brief(value: object) -> str:
 
 
 class Bootstrapper:
-    """Sans-IO: says whom to ask next while we are not in the network, ever more slowly, for ever.
+    """Sans-IO: says which nodes to ask next, with growing pauses, for as long as we are not in the network.
 
-    Each round takes other nodes, in random order, until all have had a turn. In the network over TCP
-    relays alone, it goes on asking over UDP: a toxcore that never reached a node that way stops
-    trying, and would stay on relays on a machine that has moved to a network that lets UDP through.
+    Each round takes other nodes, in random order, until all have been asked. While we are connected over TCP
+    relays only, it goes on asking over UDP: a toxcore that has never reached a node that way stops trying,
+    and would stay on relays after the machine has moved to a network that lets UDP through.
     """
 
     def __init__(
@@ -151,7 +151,7 @@ class Bootstrapper:
         self._due_s = float("-inf")
 
     def due(self, now: float, connection: Connection) -> list[Contact]:
-        """Whom to ask now; mostly nobody. Cheap, to be called several times a second."""
+        """The nodes to ask now, mostly none. Cheap, to be called several times a second."""
         if connection is Connection.UDP:
             self._rounds = 0
             self._due_s = now + FIRST_PAUSE_S  # toxcore's own attempts come first when we drop out

@@ -1,4 +1,4 @@
-"""What a node tells its subscribers."""
+"""The events that a node's subscribers receive."""
 
 from dataclasses import dataclass
 
@@ -8,14 +8,14 @@ from .peer import Peer
 
 @dataclass(frozen=True, slots=True)
 class SelfConnection:
-    """Our own reach into the Tox network changed."""
+    """Our own connection to the Tox network changed."""
 
     connection: Connection
 
 
 @dataclass(frozen=True, slots=True)
 class PeerConnection:
-    """A peer came, went, changed its path or its number; `peer` has the new state already."""
+    """A peer connected, disconnected, or changed its path or friend number; `peer` has the new state."""
 
     peer: Peer
     before: Connection
@@ -23,14 +23,14 @@ class PeerConnection:
 
 @dataclass(frozen=True, slots=True)
 class PeerRemoved:
-    """The friendship is over; toxcore may give its number to another one from here on."""
+    """The friendship has ended; from now on toxcore may reuse the friend number."""
 
     peer: Peer
 
 
 @dataclass(frozen=True, slots=True)
 class PeerStatus:
-    """The peer's status message arrived: delivered once on every connect, and on each change."""
+    """The peer's status message arrived: after every connect, and on each change."""
 
     peer: Peer
     text: bytes
@@ -45,7 +45,7 @@ class PeerPacketSize:
 
 @dataclass(frozen=True, slots=True)
 class FriendRequest:
-    """A stranger asks; nothing has been granted. `message` is untrusted, at most 1016 bytes."""
+    """A stranger asks to come in; nothing is granted yet. `message` is untrusted, at most 1016 bytes."""
 
     public_key: bytes
     message: bytes

@@ -1,4 +1,4 @@
-"""How a Tox handle comes to be: savedata and options in, `Tox` out."""
+"""Makes a Tox handle: savedata and options in, `Tox` out."""
 
 import logging
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from .proxy import Proxy
 log = logging.getLogger("toxvpn.toxcore")
 
 RANDOM_PORTS = (20_000, 60_000)
-"""A client on the port of one that has just left can take 100 s to connect, on a fresh one 10 s."""
+"""On a port that another client has just left, connecting can take 100 s; on a fresh one 10 s."""
 TRIED_PORTS = 100
 
 
@@ -24,13 +24,13 @@ def make_tox(
     random: Random,
     udp_ports: tuple[int, int] | None = None,
     tcp_port: int | None = None,
-    tell_all: bool = False,
+    toxcore_log: bool = False,
     proxy: Proxy | None = None,
     udp_segmentation: bool | None = None,
 ) -> Tox:
-    """`tell_all` passes toxcore's own log on. With a proxy nothing goes around it: UDP is off.
+    """A new handle. With a proxy all traffic goes through it: UDP is off.
 
-    `udp_segmentation` None: where the kernel does it right. Warns when strangers can harm this process.
+    `udp_segmentation` None: on if the kernel does it right. Warns when strangers can harm this process.
 
     Raises ConfigError (savedata), PortError (none of the asked ports is free), ToxError.
     """
@@ -38,7 +38,7 @@ def make_tox(
     options = Options(
         udp_ports=udp_ports or (first, first + TRIED_PORTS),
         tcp_port=tcp_port or 0,
-        log=_tell if tell_all else None,
+        log=_log_toxcore if toxcore_log else None,
         udp_segmentation=advisories.choose_segmentation(udp_segmentation),
     )
     if proxy is not None:
@@ -61,9 +61,9 @@ def _with_or_without_ipv6(make: Callable[[Options], Tox], options: Options) -> T
     try:
         return make(options)
     except PortError:
-        # a kernel without IPv6 has no dual-stack socket to bind; a port in use fails again
+        # a kernel without IPv6 cannot bind a dual-stack socket; for a port in use this fails again
         return make(replace(options, ipv6=False))
 
 
-def _tell(level: int, place: str, text: str) -> None:
+def _log_toxcore(level: int, place: str, text: str) -> None:
     log.debug("toxcore %s: %s", place, text)

@@ -1,6 +1,6 @@
-"""Lines of the log on one account (a peer's, a listener's), which is not its own to fill.
+"""A limit for the log lines that one peer or listener can cause, so that it cannot fill the log.
 
-So many at once, then one a minute, which says how many were left out. Those are there at debug level.
+A burst is logged, then one line a minute that says how many were left out. Those are logged at debug level.
 """
 
 import logging
@@ -13,6 +13,8 @@ AT_ONCE, PER_S = 10, 1 / 60
 
 
 class LogLimit:
+    """One for each cause; `at_once` is the size of the burst."""
+
     def __init__(self, at_once: int = AT_ONCE, now: Callable[[], float] = time.monotonic) -> None:
         self._limit = RateLimit(PER_S, at_once)
         self._now = now
@@ -26,7 +28,7 @@ class LogLimit:
         *arguments: object,
         failure: BaseException | None = None,
     ) -> None:
-        """As `log.log`, if there is room for it; `failure` with its place in the program."""
+        """Logs as `log.log` within the limit; `failure` is logged with its traceback."""
         if not self._limit.take(self._now()):
             self._left_out += 1
             log.debug(text, *arguments, exc_info=failure)

@@ -1,9 +1,9 @@
 """Keeps a datapath's tables in step with the peers that may use it: their overlay IPv6 addresses.
 
-In: peers that are let in, events of the node. Out: for each peer a route and a source rule for the
-one address that follows from its key (docs/wire-format.md §4), filed under its friend number, which
-toxcore may change; and the largest packet it may be sent. Used by the VPN's router and by the fast road,
-each with a datapath of its own.
+In: peers that are let in, events of the node. Out: for each peer a route and a source rule for the one
+address that follows from its key (docs/wire-format.md §4), keyed by its friend number, which toxcore may
+change; and the largest packet it may be sent. Used by the VPN's router and by the fast road, each with a
+datapath of its own.
 """
 
 from collections.abc import Callable
@@ -23,24 +23,24 @@ class _Entry:
     number: int
     address: IPv6Address
     accepts: int | None = None
-    """The MTU that the peer states."""
+    """The MTU that the peer has announced."""
 
 
 class Overlay:
-    """`refiled` is called after a peer's number changed and what was filed under the old one is gone."""
+    """`on_renumbered` is called when a peer's friend number has changed and the old entries are removed."""
 
-    def __init__(self, datapath: Datapath, refiled: Callable[[Peer], None] = lambda peer: None) -> None:
+    def __init__(self, datapath: Datapath, on_renumbered: Callable[[Peer], None] = lambda peer: None) -> None:
         self._datapath = datapath
-        self._refiled = refiled
+        self._on_renumbered = on_renumbered
         self._entries: dict[bytes, _Entry] = {}
         self._by_address: dict[IPv6Address, _Entry] = {}
 
     def add(self, peer: Peer) -> None:
-        """Lets the peer in. Does nothing when it is in already."""
+        """Adds the peer's route and source rule. Idempotent."""
         if peer.public_key not in self._entries:
             entry = _Entry(peer, peer.number, overlay_ipv6(peer.public_key))
             self._entries[peer.public_key] = self._by_address[entry.address] = entry
-            self._file(entry)
+            self._install(entry)
 
     def remove(self, public_key: bytes) -> None:
         entry = self._entries.pop(public_key, None)
@@ -48,15 +48,15 @@ class Overlay:
             del self._by_address[entry.address]
             self._datapath.remove_friend(entry.number)
 
-    def accepts(self, public_key: bytes, mtu: int) -> None:
-        """The peer takes IP packets of so many bytes."""
+    def set_peer_mtu(self, public_key: bytes, mtu: int) -> None:
+        """The largest IP packet that the peer accepts, in bytes."""
         entry = self._entries.get(public_key)
         if entry is not None:
             entry.accepts = mtu
             self._resize(entry)
 
-    def hear(self, event: Event) -> None:
-        """A node's event (subscribe this)."""
+    def on_event(self, event: Event) -> None:
+        """To be subscribed to the node."""
         if isinstance(event, PeerRemoved):
             self.remove(event.peer.public_key)
         elif isinstance(event, PeerPacketSize) and (entry := self._entries.get(event.peer.public_key)):
@@ -65,12 +65,12 @@ class Overlay:
             if entry.number != entry.peer.number:
                 self._datapath.remove_friend(entry.number)
                 entry.number = entry.peer.number
-                self._file(entry)
-                self._refiled(entry.peer)
+                self._install(entry)
+                self._on_renumbered(entry.peer)
             self._datapath.set_online(entry.number, entry.peer.online)
 
     def peer_at(self, address: IPv6Address) -> Peer | None:
-        """Whose address it is: a packet from there can only have come from that peer."""
+        """The peer with this address; a packet from it can only have come from that peer."""
         entry = self._by_address.get(address)
         return entry.peer if entry is not None else None
 
@@ -78,7 +78,7 @@ class Overlay:
         entry = self._entries.get(public_key)
         return self._datapath.counters(entry.number) if entry is not None else None
 
-    def _file(self, entry: _Entry) -> None:
+    def _install(self, entry: _Entry) -> None:
         network = IPv6Network(entry.address)
         self._datapath.set_route(network, entry.number)
         self._datapath.allow_source(network, entry.number)
@@ -86,7 +86,7 @@ class Overlay:
         self._resize(entry)
 
     def _resize(self, entry: _Entry) -> None:
-        """Both the peer and the path have a say."""
+        """Sets the smaller of what the peer accepts and what the path carries."""
         carries = entry.peer.packet_bytes - FRAME_BYTES[self._datapath.packet_format]
         self._datapath.set_mtu(
             entry.number, carries if entry.accepts is None else min(entry.accepts, carries)

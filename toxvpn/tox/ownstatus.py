@@ -1,4 +1,4 @@
-"""What we say of ourselves in the status message: several parts contribute, one message results."""
+"""Our own status message, to which several parts of the program contribute."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,7 +10,7 @@ from .node import Node
 
 
 class OwnStatus:
-    """Each change reaches the peers that are online at once, the others when they connect."""
+    """Sets the status message on every change; peers that are offline get it when they connect."""
 
     def __init__(self, node: Node) -> None:
         self._node = node
@@ -18,13 +18,13 @@ class OwnStatus:
         self._publish()
 
     def set_ipv4(self, addresses: Sequence[IPv4Address]) -> None:
-        """The first is the one that every peer reads, the C++ toxvpn too."""
+        """The first address is the one that every peer reads, toxvpn in C++ too."""
         first = addresses[0] if addresses else None
         self._status = replace(self._status, ip4=first)
         self.set(more_ip4=tuple(addresses[1:]))
 
     def set(self, **fields: Any) -> None:
-        """Fields of ToxvpnStatus. Raises ConfigError when it would be too long."""
+        """Sets fields of ToxvpnStatus. Raises ConfigError when the message would be too long."""
         assert self._status.toxvpn is not None
         self._status = replace(self._status, toxvpn=replace(self._status.toxvpn, **fields))
         self._publish()

@@ -1,4 +1,4 @@
-"""One friend of ours, as the rest of toxvpn sees it."""
+"""A peer: one of our friends in the Tox network."""
 
 import logging
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from .loglimit import LogLimit
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
 class Peer:
-    """`number` is toxcore's friend number: it may be given to another friend after a removal."""
+    """The state of a friend. `number` is toxcore's friend number, which it may reuse after a removal."""
 
     number: int
     public_key: bytes
@@ -19,7 +19,7 @@ class Peer:
     status_text: bytes | None = None
     """The status message of this connection; None until it has arrived."""
     changed_s: float = 0.0
-    """When the connection last changed, on the loop's clock."""
+    """Time of the last change of the connection, on the loop's clock."""
     packet_bytes: int = CUSTOM_PACKET_BYTES
     """The largest custom packet that the path carries, as far as is known (probing.py)."""
     log_limit: LogLimit = field(default_factory=LogLimit, repr=False)
@@ -34,5 +34,5 @@ class Peer:
         return short_key(self.public_key)
 
     def log(self, log: logging.Logger, level: int, text: str, *arguments: object) -> None:
-        """A line about it for the log, unless there were too many already."""
+        """Logs a line about this peer, within its limit."""
         self.log_limit.log(log, level, f"peer {self.short}: {text}", *arguments)

@@ -1,7 +1,7 @@
 """The proxy between us and the Tox network, as typed by a person: text in, a frozen value out.
 
-Only Tox traffic goes through it, and then all of it: UDP is off, and without the proxy there is no
-network. Who uses it: handle.py hands it to toxcore, daemon/node.py leaves host names to the proxy's far side.
+All Tox traffic goes through it, and nothing else: UDP is off, and without the proxy there is no network.
+Neighbours: handle.py gives it to toxcore; daemon/node.py then resolves no host names.
 """
 
 from dataclasses import dataclass
@@ -27,13 +27,13 @@ class Proxy:
 
 
 def parse_proxy(text: str) -> Proxy:
-    """Raises ValueError. Its text does not show the proxy's, where a password may be."""
+    """Raises ValueError, without `text` in its message: it may contain a password."""
     kind, found, rest = text.partition("://")
     place = rest.removesuffix("/")
     if not found or kind.lower() not in KINDS:
-        raise ValueError(f"{FORM}; toxcore can use no other kind of proxy")
+        raise ValueError(f"{FORM}; toxcore supports no other kind of proxy")
     if place.count("@") and ":" in place.rpartition("@")[2]:
-        raise ValueError(f"toxcore can use no proxy that asks for a name or password; {FORM}")
+        raise ValueError(f"toxcore supports no proxy that asks for a name or password; {FORM}")
     host, _, digits = place.replace("@", ":").rpartition(":")  # tuntox takes @ for : here too
     try:
         port = parse_port(digits)
@@ -41,7 +41,7 @@ def parse_proxy(text: str) -> Proxy:
         raise ValueError(f"the port is missing or not a number from 1 to 65535; {FORM}") from None
     bracketed = host.startswith("[") and host.endswith("]")
     if not (is_ipv6(host[1:-1]) if bracketed else is_name(host)):
-        raise ValueError(f"the host is not a name or an address; {FORM}, an IPv6 address in brackets")
+        raise ValueError(f"the host is not a name or an address; {FORM}, with an IPv6 address in brackets")
     return Proxy(KINDS[kind.lower()], host.strip("[]"), port)
 
 
@@ -54,6 +54,6 @@ def is_ipv6(text: str) -> bool:
 
 
 def is_name(text: str) -> bool:
-    """Or an IPv4 address."""
+    """Whether it can be a host name or an IPv4 address."""
     usable = text.isascii() and text.isprintable() and not set(text) & set(" /?#[]@:")
     return usable and 0 < len(text) <= MAX_HOST_BYTES

@@ -1,7 +1,7 @@
-"""Wakes a datapath up when its TUN has packets, and asks for room when they have to wait.
+"""Wakes a datapath when its TUN has packets, and has them sent later when the socket is full.
 
-No packet passes through Python; this only says when, and where the loop can serve a datapath (loop.py) not
-even that. Inbound packets come with the node's turns. Used by the VPN and by the fast road.
+No packet passes through Python. On a loop that serves datapaths itself (loop.py) this only does what is left
+undone. Inbound packets come with the node's turns. Used by the VPN and by the fast road.
 """
 
 import asyncio
@@ -16,39 +16,39 @@ log = logging.getLogger("toxvpn.tox")
 
 
 class PacketPump:
-    """Runs from construction until `close`, or until the device is removed: then `gone` is called.
+    """Runs from construction until `close`, or until the device is removed: then `on_gone` is called.
 
-    `tun_fd` stays its owner's.
+    `tun_fd` is not closed here.
     """
 
     def __init__(
-        self, node: Node, datapath: Datapath, tun_fd: int, gone: Callable[[], None] = lambda: None
+        self, node: Node, datapath: Datapath, tun_fd: int, on_gone: Callable[[], None] = lambda: None
     ) -> None:
         self._node = node
         self._datapath = datapath
         self._fd = tun_fd
-        self._gone = gone
+        self._on_gone = on_gone
         self._loop = asyncio.get_running_loop()
-        datapath.on_refusal = self._tell_refusal
-        add_reader(self._loop, tun_fd, datapath, self._outbound)
+        datapath.on_refusal = self._warn_refusal
+        add_reader(self._loop, tun_fd, datapath, self._on_readable)
 
     def close(self) -> None:
         """Idempotent; before the datapath and the descriptor are closed."""
         self._datapath.on_refusal = None
         remove_reader(self._loop, self._fd)
 
-    def _tell_refusal(self) -> None:
+    def _warn_refusal(self) -> None:
         kinds = " and ".join(self._datapath.refused)
         log.warning(
-            "this kernel refuses super-packets of %s: they are written one by one, more slowly", kinds
+            "this kernel refuses super-packets of %s, so packets are written one by one, more slowly", kinds
         )
 
-    def _outbound(self) -> None:
+    def _on_readable(self) -> None:
         try:
             self._datapath.read_tun()
         except OSError as failure:
             log.error("%s", failure.strerror)
             self.close()
-            self._gone()
+            self._on_gone()
             return
         self._node.turns.send_when_writable()

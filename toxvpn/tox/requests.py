@@ -1,12 +1,12 @@
-"""Friend requests of ours that must be repeated: a server may have been away, or have lost us."""
+"""Our own friend requests, which are repeated: a server may be offline, or have lost its record of us."""
 
 from dataclasses import dataclass
 
 REPEAT_S = 45.0
-"""As tuntox does (docs/wire-format.md §1)."""
+"""The same period as tuntox's (docs/wire-format.md §1)."""
 
 LOST_S = 20.0
-"""A peer that went away usually returns by itself; one that forgot us needs asking again."""
+"""A peer that went offline usually returns by itself; one that has forgotten us must be asked again."""
 
 
 @dataclass(slots=True)
@@ -26,7 +26,7 @@ class FriendRequests:
         self._by_key[public_key] = _Request(address, message, now + REPEAT_S)
 
     def lost(self, public_key: bytes, now: float) -> None:
-        """The peer went away: give its return some time before asking anew."""
+        """The peer went offline: repeats the request if it has not returned after LOST_S."""
         request = self._by_key.get(public_key)
         if request is not None:
             request.due_s = now + LOST_S
@@ -35,7 +35,7 @@ class FriendRequests:
         self._by_key.pop(public_key, None)
 
     def due(self, now: float) -> list[tuple[bytes, bytes]]:
-        """(Tox ID, message) of each request whose time has come; their next turn is set."""
+        """(Tox ID, message) of each request that is due; the next one is due REPEAT_S later."""
         found = []
         for request in self._by_key.values():
             if now >= request.due_s:

@@ -1,4 +1,4 @@
-"""What one part fails of is told, and keeps nobody else from being called: an error of ours, not a user's."""
+"""Calls callbacks so that one that raises is logged, with its traceback, and others are still called."""
 
 import logging
 from collections.abc import Callable
@@ -12,7 +12,7 @@ P = ParamSpec("P")
 
 
 class SafeCall:
-    """One for each owner of callbacks; what fails at every turn does not fill the log."""
+    """One for each owner of callbacks. A callback that fails every time does not fill the log."""
 
     def __init__(self) -> None:
         self._log_limit = LogLimit()

@@ -1,17 +1,17 @@
-"""Whose friend request has been heard: toxcore tells of one request of a key, and then of no other.
+"""Friend requests that toxcore has reported: it reports one request of a key and ignores the next ones.
 
-So a stranger who mistyped its secret, or came in a crowd, would not be heard again until toxcore has
-forgotten it for 32 others. Here is when node.py makes it forget.
+So a stranger who mistyped the secret, or was refused because there were too many requests, would be ignored
+until toxcore has seen 32 others. This says when node.py makes toxcore forget the request.
 """
 
 AGAIN_S = 20.0
-"""A request comes in several copies, over as many paths, within seconds; clients repeat it after 45 s."""
-MOST_HEARD = 64
-"""Anybody can send requests: toxcore itself keeps 32."""
+"""A request arrives in several copies, over several paths, within seconds; clients repeat it after 45 s."""
+MOST_SEEN = 64
+"""A limit, as anybody can send requests; toxcore itself remembers 32."""
 
 
 class SeenRequests:
-    """Sans-IO: says whom to hear again."""
+    """Sans-IO: says which requests toxcore is to forget."""
 
     def __init__(self) -> None:
         self._due_s: dict[bytes, float] = {}
@@ -19,11 +19,11 @@ class SeenRequests:
     def note(self, public_key: bytes, now: float) -> None:
         self._due_s.pop(public_key, None)
         self._due_s[public_key] = now + AGAIN_S
-        if len(self._due_s) > MOST_HEARD:
+        if len(self._due_s) > MOST_SEEN:
             del self._due_s[next(iter(self._due_s))]
 
     def due(self, now: float) -> list[bytes]:
-        """Those whose time has come, once."""
+        """The keys whose request is to be forgotten now; each is returned once."""
         found = [public_key for public_key, due_s in self._due_s.items() if now >= due_s]
         for public_key in found:
             del self._due_s[public_key]

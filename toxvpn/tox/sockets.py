@@ -1,4 +1,4 @@
-"""Which descriptors to wake on: toxcore's own, kept registered with the event loop."""
+"""Watches toxcore's sockets: keeps them registered with the event loop as toxcore opens and closes them."""
 
 import asyncio
 import contextlib
@@ -17,13 +17,13 @@ log = logging.getLogger("toxvpn.tox")
 
 
 class SocketWatch:
-    """Wakes when something comes in on toxcore's sockets, and keeps in step with which they are.
+    """Calls `wake` when data arrives on one of toxcore's sockets.
 
-    It wakes on the arrival (EPOLLET), not for as long as something is there: half a packet from a relay,
-    or a connection that the other side has closed, stays unread until toxcore's own time-outs.
+    It wakes on the arrival (EPOLLET), not for as long as data is there: half a packet from a relay, or a
+    connection closed by the other side, stays unread until toxcore's own time-outs.
 
-    Where the exact list is not to be had (netio's sockets part not in force), it finds the UDP
-    socket by its port; relays are then served by the iteration timer alone.
+    Where the exact list is not available (netio's hook for sockets not in force), it finds the UDP socket by
+    its port; relays are then served by the iteration timer alone.
     """
 
     def __init__(self, tox: Tox, loop: asyncio.AbstractEventLoop, wake: Callable[[], None]) -> None:
@@ -32,34 +32,34 @@ class SocketWatch:
         self._wake = wake
         self.exact = False
         """Whether every one of toxcore's sockets is watched."""
-        self._complained = False
+        self._warned = False
         self._version: int | None = None
         self._arrivals: Arrivals | None = None
         self._to_call: list[Callable[[], None]] = []
-        self._guarded = SafeCall()
+        self._call_safely = SafeCall()
         self._writers: list[int] = []
 
     def refresh(self) -> None:
-        """After every call that may have opened or closed a socket of toxcore's.
+        """To be called after every call in which toxcore may have opened or closed a socket.
 
-        What cannot be watched, for want of descriptors or memory, is tried again the next time.
+        If a socket cannot be watched, for lack of descriptors or memory, the next call tries again.
         """
         version = self._tox.sockets_version
         if version == self._version:
             return
-        # a number may have been closed and given to a new socket: register all of them anew
+        # a descriptor may have been closed and its number reused: registers all of them anew
         self.close()
         try:
             self._watch()
         except OSError as failure:
             self.close()
             self.exact = False
-            if not self._complained:
-                log.warning("what arrives is looked for only now and then: %s", failure.strerror)
-            self._complained = True
+            if not self._warned:
+                log.warning("cannot watch sockets, so incoming packets are delayed: %s", failure.strerror)
+            self._warned = True
         else:
             self._version = version
-            self._complained = False
+            self._warned = False
 
     def _watch(self) -> None:
         found = [fd for fd, _ in self._tox.sockets()]
@@ -74,12 +74,12 @@ class SocketWatch:
             self._add_writers()
 
     def turn(self) -> None:
-        """What arrived, unless the selector has served it. Raises as Tox.iterate."""
+        """Iterates toxcore, unless the selector has just done so. Raises as Tox.iterate."""
         if self._arrivals is not None:
             self._arrivals.turn()
 
     def when_writable(self, call: Callable[[], None]) -> None:
-        """Calls once when the datagram sockets take data again, also between `forget` and `refresh`."""
+        """Calls `call` once when a datagram socket takes data again, also between `forget` and `refresh`."""
         if call not in self._to_call:
             self._to_call.append(call)
         self._add_writers()
@@ -87,21 +87,21 @@ class SocketWatch:
     def _add_writers(self) -> None:
         for fd, datagram in self._tox.sockets():
             if datagram and fd not in self._writers:
-                self._loop.add_writer(fd, self._writable)
+                self._loop.add_writer(fd, self._on_writable)
                 self._writers.append(fd)
 
     def _remove_writers(self) -> None:
         while self._writers:
             self._loop.remove_writer(self._writers.pop())
 
-    def _writable(self) -> None:
+    def _on_writable(self) -> None:
         self._remove_writers()
         calls, self._to_call = self._to_call, []
         for call in calls:
-            self._guarded(call)
+            self._call_safely(call)
 
     def forget(self) -> None:
-        """What arrives wakes nobody until the next `refresh`."""
+        """Stops waking on arrivals until the next `refresh`."""
         self._version = None
         if self._arrivals is not None:
             remove_reader(self._loop, self._arrivals.fileno())
@@ -109,13 +109,13 @@ class SocketWatch:
             self._arrivals = None
 
     def close(self) -> None:
-        """Nothing wakes until the next `refresh`."""
+        """Stops waking at all until the next `refresh`."""
         self.forget()
         self._remove_writers()
 
 
 def find_udp_sockets(port: int) -> list[int]:
-    """The process's own datagram sockets bound to that port."""
+    """The datagram sockets of this process that are bound to that port."""
     found = []
     for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 (the numbers, not paths)
         with contextlib.suppress(OSError, ValueError):
@@ -128,5 +128,5 @@ def find_udp_sockets(port: int) -> list[int]:
                 if port and internet and probe.type == socket.SOCK_DGRAM and probe.getsockname()[1] == port:
                     found.append(fd)
             finally:
-                probe.detach()  # it stays its owner's
+                probe.detach()  # must not close it
     return found

@@ -139,7 +139,7 @@ class Router:
         """Handles a node's event (subscribe this)."""
         if isinstance(event, PeerRemoved):
             self.remove(event.peer.public_key)
-        self._overlay.hear(event)
+        self._overlay.on_event(event)
         if isinstance(event, PeerStatus) and (member := self._peers.get(event.peer.public_key)):
             self._apply_status(member, event.text)
 
@@ -159,7 +159,7 @@ class Router:
         ours = said.toxvpn
         member.name = ours.name if ours else ""
         if ours and ours.mtu is not None:
-            self._overlay.accepts(member.peer.public_key, ours.mtu)
+            self._overlay.set_peer_mtu(member.peer.public_key, ours.mtu)
         member.stated = said.ip4
         self._apply(self._book.state_untrusted(member.peer.public_key, said.every_ip4))
 

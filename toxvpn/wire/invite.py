@@ -12,8 +12,8 @@ The text is `toxvpn-` and 96 letters of base32 (RFC 4648 §6) for these 60 bytes
 -  4 bytes  when it expires, seconds since the epoch
 -  4 bytes  CRC-32 of the 56 bytes before
 
-60 bytes are 96 letters exactly, so there is no padding. Upper and lower case mean the same: a QR code
-of the upper-case text uses the compact alphanumeric mode.
+60 bytes are 96 letters exactly, so there is no padding. Case does not matter: a QR code of the upper-case
+text uses the compact alphanumeric mode.
 """
 
 import base64
@@ -27,13 +27,13 @@ from .toxid import NOSPAM_BYTES, PUBLIC_KEY_BYTES, ToxId, is_public_key, parse_t
 
 PREFIX = "toxvpn-"
 VERSION = 1
-SECRET_BYTES = 15  # 120 bits: nobody guesses it, and the text comes out even
+SECRET_BYTES = 15  # 120 bits cannot be guessed, and 60 bytes are 96 letters without padding
 LETTERS = 96
 LATEST_EXPIRY = (1 << 32) - 1
 
 _LAYOUT = struct.Struct(f">B{PUBLIC_KEY_BYTES}s{NOSPAM_BYTES}s{SECRET_BYTES}sI")
 _CHECKSUM = struct.Struct(">I")
-# 0 and 1 do not occur: who typed them meant the letters that look like them
+# 0 and 1 do not occur: typed ones are read as the letters that look like them
 _ALPHABET = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567" + "abcdefghijklmnopqrstuvwxyz" + "01")
 
 # A shared secret holds no NUL byte (wire/secret.py), so its message is never one of these.
@@ -43,7 +43,7 @@ _REQUEST_BYTES = len(_REQUEST_MAGIC) + SECRET_BYTES + 1
 
 @dataclass(frozen=True, slots=True)
 class Invite:
-    """`tox_id` invites whoever knows `secret` (15 bytes) until `expires` (seconds since the epoch)."""
+    """`secret` (15 bytes) lets one machine in at `tox_id` until `expires` (seconds since the epoch)."""
 
     tox_id: ToxId
     secret: bytes = field(repr=False)
@@ -53,8 +53,8 @@ class Invite:
         """Raises UsageError once it has expired."""
         if now >= self.expires:
             raise UsageError(
-                f"this invite expired at {utc(self.expires)}: ask for a new one "
-                "(or set this machine's clock, if that is not the past)"
+                f"this invite expired at {utc(self.expires)}; ask for a new one "
+                "(or set this machine's clock if it is wrong)"
             )
 
 
@@ -64,7 +64,7 @@ def utc(moment: float) -> str:
 
 
 def is_invite(text: str) -> bool:
-    """Whether `text` means to be an invite rather than an ID or a name; it may still be damaged."""
+    """Whether `text` starts as an invite does; it may still be damaged."""
     return text.strip()[: len(PREFIX)].lower() == PREFIX
 
 
@@ -87,29 +87,32 @@ def decode(text: str) -> Invite:
     whole = base64.b32decode(letters, casefold=True, map01="L")
     body, (found,) = whole[: _LAYOUT.size], _CHECKSUM.unpack(whole[_LAYOUT.size :])
     if zlib.crc32(body) != found:
-        raise UsageError("this invite's checksum does not match: a letter is wrong; copy it again")
+        raise UsageError("the checksum of this invite does not match: a letter is wrong; copy it again")
     version, public_key, nospam, secret, expires = _LAYOUT.unpack(body)
     if version != VERSION:
-        raise UsageError(f"this invite has version {version}, we know {VERSION}: update toxvpn here")
+        raise UsageError(
+            f"this invite has version {version}, and this toxvpn knows only version {VERSION}; "
+            "update toxvpn here"
+        )
     if not is_public_key(public_key):
-        raise UsageError("this invite names no Tox ID that can be: ask for a new one")
+        raise UsageError("the Tox ID in this invite is not valid; ask for a new invite")
     return Invite(ToxId(public_key, nospam), secret, expires)
 
 
 def _letters(text: str) -> str:
-    """The 96 letters after the prefix, each of which base32 knows."""
+    """The 96 letters after the prefix, all of them valid in base32. Raises UsageError."""
     if not is_invite(text):
         raise UsageError(_not_an_invite(text))
     letters = text[len(PREFIX) :]
     for position, letter in enumerate(letters, len(PREFIX) + 1):
         if letter not in _ALPHABET:
             raise UsageError(
-                f"this invite's character {position} is {letter!r}, only a-z and 2-7 occur: copy it again"
+                f"character {position} of this invite is {letter!r}; only a-z and 2-7 can occur; "
+                "copy it again"
             )
     if len(letters) != LETTERS:
         raise UsageError(
-            f"this invite has {len(letters)} characters after {PREFIX!r}, it should have {LETTERS}: "
-            "copy all of it"
+            f"this invite has {len(letters)} characters after {PREFIX!r} instead of {LETTERS}; copy all of it"
         )
     return letters
 
@@ -118,8 +121,8 @@ def _not_an_invite(text: str) -> str:
     try:
         parse_tox_id(text)
     except UsageError:
-        return f"this is no invite: it should start with {PREFIX!r}, as `toxvpn invite` prints it"
-    return "this is a Tox ID, not an invite: use `toxvpn peer add` or `toxvpn up --peer` with it"
+        return f"this is not an invite: an invite starts with {PREFIX!r}; copy what `toxvpn invite` prints"
+    return "this is a Tox ID, not an invite; give it to `toxvpn peer add` or `toxvpn up --peer`"
 
 
 def request_message(secret: bytes) -> bytes:

@@ -11,16 +11,16 @@ from ..errors import UsageError
 
 MAX_MESSAGE_BYTES = 1016  # tox.h TOX_MAX_FRIEND_REQUEST_LENGTH
 GUESSABLE_BYTES = 16
-"""A secret that is shorter may be guessed by who can ask often enough."""
+"""A shorter secret could be guessed by somebody who may ask often enough."""
 NO_SECRET_MESSAGE = b"Hi, fell"
 
 
 class SecretVerdict(enum.Enum):
-    """What a server found in a friend request; the value is fit for a log line."""
+    """What a server found in a friend request; the value is a reason for the log and the status."""
 
     ACCEPTED = "the secret is right"
     NO_SECRET = "the client has no secret"
-    NO_NUL = "the message does not end in NUL, so it is no tuntox secret"
+    NO_NUL = "the message does not end in NUL, so it is not a tuntox secret"
     WRONG = "the secret is wrong"
 
 
@@ -38,13 +38,13 @@ def friend_request_message(secret: bytes | None) -> bytes:
 def check_usable(secret: bytes) -> None:
     """Raises UsageError, never naming the secret, if a friend request cannot carry it."""
     if not secret:
-        raise UsageError("the shared secret is empty: give one, or none at all")
+        raise UsageError("the shared secret is empty; give one of at least 1 byte, or leave the option out")
     if b"\0" in secret:
-        raise UsageError("the shared secret contains a NUL byte, which ends it on the wire: remove it")
+        raise UsageError("the shared secret contains a NUL byte, which would end it on the wire; remove it")
     if len(secret) >= MAX_MESSAGE_BYTES:
         raise UsageError(
-            f"the shared secret has {len(secret)} bytes, a friend request holds {MAX_MESSAGE_BYTES - 1}: "
-            "take a shorter one"
+            f"the shared secret has {len(secret)} bytes, a friend request holds {MAX_MESSAGE_BYTES - 1}; "
+            "choose a shorter one"
         )
 
 

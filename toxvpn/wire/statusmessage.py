@@ -1,4 +1,4 @@
-"""Status messages: what a friend says about itself enters as any bytes, leaves validated, and back.
+"""Status messages: what a peer says of itself, parsed from any bytes and validated, and encoded.
 
 Source: docs/wire-format.md §2 and §3. One JSON object of at most 1007 bytes, which the C++ toxvpn reads too:
 
@@ -8,8 +8,8 @@ Source: docs/wire-format.md §2 and §3. One JSON object of at most 1007 bytes, 
 - `toxvpn`: only ours write it. `v` is required; `ip4`, `ip6`, `mtu`, `fast`, `routes` and `name` may be
   missing; unknown keys are ignored.
 
-A value that fails validation makes the friend a plain peer, with a problem for the log. Nothing in
-a status message grants anything: what a friend may use is decided by local policy.
+A message with an invalid value is treated as that of a plain peer, with a problem for the log. Nothing in a
+status message grants anything: what a peer may use is decided by local policy.
 """
 
 import json
@@ -27,9 +27,9 @@ MAX_NAME_CHARACTERS = 64
 
 @dataclass(frozen=True, slots=True)
 class ToxvpnStatus:
-    """What only a toxvpn of ours says."""
+    """The part that only toxvpn in Python writes."""
 
-    more_ip4: tuple[IPv4Address, ...] = ()  # beside the one that everybody reads
+    more_ip4: tuple[IPv4Address, ...] = ()  # besides Status.ip4, which every program reads
     ip6: IPv6Address | None = None
     mtu: int | None = None  # largest inner packet accepted, in bytes
     fast: bool = False  # serves forwards over the fast path
@@ -40,9 +40,9 @@ class ToxvpnStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A friend as its status message describes it; without `toxvpn` it is a plain peer.
+    """A peer as its status message describes it; without `toxvpn` it is a plain peer.
 
-    `problem` is one line for the log when something in the message had to be disregarded.
+    `problem` is one line for the log when something in the message had to be ignored.
     """
 
     ip4: IPv4Address | None = None
@@ -51,7 +51,7 @@ class Status:
 
     @property
     def every_ip4(self) -> tuple[IPv4Address, ...]:
-        """The addresses that it states, the one it wants to be known by first."""
+        """Its IPv4 addresses, the preferred one first."""
         if self.ip4 is None:
             return ()
         return (self.ip4, *(self.toxvpn.more_ip4 if self.toxvpn else ()))
@@ -78,17 +78,17 @@ def encode(status: Status) -> bytes:
     encoded = json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode() if message else b""
     if len(encoded) > MAX_STATUS_BYTES:
         raise ConfigError(
-            f"what this node says about itself takes {len(encoded)} bytes, a Tox status message holds "
-            f"{MAX_STATUS_BYTES}: offer fewer routes"
+            f"the status message of this node has {len(encoded)} bytes; Tox allows {MAX_STATUS_BYTES}, "
+            "offer fewer routes"
         )
     return encoded
 
 
 def decode(message: bytes) -> Status:
-    """What the friend's status message (any bytes) says; never raises."""
+    """Parses a peer's status message (any bytes); never raises."""
     text = message.lstrip()
     if not text.startswith(b"{"):
-        return Status()  # empty, or a person's words: a plain tuntox peer
+        return Status()  # empty, or written by a person: a plain tuntox peer
     try:
         fields = _load(message)
         ip4 = _ip4(fields.get("ownip")) if fields.get("mode") == "tun" else None
@@ -98,7 +98,7 @@ def decode(message: bytes) -> Status:
     try:
         return Status(ip4, None if ours is None else _decode_ours(ours))
     except _InvalidError as invalid:
-        return Status(ip4, problem=f"treated as a peer that does not speak toxvpn: {invalid}")
+        return Status(ip4, problem=f"it is treated as a peer that does not run toxvpn: {invalid}")
 
 
 def _encode_ours(ours: ToxvpnStatus) -> dict[str, Any]:
@@ -121,15 +121,15 @@ def _encode_ours(ours: ToxvpnStatus) -> dict[str, Any]:
 
 def _load(message: bytes) -> dict[str, Any]:
     if len(message) > MAX_STATUS_BYTES:
-        raise _InvalidError(f"{len(message)} bytes are too many")
+        raise _InvalidError(f"it has {len(message)} bytes, more than {MAX_STATUS_BYTES}")
     try:
         return json.loads(  # type: ignore[no-any-return]  # it starts with {, so it is an object
             message.decode("utf-8"), object_pairs_hook=_without_duplicates, parse_constant=_no_constant
         )
     except RecursionError:
-        raise _InvalidError("nested too deeply") from None
+        raise _InvalidError("it is nested too deeply") from None
     except ValueError:  # JSONDecodeError and UnicodeDecodeError are among them
-        raise _InvalidError("not valid JSON in UTF-8") from None
+        raise _InvalidError("it is not valid JSON in UTF-8") from None
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -150,7 +150,7 @@ def _decode_ours(fields: Any) -> ToxvpnStatus:
     if type(version) is not int:
         raise _InvalidError("it names no protocol version")
     if version != PROTOCOL_VERSION:
-        raise _InvalidError(f"it speaks another protocol version than {PROTOCOL_VERSION}")
+        raise _InvalidError(f"its protocol version is not {PROTOCOL_VERSION}")
     return ToxvpnStatus(
         more_ip4=_more_ip4(fields.get("ip4", [])),
         ip6=_ip6(fields.get("ip6")),
@@ -168,7 +168,7 @@ def _ip4(value: Any) -> IPv4Address | None:
 
 def _more_ip4(value: Any) -> tuple[IPv4Address, ...]:
     if not isinstance(value, list):
-        raise _InvalidError("its ip4 is no list")
+        raise _InvalidError("its ip4 is not a list")
     return tuple(_host("ip4", address) for address in value)
 
 
@@ -176,9 +176,9 @@ def _host(key: str, value: Any) -> IPv4Address:
     try:
         address = IPv4Address(_text(key, value))
     except ValueError:
-        raise _InvalidError(f"its {key} is no IPv4 address") from None
+        raise _InvalidError(f"its {key} is not an IPv4 address") from None
     if address.is_unspecified or address.is_loopback or address.is_multicast or address.is_reserved:
-        raise _InvalidError(f"its {key} {address} is no host's address")
+        raise _InvalidError(f"its {key} {address} is not the address of a host")
     return address
 
 
@@ -188,9 +188,9 @@ def _ip6(value: Any) -> IPv6Address | None:
     try:
         address = IPv6Address(_text("ip6", value))
     except ValueError:
-        raise _InvalidError("its ip6 is no IPv6 address") from None
+        raise _InvalidError("its ip6 is not an IPv6 address") from None
     if address.scope_id or address.is_unspecified or address.is_loopback or address.is_multicast:
-        raise _InvalidError("its ip6 is no host's address")
+        raise _InvalidError("its ip6 is not the address of a host")
     return address
 
 
@@ -198,7 +198,7 @@ def _mtu(value: Any) -> int | None:
     if value is None:
         return None
     if type(value) is not int or not MIN_MTU <= value <= MAX_IP_BYTES:
-        raise _InvalidError(f"its mtu is no number from {MIN_MTU} to {MAX_IP_BYTES}")
+        raise _InvalidError(f"its mtu is not a number from {MIN_MTU} to {MAX_IP_BYTES}")
     return value
 
 
@@ -212,7 +212,7 @@ def _route(value: Any) -> IPv4Network | IPv6Network:
     try:
         route = ip_network(_text("route", value))
     except ValueError:
-        raise _InvalidError("one of its routes is no network such as 192.0.2.0/24") from None
+        raise _InvalidError("one of its routes is not a network such as 192.0.2.0/24") from None
     if isinstance(route, IPv6Network) and route.network_address.scope_id:
         raise _InvalidError("one of its routes names an interface")
     return route
@@ -227,12 +227,12 @@ def _name(value: Any) -> str:
 
 def _flag(key: str, value: Any) -> bool:
     if not isinstance(value, bool):
-        raise _InvalidError(f"its {key} is neither true nor false")
+        raise _InvalidError(f"its {key} is not true or false")
     return value
 
 
 def _text(key: str, value: Any) -> str:
-    """ipaddress takes numbers too, which would turn `1` into 0.0.0.1."""
+    """Refuses other types: ipaddress takes numbers too, and would turn `1` into 0.0.0.1."""
     if not isinstance(value, str):
         raise _InvalidError(f"its {key} is not text")
     return value

@@ -1,4 +1,4 @@
-"""Tox addresses as text: what a person pastes enters, keys leave, or one line saying what is wrong.
+"""Tox addresses as text: parses what a person pastes into keys, or raises one line saying what is wrong.
 
 Layout of a Tox ID (Tox specification, "Tox ID"; tox.h TOX_ADDRESS_SIZE), written as 76 hex digits:
 
@@ -40,8 +40,10 @@ class ToxId:
 
 
 def is_public_key(public_key: bytes) -> bool:
-    """Whether 32 bytes can be an X25519 key as toxcore takes it: the last byte's top bit is unused
-    (RFC 7748 §5). A request can be decrypted with it set, a friend not added.
+    """Whether toxcore can add 32 bytes as a friend's key.
+
+    The top bit of the last byte must be 0. X25519 ignores it (RFC 7748 §5): toxcore delivers a request from a
+    key that has it set, but cannot add such a key.
     """
     return not public_key[-1] & _UNUSED_BIT
 
@@ -70,17 +72,17 @@ def checksum(preceding: bytes) -> bytes:
 def parse_tox_id(text: str) -> ToxId:
     """The Tox ID in `text`: any letter case, surrounding white space and a `tox:` prefix are fine.
 
-    Raises UsageError with one line that says what is wrong with it.
+    Raises UsageError with one line that says what is wrong.
     """
     digits = _digits(text)
     if len(digits) == PUBLIC_KEY_DIGITS:
         raise UsageError(
             f"{_shortened(digits)} is a public key; the Tox ID has {ADDRESS_DIGITS} digits: "
-            "ask the peer for `toxvpn id`"
+            "ask the peer for what `toxvpn id` prints"
         )
     if len(digits) != ADDRESS_DIGITS:
         raise UsageError(
-            f"{_shortened(digits)} is no Tox ID: it has {len(digits)} digits, a Tox ID has {ADDRESS_DIGITS}: "
+            f"{_shortened(digits)} is not a Tox ID: it has {len(digits)} digits instead of {ADDRESS_DIGITS}; "
             "copy all of what `toxvpn id` prints"
         )
     raw = bytes.fromhex(digits)
@@ -95,18 +97,18 @@ def parse_tox_id(text: str) -> ToxId:
 
 
 def parse_public_key_or_id(text: str) -> bytes:
-    """The 32-byte public key meant by `text`, which may be the key's 64 digits or a whole Tox ID.
+    """The 32-byte public key meant by `text`: either the key's 64 digits or a whole Tox ID.
 
-    For places that only need to know who is meant (allow lists, `peer remove`); adding a friend
-    needs the whole Tox ID. Raises UsageError as `parse_tox_id` does.
+    For places where the key is enough (allow lists, `peer remove`); adding a friend takes the whole Tox ID.
+    Raises UsageError as `parse_tox_id` does.
     """
     digits = _digits(text)
     if len(digits) == PUBLIC_KEY_DIGITS:
         return _checked(bytes.fromhex(digits))
     if len(digits) != ADDRESS_DIGITS:
         raise UsageError(
-            f"{_shortened(digits)} is neither a Tox ID ({ADDRESS_DIGITS} digits) nor a public key "
-            f"({PUBLIC_KEY_DIGITS} digits): it has {len(digits)} digits"
+            f"{_shortened(digits)} has {len(digits)} digits; give a Tox ID ({ADDRESS_DIGITS} digits) "
+            f"or a public key ({PUBLIC_KEY_DIGITS} digits)"
         )
     return parse_tox_id(digits).public_key
 
@@ -115,8 +117,8 @@ def _checked(public_key: bytes) -> bytes:
     if not is_public_key(public_key):
         digits = public_key.hex().upper()
         raise UsageError(
-            f"{_shortened(digits)} is no public key: digit {PUBLIC_KEY_DIGITS - 1} of one is 0 to 7, "
-            f"here it is {digits[-2]}; copy it again"
+            f"{_shortened(digits)} is not a public key: its digit {PUBLIC_KEY_DIGITS - 1} must be 0 to 7, "
+            f"not {digits[-2]}; copy it again"
         )
     return public_key
 
@@ -127,11 +129,13 @@ def _digits(text: str) -> str:
     if digits[: len(_URI_PREFIX)].lower() == _URI_PREFIX:
         digits = digits[len(_URI_PREFIX) :].strip()
     if not digits:
-        raise UsageError(f"a Tox ID is missing: it has {ADDRESS_DIGITS} digits, see `toxvpn id`")
+        raise UsageError(
+            f"a Tox ID is missing; give the {ADDRESS_DIGITS} digits that `toxvpn id` prints on the peer"
+        )
     for position, character in enumerate(digits, 1):
         if character not in _HEX_DIGITS:
             raise UsageError(
-                f"{_shortened(digits)} is no Tox ID: character {position} is {character!r}, "
+                f"{_shortened(digits)} is not a Tox ID: character {position} is {character!r}; "
                 "only the digits 0-9 and A-F can occur"
             )
     return digits

@@ -55,4 +55,4 @@ class FastPath:
     def _on_event(self, event: Event) -> None:
         if isinstance(event, PeerConnection):
             self._overlay.add(event.peer)
-        self._overlay.hear(event)
+        self._overlay.on_event(event)
