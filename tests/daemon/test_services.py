@@ -504,4 +504,4 @@ async def test_what_takes_a_restart_is_told_each_time(
 async def test_up_never_serves(machine: Machine) -> None:
     machine.start("[vpn]", forwards=False)
     await asyncio.sleep(0)
-    assert machine.services.forwarding._stack_task is None
+    assert machine.services.roads._stack_task is None

@@ -259,11 +259,11 @@ def test_a_client_machine_that_does_not_allow_it(pair: Pair, missing: str, tox_n
 
 
 OLDER = """
-from toxvpn.tcpforward import forwarding
+from toxvpn.tcpforward import roads
 from toxvpn.tcpforward.fast.stack import StackUnavailableError
 from toxvpn.wire import statusmessage
 async def start(address): raise StackUnavailableError("this is an older one")
-forwarding.Stack.start = start
+roads.Stack.start = start
 encode = status._encode_ours
 def without_fast(ours):
     fields = encode(ours)

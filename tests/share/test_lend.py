@@ -18,7 +18,7 @@ from toxvpn.share import command as command_module
 from toxvpn.share.lend import Lendable, Lender, lending
 from toxvpn.share.messages import BadMessageError
 from toxvpn.share.rendezvous import RUN_SOCKET_NAME, connect_to_run
-from toxvpn.tcpforward.forwarding import Forwarding
+from toxvpn.tcpforward.roads import Roads
 from toxvpn.tcpforward.spec import RoadPolicy
 from toxvpn.testing.fake_nodes import until
 from toxvpn.testing.forward_pair import ForwardPair, Program
@@ -39,7 +39,7 @@ class Run:
         self.caller = pair.caller
         self.knows = {ID.public_key: pair.peer}
         self.called = [ID]
-        self.forwarding = SimpleNamespace(
+        self.roads = SimpleNamespace(
             start=self._start, chooser=SimpleNamespace(choice=lambda peer: ("tuntox", "so"))
         )
         self.stopping = asyncio.Event()
@@ -48,7 +48,7 @@ class Run:
         return Lendable(
             cast(Node, SimpleNamespace(peer=self.knows.get)),
             cast(Roster, SimpleNamespace(called=self.called)),
-            cast(Forwarding, self.forwarding),
+            cast(Roads, self.roads),
             lambda key: self.caller,
             self.stopping,
             proxy,
@@ -140,7 +140,7 @@ async def test_a_command_that_wants_a_proxy_does_not_go_around_it(
     run: Run, options: ClientOptions, wanted: Proxy | None, ours: Proxy | None, goes: bool
 ) -> None:
     assert options.directory is not None
-    run.forwarding.tuntox = SimpleNamespace(ping=AsyncMock(return_value=0.001))
+    run.roads.tuntox = SimpleNamespace(ping=AsyncMock(return_value=0.001))
     async with lending(run.lent(ours), options.directory):
         asked = replace(options, proxy=wanted, ping=True)
         with contextlib.ExitStack() as undo:

@@ -12,8 +12,8 @@ from ..share.streams import PeerStreams
 from ..state.places import Places, find_places
 from ..tcpforward import pipe
 from ..tcpforward.caller import Caller
-from ..tcpforward.forwarding import Forwarding
 from ..tcpforward.forwards import Destination, Forwards, ForwardState
+from ..tcpforward.roads import Roads
 from ..wire import invite
 from ..wire.secret import friend_request_message
 from .node import RunningNode, running_node
@@ -38,7 +38,7 @@ class RunningClient:
 
         directory = None if self.places is None else self.places.runtime
         status = StatusReader(self.run.node, "client", forwards=forwards)
-        async with controlled(self.run, directory, status, self.streams.forwarding.tuntox):
+        async with controlled(self.run, directory, status, self.streams.roads.tuntox):
             yield
 
 
@@ -61,17 +61,17 @@ async def running_client(options: ClientOptions, lifecycle: Lifecycle) -> AsyncI
     kept = options.directory is not None or options.kept
     places = find_places(options.directory) if kept else None
     async with running_node(options, places.data if places else None, lifecycle) as run:
-        forwarding = Forwarding(run.node, run.own_status, options.road)
+        roads = Roads(run.node, run.own_status, options.road)
         try:
             peer = run.node.reach(bytes(options.server), _friend_request(options))
             for other in run.node:
                 if other is not peer:  # a client talks to this peer alone
                     run.node.remove(other)
             yield RunningClient(
-                run, PeerStreams(Caller(run.node, peer, forwarding.chooser), forwarding, run.stopping), places
+                run, PeerStreams(Caller(run.node, peer, roads.chooser), roads, run.stopping), places
             )
         finally:
-            await forwarding.close()
+            await roads.close()
 
 
 def _friend_request(options: ClientOptions) -> bytes:

@@ -51,7 +51,7 @@ async def serve(options: DaemonOptions, lifecycle: Lifecycle) -> None:
         def renew() -> tuple[str, str]:
             return client_commands(tox_id, services.now.config, services.renew_secret(), places.data)
 
-        tuntox = services.forwarding.tuntox
+        tuntox = services.roads.tuntox
         async with controlled(run, places.runtime, status, tuntox, services.roster, reload, renew):
             services.start()
             if config.server is not None:
@@ -67,4 +67,4 @@ async def serve(options: DaemonOptions, lifecycle: Lifecycle) -> None:
 
 
 def _lendable(run: RunningNode, services: Services, proxy: Proxy | None) -> Lendable:
-    return Lendable(run.node, services.roster, services.forwarding, services.callers.get, run.stopping, proxy)
+    return Lendable(run.node, services.roster, services.roads, services.callers.get, run.stopping, proxy)

@@ -14,8 +14,8 @@ from ..config.policy import NOTHING, Policy, policy
 from ..errors import ToxvpnError
 from ..members.peers import ConfiguredPeer
 from ..state.places import Places, make
-from ..tcpforward.forwarding import Forwarding
 from ..tcpforward.forwards import Destination, Forwards
+from ..tcpforward.roads import Roads
 from ..tcpforward.rules import Rules
 from ..tcpforward.server import ForwardServer
 from ..tcpforward.spec import Listen, RoadPolicy
@@ -48,13 +48,11 @@ class Services:
         self.roster.offers = offered(config)
         self._server = ForwardServer(self.may_reach)
         serve = self._server.serve if forwards else None
-        self.forwarding = Forwarding(
-            run.node, run.own_status, RoadPolicy.AUTO, serve, when_asked=not forwards
-        )
-        undo.push_async_callback(self.forwarding.close)
+        self.roads = Roads(run.node, run.own_status, RoadPolicy.AUTO, serve, when_asked=not forwards)
+        undo.push_async_callback(self.roads.close)
         self.vpn = None if config.vpn is None else undo.enter_context(self._make_vpn())
-        self.callers = Callers(run.node, self.forwarding.chooser)
-        self.forwards = Forwards(self.forwarding.chooser.choice)
+        self.callers = Callers(run.node, self.roads.chooser)
+        self.forwards = Forwards(self.roads.chooser.choice)
         undo.push_async_callback(self.forwards.close)
 
     def start(self) -> None:

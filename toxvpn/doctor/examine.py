@@ -18,8 +18,8 @@ from ..state.identity import Identity
 from ..tcpforward.choice import STATUS_S
 from ..tcpforward.fast.road import RoadBrokenError
 from ..tcpforward.fast.stack import Stack, StackUnavailableError
-from ..tcpforward.forwarding import Forwarding
 from ..tcpforward.road import StreamOpenError
+from ..tcpforward.roads import Roads
 from ..tcpforward.spec import RoadPolicy, Target
 from ..tox import advisories
 from ..tox.bootstrap import Bootstrapper, load_nodes
@@ -122,16 +122,16 @@ async def examine_with_own_node(layers: Layers, options: DoctorOptions, nodes: l
     async with own_node(options) as node:
         status_message = OwnStatus(node)
         prober = MtuProber(node, status_message)
-        forwarding = Forwarding(node, status_message, RoadPolicy.AUTO)
+        roads = Roads(node, status_message, RoadPolicy.AUTO)
         try:
             peer = None if options.peer is None else request_access(node, options.peer, options.secret)
             node.start()  # first, so that it connects while the nodes are asked
             udp = await check_network(layers, options, nodes, lambda: node.connection.path)
             await layers.check(Layer.OWN_STATUS, check_own_status(node, udp, options.timeout_s))
             if peer is not None:
-                await check_peer(layers, options, forwarding, prober, peer, udp)
+                await check_peer(layers, options, roads, prober, peer, udp)
         finally:
-            await forwarding.close()
+            await roads.close()
             prober.close()
 
 
@@ -177,7 +177,7 @@ async def check_own_status(node: Node, udp: bool | None, timeout_s: float) -> Ow
 async def check_peer(
     layers: Layers,
     options: DoctorOptions,
-    forwarding: Forwarding,
+    roads: Roads,
     prober: MtuProber,
     peer: Peer,
     udp: bool | None,
@@ -185,10 +185,10 @@ async def check_peer(
     assert options.peer is not None
     await layers.check(Layer.FRIEND_REQUEST, check_friend_request(options, options.peer, peer))
     await layers.check(Layer.PATH, check_path(prober, peer, udp))
-    await layers.check(Layer.PROTOCOL, check_protocol(forwarding, peer))
-    await layers.check(Layer.ROAD, check_road(forwarding, peer))
+    await layers.check(Layer.PROTOCOL, check_protocol(roads, peer))
+    await layers.check(Layer.ROAD, check_road(roads, peer))
     if options.target is not None:
-        await layers.check(Layer.TARGET, check_target(forwarding, peer, options.target))
+        await layers.check(Layer.TARGET, check_target(roads, peer, options.target))
 
 
 async def check_friend_request(
@@ -210,20 +210,20 @@ async def check_path(prober: MtuProber, peer: Peer, udp: bool | None) -> PathSee
     return PathSeen(peer.connection.path, DIRECT_S, udp, vpn_mtu(peer.packet_bytes))
 
 
-async def check_protocol(forwarding: Forwarding, peer: Peer) -> ProtocolSeen:
+async def check_protocol(roads: Roads, peer: Peer) -> ProtocolSeen:
     await wait_until(lambda: peer.status_text is not None, STATUS_S)
     ours = statusmessage.decode(peer.status_text or b"").speaks_toxvpn
     try:
         async with asyncio.timeout(PING_S):
-            rtt_s = await forwarding.tuntox.ping(peer)
+            rtt_s = await roads.tuntox.ping(peer)
     except TimeoutError:
         return ProtocolSeen(toxvpn=ours)
-    version = forwarding.tuntox.link(peer).tunnels.version
+    version = roads.tuntox.link(peer).tunnels.version
     return ProtocolSeen(toxvpn=ours, wire=None if version is None else int(version.name[1:]), rtt_s=rtt_s)
 
 
-async def check_road(forwarding: Forwarding, peer: Peer) -> RoadSeen:
-    chooser = forwarding.chooser
+async def check_road(roads: Roads, peer: Peer) -> RoadSeen:
+    chooser = roads.chooser
     await chooser.settled.wait()
     name, why = chooser.choice(peer)
     if name == "fast" and chooser.fast is not None:
@@ -235,9 +235,9 @@ async def check_road(forwarding: Forwarding, peer: Peer) -> RoadSeen:
     return RoadSeen(name=name, why=why, toxvpn=ours)
 
 
-async def check_target(forwarding: Forwarding, peer: Peer, wanted: Target) -> TargetSeen:
+async def check_target(roads: Roads, peer: Peer, wanted: Target) -> TargetSeen:
     try:
-        stream = await forwarding.chooser.open(peer, wanted.host, wanted.port)
+        stream = await roads.chooser.open(peer, wanted.host, wanted.port)
     except StreamOpenError as failure:
         return TargetSeen(str(wanted), (failure.code, str(failure)))
     stream.abort()

@@ -18,9 +18,9 @@ from ..control import socketfile
 from ..members.roster import Roster
 from ..state.places import make
 from ..tcpforward.caller import Caller
-from ..tcpforward.forwarding import Forwarding
 from ..tcpforward.forwards import ForwardState
 from ..tcpforward.listen import Listener
+from ..tcpforward.roads import Roads
 from ..tox.node import Node
 from ..tox.proxy import Proxy
 from .logrelay import RunLogRelay
@@ -38,7 +38,7 @@ class Lendable:
 
     node: Node
     roster: Roster
-    forwarding: Forwarding
+    roads: Roads
     caller: Callable[[bytes], Caller]
     stopping: asyncio.Event
     proxy: Proxy | None
@@ -81,8 +81,8 @@ class Lender:
         wanted = request.get("proxy")
         if wanted is not None and wanted != str(lent.proxy):
             raise BadMessageError(f"the command wants the proxy {wanted}")
-        lent.forwarding.start()
-        return PeerStreams(lent.caller(peer.public_key), lent.forwarding, lent.stopping)
+        lent.roads.start()
+        return PeerStreams(lent.caller(peer.public_key), lent.roads, lent.stopping)
 
     def _called(self) -> set[bytes]:
         """The peers that we call: others come online when they want, and perhaps never."""

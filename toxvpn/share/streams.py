@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from ..errors import PeerOfflineError
 from ..tcpforward.caller import Caller
 from ..tcpforward.choice import RoadChoice
-from ..tcpforward.forwarding import Forwarding
+from ..tcpforward.roads import Roads
 from ..tox.peer import Peer
 
 PING_S = 60.0
@@ -22,12 +22,12 @@ class PeerStreams:
     """Streams to the peer of `caller`. `stopping` is set when the node is to end."""
 
     caller: Caller
-    forwarding: Forwarding
+    roads: Roads
     stopping: asyncio.Event
 
     def choice(self, peer: Peer) -> RoadChoice:
         """The road that a stream to the peer would take now, and why."""
-        return self.forwarding.chooser.choice(peer)
+        return self.roads.chooser.choice(peer)
 
     async def ping(self) -> str:
         """Measures the round trip; returns a line for a person. Raises PeerOfflineError."""
@@ -35,7 +35,7 @@ class PeerStreams:
         await self.caller.wait_online(PING_S)
         try:
             async with asyncio.timeout(PING_S):
-                rtt_s = await self.forwarding.tuntox.ping(peer)
+                rtt_s = await self.roads.tuntox.ping(peer)
         except TimeoutError:
             raise PeerOfflineError(
                 f"no answer in {PING_S:.0f} s: the peer is online but does not run tuntox or toxvpn"

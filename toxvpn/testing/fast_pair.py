@@ -13,7 +13,7 @@ from .._native.path.toxcarrier import ToxCarrier
 from .._native.toxcore import Tox
 from ..tcpforward.caller import Caller
 from ..tcpforward.fast import path as path_module
-from ..tcpforward.forwarding import Forwarding
+from ..tcpforward.roads import Roads
 from ..tcpforward.rules import parse_rules
 from ..tcpforward.server import ForwardServer
 from ..tcpforward.spec import RoadPolicy
@@ -40,9 +40,9 @@ class FastPair(Programs):
     async def __aenter__(self) -> Self:
         self._patches.enter_context(patch.object(path_module, "ToxCarrier", self._carrier_of))
         self._turning = asyncio.create_task(self._turn())
-        self.calling = Forwarding(self.client_node, OwnStatus(self.client_node), self._wanted)
+        self.calling = Roads(self.client_node, OwnStatus(self.client_node), self._wanted)
         serve = ForwardServer(lambda _: parse_rules("127.0.0.1:*", "rules")).serve
-        self.serving = Forwarding(self.server_node, OwnStatus(self.server_node), RoadPolicy.AUTO, serve)
+        self.serving = Roads(self.server_node, OwnStatus(self.server_node), RoadPolicy.AUTO, serve)
         self.caller = Caller(self.client_node, self.peer, self.calling.chooser)
         return self
 

@@ -1,7 +1,7 @@
 """Reports peers that are gone for good: removed, or offline for too long to wait for them.
 
 In: a node's events. Out: one call for each of them. Until then kernel TCP keeps the fast road's
-streams alive over the break; then `Forwarding` resets them.
+streams alive over the break; then `Roads` resets them.
 """
 
 import asyncio

@@ -30,8 +30,8 @@ LONGEST_WAIT_S = 3600.0
 """... up to this: what a machine does not allow it seldom allows later."""
 
 
-class Forwarding:
-    """Starts with its construction; the fast road follows as soon as its stack is up (0.3 s).
+class Roads:
+    """The roads of one node, from construction; the fast road follows as soon as its stack is up (0.3 s).
 
     `when_asked`: the stack is made by the first `start`, before which no stream is opened.
     """

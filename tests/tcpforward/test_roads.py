@@ -10,11 +10,11 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from toxvpn.tcpforward import choice, forwarding
+from toxvpn.tcpforward import choice, roads
 from toxvpn.tcpforward.fast import departures
 from toxvpn.tcpforward.fast import road as road_module
 from toxvpn.tcpforward.fast.stack import Stack, StackUnavailableError
-from toxvpn.tcpforward.forwarding import Forwarding
+from toxvpn.tcpforward.roads import Roads
 from toxvpn.tcpforward.spec import RoadPolicy
 from toxvpn.testing.fake_nodes import Network, until
 from toxvpn.testing.fast_pair import FastPair
@@ -152,7 +152,7 @@ class TestBreaks:
 
 
 class Killed:
-    """What a forwarding's helper process is, and its death."""
+    """The helper process of the private stack, and its death."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.stacks: list[Stack] = []
@@ -173,7 +173,7 @@ class TestTheStack:
         self, no_descriptor_is_left: None, told: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         killed = Killed(monkeypatch)
-        monkeypatch.setattr(forwarding, "NEW_STACK_S", 0.05)
+        monkeypatch.setattr(roads, "NEW_STACK_S", 0.05)
         async with FastPair() as pair:
             await pair.until_fast()
             for number in (0, 1):
@@ -191,7 +191,7 @@ class TestTheStack:
         self, no_descriptor_is_left: None, told: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """It is tried again, and told once; then the fast road is taken."""
-        monkeypatch.setattr(forwarding, "NEW_STACK_S", 0.0)
+        monkeypatch.setattr(roads, "NEW_STACK_S", 0.0)
         refusals = 10
         start = Stack.start.__func__  # type: ignore[attr-defined]
 
@@ -234,7 +234,7 @@ class TestTheStack:
         monkeypatch.setattr(asyncio, "sleep", slept)
         network = Network()
         node = network.node()
-        made = Forwarding(node, OwnStatus(node), RoadPolicy.AUTO)
+        made = Roads(node, OwnStatus(node), RoadPolicy.AUTO)
         async with asyncio.timeout(10):
             while len(pauses) < 8:
                 await asyncio.gather(made.chooser.settled.wait())
