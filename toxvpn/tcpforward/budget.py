@@ -1,4 +1,4 @@
-"""How many of the descriptors that the process may have (ulimit -n) are for streams.
+"""The streams' share of the descriptors that the process may have (ulimit -n).
 
 The rest is the node's own: sockets, files, the control socket, threads that look names up. A stream for
 which there is no descriptor left is refused at once instead of waiting.

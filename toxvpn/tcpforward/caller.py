@@ -20,7 +20,7 @@ from .spec import Target
 log = logging.getLogger("toxvpn.tcpforward")
 
 WAIT_FOR_PEER_S = 60.0
-"""How long a connection waits for a peer that is not online: a server's restart takes less."""
+"""A connection waits this long for a peer that is not online: a server's restart takes less."""
 
 
 class Caller:

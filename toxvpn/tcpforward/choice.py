@@ -24,12 +24,12 @@ log = logging.getLogger("toxvpn.tcpforward")
 TRY_AGAIN_S = 60.0
 """Between two probes of a peer whose stack could not be reached; streams do not wait for them."""
 STATUS_S = 15.0
-"""How long to wait for the peer's status message. Every program on toxcore sends one, perhaps empty, once it
+"""Time limit for the peer's status message. Every program on toxcore sends one, perhaps empty, once it
 knows that it is connected, which may take seconds; until then it receives nothing on either road."""
 PATIENCE_S = 1.0
 """A peer's stack answers sooner. If not, the tuntox road is pinged, and has as long again to answer."""
 NEITHER_S = 30.0
-"""How long to try a peer that is online and answers on neither road: its path may be changing."""
+"""Time limit for a peer that is online and answers on neither road: its path may be changing."""
 BOTH_HAVE_IT = "both sides have it"
 
 RoadChoice = tuple[Literal["fast", "tuntox"], str]

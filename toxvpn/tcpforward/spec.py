@@ -49,7 +49,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Where to accept connections: `hosts` are addresses or local names, all with the one port."""
+    """An address to accept connections on: `hosts` are addresses or local names, all with the one port."""
 
     hosts: tuple[str, ...]
     port: int

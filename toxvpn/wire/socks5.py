@@ -233,7 +233,7 @@ def encode_refusal(code: ReplyCode) -> bytes:
 
 
 def _message_bytes(buffer: bytearray) -> int | None:
-    """How long a request or reply is, once enough of it has come to know."""
+    """The length of a request or reply, once enough of it has come to tell."""
     if len(buffer) < 5:
         return None
     return 4 + (_ADDRESS_TYPES[buffer[3]] or 1 + buffer[4]) + 2

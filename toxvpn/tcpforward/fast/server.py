@@ -29,7 +29,7 @@ log = logging.getLogger("toxvpn.tcpforward")
 
 REQUEST_BYTES = 4096
 MAX_STREAMS = 2048
-"""Of one peer at once: enough for a thousand connections through one forward, and a bound for memory."""
+"""Streams of one peer at once: enough for a thousand connections through one forward; bounds memory."""
 
 PeerAt = Callable[[IPv6Address], Peer | None]
 

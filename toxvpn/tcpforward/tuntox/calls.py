@@ -1,4 +1,4 @@
-"""What our side has asked of a peer on the tuntox road and waits for: streams to open, pings."""
+"""Our calls to a peer on the tuntox road that wait for an answer: streams to open, pings."""
 
 import asyncio
 from collections.abc import Callable

@@ -155,7 +155,7 @@ class TunnelStream:
             self._driver.send_soon()
 
     def _write_chunks(self, local: End) -> int:
-        """How many bytes were taken."""
+        """Returns the number of bytes that were taken."""
         taken = 0
         while self._inbound:
             chunk = self._inbound[0]

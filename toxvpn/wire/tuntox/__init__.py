@@ -1,1 +1,1 @@
-"""What tuntox programs say to each other: frames, tunnels, and the order of what is sent."""
+"""The protocol of tuntox programs: frames, tunnels, and the order of what is sent."""

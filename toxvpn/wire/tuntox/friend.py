@@ -84,7 +84,7 @@ class FriendTunnels(OpenTunnels):
 
     @property
     def version(self) -> Version | None:
-        """What our requests are sent in; None while unknown."""
+        """The version of our requests; None while unknown."""
         return Version.V2 if self._speaks_toxvpn else self._answered_version
 
     def connected(self, now: float) -> None:

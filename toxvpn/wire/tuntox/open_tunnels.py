@@ -21,8 +21,8 @@ MAX_EXTRA_BYTES = 32 * 1024 * 1024
 """By how much the windows of a friend's tunnels may be larger than the initial one, all together: forty of
 them are full. What is granted counts, since it cannot be taken back."""
 MAX_BUFFERED_BYTES = 4 * 1024 * 1024
-"""What waits for the local side of a tunnel whose peer knows no flow control: several seconds at the road's
-speed. Then the tunnel is reset."""
+"""Bytes that may wait for the local side of a tunnel whose peer knows no flow control: several seconds at
+the road's speed. Then the tunnel is reset."""
 MAX_FRIEND_BUFFERED_BYTES = MAX_INBOUND_TUNNELS * INITIAL_WINDOW_BYTES + MAX_EXTRA_BYTES
 """The same for all tunnels of a friend: the most that a friend can send that heeds its credit. Then the
 fullest tunnel is reset."""
@@ -34,7 +34,7 @@ ends its stream has given its answer: that is the end of the tunnel, as with a t
 
 
 class OpenTunnels:
-    """What is true of a friend's open tunnels, and of the packets and events that leave."""
+    """A friend's open tunnels, and the packets and events that leave."""
 
     def __init__(self, *, gives_even_ids: bool) -> None:
         self.drops: Counter[FrameDrop] = Counter()
@@ -158,7 +158,7 @@ class OpenTunnels:
         self._tunnels.recount(tunnel)
 
     def _window_bytes(self, tunnel: Tunnel) -> int:
-        """What the tunnel may have: less while the friend's others hold much."""
+        """The window that the tunnel may have: less while the friend's others hold much."""
         free = MAX_EXTRA_BYTES - self._tunnels.extra_bytes + tunnel.counted_extra_bytes
         return min(INITIAL_WINDOW_BYTES + max(0, free), WINDOW_BYTES)
 

@@ -139,7 +139,7 @@ class Tunnel:
 
     @property
     def unconsumed_bytes(self) -> int:
-        """What the local side has been handed and has not passed on yet."""
+        """Bytes that the local side has been handed and has not passed on yet."""
         return self._received - self._consumed
 
     def receive(self, size_bytes: int) -> FrameDrop | None:
@@ -162,7 +162,7 @@ class Tunnel:
 
     @property
     def extra_bytes(self) -> int:
-        """What may wait here beyond the initial window: granted, and not passed on yet."""
+        """Bytes that may wait here beyond the initial window: granted, and not passed on yet."""
         return max(0, self._granted - self._consumed - INITIAL_WINDOW_BYTES)
 
     def credit_due(self, window_bytes: int = WINDOW_BYTES) -> bool:
