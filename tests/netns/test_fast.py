@@ -264,14 +264,14 @@ from toxvpn.tcpforward.fast.stack import StackUnavailableError
 from toxvpn.wire import statusmessage
 async def start(address): raise StackUnavailableError("this is an older one")
 roads.Stack.start = start
-encode = status._encode_ours
+encode = statusmessage._encode_ours
 def without_fast(ours):
     fields = encode(ours)
     del fields["fast"]
     return fields
-status._encode_ours = without_fast
+statusmessage._encode_ours = without_fast
 """
-NO_TOXVPN = OLDER + "status._encode_ours = lambda ours: None\n"
+NO_TOXVPN = OLDER + "statusmessage._encode_ours = lambda ours: None\n"
 RUN = "from toxvpn.cli.main import main; raise SystemExit(main())"
 OTHER_SERVERS = {
     "an older toxvpn": ((sys.executable, "-c", OLDER + RUN), "the peer does not offer the fast road"),
