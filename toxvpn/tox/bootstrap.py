@@ -1,7 +1,7 @@
 """Bootstrapping: which nodes to ask for the Tox network, and when.
 
 In: nodes.json (the format of nodes.tox.chat), the time, our own connection. Out: contacts for
-`tox_bootstrap` and `tox_add_tcp_relay`. Neighbours: node.py calls `due` on every tick; names.py
+`tox_bootstrap` and `tox_add_tcp_relay`. Neighbours: node.py calls `due` on every tick; resolver.py
 resolves host names. Nodes learnt while online are kept by toxcore in its savedata, not here.
 """
 

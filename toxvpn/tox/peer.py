@@ -21,7 +21,7 @@ class Peer:
     changed_s: float = 0.0
     """Time of the last change of the connection, on the loop's clock."""
     packet_bytes: int = CUSTOM_PACKET_BYTES
-    """The largest custom packet that the path carries, as far as is known (probing.py)."""
+    """The largest custom packet that the path carries, as far as is known (mtuprober.py)."""
     log_limit: LogLimit = field(default_factory=LogLimit, repr=False)
 
     @property

@@ -1,0 +1,119 @@
+"""What docstrings, comments and documents name exists: files of this repository, and classes of its code."""
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FOLDERS = ("toxvpn", "lab", "bench", "scripts", "docs", "tests", ".ci", "contrib")
+SOURCE = {".py", ".pyx", ".pyi", ".pxd", ".c", ".h"}
+FILES = {
+    path.relative_to(ROOT)
+    for folder in FOLDERS
+    for path in (ROOT / folder).rglob("*")
+    if path.suffix in SOURCE | {".md"} and "__pycache__" not in path.parts
+} | {path.relative_to(ROOT) for path in ROOT.iterdir() if path.suffix in {".md", ".py"}}
+# CHANGELOG.md keeps the names of its time
+READ = sorted(path for path in FILES if path.name not in {"CHANGELOG.md", "design.md"})
+
+FILE = re.compile(r"(?<![\w/.<-])[\w./-]*\w\.(?:pyx|pyi|py|c|h)\b(?![\w(.>])")
+ENUMERATION = re.compile(r"\{(\w+(?:,\w+)+)\}\.py\b")
+CLASS = re.compile(r"(?<![\w.:/=%-])(?:[A-Z][a-z0-9]+){2,}\b(?!=)|(?<=`)[A-Z][a-z][A-Za-z0-9]*(?=[`.(])")
+
+OTHERS_FILES = {
+    "tox.h", "tox/tox.h", "toxcore/state.c", "net_crypto.c", "other/bootstrap_node_packets.c",
+    "onion_announce.h", "group_announce.h", "ssh.c", "net/scm.h",
+}  # fmt: skip
+OTHERS_CLASSES = {"CoDel", "EtherType"}
+"""Terms of the field that look like classes."""
+OTHERS_OPTIONS = {"DynamicUser", "PrivateTmp", "ProtectHome", "WatchdogSec", "ControlPath", "ProxyCommand"}
+"""Those of systemd.exec(5), systemd.service(5) and ssh_config(5)."""
+
+
+def prose(path: Path) -> Iterator[tuple[int, str]]:
+    """Docstrings and comments of Python, everything but includes of other text: line numbers and lines."""
+    text = (ROOT / path).read_text()
+    if path.suffix not in {".py", ".pyi"}:
+        for number, line in enumerate(text.splitlines(), 1):
+            if not line.startswith(("#include", "cdef extern")):
+                yield number, line
+        return
+    for node in ast.walk(ast.parse(text)):
+        if (
+            isinstance(node, ast.Expr)
+            and isinstance(node.value, ast.Constant)
+            and isinstance(node.value.value, str)
+        ):
+            yield from enumerate(node.value.value.splitlines(), node.lineno)
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], token.string
+
+
+def names_of_code() -> set[str]:
+    """Every name that the code defines, imports or uses."""
+    names: set[str] = set()
+    for path in FILES:
+        if path.suffix in {".py", ".pyi"}:
+            for token in tokenize.generate_tokens(io.StringIO((ROOT / path).read_text()).readline):
+                if token.type == tokenize.NAME:
+                    names.add(token.string)
+        elif path.suffix in {".pyx", ".pxd"}:
+            names.update(
+                re.findall(r"^(?:cdef |final )*class (\w+)", (ROOT / path).read_text(), re.MULTILINE)
+            )
+    return names
+
+
+NAMES = names_of_code()
+
+
+def exists(name: str) -> bool:
+    parts = Path(name).parts
+    return any(file.parts[-len(parts) :] == parts for file in FILES)
+
+
+def missing(line: str) -> list[str]:
+    """Files and classes that the line names and that are nowhere."""
+    files = [name for name in FILE.findall(line) if "NAME" not in name]
+    files += [f"{stem}.py" for group in ENUMERATION.findall(line) for stem in group.split(",")]
+    gone = [name for name in files if not (exists(name) or name in OTHERS_FILES or name.startswith("linux/"))]
+    classes = set(CLASS.findall(line)) - NAMES - OTHERS_CLASSES - OTHERS_OPTIONS
+    return gone + sorted(classes)
+
+
+def test_what_is_named_exists() -> None:
+    found = [
+        f"{path}:{number}: {name}"
+        for path in READ
+        for number, line in prose(path)
+        for name in missing(line)
+        if "." in name or path.suffix in {".py", ".pyi"}
+    ]
+    assert not found, "gone or renamed; what is another project's goes into OTHERS_…"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Neighbours: node.py, gone.py",
+        "see tox/router.py",
+        "cli/{peer,gone}.py",
+        "Raises GoneError.",
+        "See `Gone.close`.",
+    ],
+)
+def test_the_rule_sees_what_is_gone(line: str) -> None:
+    assert missing(line)
+
+
+@pytest.mark.parametrize(
+    "line", ["node.py, tun/router.py", "Raises ConfigError.", "`Roads`", "linux/udp.h", "bench/NAME.py"]
+)
+def test_the_rule_lets_pass_what_exists(line: str) -> None:
+    assert not missing(line)
