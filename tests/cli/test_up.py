@@ -80,7 +80,7 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["--address", "224.0.0.1"], "cannot be a host's address"),
     (["--mtu", "500"], "--mtu: 500 is out of range: 576 to 1368"),
     (["--mtu", "1369"], "--mtu: 1369 is out of range"),
-    (["--interface", ""], "--interface: must be 1 to 15 bytes"),
+    (["--interface", ""], "--interface: must be 1 to 15 bytes without spaces, '/', ':' or '%', not ''"),
     (["--interface", "x" * 16], "1 to 15 bytes"),
     (["--interface", "a b"], "without spaces"),
     (["--interface", "tun%d"], "without spaces"),

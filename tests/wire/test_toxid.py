@@ -39,7 +39,7 @@ def test_white_space_case_and_uri_prefix_do_not_matter(form: str) -> None:
         (GOLDEN[0] + "00", "it has 78 digits"),
         (
             GOLDEN[0][:64],
-            "is a public key; the Tox ID has 76 digits: ask the peer for what",
+            "is a public key; the Tox ID has 76 digits: ask the peer for what `toxvpn id` prints",
         ),
         ("O" + GOLDEN[0][1:], "character 1 is 'O'"),
         (GOLDEN[0][:40] + " " + GOLDEN[0][40:], "character 41 is ' '"),

@@ -31,7 +31,8 @@ ORDINARY_ANSWER = 1 + 32 + 1 + NODES * (1 + 4 + 2 + 32)
 NODE = """
 import json, select, sys
 from unittest.mock import Mock
-from toxvpn._native.net import netio, toxcore
+from toxvpn._native import toxcore
+from toxvpn._native.net import netio
 from toxvpn._native.options import Options
 local = Options(ipv6=False, local_discovery=False)
 node, *others = [toxcore.Tox(local, handler=Mock()) for _ in range(6)]
