@@ -117,3 +117,14 @@ def test_the_rule_sees_what_is_gone(line: str) -> None:
 )
 def test_the_rule_lets_pass_what_exists(line: str) -> None:
     assert not missing(line)
+
+
+def test_each_class_has_a_name_of_its_own() -> None:
+    """Those of an underscore are known in their module only, and may be as short as they like."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(file for file in FILES if file.parts[0] == "toxvpn" and file.suffix == ".py"):
+        for node in ast.parse((ROOT / path).read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                found.setdefault(node.name, []).append(str(path))
+    twice = {name: paths for name, paths in found.items() if len(paths) > 1}
+    assert not twice, "name the lesser one for what it is"

@@ -17,7 +17,7 @@ from toxvpn.tox.ownstatus import OwnStatus
 from toxvpn.tox.peer import Peer
 from toxvpn.wire import pathmtu
 from toxvpn.wire.ip import CUSTOM_PACKET_BYTES
-from toxvpn.wire.pathmtu import Kind, Probe
+from toxvpn.wire.pathmtu import ProbeKind, Probe
 
 NARROW = 1221
 
@@ -109,7 +109,7 @@ async def test_a_flood_of_probes_is_not_answered_whole(network: Network) -> None
     peer = there(left, right)
     await until(lambda: peer.online)
     for token in range(3 * ANSWERS_AT_ONCE):
-        left.tox.send_lossy(peer.number, pathmtu.encode(Probe(Kind.PROBE, token, CUSTOM_PACKET_BYTES)))
+        left.tox.send_lossy(peer.number, pathmtu.encode(Probe(ProbeKind.PROBE, token, CUSTOM_PACKET_BYTES)))
     await until(lambda: len(answers) >= ANSWERS_AT_ONCE)
     assert len(answers) < 2 * ANSWERS_AT_ONCE
     assert {len(answer) for answer in answers} == {pathmtu.ACKNOWLEDGEMENT_BYTES}

@@ -17,9 +17,9 @@ from toxvpn.wire.pathmtu import (
     PAUSES,
     RAISE_S,
     ROUNDS_S,
-    Kind,
     PathMtu,
     Probe,
+    ProbeKind,
     acknowledgement,
     decode_untrusted,
     encode,
@@ -94,18 +94,18 @@ def best_below(limit: int) -> int:
 # -- packets
 
 
-@given(st.builds(Probe, st.sampled_from(Kind), st.integers(0, 0xFFFF), st.sampled_from(LADDER)))
+@given(st.builds(Probe, st.sampled_from(ProbeKind), st.integers(0, 0xFFFF), st.sampled_from(LADDER)))
 def test_what_is_encoded_is_decoded(probe: Probe) -> None:
     packet = encode(probe)
     assert packet[0] == PACKET_ID
-    assert len(packet) == (probe.size_bytes if probe.kind is Kind.PROBE else ACKNOWLEDGEMENT_BYTES)
+    assert len(packet) == (probe.size_bytes if probe.kind is ProbeKind.PROBE else ACKNOWLEDGEMENT_BYTES)
     assert decode_untrusted(packet) == probe
 
 
 @given(st.binary(max_size=1400))
 def test_any_bytes_are_a_probe_of_their_own_size_or_nothing(packet: bytes) -> None:
     probe = decode_untrusted(packet)
-    if probe is not None and probe.kind is Kind.PROBE:
+    if probe is not None and probe.kind is ProbeKind.PROBE:
         assert probe.size_bytes == len(packet)
         assert len(encode(acknowledgement(probe))) == ACKNOWLEDGEMENT_BYTES
 
@@ -115,9 +115,9 @@ def test_any_bytes_are_a_probe_of_their_own_size_or_nothing(packet: bytes) -> No
     [
         b"",
         bytes([PACKET_ID]),
-        encode(Probe(Kind.PROBE, 1, 1200))[:-1],
-        encode(Probe(Kind.PROBE, 1, 1200)) + b"\0",
-        encode(Probe(Kind.ACKNOWLEDGEMENT, 1, 1200)) + b"\0",
+        encode(Probe(ProbeKind.PROBE, 1, 1200))[:-1],
+        encode(Probe(ProbeKind.PROBE, 1, 1200)) + b"\0",
+        encode(Probe(ProbeKind.ACKNOWLEDGEMENT, 1, 1200)) + b"\0",
         bytes([PACKET_ID, 2, 0, 1, 0x04, 0xB0]),
         bytes([PACKET_ID, 1, 0, 1, 0xFF, 0xFF]),
         bytes([PACKET_ID, 1, 0, 1, 0, 1]),

@@ -148,16 +148,16 @@ def root(
     if typed.is_client:
         common = node_options(settings, process, config, id_file=typed.id_file, passing=True)
         return start(build_client(typed, common, config, given, opened=opened))
-    from ..config.flags import Kind
+    from ..config.flags import RunKind
 
-    log_left_out(config, Kind.SERVER)
+    log_left_out(config, RunKind.SERVER)
     if whitelist := parse_whitelist(typed, given, opened=opened):
         settings.typed[SERVER.path("whitelist")] = whitelist
     return start(
         daemon_options(
             settings,
             process,
-            Kind.SERVER,
+            RunKind.SERVER,
             config,
             secret=given,
             id_file=typed.id_file,

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from ..config.file import load
-from ..config.flags import Kind
+from ..config.flags import RunKind
 from ..errors import UsageError
 from .config_flag import CONFIG, config_path
 from .given_secret import find_secret
@@ -41,4 +41,4 @@ def command(
             f"{path} switches nothing on: it needs [server], [vpn], [peers.NAME] or [[forwards]]"
         )
     given = find_secret(secret, secret_file, os.environ)
-    return start(daemon_options(settings, process, Kind.RUN, config, secret=given, id_file=id_file))
+    return start(daemon_options(settings, process, RunKind.RUN, config, secret=given, id_file=id_file))

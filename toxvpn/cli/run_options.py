@@ -16,7 +16,7 @@ from .process_flags import ProcessOptions
 from .shared import Settings
 
 if TYPE_CHECKING:
-    from ..config.flags import DaemonOptions, Kind
+    from ..config.flags import DaemonOptions, RunKind
     from ..config.model import Config
 
 log = logging.getLogger("toxvpn.cli")
@@ -27,7 +27,7 @@ PROXY_VARIABLES = ("ALL_PROXY", "all_proxy")
 def daemon_options(
     settings: Settings,
     process: ProcessOptions,
-    kind: "Kind",
+    kind: "RunKind",
     file: "Config | None",
     *,
     secret: bytes | None,
@@ -54,7 +54,7 @@ def daemon_options(
     )
 
 
-def log_left_out(file: "Config | None", kind: "Kind") -> None:
+def log_left_out(file: "Config | None", kind: "RunKind") -> None:
     """Logs which sections of the file this kind of run leaves out: somebody may wait for their effect."""
     from ..config.flags import LEFT_OUT
 

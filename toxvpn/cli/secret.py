@@ -39,14 +39,14 @@ def renew(settings: Settings) -> None:
 
 def renew_kept(settings: Settings) -> dict[str, Any]:
     """Makes a new secret for the next start."""
-    from ..config.flags import ConfigSource, Kind
+    from ..config.flags import ConfigSource, RunKind
     from ..config.model import Config
     from ..daemon.renewal import renew_offline
     from ..members import friends
     from .id import tox_id
 
     data, file = settings.places.data, find_configuration(settings, None)
-    config = ConfigSource(kind=Kind.SERVER).in_force(file or Config())
+    config = ConfigSource(kind=RunKind.SERVER).in_force(file or Config())
     own = tox_id(data)
     with kept_members(settings) as members:
         shown, hidden = renew_offline(config, data, own)

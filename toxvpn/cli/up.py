@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from ..config.flags import Kind
+from ..config.flags import RunKind
 from ..config.model import Config
 from ..config.vpn import VPN
 from ..errors import PeerRefusedError, UsageError
@@ -52,12 +52,12 @@ def command(
     process = ProcessOptions.taken_from(typed)
     process.begin(settings)
     config = find_configuration(settings, config_file)
-    log_left_out(config, Kind.UP)
+    log_left_out(config, RunKind.UP)
     given = find_secret(secret, secret_file, os.environ)
     options = daemon_options(
         settings,
         process,
-        Kind.UP,
+        RunKind.UP,
         config,
         secret=None if peers else given,  # what is for those peers does not open the door here
         id_file=id_file,

@@ -21,7 +21,7 @@ from .server import SERVER, ServerSection
 from .vpn import VPN, VpnSection
 
 
-class Kind(Enum):
+class RunKind(Enum):
     """The kinds of run that have an identity and peers, and can be reloaded."""
 
     SERVER = "toxvpn"
@@ -29,7 +29,7 @@ class Kind(Enum):
     RUN = "toxvpn run"
 
 
-LEFT_OUT = {Kind.SERVER: ("vpn", "forwards"), Kind.UP: ("server", "forwards"), Kind.RUN: ()}
+LEFT_OUT = {RunKind.SERVER: ("vpn", "forwards"), RunKind.UP: ("server", "forwards"), RunKind.RUN: ()}
 """The sections of the file that a kind of run has no use for."""
 
 
@@ -40,7 +40,7 @@ class ConfigSource:
     `rules_file` is -f. `secret` was given for this run (-s, --secret-file, the environment).
     """
 
-    kind: Kind
+    kind: RunKind
     file: Path | None = None
     typed: Typed = field(default_factory=dict)
     secret: bytes | None = field(default=None, repr=False)
@@ -62,11 +62,11 @@ class ConfigSource:
     def in_force(self, file: Config) -> Config:
         """The configuration in force when the file says `file`. Raises ConfigError: the file of -f."""
         config = replace(file, secret=self.secret)
-        if self.kind is Kind.SERVER:
+        if self.kind is RunKind.SERVER:
             server = self._server(file.server or ServerSection())
             peers = {name: self._narrowed(server, peer) for name, peer in file.peers.items()}
             return replace(config, server=server, vpn=None, peers=peers, forwards=())
-        if self.kind is Kind.UP:
+        if self.kind is RunKind.UP:
             vpn = with_typed(VPN, file.vpn or VpnSection(), self.typed)
             peers = {name: replace(peer, allow=None) for name, peer in file.peers.items()}
             return replace(config, server=None, vpn=vpn, peers=peers, forwards=())
@@ -105,4 +105,4 @@ class DaemonOptions(NodeOptions):
 
     @property
     def has_fast_road(self) -> bool:
-        return self.source.kind is not Kind.UP
+        return self.source.kind is not RunKind.UP

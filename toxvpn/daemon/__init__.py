@@ -35,11 +35,11 @@ def run_client(options: ClientOptions) -> int:
 
 def run_daemon(options: "DaemonOptions") -> int:
     """`toxvpn` alone, `up` and `run`, until a signal or `toxvpn down`; the exit code. Raises ToxvpnError."""
-    from ..config.flags import Kind
+    from ..config.flags import RunKind
     from ..process.needs import needs
     from ..process.run import run
     from .daemon import serve
     from .up import up
 
-    work = up if options.source.kind is Kind.UP else serve
+    work = up if options.source.kind is RunKind.UP else serve
     return run(work, options, needs(options))

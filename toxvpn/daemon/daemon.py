@@ -7,7 +7,7 @@ at a reload; control.py answers commands meanwhile, and share/lend.py lets them 
 import contextlib
 import logging
 
-from ..config.flags import DaemonOptions, Kind
+from ..config.flags import DaemonOptions, RunKind
 from ..control.status_reader import StatusReader
 from ..process.lifecycle import Lifecycle
 from ..report.progress import progress
@@ -28,7 +28,7 @@ async def serve(options: DaemonOptions, lifecycle: Lifecycle) -> None:
     places = find_places(options.directory)
     async with running_node(options, places.data, lifecycle) as run, contextlib.AsyncExitStack() as undo:
         services = Services(
-            run, places, config, undo, run_peers=options.peers, forwards=configured.kind is not Kind.UP
+            run, places, config, undo, run_peers=options.peers, forwards=configured.kind is not RunKind.UP
         )
 
         def reload() -> list[str]:

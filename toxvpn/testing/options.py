@@ -5,30 +5,30 @@ from pathlib import Path
 from typing import Any
 
 from ..config.file import load
-from ..config.flags import ConfigSource, DaemonOptions, Kind
+from ..config.flags import ConfigSource, DaemonOptions, RunKind
 from ..config.model import Config
 from ..config.options import NodeOptions
 from ..config.server import SERVER
 from ..config.vpn import VPN
 
 NODE_OPTIONS = {each.name for each in fields(NodeOptions)}
-SECTIONS = {Kind.SERVER: SERVER, Kind.UP: VPN}
+SECTIONS = {RunKind.SERVER: SERVER, RunKind.UP: VPN}
 
 
 def server_options(**said: Any) -> DaemonOptions:
     """Of `toxvpn` alone; each of `said` by the name of its key or option."""
-    return daemon_options(Kind.SERVER, **said)
+    return daemon_options(RunKind.SERVER, **said)
 
 
 def up_options(**said: Any) -> DaemonOptions:
-    return daemon_options(Kind.UP, **said)
+    return daemon_options(RunKind.UP, **said)
 
 
 def run_options(**said: Any) -> DaemonOptions:
-    return daemon_options(Kind.RUN, **said)
+    return daemon_options(RunKind.RUN, **said)
 
 
-def daemon_options(kind: Kind, config_file: Path | None = None, **said: Any) -> DaemonOptions:
+def daemon_options(kind: RunKind, config_file: Path | None = None, **said: Any) -> DaemonOptions:
     node = {name: said.pop(name) for name in NODE_OPTIONS & said.keys()}
     peers = said.pop("peers", ())
     if "rules_file" in said:

@@ -10,7 +10,7 @@ import logging
 
 from .._native.results import Connection, SendResult
 from ..wire import pathmtu, statusmessage
-from ..wire.pathmtu import Kind, PathMtu
+from ..wire.pathmtu import PathMtu, ProbeKind
 from ..wire.ratelimit import RateLimit
 from .events import Event, PeerConnection, PeerRemoved, PeerStatus
 from .node import Node
@@ -89,7 +89,7 @@ class MtuProber:
         if probe is None:
             return
         now = self._node.now()
-        if probe.kind is Kind.PROBE:
+        if probe.kind is ProbeKind.PROBE:
             answers = self._answers.setdefault(peer.public_key, RateLimit(ANSWERS_PER_S, ANSWERS_AT_ONCE))
             if answers.take(now):
                 self._node.tox.send_lossy(peer.number, pathmtu.encode(pathmtu.acknowledgement(probe)))

@@ -42,7 +42,7 @@ RAISE_S = 600.0
 """A path that carries less than the largest packet is searched again (RFC 8899 §5.1.1, PMTU_RAISE_TIMER)."""
 
 
-class Kind(IntEnum):
+class ProbeKind(IntEnum):
     PROBE = 0
     ACKNOWLEDGEMENT = 1
 
@@ -51,7 +51,7 @@ class Kind(IntEnum):
 class Probe:
     """`size_bytes`: of the whole custom packet. An acknowledgement repeats it, and the token."""
 
-    kind: Kind
+    kind: ProbeKind
     token: int
     size_bytes: int
 
@@ -59,7 +59,7 @@ class Probe:
 def encode(probe: Probe) -> bytes:
     """A probe of its size, or an acknowledgement of 6 bytes."""
     packet = _HEADER.pack(PACKET_ID, probe.kind, probe.token, probe.size_bytes)
-    return packet.ljust(probe.size_bytes, b"\0") if probe.kind is Kind.PROBE else packet
+    return packet.ljust(probe.size_bytes, b"\0") if probe.kind is ProbeKind.PROBE else packet
 
 
 def decode_untrusted(packet: bytes) -> Probe | None:
@@ -67,14 +67,14 @@ def decode_untrusted(packet: bytes) -> Probe | None:
     if len(packet) < _HEADER.size:
         return None
     _, kind, token, size = _HEADER.unpack_from(packet)
-    wanted = {Kind.PROBE: size, Kind.ACKNOWLEDGEMENT: _HEADER.size}.get(kind)
+    wanted = {ProbeKind.PROBE: size, ProbeKind.ACKNOWLEDGEMENT: _HEADER.size}.get(kind)
     if wanted != len(packet) or not LADDER[-1] <= size <= CUSTOM_PACKET_BYTES:
         return None
-    return Probe(Kind(kind), token, size)
+    return Probe(ProbeKind(kind), token, size)
 
 
 def acknowledgement(probe: Probe) -> Probe:
-    return Probe(Kind.ACKNOWLEDGEMENT, probe.token, probe.size_bytes)
+    return Probe(ProbeKind.ACKNOWLEDGEMENT, probe.token, probe.size_bytes)
 
 
 class _Phase(Enum):
@@ -114,7 +114,7 @@ class PathMtu:
 
     def next_probes(self) -> list[Probe]:
         """Returns each probe that is due once."""
-        probes = [Probe(Kind.PROBE, self._token, size) for size in self._due]
+        probes = [Probe(ProbeKind.PROBE, self._token, size) for size in self._due]
         self._due = []
         return probes
 
