@@ -155,13 +155,13 @@ class Router:
     # -- what peers state
 
     def _apply_status(self, member: NetworkPeer, text_untrusted: bytes) -> None:
-        said = statusmessage.decode(text_untrusted)  # the tuntox road logs what is wrong with it
-        ours = said.toxvpn
+        status = statusmessage.decode(text_untrusted)  # the tuntox road logs what is wrong with it
+        ours = status.toxvpn
         member.name = ours.name if ours else ""
         if ours and ours.mtu is not None:
             self._overlay.set_peer_mtu(member.peer.public_key, ours.mtu)
-        member.stated = said.ip4
-        self._apply(self._book.state_untrusted(member.peer.public_key, said.every_ip4))
+        member.stated = status.ip4
+        self._apply(self._book.state_untrusted(member.peer.public_key, status.every_ip4))
 
     def _apply(self, assignment: Assignment) -> None:
         before = {public_key: member.ipv4 for public_key, member in self._peers.items()}

@@ -80,15 +80,7 @@ class Vpn:
             self.device: TunDevice = open_tun(options.interface, offload=options.offload)
             undo.callback(self.device.close)
             network.set_queue_length(self.device.name, QUEUE_PACKETS)  # first, for udev may rename it
-            self.datapath = Datapath(
-                ToxCarrier(node.tox),
-                self.device.fd,
-                PacketFormat.VPN,
-                mtu=options.mtu,
-                vnet_hdr=self.device.vnet_hdr,
-                udp_offload=bool(self.device.offload & Offload.USO4),
-                carrier_port=node.tox.udp_port,
-            )
+            self.datapath = self._make_datapath(options.mtu)
             undo.callback(self.datapath.close)
             network.set_mtu(self.device.name, options.mtu)
             self.ipv6 = self._add_ipv6(network)
@@ -98,10 +90,7 @@ class Vpn:
             self.router.start(self.ipv6)
             network.link_up(self.device.name)
             if self.ipv6 is not None:
-                # a catch-all, so that unknown overlay addresses are answered with ICMP; the metric keeps
-                # several networks apart
-                metric = CATCH_ALL_METRIC + network.index(self.device.name)
-                network.add_route(self.device.name, OVERLAY_IPV6, metric=metric)
+                self._add_catch_all(network)
             own_status.set(ip6=self.ipv6, mtu=options.mtu)
             self.update_peers()
             node.subscribe(self._on_event)
@@ -155,6 +144,17 @@ class Vpn:
             self.router.add(event.peer)
         self.router.on_event(event)
 
+    def _make_datapath(self, mtu: int) -> Datapath:
+        return Datapath(
+            ToxCarrier(self._node.tox),
+            self.device.fd,
+            PacketFormat.VPN,
+            mtu=mtu,
+            vnet_hdr=self.device.vnet_hdr,
+            udp_offload=bool(self.device.offload & Offload.USO4),
+            carrier_port=self._node.tox.udp_port,
+        )
+
     def _add_ipv6(self, network: NetworkChanges) -> IPv6Address | None:
         """None where the device has no IPv6: it is disabled, or the MTU is below 1280 (RFC 8200 §5)."""
         name = socket.if_indextoname(network.index(self.device.name))
@@ -164,6 +164,14 @@ class Vpn:
         address = overlay_ipv6(self._node.tox.public_key)
         network.add_address(self.device.name, IPv6Interface((address, 128)))
         return address
+
+    def _add_catch_all(self, network: NetworkChanges) -> None:
+        """Adds the route by which unknown overlay addresses are answered with ICMP.
+
+        Its metric keeps several VPNs of this machine apart.
+        """
+        metric = CATCH_ALL_METRIC + network.index(self.device.name)
+        network.add_route(self.device.name, OVERLAY_IPV6, metric=metric)
 
     def _choose_address(
         self, options: VpnOptions, addresses: Mapping[bytes, IPv4Address], tables: KernelTables
