@@ -23,7 +23,7 @@ class Scene:
         self.tries: list[Exception | None] = []
         self.answer: object = NotRunningError("nobody answers")
         monkeypatch.setattr(module, "serve", self._serve)
-        monkeypatch.setattr(module, "ask", self._ask)
+        monkeypatch.setattr(module, "call", self._call)
         monkeypatch.setattr(module, "LOOK_AGAIN_S", 0.001)
         monkeypatch.setattr(module, "STARTING_S", 0.1)
 
@@ -36,7 +36,7 @@ class Scene:
         if outcome is not None:
             raise outcome
 
-    def _ask(self, directory: Path, do: str) -> Any:
+    def _call(self, directory: Path, do: str) -> Any:
         assert (directory, do) == (self.options.directory, "status")
         if isinstance(self.answer, Exception):
             raise self.answer

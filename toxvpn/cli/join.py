@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from ..wire import invite as wire
+from ..wire.invite import decode
 from ..wire.toxid import short_key
 from .ask import print_note
 from .peer import add_peer
@@ -27,7 +27,7 @@ def command(settings: Settings, invite: str, name: str | None) -> None:
     settings.begin()
     if invite == "-":
         invite = sys.stdin.read(MOST_CHARACTERS)
-    inviting = wire.decode(invite).tox_id.public_key  # before anything else, for a precise message
+    inviting = decode(invite).tox_id.public_key  # before anything else, for a precise message
     answer = add_peer(settings, invite, name)
     short = name or short_key(inviting)
     if answer is None:

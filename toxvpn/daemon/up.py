@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 
 from ..config.flags import DaemonOptions
-from ..control.client import call as ask
+from ..control.client import call
 from ..errors import ToxvpnError
 from ..process.lifecycle import Lifecycle
 from ..state.identity import IdentityInUseError
@@ -39,7 +39,7 @@ async def up(options: DaemonOptions, lifecycle: Lifecycle) -> None:
 def _is_up(runtime: Path) -> bool:
     """Whether the process that holds the identity runs a VPN."""
     try:
-        answer = ask(runtime, "status")
+        answer = call(runtime, "status")
     except ToxvpnError:
         return False
     return isinstance(answer, dict) and answer.get("self", {}).get("mode") == "up"

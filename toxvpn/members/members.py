@@ -10,8 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..errors import ToxvpnError, UsageError
-from ..wire import invite as wire
-from ..wire.invite import Invite
+from ..wire.invite import SECRET_BYTES, Invite, parse_request
 from ..wire.toxid import ToxId, key_prefix, short_key
 from . import blocked, friends, invites, peers
 from .blocked import Blocked
@@ -184,7 +183,7 @@ class Members:
         """A new invite from `tox_id`, our own; `name` is for the machine that uses it."""
         if name is not None:
             check_name(name)
-        secret = self._random(wire.SECRET_BYTES)
+        secret = self._random(SECRET_BYTES)
         changed = self.invites.copy()
         outstanding = changed.add(secret, lifetime_s, self._wall(), name, may)
         self._keep_invites(changed)
@@ -199,7 +198,7 @@ class Members:
 
     def redeem(self, public_key: bytes, message: bytes) -> InviteVerdict | None:
         """Judges a friend request; None when its message redeems no invite."""
-        secret = wire.parse_request(message)
+        secret = parse_request(message)
         if secret is None:
             return None
         changed = self.invites.copy()

@@ -22,7 +22,7 @@ import socket
 from collections.abc import Sequence
 from typing import Any
 
-from .. import descriptors as passed
+from .. import descriptors
 
 PROTOCOL = 1
 """Part of the socket's name, so that a node and a command of different versions never meet."""
@@ -42,9 +42,9 @@ def encode(message: Message) -> bytes:
     return json.dumps(message, separators=(",", ":")).encode()
 
 
-def send(connection: socket.socket, message: Message, descriptors: Sequence[int] = ()) -> None:
-    """Raises OSError."""
-    socket.send_fds(connection, [encode(message)], descriptors)
+def send(connection: socket.socket, message: Message, along: Sequence[int] = ()) -> None:
+    """Sends the message, with the descriptors `along`. Raises OSError."""
+    socket.send_fds(connection, [encode(message)], along)
 
 
 def receive(connection: socket.socket) -> tuple[Message | None, list[int]]:
@@ -52,17 +52,17 @@ def receive(connection: socket.socket) -> tuple[Message | None, list[int]]:
 
     Raises OSError, BadMessageError.
     """
-    data, descriptors, is_cut = passed.receive(connection, MOST_BYTES, MOST_DESCRIPTORS)
+    data, received, is_cut = descriptors.receive(connection, MOST_BYTES, MOST_DESCRIPTORS)
     if is_cut:
-        passed.close(descriptors)
+        descriptors.close(received)
         raise BadMessageError("the message was cut short")
     if not data:
-        return None, descriptors
+        return None, received
     try:
         message = json.loads(data)
     except ValueError:
         message = None
     if not isinstance(message, dict):
-        passed.close(descriptors)
+        descriptors.close(received)
         raise BadMessageError("the message is not a JSON object")
-    return message, descriptors
+    return message, received
