@@ -17,7 +17,7 @@ from toxvpn.tox.ownstatus import OwnStatus
 from toxvpn.tox.peer import Peer
 from toxvpn.wire import pathmtu
 from toxvpn.wire.ip import CUSTOM_PACKET_BYTES
-from toxvpn.wire.pathmtu import ProbeKind, Probe
+from toxvpn.wire.pathmtu import Probe, ProbeKind
 
 NARROW = 1221
 
