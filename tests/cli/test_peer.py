@@ -99,10 +99,10 @@ MISTAKES = [
     (["add", str(ALICE)[:-1]], 2, "75 digits"),
     (["add", "toxvpn-abc"], 2, "3 characters"),
     (["add", str(ALICE), "--name", "two words"], 2, "not usable"),
-    (["add"], 2, "Missing argument"),
+    (["add"], 2, "missing argument"),
     (["remove", "nobody"], 4, "no peer 'nobody'"),
     (["name", "nobody", "somebody"], 4, "no peer 'nobody'"),
-    (["dance"], 2, "No such command"),
+    (["dance"], 2, "no such command"),
 ]
 
 

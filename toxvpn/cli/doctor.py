@@ -28,7 +28,7 @@ from .config_flag import CONFIG, find_configuration
 from .given_secret import find_secret
 from .process_flags import ProcessOptions
 from .run_options import node_options
-from .shared import SECRET, SHARED, Settings, key_option, takes
+from .shared import SECRET, SHARED, Seconds, Settings, key_option, takes
 
 if TYPE_CHECKING:
     from ..config.model import Config
@@ -45,7 +45,7 @@ COLOURS = {"ok": "green", "limited": "yellow", "failed": "red", "skipped": "brig
     "--timeout",
     "timeout_s",
     metavar="S",
-    type=click.FloatRange(1),
+    type=Seconds(1),
     default=60.0,
     show_default=True,
     help="Seconds for connecting to the network, and again for reaching the peer.",
@@ -96,7 +96,7 @@ def command(
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What to check. `runtime`: of a running toxvpn to ask. `identity`: directory of an identity to use."""
+    """The thing to check. `runtime`: of a running toxvpn to ask. `identity`: directory of one to use."""
 
     peer: ConfiguredPeer | None = None
     runtime: Path | None = None
@@ -164,7 +164,7 @@ def print_finding(finding: "Finding") -> None:
 
 
 def print_rest(report: "Report") -> None:
-    """Prints what was not looked at, and the verdict."""
+    """Prints the layers that were skipped, and the verdict."""
     for finding in report.findings:
         if finding.state.value == "skipped":
             print_finding(finding)

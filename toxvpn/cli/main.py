@@ -48,7 +48,7 @@ def handle(error: Exception, settings: Settings) -> int:
         print_error(str(cause))
         return cause.exit_code
     if isinstance(cause, click.ClickException):
-        print_error(cause.format_message() + " (see toxvpn -h)")
+        print_error(describe(cause))
         return UsageError.exit_code
     if isinstance(cause, ImportError) and ("libtoxcore" in str(cause) or "toxvpn._native" in str(cause)):
         print_error(f"a compiled part is missing: {cause}; {HOW_TO_INSTALL}")
@@ -57,6 +57,14 @@ def handle(error: Exception, settings: Settings) -> int:
         f"this is a bug in toxvpn, please report it with the output of -d: {type(cause).__name__}: {cause}"
     )
     return ToxvpnError.exit_code
+
+
+def describe(error: click.ClickException) -> str:
+    """click's message in the form that ours have, and where the options are listed."""
+    message = error.format_message().removesuffix(".")
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    command = "toxvpn" if context is None else context.command_path
+    return f"{message[:1].lower()}{message[1:]} (see {command} -h)"
 
 
 def innermost(error: Exception) -> Exception:

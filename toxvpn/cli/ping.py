@@ -7,7 +7,7 @@ import click
 
 from ..errors import PathError, PeerOfflineError
 from .ask import ask, print_note
-from .shared import SHARED, Settings, takes
+from .shared import SHARED, Seconds, Settings, takes
 from .table import path_word, round_trip
 
 INTERVAL_S = 1.0
@@ -22,7 +22,7 @@ SLACK_S = 5.0
     "--timeout",
     "timeout_s",
     metavar="S",
-    type=click.FloatRange(0.001),
+    type=Seconds(0.001),
     default=5.0,
     show_default=True,
     help="Seconds to wait for each answer.",

@@ -18,7 +18,7 @@ from ..errors import NoPermissionError, ToxvpnError, UsageError
 from ..state.files import write_atomic
 from ..state.places import SERVICE_CONFIG, SERVICE_DATA
 from .config_flag import FILE_NAME
-from .shared import SHARED, Settings, takes
+from .shared import SHARED, Settings, need_verb, takes
 
 SHIPPED = Path(__file__).parents[1] / "systemd"
 UNITS = ("toxvpn.service", "toxvpn@.service")
@@ -52,9 +52,11 @@ CONFIG = """\
 """
 
 
-@click.group("service")
-def command() -> None:
+@click.group("service", invoke_without_command=True)
+@click.pass_context
+def command(ctx: click.Context) -> None:
     """Install toxvpn as a systemd service, or remove it."""
+    need_verb(ctx)
 
 
 @command.command("install")

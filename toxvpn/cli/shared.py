@@ -22,6 +22,12 @@ Decorator = Callable[[Any], Any]
 PATH = click.Path(path_type=Path)
 
 
+class Seconds(click.FloatRange):
+    """A number of seconds, which click's messages call so."""
+
+    name = "number of seconds"
+
+
 class Option(click.Option):
     """An option that the help lists under a heading."""
 
@@ -50,7 +56,7 @@ class Settings:
 
     @property
     def nodes_file(self) -> Path | None:
-        """What -b says."""
+        """The file of -b."""
         return self.typed.get("node.nodes_file")
 
     @property
@@ -100,7 +106,7 @@ def key_option(section: Section, name: str) -> Decorator:
 
 
 def key_options(section: Section, *, but: tuple[str, ...] = ()) -> tuple[Decorator, ...]:
-    """Those of every key of the section that has a flag."""
+    """The options of every key of the section that has a flag."""
     flagged = [name for name, row in section.keys.items() if row.flag is not None]
     return tuple(key_option(section, name) for name in flagged if name not in but)
 
@@ -147,7 +153,7 @@ ON_NETWORK: tuple[Decorator, ...] = (
          help="Write our Tox ID to FILE as soon as it is known."),
     *key_options(NODE, but=("nodes_file",)),
 )  # fmt: skip
-"""What every command takes that goes on the Tox network itself."""
+"""The options of every command that goes on the Tox network itself."""
 
 
 def takes(options: tuple[Decorator, ...]) -> Decorator:
@@ -162,6 +168,8 @@ def takes(options: tuple[Decorator, ...]) -> Decorator:
 
 
 def need_verb(ctx: click.Context) -> None:
-    """For a group of commands. Raises UsageError when none of them was named."""
+    """Checks that one of a group's commands was named. Raises UsageError."""
     if ctx.invoked_subcommand is None and isinstance(ctx.command, click.Group):
-        raise UsageError(f"{ctx.info_name} needs a command: one of {', '.join(sorted(ctx.command.commands))}")
+        names = sorted(ctx.command.commands)
+        one_of = "one of " if len(names) > 1 else ""
+        raise UsageError(f"{ctx.info_name} needs a command: {one_of}{', '.join(names)}")

@@ -7,7 +7,7 @@ import click
 from ..control.client import ControlClient
 from ..errors import NotRunningError
 from .ask import connect
-from .shared import SHARED, Settings, takes
+from .shared import SHARED, Seconds, Settings, takes
 
 START_S = 5.0
 """How long to wait for a toxvpn that was started a moment ago to answer at all."""
@@ -21,7 +21,7 @@ LOOK_AGAIN_S = 0.1
     "--timeout",
     "timeout_s",
     metavar="S",
-    type=click.FloatRange(0),
+    type=Seconds(0),
     help="Seconds to wait before giving up. [default: no limit]",
 )
 @takes(SHARED)
