@@ -205,7 +205,7 @@ class NetworkChanges:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, kernel_key: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
 

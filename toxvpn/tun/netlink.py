@@ -53,7 +53,7 @@ class Netlink:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, kernel_key: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
 
