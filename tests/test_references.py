@@ -19,7 +19,7 @@ FILES = {
     if path.suffix in SOURCE | {".md"} and "__pycache__" not in path.parts
 } | {path.relative_to(ROOT) for path in ROOT.iterdir() if path.suffix in {".md", ".py"}}
 # CHANGELOG.md keeps the names of its time
-READ = sorted(path for path in FILES if path.name not in {"CHANGELOG.md", "design.md"})
+READ = sorted(path for path in FILES if path.name != "CHANGELOG.md")
 
 FILE = re.compile(r"(?<![\w/.<-])[\w./-]*\w\.(?:pyx|pyi|py|c|h)\b(?![\w(.>])")
 ENUMERATION = re.compile(r"\{(\w+(?:,\w+)+)\}\.py\b")
