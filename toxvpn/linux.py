@@ -60,7 +60,7 @@ def keep_across_setuid() -> None:
 
 
 def no_new_privileges() -> None:
-    """No program that we start gets more than we have (PR_SET_NO_NEW_PRIVS). Raises OSError."""
+    """Programs that we start cannot get more rights than we have (PR_SET_NO_NEW_PRIVS). Raises OSError."""
     _prctl(PR_SET_NO_NEW_PRIVS, 1)
 
 

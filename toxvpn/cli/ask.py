@@ -1,6 +1,6 @@
 """Asks the running toxvpn, or opens what it keeps on disk when none is running.
 
-A command that only asks loads nothing heavy.
+It imports little, so that a command that only asks starts quickly.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""`toxvpn bugreport`: what a maintainer asks for first, without private data (redact.py)."""
+"""`toxvpn bugreport`: prints what a maintainer asks for first, without private data (redact.py)."""
 
 import json
 import os
@@ -104,7 +104,7 @@ def files(settings: Settings) -> Iterator[str]:
 
 
 def describe_file(path: Path, name: str) -> str:
-    """Its mode, whether it is ours, its size; not its content."""
+    """Describes a file by its mode, owner and size, without its content."""
     try:
         found = path.lstat()
     except OSError as error:

@@ -20,7 +20,7 @@ def config_path(settings: Settings, typed: Path | None) -> Path:
 
 
 def find_configuration(settings: Settings, typed: Path | None) -> "Config | None":
-    """What config.toml says; None without a file when none was asked for. Raises ConfigError."""
+    """Loads config.toml; None when it does not exist and --config was not given. Raises ConfigError."""
     path = config_path(settings, typed)
     if typed is None and not path.exists():
         return None

@@ -66,7 +66,7 @@ IN_WORDS = {"forwards": "use forwards", "vpn": "be on the network"}
 
 
 def describe_use(made: dict[str, Any]) -> str:
-    """Who may use it. An older toxvpn, which may still run, does not say what the machine may do."""
+    """Describes who may use the invite. An older toxvpn that still runs does not return `may`."""
     may = [IN_WORDS[each] for each in made.get("may", ())]
     return "for one machine" + (f", which may {' and '.join(may)}" if may else "")
 

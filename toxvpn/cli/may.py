@@ -16,7 +16,7 @@ MAY = click.option(
 
 
 def parsed_may(words: tuple[str, ...]) -> "frozenset[May] | None":
-    """None when nothing was typed."""
+    """The rights typed with --may; None when nothing was typed."""
     from ..members.peers import May
 
     return frozenset(May(word) for word in words) or None

@@ -34,7 +34,7 @@ WITH_VALUE = frozenset("BDEFIJLOPQRSWbceilmopw")
 URI = "ssh://"
 SSH_PORT = 22
 ANSWER_S = 1.5
-"""For each address of the peer; over a relay a round trip may take 0.3 s."""
+"""The time for each address of the peer to answer; over a relay a round trip may take 0.3 s."""
 KEY_DIGITS = 16
 """Enough digits of a public key to distinguish peers."""
 
@@ -94,7 +94,7 @@ def command(
 
 
 def find_destination(arguments: Sequence[str]) -> int | None:
-    """The index of the destination in ssh's arguments: the first that is no option nor the value of one."""
+    """The index of the destination in ssh's arguments: the first word that is not an option or its value."""
     expected = False
     for place, word in enumerate(arguments):
         if expected:
@@ -156,12 +156,12 @@ def ourselves(settings: Settings) -> list[str]:
 
 def typed_port(options: Sequence[str], end: str) -> int:
     """The port in the URI or after -p; a port in ~/.ssh/config is known to ssh only."""
-    said = [end.removeprefix(":")]
+    typed = [end.removeprefix(":")]
     for word, following in zip(options, [*options[1:], ""], strict=False):
         letters = re.match(r"-([^\W\d_]*?)p(.*)", word)
         if letters and not set(letters[1]) & WITH_VALUE:
-            said.append(letters[2] or following)
-    ports = [int(each) for each in said if each.isdecimal() and 0 < int(each) < 1 << 16]
+            typed.append(letters[2] or following)
+    ports = [int(each) for each in typed if each.isdecimal() and 0 < int(each) < 1 << 16]
     return ports[0] if ports else SSH_PORT
 
 

@@ -1,1 +1,1 @@
-"""What a run is to do: config.toml and the flags, as frozen values."""
+"""The configuration of a run: config.toml and the flags, as frozen values."""

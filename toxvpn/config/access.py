@@ -1,4 +1,4 @@
-"""What a friend may do here. Being a friend is not enough: a peer that we call is one too.
+"""Decides what a friend may do here. Being a friend is not enough: a peer that we call is one too.
 
 In: the configuration in force, and what a person or a secret has granted the friend. Out: which targets it
 may reach by forwards, and whether it is on the network ("Who may do what" in docs/configuration.md).
@@ -18,7 +18,7 @@ BY_THE_SERVERS_TERMS = frozenset({Grant.SECRET, Grant.OPEN, Grant.WHITELIST})
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A friend: what let it in, and what a person lets it do (None: nothing was said)."""
+    """A friend: the grant that let it in, and what a person allowed it (None: nothing was stated)."""
 
     public_key: bytes
     grant: Grant | None = None
@@ -26,7 +26,7 @@ class Known:
 
 
 def may_reach(now: InForce, friend: Known) -> Rules:
-    """The targets it may reach by forwards. A whitelist is for those that have no `allow` of their own."""
+    """The targets it may reach by forwards. A whitelist does not bind peers with an `allow` of their own."""
     config, key = now.config, friend.public_key
     own = now.policy.grants.get(key)
     if own is not None:
@@ -50,9 +50,9 @@ def on_network(now: InForce, friend: Known) -> bool:
 
 
 def offered(config: Config) -> frozenset[May]:
-    """What this machine offers; an invite grants all of it, unless it says otherwise."""
-    parts = {May.FORWARDS: config.server, May.VPN: config.vpn}
-    return frozenset(may for may, section in parts.items() if section is not None)
+    """The uses that this machine offers; an invite grants all of them, unless it states others."""
+    sections = {May.FORWARDS: config.server, May.VPN: config.vpn}
+    return frozenset(may for may, section in sections.items() if section is not None)
 
 
 def config_keys(config: Config) -> set[bytes]:

@@ -7,7 +7,7 @@
     allow = ["localhost:22"]
     [vpn]                                  # be on the network of the peers
     address = "10.9.8.7/24"
-    [peers.box]                            # a name for a peer, and what it may
+    [peers.box]                            # a peer, its name, and what it may do
     id = "<Tox ID or public key>"
     allow = ["localhost:*", "10.0.0.0/8:443"]
     vpn = false
@@ -49,7 +49,7 @@ TOP = ("node", "server", "vpn", "peers", "forwards", "socks")
 
 
 def load(path: Path) -> Config:
-    """Raises ConfigError: the file cannot be read, or is not as it should be."""
+    """Reads and parses the file. Raises ConfigError when it cannot be read, or something in it is wrong."""
     try:
         with open_given(path) as file:
             owner = os.fstat(file.fileno()).st_uid
@@ -63,7 +63,7 @@ def load(path: Path) -> Config:
 
 
 def parse(text: str, path: Path) -> Config:
-    """Raises ConfigError."""
+    """Parses the text of the file at `path`. Raises ConfigError."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as failure:

@@ -1,8 +1,8 @@
 """The configuration in force: the flags, and config.toml where no flag says otherwise.
 
-A ConfigSource knows where a run's configuration comes from: the file, the flags, and the kind of run, which
-takes its share of the file: the server what is about serving, `up` what is about the network, `run`
-everything, and each the peers. It makes the Config in force at the start, and again at each reload.
+A ConfigSource knows where a run's configuration comes from: the file, the flags, and the kind of run. Each
+kind uses its sections of the file: the server [server], `up` [vpn], `run` all of them; and each uses [peers].
+It makes the Config in force at the start, and again at each reload.
 """
 
 from dataclasses import dataclass, field, replace

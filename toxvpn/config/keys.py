@@ -1,4 +1,4 @@
-"""The row of the table of settings: what there is to know of one key of config.toml.
+"""A row of the table of settings: everything that toxvpn knows about one key of config.toml.
 
 A section of the file is a frozen dataclass (model.py lists them); each of its fields carries its Key. The
 table is read by file.py, flags.py and diff.py here, by cli/shared.py (options) and cli/config.py (`config

@@ -1,4 +1,4 @@
-"""What config.toml says, as one frozen value: its sections, each a table of keys (keys.py).
+"""The content of config.toml as one frozen value: its sections, each a table of keys (keys.py).
 
 To add a key, add a row to its section, and use the value where it matters.
 """
@@ -14,7 +14,7 @@ from .server import SERVER, ServerSection
 from .vpn import VPN, VpnSection
 
 SECTIONS = (NODE, SERVER, VPN, PEER, FORWARD, SOCKS)
-"""All that config.toml can hold."""
+"""Every section that config.toml can have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +22,7 @@ class Config:
     """`path` None: there is no file. `given` has every key that the file sets, e.g. `server.open`.
 
     `secret` does not come from the file: it was given for this run, and overrides that of [server]. `owner`
-    is the user whose file it is, where root reads another user's: it can only name secrets of that user.
+    is the user whose file it is, where root reads another user's: it may then name that user's secrets only.
     """
 
     path: Path | None = None

@@ -1,4 +1,4 @@
-"""What one run is to do, as frozen values.
+"""The options of one run, as frozen values.
 
 The command line (cli/) makes them; the daemon makes everything else from them. Those of runs that serve are
 in flags.py.
@@ -53,8 +53,8 @@ def with_absolute_paths(options: O) -> O:
 class ClientOptions(NodeOptions):
     """`toxvpn -i ID ...`: forwards and SOCKS5 proxies together, or the pipe alone, or the ping alone.
 
-    `invite` is what to ask the server with. `kept`: with the identity of the usual places, not a passing one.
-    `share`: on a node that other commands of this user to this server use too, where that can be.
+    `invite` goes into the friend request. `kept`: with the identity of the usual places, not a passing one.
+    `share`: on a node that other commands of this user to this server use too, where that is possible.
     """
 
     server: ToxId

@@ -37,7 +37,7 @@ def read_peer_address(value: Any) -> IPv4Address:
 
 @section
 class PeerSection:
-    """`allow` None: as [server] says. `address`: one that it may have, though it is not its key's."""
+    """`allow` None: as in [server]. `address`: one that it may have although its key does not give it."""
 
     id: PeerId = key(
         read_peer_id,

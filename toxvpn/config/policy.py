@@ -57,7 +57,7 @@ def authority(config: Config, data: Path) -> Authority:
 
 
 def makes_secret(config: Config) -> bool:
-    """Whether it is a server that names nobody to let in: it then makes a secret, and keeps it."""
+    """Whether this is a server whose configuration lets nobody in: it then makes a secret, and keeps it."""
     server = config.server
     if server is None or server.open:
         return False

@@ -1,7 +1,7 @@
-"""The readers of single values: what the file has goes in, the typed value comes out.
+"""Readers of single values: each takes the value in the file and returns the one that the run uses.
 
-Each raises ValueError, without a message where the key's form (keys.py) says enough; or UsageError or
-ConfigError, from what parses the value elsewhere.
+Each raises ValueError, without a message where the key's form (keys.py) says enough; or the UsageError or
+ConfigError of the function that parses the value.
 """
 
 from collections.abc import Callable
@@ -42,7 +42,7 @@ def read_bool(value: Any) -> bool:
 
 
 def read_switch(value: Any) -> bool | None:
-    """None is "auto"."""
+    """Returns True for "on", False for "off", None for "auto"."""
     switches = {"auto": None, "on": True, "off": False}
     if not isinstance(value, str) or value not in switches:
         raise ValueError
@@ -125,7 +125,7 @@ def read_target(value: Any) -> Target:
 
 
 def number(text: str) -> int:
-    """What the file would have where `text` was typed. Raises ValueError."""
+    """The number that the file would have where `text` was typed. Raises ValueError."""
     if not (text.isascii() and text.isdigit() and len(text) < 10):
         raise ValueError
     return int(text)

@@ -39,7 +39,7 @@ class RunCommands:
             server.register(do.__name__, do)
 
     def changed(self, _: object = None) -> None:
-        """Call when a peer came, went or changed its path; it can be given to `node.subscribe`."""
+        """Wakes the waiting commands. Call it when a peer came, went or changed its path (node.subscribe)."""
         self._change.set()  # wakes those who wait now
         self._change = asyncio.Event()
 

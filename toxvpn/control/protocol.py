@@ -42,7 +42,7 @@ _BY_CODE: dict[int, type[ToxvpnError]] = {
 
 
 class BadRequestError(UsageError):
-    """What arrived is not a valid request."""
+    """The bytes that arrived are not a valid request."""
 
 
 @dataclass(frozen=True, slots=True)

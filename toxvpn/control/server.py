@@ -47,7 +47,7 @@ class ControlServer:
         self._connections: set[ClientConnection] = set()
 
     def register(self, do: str, handler: Handler) -> None:
-        """Each command has one handler."""
+        """Registers the one handler of a command."""
         assert do not in self._handlers, do
         self._handlers[do] = handler
 

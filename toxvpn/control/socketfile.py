@@ -33,7 +33,10 @@ class Credentials:
 
 
 def credentials(connection: socket.socket) -> Credentials:
-    """Those of the moment of connecting; for a client, of when the server began to listen (unix(7))."""
+    """The credentials at the time of connecting; a client gets those of when the server began to listen.
+
+    Source: unix(7), SO_PEERCRED.
+    """
     raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     pid, uid, _ = _CREDENTIALS.unpack(raw)
     return Credentials(pid, uid)

@@ -106,7 +106,7 @@ class StatusReader:
 
 
 def shield_state() -> ShieldState | None:
-    """None when this libtoxcore needs no shield."""
+    """The state of the shield; None when this libtoxcore needs none."""
     shield = netio.shield()
     if shield is None or toxcore.FLAW is None:
         return None

@@ -1,4 +1,4 @@
-"""One caller for each peer that connections go through, made when it is first needed."""
+"""The callers of a run: one for each peer that connections go through, made when it is first needed."""
 
 from ..tcpforward.caller import Caller
 from ..tcpforward.road import Road

@@ -1,4 +1,4 @@
-"""Runs `toxvpn -i ID`, the calling side of forwards, on a node of its own (share/: on a common one)."""
+"""Runs `toxvpn -i ID`, the calling side of forwards, on a node of its own (share/ has the shared one)."""
 
 import contextlib
 import time
@@ -29,7 +29,7 @@ class RunningClient:
 
     @contextlib.asynccontextmanager
     async def controlled(self, forwards: Callable[[], Iterable[ForwardState]]) -> AsyncIterator[None]:
-        """With a control socket if anything is kept, and with metrics if the run has a port for them."""
+        """Serves a control socket if anything is kept on disk, and metrics if the run has a port for them."""
         if self.places is None and self.run.metrics_port is None:
             yield  # such clients come and go in numbers: they load nothing that they don't need
             return
@@ -81,7 +81,7 @@ def _friend_request(options: ClientOptions) -> bytes:
 
 
 async def _forward(options: ClientOptions, client: RunningClient) -> None:
-    """Forward until the run is told to stop."""
+    """Forwards until `stopping` is set."""
     forwards = Forwards(client.streams.choice)
     try:
         for listen, target in options.listens:

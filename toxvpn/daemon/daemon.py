@@ -1,7 +1,7 @@
 """The runs that serve until they are stopped: `toxvpn` alone, `up` and `run`.
 
-Each takes its share of the configuration (config/flags.py). services.py makes the services, and changes them
-at a reload; control.py answers commands meanwhile, and share/lend.py lets them use the run's connections.
+Each uses its sections of the configuration (config/flags.py). services.py makes the services, and changes
+them at a reload; control.py answers commands; share/lend.py lets commands use the run's connections.
 """
 
 import contextlib

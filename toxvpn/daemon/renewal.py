@@ -1,4 +1,4 @@
-"""Replaces the secret that lets others in, when somebody knows it who should not.
+"""Replaces the secret that lets others in, when somebody knows it who should not know it.
 
 Versions up to 0.1 asked every peer with the server's own secret, and so gave it to each peer they called. A
 run that finds the state of such a version warns once (members/friends.py remembers that).

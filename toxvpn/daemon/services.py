@@ -79,7 +79,7 @@ class Services:
         return [*changes(old, new), *needs_restart(self._started, config)]
 
     def _destinations(self, config: Config) -> dict[Listen, Destination]:
-        """Where the configured forwards go; their peers become friends, once the roster has had its turn."""
+        """The destinations of the forwards. Makes their peers friends, so call it after the roster."""
         return {
             each.listen: Destination(
                 self.callers.get(config.peers[each.peer].public_key), each.target, each.peer
@@ -140,7 +140,7 @@ class Services:
         self._announce_name()
         journal = make(self._places.runtime) / JOURNAL_NAME
 
-        def gone() -> None:
+        def on_device_removed() -> None:
             reason = f"{section.interface} was removed by somebody else, and the network with it: start again"
             self._run.lifecycle.fail(ToxvpnError(reason))
 
@@ -150,7 +150,7 @@ class Services:
             section,
             journal,
             self._belongs,
-            gone,
+            on_device_removed,
             self.now.policy.addresses,
         )
 

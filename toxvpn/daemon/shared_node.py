@@ -1,7 +1,7 @@
 """The process of a shared node, from its start by a command (share/start.py) to its end.
 
-In: a listening socket, and the options from a pipe at stdin. Out: an exit code, which nobody reads; a command
-that waits is told why when the node cannot start.
+In: a listening socket, and the options from a pipe at stdin. Out: an exit code, which nobody reads. When the
+node cannot start, it sends the reason to the commands that wait.
 """
 
 import contextlib

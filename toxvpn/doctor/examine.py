@@ -73,7 +73,7 @@ async def examine(options: DoctorOptions, on_finding: Callable[[Finding], None])
 
 
 def reasons_to_skip(options: DoctorOptions) -> dict[Layer, str]:
-    """Why layers are not looked at, except that one below them failed."""
+    """The reasons why layers are skipped, other than a failure below them."""
     reasons: dict[Layer, str] = {}
     if options.proxy is not None:
         reasons[Layer.UDP] = "everything goes through the proxy"

@@ -16,7 +16,7 @@ SCHEMA = 1
 
 
 class Layer(StrEnum):
-    """What the doctor looks at, in this order: each layer needs those before it."""
+    """The layers that the doctor checks, in this order: each needs those before it."""
 
     LIBRARY = "library"
     PRIVATE_STACK = "private-stack"
@@ -96,7 +96,7 @@ def _skipped(layer: Layer, not_asked: Mapping[Layer, str], below_failed: bool) -
 
 
 def document(report: Report) -> dict[str, Any]:
-    """What `--json` prints. Keys may be added, and none will be removed."""
+    """The document that `--json` prints. Keys may be added, and none will be removed."""
     problem = report.problem
     return {
         "schema": SCHEMA,

@@ -1,6 +1,6 @@
 """Checks the way into the Tox network: the list of nodes, and whether they answer, or the proxy does.
 
-With a proxy nothing bypasses it: we ask no node and look up no name.
+With a proxy nothing may bypass it, so no node is asked and no name looked up.
 """
 
 import random
@@ -17,7 +17,7 @@ from .nodes import ResolvedNode, check_bootstrap, resolve
 from .observations import NodesSeen, ProxySeen, UdpSeen
 
 ASKED_NODES = 12
-"""So many of a long list are asked."""
+"""The number of nodes to ask, of a longer list."""
 PROXY_S = 5.0
 
 

@@ -21,11 +21,11 @@ INFO_ID = 0xF0
 INFO_REQUEST = bytes([INFO_ID]) + bytes(77)
 ANSWER_BYTES = 1 + 4 + 256
 ANSWERS_S = 3.0
-"""For all nodes together."""
+"""The time for all nodes together to answer."""
 RETRY_S = 0.7
 RESOLVE_S = 3.0
 SILENT_S = 8.0
-"""For connecting over UDP when no node has answered the request."""
+"""The time for libtoxcore to connect over UDP when no node has answered the request."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What the doctor saw of this machine and of the network, and the finding that follows from it; sans-IO.
+"""The doctor's observations of this machine and of the network, and the finding of each; sans-IO.
 
 Neighbours: examine.py and running.py make the observations, peer_observations.py has those of the peer.
 """
@@ -13,7 +13,7 @@ from .findings import Finding, Layer, failed, limited, ok
 
 
 class Observation(Protocol):
-    """What was seen of one layer."""
+    """What was observed in one layer."""
 
     def finding(self) -> Finding: ...
 
@@ -25,9 +25,10 @@ class Observation(Protocol):
 class LibrarySeen:
     """The versions in use, and what is wrong with them.
 
-    `libtoxcore`: its version and flaws. `shield`: whether we keep harm from it, in words; `exposed`: we do
-    not. `off`: the parts of our network under libtoxcore that are not in force, and why. `bad_segmentation`:
-    what this kernel does to batches of datagrams; `segmentation`: they are sent as batches all the same.
+    `libtoxcore`: its version and flaws. `shield`: the state of the shield, in words; `exposed`: any stranger
+    can crash libtoxcore. `off`: the parts of our network under libtoxcore that are not in force, and why.
+    `bad_segmentation`: what this kernel does to batches of datagrams; `segmentation`: whether datagrams are
+    sent as batches all the same.
     """
 
     toxvpn: str

@@ -1,4 +1,4 @@
-"""What `toxvpn doctor` is to look at, made by the command line."""
+"""The options of `toxvpn doctor`, made by the command line."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the doctor saw of the peer, and the finding that follows from it; sans-IO, as observations.py is."""
+"""The doctor's observations of the peer, and the finding of each; sans-IO, as observations.py."""
 
 from dataclasses import dataclass
 
@@ -77,7 +77,7 @@ class PathSeen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProtocolSeen:
-    """What the peer speaks. `toxvpn`: whether it is a toxvpn, None if not known; `wire`: its tuntox version.
+    """The peer's protocol. `toxvpn`: whether it is a toxvpn, None if not known; `wire`: its tuntox version.
 
     `rtt_s` is None if it did not answer.
     """

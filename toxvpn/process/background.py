@@ -1,7 +1,7 @@
 """`-z`: a child process does the work, and the process that the user started waits until the child serves.
 
 The child keeps the terminal until then, so that its errors are seen, and its exit code becomes the parent's.
-To be called before there are threads, an event loop or locks (a child inherits the lock on the identity).
+Call this before there are threads, an event loop or locks (a child inherits the lock on the identity).
 """
 
 import contextlib

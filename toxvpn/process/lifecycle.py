@@ -1,4 +1,4 @@
-"""The stages of a run, from bound sockets to its end, of which systemd and a waiting terminal are told.
+"""The stages of a run, from bound sockets to its end; reports each to systemd and to a waiting terminal.
 
 Made by run.py inside the loop, and handed to the work that the run does. The work calls `sockets_bound` and
 `ready` when it gets there, may register what a reload does, and ends when `stopping` is set. Neighbours:
@@ -105,7 +105,7 @@ class Lifecycle:
             self._notifier.status(line)
 
     def _feed_watchdog(self) -> None:
-        """When the loop hangs, or the node does in a loop that lives, systemd restarts the service."""
+        """Feeds it while loop and node are alive; when one of them hangs, systemd restarts the service."""
         if self._notifier.watchdog_s is None:
             return
         every_s = self._notifier.watchdog_s / 2

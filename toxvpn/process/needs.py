@@ -55,7 +55,7 @@ def files(options: NodeOptions, config: Config) -> Iterable[Path]:
 
 
 def is_others(path: Path) -> bool:
-    """Whether the file, or a directory above it, belongs to another user than root."""
+    """Whether the file, or a directory above it, belongs to a user other than root."""
     real = Path(os.path.realpath(path))
     for place in (real, *real.parents):
         try:

@@ -34,7 +34,7 @@ class Notifier:
         self._send("READY=1")
 
     def reloading(self) -> None:
-        """The next `ready` ends it."""
+        """Reports that a reload has begun; the next `ready` reports its end."""
         self._send(f"RELOADING=1\nMONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
     def stopping(self) -> None:

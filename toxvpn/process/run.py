@@ -70,7 +70,7 @@ def run(work: Work[O], options: O, keep: Collection[Capability] = ()) -> int:
 
 
 def raise_descriptor_limit() -> None:
-    """A stream takes two: the usual soft limit of 1024, which is for programs with select(2), allows 500."""
+    """Raises the soft limit: a stream takes two descriptors, so the usual 1024 would allow 500 streams."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, DESCRIPTORS)), hard))
 

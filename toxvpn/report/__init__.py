@@ -1,1 +1,1 @@
-"""What a run reports to a person or a monitor: welcome lines, a progress line, metrics."""
+"""Reports of a run to a person or a monitor: welcome lines, a progress line, metrics."""

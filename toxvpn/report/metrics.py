@@ -26,7 +26,7 @@ NETWORK = {
     "truncated": ("toxvpn_datagrams_truncated", "Received datagrams longer than the buffer."),
     "turns_cut": ("toxvpn_receive_turns_cut", "Receptions ended early so that others get their turn."),
 }
-"""For each counter of netio (_native/net/kernel.h) its metric and the help text."""
+"""The metric and the help text of each counter of netio (_native/net/kernel.h)."""
 DROPPED = "dropped_"
 """The prefix of netio's other counters; the rest of such a name is the reason."""
 

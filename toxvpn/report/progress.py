@@ -54,7 +54,7 @@ def terminal() -> TextIO | None:
 
 
 def describe_wait(node: Node, wanted: Mapping[bytes, str], received: bool) -> str | None:
-    """What is waited for; None when nothing is. `received`: some node has answered over UDP."""
+    """Describes what is awaited; None when nothing is. `received`: some node has answered over UDP."""
     if node.connection is Connection.NONE:
         return "announcing this machine in the Tox network" if received else "asking the bootstrap nodes"
     peers = {peer.public_key: peer for peer in node}

@@ -30,7 +30,7 @@ log = logging.getLogger("toxvpn.share")
 TRIES = 3
 """A node may end while we connect, having been idle for long enough, but not several in a row."""
 PAUSE_S = 1.0
-"""Between the loss of a node and handing the listeners to another one."""
+"""The pause between the loss of a node and handing the listeners to another one."""
 RELEASE_S = 1.0
 """How long a command that ends waits for the node to release its ports."""
 

@@ -34,7 +34,7 @@ log = logging.getLogger("toxvpn.share")
 
 @dataclass(frozen=True, slots=True)
 class Lendable:
-    """What commands may use of a run. `caller` takes a public key; `stopping` is set to end the run."""
+    """The things of a run that commands may use. `caller` takes a public key; `stopping` ends the run."""
 
     node: Node
     roster: Roster

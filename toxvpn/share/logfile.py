@@ -15,7 +15,7 @@ from ..state.places import find_places, make
 
 LOG_NAME = "shared.log"
 LIMIT_BYTES = 256 * 1024
-"""Of each of the two files."""
+"""The largest size of each of the two files."""
 FORMAT = "%(asctime)s toxvpn-shared[%(process)d] %(levelname)s: %(message)s"
 
 

@@ -1,6 +1,6 @@
-"""Sends the log of a node to the commands that use it, which show it: the node has no terminal.
+"""Sends the log of a node, which has no terminal, to the commands that use it, which show it.
 
-What a session's own tasks log goes to its command alone, everything else to all commands. A shared node also
+Records of a session's own tasks go to its command alone, all others to all commands. A shared node also
 keeps a log file of its own (logfile.py).
 """
 

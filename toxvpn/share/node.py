@@ -1,8 +1,8 @@
-"""A shared node: serves every command of its user to one server, and ends when it is not used any more.
+"""A shared node: serves all commands of a user that call one server, and ends when they stop using it.
 
 In: connections of commands, and streams to the server. It ends LINGER_S after the last command, sooner when
-the peer is offline, and by SIGTERM at any time. A failure on the way to its end ends it too, as nobody could
-find it any more to stop it. Neighbours: daemon/shared_node.py is its process.
+the peer is offline, and by SIGTERM at any time. When it fails while it ends, it ends all the same: its socket
+may be gone, and then nothing could find it to stop it. Neighbours: daemon/shared_node.py is its process.
 """
 
 import asyncio
@@ -30,9 +30,9 @@ log = logging.getLogger("toxvpn.share")
 LINGER_S = 600.0
 """How long it stays connected with no command using it."""
 LINGER_KEPT_S = 60.0
-"""As LINGER_S, with a kept identity, which others may want: `toxvpn up`, `toxvpn peer add`."""
+"""The same with a kept identity, which other commands may need: `toxvpn up`, `toxvpn peer add`."""
 LINGER_OFFLINE_S = 10.0
-"""With the peer offline: a wrong secret must not be tried for long. The first command comes sooner."""
+"""The same with the peer offline, for a wrong secret must not be tried for long. A command comes sooner."""
 LOOK_AGAIN_S = 0.1
 REFUSE_S = 1.0
 
@@ -137,7 +137,10 @@ class SharedNode:
             self._streams.stopping.set()
 
     def _may_leave(self) -> bool:
-        """If so, no other node can start before `locks` are released. Raises NotSharedError."""
+        """Whether no command is coming; then no other node can start before `locks` are released.
+
+        Raises NotSharedError.
+        """
         with contextlib.ExitStack() as undo:
             got = undo.enter_context(self._rendezvous.lock(wait=False))
             if not got or _is_waiting(self._socket):
@@ -165,7 +168,7 @@ def refuse_commands(rendezvous: Rendezvous, listener: socket.socket, failure: To
 
 
 def _take_lock(rendezvous: Rendezvous, undo: contextlib.ExitStack) -> None:
-    """Holds the lock, unless its directory is gone: then no command comes there either."""
+    """Takes the lock, unless its directory is gone, in which case no command can come."""
     with contextlib.suppress(NotSharedError):
         undo.enter_context(rendezvous.lock())
 

@@ -31,7 +31,9 @@ REQUEST_S = 5.0
 
 
 class CommandSession:
-    """To be run once, in a task of its own. The connection is non-blocking; its acceptor closes it.
+    """One command's session; call `run` once, in a task of its own.
+
+    The connection is non-blocking, and closed by the caller.
 
     `find` gives the streams that a request is to use, or raises BadMessageError when there are none.
     """
@@ -73,7 +75,7 @@ class CommandSession:
 
     @property
     def understood(self) -> bool:
-        """Whether it has sent a request, and did not only look whether a node is there."""
+        """Whether the command has sent a request, rather than only looked whether a node runs."""
         return self.level != QUIET
 
     def try_send(self, message: Message) -> None:
@@ -100,7 +102,7 @@ class CommandSession:
         return request
 
     async def _serve(self, request: Message) -> None:
-        """Until the request is done, or the command closes the connection."""
+        """Does what is requested, until that is done or the command closes the connection."""
         task = asyncio.current_task()
         assert task is not None
         self._loop.add_reader(self.connection, self._on_hang_up, task)
@@ -125,7 +127,7 @@ class CommandSession:
         await self._loop.sock_sendall(self.connection, messages.encode(message))
 
     def _outcome_of_stopping(self, request: Message) -> Message:
-        """What the command is told when the node ends before the request is done."""
+        """The outcome to send when the node ends before the request is done."""
         if request["do"] == "listen" and self._streams.stopping.is_set():
             return _ended(0)  # `toxvpn down`
         code = LinkError.exit_code if request["do"] == "pipe" else ToxvpnError.exit_code
@@ -172,7 +174,7 @@ class CommandSession:
         return end
 
     async def _listen(self, listeners: list[dict[str, Any]]) -> None:
-        """Until it is cancelled."""
+        """Accepts connections until it is cancelled."""
         taken = self._forwards = Forwards(self._streams.choice)
         try:
             for each in listeners:

@@ -1,7 +1,7 @@
-"""What a node gives to a command: streams to one peer, and pings.
+"""Streams to one peer, and pings, as a node offers them to a command.
 
-In: the parts of the node that carry streams. Out: an interface that a session (session.py) works with, on a
-shared node as on a run that lends its connections (lend.py).
+In: the caller and the roads of the node. Out: the interface that a session (session.py) uses, both on a
+shared node and on a run that lends its connections (lend.py).
 """
 
 import asyncio

@@ -1,1 +1,1 @@
-"""What is on disk: files, the identity and secrets, and the directories they are in."""
+"""State on disk: files, the identity and secrets, and the directories they are in."""

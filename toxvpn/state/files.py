@@ -20,7 +20,7 @@ log = logging.getLogger("toxvpn.files")
 T = TypeVar("T")
 
 DAMAGE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
-"""What decoding a damaged file raises."""
+"""The exceptions that decoding a damaged file raises."""
 OTHERS_MASK = 0o077
 
 
@@ -141,7 +141,7 @@ def explain(error: OSError, path: Path, doing: str) -> ToxvpnError:
 
 
 def owner_hint(path: Path) -> str:
-    """What to do about a file or directory without permission: names the user it belongs to."""
+    """The remedy for a file or directory without permission: names the user it belongs to."""
     for place in (path, *path.parents):
         try:
             owner = place.stat().st_uid

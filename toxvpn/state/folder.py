@@ -17,7 +17,7 @@ from ..errors import ConfigError
 
 PRIVATE_MODE = 0o600
 _ALWAYS = os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-"""So that opening a pipe or terminal neither blocks nor changes anything; no effect on regular files."""
+"""Flags with which opening a pipe or terminal neither blocks nor changes anything."""
 
 
 class Folder:

@@ -32,7 +32,7 @@ class Places:
 
 
 def find_places(directory: Path | None = None, *, service: bool | None = None) -> Places:
-    """With `directory` everything is in it; else root or a service gets the service's, others XDG ones."""
+    """All are `directory` if given; else root and services get the service's, other users XDG's."""
     if directory is not None:
         directory = directory.absolute()  # a daemon changes its working directory
         return Places(directory, directory, directory, directory)

@@ -51,7 +51,7 @@ def read_secret_file(path: Path, owner: int | None = None) -> bytes:
 
 
 def as_credential(path: Path) -> Path | None:
-    """Where systemd has put `path`: LoadCredential=secrets:/etc/toxvpn/secrets gives secrets_NAME."""
+    """The file that systemd made of `path`: LoadCredential=secrets:/etc/toxvpn/secrets gives secrets_NAME."""
     directory = os.environ.get("CREDENTIALS_DIRECTORY")
     if not directory or not path.is_relative_to(SERVICE_CONFIG):
         return None

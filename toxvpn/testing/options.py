@@ -1,4 +1,4 @@
-"""What the command line makes of flags, for tests that have no command line."""
+"""Options as the command line makes them of flags, for tests without a command line."""
 
 from dataclasses import fields
 from pathlib import Path

@@ -33,7 +33,7 @@ class TunForbiddenError(NoPermissionError):
 
 
 class Offload(IntFlag):
-    """What the kernel may leave to us in the packets it hands over (TUN_F_* of linux/if_tun.h)."""
+    """Work that the kernel may leave to us in the packets it hands over (TUN_F_* of linux/if_tun.h)."""
 
     NONE = 0
     CHECKSUM = 0x01
@@ -47,7 +47,7 @@ class Offload(IntFlag):
     ALL = TCP | USO4 | USO6  # UDP segmentation came with Linux 6.2
 
 
-# The kernel takes a set or refuses it whole, so the best one goes first.
+# The kernel accepts or refuses a whole set, so the best one is tried first.
 _OFFLOAD_SETS = (Offload.ALL, Offload.TCP, Offload.TCP & ~Offload.TSO_ECN, Offload.CHECKSUM, Offload.NONE)
 
 

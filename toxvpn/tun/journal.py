@@ -128,7 +128,7 @@ def _read(path: Path) -> tuple[dict[str, Any], str]:
 
 
 def _identity() -> dict[str, Any]:
-    """What must be the same for a record to be about the network that we see."""
+    """The part of a record that must match for it to be about the network that we see."""
     namespace = Path("/proc/thread-self/ns/net").stat()
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     return {"version": VERSION, "boot_id": boot_id, "netns": [namespace.st_dev, namespace.st_ino]}

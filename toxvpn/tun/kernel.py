@@ -1,7 +1,7 @@
-"""What the kernel has now: one interface, all addresses and all routes, read through rtnetlink.
+"""Reads the kernel's tables: one interface, all addresses and all routes, through rtnetlink.
 
-In: an IPRoute; out: `KernelTables`, plain values. Neighbours: `local_networks` (what others use of it),
-`netconf` (what of ours is missing in it).
+In: an IPRoute; out: `KernelTables`, plain values. Neighbours: `local_networks` (finds what others use),
+`netconf` (finds our addresses and routes that are missing).
 """
 
 import errno
@@ -49,7 +49,10 @@ class KernelTables:
 
 
 def read_tables(route: Any, index: int | None = None) -> KernelTables:
-    """For Netlink.call. `index`: the interface to read. Takes about 5 ms, 50 ms with a thousand routes."""
+    """Reads them all. `index`: the interface to read. Takes about 5 ms, 50 ms with a thousand routes.
+
+    To be given to Netlink.call.
+    """
     return KernelTables(
         None if index is None else _link(route, index),
         frozenset(_address(each) for each in route.get_addr()),

@@ -30,11 +30,11 @@ DEFAULT_BITS = 8
 
 @dataclass(frozen=True, slots=True)
 class LocalNetwork:
-    """A network, and in words, for messages, what uses it.
+    """A network; `what` is for messages, and says what uses it.
 
-    An interface or a route keeps us out of the whole range (wire/addressing.py RANGES) that it lies in, for
-    more of its kind may follow, and programs such as Tailscale treat the rest of that range as theirs. An
-    `isolated` one does not: a single gateway or name server, or another network of toxvpn.
+    An interface or a route blocks the whole range (wire/addressing.py RANGES) that it lies in: others may
+    follow there, and programs such as Tailscale treat the range as theirs. An `isolated` network does not:
+    a single gateway or name server, or another network of toxvpn.
     """
 
     network: IPv4Network

@@ -141,11 +141,11 @@ class NetworkChanges:
     # -- what other programs change
 
     def read_kernel(self) -> KernelTables:
-        """What the kernel has now."""
+        """Reads the kernel's tables."""
         return self._net.call(read_tables)
 
     async def read_kernel_async(self, interface: str) -> KernelTables:
-        """What the kernel has now, of that interface too; does not block the loop."""
+        """Reads the kernel's tables, and the state of that interface; does not block the loop."""
         index = self._indices.get(interface)
         return await asyncio.wrap_future(self._net.submit(partial(read_tables, index=index)))
 

@@ -95,6 +95,6 @@ class Reconciler:
 
 
 def split(local: Collection[LocalNetwork]) -> tuple[list[IPv4Network], list[IPv4Network]]:
-    """Those that block their whole range, and the isolated ones, as AddressBook.set_local takes them."""
+    """The networks that block their whole range, and the isolated ones, for AddressBook.set_local."""
     isolated = [each.network for each in local if each.isolated]
     return [each.network for each in local if not each.isolated], isolated

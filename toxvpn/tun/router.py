@@ -1,9 +1,9 @@
-"""Which peer a packet goes to, and which source addresses a peer may use: fills the datapath's tables.
+"""Decides which peer a packet goes to and which source addresses a peer may use: fills the datapath's tables.
 
 In: peers that come, go and state addresses; which of them are on the VPN; the networks that this machine uses
-without us. Out: the datapath's routes and source rules, the kernel's routes into the device, and our own
-addresses, which may have to give way (wire/addressbook.py). Nothing that a peer says about itself is used
-unchecked: its IPv6 address is computed from its key, and its IPv4 addresses must pass the address book.
+apart from the VPN. Out: the datapath's routes and source rules, the kernel's routes into the device, and our
+own addresses, which may have to give way (wire/addressbook.py). Nothing that a peer states is used unchecked:
+its IPv6 address is computed from its key, and its IPv4 addresses must pass the address book.
 
 An address is removed from the datapath first: updating the kernel or the journal may fail, and another peer
 must not inherit it then.

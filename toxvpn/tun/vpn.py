@@ -40,7 +40,7 @@ JOURNAL_NAME = "network.journal"
 
 
 class VpnOptions(Protocol):
-    """What is used here of [vpn] of the configuration; `address` None: one is derived from our key."""
+    """The keys of [vpn] that are used here; `address` None: one is derived from our key."""
 
     @property
     def interface(self) -> str: ...
@@ -156,7 +156,10 @@ class Vpn:
         )
 
     def _add_ipv6(self, network: NetworkChanges) -> IPv6Address | None:
-        """None where the device has no IPv6: it is disabled, or the MTU is below 1280 (RFC 8200 §5)."""
+        """Adds our IPv6 address. None where the device has none: IPv6 is disabled, or the MTU below 1280.
+
+        Source: RFC 8200 §5.
+        """
         name = socket.if_indextoname(network.index(self.device.name))
         if read_sysctl(f"net/ipv6/conf/{name}/disable_ipv6") != "0":
             log.warning("%s has no IPv6: it is disabled on this machine, or the MTU is below 1280", name)
