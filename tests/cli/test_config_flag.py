@@ -171,7 +171,7 @@ def test_a_name_that_is_kept(toxvpn: Any, config: Path) -> None:
     ("name", "code", "told"),
     [
         ("nobody", 4, "-i 'nobody' is not a Tox ID, nor a peer that is kept here"),
-        ("half", 2, "of peer half only the public key is known"),
+        ("half", 2, "only the public key is known of peer half"),
     ],
 )
 def test_names_that_cannot_be_called(toxvpn: Any, config: Path, name: str, code: int, told: str) -> None:

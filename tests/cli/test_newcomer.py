@@ -106,7 +106,7 @@ COMMAND_LINES: list[tuple[str, int, str]] = [
     ("ping box", NOT_RUNNING, "toxvpn is not running"),
     ("wait --timeout 0", NOT_RUNNING, "toxvpn is not running"),
     ("reload", NOT_RUNNING, "toxvpn is not running"),
-    ("peer accept box", NOT_RUNNING, "only a running one knows who has asked"),
+    ("peer accept box", NOT_RUNNING, "only a running toxvpn has the requests to accept"),
     # ports
     (f"--no-share -i {ID} -L {{taken}}:localhost:22", 1, "cannot listen on 127.0.0.1:{taken}"),
     (f"--no-share -i {ID} -D {{taken}}", 1, "cannot listen on 127.0.0.1:{taken}"),

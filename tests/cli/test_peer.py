@@ -83,7 +83,7 @@ def test_removing(toxvpn: Any, here: Path, selector: str) -> None:
 
 def test_who_has_asked_is_known_to_a_running_one_only(toxvpn: Any, here: Path) -> None:
     ran = toxvpn("peer", "accept", "A1A1A1A1", "-C", here)
-    assert ran.code == 3 and "only a running one knows who has asked" in ran.err
+    assert ran.code == 3 and "only a running toxvpn has the requests to accept" in ran.err
 
 
 def test_our_own_id_is_refused(toxvpn: Any, here: Path) -> None:

@@ -1,4 +1,4 @@
-"""What systemd is told, on a socket as it makes one."""
+"""Messages to systemd, on a socket such as systemd makes."""
 
 import os
 import socket

@@ -52,8 +52,8 @@ def test_a_number_that_nobody_has_stands_for_itself() -> None:
         ("", "-U '': there is no such user"),
         ("-1", "-U '-1': there is no such user"),
         ("4294967295", "-U '4294967295': there is no such user"),
-        ("root", "-U root is root, who has every privilege"),
-        ("0", "-U 0 is root, who has every privilege"),
+        ("root", "-U root is root, which would keep every privilege"),
+        ("0", "-U 0 is root, which would keep every privilege"),
     ],
 )
 def test_mistakes(text: str, told: str) -> None:

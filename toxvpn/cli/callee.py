@@ -53,7 +53,7 @@ def find_callee(
         ) from None
     if peer.tox_id is None:
         raise UsageError(
-            f"of peer {peer.short} only the public key is known; give its Tox ID to `toxvpn peer add`"
+            f"only the public key is known of peer {peer.short}; give its Tox ID to `toxvpn peer add`"
         )
     secret = secret_of(peer, config)
     return Callee(peer.tox_id, peer.invite, secret, kept=secret is None)

@@ -139,7 +139,7 @@ def accept(settings: Settings, key: str, name: str | None, may: tuple[str, ...])
     try:
         accepted = ask(settings, "peer-accept", peer=key, name=name, **asked_may(may))
     except NotRunningError as error:
-        raise NotRunningError(f"{error}; only a running one knows who has asked") from None
+        raise NotRunningError(f"{error}; only a running toxvpn has the requests to accept") from None
     print_note(settings, f"let in: {accepted['public_key']}")
 
 

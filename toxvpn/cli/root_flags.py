@@ -56,7 +56,9 @@ class RootFlags:
 def parse_whitelist(typed: RootFlags, secret: bytes | None, *, opened: bool) -> frozenset[bytes]:
     """The keys that -i lets in to a server; `opened` is --open. Raises UsageError."""
     if typed.road is not None:
-        raise UsageError("--road is for the client, who chooses it: leave it out, or add -L, -D PORT or -P")
+        raise UsageError(
+            "--road is for the client, which chooses the road: leave it out, or add -L, -D PORT or -P"
+        )
     if typed.no_share:
         raise UsageError("--no-share is for the client: leave it out, or add -L, -D PORT or -P")
     if opened and (typed.ids or secret is not None):

@@ -41,7 +41,7 @@ def find_account(text: str) -> Account | None:
     """
     account = _look_up(text)
     if account.uid == 0:
-        raise UsageError(f"-U {text} is root, who has every privilege; choose another user")
+        raise UsageError(f"-U {text} is root, which would keep every privilege: choose another user")
     if account.uid == os.geteuid():
         return None
     if os.geteuid() != 0:

@@ -23,7 +23,7 @@ class StreamOpenError(ToxvpnError):
 
 def refused(code: ReplyCode) -> StreamOpenError:
     """The error for a refusal: the peer sends the code alone, more would reveal names and addresses there."""
-    more = "; its log tells why" if code is ReplyCode.NOT_ALLOWED else ""
+    more = "; its log says why" if code is ReplyCode.NOT_ALLOWED else ""
     return StreamOpenError(code, f"the peer says: {code.words}{more}")
 
 

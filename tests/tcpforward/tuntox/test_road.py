@@ -278,7 +278,7 @@ class TestRefusal:
         monkeypatch.setattr(pair.server_road._server, "_serve", serve)
         with pytest.raises(StreamOpenError) as refused:
             await pair.caller.open(Target("nothing.corp", 80))
-        assert str(refused.value) == "the peer says: not allowed; its log tells why"
+        assert str(refused.value) == "the peer says: not allowed; its log says why"
         assert "refused: nothing.corp:80: Name or service not known" in caplog.text, "our own log tells"
 
     async def test_by_an_error_of_ours_holds_no_place(
