@@ -60,7 +60,7 @@ class End:
 
 
 class Cable:
-    """Both ends of it; the interfaces appear with the cable, up and without IPv4 addresses."""
+    """A cable and its two ends; their interfaces appear with it, up and without IPv4 addresses."""
 
     def __init__(self, near: End, far: End) -> None:
         self.near = near

@@ -19,7 +19,7 @@ def require(*programs: str) -> None:
 
 
 def missing(*programs: str) -> str | None:
-    """Why a lab with these programs besides the basic ones cannot run here; None if it can."""
+    """The reason why a lab that also needs these programs cannot run here; None if it can."""
     if os.geteuid() != 0:
         return "the network lab needs root"
     if absent := [program for program in (*BASIC, *programs) if not shutil.which(program)]:

@@ -1,1 +1,1 @@
-"""Who may come in: friend requests, the grants that admit a friend, invites, configured and blocked peers."""
+"""Admission of peers: friend requests, grants of friends, invites, configured and blocked peers."""

@@ -167,7 +167,7 @@ class Admission:
             self._refuse(key, NOT_KEPT)
 
     def _judge(self, key: bytes, message: bytes, now: float) -> Grant | Refusal:
-        """Where there is a whitelist and a secret, a request must satisfy both; an invite alone is enough."""
+        """Judges a request. With both a whitelist and a secret it must satisfy both; an invite is enough."""
         mine = self._authority
         if key in mine.blocked:
             return Refusal(BLOCKED)

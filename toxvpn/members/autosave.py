@@ -23,7 +23,7 @@ SOON_S = 0.1
 """Changes come in bursts: a client that joins changes friends, nodes and record at once. A server that is
 killed in between forgets that client, which then has to ask again."""
 PERIOD_S = 600.0
-"""For the nodes that toxcore has learnt, which only make the next start faster."""
+"""The interval of saves for the nodes that toxcore has learnt, which only make the next start faster."""
 
 
 class Autosave:
@@ -48,7 +48,7 @@ class Autosave:
         self._planned = self._loop.call_later(PERIOD_S, self._save_and_plan)
 
     def changed(self) -> None:
-        """To be called when something has changed that must be saved."""
+        """Plans a save. Call it when something has changed that must be saved."""
         if not self._due_soon:  # further changes do not postpone it
             self._due_soon = True
             self._plan(SOON_S)

@@ -28,7 +28,7 @@ class Blocked:
 
 
 def load(directory: Path) -> dict[bytes, Blocked]:
-    """By public key. Raises NoPermissionError or ToxvpnError when the file is there and cannot be read."""
+    """The blocked, by public key. Raises NoPermissionError or ToxvpnError when the file cannot be read."""
     return read_entries(directory / BLOCKED_NAME, decode, {}, "no key is blocked now")
 
 

@@ -38,7 +38,7 @@ MOST_PASSING = 128
 
 
 class Grant(StrEnum):
-    """Why a friend was let in."""
+    """The reason why a friend was let in."""
 
     SECRET = "secret"
     OPEN = "open"
@@ -69,7 +69,7 @@ class Friend:
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """What today's configuration lets in: 32-byte keys from -i and --peer, a secret, or everybody.
+    """Everything that today's configuration lets in: 32-byte keys from -i and --peer, a secret, or everybody.
 
     Where there is a whitelist and a secret, both are required, as in tuntox. `blocked` overrides all others.
     """

@@ -103,7 +103,7 @@ class Members:
         return self.add(ConfiguredPeer(member.public_key, name=name))
 
     def may(self, public_key: bytes) -> frozenset[May] | None:
-        """What a person allowed that key; None when nothing was stated."""
+        """The rights that a person gave that key; None when nothing was stated."""
         peer, friend = self.peers.get(public_key), self.book.friends.get(public_key)
         if peer is not None:
             return ALL if peer.may is None else peer.may

@@ -33,7 +33,7 @@ PLAIN_MESSAGE = b"auto-toxvpn"
 
 
 class May(StrEnum):
-    """What a person allows a kept peer: to be on the VPN, to use forwards of this server."""
+    """The rights of a kept peer: to be on the VPN, to use forwards of this server."""
 
     VPN = "vpn"
     FORWARDS = "forwards"

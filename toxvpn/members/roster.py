@@ -104,9 +104,9 @@ class Roster:
         return {key: peer for key, peer in both.items() if key != self.own_key and not self.is_blocked(key)}
 
     def may(self, public_key: bytes) -> frozenset[May] | None:
-        """What a person allowed that key; None when nothing was stated. The configuration overrides it.
+        """The rights that a person gave that key; None when nothing was stated. A configuration overrides it.
 
-        A peer of this run is on its network, whatever it was kept for.
+        A peer of this run is on its network, whatever rights it was kept with.
         """
         kept = self.members.may(public_key)
         return (kept or NETWORK) | NETWORK if public_key in self._run_peers else kept
@@ -120,7 +120,7 @@ class Roster:
         return [peer for peer in self.peers().values() if peer.tox_id is not None]
 
     def grant(self, public_key: bytes) -> Grant | None:
-        """Why that key is let in; None when it is not."""
+        """The grant that lets that key in; None when it is not let in."""
         friend = self.members.book.friends.get(public_key)
         return friend.by if friend else None
 

@@ -29,7 +29,7 @@ class Caller:
     def __init__(self, node: Node, peer: Peer, road: Road) -> None:
         self.peer = peer
         self.log_limit = LogLimit()
-        """For failed connections: a program that tries again and again does not fill the log."""
+        """Limits the lines about failed connections: a program that keeps trying does not fill the log."""
         self._road = road
         self._online = asyncio.Event()
         if peer.online:

@@ -136,10 +136,10 @@ class RoadChooser:
         """The reason why a stream to the peer cannot take the fast road now; None if it can."""
         if self.fast is None:
             return self.why_not_fast
-        said = statusmessage.decode(peer.status_text or b"").toxvpn
-        if said is None:
+        status = statusmessage.decode(peer.status_text or b"").toxvpn
+        if status is None:
             return "the peer is not a toxvpn"
-        if not said.fast:
+        if not status.fast:
             return "the peer does not offer the fast road"
         return self._broken.get(peer.public_key)
 

@@ -18,7 +18,7 @@ from ..errors import LinkError
 
 TCP_NOTSENT_LOWAT = 25  # linux/tcp.h
 UNSENT_BYTES = 256 * 1024
-"""What the kernel buffers for a reader that stalls, instead of several MB; it costs no throughput."""
+"""Bytes that the kernel buffers for a reader that stalls, instead of several MB; costs no throughput."""
 _RESET = struct.pack("ii", 1, 0)  # struct linger: close() drops what is unsent and sends RST
 _ORDERLY = struct.pack("ii", 0, 0)
 

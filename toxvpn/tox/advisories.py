@@ -28,7 +28,7 @@ def describe_shield() -> str | None:
 
 
 def describe_exposure() -> str | None:
-    """Why any stranger can harm this process; None when that is not so."""
+    """The reason why any stranger can harm this process; None when nobody can."""
     stands = netio.shield()
     if stands is None or stands.in_force:
         return None

@@ -60,8 +60,8 @@ class MtuProber:
             self._probed.pop(event.peer.public_key, None)
             self._answers.pop(event.peer.public_key, None)
         elif isinstance(event, PeerStatus):
-            said = statusmessage.decode(event.text).toxvpn
-            if said is not None and said.probes:
+            status = statusmessage.decode(event.text).toxvpn
+            if status is not None and status.probes:
                 self._probed.setdefault(event.peer.public_key, _Probed(event.peer))
                 self._follow(event.peer)
             else:

@@ -56,7 +56,7 @@ class Overlay:
             self._resize(entry)
 
     def on_event(self, event: Event) -> None:
-        """To be subscribed to the node."""
+        """Handles a node's event (subscribe this)."""
         if isinstance(event, PeerRemoved):
             self.remove(event.peer.public_key)
         elif isinstance(event, PeerPacketSize) and (entry := self._entries.get(event.peer.public_key)):

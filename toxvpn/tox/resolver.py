@@ -1,7 +1,7 @@
 """Host names to addresses beside the loop: toxcore's own lookup would block every tunnel.
 
-`look_up` asks the system's resolver, for whoever needs it. `Names` is for bootstrap.py: names in, numeric
-addresses out, called back in the loop.
+`look_up` asks the system's resolver. `Names` is for bootstrap.py: names in, numeric addresses out, by a
+callback in the loop.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from typing import Any
 log = logging.getLogger("toxvpn.names")
 
 AddressInfos = list[Any]
-"""What `socket.getaddrinfo` returns, with port 0."""
+"""The result of `socket.getaddrinfo`, with port 0."""
 
 
 def look_up(

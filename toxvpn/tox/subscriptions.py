@@ -16,7 +16,7 @@ OnPacket = Callable[[Peer, bytes], None]
 
 
 class Subscriptions:
-    """Those of one node."""
+    """The subscriptions of one node."""
 
     def __init__(self) -> None:
         self._on_event: list[OnEvent] = []

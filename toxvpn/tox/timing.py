@@ -1,6 +1,6 @@
 """When to iterate, and how fast toxcore's clock runs. Sans-IO: `now` in seconds comes with each call.
 
-- TurnInterval: how far apart turns may be. toxcore asks for 50 ms; a node at rest takes one per 250 ms.
+- TurnInterval: how far apart turns may be. toxcore asks for 50 ms; an idle node takes one per 250 ms.
 - FastClock: toxcore's clock runs 4 times fast in short bursts, while a peer is being reached.
 - ClockSteps: how far the clock moves at a time, while toxcore's rate control refuses packets to a peer.
 """

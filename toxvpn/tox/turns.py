@@ -2,7 +2,7 @@
 
 A turn is one tox_iterate and what follows from it. It comes when one of toxcore's sockets is readable, or
 when the interval since the last one has passed (timing.py). All of it happens in one asyncio loop: toxcore is
-not thread-safe. Whatever fails in a turn, there is a next one.
+not thread-safe. An error in a turn is logged, and the next turn comes all the same.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from .sockets import SocketWatch
 from .timing import FastClock, TurnInterval
 
 TICK_S = 0.25
-"""How often bootstrapping, repeated requests and the clock's rate are looked at."""
+"""The interval of checks for bootstrapping, repeated requests and the clock's rate."""
 
 
 class TurnLoop:
@@ -26,7 +26,7 @@ class TurnLoop:
     def __init__(self, tox: Tox, tick: Callable[[float], None]) -> None:
         self.closed = False
         self.after_turn: list[Callable[[], None]] = []
-        """What follows from each turn, in order."""
+        """Called after each turn, in this order."""
         self.fast_clock = FastClock()
         self._tox = tox
         self._tick = tick

@@ -57,7 +57,7 @@ from .addressing import (
 
 
 class AddressRefusal(StrEnum):
-    """Why a peer's stated IPv4 address is not used."""
+    """The reason why a peer's stated IPv4 address is not used."""
 
     NO_HOST = "it cannot be a host's address"
     OURS = "it is this machine's own"
@@ -90,7 +90,7 @@ class AllowedAddresses:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """Who has which address now.
+    """The IPv4 addresses in use: ours and each peer's.
 
     `own`: the main one first; empty when all are taken (IPv6 still works), and then peers have none either.
     `accepted`: each peer's addresses, the preferred one first, with our own address to send from.

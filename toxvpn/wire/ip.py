@@ -28,9 +28,9 @@ STACK_PACKET_ID = 201
 VPN_FRAME_BYTES = 5  # packet ID and struct tun_pi
 MIN_MTU = 576  # what every IPv4 host accepts (RFC 791)
 MAX_MTU = CUSTOM_PACKET_BYTES - VPN_FRAME_BYTES
-"""Of the VPN's device, and its default."""
+"""The largest MTU of the VPN's device, and its default."""
 STACK_MTU = CUSTOM_PACKET_BYTES - 1
-"""Of a private stack's device: the packet ID comes on top."""
+"""The MTU of a private stack's device, whose frame is the packet ID alone."""
 MAX_IP_BYTES = 65535
 
 ETHERTYPES = {4: 0x0800, 6: 0x86DD}

@@ -119,7 +119,7 @@ class PathMtu:
         return probes
 
     def put_back(self, probes: list[Probe], now: float) -> None:
-        """These could not be sent: they are due again after NO_ROOM_S, and their round lasts longer."""
+        """Takes back probes that could not be sent: due after NO_ROOM_S, and their round lasts longer."""
         self._wanted = [probe.size_bytes for probe in probes] + self._wanted
         self._timer_s = now + NO_ROOM_S
 

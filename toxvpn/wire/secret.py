@@ -16,7 +16,7 @@ NO_SECRET_MESSAGE = b"Hi, fell"
 
 
 class SecretVerdict(enum.Enum):
-    """What a server found in a friend request; the value is a reason for the log and the status."""
+    """A server's verdict on a friend request; the value is a reason for the log and the status."""
 
     ACCEPTED = "the secret is right"
     NO_SECRET = "the client has no secret"

@@ -52,7 +52,7 @@ class ReplyCode(IntEnum):
 
 
 class Fault(StrEnum):
-    """What is wrong with the other end's bytes."""
+    """A fault in the bytes of the other end."""
 
     NOT_SOCKS5 = "not SOCKS5"
     AUTHENTICATION_REQUIRED = "no authentication method in common"

@@ -27,9 +27,9 @@ from ..road import Ending, StreamOpenError, refused
 from .stack import FORWARD_PORT, OutOfDescriptorsError, Stack
 
 FIRST_ANSWER_S = 3.0
-"""For the first answer of the peer's stack: it comes at once, or after a few lost packets are repeated."""
+"""Time for the first answer of the peer's stack: it comes at once, or after lost packets are repeated."""
 OPEN_S = 15.0
-"""For the reply after that: the peer tries to reach the target for 10 s at most (target.py)."""
+"""Time for the reply after that: the peer tries to reach the target for 10 s at most (target.py)."""
 
 ANSWER_BYTES = 4096
 

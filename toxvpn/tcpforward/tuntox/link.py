@@ -82,10 +82,10 @@ class TuntoxLink:
         self.calls.on_removed()
 
     def on_status(self, text_untrusted: bytes) -> None:
-        said = statusmessage.decode(text_untrusted)
-        if said.problem:
-            self.peer.log(log, logging.WARNING, "%s", said.problem)
-        self.tunnels.peer_status(said.speaks_toxvpn, self.driver.now())
+        status = statusmessage.decode(text_untrusted)
+        if status.problem:
+            self.peer.log(log, logging.WARNING, "%s", status.problem)
+        self.tunnels.peer_status(status.speaks_toxvpn, self.driver.now())
         self.driver.send_soon()
 
     # -- events of the tunnels
@@ -135,5 +135,5 @@ class TuntoxLink:
                 stream.on_reset()
 
     def _on_stream_end(self, handle: int) -> None:
-        """No more events for the stream."""
+        """Ends the events for the stream."""
         self.streams.pop(handle, None)

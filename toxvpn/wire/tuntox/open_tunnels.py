@@ -68,7 +68,7 @@ class OpenTunnels:
         self._end_if_complete(tunnel)
 
     def consumed(self, handle: int, size_bytes: int) -> None:
-        """So many received bytes have been passed on to the local side; too late is harmless.
+        """Counts received bytes that were passed on to the local side; harmless after the tunnel's end.
 
         Raises LocalProtocolError for more bytes than were received.
         """
