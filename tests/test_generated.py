@@ -1,4 +1,4 @@
-"""What scripts/generate writes from the command line's definition: up to date, complete, and at work."""
+"""The files that scripts/generate writes from the command line are up to date, complete, and work."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""What docstrings, comments and documents name exists: files of this repository, and classes of its code."""
+"""Files and classes that docstrings, comments and documents mention exist."""
 
 import ast
 import io

@@ -1,4 +1,4 @@
-"""Whom -i means: an ID, an invite, a kept peer; and as whom we call it."""
+"""The machine that -i means: an ID, an invite, a kept peer; and the identity that calls it."""
 
 from dataclasses import replace
 from pathlib import Path

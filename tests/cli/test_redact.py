@@ -1,4 +1,4 @@
-"""What is left of a status document and of a text: nothing that identifies, enough to understand."""
+"""A redacted status document or text identifies nobody, and can still be understood."""
 
 import json
 from typing import Any

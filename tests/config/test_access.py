@@ -1,4 +1,4 @@
-"""Who may do what, once it is a friend: the table of docs/configuration.md, row by row."""
+"""The rights of a friend: the table "Who may do what" of docs/configuration.md, row by row."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a run is to do: flags over config.toml, for each kind of run."""
+"""The configuration in force: flags over config.toml, for each kind of run."""
 
 from ipaddress import IPv4Interface
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What holds for every key of config.toml: what is refused, its flag, and what a reload does with it."""
+"""Every key of config.toml: the values it refuses, its flag, and its part in a reload."""
 
 import tomllib
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Who is let in, as the configuration says."""
+"""The configuration decides who is let in."""
 
 import os
 import stat

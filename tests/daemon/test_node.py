@@ -1,4 +1,4 @@
-"""What every run has: locked, saved, and let go of in every case."""
+"""The node of every run: its identity is locked, saved, and released in every case."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a reload does to what runs, on a Tox network in memory with real sockets at the ends."""
+"""A reload of running services, on a Tox network in memory with real sockets at the ends."""
 
 import asyncio
 import contextlib

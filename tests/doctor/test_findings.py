@@ -1,4 +1,4 @@
-"""What the doctor makes of what it saw: each layer's judgement, and which one is named."""
+"""The doctor's findings: how it judges each layer, and which one it names."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Who gets in, on a Tox network in memory."""
+"""Admission on a Tox network in memory: who is let in, and who is not."""
 
 from collections.abc import AsyncIterator
 

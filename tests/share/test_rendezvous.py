@@ -1,4 +1,4 @@
-"""Who meets whom: the name of the socket, and that its place is the user's alone."""
+"""Which commands share a node: the name of the socket, and that its directory is the user's alone."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""What a person is told about the flaws of what is below us."""
+"""Messages to a person about known flaws of libtoxcore and of the kernel."""
 
 import logging
 import platform

@@ -1,4 +1,4 @@
-"""What is done when other programs change the network; the kernel and our changes to it are fakes."""
+"""The answer to other programs' changes of the network; the kernel and our changes to it are fakes."""
 
 from collections.abc import Collection
 from dataclasses import replace

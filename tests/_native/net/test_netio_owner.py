@@ -1,4 +1,4 @@
-"""What libtoxcore does between enter and leave belongs to one owner: its sockets and its clock."""
+"""Sockets and clock that libtoxcore uses between enter and leave belong to one owner."""
 
 import os
 import resource

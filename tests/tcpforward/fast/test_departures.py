@@ -1,4 +1,4 @@
-"""Who is gone for good, and who only was away."""
+"""Departures: peers that are gone for good are reported, those that were only away are not."""
 
 from collections.abc import AsyncIterator
 
