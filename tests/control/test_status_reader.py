@@ -13,6 +13,7 @@ from toxvpn._native import toxcore
 from toxvpn._native.flaws import ANNOUNCE
 from toxvpn._native.net import netio
 from toxvpn._native.path.packets import Counters, DropReason
+from toxvpn._native.results import Connection
 from toxvpn.control.status import ShieldState
 from toxvpn.control.status_reader import StatusReader
 from toxvpn.members.friends import Authority, FriendBook
@@ -24,6 +25,7 @@ from toxvpn.tun.router import NetworkPeer
 from toxvpn.tun.vpn import Vpn
 from toxvpn.wire.addressbook import AddressRefusal
 from toxvpn.wire.addressing import overlay_ipv6
+from toxvpn.wire.ip import vpn_mtu
 
 
 @pytest.fixture
@@ -75,6 +77,19 @@ async def test_of_a_server(node: Node, roster: Roster, network: Network) -> None
     cast(FakeTox, node.tox).unaccepted_packets = 7
     assert reader.read().own.drops == {"unheard": 7}
     other.close()
+
+
+async def test_how_it_stands_with_a_peer(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    peer = node.accept(bytes([1]) * 32)
+    monkeypatch.setattr(node, "now", lambda: 500.0)
+    peer.changed_s = 440.0
+    reader = StatusReader(node, "client", wall=lambda: 1_800_000_000.0)
+    [away] = reader.read().peers
+    assert (away.path, away.since, away.mtu, away.introduced) == ("none", 1_799_999_940.0, None, False)
+    peer.connection, peer.packet_bytes, peer.status_text = Connection.UDP, 1200, b""
+    reader.rtt_s[peer.public_key] = 0.02
+    [here] = reader.read().peers
+    assert (here.path, here.mtu, here.introduced, here.rtt_s) == ("udp", vpn_mtu(1200), True, 0.02)
 
 
 async def test_the_shield_is_told_where_there_is_one_to_be(

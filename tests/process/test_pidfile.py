@@ -155,6 +155,13 @@ def test_a_place_that_is_not_ours() -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for two users")
+def test_it_stays_roots_who_signals_what_it_names(tmp_path: Path) -> None:
+    os.chown(tmp_path, 54321, 54321)
+    with PidFile(tmp_path / "pid"):
+        assert (tmp_path / "pid").stat().st_uid == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for two users")
 def test_a_second_name_of_a_file_of_roots_is_not_overwritten(tmp_path: Path) -> None:
     """One that would pass for a pidfile."""
     (tmp_path / "victim").write_text("42\n")

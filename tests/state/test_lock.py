@@ -8,6 +8,8 @@ import pytest
 
 from toxvpn.state import lock
 
+SERVICE = 54321
+
 
 def test_the_second_learns_who_holds_it(tmp_path: Path) -> None:
     path = tmp_path / "lock"
@@ -55,3 +57,11 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     with pytest.raises(Exception, match="link"):
         lock.take(tmp_path / "lock")
     assert not (tmp_path / "victim").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for two users")
+def test_what_root_makes_for_a_service_is_the_services_unless_it_must_not_be(tmp_path: Path) -> None:
+    os.chown(tmp_path, SERVICE, SERVICE)
+    os.close(lock.take(tmp_path / "theirs"))
+    os.close(lock.take(tmp_path / "ours", give=False))
+    assert ((tmp_path / "theirs").stat().st_uid, (tmp_path / "ours").stat().st_uid) == (SERVICE, 0)
