@@ -92,6 +92,13 @@ async def test_how_it_stands_with_a_peer(node: Node, monkeypatch: pytest.MonkeyP
     assert (here.path, here.mtu, here.introduced, here.rtt_s) == ("udp", vpn_mtu(1200), True, 0.02)
 
 
+async def test_who_is_blocked(node: Node, roster: Roster) -> None:
+    peer = node.accept(bytes([1]) * 32)
+    roster.block(peer.public_key.hex())
+    status = StatusReader(node, "server", roster).read()
+    assert ([each.public_key for each in status.blocked], status.peers) == ([peer.public_key], [])
+
+
 async def test_the_shield_is_told_where_there_is_one_to_be(
     node: Node, roster: Roster, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,10 +1,13 @@
 """The shared node's end: when it comes, and that nobody is lost on the way."""
 
 import asyncio
+import contextlib
 import shutil
 import socket
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,6 +19,7 @@ from toxvpn.process.notify import Notifier
 from toxvpn.share import messages, node
 from toxvpn.share.logrelay import NodeLogRelay
 from toxvpn.share.rendezvous import Rendezvous
+from toxvpn.state.places import find_places
 from toxvpn.testing.fake_nodes import until
 from toxvpn.testing.forward_pair import ForwardPair, in_time
 from toxvpn.testing.shared_node import Running
@@ -256,3 +260,40 @@ async def test_a_node_that_cannot_be_says_why(
             assert told is not None and told["ended"] == ConfigError.exit_code and "none" in told["text"]
             assert await heard(command) is None
     assert rendezvous.connect() is None and not rendezvous.path.exists()
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+async def test_a_node_knows_whether_its_identity_is_on_disk(
+    options: ClientOptions,
+    rendezvous: Rendezvous,
+    pair: ForwardPair,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    is_kept: bool,
+) -> None:
+    told: list[bool] = []
+
+    class FakeSharedNode:
+        states = None
+
+        def __init__(self, *_: object, is_kept: bool) -> None:
+            told.append(is_kept)
+
+        async def serve(self) -> None:
+            """Ends at once."""
+
+    @contextlib.asynccontextmanager
+    async def controlled(_: object) -> AsyncIterator[None]:
+        yield
+
+    @contextlib.asynccontextmanager
+    async def running_client(*_: object) -> AsyncIterator[SimpleNamespace]:
+        places = find_places(tmp_path) if is_kept else None
+        run = SimpleNamespace(node=pair.client_node)
+        yield SimpleNamespace(places=places, run=run, streams=None, controlled=controlled)
+
+    monkeypatch.setattr(shared_node, "running_client", running_client)
+    monkeypatch.setattr(shared_node, "SharedNode", FakeSharedNode)
+    with rendezvous.listen() as listener:
+        await in_time(asyncio.create_task(serve(options, rendezvous, listener)))
+    assert told == [is_kept]

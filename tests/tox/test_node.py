@@ -13,6 +13,7 @@ from toxvpn.tox import sockets, timing
 from toxvpn.tox import turns as turns_module
 from toxvpn.tox.events import Event, FriendRequest, PeerConnection, PeerStatus, SelfConnection
 from toxvpn.tox.node import Node
+from toxvpn.tox.turns import TurnLoop
 
 
 @pytest.fixture
@@ -199,6 +200,33 @@ async def test_what_comes_in_while_time_stands_is_heard_at_once(network: Network
     assert packets == [b"\xa2packet"]
 
 
+async def test_room_is_asked_for_again_while_something_waits(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = network.node()
+    asked: list[Callable[[], None]] = []
+    monkeypatch.setattr(node.turns._sockets, "when_writable", asked.append)
+    network.fake(node).wants_room = True
+    node.turns.send_when_writable()
+    asked.pop()()
+    assert len(asked) == 1 and node.tox.room_asked
+    network.fake(node).wants_room = False
+    asked.pop()()
+    assert not asked and not node.tox.room_asked
+
+
+async def test_where_not_every_socket_is_watched_a_quiet_node_takes_its_turns(
+    network: Network, no_settling: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timing, "IDLE_AFTER_S", 0.0)
+    monkeypatch.setattr(timing, "IDLE_INTERVAL_S", 3600.0)
+    node = network.node()
+    await until(lambda: network.rate_of(node) == 1)
+    assert node.turns._interval_s() == 3600.0
+    node.turns._sockets.exact = False
+    assert node.turns._interval_s() < 1
+
+
 @pytest.fixture
 async def on_its_own_clock(network: Network) -> tuple[Node, Node]:
     """A pair, the first of which has a toxcore whose clock is not ours."""
@@ -319,3 +347,5 @@ async def test_a_node_without_turns_is_not_alive(network: Network, monkeypatch: 
     assert not left.is_alive(9)
     left.close()
     assert left.is_alive(0), "it has ended"
+    new = TurnLoop(left.tox, lambda now: None)
+    assert new.is_alive(0), "it has not started"
