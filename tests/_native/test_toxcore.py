@@ -89,8 +89,8 @@ class Pair:
     """Two handles that are friends; the second one bootstraps from the first."""
 
     def __init__(self, make: Make = real) -> None:
-        self.heard = (Recorder(), Recorder())
-        self.ends = (make(self.heard[0]), make(self.heard[1]))
+        self.recorders = (Recorder(), Recorder())
+        self.ends = (make(self.recorders[0]), make(self.recorders[1]))
         first, second = self.ends
         second.bootstrap("127.0.0.1", first.udp_port, first.dht_id)
         self.numbers = (
@@ -117,7 +117,7 @@ class Pair:
 @pytest.fixture(scope="module", params=KINDS)
 def pair(request: pytest.FixtureRequest) -> Iterator[Pair]:
     made = Pair(real if request.param == "real" else fakes())
-    made.turn_until(lambda: all(Connection.UDP in heard.friends for heard in made.heard))
+    made.turn_until(lambda: all(Connection.UDP in recorder.friends for recorder in made.recorders))
     yield made
     made.close()
 
@@ -279,9 +279,9 @@ def test_bad_bootstrap_address() -> None:
 
 
 def test_status_message_arrives_on_connect(pair: Pair) -> None:
-    pair.turn_until(lambda: b"first" in pair.heard[1].statuses)
+    pair.turn_until(lambda: b"first" in pair.recorders[1].statuses)
     # one without a status message is told of as well: "does it speak toxvpn?" has an answer
-    pair.turn_until(lambda: b"" in pair.heard[0].statuses)
+    pair.turn_until(lambda: b"" in pair.recorders[0].statuses)
 
 
 @pytest.mark.parametrize("size", [1, 2, 1372, 1373])
@@ -289,11 +289,11 @@ def test_packets_arrive_whole(pair: Pair, size: int) -> None:
     lossless, lossy = b"\xa2" + b"l" * (size - 1), b"\xc8" + b"y" * (size - 1)
     assert pair.ends[0].send_lossless(pair.numbers[0], lossless) is SendResult.SENT
     assert pair.ends[0].send_lossy(pair.numbers[0], lossy) is SendResult.SENT
-    pair.turn_until(lambda: lossless in pair.heard[1].lossless and lossy in pair.heard[1].lossy)
+    pair.turn_until(lambda: lossless in pair.recorders[1].lossless and lossy in pair.recorders[1].lossy)
 
 
 def test_a_whole_packet_goes_at_once_or_not_at_all(pair: Pair) -> None:
-    tox, number, lossy = pair.ends[0], pair.numbers[0], pair.heard[1].lossy
+    tox, number, lossy = pair.ends[0], pair.numbers[0], pair.recorders[1].lossy
     either: object = tox
     if isinstance(either, FakeTox):
         either.congested = True
@@ -313,7 +313,7 @@ def test_a_whole_packet_goes_at_once_or_not_at_all(pair: Pair) -> None:
 
 def test_a_turn_in_which_the_handler_heard_something_was_not_quiet(pair: Pair) -> None:
     first, second = pair.ends
-    heard = pair.heard[0].lossless
+    heard = pair.recorders[0].lossless
     first.sockets()
     pair.turn_until(lambda: first.quiet)
     heard.clear()
@@ -336,7 +336,7 @@ def test_packets_for_which_nobody_is_there_are_counted_and_wake_nobody(pair: Pai
     assert second.send_lossless(pair.numbers[1], lossless) is SendResult.SENT
     pair.turn_until(lambda: first.unaccepted_packets == before + 2)
     assert first.quiet
-    assert lossless not in pair.heard[0].lossless and lossy not in pair.heard[0].lossy
+    assert lossless not in pair.recorders[0].lossless and lossy not in pair.recorders[0].lossy
 
 
 def test_sockets_that_nobody_has_asked_for_are_not_quiet() -> None:
@@ -351,13 +351,13 @@ def test_sockets_that_nobody_has_asked_for_are_not_quiet() -> None:
 
 def test_corked_packets_keep_their_order(pair: Pair) -> None:
     packets = [bytes([201, i]) + bytes(i * 5) for i in range(100)]
-    pair.heard[1].lossy.clear()
+    pair.recorders[1].lossy.clear()
     pair.ends[0].cork()
     for packet in packets:
         assert pair.ends[0].send_lossy(pair.numbers[0], packet) is SendResult.SENT
     pair.ends[0].uncork()
-    pair.turn_until(lambda: len(pair.heard[1].lossy) >= len(packets))
-    assert pair.heard[1].lossy == packets
+    pair.turn_until(lambda: len(pair.recorders[1].lossy) >= len(packets))
+    assert pair.recorders[1].lossy == packets
 
 
 def test_send_results(pair: Pair) -> None:
@@ -375,7 +375,7 @@ def test_lossless_queue_fills_and_drains(pair: Pair) -> None:
     tox, number = pair.ends[0], pair.numbers[0]
     packets: list[bytes] = []
     results: list[SendResult] = []
-    pair.heard[1].lossless.clear()
+    pair.recorders[1].lossless.clear()
     while len(packets) < 100_000:
         packet = b"\xa2" + len(packets).to_bytes(4) + bytes(1300)
         results.append(tox.send_lossless(number, packet))
@@ -384,8 +384,8 @@ def test_lossless_queue_fills_and_drains(pair: Pair) -> None:
         packets.append(packet)
     assert results[-1] is SendResult.QUEUE_FULL
     # all that was taken arrives, in order
-    pair.turn_until(lambda: len(pair.heard[1].lossless) == len(packets), 120)
-    assert pair.heard[1].lossless == packets
+    pair.turn_until(lambda: len(pair.recorders[1].lossless) == len(packets), 120)
+    assert pair.recorders[1].lossless == packets
 
 
 def test_first_callback_error_is_raised_after_the_turn(pair: Pair) -> None:
@@ -393,14 +393,14 @@ def test_first_callback_error_is_raised_after_the_turn(pair: Pair) -> None:
         return lambda: pair.ends[0].send_lossless(pair.numbers[0], packet) is SendResult.SENT
 
     pair.turn_until(sent(b"\xa2before"))  # the queue may still be draining
-    pair.turn_until(lambda: b"\xa2before" in pair.heard[1].lossless)
-    pair.heard[1].fail = RuntimeError("first")
+    pair.turn_until(lambda: b"\xa2before" in pair.recorders[1].lossless)
+    pair.recorders[1].fail = RuntimeError("first")
     pair.turn_until(sent(b"\xa2one"))
     with pytest.raises(RuntimeError, match="first"):
         pair.turn_until(lambda: False, 10)
-    pair.heard[1].fail = None
+    pair.recorders[1].fail = None
     pair.turn_until(sent(b"\xa2two"))
-    pair.turn_until(lambda: b"\xa2two" in pair.heard[1].lossless)
+    pair.turn_until(lambda: b"\xa2two" in pair.recorders[1].lossless)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -411,7 +411,7 @@ def test_close_inside_a_callback_is_safe(kind: str) -> None:
         def on_lossless(self, number: int, packet: bytes) -> None:
             made.ends[1].close()
 
-    made.turn_until(lambda: all(Connection.UDP in heard.friends for heard in made.heard))
+    made.turn_until(lambda: all(Connection.UDP in recorder.friends for recorder in made.recorders))
     made.ends[1].handler = Closer()
     made.ends[0].send_lossless(made.numbers[0], b"\xa2close")
     with pytest.raises(ClosedError):
@@ -432,12 +432,12 @@ def test_friend_request_carries_its_message_and_another_one_after_a_friendship(k
         while (client.public_key, message) not in heard.requests:
             assert time.monotonic() < ends_s
             if heard.requests:  # the earlier one comes more than once, by different ways
-                hear_again()
+                forget_request()
             server.iterate()
             client.iterate()
             time.sleep(0.002)
 
-    def hear_again() -> None:
+    def forget_request() -> None:
         """Once it has reported a request, toxcore ignores others of that key until there was a friendship."""
         heard.requests.clear()
         server.friend_delete(server.friend_add_norequest(client.public_key))
@@ -446,7 +446,7 @@ def test_friend_request_carries_its_message_and_another_one_after_a_friendship(k
     number = client.friend_add(server.address, b"secret\0")
     heard_of(b"secret\0")
     client.friend_delete(number)
-    hear_again()
+    forget_request()
     client.friend_add(server.address, b"another\0")
     heard_of(b"another\0")
     for end in (server, client):

@@ -28,7 +28,7 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 Pair = tuple[socket.socket, socket.socket]
 
 
-def told(selector: selectors.BaseSelector, timeout: float = 0) -> list[tuple[object, int]]:
+def select_once(selector: selectors.BaseSelector, timeout: float = 0) -> list[tuple[object, int]]:
     return [(key.data, events) for key, events in selector.select(timeout)]
 
 
@@ -37,15 +37,15 @@ def test_it_tells_what_is_ready_for_what_was_asked(make: Make, pair: Pair) -> No
     near, far = pair
     with make() as selector:
         selector.register(near, READ, "near")
-        assert told(selector) == []
+        assert select_once(selector) == []
         far.send(b"x")
-        assert told(selector) == [("near", READ)]
+        assert select_once(selector) == [("near", READ)]
         selector.modify(near, READ | WRITE, "both")
-        assert told(selector) == [("both", READ | WRITE)]
+        assert select_once(selector) == [("both", READ | WRITE)]
         selector.modify(near, WRITE, "write")
-        assert told(selector) == [("write", WRITE)]
+        assert select_once(selector) == [("write", WRITE)]
         selector.unregister(near)
-        assert told(selector) == []
+        assert select_once(selector) == []
 
 
 @BOTH
@@ -72,9 +72,9 @@ def test_a_hang_up_is_told_as_whatever_was_asked(make: Make, pair: Pair) -> None
     with make() as selector:
         selector.register(near, READ, "near")
         far.close()
-        assert told(selector) == [("near", READ)]
+        assert select_once(selector) == [("near", READ)]
         selector.modify(near, WRITE, "near")
-        assert told(selector) == [("near", WRITE)]
+        assert select_once(selector) == [("near", WRITE)]
 
 
 @BOTH
@@ -96,7 +96,7 @@ def test_what_was_closed_before_may_be_unregistered(make: Make, pair: Pair) -> N
         selector.register(number, READ)
         near.close()
         selector.unregister(number)
-        assert told(selector) == []
+        assert select_once(selector) == []
 
 
 @BOTH
@@ -121,7 +121,7 @@ def test_a_signals_handler_runs_and_the_wait_goes_on(make: Make, pair: Pair) -> 
     try:
         with make() as selector:
             selector.register(near, READ, "near")
-            assert told(selector, 30) == [("near", READ)]
+            assert select_once(selector, 30) == [("near", READ)]
     finally:
         signal.signal(signal.SIGALRM, before)
 
@@ -206,14 +206,14 @@ def scene(no_descriptor_is_left: None) -> Iterator[Scene]:
 
 def test_a_turn_that_does_is_not_told_of(scene: Scene) -> None:
     scene.far.send(b"packet")
-    assert told(scene.selector) == []
+    assert select_once(scene.selector) == []
     assert scene.turns.count == 1
 
 
 def test_a_turn_that_leaves_something_to_do_is_told_of_and_is_not_done_twice(scene: Scene) -> None:
     scene.turns.quiet = False
     scene.far.send(b"packet")
-    assert told(scene.selector) == [("arrivals", READ)]
+    assert select_once(scene.selector) == [("arrivals", READ)]
     assert scene.turns.count == 1
     scene.arrivals.turn()
     assert scene.turns.count == 1
@@ -223,34 +223,34 @@ def test_where_no_selector_serves_it_the_turn_is_the_loops(scene: Scene) -> None
     scene.selector.serve_early(scene.arrivals.fileno(), None)
     for number in (1, 2):
         scene.far.send(b"packet")
-        assert told(scene.selector) == [("arrivals", READ)]
+        assert select_once(scene.selector) == [("arrivals", READ)]
         scene.arrivals.turn()
         assert scene.turns.count == number
-        assert told(scene.selector) == []
+        assert select_once(scene.selector) == []
 
 
 def test_what_comes_after_a_turn_wakes_again(scene: Scene) -> None:
     """Also when the loop has not handled the last one yet."""
     scene.turns.quiet = False
     scene.far.send(b"one")
-    assert told(scene.selector) == [("arrivals", READ)]
+    assert select_once(scene.selector) == [("arrivals", READ)]
     scene.far.send(b"two")
     scene.arrivals.turn()
-    assert told(scene.selector) == [("arrivals", READ)]
+    assert select_once(scene.selector) == [("arrivals", READ)]
     assert scene.turns.count == 2
 
 
 def test_what_stays_unread_wakes_nobody(scene: Scene) -> None:
     scene.turns.leave = True
     scene.far.send(b"half a packet")
-    assert told(scene.selector, 0.01) == []
+    assert select_once(scene.selector, 0.01) == []
     assert scene.turns.count == 1
 
 
 def test_a_turn_that_fails_is_told_of_and_raises_there(scene: Scene) -> None:
     scene.turns.failure = ValueError("a subscriber's")
     scene.far.send(b"packet")
-    assert told(scene.selector) == [("arrivals", READ)]
+    assert select_once(scene.selector) == [("arrivals", READ)]
     with pytest.raises(ValueError, match="a subscriber's"):
         scene.arrivals.turn()
     scene.turns.failure = None
@@ -264,7 +264,7 @@ def test_others_are_told_of_as_ever(scene: Scene, pair: Pair) -> None:
     scene.selector.register(near, READ, "another")
     scene.far.send(b"packet")
     far.send(b"x")
-    assert told(scene.selector) == [("another", READ)]
+    assert select_once(scene.selector) == [("another", READ)]
     assert scene.turns.count == 1
 
 
@@ -273,7 +273,7 @@ def test_it_goes_on_waiting_for_the_time_that_is_left(scene: Scene) -> None:
     began_s = monotonic()
     scene.turns.iterate = flood = Flood(scene)  # type: ignore[method-assign]
     scene.far.send(b"packet")
-    assert told(scene.selector, 0.02) == []
+    assert select_once(scene.selector, 0.02) == []
     assert 0.02 <= monotonic() - began_s < 5
     assert flood.count > 2
 

@@ -91,9 +91,9 @@ MISTAKES = {
 @pytest.mark.parametrize("text", MISTAKES)
 def test_a_mistake(toxvpn: Any, usual: Path, text: str) -> None:
     ran = toxvpn("-i", text, "-p")
-    code, told = MISTAKES[text]
+    code, message = MISTAKES[text]
     assert (ran.code, ran.started) == (code, [])
-    assert told in ran.err
+    assert message in ran.err
 
 
 def test_a_peer_known_by_its_key_alone_cannot_be_called(toxvpn: Any, usual: Path) -> None:

@@ -168,16 +168,16 @@ def test_a_name_that_is_kept(toxvpn: Any, config: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "code", "told"),
+    ("name", "code", "message"),
     [
         ("nobody", 4, "-i 'nobody' is not a Tox ID, nor a peer that is kept here"),
         ("half", 2, "only the public key is known of peer half"),
     ],
 )
-def test_names_that_cannot_be_called(toxvpn: Any, config: Path, name: str, code: int, told: str) -> None:
+def test_names_that_cannot_be_called(toxvpn: Any, config: Path, name: str, code: int, message: str) -> None:
     ran = toxvpn("-C", config, "-i", name, "-p")
     assert (ran.code, ran.started) == (code, [])
-    assert told in ran.err and len(ran.err.splitlines()) == 1
+    assert message in ran.err and len(ran.err.splitlines()) == 1
 
 
 def test_a_secret_file_that_others_can_read(toxvpn: Any, config: Path) -> None:

@@ -52,9 +52,9 @@ def test_text_and_json_name_the_same_layer_with_the_same_code(
     assert lines[-1] == "the first layer that fails: target"
     ran = toxvpn("doctor", "--json", "-C", here)
     assert (ran.code, ran.err) == (1, "")
-    told = json.loads(ran.out)
-    assert (told["problem"], told["exit_code"]) == ("target", 1)
-    assert len(told["layers"]) == len(Layer)
+    report = json.loads(ran.out)
+    assert (report["problem"], report["exit_code"]) == ("target", 1)
+    assert len(report["layers"]) == len(Layer)
 
 
 def test_the_flags_arrive(toxvpn: Any, here: Path, asked: list[DoctorOptions], tmp_path: Path) -> None:

@@ -137,8 +137,8 @@ def test_many_at_once_agree(tmp_path: Path) -> None:
         )
         for _ in range(4)
     ]
-    told = {command.communicate(timeout=30)[0] for command in commands}
-    assert len(told) == 1 and len(told.pop()) == 77
+    printed = {command.communicate(timeout=30)[0] for command in commands}
+    assert len(printed) == 1 and len(printed.pop()) == 77
 
 
 @pytest.mark.parametrize("arguments", [["-d", "id"], ["id", "-d"]])

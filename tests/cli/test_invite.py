@@ -145,12 +145,12 @@ def test_a_terminal_gets_one_unless_told_otherwise(
 ) -> None:
     with FakeDaemon(here, {"invite": MADE}):
         for flags, shown in (([], True), (["--no-qr"], False)):
-            told = io.BytesIO()
-            terminal = Terminal(told, encoding=encoding)
+            written = io.BytesIO()
+            terminal = Terminal(written, encoding=encoding)
             monkeypatch.setattr(sys, "stderr", terminal)
             assert toxvpn("invite", *flags, "-C", here).out == TOKEN + "\n"
             terminal.flush()
-            assert (told.getvalue().count(b"\n") > 15) is shown
+            assert (written.getvalue().count(b"\n") > 15) is shown
 
 
 def test_the_code_holds_the_token_in_the_compact_mode() -> None:

@@ -49,11 +49,11 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize(("text", "told"), MISTAKES)
-def test_mistakes(toxvpn: Any, here: Path, text: str, told: str) -> None:
+@pytest.mark.parametrize(("text", "message"), MISTAKES)
+def test_mistakes(toxvpn: Any, here: Path, text: str, message: str) -> None:
     ran = toxvpn("join", text, "-C", here)
     assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
-    assert told in ran.err and TOKEN[20:60] not in ran.err
+    assert message in ran.err and TOKEN[20:60] not in ran.err
     assert not (here / "peers.json").exists()
 
 

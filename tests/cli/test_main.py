@@ -43,8 +43,8 @@ def test_a_bug_is_told_without_a_traceback_unless_asked_for(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert fail_with(KeyError("x"), monkeypatch=monkeypatch) == 1
-    told = capsys.readouterr().err
-    assert len(told.splitlines()) == 1 and "report it" in told and "KeyError" in told
+    printed = capsys.readouterr().err
+    assert len(printed.splitlines()) == 1 and "report it" in printed and "KeyError" in printed
     assert fail_with(KeyError("x"), "-d", monkeypatch=monkeypatch) == 1
     assert "Traceback" in capsys.readouterr().err
 

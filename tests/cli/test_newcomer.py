@@ -112,7 +112,7 @@ COMMAND_LINES: list[tuple[str, int, str]] = [
     (f"--no-share -i {ID} -D {{taken}}", 1, "cannot listen on 127.0.0.1:{taken}"),
     ("-u {taken_udp}", 1, "the one asked for is in use; choose another with -u or -t"),
     ("-C {here}/forwards run", 1, "cannot listen on 127.0.0.1:{taken}"),
-    *((f"-C {{here}}/{name} config check", CONFIG, told) for name, (_, told) in CONFIGS.items()),
+    *((f"-C {{here}}/{name} config check", CONFIG, message) for name, (_, message) in CONFIGS.items()),
 ]
 
 
@@ -161,20 +161,20 @@ def run(places: dict[str, object], line: str, *prefix: str) -> subprocess.Comple
     )
 
 
-def check(ran: subprocess.CompletedProcess[str], code: int, told: str) -> None:
+def check(ran: subprocess.CompletedProcess[str], code: int, message: str) -> None:
     assert ran.returncode == code, ran.stderr
     assert ran.stdout == ""
     *before, line = ran.stderr.splitlines()
     assert not before, "one line"
-    assert line.startswith("toxvpn: ") and told in line
+    assert line.startswith("toxvpn: ") and message in line
     assert "Traceback" not in line and "Errno" not in line
 
 
 @pytest.mark.parametrize(
-    ("line", "code", "told"), COMMAND_LINES, ids=[line[:40] for line, *_ in COMMAND_LINES]
+    ("line", "code", "message"), COMMAND_LINES, ids=[line[:40] for line, *_ in COMMAND_LINES]
 )
-def test_a_mistake_is_one_helpful_line(places: dict[str, object], line: str, code: int, told: str) -> None:
-    check(run(places, line), code, told.format(**places) if "{" in told else told)
+def test_a_mistake_is_one_helpful_line(places: dict[str, object], line: str, code: int, message: str) -> None:
+    check(run(places, line), code, message.format(**places) if "{" in message else message)
 
 
 def test_a_second_one_with_the_same_identity(places: dict[str, object], tmp_path: Path) -> None:

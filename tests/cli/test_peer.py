@@ -1,4 +1,4 @@
-"""`toxvpn peer`: with a running daemon it is told, without one the files are changed."""
+"""`toxvpn peer`: with a running daemon the change is sent to it, without one the files are changed."""
 
 import json
 import os
@@ -106,11 +106,11 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "code", "told"), MISTAKES)
-def test_mistakes(toxvpn: Any, here: Path, arguments: list[str], code: int, told: str) -> None:
+@pytest.mark.parametrize(("arguments", "code", "message"), MISTAKES)
+def test_mistakes(toxvpn: Any, here: Path, arguments: list[str], code: int, message: str) -> None:
     ran = toxvpn("peer", *arguments, "-C", here)
     assert (ran.code, ran.out, ran.err.count("\n")) == (code, "", 1)
-    assert told in ran.err
+    assert message in ran.err
 
 
 def test_a_process_that_holds_the_identity_keeps_others_out(toxvpn: Any, here: Path) -> None:
@@ -144,8 +144,8 @@ def test_many_at_once_lose_nothing(here: Path) -> None:
         for tox_id in ids
     ]
     for command in commands:
-        told = command.communicate(timeout=30)[1]
-        assert command.returncode == 0, told
+        message = command.communicate(timeout=30)[1]
+        assert command.returncode == 0, message
     assert {str(peer.tox_id) for peer in peers.load(here).values()} == set(ids)
 
 

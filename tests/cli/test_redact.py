@@ -17,7 +17,7 @@ KEY = ALICE.hex().upper()
 def test_a_status_document() -> None:
     source = busy()
     left: dict[str, Any] = redact.document(status.document(source))
-    told = json.dumps(left)
+    redacted = json.dumps(left)
     assert left["tox_id"] == TOX_ID[:8] + "..."
     assert left["self"]["ipv4"] == "100.x.x.x" and left["self"]["ipv6"] == "fd74:x"
     alice = left["peers"][0]
@@ -25,7 +25,7 @@ def test_a_status_document() -> None:
     assert alice["drops"] == {"queue full": 3, "wrong source": 40}
     assert left["peers"][2]["name"] is None
     for secret in (TOX_ID, TOX_ID[-12:], KEY, BOB.hex().upper(), "alice", "bob", "100.64.7", "6f78"):
-        assert secret not in told
+        assert secret not in redacted
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""`toxvpn reload`: what was changed is told, a line each, on stderr."""
+"""`toxvpn reload`: prints what was changed, a line each, on stderr."""
 
 from pathlib import Path
 from typing import Any
@@ -10,16 +10,16 @@ from toxvpn.testing.fake_daemon import FakeDaemon
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "message"),
     [
         (["peer box added", "[server] changed"], "peer box added\n[server] changed\n"),
         ([], "nothing has changed\n"),
     ],
 )
-def test_what_changed(toxvpn: Any, here: Path, answer: list[str], told: str) -> None:
+def test_what_changed(toxvpn: Any, here: Path, answer: list[str], message: str) -> None:
     with FakeDaemon(here, {"reload": answer}):
         ran = toxvpn("reload", "-C", here)
-        assert (ran.code, ran.out, ran.err) == (0, "", told)
+        assert (ran.code, ran.out, ran.err) == (0, "", message)
         assert toxvpn("reload", "-q", "-C", here).err == ""
 
 

@@ -137,14 +137,14 @@ MISTAKES: list[tuple[list[str], str]] = [
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"), MISTAKES, ids=[" ".join(words)[-40:] for words, _ in MISTAKES]
+    ("arguments", "message"), MISTAKES, ids=[" ".join(words)[-40:] for words, _ in MISTAKES]
 )
-def test_a_mistake_is_answered_by_one_helpful_line(toxvpn: Any, arguments: list[str], told: str) -> None:
+def test_a_mistake_is_answered_by_one_helpful_line(toxvpn: Any, arguments: list[str], message: str) -> None:
     ran = toxvpn(*arguments)
     assert ran.code == 2
     assert ran.out == "" and ran.started == []
     *warnings, line = ran.err.splitlines()
-    assert line.startswith("toxvpn: ") and told in line
+    assert line.startswith("toxvpn: ") and message in line
     assert "Traceback" not in ran.err
     assert all(line.startswith("WARNING: a secret given with -s") for line in warnings)
 

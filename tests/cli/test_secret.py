@@ -35,15 +35,15 @@ def test_without_one_it_is_made_for_the_next_start(toxvpn: Any, here: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("config", "told"),
+    ("config", "message"),
     [
         ('[server]\nsecret_file = "mine"', "put another one into {here}/mine"),
         ("[server]\nopen = true", "no secret is in use here"),
     ],
 )
-def test_a_secret_of_somebody_elses_making(toxvpn: Any, here: Path, config: str, told: str) -> None:
+def test_a_secret_of_somebody_elses_making(toxvpn: Any, here: Path, config: str, message: str) -> None:
     here.mkdir()
     (here / "config.toml").write_text(config)
     ran = toxvpn("secret", "renew", "-C", here)
-    assert ran.code == 2 and told.format(here=here) in ran.err
+    assert ran.code == 2 and message.format(here=here) in ran.err
     assert not (here / "secret").exists()

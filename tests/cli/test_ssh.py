@@ -232,10 +232,10 @@ MISTAKES: dict[tuple[str, ...], tuple[int, str]] = {
 
 @pytest.mark.parametrize("arguments", MISTAKES, ids=" ".join)
 def test_a_mistake_is_told_before_ssh_runs(toxvpn: Any, kept: Path, arguments: tuple[str, ...]) -> None:
-    code, told = MISTAKES[arguments]
+    code, message = MISTAKES[arguments]
     ran = toxvpn("-C", kept, "ssh", *arguments)
     assert (ran.code, ran.err.count("\n")) == (code, 1)
-    assert told in ran.err
+    assert message in ran.err
 
 
 def test_ssh_is_not_installed(toxvpn: Any, kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:

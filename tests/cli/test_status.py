@@ -116,17 +116,17 @@ def on_a_terminal(here: Path, **environment: str) -> str:
     try:
         with subprocess.Popen(command, stdout=theirs, stderr=subprocess.DEVNULL, env=environ) as process:
             os.close(theirs)
-            told = b""
+            printed = b""
             while True:
                 try:
                     piece = os.read(ours, 65536)
                 except OSError:  # EIO: the other end is closed
                     break
-                told += piece
+                printed += piece
             assert process.wait(10) == 0
     finally:
         os.close(ours)
-    return told.decode()
+    return printed.decode()
 
 
 def test_a_terminal_gets_colours_unless_told_otherwise(here: Path) -> None:

@@ -92,11 +92,11 @@ MISTAKES: list[tuple[list[str], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("flags", "told"), MISTAKES, ids=[" ".join(flags)[:30] for flags, _ in MISTAKES])
-def test_mistakes(toxvpn: Any, here: Path, flags: list[str], told: str) -> None:
+@pytest.mark.parametrize(("flags", "message"), MISTAKES, ids=[" ".join(flags)[:30] for flags, _ in MISTAKES])
+def test_mistakes(toxvpn: Any, here: Path, flags: list[str], message: str) -> None:
     ran = toxvpn("up", *flags, "-C", here)
     assert (ran.code, ran.out, ran.started) == (2, "", [])
-    assert told in ran.err.splitlines()[-1]
+    assert message in ran.err.splitlines()[-1]
     assert "Traceback" not in ran.err and encode(INVITE)[20:80] not in ran.err
 
 

@@ -20,18 +20,18 @@ def test_it_is_so_already(toxvpn: Any, here: Path, arguments: list[str]) -> None
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "message"),
     [
         (["0000"], 5, "not reached in time: 00000000"),
         (["--direct"], 6, "reached only over a relay, not directly: bob"),
         (["dave"], 4, "'dave'"),
     ],
 )
-def test_not_in_time(toxvpn: Any, here: Path, arguments: list[str], code: int, told: str) -> None:
+def test_not_in_time(toxvpn: Any, here: Path, arguments: list[str], code: int, message: str) -> None:
     with FakeDaemon(here):
         ran = toxvpn("wait", *arguments, "--timeout", "0.05", "-C", here)
     assert (ran.code, ran.out, ran.err.count("\n")) == (code, "", 1)
-    assert told in ran.err
+    assert message in ran.err
 
 
 def test_not_running_is_3(toxvpn: Any, here: Path) -> None:
@@ -59,8 +59,8 @@ def test_a_daemon_that_ends_meanwhile_is_3(here: Path) -> None:
         while daemon.reads < 2:
             assert waiting.poll() is None
             time.sleep(0.01)
-    told = waiting.communicate(timeout=10)[1]
-    assert (waiting.returncode, told) == (
+    message = waiting.communicate(timeout=10)[1]
+    assert (waiting.returncode, message) == (
         3,
         "toxvpn: toxvpn ended or closed the connection before it answered\n",
     )

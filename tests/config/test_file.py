@@ -117,7 +117,7 @@ def test_udp_segmentation(text: str, meant: bool | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "problem"),
     [
         ("[server", "not TOML"),
         ("[serve]", "serve is unknown: did you mean 'server'?"),
@@ -199,11 +199,11 @@ def test_udp_segmentation(text: str, meant: bool | None) -> None:
         ),
     ],
 )
-def test_mistakes_are_named(text: str, told: str) -> None:
+def test_mistakes_are_named(text: str, problem: str) -> None:
     with pytest.raises(ConfigError) as wrong:
         parse(text, PATH)
     message = str(wrong.value)
-    assert message.startswith(f"{PATH}: ") and told in message
+    assert message.startswith(f"{PATH}: ") and problem in message
     assert "\n" not in message and message.count("expected") <= 1
 
 

@@ -271,16 +271,16 @@ def as_nobody(directory: Path, work: Callable[[], str]) -> str:
             os.setgroups([])
             os.setgid(NOBODY)
             os.setuid(NOBODY)
-            told = work()
+            outcome = work()
         except BaseException as error:
-            told = f"{type(error).__name__}: {error}"
-        os.write(send, told.encode())
+            outcome = f"{type(error).__name__}: {error}"
+        os.write(send, outcome.encode())
         os._exit(0)
     os.close(send)
     with os.fdopen(receive) as pipe:
-        told = pipe.read()
+        outcome = pipe.read()
     os.waitpid(child, 0)
-    return told
+    return outcome
 
 
 def status_here() -> str:
@@ -293,8 +293,8 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs to become anoth
 @needs_root
 async def test_another_user_cannot_even_connect(server: ControlServer) -> None:
     server.directory.chmod(0o755)
-    told = await asyncio.to_thread(as_nobody, server.directory, status_here)
-    assert told.startswith("NoPermissionError") and "belongs to another user" in told
+    outcome = await asyncio.to_thread(as_nobody, server.directory, status_here)
+    assert outcome.startswith("NoPermissionError") and "belongs to another user" in outcome
 
 
 @needs_root
@@ -310,8 +310,8 @@ async def test_another_user_who_can_connect_is_refused(
     server.register("status", status)
     server.directory.chmod(0o755)
     (server.directory / "control.sock").chmod(0o666)
-    told = await asyncio.to_thread(as_nobody, server.directory, status_here)
-    assert told == "NoPermissionError: only root and the user that toxvpn runs as may control it"
+    outcome = await asyncio.to_thread(as_nobody, server.directory, status_here)
+    assert outcome == "NoPermissionError: only root and the user that toxvpn runs as may control it"
     assert not asked
     assert f"refused user {NOBODY}" in caplog.text
 

@@ -31,8 +31,8 @@ CONTRACT: dict[str, Any] = {
 
 
 def test_the_document_is_this_one() -> None:
-    told = json.dumps(document(busy()), indent=1) + "\n"
-    assert told == GOLDEN.read_text()
+    written = json.dumps(document(busy()), indent=1) + "\n"
+    assert written == GOLDEN.read_text()
 
 
 def holds(found: Any, promised: Any) -> bool:

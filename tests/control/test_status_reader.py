@@ -105,8 +105,8 @@ async def test_the_shield_is_told_where_there_is_one_to_be(
     monkeypatch.setattr(toxcore, "FLAW", ANNOUNCE)
     monkeypatch.setattr(netio, "shield", lambda: netio.Hook(True, ""))
     monkeypatch.setattr(netio, "counters", lambda: {"shielded": 5})
-    told = StatusReader(node, "server", roster).read().own.shield
-    assert told == ShieldState(flaw="GHSA-42vg-9mg3-399f", in_force=True, dropped=5)
+    found = StatusReader(node, "server", roster).read().own.shield
+    assert found == ShieldState(flaw="GHSA-42vg-9mg3-399f", in_force=True, dropped=5)
     monkeypatch.setattr(netio, "shield", lambda: None)
     assert StatusReader(node, "server", roster).read().own.shield is None
 

@@ -99,10 +99,10 @@ async def echoes(port: int, target: TargetProgram) -> bool:
     application = await connected(port)
     await application.send(b"hello")
     accepted = await target.accept()
-    heard = await accepted.receive(5)
+    received = await accepted.receive(5)
     application.close()
     accepted.close()
-    return heard == b"hello"
+    return received == b"hello"
 
 
 class TestForwards:

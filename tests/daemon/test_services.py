@@ -201,8 +201,8 @@ async def test_what_is_open_stays_open_when_its_forward_goes(
     machine.start(box.section() + box.forward(old))
     ends = await box.reached(old)
     await talk(ends)
-    told = machine.reload(box.section() + box.forward(new))
-    assert told == [f"no longer listening on 127.0.0.1:{old}", f"listening on 127.0.0.1:{new}"]
+    lines = machine.reload(box.section() + box.forward(new))
+    assert lines == [f"no longer listening on 127.0.0.1:{old}", f"listening on 127.0.0.1:{new}"]
     await talk(ends)
     await talk(await box.reached(new))
     with pytest.raises(ConnectionRefusedError):
@@ -249,8 +249,8 @@ async def test_a_port_may_get_other_addresses(
     box, port = boxes(), free_port()
     machine.start(box.section() + box.forward(port, host=before))
     ends = await box.reached(port)
-    told = machine.reload(box.section() + box.forward(port, host=after))
-    assert [line.partition(" on ")[0] for line in told] == ["no longer listening", "listening"]
+    lines = machine.reload(box.section() + box.forward(port, host=after))
+    assert [line.partition(" on ")[0] for line in lines] == ["no longer listening", "listening"]
     await talk(ends)
     await talk(await box.reached(port, "127.0.0.2"))
     if after != "*":
@@ -290,8 +290,8 @@ async def test_a_forward_to_another_peer_keeps_its_listener(
     peers = one.section("one") + two.section("two")
     machine.start(peers + one.forward(port, "one"))
     ends = await one.reached(port)
-    told = machine.reload(peers + two.forward(port, "two"))
-    assert told == [f"connections to 127.0.0.1:{port} go elsewhere now"]
+    lines = machine.reload(peers + two.forward(port, "two"))
+    assert lines == [f"connections to 127.0.0.1:{port} go elsewhere now"]
     await talk(await two.reached(port))
     await talk(ends)
 
@@ -491,13 +491,13 @@ RESTARTS: Iterable[tuple[str, str, list[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("started", "now", "told"), RESTARTS)
+@pytest.mark.parametrize(("started", "now", "lines"), RESTARTS)
 async def test_what_takes_a_restart_is_told_each_time(
-    machine: Machine, started: str, now: str, told: list[str]
+    machine: Machine, started: str, now: str, lines: list[str]
 ) -> None:
     machine.start(started)
     for _ in range(2):
-        assert machine.reload(now) == told
+        assert machine.reload(now) == lines
     assert machine.reload(started) == []
 
 

@@ -199,9 +199,14 @@ def test_what_nobody_asked_for_is_skipped_with_the_reason() -> None:
 
 def test_the_document() -> None:
     made = make_report(findings(FriendRequestSeen(peer="box", online=False, waited_s=60.0)), {})
-    told = json.loads(json.dumps(document(made)))
-    assert list(told) == ["schema", "ok", "problem", "exit_code", "layers"]
-    assert (told["schema"], told["ok"], told["problem"], told["exit_code"]) == (1, False, "friend-request", 5)
-    assert [each["layer"] for each in told["layers"]] == [layer.value for layer in Layer]
-    assert {tuple(each) for each in told["layers"]} == {("layer", "status", "detail", "fix", "seconds")}
-    assert {each["status"] for each in told["layers"]} == {"ok", "failed", "skipped"}
+    written = json.loads(json.dumps(document(made)))
+    assert list(written) == ["schema", "ok", "problem", "exit_code", "layers"]
+    assert (written["schema"], written["ok"], written["problem"], written["exit_code"]) == (
+        1,
+        False,
+        "friend-request",
+        5,
+    )
+    assert [each["layer"] for each in written["layers"]] == [layer.value for layer in Layer]
+    assert {tuple(each) for each in written["layers"]} == {("layer", "status", "detail", "fix", "seconds")}
+    assert {each["status"] for each in written["layers"]} == {"ok", "failed", "skipped"}

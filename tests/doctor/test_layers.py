@@ -1,4 +1,4 @@
-"""The layers: findings are told at once, timed, and end with the first failure."""
+"""The layers: findings are reported at once, timed, and end with the first failure."""
 
 import asyncio
 
@@ -19,13 +19,13 @@ async def raising() -> TargetSeen:
 
 
 async def test_findings_are_told_as_they_are_made() -> None:
-    told: list[Finding] = []
-    layers = Layers(told.append)
+    reported: list[Finding] = []
+    layers = Layers(reported.append)
     assert (await layers.check(Layer.PATH, seen("udp"))).path == "udp"
     assert layers.add(TargetSeen("a:1")).target == "a:1"
-    assert told == layers.findings
-    assert [finding.layer for finding in told] == [Layer.PATH, Layer.TARGET]
-    assert all(finding.seconds is not None for finding in told)
+    assert reported == layers.findings
+    assert [finding.layer for finding in reported] == [Layer.PATH, Layer.TARGET]
+    assert all(finding.seconds is not None for finding in reported)
 
 
 async def test_a_failure_ends_the_layers_after_it_was_told() -> None:

@@ -167,7 +167,7 @@ class Flooded(Guarded):
         self.now = 5000.0
         monkeypatch.setattr(self.node, "now", lambda: self.now)
 
-    def hears(self, number: int, message: bytes = b"guess\0", *, last_byte: int = 0) -> None:
+    def receive(self, number: int, message: bytes = b"guess\0", *, last_byte: int = 0) -> None:
         key = number.to_bytes(31, "little") + bytes([last_byte])
         self.admission._on_event(FriendRequest(key, message))
 
@@ -181,17 +181,17 @@ async def test_a_short_secret_is_guessed_at_a_bounded_rate(
 ) -> None:
     server = Flooded(network, Authority(secret=SHORT), monkeypatch)
     for number in range(1000):
-        server.hears(number)
+        server.receive(number)
     assert server.judged == JUDGED_AT_ONCE
     assert server.admission.refused[TOO_MANY] == 1000 - JUDGED_AT_ONCE
-    server.hears(7777, friend_request_message(SHORT))  # it comes in the crowd ...
+    server.receive(7777, friend_request_message(SHORT))  # it comes in the crowd ...
     assert len(server.book.friends) == 0
     server.now += 1
     for number in range(1000):
-        server.hears(number)
+        server.receive(number)
     assert server.judged == JUDGED_AT_ONCE + JUDGED_PER_S
     server.now += 45
-    server.hears(7777, friend_request_message(SHORT))  # ... and again
+    server.receive(7777, friend_request_message(SHORT))  # ... and again
     assert len(server.book.friends) == 1
 
 
@@ -204,8 +204,8 @@ async def test_right_secrets_and_invites_are_heard_in_a_flood(
     for guest in guests:  # a minute of 200 wrong ones a second
         for number in range(200):
             if number == 117:
-                server.hears(guest, b"invite" if guest % 2 else friend_request_message(SECRET))
-            server.hears(number)
+                server.receive(guest, b"invite" if guest % 2 else friend_request_message(SECRET))
+            server.receive(number)
             server.now += 1 / 200
     assert {int.from_bytes(key, "little") for key in server.book.friends} == set(guests)
 
@@ -216,8 +216,8 @@ async def test_an_invite_is_heard_whatever_the_secret(
     server = Flooded(network, Authority(secret=SHORT), monkeypatch)
     monkeypatch.setattr(server.admission, "_redeem", lambda _, message: VERDICTS.get(message))
     for number in range(1000):
-        server.hears(number)
-    server.hears(7777, b"invite")
+        server.receive(number)
+    server.receive(7777, b"invite")
     assert len(server.book.friends) == 1
 
 
@@ -228,9 +228,9 @@ async def test_a_flood_keeps_out_nobody_who_is_known_by_key(
     server = Flooded(network, Authority(secret=SHORT, peers=frozenset({peer})), monkeypatch)
     server.admission.enter(Authority(secret=SHORT, peers=frozenset({peer}), whitelist=frozenset({listed})))
     for number in range(10, 1000):
-        server.hears(number)
+        server.receive(number)
     for number in (1, 2):
-        server.hears(number, friend_request_message(SHORT))
+        server.receive(number, friend_request_message(SHORT))
     assert {friend.public_key for friend in server.node} >= {listed, peer}
     assert server.admission.refused["not on the whitelist"] > 0
 
@@ -286,12 +286,12 @@ async def test_strangers_fill_no_memory(network: Network, monkeypatch: pytest.Mo
     server = Flooded(network, Authority(open=True), monkeypatch)
     for number in range(20_000):
         server.now += 0.1
-        server.hears(number)
+        server.receive(number)
     assert len(server.book.friends) == len(list(server.node)) == MOST_PASSING
     closed = Flooded(network, Authority(secret=SECRET), monkeypatch)
     for number in range(20_000):
         closed.now += 0.1
-        closed.hears(number)
+        closed.receive(number)
     assert len(list(closed.admission.pending)) == MOST_ONCE
     assert len(closed.admission.refused) == 1
 
@@ -300,7 +300,7 @@ async def test_a_key_that_no_friend_can_have(
     network: Network, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = Flooded(network, Authority(open=True), monkeypatch)
-    server.hears(1, last_byte=0x80)
+    server.receive(1, last_byte=0x80)
     assert server.admission.refused == {"not a valid public key": 1}
     assert server.book.friends == {} and "Traceback" not in caplog.text
 

@@ -41,7 +41,7 @@ def test_a_peer_is_an_id_a_key_or_an_invite(text: str, peer: ConfiguredPeer) -> 
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("", "missing"),
         ("alice", "is not a Tox ID"),
@@ -50,8 +50,8 @@ def test_a_peer_is_an_id_a_key_or_an_invite(text: str, peer: ConfiguredPeer) -> 
         (TOKEN[:-1], "95 characters"),
     ],
 )
-def test_a_mistake_is_named(text: str, told: str) -> None:
-    with pytest.raises(UsageError, match=told):
+def test_a_mistake_is_named(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         parse_peer(text, None, NOW)
 
 

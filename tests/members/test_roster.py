@@ -169,15 +169,15 @@ async def test_a_peer_is_asked_with_the_secret_that_is_for_it(network: Network) 
 async def test_what_lets_others_in_here_is_told_to_nobody_we_call(network: Network, kept: bool) -> None:
     """Who had it could come in with another key, and reach more than it may."""
     box = network.node()
-    heard: list[bytes] = []
-    box.subscribe(lambda event: heard.append(event.message) if isinstance(event, FriendRequest) else None)
+    messages: list[bytes] = []
+    box.subscribe(lambda event: messages.append(event.message) if isinstance(event, FriendRequest) else None)
     peer = ConfiguredPeer(box.tox.public_key, box.tox.address[32:36], "box")
     authority = Authority(secret=b"of our server")
     us = Machine(network, None, *([] if kept else [peer]), authority=authority)
     if kept:
         us.roster.add(peer)
-    await until(lambda: heard)
-    assert heard == [b"auto-toxvpn"]
+    await until(lambda: messages)
+    assert messages == [b"auto-toxvpn"]
     assert us.roster.called == [replace(peer, may=NETWORK) if kept else peer]
 
 

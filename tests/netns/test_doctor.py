@@ -28,9 +28,9 @@ class Scene:
         env = WITH_SECRET if secret is None else {"TOXVPN_SHARED_SECRET": secret}
         argv = [*TOXVPN, "-b", str(self.lab.nodes_json), "doctor", "--json", *arguments]
         ran = (host or self.laptop).run(argv, user=USER, env=env, check=False, timeout_s=120)
-        told: dict[str, Any] = json.loads(ran.stdout)
-        assert told["exit_code"] == ran.returncode, ran.stderr
-        return told
+        report: dict[str, Any] = json.loads(ran.stdout)
+        assert report["exit_code"] == ran.returncode, ran.stderr
+        return report
 
 
 @pytest.fixture(scope="module")
@@ -47,59 +47,59 @@ def scene(_shared_network: Lab) -> Iterator[Scene]:
         lab.remove(each)
 
 
-def layers(told: dict[str, Any]) -> dict[str, str]:
-    return {each["layer"]: each["status"] for each in told["layers"]}
+def layers(report: dict[str, Any]) -> dict[str, str]:
+    return {each["layer"]: each["status"] for each in report["layers"]}
 
 
 def test_all_is_well(scene: Scene) -> None:
-    told = scene.doctor("-i", scene.server.tox_id, "--target", ECHO)
-    assert (told["problem"], told["exit_code"]) == (None, 0), told
-    assert {layer for layer, state in layers(told).items() if state != "ok"} == {"vpn"}
+    report = scene.doctor("-i", scene.server.tox_id, "--target", ECHO)
+    assert (report["problem"], report["exit_code"]) == (None, 0), report
+    assert {layer for layer, state in layers(report).items() if state != "ok"} == {"vpn"}
 
 
 def test_without_a_peer_it_looks_at_this_machine_alone(scene: Scene) -> None:
-    told = scene.doctor()
-    assert told["exit_code"] == 0
-    assert layers(told)["own-status"] == "ok" and layers(told)["friend-request"] == "skipped"
+    report = scene.doctor()
+    assert report["exit_code"] == 0
+    assert layers(report)["own-status"] == "ok" and layers(report)["friend-request"] == "skipped"
 
 
 def test_no_bootstrap_node_can_be_reached(scene: Scene) -> None:
     island = scene.lab.host("island")
     island.down()
-    told = scene.doctor("-i", scene.server.tox_id, host=island)
-    assert (told["problem"], told["exit_code"]) == ("bootstrap", 5)
-    assert layers(told)["own-status"] == "skipped"
+    report = scene.doctor("-i", scene.server.tox_id, host=island)
+    assert (report["problem"], report["exit_code"]) == ("bootstrap", 5)
+    assert layers(report)["own-status"] == "skipped"
 
 
 def test_udp_is_blocked(scene: Scene) -> None:
     """It works all the same, and that is said too."""
     hotel = scene.lab.host("hotel")
     hotel.block_udp()
-    told = scene.doctor("-i", scene.server.tox_id, "--target", ECHO, host=hotel)
-    assert (told["problem"], told["exit_code"]) == ("udp", 6)
-    [udp] = [each for each in told["layers"] if each["layer"] == "udp"]
+    report = scene.doctor("-i", scene.server.tox_id, "--target", ECHO, host=hotel)
+    assert (report["problem"], report["exit_code"]) == ("udp", 6)
+    [udp] = [each for each in report["layers"] if each["layer"] == "udp"]
     assert udp["status"] == "limited" and "TCP relays only" in udp["detail"]
-    assert (layers(told)["path"], layers(told)["target"]) == ("limited", "ok")
+    assert (layers(report)["path"], layers(report)["target"]) == ("limited", "ok")
 
 
 def test_the_secret_is_wrong(scene: Scene) -> None:
-    told = scene.doctor("-i", scene.server.tox_id, *IMPATIENT, secret="a guess")
-    assert (told["problem"], told["exit_code"]) == ("friend-request", 5)
+    report = scene.doctor("-i", scene.server.tox_id, *IMPATIENT, secret="a guess")
+    assert (report["problem"], report["exit_code"]) == ("friend-request", 5)
     assert re.search("ignored: the secret is wrong", scene.server.log_text())  # where the advice sends one
 
 
 def test_the_server_does_not_run(scene: Scene) -> None:
     nobody = FakeTox(FakeNetwork())
-    told = scene.doctor("-i", nobody.address.hex().upper(), *IMPATIENT)
+    report = scene.doctor("-i", nobody.address.hex().upper(), *IMPATIENT)
     nobody.close()
-    assert (told["problem"], told["exit_code"]) == ("friend-request", 5)
+    assert (report["problem"], report["exit_code"]) == ("friend-request", 5)
 
 
 def test_the_target_refuses(scene: Scene) -> None:
-    told = scene.doctor("-i", scene.server.tox_id, "--target", "localhost:9")
-    assert (told["problem"], told["exit_code"]) == ("target", 1)
-    assert "connection refused" in told["layers"][-1]["detail"]
-    assert layers(told)["road"] == "ok"
+    report = scene.doctor("-i", scene.server.tox_id, "--target", "localhost:9")
+    assert (report["problem"], report["exit_code"]) == ("target", 1)
+    assert "connection refused" in report["layers"][-1]["detail"]
+    assert layers(report)["road"] == "ok"
 
 
 def test_a_running_toxvpn_is_asked(scene: Scene) -> None:
@@ -109,9 +109,9 @@ def test_a_running_toxvpn_is_asked(scene: Scene) -> None:
         env=WITH_SECRET,
     )  # fmt: skip
     client.wait_for("peer [0-9A-F]{8}: udp")
-    told = scene.doctor("-C", str(directory), scene.server.tox_id[:16])
-    assert (told["problem"], told["exit_code"]) == (None, 0), told
-    assert (layers(told)["protocol"], layers(told)["road"]) == ("ok", "skipped")
+    report = scene.doctor("-C", str(directory), scene.server.tox_id[:16])
+    assert (report["problem"], report["exit_code"]) == (None, 0), report
+    assert (layers(report)["protocol"], layers(report)["road"]) == ("ok", "skipped")
     client.stop()
 
 
@@ -121,6 +121,6 @@ def test_a_kept_peer_is_asked_with_the_kept_identity_which_stays_as_it_is(scene:
     scene.laptop.run([*toxvpn, "id"], user=USER)
     scene.laptop.run([*toxvpn, "peer", "add", scene.server.tox_id, "--name", "box"], user=USER)
     before = {path.name: path.read_bytes() for path in directory.iterdir() if path.name != "lock"}
-    told = scene.doctor("-C", str(directory), "box")
-    assert (told["problem"], told["exit_code"]) == (None, 0), told
+    report = scene.doctor("-C", str(directory), "box")
+    assert (report["problem"], report["exit_code"]) == (None, 0), report
     assert before == {path.name: path.read_bytes() for path in directory.iterdir() if path.name != "lock"}

@@ -203,8 +203,8 @@ def test_a_pipe_to_a_refused_target_ends_like_ssh(pair: Pair) -> None:
 
 
 def test_the_id_is_told_while_the_server_runs(pair: Pair) -> None:
-    told = pair.server_host.run([*TOXVPN, "-C", str(pair.directory), "id"], user=USER)
-    assert told.stdout == f"{pair.server.tox_id}\n"
+    printed = pair.server_host.run([*TOXVPN, "-C", str(pair.directory), "id"], user=USER)
+    assert printed.stdout == f"{pair.server.tox_id}\n"
 
 
 def test_a_wrong_secret_gets_nothing(pair: Pair) -> None:

@@ -27,15 +27,15 @@ def fetched(host: Host, address: str) -> str:
 
 
 def test_the_same_over_the_control_socket_and_over_http(server: Server) -> None:
-    told = server.host.run(
+    printed = server.host.run(
         [*TOXVPN, "-C", str(server.host.directory / "server"), "metrics"], user=USER
     ).stdout
     served = fetched(server.host, "localhost")
-    for text in (told, served, fetched(server.host, "[::1]")):
+    for text in (printed, served, fetched(server.host, "[::1]")):
         assert 'toxvpn_connection{path="udp"} 1.0' in text
         assert 'mode="server"' in text
     names = re.compile(r"^# TYPE (\S+)", re.MULTILINE)
-    assert names.findall(told) == names.findall(served)
+    assert names.findall(printed) == names.findall(served)
 
 
 def test_a_client_with_a_passing_identity_has_them_too(server: Server, tox_network: Lab) -> None:

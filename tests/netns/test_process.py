@@ -114,7 +114,7 @@ def test_down_ends_it_and_takes_the_pidfile_away(alone: Daemon) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "message"),
     [
         (("-b", "missing.json"), 78, "cannot read"),
         (("-f", "missing.rules"), 78, "missing.rules"),
@@ -124,14 +124,14 @@ def test_down_ends_it_and_takes_the_pidfile_away(alone: Daemon) -> None:
     ],
 )
 def test_an_error_reaches_the_terminal_and_the_exit_code(
-    alone: Daemon, arguments: tuple[str, ...], code: int, told: str
+    alone: Daemon, arguments: tuple[str, ...], code: int, message: str
 ) -> None:
     """Relative paths are relative to where it was typed, though the daemon goes to /."""
     apps.echo_server(alone.host, 7)
     ran = alone.serve(*arguments, check=False)
     assert ran.returncode == code, ran.stderr
     *others, line = ran.stderr.splitlines()
-    assert line.startswith("toxvpn: ") and told in line
+    assert line.startswith("toxvpn: ") and message in line
     assert all(line.startswith("WARNING: no syslog") for line in others)
     assert not alone.pid_file.exists()
 

@@ -277,8 +277,8 @@ def test_two_commands_may_have_one_kept_identity(scene: Scene) -> None:
     for _ in range(2):
         scene.echoes("-C", str(kept))
     assert len(scene.nodes()) == 1
-    told = scene.run(scene.argv("-C", str(kept), "status"))
-    assert told.returncode == 0 and told.stdout.startswith("toxvpn client")
+    printed = scene.run(scene.argv("-C", str(kept), "status"))
+    assert printed.returncode == 0 and printed.stdout.startswith("toxvpn client")
     assert scene.run(scene.argv("-C", str(kept), "down")).returncode == 0
     wait_until(lambda: not scene.nodes(), "the end of the node", ENDING_S)
     scene.echoes("-C", str(kept))

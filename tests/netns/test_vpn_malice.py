@@ -219,8 +219,8 @@ def test_an_address_that_is_not_its_to_claim_is_refused(scene: Scene, claim: str
     claimed = named.get(claim) or claim
     routes = scene.alice.host.run(["ip", "route"]).stdout
     scene.settle(scene.mallory, ours(claimed), None)
-    told = f"the IPv4 address it states, {claimed}, is not used: {reason}"
-    assert told in scene.alice.sees(scene.mallory.public_key)["address_problem"]
+    problem = f"the IPv4 address it states, {claimed}, is not used: {reason}"
+    assert problem in scene.alice.sees(scene.mallory.public_key)["address_problem"]
     after = scene.alice.host.run(["ip", "route"]).stdout.splitlines()
     assert after == [line for line in routes.splitlines() if derived(scene.mallory) not in line]
     counted = scene.drops(scene.mallory, "source_not_allowed")
@@ -239,9 +239,9 @@ def test_what_is_for_one_peer_never_goes_to_another_that_claims_its_address(scen
         scene.settle(scene.mallory, ours(bobs), None)
         scene.settle(scene.bob, ours(bobs), bobs)
     scene.settle(scene.mallory, ours(bobs), None)
-    mallorys, heard = scene.mallory.packets, len(scene.bob.packets)
+    mallorys, received = scene.mallory.packets, len(scene.bob.packets)
     scene.alice.host.ping(bobs, count=3, timeout_s=0.2)  # a puppet hears, and does not answer
-    wait_until(lambda: len(scene.bob.packets) == heard + 3, "three pings at Bob's")
+    wait_until(lambda: len(scene.bob.packets) == received + 3, "three pings at Bob's")
     assert scene.mallory.packets == mallorys
 
 
@@ -293,7 +293,7 @@ def test_of_a_status_that_is_half_ours_only_the_plain_half_counts(scene: Scene, 
 
 def test_a_huge_mtu_is_brought_within_what_is_possible(scene: Scene) -> None:
     scene.settle(scene.mallory, ours(CHOSEN, mtu=65535), CHOSEN)
-    heard = len(scene.mallory.packets)
+    received = len(scene.mallory.packets)
     scene.alice.host.run(["ping", "-c1", "-W0.2", "-s", "1340", CHOSEN], check=False)
-    wait_until(lambda: len(scene.mallory.packets) == heard + 1, "a packet of 1368 bytes")
+    wait_until(lambda: len(scene.mallory.packets) == received + 1, "a packet of 1368 bytes")
     assert len(scene.mallory.packets[-1]) == 1368

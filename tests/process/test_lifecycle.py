@@ -1,4 +1,4 @@
-"""Word of a run: when it is told, and what a reload and the watchdog come to."""
+"""The stages of a run: when each is reported, and the effects of a reload and of the watchdog."""
 
 import asyncio
 import subprocess
@@ -15,8 +15,8 @@ from toxvpn.tox.events import PeerStatus, SelfConnection
 from toxvpn.tox.node import Node
 
 
-class Told(Notifier):
-    """Keeps what systemd would hear."""
+class RecordingNotifier(Notifier):
+    """Keeps the messages to systemd."""
 
     def __init__(self, watchdog_s: float | None = None) -> None:
         super().__init__({})
@@ -49,20 +49,20 @@ class OneNode:
 
 
 async def test_ready_is_told_to_systemd_and_to_the_terminal() -> None:
-    told, ready = Told(), []
-    Lifecycle(told, on_ready=lambda: ready.append(True)).ready()
-    assert (told.lines, ready) == (["READY=1"], [True])
+    notifier, ready = RecordingNotifier(), []
+    Lifecycle(notifier, on_ready=lambda: ready.append(True)).ready()
+    assert (notifier.lines, ready) == (["READY=1"], [True])
 
 
 async def test_the_status_line_follows_the_connections() -> None:
-    told, node = Told(), OneNode()
-    Lifecycle(told).watch(cast(Node, node))
+    notifier, node = RecordingNotifier(), OneNode()
+    Lifecycle(notifier).watch(cast(Node, node))
     node.peers = [type("Peer", (), {"online": online}) for online in (True, False, True)]
     node.connection = Connection.UDP
     node.on_event(SelfConnection(Connection.UDP))
     node.on_event(SelfConnection(Connection.UDP))  # nothing new
     node.on_event(PeerStatus(node.peers[0], b""))  # nothing about a connection
-    assert told.lines == [
+    assert notifier.lines == [
         "STATUS=not in the Tox network; 0 of 0 peers online",
         "STATUS=Tox: udp; 2 of 3 peers online",
     ]
@@ -71,39 +71,39 @@ async def test_the_status_line_follows_the_connections() -> None:
 
 
 async def test_a_reload_is_framed(caplog: pytest.LogCaptureFixture) -> None:
-    told = Told()
-    lifecycle = Lifecycle(told)
+    notifier = RecordingNotifier()
+    lifecycle = Lifecycle(notifier)
     before = lifecycle.can_reload
     lifecycle.on_reload(lambda: ["rules are in force"])
     assert (before, lifecycle.can_reload) == (False, True)
     with caplog.at_level("INFO"):
         lifecycle.reload()
-    assert told.lines == ["RELOADING=1", "READY=1"]
+    assert notifier.lines == ["RELOADING=1", "READY=1"]
     assert caplog.messages == ["reload: rules are in force"]
 
 
 async def test_a_reload_that_fails_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    told = Told()
-    lifecycle = Lifecycle(told)
+    notifier = RecordingNotifier()
+    lifecycle = Lifecycle(notifier)
 
     def fail() -> list[str]:
         raise ConfigError("rules: line 3 is no rule")
 
     lifecycle.on_reload(fail)
     lifecycle.reload()
-    assert told.lines == ["RELOADING=1", "READY=1"]
+    assert notifier.lines == ["RELOADING=1", "READY=1"]
     assert caplog.messages == ["reload failed, nothing was changed: rules: line 3 is no rule"]
 
 
 async def test_a_run_without_anything_to_read_again_says_so(caplog: pytest.LogCaptureFixture) -> None:
-    told = Told()
+    notifier = RecordingNotifier()
     with caplog.at_level("INFO"):
-        Lifecycle(told).reload()
-    assert told.lines == [] and "nothing to read again" in caplog.messages[0]
+        Lifecycle(notifier).reload()
+    assert notifier.lines == [] and "nothing to read again" in caplog.messages[0]
 
 
 async def test_a_run_ends_well_or_with_what_it_failed_of() -> None:
-    well, failing = Lifecycle(Told()), Lifecycle(Told())
+    well, failing = Lifecycle(RecordingNotifier()), Lifecycle(RecordingNotifier())
     well.stopping.set()
     await well.ended()
     failing.fail(ToxvpnError("the device is gone"))
@@ -121,32 +121,32 @@ async def test_the_loop_feeds_the_watchdog_twice_in_its_time(monkeypatch: pytest
         return later(1000.0, call)
 
     monkeypatch.setattr(loop, "call_later", call_later)
-    told = Told(watchdog_s=30.0)
-    lifecycle = Lifecycle(told)
-    assert told.lines == ["WATCHDOG=1"]
+    notifier = RecordingNotifier(watchdog_s=30.0)
+    lifecycle = Lifecycle(notifier)
+    assert notifier.lines == ["WATCHDOG=1"]
     (delay_s, feed), *_ = planned
     assert delay_s == 15.0
     feed()
-    assert told.lines == ["WATCHDOG=1"] * 2 and len(planned) == 2
+    assert notifier.lines == ["WATCHDOG=1"] * 2 and len(planned) == 2
     lifecycle.close()
-    assert told.lines[-1] == "STOPPING=1"
+    assert notifier.lines[-1] == "STOPPING=1"
 
 
 async def test_a_node_without_turns_starves_the_watchdog() -> None:
     """Also when the loop lives; systemd then starts the service anew."""
-    told, node = Told(watchdog_s=30.0), OneNode()
-    lifecycle = Lifecycle(told)
+    notifier, node = RecordingNotifier(watchdog_s=30.0), OneNode()
+    lifecycle = Lifecycle(notifier)
     lifecycle.watch(cast(Node, node))
     for node.alive in (True, False, True):
         lifecycle._feed_watchdog()
-    assert told.lines.count("WATCHDOG=1") == 3
+    assert notifier.lines.count("WATCHDOG=1") == 3
     assert node.asked_s == {15.0}
     lifecycle.close()
 
 
 async def test_no_watchdog_no_timer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asyncio.get_running_loop(), "call_later", None)
-    Lifecycle(Told()).close()
+    Lifecycle(RecordingNotifier()).close()
 
 
 # -- the terminal -----------------------------------------------------------------------------------

@@ -46,7 +46,7 @@ def test_a_number_that_nobody_has_stands_for_itself() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("no-such-user", "-U 'no-such-user': there is no such user; `getent passwd` lists them"),
         ("", "-U '': there is no such user"),
@@ -56,10 +56,10 @@ def test_a_number_that_nobody_has_stands_for_itself() -> None:
         ("0", "-U 0 is root, which would keep every privilege"),
     ],
 )
-def test_mistakes(text: str, told: str) -> None:
+def test_mistakes(text: str, message: str) -> None:
     with pytest.raises(UsageError) as caught:
         find_account(text)
-    assert str(caught.value).startswith(told)
+    assert str(caught.value).startswith(message)
 
 
 @as_root

@@ -71,6 +71,6 @@ def test_every_counter_of_the_network_has_its_metric() -> None:
 def test_the_documentation_has_every_name_and_no_other() -> None:
     counted = Counted(versions=VERSIONS, network=netio.counters())
     made = text(document(busy()), counted)
-    told = set(re.findall(r"^# TYPE (\S+)", made, re.MULTILINE))
+    named = set(re.findall(r"^# TYPE (\S+)", made, re.MULTILINE))
     written = set(re.findall(r"^\| `([a-z_]+)`", DOCS.read_text(), re.MULTILINE))
-    assert {name for name in told if name.startswith("toxvpn_")} == written
+    assert {name for name in named if name.startswith("toxvpn_")} == written

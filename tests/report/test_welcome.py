@@ -20,7 +20,7 @@ KEY = bytes(range(32))
 USUAL = f"toxvpn -i {ID} -L 2222:localhost:22"
 
 
-def told(text: str, directory: Path, secret: bytes | None = None, *, show: bool) -> str:
+def command_for(text: str, directory: Path, secret: bytes | None = None, *, show: bool) -> str:
     made = parse(text, directory / "config.toml")
     config = Config(server=made.server, peers=made.peers, secret=secret)
     return client_command(ID, config, policy(config, directory), directory, show=show)
@@ -28,17 +28,17 @@ def told(text: str, directory: Path, secret: bytes | None = None, *, show: bool)
 
 def test_to_a_person_the_secret_is_shown(tmp_path: Path) -> None:
     secret = "a secret with 'quotes'"
-    assert told("[server]", tmp_path, secret.encode(), show=True) == (
+    assert command_for("[server]", tmp_path, secret.encode(), show=True) == (
         f"TOXVPN_SHARED_SECRET={shlex.quote(secret)} {USUAL}"
     )
-    line = told("[server]", tmp_path, show=True)
+    line = command_for("[server]", tmp_path, show=True)
     kept = (tmp_path / "secret").read_text().strip()
     assert line == f"TOXVPN_SHARED_SECRET={kept} {USUAL}"
 
 
 @pytest.mark.parametrize("secret", [b"\xff\xfe", b"two\nlines"])
 def test_a_secret_that_cannot_be_shown(tmp_path: Path, secret: bytes) -> None:
-    assert told("[server]", tmp_path, secret, show=True) == (
+    assert command_for("[server]", tmp_path, secret, show=True) == (
         f"{USUAL} --secret-file FILE  # FILE: a file with the secret"
     )
 
@@ -53,7 +53,7 @@ def test_to_a_log_the_file_is_named(tmp_path: Path) -> None:
         ('[server]\nsecret_file = "own"', None, f"a copy of {path}"),
         ('[server]\nsecret_file = "own"', b"hidden", "a file with the secret"),
     ):
-        line = told(text, tmp_path, secret, show=False)
+        line = command_for(text, tmp_path, secret, show=False)
         assert line == f"{USUAL} --secret-file FILE  # FILE: {what}"
         kept = tmp_path / "secret"
         assert "hidden" not in line and not (kept.exists() and kept.read_text().strip() in line)
@@ -75,7 +75,7 @@ def test_to_a_log_the_file_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_without_a_secret(tmp_path: Path, text: str, line: str, show: bool) -> None:
-    assert told(text, tmp_path, show=show) == line
+    assert command_for(text, tmp_path, show=show) == line
 
 
 @pytest.mark.parametrize(

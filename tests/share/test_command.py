@@ -47,10 +47,10 @@ class TestPipe:
         command, target = await piped(commands, pair)
         await command.write(b"question")
         command.end_stdin()
-        assert await target.rest() == b"question"
+        assert await target.receive_all() == b"question"
         await target.send(NOISE)
         target.close()
-        assert await command.rest() == NOISE
+        assert await command.receive_all() == NOISE
         assert (await command.code(), await command.said()) == (0, "")
 
     async def test_its_stdout_ends_when_the_target_has_said_all(
@@ -59,7 +59,7 @@ class TestPipe:
         command, target = await piped(commands, pair)
         await target.send(b"all")
         target.end()
-        assert await command.rest() == b"all"
+        assert await command.receive_all() == b"all"
         await command.write(b"more")
         assert await target.receive(4) == b"more"
         command.end_stdin()
@@ -101,7 +101,7 @@ class TestPipe:
             await target.send(await target.receive(1))
             target.end()
         for number, command in enumerate(started):
-            assert await command.rest() == b"%d" % number
+            assert await command.receive_all() == b"%d" % number
 
     async def test_without_stdin_it_does_not_begin(self, commands: Commands) -> None:
         script = "import os, sys; os.close(0); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
@@ -192,7 +192,7 @@ class TestListeners:
 
 async def test_a_ping(commands: Commands) -> None:
     command = await commands.start("-p")
-    assert await command.rest() == b"pong\n"
+    assert await command.receive_all() == b"pong\n"
     assert await command.code() == 0
 
 

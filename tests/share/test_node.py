@@ -50,7 +50,7 @@ def connected(rendezvous: Rendezvous) -> socket.socket:
     return connection
 
 
-async def heard(connection: socket.socket) -> messages.Message | None:
+async def receive(connection: socket.socket) -> messages.Message | None:
     """The next message that is no log line."""
     while True:
         await in_time(_readable(connection))
@@ -85,7 +85,7 @@ class TestIdle:
     async def test_a_command_keeps_it(self, running: Running, rendezvous: Rendezvous) -> None:
         with connected(rendezvous) as command:
             messages.send(command, LISTEN)
-            assert await heard(command) == {"taken": True}
+            assert await receive(command) == {"taken": True}
             await asyncio.sleep(3 * node.LINGER_S)
             assert not running.ended.done()
         await in_time(running.ended)
@@ -116,7 +116,7 @@ class TestIdle:
             running.node._leave()
             assert not running.ended.done()
             messages.send(command, LISTEN)
-            assert await heard(command) == {"taken": True}
+            assert await receive(command) == {"taken": True}
 
     async def test_a_kept_identity_is_let_go_of_sooner(
         self, running: Running, monkeypatch: pytest.MonkeyPatch
@@ -151,7 +151,7 @@ class TestWithoutItsDirectory:
     ) -> None:
         with connected(rendezvous) as command:
             messages.send(command, LISTEN)
-            assert await heard(command) == {"taken": True}
+            assert await receive(command) == {"taken": True}
             shutil.rmtree(rendezvous.directory)
             await asyncio.sleep(3 * node.LINGER_S)
             assert not running.ended.done()
@@ -184,8 +184,8 @@ class TestWithoutItsDirectory:
             messages.send(command, LISTEN)
             shutil.rmtree(rendezvous.directory)
             await in_time(asyncio.create_task(serve(options, rendezvous, listener)))
-            told = await heard(command)
-            assert told is not None and told["ended"] == ConfigError.exit_code
+            answer = await receive(command)
+            assert answer is not None and answer["ended"] == ConfigError.exit_code
 
 
 @pytest.mark.parametrize(("level", "logs"), [(20, 1), (30, 0)])
@@ -194,13 +194,13 @@ async def test_a_command_is_told_what_its_level_shows(
 ) -> None:
     with connected(rendezvous) as other, connected(rendezvous) as command:
         messages.send(other, LISTEN | {"level": 10})  # for this one the node makes all records
-        assert await heard(other) == {"taken": True}
+        assert await receive(other) == {"taken": True}
         messages.send(command, LISTEN | {"level": level})
-        told: list[messages.Message] = []
-        while "taken" not in (told or [{}])[-1]:
+        answer: list[messages.Message] = []
+        while "taken" not in (answer or [{}])[-1]:
             await in_time(_readable(command))
-            told.append(messages.receive(command)[0] or {"taken": False})
-        assert sum("log" in message for message in told) == logs
+            answer.append(messages.receive(command)[0] or {"taken": False})
+        assert sum("log" in message for message in answer) == logs
 
 
 class TestBadMessages:
@@ -208,7 +208,7 @@ class TestBadMessages:
     async def test_is_hung_up_on(self, running: Running, rendezvous: Rendezvous, said: bytes) -> None:
         with connected(rendezvous) as stranger:
             stranger.send(said)
-            assert await heard(stranger) is None
+            assert await receive(stranger) is None
 
     @pytest.mark.parametrize(
         "request_",
@@ -223,23 +223,23 @@ class TestBadMessages:
             request_ = request_ | {"target": str(pair.target.target)}
         with connected(rendezvous) as stranger:
             messages.send(stranger, request_ | {"level": 60})
-            told = await heard(stranger)
-            assert told is not None and told["ended"] in (1, 2) and told["text"]
-            assert await heard(stranger) is None
+            answer = await receive(stranger)
+            assert answer is not None and answer["ended"] in (1, 2) and answer["text"]
+            assert await receive(stranger) is None
 
     async def test_who_says_nothing_is_not_waited_for(
         self, running: Running, rendezvous: Rendezvous, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("toxvpn.share.session.REQUEST_S", 0.01)
         with connected(rendezvous) as stranger:
-            assert await heard(stranger) is None
+            assert await receive(stranger) is None
 
     async def test_nothing_of_it_is_left(self, running: Running, rendezvous: Rendezvous) -> None:
         before = len(list(Path("/proc/self/fd").iterdir()))
         for request in ({"do": "fly", "level": 60}, {"level": "x"}):
             with connected(rendezvous) as stranger:
                 messages.send(stranger, request, [0, 1])
-                while await heard(stranger) is not None:
+                while await receive(stranger) is not None:
                     pass
         await until(lambda: running.node.idle)
         await until(lambda: len(list(Path("/proc/self/fd").iterdir())) == before)
@@ -256,9 +256,11 @@ async def test_a_node_that_cannot_be_says_why(
         messages.send(other, {"do": "ping", "level": 20})
         await in_time(asyncio.create_task(serve(options, rendezvous, listener)))
         for command in (one, other):
-            told = await heard(command)
-            assert told is not None and told["ended"] == ConfigError.exit_code and "none" in told["text"]
-            assert await heard(command) is None
+            answer = await receive(command)
+            assert (
+                answer is not None and answer["ended"] == ConfigError.exit_code and "none" in answer["text"]
+            )
+            assert await receive(command) is None
     assert rendezvous.connect() is None and not rendezvous.path.exists()
 
 
@@ -271,13 +273,13 @@ async def test_a_node_knows_whether_its_identity_is_on_disk(
     tmp_path: Path,
     is_kept: bool,
 ) -> None:
-    told: list[bool] = []
+    answer: list[bool] = []
 
     class FakeSharedNode:
         states = None
 
         def __init__(self, *_: object, is_kept: bool) -> None:
-            told.append(is_kept)
+            answer.append(is_kept)
 
         async def serve(self) -> None:
             """Ends at once."""
@@ -296,4 +298,4 @@ async def test_a_node_knows_whether_its_identity_is_on_disk(
     monkeypatch.setattr(shared_node, "SharedNode", FakeSharedNode)
     with rendezvous.listen() as listener:
         await in_time(asyncio.create_task(serve(options, rendezvous, listener)))
-    assert told == [is_kept]
+    assert answer == [is_kept]

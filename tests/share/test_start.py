@@ -88,9 +88,9 @@ def test_a_process_gets_the_options_and_the_listener(options: ClientOptions, tmp
     assert connection is not None
     with connection:
         messages.send(connection, {"do": "ping", "level": 20})
-        told, _ = messages.receive(connection)
-    assert told == {"ended": ConfigError.exit_code, "text": told and told["text"]}
-    assert told and f"{tmp_path}/none" in told["text"]
+        answer, _ = messages.receive(connection)
+    assert answer == {"ended": ConfigError.exit_code, "text": answer and answer["text"]}
+    assert answer and f"{tmp_path}/none" in answer["text"]
     assert node.wait(10) == 0
     assert b"a guess" not in shown and str(options.server).encode() not in shown
     assert "a guess" not in repr(for_node(options))

@@ -1,4 +1,4 @@
-"""Every branch of the choice, on roads that do as they are told."""
+"""Every branch of the choice, on scripted roads."""
 
 import asyncio
 import logging
@@ -28,7 +28,7 @@ TUNTOX = b""
 
 
 class FakeRoad:
-    """Opens "streams" that are its own name, or fails as told; probes wait until they are answered."""
+    """Opens "streams" that are its own name, or fails as asked; probes wait until they are answered."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -114,16 +114,16 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def told(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+def infos(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     caplog.set_level(logging.INFO, "toxvpn.tcpforward")
     return caplog
 
 
-async def test_the_fast_road_where_both_sides_have_it(scene: Scene, told: pytest.LogCaptureFixture) -> None:
+async def test_the_fast_road_where_both_sides_have_it(scene: Scene, infos: pytest.LogCaptureFixture) -> None:
     scene.stack_is_up()
     assert await scene.open() == "fast"
     assert scene.chooser.choice(scene.peer) == ("fast", "both sides have it")
-    assert told.messages == ["peer 01010101: streams take the fast road: both sides have it"]
+    assert infos.messages == ["peer 01010101: streams take the fast road: both sides have it"]
 
 
 @pytest.mark.parametrize(
@@ -136,21 +136,21 @@ async def test_the_fast_road_where_both_sides_have_it(scene: Scene, told: pytest
     ],
 )
 async def test_a_peer_that_does_not_have_it(
-    status: bytes, reason: str, scene: Scene, told: pytest.LogCaptureFixture
+    status: bytes, reason: str, scene: Scene, infos: pytest.LogCaptureFixture
 ) -> None:
     scene.stack_is_up()
     peer = scene.a_peer(2, status)
     assert await scene.open(peer) == "tuntox"
     assert scene.chooser.choice(peer) == ("tuntox", reason)
-    assert told.messages == [f"peer 02020202: streams take the tuntox road: {reason}"]
+    assert infos.messages == [f"peer 02020202: streams take the tuntox road: {reason}"]
     assert not scene.fast.opened
 
 
-async def test_a_machine_that_does_not_allow_it(scene: Scene, told: pytest.LogCaptureFixture) -> None:
+async def test_a_machine_that_does_not_allow_it(scene: Scene, infos: pytest.LogCaptureFixture) -> None:
     scene.chooser.no_stack("no /dev/net/tun")
     assert await scene.open() == "tuntox"
     assert scene.chooser.choice(scene.peer) == ("tuntox", "no /dev/net/tun")
-    assert told.messages == ["peer 01010101: streams take the tuntox road: no /dev/net/tun"]
+    assert infos.messages == ["peer 01010101: streams take the tuntox road: no /dev/net/tun"]
 
 
 async def test_a_stack_that_comes_later_is_taken(scene: Scene) -> None:
@@ -196,12 +196,12 @@ async def test_it_does_not_wait_for_the_status_message_of_a_peer_that_leaves(sce
     assert scene.node.now_s < module.STATUS_S
 
 
-async def test_a_change_is_told_once(scene: Scene, told: pytest.LogCaptureFixture) -> None:
+async def test_a_change_is_told_once(scene: Scene, infos: pytest.LogCaptureFixture) -> None:
     scene.stack_is_up()
     for status in (OFFERS, OFFERS, OLDER, OLDER, OFFERS):
         scene.peer.status_text = status
         await scene.open()
-    assert [message.split(" ", 2)[2] for message in told.messages] == [
+    assert [message.split(" ", 2)[2] for message in infos.messages] == [
         "streams take the fast road: both sides have it",
         "streams take the tuntox road: the peer does not offer the fast road",
         "streams take the fast road: both sides have it",
@@ -213,7 +213,7 @@ BROKEN = "the peer's private stack cannot be reached: no answer in 3 s"
 
 @pytest.mark.parametrize("failure", [RoadBrokenError(BROKEN), StackUnavailableError(BROKEN)])
 async def test_a_fast_road_that_leads_nowhere(
-    failure: ToxvpnError, scene: Scene, told: pytest.LogCaptureFixture
+    failure: ToxvpnError, scene: Scene, infos: pytest.LogCaptureFixture
 ) -> None:
     """That stream and the next ones take the other road; only the first one has waited."""
     scene.stack_is_up()
@@ -223,13 +223,13 @@ async def test_a_fast_road_that_leads_nowhere(
     assert await scene.open() == "tuntox"
     assert len(scene.fast.opened) == 1
     assert scene.chooser.choice(scene.peer) == ("tuntox", BROKEN)
-    assert told.messages == [f"peer 01010101: streams take the tuntox road: {BROKEN}"]
+    assert infos.messages == [f"peer 01010101: streams take the tuntox road: {BROKEN}"]
     assert scene.chooser.choice(other)[0] == "fast", "that was about one peer"
     assert scene.fast.probing == 0, "it is not tried again at once"
 
 
 async def test_it_does_not_count_as_broken_while_the_other_one_is_as_well(
-    scene: Scene, told: pytest.LogCaptureFixture
+    scene: Scene, infos: pytest.LogCaptureFixture
 ) -> None:
     scene.stack_is_up()
     scene.tuntox.silent = True
@@ -240,7 +240,7 @@ async def test_it_does_not_count_as_broken_while_the_other_one_is_as_well(
     scene.fast.failure = None
     assert await opening == "fast"
     assert not scene.tuntox.opened
-    assert told.messages == ["peer 01010101: streams take the fast road: both sides have it"]
+    assert infos.messages == ["peer 01010101: streams take the fast road: both sides have it"]
 
 
 async def test_a_peer_that_answers_on_neither_is_given_up(scene: Scene) -> None:
@@ -340,10 +340,10 @@ async def test_what_the_target_says_is_no_reason_to_take_another_road(scene: Sce
     assert scene.chooser.choice(scene.peer)[0] == "fast"
 
 
-async def test_road_tuntox_never_takes_the_fast_one(scene: Scene, told: pytest.LogCaptureFixture) -> None:
+async def test_road_tuntox_never_takes_the_fast_one(scene: Scene, infos: pytest.LogCaptureFixture) -> None:
     scene.made(RoadPolicy.TUNTOX)
     assert await scene.open() == "tuntox"
-    assert told.messages == ["peer 01010101: streams take the tuntox road: --road tuntox"]
+    assert infos.messages == ["peer 01010101: streams take the tuntox road: --road tuntox"]
 
 
 async def test_road_fast_never_takes_the_other_one(scene: Scene) -> None:

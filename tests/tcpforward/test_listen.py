@@ -75,7 +75,7 @@ async def test_closing_ends_running_connections_and_those_just_made(
     await in_time(listener.close())
     for program in (running, just_made):
         with contextlib.suppress(ConnectionResetError):
-            assert await program.rest() == b""
+            assert await program.receive_all() == b""
         program.close()
     with pytest.raises(ConnectionRefusedError):
         await Program.connect(port)
@@ -99,7 +99,7 @@ async def test_without_room_connections_are_reset_at_once_and_it_is_said_once(
     programs = [Program(socket.create_connection((HERE, port_of(listener)))) for _ in range(6)]
     for program in programs[2:]:
         with pytest.raises(ConnectionResetError):
-            await program.rest()
+            await program.receive_all()
     assert len(accepted.sockets) == 2
     [line] = caplog.messages
     assert line.startswith("connections are refused: ") and "ulimit -n" in line

@@ -84,7 +84,7 @@ async def test_it_ends_well_when_both_directions_have(pair: ForwardPair, pipes: 
     target = await pair.accept()
     pipes.write(b"question")
     pipes.end_stdin()
-    assert await target.rest() == b"question"
+    assert await target.receive_all() == b"question"
     await target.send(b"answer")
     target.close()
     assert await pipes.read_all() == b"answer"
@@ -99,7 +99,7 @@ async def test_the_target_may_end_first(pair: ForwardPair, pipes: Pipe) -> None:
     pipes.write(b"and on it goes")
     assert await target.receive(14) == b"and on it goes"
     pipes.end_stdin()
-    assert await target.rest() == b""
+    assert await target.receive_all() == b""
     await in_time(pipes.running)
 
 
@@ -111,7 +111,7 @@ class TestStdinFromAFile:
 
     async def test_is_sent_whole(self, pair: ForwardPair, pipes: Pipe) -> None:
         target = await pair.accept()
-        assert await target.rest() == NOISE
+        assert await target.receive_all() == NOISE
         target.close()
         await in_time(pipes.running)
 
@@ -123,7 +123,7 @@ class TestStdinFromNowhere:
 
     async def test_still_gets_what_the_target_says(self, pair: ForwardPair, pipes: Pipe) -> None:
         target = await pair.accept()
-        assert await target.rest() == b""
+        assert await target.receive_all() == b""
         await target.send(b"greeting")
         target.close()
         assert await pipes.read_all() == b"greeting"

@@ -38,7 +38,7 @@ async def pair(no_descriptor_is_left: None) -> AsyncIterator[FastPair]:
 
 
 @pytest.fixture
-def told(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+def infos(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     caplog.set_level(logging.INFO, "toxvpn.tcpforward")
     return caplog
 
@@ -72,10 +72,10 @@ class TestStreams:
             first, second = (await pair.joined())[:: 1 if near_first else -1]
             await first.send(b"last words")
             first.end()
-            assert await second.rest() == b"last words"
+            assert await second.receive_all() == b"last words"
             await second.send(b"and the answer")
             second.close()
-            assert await first.rest() == b"and the answer"
+            assert await first.receive_all() == b"and the answer"
 
     async def test_a_reset_goes_all_the_way(self, pair: FastPair) -> None:
         for near_first in (True, False):
@@ -107,14 +107,14 @@ class TestBreaks:
         assert await application.receive(5) == b"still"
 
     async def test_streams_of_a_peer_that_is_gone_are_reset(
-        self, pair: FastPair, told: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+        self, pair: FastPair, infos: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(departures, "GONE_AFTER_S", 0.0)
         application, target = await in_use(pair)
         pair.network.tox.set_online(False)
         assert await application.is_reset()
         assert await target.is_reset()
-        assert f"peer {pair.peer.short} is gone, its streams are reset: 1" in told.messages
+        assert f"peer {pair.peer.short} is gone, its streams are reset: 1" in infos.messages
 
     async def test_streams_of_a_peer_that_is_removed_are_reset(self, pair: FastPair) -> None:
         application, target = await in_use(pair)
@@ -133,7 +133,7 @@ class TestBreaks:
             assert await target.is_reset()
 
     async def test_a_road_that_leads_nowhere(
-        self, pair: FastPair, told: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+        self, pair: FastPair, infos: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The first stream takes the other one after a time, the next at once, until it is good again."""
         monkeypatch.setattr(road_module, "FIRST_ANSWER_S", 0.2)
@@ -144,11 +144,11 @@ class TestBreaks:
         assert await target.receive(len(BULK)) == BULK
         reason = "the peer's private stack cannot be reached: no answer in 0.2 s"
         assert pair.calling.chooser.choice(pair.peer) == ("tuntox", reason)
-        assert told.messages[-1:] == [f"peer {pair.peer.short}: streams take the tuntox road: {reason}"]
+        assert infos.messages[-1:] == [f"peer {pair.peer.short}: streams take the tuntox road: {reason}"]
         pair.plug()
         await pair.until_fast()
         await in_use(pair)
-        assert told.messages[-1].endswith("streams take the fast road: both sides have it")
+        assert infos.messages[-1].endswith("streams take the fast road: both sides have it")
 
 
 class Killed:
@@ -170,7 +170,7 @@ class Killed:
 
 class TestTheStack:
     async def test_a_helper_that_is_killed_resets_streams_and_comes_again(
-        self, no_descriptor_is_left: None, told: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+        self, no_descriptor_is_left: None, infos: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         killed = Killed(monkeypatch)
         monkeypatch.setattr(roads, "NEW_STACK_S", 0.05)
@@ -183,14 +183,14 @@ class TestTheStack:
                 assert await target.is_reset()
                 await until(lambda: pair.road == "tuntox")
                 await pair.until_fast()
-        lost = [message for message in told.messages if "is lost" in message]
+        lost = [message for message in infos.messages if "is lost" in message]
         line = "the private stack is lost, its streams are reset: the helper process has ended with status -9"
         assert lost == [line, line]
 
     async def test_where_it_cannot_be_had_streams_take_the_other_road(
-        self, no_descriptor_is_left: None, told: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+        self, no_descriptor_is_left: None, infos: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """It is tried again, and told once; then the fast road is taken."""
+        """It is tried again, and infos once; then the fast road is taken."""
         monkeypatch.setattr(roads, "NEW_STACK_S", 0.0)
         refusals = 10
         start = Stack.start.__func__  # type: ignore[attr-defined]
@@ -210,7 +210,7 @@ class TestTheStack:
             assert await target.receive(5) == b"hello"
             await pair.until_fast()
             await in_use(pair)
-        assert [message for message in told.messages if "road" in message] == [
+        assert [message for message in infos.messages if "road" in message] == [
             f"no fast road: {REFUSED}",  # the server
             f"peer {pair.peer.short}: streams take the tuntox road: {REFUSED}",
             f"peer {pair.peer.short}: streams take the fast road: both sides have it",

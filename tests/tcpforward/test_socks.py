@@ -59,9 +59,9 @@ async def test_connect(pair: ForwardPair, application: Program, host: str, addre
     await accepted.send(b"answer")
     assert await application.receive(6) == b"answer"
     application.end()
-    assert await accepted.rest() == b""
+    assert await accepted.receive_all() == b""
     accepted.close()
-    assert await application.rest() == b""
+    assert await application.receive_all() == b""
 
 
 async def test_everything_in_one_flight(pair: ForwardPair, application: Program) -> None:
@@ -83,14 +83,14 @@ async def test_a_refused_connection(pair: ForwardPair, application: Program) -> 
     pair.target.close()
     await greeted(application)
     await application.send(connect(IPV4_LOCALHOST, pair.target.port))
-    assert await application.rest() == refusal(5)
+    assert await application.receive_all() == refusal(5)
 
 
 async def test_a_target_that_no_rule_allows(no_descriptor_is_left: None) -> None:
     async with ForwardPair(Rules(())) as pair:
         application = await greeted(await pair.connect(pair.socks()))
         await application.send(connect(NAME_LOCALHOST, 80))
-        assert await application.rest() == refusal(2)
+        assert await application.receive_all() == refusal(2)
 
 
 async def test_a_peer_that_does_not_come(
@@ -101,24 +101,24 @@ async def test_a_peer_that_does_not_come(
     await until(lambda: not pair.peer.online)
     await greeted(application)
     await application.send(connect(IPV4_LOCALHOST, pair.target.port))
-    assert await application.rest() == refusal(4)
+    assert await application.receive_all() == refusal(4)
 
 
 @pytest.mark.parametrize("command", [2, 3])
 async def test_what_is_no_connect(application: Program, command: int) -> None:
     await greeted(application)
     await application.send(connect(IPV4_LOCALHOST, 80, command))
-    assert await application.rest() == refusal(7)
+    assert await application.receive_all() == refusal(7)
 
 
 async def test_a_client_that_insists_on_a_password(application: Program) -> None:
     await application.send(b"\x05\x01\x02")
-    assert await application.rest() == b"\x05\xff"
+    assert await application.receive_all() == b"\x05\xff"
 
 
 async def test_garbage(application: Program, caplog: pytest.LogCaptureFixture) -> None:
     await application.send(b"GET / HTTP/1.1\r\n\r\n")
-    assert await application.rest() == b""
+    assert await application.receive_all() == b""
     assert "SOCKS5 client: not SOCKS5" in caplog.text
 
 
@@ -126,7 +126,7 @@ async def test_garbage(application: Program, caplog: pytest.LogCaptureFixture) -
 async def test_a_client_that_goes_away(application: Program, said: bytes) -> None:
     await application.send(said)
     application.end()
-    await application.rest()
+    await application.receive_all()
 
 
 async def test_a_client_that_says_nothing_has_to_go(
@@ -134,7 +134,7 @@ async def test_a_client_that_says_nothing_has_to_go(
 ) -> None:
     monkeypatch.setattr(socks, "HANDSHAKE_S", 0.01)
     application = await pair.connect(pair.socks())
-    assert await application.rest() == b""
+    assert await application.receive_all() == b""
 
 
 async def test_a_client_that_goes_away_before_the_answer(pair: ForwardPair, application: Program) -> None:

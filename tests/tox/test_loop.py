@@ -20,16 +20,16 @@ def run_on(loop: Callable[[], asyncio.AbstractEventLoop], what: Coroutine[Any, A
 
 
 class Scene:
-    """A datapath that the running loop serves; `told` is how often the loop heard of its TUN."""
+    """A datapath that the running loop serves; `calls` is how often the loop served its TUN."""
 
     def __init__(self, path: MemoryPath) -> None:
-        self.told = 0
+        self.calls = 0
         self.path = path
         self._loop = asyncio.get_running_loop()
-        add_reader(self._loop, path.tun.fd, path.datapath, self._hear)
+        add_reader(self._loop, path.tun.fd, path.datapath, self._on_readable)
 
-    def _hear(self) -> None:
-        self.told += 1
+    def _on_readable(self) -> None:
+        self.calls += 1
         self.path.datapath.read_tun()
 
     def close(self) -> None:
@@ -50,7 +50,7 @@ def test_packets_of_the_kernel_go_to_the_friend(loop: Callable[[], asyncio.Abstr
                 path.tun.inject(PACKET)
                 await rounds()
                 assert len(path.carrier.sent) == count
-                assert scene.told == (0 if loop is Loop else count)
+                assert scene.calls == (0 if loop is Loop else count)
             scene.close()
             path.tun.inject(PACKET)
             await rounds()
@@ -67,7 +67,7 @@ def test_a_congested_carrier_is_the_loops_business(loop: Callable[[], asyncio.Ab
             path.carrier.is_congested = True
             path.tun.inject(PACKET)
             await rounds()
-            assert scene.told
+            assert scene.calls
             assert path.carrier.sent == []
             scene.close()
 

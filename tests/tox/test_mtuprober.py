@@ -45,11 +45,11 @@ async def asking(left: Node, right: Node) -> tuple[Peer, MtuProber]:
 
 async def test_a_wide_path_stays_as_it_is(network: Network) -> None:
     left, right = network.pair()
-    heard: list[Event] = []
-    left.subscribe(heard.append)
+    events: list[Event] = []
+    left.subscribe(events.append)
     peer, _ = await asking(left, right)
     assert peer.packet_bytes == CUSTOM_PACKET_BYTES
-    assert not any(isinstance(event, PeerPacketSize) for event in heard)
+    assert not any(isinstance(event, PeerPacketSize) for event in events)
 
 
 async def test_a_narrow_path_reaches_the_tables(network: Network) -> None:

@@ -22,7 +22,7 @@ def test_what_is_understood(text: str, expected: Proxy, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("", "expected socks5://HOST:PORT or http://HOST:PORT"),
         ("127.0.0.1:9050", "expected socks5://HOST:PORT"),
@@ -41,9 +41,9 @@ def test_what_is_understood(text: str, expected: Proxy, shown: str) -> None:
         (f"http://{'x' * 255}:80", "the host is not a name or an address"),
     ],
 )
-def test_mistakes_are_told_without_what_may_be_a_password(text: str, told: str) -> None:
+def test_mistakes_are_told_without_what_may_be_a_password(text: str, message: str) -> None:
     with pytest.raises(ValueError) as caught:
         parse_proxy(text)
     line = str(caught.value)
-    assert told in line
+    assert message in line
     assert "hunter2" not in line and "\n" not in line

@@ -10,28 +10,28 @@ KEY = bytes(32)
 
 
 def test_each_once_when_its_time_has_come() -> None:
-    heard = SeenRequests()
-    heard.note(KEY, 100)
-    heard.note(b"later", 101)
-    assert heard.due(99.9 + AGAIN_S) == []
-    assert heard.due(100 + AGAIN_S) == [KEY]
-    assert heard.due(1000) == [b"later"]
-    assert heard.due(2000) == []
+    seen = SeenRequests()
+    seen.note(KEY, 100)
+    seen.note(b"later", 101)
+    assert seen.due(99.9 + AGAIN_S) == []
+    assert seen.due(100 + AGAIN_S) == [KEY]
+    assert seen.due(1000) == [b"later"]
+    assert seen.due(2000) == []
 
 
 def test_who_is_heard_again_meanwhile_waits_anew() -> None:
-    heard = SeenRequests()
-    heard.note(KEY, 100)
-    heard.note(KEY, 110)
-    assert heard.due(100 + AGAIN_S) == []
-    assert heard.due(110 + AGAIN_S) == [KEY]
+    seen = SeenRequests()
+    seen.note(KEY, 100)
+    seen.note(KEY, 110)
+    assert seen.due(100 + AGAIN_S) == []
+    assert seen.due(110 + AGAIN_S) == [KEY]
 
 
 def test_it_does_not_grow() -> None:
-    heard = SeenRequests()
+    seen = SeenRequests()
     for number in range(1000):
-        heard.note(number.to_bytes(32), 0)
-    assert len(heard.due(AGAIN_S)) == MOST_SEEN
+        seen.note(number.to_bytes(32), 0)
+    assert len(seen.due(AGAIN_S)) == MOST_SEEN
 
 
 async def test_the_node_hears_a_second_request() -> None:
@@ -39,11 +39,11 @@ async def test_the_node_hears_a_second_request() -> None:
     server, client = network.node(), network.node()
     messages: list[bytes] = []
 
-    def hear(event: Event) -> None:
+    def on_event(event: Event) -> None:
         if isinstance(event, FriendRequest):
             messages.append(event.message)
 
-    server.subscribe(hear)
+    server.subscribe(on_event)
     try:
         client.reach(server.tox.address, b"wrong")
         await until(lambda: messages)

@@ -147,26 +147,26 @@ async def test_room_is_told_of_once_also_while_arrivals_wake_nobody(other_pair: 
     with contextlib.suppress(BlockingIOError):
         while True:
             near.send(bytes(1000))
-    told: list[str] = []
+    calls: list[str] = []
     awake.watch.forget()
-    awake.watch.when_writable(lambda: told.append("room"))
+    awake.watch.when_writable(lambda: calls.append("room"))
     await awake.settle()
-    assert not told
+    assert not calls
     with contextlib.suppress(BlockingIOError):
         while True:
             far.recv(1000, socket.MSG_DONTWAIT)
     await awake.settle()
-    assert told == ["room"]
+    assert calls == ["room"]
     awake.watch.close()
 
 
 async def test_nobody_hears_of_room_after_the_end(other_pair: Pair) -> None:
     awake = Awake(Handle(other_pair[0]))
-    told: list[str] = []
-    awake.watch.when_writable(lambda: told.append("room"))
+    calls: list[str] = []
+    awake.watch.when_writable(lambda: calls.append("room"))
     awake.watch.close()
     await awake.settle()
-    assert not told
+    assert not calls
 
 
 async def test_what_cannot_be_watched_is_tried_again(
@@ -194,13 +194,13 @@ def out_of_descriptors(*_: object) -> None:
 
 async def test_who_fails_of_the_room_keeps_it_from_nobody(other_pair: Pair) -> None:
     awake = Awake(Handle(other_pair[0]))
-    told: list[str] = []
+    calls: list[str] = []
 
     def fail() -> None:
         raise RuntimeError("of the test")
 
     awake.watch.when_writable(fail)
-    awake.watch.when_writable(lambda: told.append("room"))
+    awake.watch.when_writable(lambda: calls.append("room"))
     await awake.settle()
-    assert told == ["room"]
+    assert calls == ["room"]
     awake.watch.close()

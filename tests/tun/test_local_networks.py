@@ -91,10 +91,10 @@ def test_it_sees_what_others_use(tmp_path: Path) -> None:
         "100.64.1.2/32",
     }
     assert not ours_or_no_use & by_network.keys()
-    told = {(network, what) for network, what, _ in local}
-    assert ("192.168.1.0/24", "of the interface eth0") in told
-    assert ("10.20.0.0/16", "of a route through eth0") in told
-    assert ("10.0.0.53/32", f"of a name server in {resolver}") in told
+    uses = {(network, what) for network, what, _ in local}
+    assert ("192.168.1.0/24", "of the interface eth0") in uses
+    assert ("10.20.0.0/16", "of a route through eth0") in uses
+    assert ("10.0.0.53/32", f"of a name server in {resolver}") in uses
 
 
 def test_a_requested_address_is_used_or_refused_with_the_reason() -> None:

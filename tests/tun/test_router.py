@@ -26,7 +26,7 @@ FREE = IPv4Address("10.203.0.9")
 
 
 class FakeChanges:
-    """What the kernel was told; `refuses` makes it say no, `broken` makes taking back fail."""
+    """Records what the kernel is asked to do; `refuses` makes it say no, `broken` makes taking back fail."""
 
     def __init__(self) -> None:
         self.addresses: list[IPv4Address] = []
@@ -82,10 +82,14 @@ class Machine:
         self.node = network.node()
         self.tables = FakeTables()
         self.changes = FakeChanges()
-        self.told: list[Sequence[IPv4Address]] = []
+        self.announced: list[Sequence[IPv4Address]] = []
         book = AddressBook(self.node.tox.public_key, local=local, allowed=AllowedAddresses(network=given))
         self.router = Router(
-            cast(Datapath, self.tables), cast(NetworkChanges, self.changes), "tox0", book, self.told.append
+            cast(Datapath, self.tables),
+            cast(NetworkChanges, self.changes),
+            "tox0",
+            book,
+            self.announced.append,
         )
         self.router.start(overlay_ipv6(self.node.tox.public_key) if ipv6 else None)
         self.node.subscribe(self.router.on_event)
@@ -119,7 +123,7 @@ def said(address: str | None, **fields: int) -> bytes:
 async def test_own_addresses(network: Network) -> None:
     machine = Machine(network)
     own = next(ipv4_candidates(machine.node.tox.public_key))
-    assert machine.told == [(own,)]
+    assert machine.announced == [(own,)]
     assert machine.changes.addresses == [own]
     assert machine.tables.own == {own, overlay_ipv6(machine.node.tox.public_key)}
 
@@ -204,7 +208,7 @@ async def test_our_own_address_gives_way_to_a_smaller_key(
     peer = await machine.meet(other, said(str(own)))
     await until(lambda: machine.ipv4_of(peer) == own)
     assert machine.router.own_ipv4 != own
-    assert machine.told == [(own,), machine.router.own]
+    assert machine.announced == [(own,), machine.router.own]
     assert machine.changes.addresses == [machine.router.own_ipv4]
 
 
@@ -247,13 +251,13 @@ async def test_a_chosen_address_takes_a_yes_and_the_log_says_how(
 ) -> None:
     machine, other = Machine(network, given=None), network.node()
     peer = await machine.meet(other, said(str(FREE)))
-    told = (
+    announced = (
         f"the IPv4 address it states, {FREE}, is not used: it is not derived from the peer's key; "
         f'to allow it: address = "{FREE}" in the section of that peer in config.toml'
     )
-    assert f"peer {peer.short}: {told}" in caplog.messages
+    assert f"peer {peer.short}: {announced}" in caplog.messages
     [member] = machine.router.peers
-    assert (member.ipv4, member.address_problem) == (None, told)
+    assert (member.ipv4, member.address_problem) == (None, announced)
     machine.router.allow(AllowedAddresses({peer.public_key: FREE}))
     assert (member.ipv4, member.address_problem) == (FREE, None)
     assert machine.tables.sources[FREE] == peer.number
@@ -267,7 +271,7 @@ async def test_a_peer_in_another_range_is_met_there(network: Network) -> None:
     others = [next(ipv4_candidates(other.tox.public_key, [each])) for each in RANGES]
     peer = await machine.meet(other, encode(Status(others[1], ToxvpnStatus(more_ip4=(others[2],)))))
     await until(lambda: machine.ipv4_of(peer) == others[1])
-    assert machine.told == [(own,), machine.router.own]
+    assert machine.announced == [(own,), machine.router.own]
     assert machine.router.own[0] == own and machine.router.own_ipv4 == own
     assert set(machine.changes.addresses) == set(machine.router.own) <= machine.tables.own
     for address, source in zip(others[1:], machine.router.own[1:], strict=True):
@@ -287,7 +291,7 @@ async def test_an_own_address_that_the_kernel_refuses_is_not_told_to_peers(
     await machine.meet(other, said(str(next(ipv4_candidates(other.tox.public_key, [RANGES[1]])))))
     assert "this machine has no IPv4 address on the VPN: the kernel says no" in caplog.messages
     assert len(machine.router.own) == 2 and machine.router.own[0] == own and refused not in machine.tables.own
-    assert machine.told[-1] == machine.router.own
+    assert machine.announced[-1] == machine.router.own
     machine.changes.refuses.clear()
     machine.router.set_local_networks([], [])
     assert machine.router.own[1] == refused and refused in machine.tables.own

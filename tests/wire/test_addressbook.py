@@ -256,9 +256,9 @@ class World:
                 self.friends[b].append(a)
         self._under_way: list[tuple[bytes, bytes, tuple[IPv4Address, ...]]] = []
         for key in books:
-            self._tell(key)
+            self._state(key)
 
-    def _tell(self, sender: bytes) -> None:
+    def _state(self, sender: bytes) -> None:
         self._under_way += [(sender, friend, self.settled[sender].own) for friend in self.friends[sender]]
 
     def set_local(self, key: bytes, *local: IPv4Network) -> None:
@@ -267,7 +267,7 @@ class World:
     def _become(self, key: bytes, settled: Assignment) -> None:
         before, self.settled[key] = self.settled[key].own, settled
         if settled.own != before:
-            self._tell(key)
+            self._state(key)
 
     def deliver(self) -> bool:
         """The oldest status of a random pair; False when nothing is under way."""

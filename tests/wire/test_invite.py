@@ -64,7 +64,7 @@ def test_one_wrong_letter_is_found(position: int, letter: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "problem"),
     [
         (TEXT[:-1], "95 characters after 'toxvpn-' instead of 96; copy all"),
         (TEXT + "a", "97 characters"),
@@ -78,10 +78,10 @@ def test_one_wrong_letter_is_found(position: int, letter: str) -> None:
         ("toxvpn-" + "ai" + TEXT[9:], "checksum"),
     ],
 )
-def test_a_mistake_is_named(text: str, told: str) -> None:
+def test_a_mistake_is_named(text: str, problem: str) -> None:
     with pytest.raises(UsageError) as caught:
         decode(text)
-    assert told in str(caught.value)
+    assert problem in str(caught.value)
     assert "\n" not in str(caught.value) and TEXT[60:80] not in str(caught.value)
 
 

@@ -9,7 +9,7 @@ def test_a_port(text: str, port: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("", "the port is missing"),
         ("http", "the port 'http' is not a number"),
@@ -21,8 +21,8 @@ def test_a_port(text: str, port: int) -> None:
         ("9" * 5000, "is out of range"),
     ],
 )
-def test_what_is_not_a_port(text: str, told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+def test_what_is_not_a_port(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         parse_port(text)
 
 

@@ -69,7 +69,7 @@ def test_another_mode_claims_no_address() -> None:
 
 
 @pytest.mark.parametrize(
-    ("message", "told"),
+    ("message", "problem"),
     [
         (b"{", "not valid JSON"),
         (b'{"mode":"tun"} trailing', "not valid JSON"),
@@ -92,12 +92,12 @@ def test_another_mode_claims_no_address() -> None:
         (b'{"mode":"tun","ownip":"0.0.0.0","toxvpn":{"v":1}}', "not the address of a host"),
     ],
 )
-def test_an_unreadable_message_says_nothing_and_the_log_says_why(message: bytes, told: str) -> None:
+def test_an_unreadable_message_says_nothing_and_the_log_says_why(message: bytes, problem: str) -> None:
     decoded = statusmessage.decode(message)
     assert decoded.ip4 is None
     assert decoded.toxvpn is None
     assert decoded.problem is not None
-    assert any(word in decoded.problem for word in told.split("|"))
+    assert any(word in decoded.problem for word in problem.split("|"))
     assert decoded.problem.isprintable()
 
 

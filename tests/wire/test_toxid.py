@@ -33,7 +33,7 @@ def test_white_space_case_and_uri_prefix_do_not_matter(form: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         (GOLDEN[0][:75], "it has 75 digits instead of 76"),
         (GOLDEN[0] + "00", "it has 78 digits"),
@@ -50,10 +50,10 @@ def test_white_space_case_and_uri_prefix_do_not_matter(form: str) -> None:
         ("\x1b[2J", r"'\x1b[2J'"),
     ],
 )
-def test_the_line_says_what_is_wrong(text: str, told: str) -> None:
+def test_the_line_says_what_is_wrong(text: str, message: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_tox_id(text)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert str(caught.value).isprintable()
 
 
@@ -71,11 +71,11 @@ def test_either_form_gives_the_key() -> None:
 def test_a_key_that_toxcore_takes_for_none_is_refused(digit: str) -> None:
     """Its last byte's top bit is set: what a typo in the last digit but one makes of it."""
     text = "3" * 62 + digit + "3"
-    told = f"is not a public key: its digit 63 must be 0 to 7, not {digit}"
+    message = f"is not a public key: its digit 63 must be 0 to 7, not {digit}"
     for wrong in (text, str(ToxId(bytes.fromhex(text), b"spam"))):
-        with pytest.raises(UsageError, match=told):
+        with pytest.raises(UsageError, match=message):
             parse_public_key_or_id(wrong)
-    with pytest.raises(UsageError, match=told):
+    with pytest.raises(UsageError, match=message):
         parse_tox_id(str(ToxId(bytes.fromhex(text), b"spam")))
 
 

@@ -181,7 +181,7 @@ class FakeTox:
             far = self.network.members.get(self._friends.get(number, b""))
             back = far.friend_by_public_key(self.public_key) if far is not None else None
             if far is not None and back is not None and link is not Connection.NONE:
-                far.hear(_status_call(back, value))
+                far.deliver(_status_call(back, value))
 
     @property
     def dht_id(self) -> bytes:
@@ -225,7 +225,7 @@ class FakeTox:
     def _deliver_request(self, far: "FakeTox", message: bytes) -> None:
         key = self.public_key
         if self.network.online and far.hears_request(key):
-            far.hear(lambda handler: handler.on_friend_request(key, message))
+            far.deliver(lambda handler: handler.on_friend_request(key, message))
 
     def hears_request(self, key: bytes) -> bool:
         """Not a friend's, and of anybody else one only, until it has been a friend."""
@@ -288,7 +288,7 @@ class FakeTox:
             return SendResult.SENT
         return self.send_lossy(number, data)
 
-    def _send(self, number: int, packet: bytes, ids: range, hears: str) -> SendResult:
+    def _send(self, number: int, packet: bytes, ids: range, callback: str) -> SendResult:
         self._alive()
         if number not in self._friends:
             return SendResult.NOT_FOUND
@@ -298,10 +298,10 @@ class FakeTox:
         back = far.friend_by_public_key(self.public_key) if far is not None else None
         if far is None or back is None or self.friend_connection(number) is Connection.NONE:
             return SendResult.OFFLINE
-        if hears == "on_lossless" and far.waiting >= self.queue_packets:
+        if callback == "on_lossless" and far.waiting >= self.queue_packets:
             return SendResult.QUEUE_FULL
         if packet[0] in far._accepted:
-            far.hear(lambda handler: getattr(handler, hears)(back, packet))
+            far.deliver(lambda handler: getattr(handler, callback)(back, packet))
         else:
             far.unaccepted_packets += 1
             far.wake()
@@ -313,7 +313,7 @@ class FakeTox:
     def waiting(self) -> int:
         return len(self._calls)
 
-    def hear(self, call: Callable[[Handler], None]) -> None:
+    def deliver(self, call: Callable[[Handler], None]) -> None:
         self._calls.append(call)
         self.wake()
 
@@ -329,9 +329,9 @@ class FakeTox:
             link = wanted if mutual else Connection.NONE
             if link is not self._links.get(number, Connection.NONE):
                 self._links[number] = link
-                self._tell(number, link, far)
+                self._change_connection(number, link, far)
 
-    def _tell(self, number: int, link: Connection, far: "FakeTox | None") -> None:
+    def _change_connection(self, number: int, link: Connection, far: "FakeTox | None") -> None:
         self._calls.append(lambda handler: handler.on_friend_connection(number, link))
         if far is not None and link is not Connection.NONE:
             text = far.status_message

@@ -77,14 +77,14 @@ class Program:
                 data += piece
         return bytes(data)
 
-    async def rest(self) -> bytes:
+    async def receive_all(self) -> bytes:
         """Receives until the orderly end of the stream. Raises ConnectionResetError."""
         return await self.receive(1 << 62)
 
     async def is_reset(self) -> bool:
         """Whether the stream, in the end, is reset."""
         try:
-            await self.rest()
+            await self.receive_all()
         except ConnectionResetError:
             return True
         return False

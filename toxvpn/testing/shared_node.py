@@ -93,7 +93,7 @@ class Command:
     async def read(self, size_bytes: int) -> bytes:
         return await in_time(self._stdout.readexactly(size_bytes))
 
-    async def rest(self) -> bytes:
+    async def receive_all(self) -> bytes:
         return await in_time(self._stdout.read())
 
     async def line(self, part: str) -> str:

@@ -314,21 +314,21 @@ def test_what_the_kernel_refuses_merged_it_gets_one_by_one(version: int, protoco
     own, friend = address_pair(version)
     flow = RawPacket(str(friend), str(own), protocol)
     packets = [replace(flow, seq=n * 1000, id=n, payload=bytes([n]) * 1000).build() for n in range(30)]
-    told = 0
+    refusals = 0
     with MemoryPath(largest_write=1500) as path:
 
-        def hear() -> None:
-            nonlocal told
-            told += 1
+        def on_refusal() -> None:
+            nonlocal refusals
+            refusals += 1
 
-        path.datapath.on_refusal = hear
+        path.datapath.on_refusal = on_refusal
         refused = [path.datapath.refused]
         for half in (packets[:15], packets[15:]):
             assert path.inbound(*half) == unmerged(half)
         refused.append(path.datapath.refused)
         assert path.drops(3) == {}
     assert refused == [(), ("TCP",) if protocol == TCP else ("UDP",)]
-    assert told == 1
+    assert refusals == 1
 
 
 def test_a_refusal_in_the_middle_of_a_batch_changes_no_order() -> None:

@@ -197,21 +197,21 @@ def test_a_burst_is_left_alone_and_a_standing_queue_is_not() -> None:
         queue = FlowQueue()
         for _ in range(standing):
             queue.put(1, 0, PACKET, MS)
-        told = []
+        late_ms = []
         for ms in range(1, 1000):
             queue.put(1, 0, PACKET, ms * MS)
             found = queue.next(ms * MS)
             assert found is not None
             if found[1]:
-                told.append(ms)
+                late_ms.append(ms)
                 queue.dropped(PACKET)
                 if queue.next(ms * MS) is None:
                     continue
             queue.took(PACKET)
-        return told
+        return late_ms
 
     assert late_ones(3) == []
-    told = late_ones(100)
-    assert 100 < told[0] < 120
-    gaps = [later - earlier for earlier, later in itertools.pairwise(told)]
+    late_ms = late_ones(100)
+    assert 100 < late_ms[0] < 120
+    gaps = [later - earlier for earlier, later in itertools.pairwise(late_ms)]
     assert len(gaps) > 10 and gaps[0] > 2 * gaps[-1]

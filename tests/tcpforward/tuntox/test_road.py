@@ -69,7 +69,7 @@ class TestData:
         application, target = await pair.joined()
         await application.send(b"last words")
         application.close()
-        assert await target.rest() == b"last words"
+        assert await target.receive_all() == b"last words"
         target.close()
         await until(lambda: no_streams(pair))
 
@@ -122,7 +122,7 @@ class TestData:
         async def ask(number: int) -> bytes:
             await applications[number].send(b"%d" % number * 5000)
             applications[number].end()
-            return await applications[number].rest()
+            return await applications[number].receive_all()
 
         answers = await asyncio.gather(*map(ask, range(100)))
         await serving
@@ -164,12 +164,14 @@ class TestFailures:
                 raise failures.pop()
             return real(peer, packet)
 
-        told = list[object]()
-        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context["exception"]))
+        raised = list[object]()
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, context: raised.append(context["exception"])
+        )
         monkeypatch.setattr(pair.client_node, "send_lossless", send_lossless)
         await application.send(b"arrives")
         assert await target.receive(7) == b"arrives"
-        assert [str(each) for each in told] == ["another"], "the other one by the retry's own guard"
+        assert [str(each) for each in raised] == ["another"], "the other one by the retry's own guard"
 
     async def test_a_failing_timer_is_set_again(
         self, pair: ForwardPair, monkeypatch: pytest.MonkeyPatch
@@ -191,7 +193,7 @@ async def echo(pair: ForwardPair, count: int) -> None:
     """Accepts so many connections and sends each one's bytes back at its end."""
 
     async def answer(target: Program) -> None:
-        await target.send(await target.rest())
+        await target.send(await target.receive_all())
         target.close()
 
     async with asyncio.TaskGroup() as group:
@@ -204,23 +206,23 @@ class TestHalfClose:
         application, target = await pair.joined()
         await application.send(b"question")
         application.end()
-        assert await target.rest() == b"question"
+        assert await target.receive_all() == b"question"
         sending = asyncio.create_task(target.send(NOISE))
         assert await application.receive(len(NOISE)) == NOISE
         await sending
         target.close()
-        assert await application.rest() == b""
+        assert await application.receive_all() == b""
 
     async def test_of_the_target_still_hears_the_application(self, pair: ForwardPair) -> None:
         application, target = await pair.joined()
         await target.send(b"greeting")
         target.end()
-        assert await application.rest() == b"greeting"
+        assert await application.receive_all() == b"greeting"
         sending = asyncio.create_task(application.send(NOISE))
         assert await target.receive(len(NOISE)) == NOISE
         await sending
         application.close()
-        assert await target.rest() == b""
+        assert await target.receive_all() == b""
 
 
 class TestReset:
@@ -241,7 +243,7 @@ class TestReset:
     async def test_of_an_end_that_takes_nothing_any_more(self, pair: ForwardPair) -> None:
         application, target = await pair.joined()
         application.end()
-        assert await target.rest() == b""
+        assert await target.receive_all() == b""
         application.reset()
         await target.send(b"for nobody")
         await until(lambda: no_streams(pair))
@@ -473,7 +475,7 @@ class TestTuntox:
         await until(lambda: list(program.received.values()) == [NOISE[:5000]] * 3)
         first, second, third = program.received
         tuntox.send(*program.send(first, NOISE[:7000]), *program.close(first))
-        assert await applications[0].rest() == NOISE[:7000]
+        assert await applications[0].receive_all() == NOISE[:7000]
         applications[1].reset()
         await until(lambda: second in program.closed)
         applications[2].end()  # tuntox knows no half-close: it must not be told, or there would be no answer
@@ -495,7 +497,7 @@ class TestTuntox:
             tuntox.send(program.send(tunnel_id, b"question"))
             assert await target.receive(8) == b"question"
             tuntox.send(program.close(tunnel_id))
-            assert await target.rest() == b""
+            assert await target.receive_all() == b""
         assert not program.invalid
 
     async def test_as_client_sees_the_end_of_the_target_at_once(self, pair: ForwardPair, magic: int) -> None:

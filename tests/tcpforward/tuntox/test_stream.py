@@ -82,7 +82,7 @@ async def test_what_came_before_the_local_end_is_handed_over(
     tunnel.stream.on_data(b"bird")
     tunnel.stream.on_half_closed()
     relaying = asyncio.create_task(tunnel.stream.relay(local))
-    assert await application.rest() == b"early bird"
+    assert await application.receive_all() == b"early bird"
     assert tunnel.consumed_bytes == 10
     application.close()
     await until(lambda: tunnel.ended)
@@ -101,7 +101,7 @@ async def test_an_end_before_the_local_end_came(
     assert await in_time(tunnel.stream.relay(local, b"too late")) is ending
     assert tunnel.sent == b""
     if ending is Ending.CLEAN:
-        assert await application.rest() == b"last words"
+        assert await application.receive_all() == b"last words"
     else:
         assert await application.is_reset()
 
