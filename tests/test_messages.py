@@ -6,6 +6,7 @@ placeholder.
 """
 
 import ast
+import builtins
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -116,6 +117,15 @@ def messages(tree: ast.AST, where: str) -> Iterator[Text]:
         yield from (Text(f"{where}:{value.lineno}", text) for text in texts(value))
 
 
+def raised(tree: ast.AST, where: str) -> Iterator[Text]:
+    """Of errors that a function makes, and of those that become part of another message."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Raise(exc=ast.Call() as made) if not hasattr(builtins, name_of(made.func)):
+                for value in set(made.args) - set(message_arguments(made)):
+                    yield from (Text(f"{where}:{value.lineno}", text) for text in texts(value))
+
+
 def help_texts(tree: ast.AST, where: str) -> Iterator[Text]:
     """Of options, of commands (their docstrings, a paragraph at a time), and of the list of verbs."""
     found = list(tables(tree, HELP_TABLES))
@@ -151,12 +161,17 @@ def begins_with_capital(text: str) -> bool:
     return word[:1].isupper() and word not in PROPER and not re.search(r"[A-Z0-9]", word[1:])
 
 
-def faults_of_message(text: str) -> list[str]:
+def faults_of_form(text: str) -> list[str]:
     faults = []
     if begins_with_capital(text):
         faults.append("begins with a capital")
     if text.rstrip().endswith("."):
         faults.append("ends with a full stop")
+    return faults
+
+
+def faults_of_message(text: str) -> list[str]:
+    faults = faults_of_form(text)
     if re.search(r"; expected |\bmust be\b|\bout of range\b|\bis not an? ", text) and not names_a_value(text):
         faults.append("does not name the value that is wrong")
     return faults
@@ -184,7 +199,12 @@ def riddles_in(text: str) -> list[str]:
 def faults(tree: ast.AST, where: str) -> list[str]:
     return [
         f"{text}: {fault}"
-        for found, rule in ((messages, faults_of_message), (help_texts, faults_of_help), (prose, riddles_in))
+        for found, rule in (
+            (messages, faults_of_message),
+            (raised, faults_of_form),
+            (help_texts, faults_of_help),
+            (prose, riddles_in),
+        )
         for text in found(tree, where)
         for fault in rule(text.text)
     ]
@@ -201,6 +221,8 @@ def test_texts_follow_the_rules(path: str) -> None:
         'raise UsageError("The port is missing")',
         'raise ConfigError(f"{path}: the key is wrong.")',
         'raise TunForbiddenError(f"The device {name} is gone")',
+        'raise damaged(path, "It is empty")',
+        'raise BuildError("there is no device.")',
         'log.warning("Peer %s is gone", name)',
         'log.info("peer %s is gone.", name)',
         'raise ValueError(f"{value!r} is none")',
