@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,35 @@ async def test_run(start: Start, directory: Path, nodes_file: Path) -> None:
         await reload(directory)
     status = await asyncio.to_thread(ask, directory, "status")
     assert [peer["name"] for peer in status["peers"]] == ["box"], "a mistake changes nothing"
+
+
+async def test_another_user_reads_the_configuration_with_its_own_home_and_permissions(
+    start: Start, directory: Path, nodes_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command line reads it as root, for whom a file of a user can only name that user's secrets."""
+    home = directory / "home"
+    home.mkdir()
+    (home / "secret").touch(0o600)
+    (home / "secret").write_text("a secret of that user's")
+    file = directory / "config.toml"
+    file.write_text('[server]\nsecret_file = "~/secret"\n')
+    options = run_options(directory=directory, nodes_file=nodes_file, config_file=file, user="service")
+    options = replace(options, config=replace(options.config, owner=4242))
+    monkeypatch.setenv("HOME", str(home))  # as process/privileges.py does
+    await serves(directory, start(options))
+    assert await reload(directory) == []
+
+
+@pytest.mark.parametrize("flag", ["config_file", "rules_file"])
+async def test_another_user_cannot_start_with_files_that_it_cannot_read_again(
+    start: Start, directory: Path, nodes_file: Path, flag: str
+) -> None:
+    file = directory / "file"
+    file.touch()
+    options = server_options(directory=directory, nodes_file=nodes_file, user="service", **{flag: file})
+    file.unlink()
+    with pytest.raises(ConfigError, match="cannot be read"):
+        await asyncio.wait_for(start(options), 5)
 
 
 async def test_a_server_reads_the_rules_of_f_again(start: Start, directory: Path, nodes_file: Path) -> None:

@@ -96,7 +96,8 @@ class ConfigSource:
 class DaemonOptions(NodeOptions):
     """The options of `toxvpn` alone, `up` and `run`, which serve until they are stopped.
 
-    `config` is in force at the start; `source` reads it again for a reload. `peers` are for this run only.
+    `config` is in force at the start, unless `-U` names a user; `source` reads it again for a reload. `peers`
+    are for this run only.
     """
 
     source: ConfigSource
@@ -106,3 +107,11 @@ class DaemonOptions(NodeOptions):
     @property
     def has_fast_road(self) -> bool:
         return self.source.kind is not RunKind.UP
+
+    def config_as_user(self) -> Config:
+        """The configuration in force, as the user whom `-U` names sees it, once this process is that user.
+
+        Its `~` is another directory, root's checks are not for it, and a reload will read the files with its
+        permissions. Raises ConfigError.
+        """
+        return self.config if self.user is None or not self.source.files else self.source.read()

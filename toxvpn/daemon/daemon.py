@@ -24,7 +24,7 @@ log = logging.getLogger("toxvpn")
 
 async def serve(options: DaemonOptions, lifecycle: Lifecycle) -> None:
     """Serves until the run is stopped. Raises ToxvpnError when a service cannot start."""
-    config, configured = options.config, options.source
+    config, configured = options.config_as_user(), options.source
     places = find_places(options.directory)
     async with running_node(options, places.data, lifecycle) as run, contextlib.AsyncExitStack() as undo:
         services = Services(
