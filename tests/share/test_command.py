@@ -51,7 +51,7 @@ class TestPipe:
         await target.send(NOISE)
         target.close()
         assert await command.receive_all() == NOISE
-        assert (await command.code(), await command.said()) == (0, "")
+        assert (await command.code(), await command.rest_of_stderr()) == (0, "")
 
     async def test_its_stdout_ends_when_the_target_has_said_all(
         self, commands: Commands, pair: ForwardPair
@@ -68,7 +68,7 @@ class TestPipe:
     async def test_a_refused_target_is_one_line_and_255(self, commands: Commands) -> None:
         command = await commands.start("-P", NOTHING_LISTENS)
         assert await command.code() == 255
-        said = await command.said()
+        said = await command.rest_of_stderr()
         assert said.startswith(f"toxvpn: {NOTHING_LISTENS}: ") and "connection refused" in said
         assert said.count("\n") == 1
 
@@ -76,7 +76,7 @@ class TestPipe:
         command, target = await piped(commands, pair)
         target.reset()
         assert await command.code() == 255
-        assert "broke" in await command.said()
+        assert "broke" in await command.rest_of_stderr()
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
     async def test_a_signal_resets_its_stream(
@@ -107,7 +107,7 @@ class TestPipe:
         script = "import os, sys; os.close(0); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
         command = await commands.start("-P", NOTHING_LISTENS, boot=("-c", script, "-m", "toxvpn"))
         assert await command.code() == 255
-        assert "stdin or stdout is closed" in await command.said()
+        assert "stdin or stdout is closed" in await command.rest_of_stderr()
 
 
 class TestListeners:
@@ -170,7 +170,7 @@ class TestListeners:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             command = await commands.start("-L", f"{taken.getsockname()[1]}:localhost:1")
             assert await command.code() == 1
-        assert "the port is in use" in await command.said()
+        assert "the port is in use" in await command.rest_of_stderr()
 
     async def test_another_node_takes_them_over(
         self, commands: Commands, pair: ForwardPair, rendezvous: Rendezvous, running: Running
@@ -201,7 +201,7 @@ class TestTheNodeEnds:
         command, target = await joined(commands, pair)
         running.stop()
         assert await command.code() == 255
-        assert "was stopped" in await command.said()
+        assert "was stopped" in await command.rest_of_stderr()
         assert await target.is_reset()
 
     async def test_listeners_end_as_with_a_node_of_their_own(
@@ -216,7 +216,7 @@ class TestTheNodeEnds:
         command, _ = await joined(commands, pair)
         running.hang_up()
         assert await command.code() == 255
-        assert "was lost" in await command.said()
+        assert "was lost" in await command.rest_of_stderr()
 
 
 class TestTheLog:
@@ -236,13 +236,13 @@ class TestTheLog:
         assert await (await pair.connect(ports[0])).is_reset()
         await one.line(f"WARNING: {NOTHING_LISTENS}: ")
         running.stop()
-        assert "WARNING" not in await other.said()
+        assert "WARNING" not in await other.rest_of_stderr()
 
     async def test_only_what_its_level_shows(self, commands: Commands, pair: ForwardPair) -> None:
         command, _ = await joined(commands, pair, "-q")
         pair.network.tox.set_online(False)
         assert await command.code() == 255
-        assert (await command.said()).startswith("toxvpn: ")
+        assert (await command.rest_of_stderr()).startswith("toxvpn: ")
 
     async def test_each_is_told_that_strangers_can_harm_the_node(
         self, commands: Commands, monkeypatch: pytest.MonkeyPatch
@@ -279,7 +279,7 @@ async def test_a_node_that_cannot_be_is_one_line_and_its_code(commands: Commands
     """This one is started: a real one, which ends before it sends anything."""
     command = await commands.start("-b", str(tmp_path / "none"), "-P", NOTHING_LISTENS)
     assert await command.code() == ConfigError.exit_code
-    said = await command.said()
+    said = await command.rest_of_stderr()
     assert said.startswith("toxvpn: ") and f"{tmp_path}/none" in said and said.count("\n") == 1
 
 
@@ -296,7 +296,7 @@ async def test_little_is_loaded(commands: Commands, pair: ForwardPair) -> None:
     command = await commands.start("-P", str(pair.target.target), boot=("-c", LOADED))
     command.end_stdin()
     (await pair.accept()).close()
-    loaded = set((await command.said()).split())
+    loaded = set((await command.rest_of_stderr()).split())
     assert await command.code() == 0
     assert "toxvpn.share.command" in loaded and HEAVY.isdisjoint(loaded)
 

@@ -190,7 +190,7 @@ class TestTheStack:
     async def test_where_it_cannot_be_had_streams_take_the_other_road(
         self, no_descriptor_is_left: None, infos: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """It is tried again, and infos once; then the fast road is taken."""
+        """It is tried again, and logged once; then the fast road is taken."""
         monkeypatch.setattr(roads, "NEW_STACK_S", 0.0)
         refusals = 10
         start = Stack.start.__func__  # type: ignore[attr-defined]

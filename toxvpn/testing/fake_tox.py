@@ -224,10 +224,10 @@ class FakeTox:
 
     def _deliver_request(self, far: "FakeTox", message: bytes) -> None:
         key = self.public_key
-        if self.network.online and far.hears_request(key):
+        if self.network.online and far.reports_request(key):
             far.deliver(lambda handler: handler.on_friend_request(key, message))
 
-    def hears_request(self, key: bytes) -> bool:
+    def reports_request(self, key: bytes) -> bool:
         """Not a friend's, and of anybody else one only, until it has been a friend."""
         if key in self._heard or self.friend_by_public_key(key) is not None:
             return False

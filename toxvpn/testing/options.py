@@ -15,27 +15,27 @@ NODE_OPTIONS = {each.name for each in fields(NodeOptions)}
 SECTIONS = {RunKind.SERVER: SERVER, RunKind.UP: VPN}
 
 
-def server_options(**said: Any) -> DaemonOptions:
-    """Of `toxvpn` alone; each of `said` by the name of its key or option."""
-    return daemon_options(RunKind.SERVER, **said)
+def server_options(**given: Any) -> DaemonOptions:
+    """The options of `toxvpn` alone; each of `given` by the name of its key or option."""
+    return daemon_options(RunKind.SERVER, **given)
 
 
-def up_options(**said: Any) -> DaemonOptions:
-    return daemon_options(RunKind.UP, **said)
+def up_options(**given: Any) -> DaemonOptions:
+    return daemon_options(RunKind.UP, **given)
 
 
-def run_options(**said: Any) -> DaemonOptions:
-    return daemon_options(RunKind.RUN, **said)
+def run_options(**given: Any) -> DaemonOptions:
+    return daemon_options(RunKind.RUN, **given)
 
 
-def daemon_options(kind: RunKind, config_file: Path | None = None, **said: Any) -> DaemonOptions:
-    node = {name: said.pop(name) for name in NODE_OPTIONS & said.keys()}
-    peers = said.pop("peers", ())
-    if "rules_file" in said:
-        said["rules_file"] = said["rules_file"].absolute()
+def daemon_options(kind: RunKind, config_file: Path | None = None, **given: Any) -> DaemonOptions:
+    node = {name: given.pop(name) for name in NODE_OPTIONS & given.keys()}
+    peers = given.pop("peers", ())
+    if "rules_file" in given:
+        given["rules_file"] = given["rules_file"].absolute()
     typed: dict[str, Any] = {}
     if (section := SECTIONS.get(kind)) is not None:
-        typed = {f"{section.name}.{name}": said.pop(name) for name in section.keys.keys() & said.keys()}
-    source = ConfigSource(kind=kind, file=config_file, typed=typed, **said)
+        typed = {f"{section.name}.{name}": given.pop(name) for name in section.keys.keys() & given.keys()}
+    source = ConfigSource(kind=kind, file=config_file, typed=typed, **given)
     config = source.in_force(Config() if config_file is None else load(config_file))
     return DaemonOptions(**node, source=source, config=config, peers=peers)

@@ -103,7 +103,7 @@ class Command:
                 return line
         raise AssertionError(f"it ended without saying {part!r}")
 
-    async def said(self) -> str:
+    async def rest_of_stderr(self) -> str:
         """The rest of stderr."""
         return (await in_time(self._stderr.read())).decode()
 

@@ -86,12 +86,12 @@ def split(vnet: VnetHeader, packet: bytes) -> list[bytes]:
 
 def _check(vnet: VnetHeader, packet: bytes, start: int, protocol: int, header: int) -> None:
     version = packet[0] >> 4
-    said = int.from_bytes(packet[2:4], "big") if version == 4 else 40 + int.from_bytes(packet[4:6], "big")
+    stated = int.from_bytes(packet[2:4], "big") if version == 4 else 40 + int.from_bytes(packet[4:6], "big")
     tcp = protocol == TCP
     kind = (GSO_TCPV4 if version == 4 else GSO_TCPV6) if tcp else GSO_UDP_L4
     field = start + (16 if tcp else 6)
     wrong = {
-        "length": said != len(packet),
+        "length": stated != len(packet),
         "header checksum": version == 4 and ones_sum(packet[:start]) != 0xFFFF,
         "UDP length": not tcp and int.from_bytes(packet[start + 4 : start + 6], "big") != len(packet) - start,
         "too many datagrams": not tcp and len(packet) - header > 64 * vnet.gso_size,

@@ -194,7 +194,7 @@ class OpenTunnels:
         if tunnel.remote_eof and tunnel.local_eof_sent:
             self._tunnels.remove(tunnel)
             self._events.append(Closed(tunnel.handle, 0))
-        elif self._speaks_toxvpn is False and tunnel.inbound and tunnel.all_said:
+        elif self._speaks_toxvpn is False and tunnel.inbound and tunnel.all_sent:
             self._end_for_tuntox(tunnel)
 
     def _end_for_tuntox(self, tunnel: Tunnel) -> None:

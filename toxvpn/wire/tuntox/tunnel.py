@@ -114,7 +114,7 @@ class Tunnel:
         return self.extended and self.local_eof and not self.local_eof_sent
 
     @property
-    def all_said(self) -> bool:
+    def all_sent(self) -> bool:
         """Whether the local side has ended and all of it is sent, to a peer that knows no half-close."""
         return self.local_eof and not self.extended and not self._queue
 
