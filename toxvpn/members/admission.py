@@ -106,7 +106,7 @@ class Admission:
                 gone.add(peer.public_key)
                 self._node.remove(peer)
         if gone:
-            log.info("removed %d friends that are no longer authorised", len(gone))
+            log.info("friends removed because nothing authorises them any more: %d", len(gone))
         self._changed()
 
     def _befriend(self, public_key: bytes) -> None:

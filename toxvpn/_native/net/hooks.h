@@ -1,4 +1,4 @@
-/* What libtoxcore calls instead of the C library's functions, and the owner (a Tox handle) it calls for.
+/* Functions that libtoxcore calls instead of the C library's, and the owner (a Tox handle) it calls them for.
  * Neighbours: importpatch.c puts the hooks in place, sendbatch.c and recvbatch.c batch datagrams,
  * pagelock.c decides about memory. netio.pxd documents the owner's functions. */
 #ifndef TOXVPN_HOOKS_H
