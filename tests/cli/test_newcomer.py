@@ -99,7 +99,11 @@ COMMAND_LINES: list[tuple[str, int, str]] = [
     ("-C {here}/damaged id", CONFIG, "{here}/damaged/tox_save"),
     ("-I /missing/id", 1, "cannot write /missing/id: No such file or directory"),
     ("--config /missing", CONFIG, "/missing: the configuration cannot be read: No such file or directory"),
-    ("run", CONFIG, "{here}/new/config.toml: the configuration cannot be read: No such file or directory"),
+    (
+        "run",
+        CONFIG,
+        "{here}/new/config.toml: the configuration cannot be read: No such file or directory; write it (docs/",
+    ),
     ("-C {here}/nothing run", USAGE, "switches nothing on: it needs [server], [vpn]"),
     # nobody is there
     ("status", NOT_RUNNING, "toxvpn is not running"),

@@ -55,11 +55,18 @@ def load(path: Path) -> Config:
             owner = os.fstat(file.fileno()).st_uid
             text = file.read().decode()
     except OSError as failure:
-        raise ConfigError(f"{path}: the configuration cannot be read: {failure.strerror}") from failure
+        raise ConfigError(_cannot_read(path, failure)) from failure
     except UnicodeDecodeError as failure:
         raise ConfigError(f"{path}: the configuration cannot be read: it is not UTF-8") from failure
     config = parse(text, path)
     return config if os.geteuid() != 0 or owner == 0 else replace(config, owner=owner)
+
+
+def _cannot_read(path: Path, failure: OSError) -> str:
+    line = f"{path}: the configuration cannot be read: {failure.strerror}"
+    if isinstance(failure, FileNotFoundError):
+        line += "; write it (docs/configuration.md has an example), or name another one with --config"
+    return line
 
 
 def parse(text: str, path: Path) -> Config:
