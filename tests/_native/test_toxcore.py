@@ -313,15 +313,15 @@ def test_a_whole_packet_goes_at_once_or_not_at_all(pair: Pair) -> None:
 
 def test_a_turn_in_which_the_handler_heard_something_was_not_quiet(pair: Pair) -> None:
     first, second = pair.ends
-    heard = pair.recorders[0].lossless
+    received = pair.recorders[0].lossless
     first.sockets()
     pair.turn_until(lambda: first.quiet)
-    heard.clear()
+    received.clear()
     second.send_lossless(pair.numbers[1], b"\xa0once")
-    pair.turn_until(lambda: heard)
+    pair.turn_until(lambda: received)
     assert not first.quiet
     pair.turn_until(lambda: first.quiet)
-    assert heard == [b"\xa0once"]
+    assert received == [b"\xa0once"]
 
 
 def test_packets_for_which_nobody_is_there_are_counted_and_wake_nobody(pair: Pair) -> None:
@@ -422,16 +422,16 @@ def test_close_inside_a_callback_is_safe(kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_friend_request_carries_its_message_and_another_one_after_a_friendship(kind: str) -> None:
     make = real if kind == "real" else fakes()
-    heard = Recorder()
-    server, client = make(heard), make(Recorder())
+    recorder = Recorder()
+    server, client = make(recorder), make(Recorder())
     for end in (server, client):
         end.set_clock_rate(4)
 
-    def heard_of(message: bytes) -> None:
+    def wait_for_request(message: bytes) -> None:
         ends_s = time.monotonic() + 40
-        while (client.public_key, message) not in heard.requests:
+        while (client.public_key, message) not in recorder.requests:
             assert time.monotonic() < ends_s
-            if heard.requests:  # the earlier one comes more than once, by different ways
+            if recorder.requests:  # the earlier one comes more than once, by different ways
                 forget_request()
             server.iterate()
             client.iterate()
@@ -439,15 +439,15 @@ def test_friend_request_carries_its_message_and_another_one_after_a_friendship(k
 
     def forget_request() -> None:
         """Once it has reported a request, toxcore ignores others of that key until there was a friendship."""
-        heard.requests.clear()
+        recorder.requests.clear()
         server.friend_delete(server.friend_add_norequest(client.public_key))
 
     client.bootstrap("127.0.0.1", server.udp_port, server.dht_id)
     number = client.friend_add(server.address, b"secret\0")
-    heard_of(b"secret\0")
+    wait_for_request(b"secret\0")
     client.friend_delete(number)
     forget_request()
     client.friend_add(server.address, b"another\0")
-    heard_of(b"another\0")
+    wait_for_request(b"another\0")
     for end in (server, client):
         end.close()

@@ -102,7 +102,7 @@ COMMAND_LINES: list[tuple[str, int, str]] = [
     (
         "run",
         CONFIG,
-        "{here}/new/config.toml: the configuration cannot be read: No such file or directory; write it (docs/",
+        "{here}/new/config.toml: the configuration cannot be read: No such file or directory; write it",
     ),
     ("-C {here}/nothing run", USAGE, "switches nothing on: it needs [server], [vpn]"),
     # nobody is there

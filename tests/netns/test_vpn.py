@@ -72,18 +72,18 @@ table inet {name} {{
 def test_the_doctor_sees_a_firewall_behind_which_the_peer_only_answers_pings(pair: Pair) -> None:
     """A firewall as ufw's defaults have it."""
 
-    def told() -> Any:
+    def report() -> Any:
         return json.loads(pair.alice.toxvpn("doctor", pair.bob.tox_id, "--json", check=False).stdout)
 
-    assert told()["problem"] is None
+    assert report()["problem"] is None
     pair.bob.host.namespace.nft(UFW.format(name="wall", interface=INTERFACE))
     try:
         assert pair.alice.host.ping(pair.bob.ipv4, count=1)
-        said = told()
+        found = report()
     finally:
         pair.bob.host.namespace.nft("delete table inet wall")
-    assert (said["problem"], said["exit_code"]) == ("vpn", 6)
-    [layer] = [each for each in said["layers"] if each["layer"] == "vpn"]
+    assert (found["problem"], found["exit_code"]) == ("vpn", 6)
+    [layer] = [each for each in found["layers"] if each["layer"] == "vpn"]
     assert f"ufw allow in on {INTERFACE}" in layer["fix"]
 
 
