@@ -178,3 +178,8 @@ def test_only_is_only(directory: Path) -> None:
     assert not narrowed.allows("10.0.0.1", 3306) and not narrowed.allows("localhost", 22)
     assert not box(whitelist=frozenset({OTHER})).allows("localhost", 80)
     assert box(whitelist=frozenset({KEY})).allows("localhost", 80)
+
+
+def test_the_network_alone_has_no_fast_road() -> None:
+    kinds = server_options(), run_options(), up_options()
+    assert [options.has_fast_road for options in kinds] == [True, True, False]

@@ -9,6 +9,7 @@ from toxvpn._native.results import Connection, SendResult
 from toxvpn.tcpforward.tuntox.link import TuntoxLink
 from toxvpn.tcpforward.tuntox.retries import SendRetries
 from toxvpn.testing.fake_nodes import Network
+from toxvpn.testing.forward_pair import in_time
 from toxvpn.tox.node import Node
 from toxvpn.tox.peer import Peer
 from toxvpn.wire.statusmessage import Status, ToxvpnStatus, encode
@@ -55,7 +56,7 @@ async def test_a_request_that_the_peer_takes_back_is_served_no_longer(scene: Sce
     assert not scene.link.idle
     scene.link._on_event(RequestCancelled(REQUEST.handle))
     with pytest.raises(asyncio.CancelledError):
-        await serving
+        await in_time(serving)
     assert scene.link.idle
 
 
