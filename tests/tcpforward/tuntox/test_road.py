@@ -389,6 +389,14 @@ class TestConnectionToThePeer:
         assert await application.is_reset()
         await until(lambda: not pair.server_road._links)
 
+    async def test_of_a_passing_client_leaves_nothing_behind(self, pair: ForwardPair) -> None:
+        await in_time(pair.client_road.ping(pair.peer))
+        drops = pair.server_road.drops()
+        assert pair.server_road._links
+        pair.network.tox.set_online(False)
+        await until(lambda: not pair.server_road._links)
+        assert pair.server_road.drops() == drops
+
     async def test_of_a_peer_that_is_removed_meanwhile(self, pair: ForwardPair) -> None:
         """Who waits for it waits in vain; as a new peer it is welcome."""
         pair.network.tox.set_online(False)
