@@ -32,7 +32,7 @@ class VpnSection:
     )
     mtu: int = key(
         values.read_number(MIN_MTU, MAX_MTU),
-        "the device's MTU, in bytes",
+        f"the device's MTU, {MIN_MTU} to {MAX_MTU} bytes",
         form=f"{MIN_MTU} to {MAX_MTU}",
         default=MAX_MTU,
         example=f"{MAX_MTU}",
