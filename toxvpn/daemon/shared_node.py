@@ -57,9 +57,8 @@ async def serve(
 ) -> None:
     """Serves commands until the node has been idle for long enough, or is stopped."""
     log.info("a shared node for peer %s starts", short_key(options.server.public_key))
-    with (
-        contextlib.ExitStack() as locks
-    ):  # so that no other node starts before this one has released the identity
+    # no other node starts before this one has released the identity
+    with contextlib.ExitStack() as locks:
         try:
             async with running_client(options, lifecycle) as made:
                 node = SharedNode(
