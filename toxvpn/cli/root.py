@@ -7,12 +7,11 @@ import logging
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from ..config.node import NODE
-from ..config.options import ClientOptions
 from ..config.server import SERVER
 from ..errors import UsageError
 from ..tcpforward.spec import RoadPolicy
@@ -21,11 +20,8 @@ from .config_flag import CONFIG, find_configuration
 from .given_secret import find_secret
 from .process_flags import PROCESS, ProcessOptions
 from .root_flags import DAEMONIZE, RootFlags, build_client, parse_whitelist
-from .run_options import daemon_options, log_left_out, node_options
+from .run_options import daemon_options, log_left_out, node_options, start
 from .shared import ON_NETWORK, PATH, SHARED, Decorator, Settings, flag, key_options, takes
-
-if TYPE_CHECKING:
-    from ..config.flags import DaemonOptions
 
 HEADINGS = ("Server", "Client", "Common", "Process")
 EXAMPLES = """\b
@@ -164,12 +160,3 @@ def root(
             rules_file=typed.rules_file,
         )
     )
-
-
-def start(options: "DaemonOptions | ClientOptions") -> int:
-    """Runs it; returns the exit code."""
-    from .. import daemon  # the compiled parts and asyncio: only when it is clear what to do
-
-    if isinstance(options, ClientOptions):
-        return daemon.run_client(options)
-    return daemon.run_daemon(options)

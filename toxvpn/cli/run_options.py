@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..config.keys import with_typed
 from ..config.node import NODE, NodeSection
+from ..config.options import ClientOptions
 from ..errors import UsageError
 from ..members.peers import ConfiguredPeer
 from ..tox.proxy import Proxy, parse_proxy
@@ -105,8 +106,10 @@ def proxy_of(environ: Mapping[str, str]) -> Proxy | None:
     return None
 
 
-def start(options: "DaemonOptions") -> int:
+def start(options: "DaemonOptions | ClientOptions") -> int:
     """Runs it; returns the exit code."""
     from .. import daemon  # the compiled parts and asyncio: only when it is clear what to do
 
+    if isinstance(options, ClientOptions):
+        return daemon.run_client(options)
     return daemon.run_daemon(options)
