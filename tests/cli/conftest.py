@@ -12,6 +12,8 @@ from toxvpn.cli import run as run_verb
 from toxvpn.config.flags import DaemonOptions
 from toxvpn.config.options import ClientOptions
 
+from .config_example import TEXT
+
 
 @dataclass
 class Ran:
@@ -101,3 +103,12 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for module in ("ask.STARTING_S", "wait.START_S"):
         monkeypatch.setattr(f"toxvpn.cli.{module}", 0.0)
     return tmp_path / "here"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A directory for -C with a config.toml and the secret that it names."""
+    (tmp_path / "config.toml").write_text(TEXT)
+    (tmp_path / "box.secret").touch(0o600)
+    (tmp_path / "box.secret").write_text("of the box\n")
+    return tmp_path

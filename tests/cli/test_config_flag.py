@@ -16,35 +16,10 @@ from toxvpn.members.peers import ConfiguredPeer
 from toxvpn.process.needs import needs
 from toxvpn.testing.options import server_options, up_options
 from toxvpn.tox.proxy import Proxy
-from toxvpn.wire.toxid import ToxId
 
-BOX = ToxId(bytes(range(32)), b"\1\2\3\4")
-NAS = ToxId(bytes(range(32, 64)), b"\1\2\3\4")
-TEXT = f"""
-[node]
-nodes_file = "nodes.json"
-udp_ports = "20000:20100"
-tcp_port = 3389
-udp_segmentation = "off"
-[server]
-[vpn]
-name = "here"
-[peers.box]
-id = "{BOX}"
-secret_file = "box.secret"
-[peers.half]
-id = "{bytes(range(64, 96)).hex()}"
-"""
+from .config_example import BOX, NAS
+
 PROXY = '[node]\nproxy = "socks5://127.0.0.1:9050"\n'
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> Path:
-    """A directory for -C with a config.toml and the secret that it names."""
-    (tmp_path / "config.toml").write_text(TEXT)
-    (tmp_path / "box.secret").touch(0o600)
-    (tmp_path / "box.secret").write_text("of the box\n")
-    return tmp_path
 
 
 def of_the_file(directory: Path) -> dict[str, Any]:
