@@ -1,4 +1,4 @@
-"""Writes what follows from the command line and the table of keys: man page, completions, a list in the docs.
+"""Writes what follows from the command line and the table of keys: man page, completions, reference pages.
 
 To be run whenever a flag, a verb, a key or an exit code has changed; a test notices when it was not.
 """
@@ -8,12 +8,14 @@ from pathlib import Path
 
 import keylist
 import manual
+import reference
 
 from toxvpn.cli import completion
 
 ROOT = Path(__file__).parent.parent
 CONTRIB = ROOT / "contrib"
 CONFIGURATION = ROOT / "docs" / "configuration.md"
+REFERENCE = ROOT / "docs" / "reference"
 COMPLETIONS = {"bash": "toxvpn", "zsh": "_toxvpn", "fish": "toxvpn.fish"}
 """By shell: the name that it looks for."""
 BLOCK = re.compile(r"(<!-- (\w+) by scripts/generate -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -25,6 +27,8 @@ def generated() -> dict[Path, str]:
     for shell, name in COMPLETIONS.items():
         made[CONTRIB / "completions" / name] = completion.script(shell) + "\n"
     made[CONFIGURATION] = with_blocks(CONFIGURATION.read_text())
+    made[REFERENCE / "command-line.md"] = reference.command_line()
+    made[REFERENCE / "exit-codes.md"] = reference.exit_codes()
     return made
 
 

@@ -142,10 +142,12 @@ def choices(kind: click.ParamType) -> str | None:
     return "|".join(map(str, kind.choices)) if isinstance(kind, click.Choice) else None
 
 
+def value_name(option: click.Option) -> str:
+    return option.metavar or choices(option.type) or "N"
+
+
 def option_entry(option: click.Option) -> Iterator[str]:
-    value = ""
-    if not (option.is_flag or option.count):
-        value = option.metavar or choices(option.type) or "N"
+    value = "" if option.is_flag or option.count else value_name(option)
     spelled = ", ".join(f"\\fB{escaped(each)}\\fR" for each in [*option.opts, *option.secondary_opts])
     yield ".TP"
     yield spelled + (f" \\fI{escaped(value)}\\fR" if value else "")

@@ -29,12 +29,9 @@ def generate(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return module
 
 
-def test_the_man_page_is_that_of_this_command_line(generate: ModuleType) -> None:
-    assert PAGE.read_text() == generate.generated()[PAGE], "run scripts/generate"
-
-
-def test_the_list_of_keys_is_that_of_this_table(generate: ModuleType) -> None:
-    assert CONFIGURATION.read_text() == generate.generated()[CONFIGURATION], "run scripts/generate"
+def test_every_file_is_what_the_program_says_today(generate: ModuleType) -> None:
+    old = [path for path, content in generate.generated().items() if path.read_text() != content]
+    assert not old, "run scripts/generate"
 
 
 def test_every_key_is_documented() -> None:
