@@ -6,8 +6,6 @@ Every function returns once the server listens; the lab stops it at the end, or 
 
 import contextlib
 import json
-import os
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from pathlib import Path
 from . import echo
 from .errors import LabError
 from .host import Host
+from .processes import PROVISION, Arguments
 from .waiting import wait_until
 
 SSH_PORT = 22
@@ -48,27 +47,8 @@ class Sshd:
 def sshd(host: Host, port: int = SSH_PORT, bind: str | None = None) -> Sshd:
     """sshd with a host key, a client key and a configuration of its own; nothing of the machine's is used."""
     directory = host.directory / f"sshd-{port}"
-    directory.mkdir(mode=0o755)
-    Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
-    for name in ("host_key", "client_key"):
-        host.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(directory / name)])
-    known_hosts = directory / "known_hosts"
-    known_hosts.write_text("* " + directory.joinpath("host_key.pub").read_text())
-    config = directory / "sshd_config"
-    config.write_text(f"""
-Port {port}
-{f"ListenAddress {bind}" if bind else ""}
-HostKey {directory}/host_key
-AuthorizedKeysFile {directory}/client_key.pub
-AuthenticationMethods publickey
-PermitRootLogin prohibit-password
-StrictModes no
-UsePAM no
-PidFile none
-Subsystem sftp internal-sftp
-""")
-    process = _start(host, [str(_program("sshd")), "-D", "-e", "-f", str(config)], port)
-    return Sshd(process, port, directory / "client_key", known_hosts)
+    process = _start(host, [PROVISION / "sshd.sh", directory, str(port), bind or ""], port)
+    return Sshd(process, port, directory / "client_key", directory / "known_hosts")
 
 
 def iperf3_server(host: Host, port: int = IPERF3_PORT, bind: str | None = None) -> subprocess.Popen[bytes]:
@@ -134,7 +114,7 @@ def listening_ports(pid: int) -> set[int]:
     return ports
 
 
-def _start(host: Host, argv: list[str], port: int) -> subprocess.Popen[bytes]:
+def _start(host: Host, argv: Arguments, port: int) -> subprocess.Popen[bytes]:
     log = host.directory / f"{Path(argv[0]).name}-{port}.log"
     with log.open("wb") as output:
         process = host.popen(argv, stdout=output, stderr=output)
@@ -143,11 +123,3 @@ def _start(host: Host, argv: list[str], port: int) -> subprocess.Popen[bytes]:
     except LabError as error:
         raise LabError(f"{error}\n{log.read_text()}") from None
     return process
-
-
-def _program(name: str) -> Path:
-    """The full path, which sshd insists on; sbin is not in everybody's PATH."""
-    path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
-    if not path:
-        raise LabError(f"{name} is not installed")
-    return Path(path)

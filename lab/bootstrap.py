@@ -12,6 +12,7 @@ from pathlib import Path
 
 from .errors import LabError
 from .host import Host
+from .processes import PROVISION
 from .waiting import wait_until
 
 UDP_PORT = 33445
@@ -55,32 +56,18 @@ def start_nodes(hosts: list[Host]) -> list[BootstrapNode]:
 
 
 def _start(host: Host, known: BootstrapNode | None) -> _Starting:
-    config = host.directory / "bootstrapd.conf"
-    config.write_text(_config(host.directory, known))
+    argv: list[str | Path] = [
+        PROVISION / "node.sh",
+        host.directory,
+        str(UDP_PORT),
+        ", ".join(map(str, RELAY_PORTS)),
+    ]
+    if known:
+        argv += [known.public_key, str(known.host.ipv4), str(known.port)]
     log = host.directory / "bootstrapd.log"
-    argv = ["tox-bootstrapd", "--foreground", "--log-backend", "stdout", "--config", str(config)]
     with log.open("wb") as output:
         process = host.popen(argv, stdout=output, stderr=output)
     return _Starting(host, log, process.poll)
-
-
-def _config(directory: Path, known: BootstrapNode | None) -> str:
-    nodes = ""
-    if known:
-        nodes = f'{{ public_key = "{known.public_key}", port = {known.port}, address = "{known.host.ipv4}" }}'
-    return f"""
-port = {UDP_PORT}
-keys_file_path = "{directory}/keys"
-pid_file_path = "{directory}/pid"
-enable_ipv6 = true
-enable_ipv4_fallback = true
-enable_lan_discovery = false
-enable_tcp_relay = true
-tcp_relay_ports = [{", ".join(map(str, RELAY_PORTS))}]
-enable_motd = true
-motd = "lab"
-bootstrap_nodes = ( {nodes} )
-"""
 
 
 def write_nodes_json(path: Path, nodes: list[BootstrapNode]) -> None:

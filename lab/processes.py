@@ -28,6 +28,7 @@ log = logging.getLogger("lab")
 MARK = "TOXVPN_LAB"
 GRACE_S = 5.0
 REPOSITORY = Path(__file__).resolve().parents[1]
+PROVISION = REPOSITORY / "lab/provision"  # the scripts that the virtual machines run too
 
 Output = int | IO[bytes] | None
 Arguments = Sequence[str | os.PathLike[str]]

@@ -28,7 +28,7 @@ from .delayline import Delay
 from .errors import LabError
 from .host import Host
 from .namespace import Namespace, Route
-from .nat import FORWARDING, WAN_INTERFACE, Nat, NatKind
+from .nat import WAN_INTERFACE, Nat, NatKind
 from .processes import Processes
 
 H = TypeVar("H", bound=Host)
@@ -39,6 +39,7 @@ LINKS_IPV4 = IPv4Network("192.0.2.0/24")
 IPV6 = IPv6Network("2001:db8::/32")
 GATEWAY_IPV4 = "203.0.113.254"
 GATEWAY_IPV6 = "fe80::1"
+FORWARDING = {"net/ipv4/ip_forward": "1", "net/ipv6/conf/all/forwarding": "1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +121,8 @@ class Lab:
         return host
 
     def nat(self, name: str, kind: NatKind = "cone", *, delay: Delay | None = None) -> Nat:
-        """A NAT router on the internet; its `host` makes hosts behind it. For the kinds see Nat.open."""
-        nat = self._new_host(Nat, name, forwards=True)
+        """A NAT router on the internet; its `host` makes hosts behind it. For kinds see provision/nat.sh."""
+        nat = self._new_host(Nat, name)
         self._connect(nat, self._host_address(), delay)
         nat.open(kind, lambda inner: self._new_host(Host, inner))
         return nat
@@ -174,7 +175,7 @@ class Lab:
         processes.erase(host.namespace.name)
         shutil.rmtree(host.directory)
 
-    def _new_host(self, kind: type[H], name: str, forwards: bool = False) -> H:
+    def _new_host(self, kind: type[H], name: str) -> H:
         if not re.fullmatch(r"[a-z0-9]{1,12}", name):
             raise LabError(
                 f"{name!r} cannot name a host: 1 to 12 of a-z and 0-9 (interfaces are named after it)"
@@ -182,7 +183,7 @@ class Lab:
         if name in self.hosts or name == "internet":
             raise LabError(f"there is a host {name!r} already")
         namespace = Namespace(f"{self.name}-{name}")
-        namespace.create(FORWARDING if forwards else None)
+        namespace.create()
         directory = self.directory / name
         _public_directory(directory)
         host = self.hosts[name] = kind(name, namespace, self._processes, directory)
