@@ -28,7 +28,7 @@ EXAMPLES = """\b
 Examples:
   toxvpn                                       let others in; prints what to type on the other side
   toxvpn -i ID --secret-file F -L 8080:localhost:80   port 8080 here is the server's port 80
-  toxvpn ssh --secret-file F user@ID           log in to the server; scp, git and others: see README, ssh
+  toxvpn ssh --secret-file F user@ID           log in to the server; scp, git and others: see docs/forwards.md
 """
 
 
