@@ -10,6 +10,7 @@ nodes_file = "nodes.json"
 udp_ports = "20000:20100"
 tcp_port = 3389
 udp_segmentation = "off"
+lan_discovery = false
 [server]
 [vpn]
 name = "here"

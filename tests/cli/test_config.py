@@ -45,6 +45,7 @@ target = "localhost:22"
         "node.tcp_port = 0  # default",
         "node.proxy = (none)  # default",
         'node.udp_segmentation = "auto"  # default',
+        "node.lan_discovery = true  # default",
         f'server.secret_file = "{config}/box.secret"  # config.toml',
         "server.whitelist = (everybody with the secret)  # default",
         "server.open = false  # default",

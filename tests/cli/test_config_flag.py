@@ -29,6 +29,7 @@ def of_the_file(directory: Path) -> dict[str, Any]:
         "udp_ports": (20000, 20100),
         "tcp_port": 3389,
         "udp_segmentation": False,
+        "lan_discovery": False,
     }
 
 
@@ -111,6 +112,7 @@ def test_a_client_takes_the_nodes_and_not_the_ports(toxvpn: Any, config: Path) -
         directory=config,
         nodes_file=config / "nodes.json",
         udp_segmentation=False,
+        lan_discovery=False,
         server=BOX,
         ping=True,
     )

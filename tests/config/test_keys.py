@@ -40,6 +40,7 @@ listen = 2000
 OTHER_VALUES = {
     "node.tcp_port": 1,
     "node.udp_segmentation": "on",
+    "node.lan_discovery": False,
     "server.secret_file": "{tmp}/secret",
     "server.whitelist": [ID],
     "server.open": True,

@@ -42,6 +42,7 @@ OTHERS = {
     "tcp_port": 3,
     "toxcore_log": True,
     "udp_segmentation": False,
+    "lan_discovery": False,
 }
 
 

@@ -6,8 +6,10 @@ from random import Random
 
 import pytest
 
+from toxvpn._native.options import Options
 from toxvpn._native.results import PortError, ToxError
 from toxvpn.state.identity import Identity
+from toxvpn.tox import handle
 from toxvpn.tox.handle import make_tox
 from toxvpn.tox.proxy import Proxy
 
@@ -58,3 +60,11 @@ def test_with_a_proxy_there_is_no_socket_for_udp(proxy: Proxy) -> None:
 def test_a_proxy_that_cannot_be_found_is_not_passed_over() -> None:
     with pytest.raises(ToxError, match="the proxy's host name could not be resolved"):
         make_tox(Identity.ephemeral(), CHANCE, proxy=Proxy("socks5", "..", 9050))
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_lan_discovery_is_as_asked_for(wanted: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Options] = []
+    monkeypatch.setattr(handle, "Tox", lambda options, _: made.append(options))
+    make_tox(Identity.ephemeral(), CHANCE, lan_discovery=wanted)
+    assert [options.local_discovery for options in made] == [wanted]

@@ -67,6 +67,14 @@ class NodeSection:
         example='"auto"',
         restart=True,
     )
+    lan_discovery: bool = key(
+        values.read_bool,
+        "announce this machine to the local network, to find peers in it",
+        form=values.BOOL_FORM,
+        default=True,
+        example="true",
+        restart=True,
+    )
 
 
 NODE = Section("node", "[node]", "how to be on the Tox network", keys_of(NodeSection))

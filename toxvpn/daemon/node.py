@@ -67,6 +67,7 @@ async def running_node(
             options.toxcore_log,
             options.proxy,
             options.udp_segmentation,
+            options.lan_discovery,
         )
         undo.callback(tox.close)
         identity.save(tox.savedata())

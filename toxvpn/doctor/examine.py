@@ -149,6 +149,7 @@ async def own_node(options: DoctorOptions) -> AsyncIterator[Node]:
             toxcore_log=options.toxcore_log,
             proxy=options.proxy,
             udp_segmentation=options.udp_segmentation,
+            lan_discovery=options.lan_discovery,
         )
         undo.callback(tox.close)
         resolve = None if options.proxy else Names(asyncio.get_running_loop()).resolve

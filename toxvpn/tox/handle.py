@@ -27,6 +27,7 @@ def make_tox(
     toxcore_log: bool = False,
     proxy: Proxy | None = None,
     udp_segmentation: bool | None = None,
+    lan_discovery: bool = True,
 ) -> Tox:
     """A new handle. With a proxy all traffic goes through it: UDP is off.
 
@@ -38,6 +39,7 @@ def make_tox(
     options = Options(
         udp_ports=udp_ports or (first, first + TRIED_PORTS),
         tcp_port=tcp_port or 0,
+        local_discovery=lan_discovery,
         log=_log_toxcore if toxcore_log else None,
         udp_segmentation=advisories.choose_segmentation(udp_segmentation),
     )
