@@ -18,7 +18,7 @@ ORDER: list[set[str]] = [
     {"tun", "tcpforward"},
     {"config"},
     {"control", "process"},
-    {"report", "doctor"},
+    {"report", "doctor", "trial"},
     {"share"},
     {"daemon"},
     {"cli", "testing"},

@@ -1,10 +1,12 @@
 """The verbs of `toxvpn`: each is a module with a click command named `command`, loaded on demand."""
 
 from importlib import import_module
+from keyword import iskeyword
 
 import click
 
 VERBS = {
+    "try": "See it work on this machine alone, in seconds.",
     "up": "Be on a network with the configured peers, until stopped.",
     "run": "Do everything that the configuration says: serve, forward, VPN.",
     "reload": "Apply what changed in the configuration.",
@@ -28,5 +30,6 @@ VERBS = {
 
 
 def load(verb: str) -> click.Command:
-    command: click.Command = import_module(f".{verb}", __package__).command
+    module = f".{verb}_" if iskeyword(verb) else f".{verb}"
+    command: click.Command = import_module(module, __package__).command
     return command

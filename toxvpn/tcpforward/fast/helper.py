@@ -121,7 +121,7 @@ def build(
     except device.TunForbiddenError as error:
         raise BuildError(str(error)) from None
     except (ToxvpnError, OSError) as error:
-        raise BuildError(_without_rights(error) if rootless else str(error)) from None
+        raise BuildError(without_rights(error) if rootless else str(error)) from None
     return tun, {
         "address": address,
         "name": tun.name,
@@ -233,7 +233,7 @@ def _why_not(error: OSError) -> str:
     return str(error.strerror)
 
 
-def _without_rights(error: Exception) -> str:
+def without_rights(error: Exception) -> str:
     """The reason for a failure in a user namespace: usually its rights have been taken away."""
     name = "kernel/apparmor_restrict_unprivileged_userns"
     if _reads(name, "1"):

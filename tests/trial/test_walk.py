@@ -1,0 +1,40 @@
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from toxvpn.errors import ToxvpnError
+from toxvpn.trial.room import LOOPBACK, Machine
+from toxvpn.trial.walk import Story, fetch, free_port
+
+HERE = Machine("laptop", LOOPBACK)
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port that is in use."""
+    with socket.create_server((LOOPBACK, 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_each_step_has_the_time_since_the_one_before() -> None:
+    lines: list[str] = []
+    story = Story(lines.append, iter([10.0, 10.5, 12.75, 13.0]).__next__)
+    story.result("ready")
+    story.command(HERE, "toxvpn")
+    story.result("connected")
+    assert lines == ["        ready (0.5 s)", "laptop$ toxvpn", "        connected (2.2 s)"]
+    assert story.took_s == 3.0
+
+
+def test_another_port_where_the_wanted_one_is_taken(taken: int) -> None:
+    found = free_port(HERE, taken)
+    assert found not in (0, taken)
+    assert free_port(HERE, found) == found
+
+
+def test_a_fetch_that_fails_is_an_error_of_ours(taken: int) -> None:
+    with socket.create_server((LOOPBACK, 0)) as server:
+        gone = server.getsockname()[1]
+    with pytest.raises(ToxvpnError, match=r"the page could not be fetched through the connection: .*refused"):
+        fetch(gone)
