@@ -17,6 +17,7 @@ from toxvpn._native.results import Connection
 from toxvpn.control.status import ShieldState
 from toxvpn.control.status_reader import StatusReader
 from toxvpn.members.friends import Authority, FriendBook
+from toxvpn.members.peers import ConfiguredPeer
 from toxvpn.members.roster import Roster
 from toxvpn.testing.fake_nodes import Network
 from toxvpn.testing.fake_tox import FakeTox
@@ -90,6 +91,12 @@ async def test_how_it_stands_with_a_peer(node: Node, monkeypatch: pytest.MonkeyP
     reader.rtt_s[peer.public_key] = 0.02
     [here] = reader.read().peers
     assert (here.path, here.mtu, here.introduced, here.rtt_s) == ("udp", vpn_mtu(1200), True, 0.02)
+
+
+async def test_a_client_calls_its_peer_as_it_is_kept(node: Node) -> None:
+    key = node.accept(bytes([1]) * 32).public_key
+    reader = StatusReader(node, "client", kept=lambda: {key: ConfiguredPeer(key, name="box")})
+    assert [peer.name for peer in reader.read().peers] == ["box"]
 
 
 async def test_who_is_blocked(node: Node, roster: Roster) -> None:

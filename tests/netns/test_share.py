@@ -284,6 +284,31 @@ def test_two_commands_may_have_one_kept_identity(scene: Scene) -> None:
     scene.echoes("-C", str(kept))
 
 
+def test_a_kept_identity_goes_on_to_another_node_at_once(scene: Scene) -> None:
+    """And to who changes what is kept; but not from a command that runs."""
+    kept = private_directory(scene.laptop, "wanted")
+    scene.echoes("-C", str(kept))
+    scene.echoes("-C", str(kept), "--road", "tuntox")
+    add = scene.argv("-C", str(kept), "peer", "add", scene.server.tox_id, "--name", "box")
+    added = scene.run(add)
+    assert (added.returncode, "saved" in added.stderr) == (0, True), added.stderr
+    using = scene.laptop.popen(
+        scene.call("-C", str(kept), *ECHO),
+        user=USER,
+        env=scene.env,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert using.stdin and using.stdout
+    using.stdin.write(b"hello")
+    using.stdin.flush()
+    assert using.stdout.read(5) == b"hello"
+    assert "uses this identity now" in scene.run(add).stderr
+    listed = scene.run(scene.argv("-C", str(kept), "peer", "list")).stdout
+    assert "box" in listed
+    scene.laptop.stop(using)
+
+
 def test_an_invite_lets_this_machine_in_for_good(scene: Scene) -> None:
     """Without a secret: it is the kept identity that the server knows from then on."""
     directory = scene.lab.hosts["sharing"].directory / "toxvpn"

@@ -138,6 +138,36 @@ class TestIdle:
         await in_time(running.ended)
 
 
+class TestGivesWay:
+    """To whoever else needs the identity."""
+
+    @pytest.fixture(autouse=True)
+    def _patient(self, monkeypatch: pytest.MonkeyPatch, running: Running) -> None:
+        monkeypatch.setattr(node, "LINGER_S", 600.0)
+        running.node._plan_end()
+
+    async def test_it_ends_at_once(self, running: Running) -> None:
+        assert await in_time(running.node.give_way())
+        await in_time(running.ended)
+
+    async def test_not_while_a_command_uses_it(self, running: Running, rendezvous: Rendezvous) -> None:
+        with connected(rendezvous) as command:
+            messages.send(command, LISTEN)
+            assert await receive(command) == {"taken": True}
+            assert not await in_time(running.node.give_way())
+            assert not running.ended.done()
+
+    async def test_who_starts_one_meanwhile_is_waited_for(
+        self, running: Running, rendezvous: Rendezvous
+    ) -> None:
+        with rendezvous.lock():
+            giving = asyncio.create_task(running.node.give_way())
+            await asyncio.sleep(3 * node.LOOK_AGAIN_S)
+            assert not giving.done()
+        assert await in_time(giving)
+        await in_time(running.ended)
+
+
 class TestWithoutItsDirectory:
     """/run/user/UID is removed when the user logs out."""
 
@@ -276,7 +306,7 @@ async def test_a_node_knows_whether_its_identity_is_on_disk(
     answer: list[bool] = []
 
     class FakeSharedNode:
-        states = None
+        states = give_way = None
 
         def __init__(self, *_: object, is_kept: bool) -> None:
             answer.append(is_kept)
@@ -285,7 +315,7 @@ async def test_a_node_knows_whether_its_identity_is_on_disk(
             """Ends at once."""
 
     @contextlib.asynccontextmanager
-    async def controlled(_: object) -> AsyncIterator[None]:
+    async def controlled(*_: object) -> AsyncIterator[None]:
         yield
 
     @contextlib.asynccontextmanager

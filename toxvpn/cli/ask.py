@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ..control.client import ANSWER_S, ControlClient
-from ..errors import NotRunningError
+from ..errors import NotRunningError, ToxvpnError
 from ..state.places import SERVICE_RUNTIME
 from .shared import Settings
 
@@ -42,8 +42,12 @@ def ask(settings: Settings, do: str, *, answer_s: float | None = ANSWER_S, **arg
         return client.call(do, answer_s=answer_s, **arguments)
 
 
-def running_or_not(online: Callable[[], T], offline: Callable[[], T]) -> T:
-    """The result of `online`, or of `offline`, which locks the identity, when toxvpn is not running."""
+def running_or_not(settings: Settings, *, online: Callable[[], T], offline: Callable[[], T]) -> T:
+    """The result of `online`, or of `offline`, which locks the identity, when toxvpn is not running.
+
+    A shared node that no command uses any more counts as not running, and is ended.
+    """
+    from ..control.giveway import gives_way
     from ..state.identity import IdentityInUseError
 
     deadline = time.monotonic() + STARTING_S
@@ -52,6 +56,9 @@ def running_or_not(online: Callable[[], T], offline: Callable[[], T]) -> T:
             return online()
         except NotRunningError:
             pass
+        except ToxvpnError:
+            if not gives_way(settings.places.runtime):
+                raise
         try:
             return offline()
         except IdentityInUseError:

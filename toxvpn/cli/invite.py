@@ -75,6 +75,7 @@ def make_invite(
     settings: Settings, lifetime_s: float, name: str | None, may: tuple[str, ...]
 ) -> dict[str, Any]:
     return running_or_not(
+        settings,
         online=lambda: ask(settings, "invite", lifetime_s=lifetime_s, name=name, **asked_may(may)),
         offline=lambda: keep_invite(settings, lifetime_s, name, may),
     )
@@ -101,7 +102,7 @@ def show_invites(settings: Settings) -> None:
         with kept_members(settings) as members:
             return [outstanding.described() for outstanding in members.invites]
 
-    outstanding = running_or_not(online=lambda: ask(settings, "invite-list"), offline=kept)
+    outstanding = running_or_not(settings, online=lambda: ask(settings, "invite-list"), offline=kept)
     if not outstanding:
         print_note(settings, "there are no outstanding invites")
         return
@@ -125,7 +126,7 @@ def revoke_invite(settings: Settings, handle: str) -> None:
         with kept_members(settings) as members:
             members.revoke(handle)
 
-    running_or_not(online=lambda: ask(settings, "invite-revoke", invite=handle), offline=kept)
+    running_or_not(settings, online=lambda: ask(settings, "invite-revoke", invite=handle), offline=kept)
 
 
 def parse_time(text: str) -> float:

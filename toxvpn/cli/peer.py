@@ -57,6 +57,7 @@ def add_peer(
 ) -> dict[str, Any] | None:
     """The running toxvpn's answer; None when none runs and the peer was only kept."""
     answer: dict[str, Any] | None = running_or_not(
+        settings,
         online=lambda: ask(settings, "peer-add", peer=text, name=name, **asked_may(may)),
         offline=lambda: keep_peer(settings, text, name, may),
     )
@@ -92,6 +93,7 @@ def name_peer(settings: Settings, peer: str, name: str) -> None:
     """Call PEER (name, key, or first digits of a key) NAME from now on."""
     settings.begin()
     running_or_not(
+        settings,
         online=lambda: ask(settings, "peer-name", peer=peer, name=name),
         offline=lambda: rename_peer(settings, peer, name),
     )
@@ -112,6 +114,7 @@ def remove(settings: Settings, peer: str) -> None:
     """Forget PEER (name, key, or first digits of a key) and shut it out."""
     settings.begin()
     running_or_not(
+        settings,
         online=lambda: ask(settings, "peer-remove", peer=peer),
         offline=lambda: forget_peer(settings, peer),
     )
@@ -154,6 +157,7 @@ def block(settings: Settings, peer: str) -> None:
     """
     settings.begin()
     grant = running_or_not(
+        settings,
         online=lambda: ask(settings, "peer-block", peer=peer)["grant"],
         offline=lambda: block_kept(settings, peer),
     )
@@ -184,6 +188,7 @@ def unblock(settings: Settings, peer: str) -> None:
     """Let PEER ask again, as any stranger; `peer list` shows who is blocked."""
     settings.begin()
     running_or_not(
+        settings,
         online=lambda: ask(settings, "peer-unblock", peer=peer),
         offline=lambda: unblock_kept(settings, peer),
     )

@@ -29,7 +29,7 @@ def renew(settings: Settings) -> None:
     """
     settings.begin()
     answer: dict[str, Any] = running_or_not(
-        online=lambda: ask(settings, "secret-renew"), offline=lambda: renew_kept(settings)
+        settings, online=lambda: ask(settings, "secret-renew"), offline=lambda: renew_kept(settings)
     )
     print_note(
         settings, "the secret is renewed; machines that used the old one need the new one; on the other side:"

@@ -137,7 +137,7 @@ def keep(settings: Settings, token: str, callee: Callee) -> None:
         with kept_members(settings) as members:
             members.add(parse_peer(token, None, time.time()))
 
-    running_or_not(online=lambda: ask(settings, "peer-add", peer=token), offline=kept)
+    running_or_not(settings, online=lambda: ask(settings, "peer-add", peer=token), offline=kept)
     short = short_key(callee.tox_id.public_key)
     print_note(settings, f"kept as peer {short}; `toxvpn peer name {short} NAME` gives it a name")
 

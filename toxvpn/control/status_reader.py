@@ -5,7 +5,7 @@ commands.py and report/collector.py ask for it, status.py turns it into the JSON
 """
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from .._native import toxcore
@@ -22,7 +22,10 @@ from .status import Mode, PeerState, RunStatus, SelfState, ShieldState
 
 
 class StatusReader:
-    """`read` gives the status of one run; `rtt_s` holds each peer's last round trip, by public key."""
+    """`read` gives the status of one run; `rtt_s` holds each peer's last round trip, by public key.
+
+    `kept` gives the peers with names, for a run without a roster.
+    """
 
     def __init__(
         self,
@@ -32,6 +35,7 @@ class StatusReader:
         vpn: Vpn | None = None,
         forwards: Callable[[], Iterable[ForwardState]] = tuple,
         wall: Callable[[], float] = time.time,
+        kept: Callable[[], Mapping[bytes, ConfiguredPeer]] = dict,
     ) -> None:
         self.rtt_s: dict[bytes, float] = {}
         self._node = node
@@ -40,10 +44,11 @@ class StatusReader:
         self._vpn = vpn
         self._forwards = forwards
         self._wall = wall
+        self._kept = kept
 
     def read(self) -> RunStatus:
         roster = self._roster
-        configured = {} if roster is None else roster.peers()
+        configured = self._kept() if roster is None else roster.peers()
         return RunStatus(
             own=self._own(),
             peers=[self._peer(peer, configured.get(peer.public_key)) for peer in self._node],

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from ..config.options import ClientOptions
@@ -28,17 +28,25 @@ class RunningClient:
     places: Places | None
 
     @contextlib.asynccontextmanager
-    async def controlled(self, forwards: Callable[[], Iterable[ForwardState]]) -> AsyncIterator[None]:
+    async def controlled(
+        self,
+        forwards: Callable[[], Iterable[ForwardState]],
+        give_way: Callable[[], Awaitable[bool]] | None = None,
+    ) -> AsyncIterator[None]:
         """Serves a control socket if anything is kept on disk, and metrics if the run has a port for them."""
         if self.places is None and self.run.metrics_port is None:
             yield  # such clients come and go in numbers: they load nothing that they don't need
             return
         from ..control.status_reader import StatusReader
+        from ..members import peers
         from .control import controlled
 
-        directory = None if self.places is None else self.places.runtime
-        status = StatusReader(self.run.node, "client", forwards=forwards)
-        async with controlled(self.run, directory, status, self.streams.roads.tuntox):
+        places = self.places
+        directory = None if places is None else places.runtime
+        status = StatusReader(
+            self.run.node, "client", forwards=forwards, kept=lambda: peers.load(places.data) if places else {}
+        )
+        async with controlled(self.run, directory, status, self.streams.roads.tuntox, give_way=give_way):
             yield
 
 

@@ -5,10 +5,11 @@ commands, report/ the metrics.
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 from ..control.commands import RunCommands, answering
+from ..control.giveway import GIVE_WAY
 from ..control.peer_commands import PeerCommands
 from ..control.server import ControlServer
 from ..control.status_reader import StatusReader
@@ -30,11 +31,13 @@ async def controlled(
     roster: Roster | None = None,
     reload: Callable[[], list[str]] | None = None,
     renew: Callable[[], tuple[str, str]] | None = None,
+    give_way: Callable[[], Awaitable[bool]] | None = None,
 ) -> AsyncIterator[None]:
     """Serves inside the `with`: the control socket in `directory`, if given; metrics, if the run has a port.
 
     `reload` returns what it did, a line each. `renew` makes a new secret and returns what to type on the
-    other side, with that secret in it and without. Raises ToxvpnError when another toxvpn serves there.
+    other side, with that secret in it and without. `give_way` ends the run if nobody uses it. Raises
+    ToxvpnError when another toxvpn serves there.
     """
     collector = Collector(status.read, tuntox, roster)
     async with served(run.metrics_port, collector.text):
@@ -59,6 +62,8 @@ async def controlled(
             server.register("reload", answering(reload))
         if renew is not None:
             server.register("secret-renew", answering(lambda: secret_answer(*renew())))
+        if give_way is not None:
+            server.register(GIVE_WAY, lambda _: give_way())
         await server.start()
         try:
             yield

@@ -17,12 +17,14 @@ from ..members.roster import Roster
 from ..process.lifecycle import Lifecycle
 from ..state.files import write_atomic
 from ..state.identity import Identity
+from ..state.places import find_places
 from ..tox.bootstrap import Bootstrapper, load_nodes
 from ..tox.handle import make_tox
 from ..tox.mtuprober import MtuProber
 from ..tox.node import Node
 from ..tox.ownstatus import OwnStatus
 from ..tox.resolver import Names
+from .identity import take_identity
 
 
 @dataclass(slots=True)
@@ -57,7 +59,10 @@ async def running_node(
     nodes = load_nodes(options.nodes_file)
     chance = random.SystemRandom()
     with contextlib.ExitStack() as undo:
-        identity = Identity.ephemeral() if directory is None else Identity.open(directory)
+        if directory is None:
+            identity = Identity.ephemeral()
+        else:
+            identity = await take_identity(directory, find_places(options.directory).runtime)
         undo.callback(identity.close)
         tox = make_tox(
             identity,

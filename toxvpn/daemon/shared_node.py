@@ -70,7 +70,7 @@ async def serve(
                     locks,
                     is_kept=made.places is not None,
                 )
-                async with made.controlled(node.states):
+                async with made.controlled(node.states, node.give_way):
                     made.run.node.start()
                     await node.serve()
         except ToxvpnError as failure:

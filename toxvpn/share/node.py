@@ -30,7 +30,7 @@ log = logging.getLogger("toxvpn.share")
 LINGER_S = 600.0
 """How long it stays connected with no command using it."""
 LINGER_KEPT_S = 60.0
-"""The same with a kept identity, which other commands may need: `toxvpn up`, `toxvpn peer add`."""
+"""The same with a kept identity. Who needs that sooner asks for it (`give_way`)."""
 LINGER_OFFLINE_S = 10.0
 """The same with the peer offline, for a wrong secret must not be tried for long. A command comes sooner."""
 LOOK_AGAIN_S = 0.1
@@ -92,6 +92,15 @@ class SharedNode:
     def states(self) -> list[ForwardState]:
         return [state for session in self.sessions for state in session.states()]
 
+    async def give_way(self) -> bool:
+        """Ends now, so that another process can have the identity; False when a command uses this node."""
+        stopping = self._streams.stopping
+        while self.idle and not stopping.is_set():
+            self._leave()
+            if not stopping.is_set():  # a command is just coming, or starts a node of its own
+                await asyncio.sleep(LOOK_AGAIN_S)
+        return stopping.is_set()
+
     async def _serve(self, connection: socket.socket) -> None:
         session = CommandSession(connection, lambda _: self._streams, self._log_relay)
         self.sessions.add(session)
@@ -125,6 +134,8 @@ class SharedNode:
 
     def _leave(self) -> None:
         """Ends, unless a command is just coming: one that holds the lock, or waits in the queue."""
+        if self._streams.stopping.is_set():
+            return
         try:
             if not self._may_leave():
                 self._timer = self._loop.call_later(LOOK_AGAIN_S, self._leave)
