@@ -102,6 +102,8 @@ class Booted:
             self._process = host.popen(argv, env=environment, stdout=log, stderr=log)
         self._pid = wait_until(self._find_systemd, "systemd", BOOTING_S)
         self.root = Path(f"/proc/{self._pid}/root")
+        self.enter = ["nsenter", "-t", str(self._pid), "-m", "-p", "-i", "-u", "-C", "-r", "-w"]
+        """The words before a command line that runs it inside, if it is started on the host."""
         wait_until(self._is_up, "basic.target", BOOTING_S)
 
     def close(self) -> None:
@@ -111,8 +113,7 @@ class Booted:
         self, *argv: str, check: bool = True, timeout_s: float = 30.0
     ) -> subprocess.CompletedProcess[str]:
         """Raises LabError as Host.run does."""
-        enter = ["nsenter", "-t", str(self._pid), "-m", "-p", "-i", "-u", "-C", "-r", "-w"]
-        return self.host.run([*enter, *argv], check=check, timeout_s=timeout_s)
+        return self.host.run([*self.enter, *argv], check=check, timeout_s=timeout_s)
 
     def start(self, unit: str) -> None:
         """Start a unit. Raises LabError with the unit's messages when it does not get ready."""

@@ -1,0 +1,12 @@
+"""What the pages tell readers to type that no stage can do, and the script that does it instead."""
+
+import re
+
+ELSEWHERE: dict[str, str] = {}
+"""A pattern of whole commands, and the file in the repository that runs them."""
+
+
+def check_of(command: str) -> str | None:
+    """The script that runs this command, if no stage does."""
+    bare = re.sub(r"\s+#.*$", "", command)
+    return next((check for pattern, check in ELSEWHERE.items() if re.fullmatch(pattern, bare)), None)
