@@ -127,6 +127,10 @@ def test_udp_segmentation(text: str, meant: bool | None) -> None:
         ("[server]\nopen = true\nsecret_file = 's'", "server.open: it lets everybody in"),
         ('[server]\nwhitelist = ["12"]', "server.whitelist:"),
         ('[server]\nallow = ["localhost"]', "server.allow:"),
+        (
+            '[node]\nnodes_file = "~no-such-user/nodes"',
+            "node.nodes_file: the home directory of ~no-such-user is not known: write the whole path",
+        ),
         ("[node]\ntcp_port = 70000", "node.tcp_port: 70000 is out of range: 0 to 65535"),
         (
             '[node]\nudp_segmentation = "yes"',

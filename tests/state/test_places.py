@@ -3,6 +3,7 @@ import grp
 import os
 import pwd
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,25 @@ def test_root_is_the_service_and_others_are_not(
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: uid)
     assert str(find_places().data) == data.format(home=no_xdg)
+
+
+@pytest.mark.parametrize("find", [find_places, find_config])
+def test_a_user_without_a_home_directory(
+    no_xdg: Path, monkeypatch: pytest.MonkeyPatch, find: Callable[[], object]
+) -> None:
+    """As in a container that runs under a number."""
+    monkeypatch.delenv("HOME")
+    uid = 2**31 - 7  # in no passwd
+    for name in ("getuid", "geteuid"):
+        monkeypatch.setattr(os, name, lambda: uid)
+    with pytest.raises(ConfigError, match=f"user {uid} has no home directory: set HOME, or choose"):
+        find()
+
+
+def test_an_older_library_that_leaves_the_tilde_in(no_xdg: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platformdirs.user_data_path", lambda *_, **__: Path("~/.local/share/toxvpn"))
+    with pytest.raises(ConfigError, match="has no home directory"):
+        find_places(service=False)
 
 
 def test_the_xdg_variables_are_followed(no_xdg: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -187,9 +187,17 @@ class _Reader:
         except (ValueError, UsageError, ConfigError) as failure:
             raise self._wrong(path, row.explain_refusal(raw, failure)) from None
         if isinstance(value, Path):
-            value = self._path.parent / value.expanduser()
+            value = self._path.parent / self._without_tilde(path, value)
         self._given[path] = str(value) if isinstance(value, Path) else raw
         return value
+
+    def _without_tilde(self, path: str, value: Path) -> Path:
+        try:
+            return value.expanduser()
+        except RuntimeError:
+            raise self._wrong(
+                path, f"the home directory of {value.parts[0]} is not known: write the whole path"
+            ) from None
 
     def _table(self, path: str, value: Any) -> dict[str, Any]:
         if not isinstance(value, dict):

@@ -54,10 +54,17 @@ def user_places() -> Places:
         user_state_path,
     )  # slow to import, and not needed by a client
 
-    state = user_state_path("toxvpn", appauthor=False)
+    try:
+        config, data, state = (
+            find("toxvpn", appauthor=False) for find in (user_config_path, user_data_path, user_state_path)
+        )
+    except RuntimeError:
+        raise no_home() from None
+    if not all(path.is_absolute() for path in (config, data, state)):  # older versions leave the ~ in
+        raise no_home()
     return Places(
-        config=user_config_path("toxvpn", appauthor=False),
-        data=user_data_path("toxvpn", appauthor=False),
+        config=config,
+        data=data,
         state=state,
         runtime=(user_runtime_base() or state / "run") / "toxvpn",
     )
@@ -67,7 +74,18 @@ def find_config(directory: Path | None = None) -> Path:
     """The same as `find_places(directory).config`, without importing platformdirs."""
     if directory is not None or is_service():
         return find_places(directory).config
-    return Path(os.environ.get("XDG_CONFIG_HOME", "").strip() or Path("~/.config").expanduser()) / "toxvpn"
+    try:
+        return (
+            Path(os.environ.get("XDG_CONFIG_HOME", "").strip() or Path("~/.config").expanduser()) / "toxvpn"
+        )
+    except RuntimeError:
+        raise no_home() from None
+
+
+def no_home() -> ConfigError:
+    return ConfigError(
+        f"{user_name(os.geteuid())} has no home directory: set HOME, or choose a directory with -C DIR"
+    )
 
 
 def find_runtime(directory: Path | None = None) -> Path:
