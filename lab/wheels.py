@@ -1,6 +1,6 @@
 """Proves a wheel in a bare Debian: installed by pip alone, toxvpn does its jobs, over the network of a lab.
 
-    ROOT=DIR python -m lab.wheels [--tests] FOLDER
+    ROOT=DIR python -m lab.wheels [--tests] NAME FOLDER
 
 $ROOT is that Debian, with Python and no compiler (packaging/chroot.sh), FOLDER has the wheels. Out: a line
 for each check, PASS or FAIL, with sizes and times; the exit code is 1 when one has failed. This is what
@@ -226,12 +226,12 @@ def find_wheel(folder: Path, machine: str) -> Path:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="lab.wheels")
     parser.add_argument("--tests", action="store_true", help="also the unit tests of the compiled parts")
+    parser.add_argument("name")
     parser.add_argument("folder", type=Path)
     given = parser.parse_args()
     debian = Debian(Path(os.environ["ROOT"]))
     wheel = find_wheel(given.folder, debian.machine)
-    release = dict(re.findall(r"(\w+)=(.*)", (debian.root / "etc/os-release").read_text()))
-    checks = Checks(f"{release.get('VERSION_CODENAME', 'sid')} {debian.machine}")
+    checks = Checks(given.name)
 
     began_s = time.monotonic()
     with checks.check("pip install") as details:
