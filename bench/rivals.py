@@ -1,9 +1,12 @@
 """The VPNs that people would pick instead, between two hosts of the lab, set up as their manuals say.
 
-Each builder starts one and returns; `answers` waits until the far side is reached through it. Nothing is
-tuned: no cipher, buffer or MTU is chosen for them. Keys and configurations live and go with the lab.
+Each builder starts one and returns; `wait_answer` waits until the far side is reached through it. Nothing is
+tuned: no cipher, buffer or MTU is chosen for them. Keys and configurations live and go with the lab. What
+comes first in PATH is taken: a newer one can be unpacked in a folder of its own.
 """
 
+import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -89,8 +92,16 @@ def wait_answer(near: Host, inner: Addresses, name: str) -> None:
         wait_until(partial(answers, near, address), f"answer of {address} through {name}", ANSWER_S, 0.2)
 
 
-def installed() -> list[str]:
-    return [name for name, (program, _) in RIVALS.items() if shutil.which(program, path=SEARCHED)]
+def installed() -> dict[str, str]:
+    """The versions of those that are there."""
+    paths = {name: shutil.which(program, path=SEARCHED) for name, (program, _) in RIVALS.items()}
+    return {name: version(path) for name, path in paths.items() if path}
+
+
+def version(program: str) -> str:
+    asked = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
+    found = re.search(r"\d+(?:\.\d+)+\S*", asked.stdout + asked.stderr)
+    return found[0] if found else "unknown"
 
 
 # -- OpenVPN: TLS between two, each knowing the other's certificate --------------------------------------
@@ -172,7 +183,7 @@ def tinc(near: Side, far: Side) -> None:
         side.configure("tun-tinc", f"{side.ipv4}/24", f"{side.ipv6}/64")
 
 
-SEARCHED = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+SEARCHED = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin"
 RIVALS: dict[str, tuple[str, Build]] = {
     "openvpn": ("openvpn", openvpn),
     "wireguard-go": ("wireguard-go", wireguard_go),

@@ -66,6 +66,7 @@ class Bench:
 
     def _start_rivals(self) -> None:
         found = rivals.installed()
+        print(f"against {', '.join(f'{name} {version}' for name, version in found.items())}")
         for number, name in enumerate(rivals.RIVALS, 1):
             if name not in found:
                 progress(f"{name} is not installed: left out")

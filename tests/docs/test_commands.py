@@ -7,7 +7,7 @@ import pytest
 from .pages import ELSEWHERE, Command, Stage, check_of, steps, walk
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "docs/tutorial.md"]
+PAGES = [ROOT / "README.md", ROOT / "docs/tutorial.md"]
 HOWTO = sorted((ROOT / "docs/howto").glob("*.md"))
 
 

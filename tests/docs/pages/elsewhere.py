@@ -2,7 +2,7 @@
 
 import re
 
-ELSEWHERE: dict[str, str] = {}
+ELSEWHERE: dict[str, str] = {r"scripts/(demo|test)": ".ci/run"}
 """A pattern of whole commands, and the file in the repository that runs them."""
 
 
