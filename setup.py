@@ -1,7 +1,8 @@
 """Builds the compiled modules; says in one sentence what is missing when they cannot be built.
 
 An editable installation (`pip install -e`) and `setup.py build_ext --inplace` are for development: they get
-the compiled fakes of toxvpn/testing too. A wheel has nothing of toxvpn/testing.
+the compiled fakes of toxvpn/testing too. A wheel has nothing of toxvpn/testing. With bdist_wheel's option
+`--py-limited-api=cp311` (scripts/wheels), one wheel is for all versions of Python from that one on.
 """
 
 import shutil
@@ -17,6 +18,7 @@ NEEDED = (
     "on Debian or Ubuntu, 'apt install gcc python3-dev libtoxcore-dev' and try again."
 )
 NATIVE = "toxvpn/_native"
+LIMITED = ("Py_LIMITED_API", "0x030b0000")  # what Python 3.11 and every later one has
 FLAGS = ["-O2", "-fno-strict-aliasing", "-Wall", "-Wno-unused-function"]
 
 
@@ -36,6 +38,11 @@ class Build(build_ext):
         if self.inplace or self.editable_mode:
             self.distribution.ext_modules = translated(product() + testing())
         super().finalize_options()
+        wheel = self.distribution.get_command_obj("bdist_wheel", create=False)
+        if wheel is not None and wheel.py_limited_api:
+            for each in self.extensions:
+                each.py_limited_api = True
+                each.define_macros.append(LIMITED)
 
     def build_extensions(self) -> None:
         lacking = missing()

@@ -19,6 +19,8 @@ from toxvpn._native.flaws import ANNOUNCE, BAD_SEGMENTS, flaw_of_libtoxcore, fla
 )
 def test_libtoxcore(version: tuple[int, int, int], flawed: bool) -> None:
     assert flaw_of_libtoxcore(version) == (ANNOUNCE if flawed else None)
+    assert flaw_of_libtoxcore(version, "GHSA-1 GHSA-42vg-9mg3-399f") is None
+    assert flaw_of_libtoxcore(version, "GHSA-42vg-9mg3") == (ANNOUNCE if flawed else None)
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,20 @@ def test_a_shielded_one_is_told_and_no_danger(monkeypatch: pytest.MonkeyPatch) -
     assert advisories.describe_exposure() is None
 
 
+@pytest.mark.parametrize("shield", [STANDS, DOES_NOT])
+def test_a_bundled_and_patched_one_is_told_and_no_danger_without_a_shield_either(
+    monkeypatch: pytest.MonkeyPatch, shield: netio.Hook
+) -> None:
+    given(monkeypatch, shield)
+    monkeypatch.setattr(toxcore, "FLAW", None)
+    monkeypatch.setattr(toxcore, "PATCHED", ANNOUNCE.name)
+    monkeypatch.setattr(toxcore, "file", lambda: "/venv/site-packages/toxvpn.libs/libtoxcore-abc.so.2")
+    name = f"libtoxcore {toxcore.version()}, bundled"
+    assert advisories.describe_libtoxcore() == f"{name}: GHSA-42vg-9mg3-399f is fixed in it by a patch"
+    assert str(advisories.describe_shield()).startswith("in force" if shield == STANDS else "not in force")
+    assert advisories.describe_exposure() is None
+
+
 @pytest.mark.parametrize("shield", [None, STANDS, DOES_NOT])
 def test_only_the_exposed_are_warned_at_each_start_and_with_q_too(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, shield: netio.Hook | None

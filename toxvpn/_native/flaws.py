@@ -1,6 +1,7 @@
-"""Known flaws of versions of libtoxcore and of Linux, recognised by the version alone.
+"""Known flaws of versions of libtoxcore and of Linux, recognised by the version.
 
-A distribution may have fixed a flaw without changing the version; what we do about it then costs little.
+A distribution may have fixed a flaw without changing the version; what we do about it then costs little. The
+libtoxcore in our wheels says which flaws a patch has fixed in it (packaging/wheel).
 Neighbours: toxcore.pyx asks for the shield; tox/advisories.py has the words for it.
 docs/decisions/0007-shield.md lists the flaws that cannot reach us.
 """
@@ -28,8 +29,13 @@ CURE = "leave TOXVPN_SOCKETS=off out if it is set, or install a libtoxcore witho
 """The advice where the shield is not in force."""
 
 
-def flaw_of_libtoxcore(version: tuple[int, int, int]) -> Flaw | None:
-    """The flaw of this version (major, minor, patch) that the shield is against (shield.h)."""
+def flaw_of_libtoxcore(version: tuple[int, int, int], patched: str | None = None) -> Flaw | None:
+    """The flaw of this version (major, minor, patch) that the shield is against (shield.h).
+
+    `patched`: the names of the flaws that were fixed in this very library, with spaces between.
+    """
+    if ANNOUNCE.name in (patched or "").split():
+        return None
     return ANNOUNCE if (0, 2, 19) <= version < (0, 2, 23) else None
 
 

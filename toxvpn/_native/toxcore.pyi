@@ -6,9 +6,11 @@ from .options import Options as Options
 from .results import Connection, SendResult
 
 FLAW: Flaw | None
+PATCHED: str | None
 """The flaw of the loaded libtoxcore; `netio.shield()` says whether the shield against it is in force."""
 
 def version() -> str: ...
+def file() -> str: ...
 
 @disjoint_base
 class Tox:

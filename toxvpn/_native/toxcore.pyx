@@ -28,6 +28,18 @@ from .results import Connection, SendResult, error as _error
 cdef extern from "<string.h>" nogil:
     void explicit_bzero(void *memory, size_t length)
 
+cdef extern from "<dlfcn.h>" nogil:
+    ctypedef struct Dl_info:
+        const char *dli_fname
+    int dladdr(const void *address, Dl_info *out)
+
+cdef extern from *:
+    """
+    /* the names of the flaws that a patch fixed; only a patched library has it, NULL otherwise */
+    extern const char tox_patched_flaws[] __attribute__((weak));
+    """
+    const char *tox_patched_flaws
+
 cdef enum:
     FIRST_LOSSY = 192
 
@@ -37,9 +49,18 @@ def version() -> str:
     return f"{tox_version_major()}.{tox_version_minor()}.{tox_version_patch()}"
 
 
-FLAW = flaw_of_libtoxcore((tox_version_major(), tox_version_minor(), tox_version_patch()))
-# the address of a function of libtoxcore, so that netio patches that very library
-_netio.install(<uintptr_t><void *>&tox_version_major, FLAW is not None)
+def file() -> str:
+    """The file of the loaded library."""
+    cdef Dl_info found
+    return found.dli_fname.decode(errors="surrogateescape") if dladdr(<void *>&tox_version_major, &found) else ""
+
+
+PATCHED = tox_patched_flaws.decode() if tox_patched_flaws != NULL else None
+_version = tox_version_major(), tox_version_minor(), tox_version_patch()
+FLAW = flaw_of_libtoxcore(_version, PATCHED)
+# the address of a function of libtoxcore, so that netio patches that very library; the shield also stands
+# before one that a patch fixed
+_netio.install(<uintptr_t><void *>&tox_version_major, flaw_of_libtoxcore(_version) is not None)
 
 cdef dict _NEW_CODES = {
     TOX_ERR_NEW_MALLOC: "NEW_MALLOC",

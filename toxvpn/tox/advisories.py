@@ -6,6 +6,7 @@ acts on them; `toxvpn -V`, `doctor` and the shared node show them.
 
 import logging
 import platform
+from pathlib import Path
 
 from .._native import toxcore
 from .._native.flaws import CURE, flaw_of_segmentation
@@ -13,14 +14,22 @@ from .._native.net import netio
 
 log = logging.getLogger("toxvpn")
 
+BUNDLE = "toxvpn.libs"
+"""The folder beside the package where a wheel has its libraries (auditwheel)."""
+
 
 def describe_libtoxcore() -> str:
-    """libtoxcore's version, and its flaw if it has one."""
-    return f"libtoxcore {toxcore.version()}" + (f": {toxcore.FLAW}" if toxcore.FLAW else "")
+    """libtoxcore's version, whether our wheel brought it, and its flaw or what a patch fixed in it."""
+    name = f"libtoxcore {toxcore.version()}"
+    if Path(toxcore.file()).parent.name == BUNDLE:
+        name += ", bundled"
+    if toxcore.FLAW is not None:
+        return f"{name}: {toxcore.FLAW}"
+    return f"{name}: {toxcore.PATCHED} is fixed in it by a patch" if toxcore.PATCHED else name
 
 
 def describe_shield() -> str | None:
-    """Whether the shield is in force; None when this libtoxcore needs no shield."""
+    """Whether the shield is in force; None when no libtoxcore of this version needs one."""
     stands = netio.shield()
     if stands is None:
         return None
@@ -30,7 +39,7 @@ def describe_shield() -> str | None:
 def describe_exposure() -> str | None:
     """The reason why any stranger can harm this process; None when nobody can."""
     stands = netio.shield()
-    if stands is None or stands.in_force:
+    if toxcore.FLAW is None or stands is None or stands.in_force:
         return None
     return f"{describe_libtoxcore()}; the shield against it is not in force: {stands.reason}"
 

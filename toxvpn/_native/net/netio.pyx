@@ -10,8 +10,8 @@ functions of ours. There are four groups of hooks; each is in force or not by it
 - page_lock: caches of keys stay locked in memory, the scratch memory of each packet does not (sodium_mlock,
   sodium_munlock)
 
-A libtoxcore with a flaw that a stranger's datagrams can reach (flaws.py) gets a fifth group, the shield,
-which drops the datagrams that would harm it (recvfrom).
+A libtoxcore of a version with a flaw that a stranger's datagrams can reach (flaws.py) gets a fifth group, the
+shield, which drops the datagrams that would harm it (recvfrom).
 
 Where a group is not in force, libtoxcore works without it. These environment variables switch groups off:
 TOXVPN_SOCKETS=off (also batch and shield), TOXVPN_UDP_BATCH=off, TOXVPN_CLOCK=off (the rate is always 1),
@@ -163,7 +163,7 @@ cdef object _install(netio_hook_group group, uintptr_t address, str switch, str 
 def install(address: int, flawed: bool = False) -> Hooks:
     """Put the hooks into the loaded libtoxcore that contains `address`, the address of any of its functions.
 
-    `flawed` says that the library needs the shield. Call it before the first handle is made. It acts once per
+    `flawed` says that libraries of its version need the shield. Call it before the first handle is made. It acts once per
     process; later calls only return which hooks are in force.
     """
     global _hooks, _shield
@@ -188,7 +188,7 @@ def hooks() -> Hooks:
 
 
 def shield() -> Hook | None:
-    """Whether the shield is in force; None where this libtoxcore needs none."""
+    """Whether the shield is in force; None where no libtoxcore of this version needs one."""
     return _shield
 
 
