@@ -82,6 +82,9 @@ def compile_libtoxcore(target: Target, tree: Path) -> None:
         "CMAKE_SYSTEM_NAME": "Linux",
         "CMAKE_SYSTEM_PROCESSOR": target.arch,
         "CMAKE_BUILD_TYPE": "None",  # CFLAGS say it all
+        "CMAKE_FIND_ROOT_PATH": str(target.prefix),
+        "CMAKE_FIND_ROOT_PATH_MODE_LIBRARY": "ONLY",  # not this machine's
+        "CMAKE_FIND_ROOT_PATH_MODE_INCLUDE": "ONLY",
         "CMAKE_INSTALL_PREFIX": str(target.prefix),
         "CMAKE_INSTALL_LIBDIR": "lib",
         **dict.fromkeys(NOT_BUILT, "OFF"),
