@@ -5,6 +5,7 @@ tuned: no cipher, buffer or MTU is chosen for them. Keys and configurations live
 comes first in PATH is taken: a newer one can be unpacked in a folder of its own.
 """
 
+import json
 import os
 import re
 import shutil
@@ -183,10 +184,37 @@ def tinc(near: Side, far: Side) -> None:
         side.configure("tun-tinc", f"{side.ipv4}/24", f"{side.ipv6}/64")
 
 
+# -- Nebula: a certificate authority, and a firewall that lets all through -----------------------------------
+
+
+def nebula(near: Side, far: Side) -> None:
+    near.run("nebula-cert", "ca", "-name", "bench", "-version", "2")
+    for side in (near, far):
+        networks = f"{side.ipv4}/24,{side.ipv6}/64"
+        near.run("nebula-cert", "sign", "-name", side.host.name, "-networks", networks)
+    for side, other in ((near, far), (far, near)):
+        name = side.host.name
+        rule = [{"port": "any", "proto": "any", "host": "any"}]
+        known = [f"{other.outer}:{PORT + 3}"]
+        configuration = {
+            "pki": {"ca": "ca.crt", "cert": f"{name}.crt", "key": f"{name}.key"},
+            "static_host_map": {side.other_ipv4: known, side.other_ipv6: known},
+            "listen": {"host": side.outer, "port": PORT + 3},
+            "tun": {"dev": "tun-nebula"},
+            "firewall": {"outbound": rule, "inbound": rule},
+        }
+        side.directory.joinpath("config.yml").write_text(json.dumps(configuration))  # JSON is YAML too
+    for name in ("ca.crt", f"{far.host.name}.crt", f"{far.host.name}.key"):
+        shutil.copy(near.directory / name, far.directory)
+    for side in (near, far):
+        side.start("nebula", "-config", "config.yml")
+
+
 SEARCHED = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin"
 RIVALS: dict[str, tuple[str, Build]] = {
     "openvpn": ("openvpn", openvpn),
     "wireguard-go": ("wireguard-go", wireguard_go),
     "tinc": ("tincd", tinc),
+    "nebula": ("nebula", nebula),
 }
 """Each with the program it needs."""

@@ -1,7 +1,8 @@
 """Writes frames as an asciicast (version 2) and as an animated SVG, which a forge shows as a picture.
 
 The SVG holds each different line once, and each frame as a column of references to lines. A strip of all
-frames moves behind a window, one step a frame. Who asks for less motion sees the last frame.
+frames moves behind a window, one step a frame. Where nothing
+moves, the last frame is seen.
 """
 
 import json
@@ -100,9 +101,9 @@ def svg(frames: Sequence[Frame], columns: int, title: str) -> str:
 <style>
 text{{font:{FONT_SIZE}px {FONTS};white-space:pre}}
 .b{{font-weight:bold}}{styles}
-#strip{{animation:strip {lasts_s:.2f}s step-end infinite}}
+#strip{{transform:translateX({last}px);animation:strip {lasts_s:.2f}s step-end infinite}}
 @keyframes strip{{{steps}100%{{transform:translateX({last}px)}}}}
-@media (prefers-reduced-motion:reduce){{#strip{{animation:none;transform:translateX({last}px)}}}}
+@media (prefers-reduced-motion:reduce){{#strip{{animation:none}}}}
 </style>
 <defs>{definitions}</defs>
 <rect width="{width}" height="{height}" rx="8" fill="#161b22"/>

@@ -174,7 +174,7 @@ def test_git_takes_it_for_ssh(scene: Scene) -> None:
 
 
 def test_scp_by_a_host_section(scene: Scene) -> None:
-    """The recipe of the README."""
+    """The recipe of docs/forwards.md."""
     proxy = shlex.join(scene.argv("-i", "%n", "-P", "localhost:%p"))
     config = scene.home / "config"
     config.write_text(f"Host box\n    ProxyCommand {proxy}\n")
