@@ -1,9 +1,13 @@
 #!/bin/sh
-# network.sh GATEWAY|- MAC=ADDRESS/BITS…
-# Gives a virtual machine its addresses in the lab, its way out (-: none), and closes every other way: over the
+# network.sh NAME GATEWAY|- MAC=ADDRESS/BITS…
+# Gives a virtual machine its name, its addresses in the lab, its way out (-: none), and closes every other way: over the
 # interfaces that are not of the lab, which is Vagrant's own, pass ssh to this machine and DHCP, and nothing else.
 set -eu
-gateway=$1; shift
+name=$1 gateway=$2; shift 2
+
+echo "$name" >/etc/hostname
+hostname "$name"
+grep -qx "127.0.1.1 $name" /etc/hosts || echo "127.0.1.1 $name" >>/etc/hosts
 
 management=
 for device in /sys/class/net/*/device; do
