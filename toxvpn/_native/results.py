@@ -53,7 +53,8 @@ class PortError(ToxvpnError):
 
 MESSAGES = {
     "NEW_MALLOC": "libtoxcore could not start: out of memory or of file descriptors",
-    "NEW_PORT_ALLOC": "no port could be bound: the one asked for is in use; choose another with -u or -t",
+    "NEW_PORT_ALLOC": "no port could be bound: the one asked for is in use, or below 1024, which takes "
+    "CAP_NET_BIND_SERVICE; choose another with -u or -t",
     "NEW_PROXY_BAD_TYPE": "libtoxcore does not know this kind of proxy; give socks5:// or http://",
     "NEW_PROXY_BAD_HOST": "the proxy's host name could not be resolved",
     "NEW_PROXY_BAD_PORT": "the proxy's port is not valid",
