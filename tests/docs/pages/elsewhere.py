@@ -2,7 +2,17 @@
 
 import re
 
-ELSEWHERE: dict[str, str] = {r"scripts/(demo|test)": ".ci/run"}
+ELSEWHERE: dict[str, str] = {
+    r"scripts/(demo|test)": ".ci/run",
+    # a Pi's, with a wheel that takes minutes to make
+    r"sudo apt install python3-venv .*": "scripts/check-wheels",
+    r"sudo /opt/toxvpn/bin/pip install .*": "scripts/check-wheels",
+    # programs that scripts/setup does not install
+    r"rsync .*": "scripts/check-howto",
+    r"ansible .*": "scripts/check-howto",
+    r"sshfs .*": "scripts/check-howto",
+    r"(sudo )?tcpdump .*": "scripts/check-howto",
+}
 """A pattern of whole commands, and the file in the repository that runs them."""
 
 

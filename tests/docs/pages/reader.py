@@ -29,7 +29,7 @@ PLACEHOLDER = re.compile(r"<[^<>\n]{1,40}>")
 def goes_on(text: str) -> bool:
     """Whether a command runs until it is ended."""
     last = re.split(r"\s*(?:;|&&|\|)\s*", re.sub(r"\s#.*", "", text))[-1]
-    bare = re.sub(r"^((sudo|\w+=\S*)\s+)*", "", last)
+    bare = re.sub(r"^((sudo|\w+=('[^']*'|\S*))\s+)*", "", last)
     words = shlex.split(bare)
     if words[:1] != ["toxvpn"]:
         return bool(re.match(OTHERS_GOING_ON, bare))

@@ -19,6 +19,7 @@ USER = "ann"
 TOXVPN = Path(sys.executable).with_name("toxvpn")
 KEY_TYPE = "ed25519"
 
+# /usr is that of the machine below, which is not to change.
 # The nodes that toxvpn knows by itself are those of this network, as elsewhere they are the real one's.
 # Who logs in to a machine for the first time is taken to answer ssh's question with yes.
 SETUP = f"""
@@ -26,6 +27,7 @@ set -eu
 hostname "$NAME"
 echo "127.0.1.1 $NAME" >>/etc/hosts
 mount --bind /etc/nodes.json {BUILT_IN}
+mount -t tmpfs none /usr/local/bin
 ln -sf {TOXVPN} /usr/local/bin/toxvpn
 useradd -m -s /bin/bash -p '*' {USER}
 echo '{USER} ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/{USER}
