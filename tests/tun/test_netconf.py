@@ -40,6 +40,7 @@ def a_host() -> None:
     """A machine with a network of its own beside which ours is put."""
     # no link-local addresses that come and go by themselves between two snapshots
     Path("/proc/sys/net/ipv6/conf/default/addr_gen_mode").write_text("1")
+    Path("/proc/sys", FORWARDING).write_text("0")  # a new namespace takes it over from the machine's
     for line in (
         "ip link set lo up",
         "ip link add eth0 type veth peer name wire0",

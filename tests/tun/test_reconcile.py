@@ -15,6 +15,7 @@ from toxvpn.tun.netconf import NetworkChanges
 from toxvpn.tun.reconcile import REPAIRS_AT_ONCE, REPAIRS_PER_S, Reconciler
 
 TOX0 = Interface("tox0", 7)
+LINK = Link(7, "tox0", up=True, mtu=1368, txqlen=500)
 ADDRESS = AddressAdded(TOX0, "100.64.3.2/32")
 ROUTES = [RouteAdded(TOX0, "100.64.9.9/32"), RouteAdded(TOX0, "fd74:6f78::/32")]
 LAN = IPv4Network("192.168.77.0/24")
@@ -25,7 +26,7 @@ class FakeChanges:
     """`lost` is what somebody has taken away; `refuses` makes the kernel say no."""
 
     def __init__(self) -> None:
-        self.kernel = KernelTables(Link("tox0", up=True), frozenset(), ())
+        self.kernel = KernelTables(LINK, frozenset(), ())
         self.lost: list[Change] = []
         self.restored: list[Change] = []
         self.refuses: list[Change] = []
@@ -48,7 +49,7 @@ class FakeChanges:
         self.names.append(name)
 
     def become(self, name: str = "tox0", up: bool = True) -> None:
-        self.kernel = replace(self.kernel, link=Link(name, up))
+        self.kernel = replace(self.kernel, link=replace(LINK, name=name, up=up))
 
 
 class Scene:

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Protocol
 from pyroute2.netlink.exceptions import NetlinkError
 
 from ..errors import ToxvpnError
-from .kernel import GONE, IFF_UP, KernelTables
+from .kernel import GONE, KernelTables, Link, read_link
 from .netlink import Netlink
 
 PROTOCOL = 116  # 't': marks our routes and rules (`ip route` shows "proto 116")
@@ -53,8 +53,8 @@ class Interface:
 
     def present(self, net: Netlink) -> bool:
         """Whether this interface still exists: an index may be used again under another name."""
-        attributes = link(net, self.index)
-        return attributes is not None and attributes.get("ifname") == self.name
+        found = link(net, self.index)
+        return found is not None and found.name == self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,18 +264,9 @@ def read_sysctl(key: str) -> str | None:
         return None
 
 
-def link(net: Netlink, index: int) -> Any | None:
-    """The interface's attributes as pyroute2 gives them; None when no interface has that index."""
-    try:
-        return net.call(lambda route: route.link("get", index=index))[0]
-    except NetlinkError as error:
-        if error.code in GONE:
-            return None
-        raise
-
-
-def is_up(attributes: Any) -> bool:
-    return bool(attributes["flags"] & IFF_UP)
+def link(net: Netlink, index: int) -> Link | None:
+    """The interface as it is now; None when no interface has that index."""
+    return net.call(lambda route: read_link(route, index))
 
 
 def _undo(net: Netlink, what: str, function: Callable[[Any], object]) -> None:

@@ -1,7 +1,8 @@
 """Reads the kernel's tables: one interface, all addresses and all routes, through rtnetlink.
 
 In: an IPRoute; out: `KernelTables`, plain values. Neighbours: `local_networks` (finds what others use),
-`netconf` (finds our addresses and routes that are missing).
+`netconf` (finds our addresses and routes that are missing). Attributes are read by the kernel's names for
+them, which every pyroute2 from 0.7 on understands; the short ones came with 0.9.
 """
 
 import errno
@@ -22,8 +23,13 @@ USABLE_KINDS = {1, 2, 3, 4}
 
 @dataclass(frozen=True, slots=True)
 class Link:
+    """An interface. `txqlen`: how many packets may wait."""
+
+    index: int
     name: str
     up: bool
+    mtu: int
+    txqlen: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,38 +60,45 @@ def read_tables(route: Any, index: int | None = None) -> KernelTables:
     To be given to Netlink.call.
     """
     return KernelTables(
-        None if index is None else _link(route, index),
+        None if index is None else read_link(route, index),
         frozenset(_address(each) for each in route.get_addr()),
         tuple(_route(each) for family in _ANYWHERE for each in route.get_routes(family=family)),
     )
 
 
-def _link(route: Any, index: int) -> Link | None:
+def read_link(route: Any, index: int) -> Link | None:
+    """None when no interface has that index. To be given to Netlink.call."""
     try:
         [found] = route.link("get", index=index)
     except NetlinkError as error:
         if error.code in GONE:
             return None
         raise
-    return Link(found.get("ifname"), bool(found["flags"] & IFF_UP))
+    return Link(
+        found["index"],
+        found.get_attr("IFLA_IFNAME"),
+        bool(found["flags"] & IFF_UP),
+        found.get_attr("IFLA_MTU"),
+        found.get_attr("IFLA_TXQLEN"),
+    )
 
 
 def _address(found: Any) -> tuple[int, str]:
-    address = found.get("local") or found.get("address")
+    address = found.get_attr("IFA_LOCAL") or found.get_attr("IFA_ADDRESS")
     return found["index"], f"{address}/{found['prefixlen']}"
 
 
 def _route(found: Any) -> Route:
-    hops = found.get("multipath") or ()
-    interfaces = [found.get("oif"), *(hop["oif"] for hop in hops)]
-    gateways = [found.get("gateway"), *(hop.get("gateway") for hop in hops)]
-    destination = found.get("dst") or _ANYWHERE[found["family"]]
+    hops = found.get_attr("RTA_MULTIPATH") or ()
+    interfaces = [found.get_attr("RTA_OIF"), *(hop["oif"] for hop in hops)]
+    gateways = [found.get_attr("RTA_GATEWAY"), *(hop.get_attr("RTA_GATEWAY") for hop in hops)]
+    destination = found.get_attr("RTA_DST") or _ANYWHERE[found["family"]]
     return Route(
         f"{destination}/{found['dst_len']}",
         found["type"],
-        found.get("table"),
+        found.get_attr("RTA_TABLE"),
         found["proto"],
-        found.get("priority"),
+        found.get_attr("RTA_PRIORITY"),
         tuple(each for each in interfaces if each),
         tuple(each for each in gateways if each),
     )

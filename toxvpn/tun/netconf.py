@@ -19,7 +19,7 @@ from functools import partial
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from pyroute2.netlink.exceptions import NetlinkError
 
@@ -34,13 +34,12 @@ from .changes import (
     RouteAdded,
     RuleAdded,
     SysctlSet,
-    is_up,
     kernel_keys,
     link,
     read_sysctl,
 )
 from .journal import Journal
-from .kernel import KernelTables, read_tables
+from .kernel import KernelTables, Link, read_tables
 from .netlink import Netlink
 
 log = logging.getLogger("toxvpn.tun")
@@ -80,12 +79,12 @@ class NetworkChanges:
         self._set_link(interface, "txqlen", packets)
 
     def link_up(self, interface: str) -> None:
-        found, attributes = self._interface(interface)
-        if not is_up(attributes):
-            self._apply(LinkUp(found))
+        found = self._link(interface)
+        if not found.up:
+            self._apply(LinkUp(Interface(found.name, found.index)))
 
     def add_address(self, interface: str, address: IPv4Interface | IPv6Interface) -> None:
-        self._apply(AddressAdded(self._interface(interface)[0], str(address)))
+        self._apply(AddressAdded(self._interface(interface), str(address)))
 
     def remove_address(self, interface: str, address: IPv4Interface | IPv6Interface) -> None:
         """Removes an address that was added here; does nothing for another one."""
@@ -109,7 +108,7 @@ class NetworkChanges:
     ) -> None:
         via = str(gateway) if gateway else None
         preferred = str(source) if source else None
-        found = self._interface(interface)[0]
+        found = self._interface(interface)
         self._apply(RouteAdded(found, str(destination), via, table, metric, preferred))
 
     def remove_route(self, interface: str, destination: IPv4Network | IPv6Network) -> None:
@@ -136,7 +135,7 @@ class NetworkChanges:
             self._apply(SysctlSet(key, value, previous))
 
     def index(self, interface: str) -> int:
-        return self._interface(interface)[0].index
+        return self._interface(interface).index
 
     # -- what other programs change
 
@@ -234,22 +233,27 @@ class NetworkChanges:
             self._changes.remove(change)
 
     def _set_link(self, interface: str, attribute: str, value: int) -> None:
-        found, attributes = self._interface(interface)
-        previous = attributes.get(attribute)
+        found = self._link(interface)
+        previous = getattr(found, attribute)
         if value != previous:
-            self._apply(LinkSet(found, attribute, value, previous))
+            self._apply(LinkSet(Interface(found.name, found.index), attribute, value, previous))
 
-    def _interface(self, name: str) -> tuple[Interface, Any]:
-        """The interface under its present name, and its attributes."""
+    def _interface(self, name: str) -> Interface:
+        """The interface under its present name."""
+        found = self._link(name)
+        return Interface(found.name, found.index)
+
+    def _link(self, name: str) -> Link:
+        """The interface that has, or had when we first met it, that name. Raises ToxvpnError."""
         index = self._indices.get(name)
-        attributes = None if index is None else link(self._net, index)
-        if attributes is None:
+        found = None if index is None else link(self._net, index)
+        if found is None:
             indices = self._net.call(lambda route: route.link_lookup(ifname=name))
-            attributes = link(self._net, indices[0]) if indices else None
-        if attributes is None:
+            found = link(self._net, indices[0]) if indices else None
+        if found is None:
             raise ToxvpnError(f"there is no interface {name}: it was removed or renamed; start toxvpn again")
-        self._indices[name] = attributes["index"]
-        return Interface(attributes.get("ifname"), attributes["index"]), attributes
+        self._indices[name] = found.index
+        return found
 
     def _close_journal(self) -> None:
         if self._journal:
