@@ -47,10 +47,20 @@ def test_a_configuration_to_begin_with_is_good_and_stays_as_it_is_edited(toxvpn:
     config = load(path)
     assert config.server is not None and config.vpn is None
     assert path.stat().st_mode & 0o777 == 0o644
-    assert machine.joinpath("etc", "secrets").stat().st_mode & 0o777 == 0o755
+    assert machine.joinpath("etc", "secrets").stat().st_mode & 0o777 == 0o700
     path.write_text("[vpn]\n")
     assert toxvpn("service", "install").code == 0
     assert path.read_text() == "[vpn]\n"
+
+
+def test_a_packages_units_are_not_overridden(
+    toxvpn: Any, machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "PACKAGED", machine / "toxvpn.service")
+    machine.joinpath("toxvpn.service").touch()
+    ran = toxvpn("service", "install")
+    assert ran.code == 1 and "run `systemctl enable --now toxvpn`" in ran.err
+    assert not any(machine.joinpath("units").iterdir())
 
 
 def test_a_directory_of_ones_own_is_for_another_unit(toxvpn: Any, machine: Path) -> None:

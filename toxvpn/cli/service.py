@@ -1,7 +1,7 @@
 """`toxvpn service install` and `remove`: systemd's units for this installation.
 
 In: the units in systemd/ of the package. Out: the same in /etc/systemd/system, with the path of this
-installation in them; and an initial configuration, if there is none.
+installation in them; and an initial configuration, if there is none. A Debian package brings both itself.
 """
 
 import re
@@ -23,6 +23,8 @@ from .shared import SHARED, Settings, need_verb, takes
 SHIPPED = Path(__file__).parents[1] / "systemd"
 UNITS = ("toxvpn.service", "toxvpn@.service")
 UNIT_DIRECTORY = Path("/etc/systemd/system")
+PACKAGED = Path("/usr/lib/systemd/system", UNITS[0])
+"""The unit of a distribution's package, which one in UNIT_DIRECTORY would override for ever."""
 RUNNING_SYSTEMD = Path("/run/systemd/system")  # sd_booted(3)
 PROGRAM = "/usr/bin/toxvpn"
 
@@ -34,23 +36,6 @@ PRIVATE_TMP = (Path("/tmp"), Path("/var/tmp"))
 """The directories that PrivateTmp replaces."""
 ELSEWHERE = "install toxvpn for all users, such as in a virtual environment in /opt/toxvpn"
 PLAIN_PATH = re.compile(r"[A-Za-z0-9/._+@-]+")  # others need quoting, and each directive has its own rules
-
-CONFIG = """\
-# What the service does. Check it with `toxvpn config check`, apply it with `systemctl reload toxvpn`.
-# Every setting: docs/configuration.md.
-
-# let peers reach what this machine can reach
-[server]
-# allow = ["localhost:22"]
-# secret_file = "secrets/server"  # without it one is made: /var/lib/toxvpn/secret
-
-# be on a network with the peers
-# [vpn]
-
-# [peers.laptop]
-# id = "(what `toxvpn id` prints there)"
-"""
-
 
 @click.group("service", invoke_without_command=True)
 @click.pass_context
@@ -69,6 +54,11 @@ def install(settings: Settings) -> None:
         raise UsageError(
             f"the service has its own directories, and its nodes are set in {SERVICE_CONFIG / FILE_NAME}: "
             "leave -C and -b out; for more networks use toxvpn@NAME"
+        )
+    if PACKAGED.exists():
+        raise ToxvpnError(
+            f"a package has installed the service ({PACKAGED}): edit {SERVICE_CONFIG / FILE_NAME}, "
+            "then run `systemctl enable --now toxvpn`"
         )
     units = {name: adapt_unit(SHIPPED.joinpath(name).read_text()) for name in UNITS}
     try:
@@ -159,10 +149,12 @@ def is_below(path: Path, places: Iterable[Path]) -> bool:
 def make_configuration(directory: Path) -> None:
     """Writes the initial configuration unless there is one. Raises NoPermissionError, ToxvpnError."""
     directory.mkdir(mode=0o755, exist_ok=True)
-    directory.joinpath("secrets").mkdir(mode=0o755, exist_ok=True)  # as ConfigurationDirectory= has it
+    secrets = directory / "secrets"
+    secrets.mkdir(exist_ok=True)
+    secrets.chmod(0o700)
     path = directory / FILE_NAME
     if not path.exists():
-        write_atomic(path, CONFIG.encode(), 0o644)
+        write_atomic(path, SHIPPED.joinpath(FILE_NAME).read_bytes(), 0o644)
 
 
 def run_systemctl(*words: str) -> bool:
