@@ -109,7 +109,7 @@ def _ask_the_run(options: ClientOptions, request: Message, descriptors: list[int
     """
     connection = None
     if options.secret is None and options.road is RoadPolicy.AUTO:
-        connection = connect_to_run(options.directory)
+        connection = connect_to_run(options.directory, descriptors)
     if connection is None:
         return Outcome(taken=False)
     return _hand_over(connection, options, request, descriptors)

@@ -1,9 +1,9 @@
-"""Lends the connections of a run with peers to commands of the same user.
+"""Lends the connections of a run with peers to commands of the same user, and of root.
 
 A command that needs the identity of the toxvpn that runs (`toxvpn -i PEER -L …` beside `toxvpn up`) cannot
 have a node of its own with it. So it hands its descriptors over here, as it would to a shared node, and
 names the peer. The connection is closed without an answer, and the command goes on without us, when it is of
-another user, wants another proxy than ours, or names a peer that is neither online here nor called by us.
+neither, wants another proxy than ours, or names a peer that is neither online here nor called by us.
 """
 
 import asyncio

@@ -10,7 +10,7 @@ import hashlib
 import os
 import socket
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -47,13 +47,18 @@ def for_node(options: ClientOptions) -> ClientOptions:
     return replace(with_absolute_paths(options), forwards=(), socks=(), pipe=None, ping=False)
 
 
-def connect_to_run(directory: Path | None) -> socket.socket | None:
-    """A connection to the run that uses these files (`directory` is -C), if there is one of this user's."""
+def connect_to_run(directory: Path | None, handed: Iterable[int] = ()) -> socket.socket | None:
+    """A connection to the run that uses these files (`directory` is -C), if it may have what is `handed` over.
+
+    That is a run of this user's. Root also uses another user's, such as the service's, but hands it no terminal:
+    it could read there what root types later.
+    """
     try:
         connection = socketfile.connect_to(find_runtime(directory) / RUN_SOCKET_NAME, ANSWER_S, KIND)
     except OSError:
         return None
-    if socketfile.credentials(connection).uid != os.geteuid():
+    ours = socketfile.credentials(connection).uid == os.geteuid()
+    if not ours and (os.geteuid() != 0 or any(map(os.isatty, handed))):
         connection.close()
         return None
     connection.settimeout(None)
