@@ -187,6 +187,12 @@ def test_root_controls_it_without_a_word_of_where_it_is(service: Service) -> Non
     assert status["self"]["interface"] == "toxvpn0"
 
 
+def test_roots_commands_use_its_connections(service: Service) -> None:
+    """They have the same identity, which runs as another user here."""
+    service.laptop.wait(service.tox_id[:64])
+    assert " ms" in service.toxvpn("-i", "laptop", "-p")
+
+
 def test_a_reload_changes_what_may_be_reached_and_breaks_no_stream(service: Service) -> None:
     with service.laptop.host.connect("127.0.0.1", 7007) as old:
         old.settimeout(10)

@@ -15,6 +15,7 @@ from toxvpn._native import toxcore
 from toxvpn._native.flaws import ANNOUNCE
 from toxvpn._native.net import netio
 from toxvpn.config.options import ClientOptions
+from toxvpn.control import socketfile
 from toxvpn.errors import ConfigError
 from toxvpn.share import messages
 from toxvpn.share.command import run
@@ -304,7 +305,8 @@ async def test_little_is_loaded(commands: Commands, pair: ForwardPair) -> None:
 async def test_a_stranger_is_not_served(
     pair: ForwardPair, rendezvous: Rendezvous, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: 4242)  # we are the stranger, as the node sees it
+    found = socketfile.Credentials(1, os.geteuid() + 1)
+    monkeypatch.setattr(socketfile, "credentials", lambda _: found)
     with socket.socket(socket.AF_UNIX, messages.KIND) as stranger:
         stranger.connect(str(rendezvous.path))
         messages.send(stranger, {"do": "listen", "listeners": [], "level": 60})

@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import logging
+import os
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +15,10 @@ from unittest.mock import AsyncMock
 import pytest
 
 from toxvpn.config.options import ClientOptions
+from toxvpn.control import socketfile
 from toxvpn.members.roster import Roster
 from toxvpn.share import command as command_module
+from toxvpn.share import messages
 from toxvpn.share.lend import Lendable, Lender, lending
 from toxvpn.share.messages import BadMessageError
 from toxvpn.share.rendezvous import RUN_SOCKET_NAME, connect_to_run
@@ -158,6 +162,42 @@ async def test_nonsense_is_hung_up_on(lender: Lender, options: ClientOptions, re
         with contextlib.suppress(BrokenPipeError):
             connection.send(request_)
         await until(lambda: not lender._sessions)
+
+
+@pytest.mark.parametrize(
+    ("we_are", "handed", "lent"),
+    [("root", "pipe", True), ("root", "terminal", False), ("another user", "pipe", False)],
+)
+async def test_root_uses_the_services_run_and_hands_it_no_terminal(
+    lender: Lender,
+    options: ClientOptions,
+    monkeypatch: pytest.MonkeyPatch,
+    we_are: str,
+    handed: str,
+    lent: bool,
+) -> None:
+    monkeypatch.setattr(socketfile, "credentials", lambda _: socketfile.Credentials(1, 61184))
+    monkeypatch.setattr(os, "geteuid", lambda: 0 if we_are == "root" else 1000)
+    ends = os.openpty() if handed == "terminal" else os.pipe()
+    connection = connect_to_run(options.directory, ends)
+    assert (connection is not None) is lent
+    if connection is not None:
+        connection.close()
+    for end in ends:
+        os.close(end)
+
+
+async def test_root_is_served(run: Run, lender: Lender, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As uid 0 and as our own; a stranger is not, which test_command.py has."""
+    for uid in (0, os.geteuid()):
+        monkeypatch.setattr(socketfile, "credentials", lambda _, uid=uid: socketfile.Credentials(1, uid))
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ours, theirs:
+            theirs.setblocking(False)
+            run.roads.tuntox = SimpleNamespace(ping=AsyncMock(return_value=0.001))
+            messages.send(ours, {"do": "ping", "level": 60, "peer": ID.public_key.hex()})
+            await lender._serve(theirs)
+            assert messages.receive(ours)[0] is not None
 
 
 def test_where_nobody_runs(tmp_path: Path) -> None:

@@ -48,10 +48,10 @@ def for_node(options: ClientOptions) -> ClientOptions:
 
 
 def connect_to_run(directory: Path | None, handed: Iterable[int] = ()) -> socket.socket | None:
-    """A connection to the run that uses these files (`directory` is -C), if it may have what is `handed` over.
+    """A connection to the run that uses these files (`directory` is -C), if it may have what is `handed`.
 
-    That is a run of this user's. Root also uses another user's, such as the service's, but hands it no terminal:
-    it could read there what root types later.
+    That is a run of this user's. Root also uses another user's, such as the service's, but hands it no
+    terminal: it could read there what root types later.
     """
     try:
         connection = socketfile.connect_to(find_runtime(directory) / RUN_SOCKET_NAME, ANSWER_S, KIND)
