@@ -37,6 +37,7 @@ PRIVATE_TMP = (Path("/tmp"), Path("/var/tmp"))
 ELSEWHERE = "install toxvpn for all users, such as in a virtual environment in /opt/toxvpn"
 PLAIN_PATH = re.compile(r"[A-Za-z0-9/._+@-]+")  # others need quoting, and each directive has its own rules
 
+
 @click.group("service", invoke_without_command=True)
 @click.pass_context
 def command(ctx: click.Context) -> None:
