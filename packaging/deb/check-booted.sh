@@ -66,7 +66,7 @@ purged() {
   same not-found "$(systemctl show -p LoadState --value toxvpn)"
 }
 
-systemctl --no-pager --failed
+until [ "$(systemctl is-active multi-user.target)" = active ]; do sleep 1; done
 users=$(getent passwd)
 step "it installs" install /root/deb/this.deb
 step "nothing is enabled, nothing runs" idle
