@@ -2,7 +2,7 @@
 # check-booted.sh: the package under a booted systemd, with a kernel of Debian's own and no network.
 # scripts/check-deb runs it in a virtual machine, which has /root/deb/{this,newer}.deb and what they need.
 set -eu
-# shellcheck source=packaging/deb/steps.sh
+# shellcheck source=/dev/null
 . "$(dirname "$0")/steps.sh"
 export DEBIAN_FRONTEND=noninteractive
 secret="a secret that nobody else knows"

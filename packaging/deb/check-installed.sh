@@ -2,7 +2,7 @@
 # check-installed.sh PACKAGE.deb: installs, upgrades, removes and purges it on a bare Debian, without systemd.
 # scripts/check-deb runs it in a chroot. It needs root, and leaves a changed system.
 set -eu
-# shellcheck source=packaging/deb/steps.sh
+# shellcheck source=/dev/null
 . "$(dirname "$0")/steps.sh"
 package=$1
 export DEBIAN_FRONTEND=noninteractive
