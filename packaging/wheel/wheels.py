@@ -12,7 +12,7 @@ import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 
-from libraries import GLIBC, Target, compile_libraries
+from libraries import Target, compile_libraries
 from sources import HERE, pinned, prepare, unpack
 
 ROOT = HERE.parent.parent
@@ -133,10 +133,12 @@ def where_the_sources_are() -> str:
 
 
 def bundle(wheel: Path, target: Target) -> None:
-    """Put the libraries inside under names of their own, and the result into dist/."""
-    platform = f"manylinux_{GLIBC.replace('.', '_')}_{target.arch}"
+    """Put the libraries inside under names of their own, and the result into dist/.
+
+    auditwheel finds out which glibc the wheel needs; it knows the names for this machine's architecture only.
+    """
     environment = os.environ | {"LD_LIBRARY_PATH": str(target.prefix / "lib")}
-    call("auditwheel", "repair", "--plat", platform, "-w", DIST, wheel, env=environment)
+    call("auditwheel", "repair", "--plat", "auto", "-w", DIST, wheel, env=environment)
 
 
 if __name__ == "__main__":
