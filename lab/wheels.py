@@ -36,8 +36,9 @@ class Debian:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.patience = 1.0
         self.machine = self.run("uname", "-m").strip()
-        self.patience = 1 if self.machine == os.uname().machine else 10
+        self.patience = 1.0 if self.machine == os.uname().machine else 10.0
 
     def argv(self, *words: str, user: int = 0) -> list[str]:
         return ["chroot", f"--userspec={user}:{user}", str(self.root), *words]
