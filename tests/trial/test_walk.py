@@ -1,4 +1,5 @@
 import socket
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -31,6 +32,22 @@ def test_another_port_where_the_wanted_one_is_taken(taken: int) -> None:
     found = free_port(HERE, taken)
     assert found not in (0, taken)
     assert free_port(HERE, found) == found
+
+
+def answer_once(server: socket.socket, answer: bytes) -> None:
+    with server.accept()[0] as connection:
+        connection.recv(1024)
+        connection.sendall(answer)
+
+
+def test_another_answer_than_the_page_is_an_error_too() -> None:
+    with socket.create_server((LOOPBACK, 0)) as server:
+        answer = b"HTTP/1.0 404 Not found\r\n\r\nno page"
+        thread = threading.Thread(target=answer_once, args=(server, answer))
+        thread.start()
+        with pytest.raises(ToxvpnError, match="the page could not be fetched: 404 Not found"):
+            fetch(server.getsockname()[1])
+        thread.join()
 
 
 def test_a_fetch_that_fails_is_an_error_of_ours(taken: int) -> None:

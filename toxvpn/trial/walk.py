@@ -145,8 +145,12 @@ def fetch(port: int) -> str:
     connection = http.client.HTTPConnection(LOOPBACK, port, timeout=FETCHING_S)
     try:
         connection.request("GET", "/")
-        return connection.getresponse().read().decode().strip()
+        response = connection.getresponse()
+        page = response.read().decode(errors="replace").strip()
     except (OSError, http.client.HTTPException) as error:
         raise ToxvpnError(f"the page could not be fetched through the connection: {error}") from None
     finally:
         connection.close()
+    if response.status != http.HTTPStatus.OK:
+        raise ToxvpnError(f"the page could not be fetched: {response.status} {response.reason}")
+    return page
