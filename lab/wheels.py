@@ -166,6 +166,8 @@ def network(debian: Debian, hosts: Sequence[Host]) -> list[str]:
             words = node(host, "up", "--peer", ids[other])
             running.append((host, host.popen(debian.toxvpn(*words), stderr=log(host, "up"))))
         for host in hosts:
+            up = host.directory / "up.log"
+            wait_until(lambda: " is up: " in up.read_text(), "network", 20 * debian.patience)  # noqa: B023
             wait = node(host, "wait", "--timeout", str(45 * debian.patience))
             host.run(debian.toxvpn(*wait), timeout_s=60.0 * debian.patience)
         for host, other in (hosts, reversed(hosts)):
