@@ -17,9 +17,12 @@ ANY = "\0"
 
 
 def quoted() -> Iterator[str]:
-    """Each line that troubleshooting.md shows as a message of the program; `…` stands for what differs."""
+    """What troubleshooting.md shows as messages of the program; `…` stands for what differs.
+
+    A line that begins with blanks belongs to the one before.
+    """
     for block in MESSAGES.findall(DOCS.joinpath("troubleshooting.md").read_text()):
-        yield from block.splitlines()
+        yield from re.sub(r"\n +", " ", block).splitlines()
 
 
 @cache
