@@ -1,6 +1,5 @@
 """Traffic to measure a tunnel with: one TCP flow, many small UDP packets, pings."""
 
-import json
 import subprocess
 from dataclasses import dataclass
 
@@ -28,8 +27,7 @@ def tcp_mbit(host: Host, address: str, seconds: int, *, reverse: bool = False) -
 def datagrams(host: Host, address: str, seconds: int) -> Datagrams:
     """Packets of UDP_BYTES at UDP_KPPS to the iperf3 server, which counts the missing ones."""
     offered = ["-l", str(UDP_BYTES), "-b", f"{UDP_BYTES * 8 * UDP_KPPS}K", "-w", UDP_BUFFER]
-    argv = ["iperf3", "-J", "-u", "-c", address, "-t", str(seconds), *offered]
-    end = json.loads(host.run(argv, timeout_s=seconds + 30).stdout)["end"]["sum"]
+    end = apps.iperf3_report(host, address, "-u", *offered, seconds=seconds)["sum"]
     sent = end["packets"] / end["seconds"] / 1e3
     return Datagrams(sent, sent * (1 - end["lost_percent"] / 100), end["lost_percent"])
 

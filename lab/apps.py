@@ -10,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from . import echo
 from .errors import LabError
@@ -21,6 +22,7 @@ SSH_PORT = 22
 IPERF3_PORT = 5201
 HTTP_PORT = 8000
 ECHO_PORT = 7
+IPERF3_TRIES = 4
 
 LISTEN_STATE = "0A"
 
@@ -67,10 +69,20 @@ def iperf3(
     streams: int = 1,
 ) -> float:
     """TCP throughput in Mbit/s from this host to the server (`reverse`: back), as the receiver saw it."""
-    argv = ["iperf3", "-J", "-c", address, "-p", str(port), "-t", str(seconds), "-P", str(streams)]
-    argv += ["-R"] if reverse else []
-    report = host.run(argv, timeout_s=seconds + 30).stdout
-    return float(json.loads(report)["end"]["sum_received"]["bits_per_second"]) / 1e6
+    options = ["-p", str(port), "-P", str(streams), *(["-R"] if reverse else [])]
+    report = iperf3_report(host, address, *options, seconds=seconds)
+    return float(report["sum_received"]["bits_per_second"]) / 1e6
+
+
+def iperf3_report(host: Host, address: str, *options: str, seconds: int) -> dict[str, Any]:
+    """The sums at the end of a run. A server that still closes the run before refuses the next one: again."""
+    for _ in range(IPERF3_TRIES):
+        argv = ["iperf3", "-J", "-c", address, "-t", str(seconds), *options]
+        report = json.loads(host.run(argv, timeout_s=seconds + 30).stdout)
+        if "error" not in report:
+            end: dict[str, Any] = report["end"]
+            return end
+    raise LabError(f"iperf3 from {host.name} to {address}: {report['error']}")
 
 
 def http_server(
