@@ -1,13 +1,12 @@
 #!/bin/bash
 # check-booted.sh: the package under a booted systemd, with a kernel of Debian's own and no network.
-# scripts/check-deb runs it in a virtual machine, which has /root/deb/{this,newer}.deb and what they need.
+# scripts/check-deb runs it in a virtual machine, which has /root/deb/{this,newer}.deb and, installed, what they need.
 set -eu
 # shellcheck source=/dev/null
 . "$(dirname "$0")/steps.sh"
 export DEBIAN_FRONTEND=noninteractive
 secret="a secret that nobody else knows"
 
-install() { apt-get install -y -q --no-install-recommends --no-download "$@"; }
 main_pid() { systemctl show -p MainPID --value "$1"; }
 active() { same active "$(systemctl is-active "$1")" || { journalctl --no-pager -n 20 -u "$1"; false; }; }
 
@@ -46,12 +45,11 @@ restarted() { # by the upgrade, each with the new version and enabled as before
 }
 
 apparmor() { # the profile is only for those who have AppArmor 4
-  aa=/sys/kernel/security/apparmor/profiles
-  [ -s $aa ] || { echo "this kernel has no AppArmor in force"; return 1; }
+  aa-enabled
   active apparmor
   if [ -e /etc/apparmor.d/abi/4.0 ]; then
     apparmor_parser -Q /etc/apparmor.d/toxvpn
-    grep -q '^toxvpn (unconfined)' $aa
+    grep -q '^toxvpn (unconfined)' /sys/kernel/security/apparmor/profiles
   else
     absent /etc/apparmor.d/toxvpn
   fi
@@ -68,7 +66,7 @@ purged() {
 
 until [ "$(systemctl is-active multi-user.target)" = active ]; do sleep 1; done
 users=$(getent passwd)
-step "it installs" install /root/deb/this.deb
+step "it installs" dpkg -i /root/deb/this.deb
 step "nothing is enabled, nothing runs" idle
 step "AppArmor is as it should be" apparmor
 step "it can be configured" configure
@@ -82,13 +80,13 @@ step "the VPN's device is there" ip link show toxvpn0
 step "it restarts" systemctl restart toxvpn
 step "it is who it was" same_identity
 pid=$(main_pid toxvpn) office=$(main_pid toxvpn@office)
-step "a newer version installs over it" install /root/deb/newer.deb
+step "a newer version installs over it" dpkg -i /root/deb/newer.deb
 step "the upgrade has restarted what ran" restarted
 step "it is who it was" same_identity
 step "the journal knows no secret" silent
-step "removing it" apt-get remove -y -q toxvpn-py
+step "removing it" dpkg --remove toxvpn-py
 step "what ran is stopped" stopped
 step "the identity is kept" test -s /var/lib/private/toxvpn/tox_save
-step "purging it" apt-get purge -y -q toxvpn-py
+step "purging it" dpkg --purge toxvpn-py
 step "nothing of it is left" purged
 finish
