@@ -41,7 +41,7 @@ def forwards(server: Engine, laptop: Engine) -> None:
     with check("compose, sidecar: what its `allow` does not name is refused"):
         config.write_text(config.read_text().replace("localhost:80", "127.0.0.2:80"))
         laptop.compose(client, "restart")
-        wait_until(lambda: is_refused(laptop, client), "refusal", 60)
+        wait_until(lambda: is_refused(laptop, server, sidecar), "refusal", 60)
     for engine, folder in ((laptop, client), (server, sidecar)):
         engine.compose(folder, "down", "--volumes", "--timeout=3")
 
@@ -75,6 +75,7 @@ def override(folder: Path, **services: dict[str, Any]) -> None:
     folder.joinpath("compose.override.yaml").write_text(json.dumps({"services": services}))
 
 
-def is_refused(engine: Engine, folder: Path) -> bool:
-    """Whether nothing is fetched through the forward, and toxvpn's log says that it may not be."""
-    return not page_at(engine.host, "127.0.0.1") and "refused" in engine.compose(folder, "logs", "toxvpn")
+def is_refused(laptop: Engine, server: Engine, sidecar: Path) -> bool:
+    """Whether nothing is fetched through the forward, and the server's log says that it may not be."""
+    log = server.compose(sidecar, "logs", "toxvpn")
+    return not page_at(laptop.host, "127.0.0.1") and "no rule allows it" in log

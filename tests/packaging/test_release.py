@@ -148,3 +148,13 @@ def test_the_commands_to_publish_are_shown_only_when_all_steps_passed(
     shown = capsys.readouterr().out
     assert "left out: version, test" in shown
     assert "twine" not in shown
+
+
+def test_the_workflows_are_clean_under_zizmor() -> None:
+    """It looks for rights that are too wide, actions that are not pinned, and what strangers could inject."""
+    if not (REPOSITORY / ".github").exists():
+        pytest.skip("not a clone")
+    zizmor = Path(sys.executable).with_name("zizmor")
+    command = [zizmor, "--offline", "--no-progress", ".github/workflows"]
+    found = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    assert found.returncode == 0, found.stdout + found.stderr
