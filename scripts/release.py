@@ -35,6 +35,7 @@ STEPS = (
     Step("version", "tag, CHANGELOG, package and debian/changelog agree, and nothing is uncommitted"),
     Step("test", "style, types and every test"),
     Step("docs", "the site, without warnings"),
+    Step("check-howto", "the how-to pages, walked as a reader would"),
     Step("wheels", "wheels and source distribution, into dist/"),
     Step("check-wheels", "the wheels in bare Debians", needs=("wheels",)),
     Step("deb", "the Debian package, into dist/"),
