@@ -41,6 +41,7 @@ class Target:
         """Nothing of this machine's is linked in, and zig keeps its cache here."""
         return os.environ | {
             "CC": self.compiler,
+            "CXX": self.compiler.replace(" cc ", " c++ "),  # compiles nothing, but CMake asks for it
             "AR": f"{ZIG} ar",
             "RANLIB": f"{ZIG} ranlib",
             "CFLAGS": FLAGS,
