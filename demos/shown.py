@@ -182,7 +182,7 @@ def beside(machine: Machine) -> set[str]:
 
 def silent(machine: Machine, others: set[str]) -> None:
     """Check that none of these addresses answers the machine's pings."""
-    pings = f"for a in {' '.join(others)}; do ping -c 1 -W 5 $a >/dev/null && echo $a & done; wait"
+    pings = f"for a in {' '.join(others)}; do ping -c 1 -W 2 $a >/dev/null && echo $a & done; wait"
     answering = machine.run(pings).split()
     check(not answering, f"{', '.join(answering)} answered")
 

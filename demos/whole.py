@@ -32,6 +32,7 @@ class Stamped:
             argv, cwd=REPOSITORY, text=True, errors="replace", start_new_session=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
+        assert process.stdout is not None
         try:
             self._tell_all(process)
         except (KeyboardInterrupt, SystemExit):
@@ -39,6 +40,8 @@ class Stamped:
             os.killpg(process.pid, signal.SIGINT)
             self._tell_all(process)
             raise
+        finally:
+            process.stdout.close()
         return process.returncode == 0
 
     def _tell_all(self, process: "subprocess.Popen[str]") -> None:
