@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-PATIENCE_S = 300.0  # emulated machines are slow
+PATIENCE_S = 600.0  # emulated machines on a busy computer are slow
 
 
 class DemoError(Exception):
@@ -26,10 +26,10 @@ class Machine(ABC):
         self.provision = f"{repository}/lab/provision"  # there, on the machine
 
     @abstractmethod
-    def run(self, command: str, *, input: str = "", timeout_s: float = 120) -> str:
+    def run(self, command: str, *, input: str = "", timeout_s: float = PATIENCE_S) -> str:
         """Run a shell command to its end and return what it wrote to stdout. Raises DemoError if it fails."""
 
-    def succeeds(self, command: str, timeout_s: float = 120) -> bool:
+    def succeeds(self, command: str, timeout_s: float = PATIENCE_S) -> bool:
         try:
             self.run(command, timeout_s=timeout_s)
         except DemoError:

@@ -9,7 +9,7 @@ from pathlib import Path
 from lab import Host, Lab, LabError
 from lab.require import missing
 
-from .machine import DemoError, Machine, Scene
+from .machine import PATIENCE_S, DemoError, Machine, Scene
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 TOXVPN = Path(sys.executable).with_name("toxvpn")
@@ -25,7 +25,7 @@ class NamespaceMachine(Machine):
         toxvpn.chmod(0o755)
         self._env = {"PATH": f"{toxvpn.parent}:{os.environ['PATH']}:/usr/sbin:/sbin"}
 
-    def run(self, command: str, *, input: str = "", timeout_s: float = 120) -> str:
+    def run(self, command: str, *, input: str = "", timeout_s: float = PATIENCE_S) -> str:
         argv = ["sh", "-c", command]
         try:
             done = self._host.run(

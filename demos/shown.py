@@ -54,7 +54,7 @@ def forward(scene: Scene) -> None:
             with step("ssh to port 2222 of the laptop ends up on the server") as told:
                 forwarding.wait_listening(2222)
                 told.found = laptop.run(
-                    f"ssh {ssh_options} -p 2222 root@localhost 'echo $SSH_CONNECTION'", timeout_s=PATIENCE_S
+                    f"ssh {ssh_options} -p 2222 root@localhost 'echo $SSH_CONNECTION'"
                 ).strip()
             laptop.run(f"head -c {MEGABYTES}M /dev/urandom >original")
             show(laptop, "scp -P 2222 original root@localhost:copy")
@@ -63,7 +63,6 @@ def forward(scene: Scene) -> None:
                 began_s = time.monotonic()
                 laptop.run(
                     f"scp -q {ssh_options} -P 2222 original root@localhost:{directory}/copy",
-                    timeout_s=PATIENCE_S,
                 )
                 told.found = f"{MEGABYTES / (time.monotonic() - began_s):.1f} MB/s"
             with step("the copy is identical"):
@@ -84,7 +83,7 @@ def vpn(scene: Scene) -> None:
                 command = f"iperf3 -c {hosts.server.ipv4} -t 3{options}"
                 show(scene.laptop, command)
                 with step(f"TCP, {what}") as told:
-                    report = json.loads(scene.laptop.run(f"{command} -J", timeout_s=PATIENCE_S))
+                    report = json.loads(scene.laptop.run(f"{command} -J"))
                     told.found = f"{report['end']['sum_received']['bits_per_second'] / 1e6:.1f} Mbit/s"
 
 
@@ -102,7 +101,7 @@ def share(scene: Scene) -> None:
         for command in ("put photo", "ls", "get photo copy"):
             show(laptop, f"{client} -c '{command}'")
             with step(command):
-                said = laptop.run(f"{client} -c '{command}'", timeout_s=PATIENCE_S)
+                said = laptop.run(f"{client} -c '{command}'")
                 check(command != "ls" or "photo" in said, said)
         with step("what came back is what was put there"):
             check(digest(laptop, "photo") == digest(laptop, "copy"), "it differs")
@@ -136,7 +135,7 @@ def killed(scene: Scene) -> None:
         show(server, "kill -KILL …")
         hosts.server.up.kill()
         with step("the server no longer answers"):
-            wait_for(lambda: not answers(laptop, hosts.server.ipv4), "silence", 60)
+            wait_for(lambda: not answers(laptop, hosts.server.ipv4), "silence", PATIENCE_S)
         show(server, "toxvpn up …")
         with up(server, hosts.laptop.tox_id) as again:
             with step("it has the same Tox ID as before") as told:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .machine import DemoError, Machine, Scene
+from .machine import PATIENCE_S, DemoError, Machine, Scene
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MACHINES = ("server", "laptop", "nat-a", "nat-b", "internet")
@@ -24,7 +24,7 @@ class VirtualMachine(Machine):
         self.run(f"mkdir -p {DIRECTORY}", directory="/")
 
     def run(
-        self, command: str, *, input: str = "", timeout_s: float = 120, directory: str = DIRECTORY
+        self, command: str, *, input: str = "", timeout_s: float = PATIENCE_S, directory: str = DIRECTORY
     ) -> str:
         words = shlex.join(["sudo", "sh", "-c", f"cd {directory} && {{ {command}\n}}"])
         try:
