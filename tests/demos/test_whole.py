@@ -57,8 +57,9 @@ def test_the_machines_do_not_start(calls: Path, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("name", ["INT", "TERM"])
 def test_stopped_half_way(calls: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    cleaning = f"trap 'echo stopped; exit 1' INT; kill -{name} $PPID; while :; do sleep 0.01; done"
-    monkeypatch.setenv("UP", cleaning)
+    read = f"until grep -q started {whole.LOG}; do sleep 0.01; done"
+    stop = f"kill -{name} $PPID; while :; do sleep 0.01; done"
+    monkeypatch.setenv("UP", f"trap 'echo stopped; exit 1' INT; echo started; {read}; {stop}")
     if name == "INT":
         assert whole.main() == 1
     else:
