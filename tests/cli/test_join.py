@@ -21,7 +21,9 @@ TOKEN = encode(INVITE)
 def test_without_a_daemon_it_is_kept(toxvpn: Any, here: Path, text: str) -> None:
     ran = toxvpn("join", text, "-C", here, "--name", "host")
     assert (ran.code, ran.out) == (0, "")
-    assert ran.err.endswith("`toxvpn up` will ask host to let this machine in\n")
+    assert ran.err.endswith(
+        "the next command that calls host, or `toxvpn up`, asks it to let this machine in\n"
+    )
     assert peers.load(here) == {
         HOST.public_key: ConfiguredPeer(HOST.public_key, b"spam", "host", INVITE, may=NETWORK)
     }

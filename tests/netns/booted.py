@@ -17,7 +17,7 @@ SYSTEMD = "/lib/systemd/systemd"
 NEEDED = (SYSTEMD, "systemctl", "journalctl", "unshare", "nsenter", "pivot_root")
 BOOTING_S = 20.0
 REPOSITORY = Path(toxvpn.__file__).parents[1]
-SHOWN = sorted({REPOSITORY, Path(sys.prefix), Path(sys.base_prefix)})
+SHOWN = sorted({REPOSITORY, Path(sys.prefix), Path(sys.base_prefix)} - {Path("/usr")})
 """Programs that run inside may be on other file systems, and in directories closed to other users."""
 
 # A cgroup of our own, into which systemd is put; it is removed when all is over.
@@ -67,7 +67,7 @@ ln -s pts/ptmx "$r/dev/ptmx"
 mount -t tmpfs none "$r/dev/shm"
 for place in $SHOWN; do
   mkdir -p "$r$place"
-  mount --bind "$place" "$r$place"
+  mount --bind -o ro "$place" "$r$place"
   above="$place"
   while above=$(dirname "$above") && [ "$above" != / ]; do chmod o+x "$r$above"; done
 done

@@ -22,7 +22,8 @@ MOST_CHARACTERS = 1000
 def command(settings: Settings, invite: str, name: str | None) -> None:
     """Join the machine that printed INVITE with `toxvpn invite`; - reads it from stdin.
 
-    A running toxvpn asks it at once to let this machine in, otherwise `toxvpn up` does when it starts.
+    A running toxvpn asks it at once to let this machine in; otherwise the next command that calls it
+    does, or `toxvpn up`.
     """
     settings.begin()
     if invite == "-":
@@ -31,7 +32,9 @@ def command(settings: Settings, invite: str, name: str | None) -> None:
     answer = add_peer(settings, invite, name)
     short = name or short_key(inviting)
     if answer is None:
-        print_note(settings, f"`toxvpn up` will ask {short} to let this machine in")
+        print_note(
+            settings, f"the next command that calls {short}, or `toxvpn up`, asks it to let this machine in"
+        )
     else:
         print_note(
             settings,

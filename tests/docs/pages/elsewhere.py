@@ -2,8 +2,11 @@
 
 import re
 
-ELSEWHERE: dict[str, str] = {
+PIPX = "sudo PIPX_HOME=/opt/pipx PIPX_BIN_DIR=/usr/local/bin pipx"
+ELSEWHERE = {
     r"scripts/(demo|test)": ".ci/run",
+    "sudo apt install gcc python3-dev libtoxcore-dev pipx": "scripts/check-install",
+    rf"{PIPX} (install \.|uninstall toxvpn)": "scripts/check-install",
     # a Pi's, with a wheel that takes minutes to make
     r"sudo apt install python3-venv .*": "scripts/check-wheels",
     r"sudo /opt/toxvpn/bin/pip install .*": "scripts/check-wheels",
@@ -13,10 +16,13 @@ ELSEWHERE: dict[str, str] = {
     r"sshfs .*": "scripts/check-howto",
     r"(sudo )?tcpdump .*": "scripts/check-howto",
 }
-"""A pattern of whole commands, and the file in the repository that runs them."""
+"""A pattern of whole commands, and the script that runs them."""
 
 
 def check_of(command: str) -> str | None:
     """The script that runs this command, if no stage does."""
-    bare = re.sub(r"\s+#.*$", "", command)
-    return next((check for pattern, check in ELSEWHERE.items() if re.fullmatch(pattern, bare)), None)
+    return next((check for pattern, check in ELSEWHERE.items() if re.fullmatch(pattern, bare(command))), None)
+
+
+def bare(command: str) -> str:
+    return re.sub(r"\s+#.*$", "", command)

@@ -19,7 +19,6 @@ USER = "ann"
 TOXVPN = Path(sys.executable).with_name("toxvpn")
 KEY_TYPE = "ed25519"
 
-# /usr is that of the machine below, which is not to change.
 # The nodes that toxvpn knows by itself are those of this network, as elsewhere they are the real one's.
 # Who logs in to a machine for the first time is taken to answer ssh's question with yes.
 SETUP = f"""
@@ -27,7 +26,6 @@ set -eu
 hostname "$NAME"
 echo "127.0.1.1 $NAME" >>/etc/hosts
 mount --bind /etc/nodes.json {BUILT_IN}
-mount -t tmpfs none /usr/local/bin
 ln -sf {TOXVPN} /usr/local/bin/toxvpn
 useradd -m -s /bin/bash -p '*' {USER}
 echo '{USER} ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/{USER}
@@ -69,7 +67,7 @@ class Machine:
     def type(self, command: str, *, as_root: bool) -> Terminal:
         """Start a command in a terminal of its own."""
         account = "root" if as_root else USER
-        variables = ["NO_COLOR=1", "TERM=dumb", "EDITOR=true", "PAGER=cat", "LANG=C.UTF-8"]
+        variables = ["NO_COLOR=1", "TERM=xterm", "EDITOR=true", "PAGER=cat", "LANG=C.UTF-8"]
         shell = shlex.join(["env", *variables, "bash", "-c", SHELL, "bash", command])
         become = ["setsid", "--ctty", "--wait", "su", "-l", account, "--session-command", shell]
         return Terminal(self.booted.host, [*self.booted.enter, *become])
