@@ -67,10 +67,10 @@ ln -s pts/ptmx "$r/dev/ptmx"
 mount -t tmpfs none "$r/dev/shm"
 for place in $SHOWN; do
   mkdir -p "$r$place"
-  mount --bind -o ro "$place" "$r$place"
   above="$place"
   while above=$(dirname "$above") && [ "$above" != / ]; do chmod o+x "$r$above"; done
 done
+for place in $SHOWN; do mount --bind -o ro "$place" "$r$place"; done
 rm -rf "$r"/etc/systemd/system/* "$r"/lib/systemd/system/*.wants "$r/var/lib/toxvpn" "$r/etc/toxvpn"
 mkdir "$r/lib/systemd/system/sysinit.target.wants"
 for unit in systemd-journald.service systemd-journald.socket systemd-journald-dev-log.socket; do
