@@ -22,7 +22,7 @@ HOWTO = ROOT / "docs/howto"
 NETNS = ROOT / "tests/netns"
 CHECK = "scripts/check-howto"
 EVERY_PAGE = "TOXVPN_EVERY_PAGE" in os.environ
-IN_CI = ("from-cpp-toxvpn", "from-tuntox", "raspberry-pi", "site-to-site")
+IN_CI = ("from-cpp-toxvpn", "from-tuntox", "site-to-site")
 
 PROXY = f"systemd-run -q {sys.executable} {NETNS}/proxy.py"
 WEB_PAGE = """
