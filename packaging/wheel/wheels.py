@@ -55,7 +55,8 @@ def call(*command: str | Path, env: Mapping[str, str] = os.environ, cwd: Path = 
 
 
 def make_sdist() -> Path:
-    shutil.rmtree(DIST, ignore_errors=True)
+    for old in (*DIST.glob("toxvpn-*.whl"), *DIST.glob("toxvpn-*.tar.gz")):
+        old.unlink()
     call(*BUILD, "--sdist", "-o", DIST)
     (sdist,) = DIST.glob("*.tar.gz")
     return sdist
