@@ -59,7 +59,7 @@ stopped() { ! pgrep -f /usr/bin/toxvpn && ! ip link show toxvpn0; }
 
 purged() {
   absent /var/lib/toxvpn /var/lib/private/toxvpn /var/lib/private/toxvpn-office /etc/toxvpn /run/toxvpn \
-    /etc/systemd/system/multi-user.target.wants/toxvpn.service /etc/apparmor.d/toxvpn
+    /etc/systemd/system/multi-user.target.wants/toxvpn{,@office}.service /etc/apparmor.d/toxvpn
   same "$users" "$(getent passwd)"
   same not-found "$(systemctl show -p LoadState --value toxvpn)"
 }
@@ -71,7 +71,7 @@ step "nothing is enabled, nothing runs" idle
 step "AppArmor is as it should be" apparmor
 step "it can be configured" configure
 step "it is enabled and starts" systemctl enable --now toxvpn
-step "a second one by name starts" systemctl start toxvpn@office
+step "a second one by name is enabled and starts" systemctl enable --now toxvpn@office
 step "both serve" eval 'active toxvpn && active toxvpn@office'
 identity=$(toxvpn id)
 step "it has a user of its own and one capability" sandboxed
