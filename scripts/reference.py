@@ -5,6 +5,7 @@ Their sources are the man page's (manual.py): click's commands, errors.py, the t
 
 import re
 from collections.abc import Iterable, Iterator
+from textwrap import dedent
 
 import click
 import manual
@@ -31,7 +32,7 @@ def command_line() -> str:
         "What a command may end with is in [exit codes](exit-codes.md), what the configuration may say in "
         "[config.toml](../configuration.md).",
         "",
-        *fenced(EXAMPLES.removeprefix("\b\nExamples:\n")),
+        *fenced(dedent(EXAMPLES.removeprefix("\b\nExamples:\n"))),
         "## Options",
         "",
     ]

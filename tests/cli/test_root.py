@@ -228,8 +228,9 @@ def test_verbs_have_help(toxvpn: Any, arguments: list[str]) -> None:
     assert ran.code == 0 and "Usage: toxvpn id" in ran.out
 
 
-def test_version(toxvpn: Any) -> None:
-    ran = toxvpn("-V")
+@pytest.mark.parametrize("flag", ["-V", "--version"])
+def test_version(toxvpn: Any, flag: str) -> None:
+    ran = toxvpn(flag)
     assert ran.code == 0
     for word in ("toxvpn 0", "Python 3", "libtoxcore 0.2.", "clock: ", "page lock: "):
         assert word in ran.out

@@ -101,7 +101,7 @@ FLAGS: tuple[Decorator, ...] = (
     *ON_NETWORK,
     *PROCESS,
     *SHARED,
-    flag("Common", "-V", is_flag=True, is_eager=True, expose_value=False, callback=print_version,
+    flag("Common", "-V", "--version", is_flag=True, is_eager=True, expose_value=False, callback=print_version,
          help="Print the versions and what is in force, and end."),
 )  # fmt: skip
 
