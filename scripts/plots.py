@@ -96,7 +96,7 @@ def connecting(axes: Axes) -> Run:
 
 def with_version(name: str, run: Run, table: Table) -> str:
     """Rivals of a run that tells their versions, with these."""
-    found = re.search(rf"{re.escape(name)} (\S+?)(?:,|$)", run.notes, re.MULTILINE)
+    found = re.search(rf"{re.escape(name)} ([^\s,]+)", run.notes)
     return f"{name} {found[1]}" if found else name
 
 
