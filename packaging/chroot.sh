@@ -38,7 +38,7 @@ if [ "${1-}" = --mounted ]; then # the second step, in a mount namespace of its 
   cp /etc/ssl/certs/ca-certificates.crt "$ROOT/etc/ssl/certs/"
   [ ! -e /etc/pip.conf ] || cp /etc/pip.conf "$ROOT/etc/"
   apt-config dump | grep '^Acquire::' >"$ROOT/etc/apt/apt.conf.d/00this-machine" || true
-  if [ "$outside" = yes ]; then "$@"; else in_root sh -c 'cd /project && exec "$@"' sh "$@"; fi
+  if [ "$outside" = yes ]; then exec "$@"; else in_root sh -c 'cd /project && exec "$@"' sh "$@"; fi
   exit
 fi
 
