@@ -155,6 +155,6 @@ def test_the_workflows_are_clean_under_zizmor() -> None:
     if not (REPOSITORY / ".github").exists():
         pytest.skip("not a clone")
     zizmor = Path(sys.executable).with_name("zizmor")
-    command = [zizmor, "--offline", "--no-progress", ".github/workflows"]
+    command = [str(zizmor), "--offline", "--no-progress", ".github/workflows"]
     found = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
     assert found.returncode == 0, found.stdout + found.stderr
