@@ -114,7 +114,7 @@ COMMAND_LINES: list[tuple[str, int, str]] = [
     # ports
     (f"--no-share -i {ID} -L {{taken}}:localhost:22", 1, "cannot listen on 127.0.0.1:{taken}"),
     (f"--no-share -i {ID} -D {{taken}}", 1, "cannot listen on 127.0.0.1:{taken}"),
-    ("-u {taken_udp}", 1, "the one asked for is in use; choose another with -u or -t"),
+    ("-u {taken_udp}", 1, "the one asked for is in use, or below 1024"),
     ("-C {here}/forwards run", 1, "cannot listen on 127.0.0.1:{taken}"),
     *((f"-C {{here}}/{name} config check", CONFIG, message) for name, (_, message) in CONFIGS.items()),
 ]
