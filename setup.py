@@ -5,6 +5,7 @@ the compiled fakes of toxvpn/testing too. A wheel has nothing of toxvpn/testing.
 `--py-limited-api=cp311` (scripts/wheels), one wheel is for all versions of Python from that one on.
 """
 
+import os
 import shutil
 import sys
 import sysconfig
@@ -24,7 +25,7 @@ FLAGS = ["-O2", "-fno-strict-aliasing", "-Wall", "-Wno-unused-function"]
 
 def missing() -> list[str]:
     """What the build needs and this machine lacks."""
-    compiler = (sysconfig.get_config_var("CC") or "cc").split()[0]
+    compiler = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
     found = []
     if not (shutil.which(compiler) or shutil.which("cc") or shutil.which("gcc")):
         found.append("a C compiler")
