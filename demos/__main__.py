@@ -6,14 +6,14 @@ import sys
 import time
 from contextlib import AbstractContextManager
 
-from . import shown
+from . import demonstrations
 from .machine import DemoError, Scene
-from .telling import say, verdict
+from .steps import say, verdict
 from .virtual import virtual
 
 
 def main() -> int:
-    demos = {demo.__name__: demo for demo in shown.DEMOS}
+    demos = {demo.__name__: demo for demo in demonstrations.DEMOS}
     described = "\n".join(f"  {name:9} {demo.__doc__}" for name, demo in demos.items())
     parser = argparse.ArgumentParser(
         prog="demos",
@@ -46,10 +46,10 @@ def namespaces() -> AbstractContextManager[Scene]:
     return namespaces()
 
 
-def show_one(scene: Scene, demo: shown.Demo) -> str:
+def show_one(scene: Scene, demo: demonstrations.Demo) -> str:
     began_s = time.monotonic()
     say(f"\n== {demo.__name__}: {demo.__doc__}")
-    if absent := shown.missing_programs(scene, demo):
+    if absent := demonstrations.missing_programs(scene, demo):
         say(f"{verdict('SKIP')}  not installed: {', '.join(absent)}")
         return "SKIP"
     try:

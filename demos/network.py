@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from .machine import PATIENCE_S, Machine, Program, Scene, wait_for
-from .telling import TOX_ID, show, step
+from .steps import TOX_ID, show, step
 
 
 @dataclass(frozen=True)

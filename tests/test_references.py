@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-FOLDERS = ("toxvpn", "lab", "bench", "scripts", "docs", "tests", ".ci", "contrib", "packaging")
+FOLDERS = ("toxvpn", "lab", "bench", "scripts", "docs", "tests", ".ci", "contrib", "packaging", "demos")
 SOURCE = {".py", ".pyx", ".pyi", ".pxd", ".c", ".h"}
 FILES = {
     path.relative_to(ROOT)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from .machine import PATIENCE_S, Machine, Scene, copy_file, wait_for
 from .network import direct, network, printed_id, up
-from .telling import check, show, step
+from .steps import check, show, step
 
 SSH_PORT = 2022
 MEGABYTES = 2

@@ -3,9 +3,9 @@
 import pytest
 
 from demos import __main__ as demos
-from demos import shown
+from demos import demonstrations
 from demos.machine import DemoError, Machine, Scene, copy_file, wait_for
-from demos.telling import check, step
+from demos.steps import check, step
 
 
 class Recorded(Machine):
@@ -52,7 +52,7 @@ def test_a_step_that_fails_ends_its_demonstration(capsys: pytest.CaptureFixture[
 def test_what_is_not_installed_is_not_shown(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(shown.PROGRAMS, good, ("teapot",))
+    monkeypatch.setitem(demonstrations.PROGRAMS, good, ("teapot",))
     assert demos.show_one(scene(Recorded()), good) == "SKIP"
     assert "SKIP  not installed: teapot" in capsys.readouterr().out
 
