@@ -63,7 +63,7 @@ exec 8>"$base.lock"
 flock 8 # two at once would make it twice
 if [ ! -d "$base" ]; then
   echo "chroot.sh: making a Debian $suite for $arch, once" >&2
-  command -v debootstrap >/dev/null || { apt-get update -q; apt-get install -y -q debootstrap; } >&2
+  command -v debootstrap >/dev/null || { apt-get update -q; apt-get install -y -q debootstrap debian-archive-keyring; } >&2
   rm -rf --one-file-system "$base.new"
   debootstrap --arch="$arch" --variant=minbase --include="ca-certificates${INCLUDE:+,$INCLUDE}" \
     "$suite" "$base.new" "${MIRROR:-http://deb.debian.org/debian}" >"$base.log" 2>&1 ||
