@@ -59,6 +59,8 @@ project=$(realpath "$(dirname "$0")/..")
 kept=${TOXVPN_CHROOTS:-/var/tmp/toxvpn-chroots}
 base=$kept/$suite-$arch${INCLUDE:+-$(printf %s "$INCLUDE" | tr , _)}
 mkdir -p "$kept"
+# root runs what is in there, and anybody can make a directory in /var/tmp
+if [ ! -O "$kept" ] || [ -L "$kept" ]; then echo "chroot.sh: $kept is not root's own directory: remove it" >&2; exit 77; fi
 exec 8>"$base.lock"
 flock 8 # two at once would make it twice
 if [ ! -d "$base" ]; then

@@ -4,6 +4,7 @@
 # Tox bootstrap nodes and relays (node.sh) on ADDRESS, and lists them at http://ADDRESS/nodes.json, in the
 # format of https://nodes.tox.chat/json. NETWORK is the one that ADDRESS is not in.
 set -eu
+[ -e /vagrant/Vagrantfile ] || { echo "internet.sh: is for the virtual machines of the lab alone" >&2; exit 1; }
 address=$1 network=$2 here=$(dirname "$(realpath "$0")") state=/var/lib/toxvpn-lab
 echo 1 >/proc/sys/net/ipv4/ip_forward
 

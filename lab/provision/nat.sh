@@ -5,6 +5,10 @@
 # symmetric: a port at random for every destination, which defeats hole punching.
 # udp-blocked: cone, and no UDP passes. May be called again, to change the kind.
 set -eu
+[ -e /vagrant/Vagrantfile ] || [ "$(readlink /proc/self/ns/net)" != "$(readlink /proc/1/ns/net)" ] || {
+  echo "nat.sh: is for the virtual machines and network namespaces of the lab alone" >&2
+  exit 1
+}
 kind=${1:-cone} ports='' policy=''
 case $kind in
   cone) ;;

@@ -3,6 +3,7 @@
 # Gives a virtual machine its name, its addresses in the lab, its way out (-: none), and closes every other way: over the
 # interfaces that are not of the lab, which is Vagrant's own, pass ssh to this machine and DHCP, and nothing else.
 set -eu
+[ -e /vagrant/Vagrantfile ] || { echo "network.sh: is for the virtual machines of the lab alone" >&2; exit 1; }
 name=$1 gateway=$2; shift 2
 
 echo "$name" >/etc/hostname

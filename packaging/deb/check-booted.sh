@@ -4,6 +4,7 @@
 set -eu
 # shellcheck source=/dev/null
 . "$(dirname "$0")/steps.sh"
+[ -e /root/deb/this.deb ] || { echo "check-booted.sh: is for its virtual machine alone: it purges toxvpn" >&2; exit 1; }
 export DEBIAN_FRONTEND=noninteractive
 secret="a secret that nobody else knows"
 

@@ -5,6 +5,7 @@ set -eu
 # shellcheck source=/dev/null
 . "$(dirname "$0")/steps.sh"
 package=$1
+[ ! -d /run/systemd/system ] || { echo "check-installed.sh: is for a chroot alone: it purges toxvpn" >&2; exit 1; }
 export DEBIAN_FRONTEND=noninteractive
 
 install() { apt-get install -y -q --no-install-recommends "$@"; }
