@@ -7,7 +7,7 @@ import pytest
 
 from toxvpn.descriptors import close
 from toxvpn.share import messages
-from toxvpn.share.messages import KIND, MOST_DESCRIPTORS, BadMessageError, receive, send
+from toxvpn.share.messages import KIND, MOST_DESCRIPTORS, BadMessageError, harmless, receive, send
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -60,3 +60,8 @@ def test_nonsense_leaves_no_descriptor_behind(pair: Pair, said: bytes) -> None:
     with pytest.raises(BadMessageError):
         receive(pair[1])
     assert descriptors() == before
+
+
+def test_nothing_that_is_said_steers_a_terminal() -> None:
+    assert harmless("größer\n2 lines") == "größer\n2 lines"
+    assert harmless("\x1b]0;title\x07\x9b2J\r\u202e") == "\ufffd]0;title\ufffd\ufffd2J\ufffd\ufffd"

@@ -18,11 +18,12 @@ from typing import Any
 from .._native.net import netio
 from ..config.options import ClientOptions
 from ..control.protocol import error_for
+from ..descriptors import close
 from ..errors import LinkError, ToxvpnError
 from ..tcpforward.bind import bind
 from ..tcpforward.ends import check_stdio
 from ..tcpforward.spec import RoadPolicy
-from .messages import MOST_DESCRIPTORS, BadMessageError, Message, receive, send
+from .messages import MOST_DESCRIPTORS, BadMessageError, Message, harmless, receive, send
 from .rendezvous import NotSharedError, Rendezvous, connect_to_run
 
 log = logging.getLogger("toxvpn.share")
@@ -150,19 +151,20 @@ def _follow(connection: socket.socket, options: ClientOptions) -> Outcome:
     taken = False
     while True:
         try:
-            message, _ = receive(connection)
+            message, unwanted = receive(connection)
+            close(unwanted)
         except BadMessageError as error:
             raise LinkError(f"cannot understand the shared node: {error}") from None
         if message is None:
             return Outcome(taken)
         if "log" in message:
-            logging.getLogger(message["name"]).log(message["log"], "%s", message["text"])
+            logging.getLogger(message["name"]).log(message["log"], "%s", harmless(message["text"]))
         elif "taken" in message:
             taken = True
             if options.pipe is not None:
                 _let_go_of_stdio()
         elif "ended" in message:
-            return Outcome(taken, message["ended"], message["text"])
+            return Outcome(taken, message["ended"], harmless(message["text"]))
 
 
 def _let_go_of_stdio() -> None:

@@ -66,3 +66,8 @@ def receive(connection: socket.socket) -> tuple[Message | None, list[int]]:
         descriptors.close(received)
         raise BadMessageError("the message is not a JSON object")
     return message, received
+
+
+def harmless(text: str) -> str:
+    """For a terminal: the run that said it may be another user's, and nothing in it is to steer root's."""
+    return "".join(each if each.isprintable() or each == "\n" else "\ufffd" for each in text)
