@@ -6,8 +6,9 @@ from .options import Options as Options
 from .results import Connection, SendResult
 
 FLAW: Flaw | None
-PATCHED: str | None
 """The flaw of the loaded libtoxcore; `netio.shield()` says whether the shield against it is in force."""
+PATCHED: str | None
+"""The names of the flaws that a patch has fixed in it, with spaces between."""
 
 def version() -> str: ...
 def file() -> str: ...
