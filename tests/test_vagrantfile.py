@@ -11,7 +11,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 NOBODY = 65534
 
 
-@pytest.mark.parametrize("script", ["network", "internet"])
+@pytest.mark.parametrize("script", ["host", "internet", "network", "toxvpn"])
 def test_a_script_for_virtual_machines_does_nothing_elsewhere(script: str) -> None:
     with (REPOSITORY / f"lab/provision/{script}.sh").open() as source:
         ran = subprocess.run(

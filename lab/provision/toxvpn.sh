@@ -3,6 +3,7 @@
 # Installs toxvpn on a virtual machine: the wheel in dist/ that fits it, if there is one (scripts/wheels makes them),
 # with what it needs from PyPI, or from dist/wheelhouse if there is that; else it is compiled here.
 set -eu
+[ -e /vagrant/Vagrantfile ] || { echo "toxvpn.sh: is for the virtual machines of the lab alone" >&2; exit 1; }
 repository=$1 venv=/opt/toxvpn
 python3 -m venv --clear $venv
 pip() { $venv/bin/pip --quiet --disable-pip-version-check "$@"; }
