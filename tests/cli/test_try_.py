@@ -5,27 +5,27 @@ from typing import Any
 import pytest
 
 from toxvpn.errors import ToxvpnError
-from toxvpn.trial import room, run
-from toxvpn.trial.room import Machine, Room
-from toxvpn.trial.walk import Story
+from toxvpn.trial import machines, run
+from toxvpn.trial.machines import Machine, Machines
+from toxvpn.trial.steps import Story
 
-TOGETHER = Room(Machine("laptop", "127.0.0.1"), Machine("server", "127.0.0.1"), "no namespaces here")
-APART = Room(Machine("laptop", "192.0.2.1", 3, 3), Machine("server", "192.0.2.2", 4, 3))
+TOGETHER = Machines(Machine("laptop", "127.0.0.1"), Machine("server", "127.0.0.1"), "no namespaces here")
+APART = Machines(Machine("laptop", "192.0.2.1", 3, 3), Machine("server", "192.0.2.2", 4, 3))
 
 
 @pytest.fixture
 def trial(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Sets the room, and the outcome: an exit code or an error."""
+    """Sets the machines, and the outcome: an exit code or an error."""
 
-    def set_up(made: Room, outcome: int | Exception) -> None:
-        def run_trial(_: Room, story: Story, show: Any) -> int:
+    def set_up(made: Machines, outcome: int | Exception) -> None:
+        def run_trial(_: Machines, story: Story, show: Any) -> int:
             if isinstance(outcome, Exception):
                 raise outcome
             story.command(made.server, "toxvpn")
             show("server", "a line of its log")
             return outcome
 
-        monkeypatch.setattr(room, "make_room", lambda: made)
+        monkeypatch.setattr(machines, "make_machines", lambda: made)
         monkeypatch.setattr(run, "run_trial", run_trial)
 
     return set_up

@@ -9,7 +9,7 @@ from ..errors import UsageError
 from .shared import SHARED, Settings, flag, takes
 
 if TYPE_CHECKING:
-    from ..trial.room import Room
+    from ..trial.machines import Machines
 
 TUTORIAL = "docs/tutorial.md"
 REMARK = "Both nodes are on this machine; over the internet connecting takes about 3 s."
@@ -34,24 +34,24 @@ def command(settings: Settings, verbose: bool) -> int:
     settings.begin(logging.WARNING)  # the story says what our own node would log
     if settings.directory is not None or settings.nodes_file is not None:
         raise UsageError("try makes an identity and a Tox network of its own: leave -C and -b out")
-    from ..trial.room import make_room
+    from ..trial.machines import make_machines
     from ..trial.run import run_trial
-    from ..trial.walk import Story
+    from ..trial.steps import Story
 
     def show(machine: str, line: str) -> None:
         if verbose or settings.debug:
             click.echo(f"        {machine}: {line}", err=True)
 
     story = Story(click.echo)
-    room = make_room()
-    story.result(describe(room))
-    code = run_trial(room, story, show)
+    machines = make_machines()
+    story.result(describe(machines))
+    code = run_trial(machines, story, show)
     if code == 0:
         click.echo(f"\nIt works, and took {story.took_s:.1f} s. {REMARK}\n{ON_TWO_MACHINES}")
     return code
 
 
-def describe(room: "Room") -> str:
-    if room.why_together is None:
+def describe(machines: "Machines") -> str:
+    if machines.why_together is None:
         return "two machines on this one, server and laptop: network namespaces, and a cable between them"
-    return f"server and laptop are both this machine, on loopback ({room.why_together})"
+    return f"server and laptop are both this machine, on loopback ({machines.why_together})"

@@ -14,7 +14,7 @@ from typing import Self
 
 from ..errors import PeerOfflineError, ToxvpnError
 from ..interpreter import command_line
-from .room import Machine
+from .machines import Machine
 
 START = (
     "del sys.argv[{end}:]; sys.stdout.reconfigure(line_buffering=True); "

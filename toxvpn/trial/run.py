@@ -7,23 +7,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..tox.loop import Loop
-from .room import Room
-from .walk import Story, Walk
+from .machines import Machines
+from .steps import Story, Trial
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def run_trial(room: Room, story: Story, show: Callable[[str, str], None]) -> int:
+def run_trial(machines: Machines, story: Story, show: Callable[[str, str], None]) -> int:
     """The exit code: 0, or 128 + n when signal n ended it. Raises ToxvpnError."""
     with tempfile.TemporaryDirectory(prefix="toxvpn-try-") as directory:
-        walk = Walk(room, Path(directory), story, show)
+        trial = Trial(machines, Path(directory), story, show)
         with asyncio.Runner(loop_factory=Loop) as runner:
-            return runner.run(_until_signal(walk))
+            return runner.run(_until_signal(trial))
 
 
-async def _until_signal(walk: Walk) -> int:
+async def _until_signal(trial: Trial) -> int:
     loop = asyncio.get_running_loop()
-    task = loop.create_task(walk.go())
+    task = loop.create_task(trial.go())
     caught: list[signal.Signals] = []
 
     def stop(number: signal.Signals) -> None:

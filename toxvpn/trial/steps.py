@@ -1,6 +1,6 @@
 """The steps of a trial, each told when it is done: the network, the server, the client, the fetch.
 
-In: a room, a directory for what the programs keep, and where to tell. Out: lines for a person, or a
+In: two machines, a directory for what the programs keep, and where to tell. Out: lines for a person, or a
 ToxvpnError. The commands are told as one types them on two real machines; the programs also get the flags
 that keep them to this trial.
 """
@@ -15,9 +15,9 @@ from pathlib import Path
 
 from ..errors import ToxvpnError
 from ..state.secretfile import SECRET_NAME
+from .machines import LOOPBACK, Machine, Machines
 from .network import tox_network
 from .programs import StartedProgram, stop_all
-from .room import LOOPBACK, Machine, Room
 
 PAGE = "a page of the server's own, fetched through Tox"
 PAGE_PORT, FORWARD_PORT = 8000, 8080
@@ -53,11 +53,13 @@ class Story:
         self._since_s = now
 
 
-class Walk:
+class Trial:
     """`show` gets each line of the programs, and the command lines that were run, with the machine's name."""
 
-    def __init__(self, room: Room, directory: Path, story: Story, show: Callable[[str, str], None]) -> None:
-        self._room = room
+    def __init__(
+        self, machines: Machines, directory: Path, story: Story, show: Callable[[str, str], None]
+    ) -> None:
+        self._machines = machines
         self._directory = directory
         self._story = story
         self._show = show
@@ -67,26 +69,26 @@ class Walk:
     async def go(self) -> None:
         """Raises ToxvpnError. What it started has ended afterwards."""
         try:
-            with tox_network(self._room.laptop.address, self._nodes_file):
+            with tox_network(self._machines.laptop.address, self._nodes_file):
                 self._story.result("a Tox network of one node, which is this program")
                 await self._steps()
         finally:
             await stop_all(self._programs)
 
     async def _steps(self) -> None:
-        room, story = self._room, self._story
-        page_port, port = free_port(room.server, PAGE_PORT), free_port(room.laptop, FORWARD_PORT)
+        machines, story = self._machines, self._story
+        page_port, port = free_port(machines.server, PAGE_PORT), free_port(machines.laptop, FORWARD_PORT)
         await self._serve_page(page_port)
 
-        story.command(room.server, "toxvpn")
-        server = await self._toxvpn(room.server)
+        story.command(machines.server, "toxvpn")
+        server = await self._toxvpn(machines.server)
         tox_id = (await server.wait_for(r"^[0-9A-F]{76}$", STARTING_S))[0]
         story.result(f"its Tox ID: {tox_id}")
 
         forward = f"{port}:localhost:{page_port}"
-        story.command(room.laptop, f"TOXVPN_SHARED_SECRET=<secret> toxvpn -i <ToxID> -L {forward}")
-        secret = (self._directory / room.server.name / SECRET_NAME).read_text().strip()
-        client = await self._toxvpn(room.laptop, "-i", tox_id, "-L", forward, "--no-share", secret=secret)
+        story.command(machines.laptop, f"TOXVPN_SHARED_SECRET=<secret> toxvpn -i <ToxID> -L {forward}")
+        secret = (self._directory / machines.server.name / SECRET_NAME).read_text().strip()
+        client = await self._toxvpn(machines.laptop, "-i", tox_id, "-L", forward, "--no-share", secret=secret)
         await client.wait_for("listening:", STARTING_S)
         story.result(f"port {port} here is open, and waits for the server")
         await server.wait_for(r"accepted \(secret\)", CONNECTING_S)
@@ -94,7 +96,7 @@ class Walk:
         path = (await client.wait_for(r"peer [0-9A-F]{8}: (udp|tcp-relay)", CONNECTING_S))[1]
         story.result(f"connected {PATHS[path]}")
 
-        story.command(room.laptop, f"curl http://localhost:{port}/")
+        story.command(machines.laptop, f"curl http://localhost:{port}/")
         story.result(await asyncio.to_thread(fetch, port))
         road = await client.wait_for(r"streams take the (\w+) road: (.*)", STARTING_S)
         story.result(f"it took the {road[1]} road: {road[2]}")
@@ -103,9 +105,9 @@ class Walk:
         folder = self._directory / "page"
         folder.mkdir()
         folder.joinpath("index.html").write_text(f"{PAGE}\n")
-        self._story.command(self._room.server, f"python3 -m http.server {port} --bind {LOOPBACK}")
+        self._story.command(self._machines.server, f"python3 -m http.server {port} --bind {LOOPBACK}")
         arguments = (str(port), "--bind", LOOPBACK, "--directory", str(folder))
-        program = await self._start(self._room.server, "http.server", *arguments)
+        program = await self._start(self._machines.server, "http.server", *arguments)
         await program.wait_for("Serving HTTP", STARTING_S)
         self._story.result("a page that only the server itself can open")
 

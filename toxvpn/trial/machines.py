@@ -1,6 +1,6 @@
 """Two machines for a trial: network namespaces with a cable between them, or this machine twice.
 
-In: nothing. Out: a `Room`. This process makes the namespaces and lives in the laptop's from then on, so it
+In: nothing. Out: `Machines`. This process makes the namespaces and lives in the laptop's from then on, so it
 must have one thread. They vanish with the last process in them. No user's rights grow: in namespaces of an
 ordinary user, what is started there runs as that user.
 """
@@ -44,7 +44,7 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class Machines:
     """`why_together`: why both are this machine itself; None when each has a network of its own."""
 
     laptop: Machine
@@ -52,12 +52,12 @@ class Room:
     why_together: str | None = None
 
 
-def make_room() -> Room:
+def make_machines() -> Machines:
     """Moves this process into the laptop's namespace, where namespaces are to be had."""
     why_not = why_no_namespaces()
     if why_not is None:
         return separate()
-    return Room(Machine("laptop", LOOPBACK), Machine("server", LOOPBACK), why_not)
+    return Machines(Machine("laptop", LOOPBACK), Machine("server", LOOPBACK), why_not)
 
 
 def why_no_namespaces() -> str | None:
@@ -78,7 +78,7 @@ def why_no_namespaces() -> str | None:
     return None if status == 0 else reason
 
 
-def separate() -> Room:
+def separate() -> Machines:
     """Makes both namespaces and the cable. Raises BuildError."""
     uid, gid = os.getuid(), os.getgid()
     in_user_namespace = enter_namespace()
@@ -92,7 +92,7 @@ def separate() -> Room:
         join(laptop, server)
     except OSError as error:
         raise BuildError(without_rights(error) if in_user_namespace else str(error)) from None
-    return Room(laptop, server)
+    return Machines(laptop, server)
 
 
 def stay(uid: int, gid: int) -> None:

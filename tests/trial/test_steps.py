@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 from toxvpn.errors import ToxvpnError
-from toxvpn.trial.room import LOOPBACK, Machine
-from toxvpn.trial.walk import Story, fetch, free_port
+from toxvpn.trial.machines import LOOPBACK, Machine
+from toxvpn.trial.steps import Story, fetch, free_port
 
 HERE = Machine("laptop", LOOPBACK)
 
