@@ -22,7 +22,6 @@ exclude_patterns = [".*", "build", "dist", "contrib", "lab", "scripts", "tests",
 myst_enable_extensions = ["attrs_inline", "colon_fence"]
 myst_heading_anchors = 4  # the anchors of a forge
 nitpicky = True
-suppress_warnings = ["toc.not_included"]
 
 html_theme = "furo"
 html_title = f"toxvpn {VERSION}"
