@@ -58,7 +58,7 @@ def test_the_machines_do_not_start(calls: Path, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("name", ["INT", "TERM"])
 def test_stopped_half_way(calls: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     read = f"until grep -q started {vagrant_lab.LOG}; do sleep 0.01; done"
-    stop = f"kill -{name} $PPID; while :; do sleep 0.01; done"
+    stop = f"kill -{name} $PPID; left=500; while [ $((left -= 1)) -gt 0 ]; do sleep 0.01; done"
     monkeypatch.setenv("UP", f"trap 'echo stopped; exit 1' INT; echo started; {read}; {stop}")
     if name == "INT":
         assert vagrant_lab.main() == 1
