@@ -36,6 +36,7 @@ STEPS = (
     Step("test", "style, types and every test"),
     Step("docs", "the site, without warnings"),
     Step("check-howto", "the how-to pages, walked as a reader would"),
+    Step("check-install", "the tutorial's installation from source, in bare Debians"),
     Step("wheels", "wheels and source distribution, into dist/"),
     Step("check-wheels", "the wheels in bare Debians", needs=("wheels",)),
     Step("deb", "the Debian package, into dist/"),
