@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from toxvpn.cli.config_flag import may_exist
 from toxvpn.config import file
 from toxvpn.config.flags import DaemonOptions
 from toxvpn.config.model import Config
@@ -178,3 +179,14 @@ def test_it_is_parsed_once(
     monkeypatch.setattr(file, "parse", parse)
     needs(toxvpn("-C", config, *verb).options)
     assert parsed == [config / "config.toml"]
+
+
+def test_a_file_that_may_not_be_looked_for_is_not_taken_for_missing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def denied(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    assert not may_exist(tmp_path / "config.toml")
+    monkeypatch.setattr(Path, "exists", denied)
+    assert may_exist(tmp_path / "config.toml")

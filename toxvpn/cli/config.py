@@ -13,7 +13,7 @@ from ..config.node import NODE
 from ..config.peers import PEER
 from ..config.server import SERVER
 from ..config.vpn import VPN
-from .config_flag import CONFIG, config_path
+from .config_flag import CONFIG, config_path, may_exist
 from .shared import SHARED, Settings, need_verb, takes
 
 DEFAULT = "default"
@@ -53,7 +53,7 @@ def show(settings: Settings, config_file: Path | None) -> None:
     """Print every key in force, one a line, and where it comes from. Secrets stay in their files."""
     settings.begin()
     path = config_path(settings, config_file)
-    config = read(path) if config_file is not None or path.exists() else Config()
+    config = read(path) if config_file is not None or may_exist(path) else Config()
     for line in lines(config, path.name, settings.places.data):
         click.echo(str(line))
 

@@ -22,8 +22,16 @@ def config_path(settings: Settings, typed: Path | None) -> Path:
 def find_configuration(settings: Settings, typed: Path | None) -> "Config | None":
     """Loads config.toml; None when it does not exist and --config was not given. Raises ConfigError."""
     path = config_path(settings, typed)
-    if typed is None and not path.exists():
+    if typed is None and not may_exist(path):
         return None
     from ..config.file import load  # and what parses TOML: a client is in a hurry
 
     return load(path)
+
+
+def may_exist(path: Path) -> bool:
+    """Whether it exists, or this user may not look, which reading it then says."""
+    try:
+        return path.exists()
+    except PermissionError:
+        return True
