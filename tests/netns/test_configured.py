@@ -31,13 +31,13 @@ def keep_secret(directory: Path) -> None:
 
 
 def echoes(host: Host, port: int) -> bool:
-    with host.connect("127.0.0.1", port) as connection:
-        connection.settimeout(10)
-        try:
+    try:
+        with host.connect("127.0.0.1", port) as connection:  # a refusal may come before this returns
+            connection.settimeout(10)
             connection.sendall(b"word")
             return connection.recv(4) == b"word"
-        except ConnectionResetError:
-            return False
+    except ConnectionResetError:
+        return False
 
 
 def test_a_configuration_for_the_server_and_a_name_for_the_client(tox_network: Lab) -> None:
