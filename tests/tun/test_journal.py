@@ -11,6 +11,7 @@ from toxvpn.tun.changes import (
     Interface,
     LinkSet,
     LinkUp,
+    NftTable,
     RouteAdded,
     RuleAdded,
     SysctlSet,
@@ -28,6 +29,7 @@ CHANGES: list[Change] = [
     LinkSet(TOX0, "mtu", 1368, 1500),
     LinkUp(TOX0),
     SysctlSet("net/ipv4/ip_forward", "1", "0"),
+    NftTable("inet", "toxvpn_exit_tox0", "chain output { }"),
 ]
 
 
@@ -182,6 +184,14 @@ def test_no_sysctl_but_ours_comes_from_a_record(key: str) -> None:
 def test_no_value_but_a_number_comes_from_a_record(value: str, previous: str) -> None:
     with pytest.raises(ValueError, match="is not a number"):
         from_json({"kind": "sysctl", "key": "net/ipv4/ip_forward", "value": value, "previous": previous})
+
+
+@pytest.mark.parametrize(
+    ("family", "name"), [("inet", "filter"), ("inet", "toxvpn_x; flush ruleset"), ("bridge", "toxvpn_x")]
+)
+def test_no_table_of_others_comes_from_a_record(family: str, name: str) -> None:
+    with pytest.raises(ValueError, match="is not an nftables table of toxvpn"):
+        from_json({"kind": "nft-table", "family": family, "name": name, "content": ""})
 
 
 @pytest.mark.parametrize(

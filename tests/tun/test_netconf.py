@@ -17,6 +17,7 @@ from toxvpn.tun.device import open_tun
 from toxvpn.tun.journal import NetworkBusyError
 from toxvpn.tun.kernel import KernelTables
 from toxvpn.tun.netconf import NetworkChanges
+from toxvpn.tun.nftables import table_name
 
 pytestmark = [
     pytest.mark.real,
@@ -24,6 +25,7 @@ pytestmark = [
 ]
 
 FORWARDING = "net/ipv4/ip_forward"
+FORWARD = "chain forward { type filter hook forward priority filter; policy drop; }"
 SNAPSHOT = ("link", "addr", "route show table all", "-6 route show table all", "rule", "-6 rule")
 
 
@@ -33,7 +35,12 @@ def snapshot() -> list[Any]:
     for what in SNAPSHOT:
         output = subprocess.run(["ip", "-j", *what.split()], capture_output=True, check=True).stdout
         answers.append(json.loads(output or "[]"))
-    return [*answers, Path("/proc/sys", FORWARDING).read_text()]
+    return [*answers, Path("/proc/sys", FORWARDING).read_text(), nft()]
+
+
+def nft() -> str:
+    """The whole ruleset."""
+    return subprocess.run(["nft", "list", "ruleset"], capture_output=True, check=True, text=True).stdout
 
 
 def a_host() -> None:
@@ -70,6 +77,7 @@ def bring_up(network: NetworkChanges) -> None:
     network.add_rule(5000, 5000, IPv4Network("100.64.3.2/32"))
     network.add_rule(5001, 5000, IPv6Network("::/0"), mark=116)
     network.set_sysctl(FORWARDING, "1")
+    network.set_table("inet", table_name("forward", "tox0"), FORWARD)
 
 
 def test_everything_is_made_and_undone(tmp_path: Path) -> None:
@@ -98,6 +106,32 @@ def test_everything_is_made_and_undone(tmp_path: Path) -> None:
     }
     assert {rule["priority"] for rule in during[4] + during[5]} >= {5000, 5001}
     assert during[6] == "1\n"
+    assert "table inet toxvpn_forward_tox0" in during[7] and "policy drop" in during[7]
+
+
+def test_a_table_is_replaced_as_a_whole_or_not_at_all(tmp_path: Path) -> None:
+    name = table_name("forward", "tox0")
+
+    def scene() -> tuple[str, str, str, str]:
+        with NetworkChanges(tmp_path / "journal") as network:
+            network.set_table("inet", name, FORWARD)
+            network.set_table("inet", name, FORWARD.replace("drop", "accept"))
+            replaced = nft()
+            with pytest.raises(ToxvpnError, match=name) as refused:
+                network.set_table("inet", name, "chain forward { type filter hook elsewhere priority 0; }")
+            kept = nft()
+            network.remove_table("inet", name)
+            return replaced, str(refused.value), kept, nft()
+
+    replaced, refusal, kept, removed = in_new_netns(scene)
+    assert "policy accept" in replaced and "policy drop" not in replaced
+    assert "unknown chain hook" in refusal and "\n" not in refusal
+    assert (kept, removed) == (replaced, "")
+
+
+def test_a_table_is_named_after_its_device() -> None:
+    assert table_name("exit", "toxvpn0") == "toxvpn_exit_toxvpn0"
+    assert table_name("exit", "tun-ä b") == "toxvpn_exit_tun.2d.c3.a4.20b"
 
 
 def test_a_failure_half_way_undoes_what_was_done(tmp_path: Path) -> None:
@@ -168,7 +202,7 @@ def test_a_kill_is_undone_later(tmp_path: Path) -> None:
     before, left, after, count, mode = in_new_netns(scene)
     assert left != before
     assert after == before
-    assert count == 12
+    assert count == 13
     assert mode == 0o600
     assert not journal.exists()
 
@@ -190,6 +224,7 @@ def test_recovering_tolerates_what_is_gone_and_leaves_what_is_not_ours(tmp_path:
             "ip route del 203.0.113.9",
             "ip route add 203.0.113.9 via 192.168.1.7",
             "ip -6 rule del priority 5001",
+            "nft delete table inet toxvpn_forward_tox0",
         ):
             subprocess.run(line.split(), check=True)
         Path("/proc/sys", FORWARDING).write_text("0")
@@ -209,7 +244,7 @@ def test_recovering_twice_is_recovering_once(tmp_path: Path) -> None:
         killed_while_up(journal)
         return [recover(journal), recover(journal)]
 
-    assert in_new_netns(scene) == [12, 0]
+    assert in_new_netns(scene) == [13, 0]
 
 
 def test_a_second_up_says_so_and_changes_nothing(tmp_path: Path) -> None:

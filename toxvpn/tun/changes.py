@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Protocol
 from pyroute2.netlink.exceptions import NetlinkError
 
 from ..errors import ToxvpnError
+from . import nftables
 from .kernel import GONE, KernelTables, Link, read_link
 from .netlink import Netlink
 
@@ -230,8 +231,30 @@ class SysctlSet:
             raise ToxvpnError(message) from error
 
 
+@dataclass(frozen=True, slots=True)
+class NftTable:
+    """An nftables table of ours; `content` is what stands between its braces.
+
+    Raises ValueError on a name that is not ours: a journal is not trusted.
+    """
+
+    kind: ClassVar[str] = "nft-table"
+    family: str
+    name: str
+    content: str
+
+    def __post_init__(self) -> None:
+        nftables.check_table(self.family, self.name)
+
+    def apply(self, net: Netlink) -> None:
+        net.call(lambda route: nftables.load(self.family, self.name, self.content))
+
+    def undo(self, net: Netlink) -> None:
+        net.call(lambda route: nftables.remove(self.family, self.name))
+
+
 KINDS: dict[str, Callable[..., Change]] = {
-    kind.kind: kind for kind in (AddressAdded, RouteAdded, RuleAdded, LinkSet, LinkUp, SysctlSet)
+    kind.kind: kind for kind in (AddressAdded, RouteAdded, RuleAdded, LinkSet, LinkUp, SysctlSet, NftTable)
 }
 
 

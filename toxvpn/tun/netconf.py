@@ -31,6 +31,7 @@ from .changes import (
     Interface,
     LinkSet,
     LinkUp,
+    NftTable,
     RouteAdded,
     RuleAdded,
     SysctlSet,
@@ -133,6 +134,24 @@ class NetworkChanges:
             raise ToxvpnError(f"this kernel has no sysctl {key}: load the module that it belongs to")
         if previous != value:
             self._apply(SysctlSet(key, value, previous))
+
+    def set_table(self, family: str, name: str, content: str) -> None:
+        """Loads an nftables table of ours (nftables.table_name), in place of what it was: all at once."""
+        change = NftTable(family, name, content)
+        earlier = self._table(family, name)
+        self._apply(change)
+        if earlier is not None:
+            self._forget(earlier)
+
+    def remove_table(self, family: str, name: str) -> None:
+        """Removes a table that was loaded here; does nothing for another one."""
+        change = self._table(family, name)
+        if change is not None:
+            self._undo(change)
+
+    def _table(self, family: str, name: str) -> NftTable | None:
+        tables = (change for change in self._changes if isinstance(change, NftTable))
+        return next((each for each in tables if (each.family, each.name) == (family, name)), None)
 
     def index(self, interface: str) -> int:
         return self._interface(interface).index
