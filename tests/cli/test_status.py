@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from toxvpn.cli import table
-from toxvpn.control import commands
+from toxvpn.control import commands, compat
 from toxvpn.control.status import ShieldState
 from toxvpn.testing.fake_daemon import FakeDaemon
 from toxvpn.testing.fake_status import idle
@@ -28,7 +28,7 @@ def test_json_is_the_document(toxvpn: Any, here: Path) -> None:
             assert ran.out == GOLDEN.read_text()
 
 
-OF_NOW = {"blocked", "interface_up", "refused_offload", "shield", "address_problem", "mtu"}
+OF_NOW = {*compat.TOP_LEVEL, *compat.SELF, *compat.PEER}
 
 
 def of_version_0_1(document: Any) -> Any:

@@ -24,9 +24,11 @@ from toxvpn.testing.fake_tox import FakeTox
 from toxvpn.tox.node import Node
 from toxvpn.tun.router import NetworkPeer
 from toxvpn.tun.vpn import Vpn
+from toxvpn.wire import statusmessage
 from toxvpn.wire.addressbook import AddressRefusal
 from toxvpn.wire.addressing import overlay_ipv6
 from toxvpn.wire.ip import vpn_mtu
+from toxvpn.wire.statusmessage import Status, ToxvpnStatus
 
 
 @pytest.fixture
@@ -46,6 +48,7 @@ async def roster(node: Node, tmp_path: Path) -> Roster:
     return Roster(node, Authority(), FriendBook(), lambda: None, time.time, tmp_path)
 
 
+STATED = statusmessage.encode(Status(toxvpn=ToxvpnStatus(version="9.8.7")))
 NO_DROPS = dict.fromkeys(DropReason, 0)
 
 
@@ -87,10 +90,13 @@ async def test_how_it_stands_with_a_peer(node: Node, monkeypatch: pytest.MonkeyP
     reader = StatusReader(node, "client", wall=lambda: 1_800_000_000.0)
     [away] = reader.read().peers
     assert (away.path, away.since, away.mtu, away.introduced) == ("none", 1_799_999_940.0, None, False)
-    peer.connection, peer.packet_bytes, peer.status_text = Connection.UDP, 1200, b""
+    peer.connection, peer.packet_bytes, peer.status_text = Connection.UDP, 1200, STATED
     reader.rtt_s[peer.public_key] = 0.02
     [here] = reader.read().peers
     assert (here.path, here.mtu, here.introduced, here.rtt_s) == ("udp", vpn_mtu(1200), True, 0.02)
+    assert (away.version, here.version) == (None, "9.8.7")
+    peer.status_text = b"a plain tuntox"
+    assert reader.read().peers[0].version is None
 
 
 async def test_a_client_calls_its_peer_as_it_is_kept(node: Node) -> None:

@@ -21,11 +21,12 @@ FULL = Status(
         fast=True,
         routes=(IPv4Network("192.0.2.0/24"), IPv6Network("2001:db8::/32")),
         name="büro",
+        version="1.2.3",
     ),
 )
 FULL_BYTES = (
     b'{"mode":"tun","ownip":"100.64.0.2","toxvpn":{"v":1,"ip4":["10.64.0.2","198.18.0.2"],'
-    b'"ip6":"fd74:6f78::1","mtu":1280,"fast":true,"routes":["192.0.2.0/24","2001:db8::/32"],"name":"b\xc3\xbcro"}}'
+    b'"ip6":"fd74:6f78::1","mtu":1280,"fast":true,"routes":["192.0.2.0/24","2001:db8::/32"],"name":"b\xc3\xbcro","version":"1.2.3"}}'
 )
 
 
@@ -137,6 +138,11 @@ def test_an_unreadable_message_says_nothing_and_the_log_says_why(message: bytes,
         {"routes": ["192.0.2.0/33"]},
         {"routes": ["fe80::%eth0/64"]},
         {"routes": None},
+        {"version": 1},
+        {"version": ""},
+        {"version": "1.2.3 "},
+        {"version": "1\u001b[31m"},
+        {"version": "1" * 33},
         {"name": 7},
         {"name": "x" * 65},
         {"name": "a\nb"},

@@ -8,8 +8,28 @@ from typing import Any
 Document = dict[str, Any]
 
 TOP_LEVEL: Document = {"blocked": []}
-SELF: Document = {"interface_up": None, "refused_offload": [], "shield": None}
-PEER: Document = {"address_problem": None, "mtu": None}
+SELF: Document = {
+    "interface_up": None,
+    "refused_offload": [],
+    "shield": None,
+    "version": None,
+    "routes": [],
+    "exit": None,
+    "moved": [],
+    "multicast": [],
+}
+PEER: Document = {
+    "address_problem": None,
+    "mtu": None,
+    "loss": None,
+    "version": None,
+    "routes": [],
+    "exit": None,
+    "may_exit": False,
+    "allow": None,
+    "address_moved": None,
+    "multicast": [],
+}
 
 
 def with_defaults(status: Document) -> Document:

@@ -8,9 +8,10 @@ times are RFC 3339 in UTC. Neighbours: commands.py serves the document, cli/stat
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import TYPE_CHECKING, Any, Literal
 
+from .. import __version__
 from ..members.blocked import Blocked
 from ..members.pending import PendingRequest
 from ..wire.toxid import short_key
@@ -37,12 +38,34 @@ class ShieldState:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RouteState:
+    """A network that a peer offers; `problem`: why it is not used although somebody here asked for it."""
+
+    network: IPv4Network | IPv6Network
+    used: bool
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExitState:
+    """The peer through which this machine's traffic leaves.
+
+    `blocked`: the peer cannot carry it now, so that what is not for Tox or the local network is dropped.
+    """
+
+    peer: bytes
+    blocked: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SelfState:
     """This machine: `drops` counts packets that belong to no peer, by reason.
 
     `interface_up` is False when somebody has set the interface down, so that no traffic passes.
     `refused_offload` names what the kernel takes no super-packets of, e.g. TCP.
-    `shield` is None when this libtoxcore needs none.
+    `shield` is None when this libtoxcore needs none. `routes`: the networks that are offered to the peers.
+    `moved`: a line for each of our addresses that is not the usual one, and why. `multicast`: the groups
+    that this machine takes part in, as the configuration names them.
     """
 
     tox_id: str
@@ -55,17 +78,28 @@ class SelfState:
     refused_offload: tuple[str, ...] = ()
     drops: Mapping[str, int] = field(default_factory=dict)
     shield: ShieldState | None = None
+    version: str = __version__
+    routes: Sequence[IPv4Network | IPv6Network] = ()
+    exit: ExitState | None = None
+    moved: Sequence[str] = ()
+    multicast: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerState:
     """One peer. `since` (seconds since the epoch) is when `path` last changed, `rtt_s` the last round trip.
 
+    `loss` is the part of the latest probes that got lost on this path, 0 to 1; None: not measured. `version`:
+    the toxvpn that it says it runs.
+
     `configured`: a person has named it; otherwise a secret or an open server let it in. `grant`: what
     lets it in, None when nothing does. `asked`: our friend request to it has not been answered.
     `address_problem`: why the IPv4 address it states is not used, and what to do about it.
     `mtu`: the largest packet that a VPN may send it on this path; None while it is offline.
     `introduced`: its status message has arrived on this connection, so its addresses are in place.
+    `exit`: whether it offers to be an exit, or is ours. `may_exit`: whether we are to be its exit. `allow`:
+    the rules for what it may reach over the VPN; None: everything on this machine. `address_moved`: why the
+    two of us meet at other addresses than the usual ones. `multicast`: the groups that both take part in.
     """
 
     public_key: bytes
@@ -84,6 +118,14 @@ class PeerState:
     address_problem: str | None = None
     mtu: int | None = None
     introduced: bool = True
+    loss: float | None = None
+    version: str | None = None
+    routes: Sequence[RouteState] = ()
+    exit: Literal["offered", "used"] | None = None
+    may_exit: bool = False
+    allow: Sequence[str] | None = None
+    address_moved: str | None = None
+    multicast: Sequence[str] = ()
 
     @property
     def online(self) -> bool:
@@ -126,6 +168,11 @@ def document(status: RunStatus) -> dict[str, Any]:
             "mode": own.mode,
             "drops": _sorted(own.drops),
             "shield": None if own.shield is None else asdict(own.shield),
+            "version": own.version,
+            "routes": [str(each) for each in own.routes],
+            "exit": None if own.exit is None else _exit(own.exit),
+            "moved": list(own.moved),
+            "multicast": list(own.multicast),
         },
         "peers": [_peer(peer) for peer in sorted(status.peers, key=order)],
         "forwards": [_forward(each) for each in sorted(status.forwards, key=lambda each: each.listen)],
@@ -157,7 +204,21 @@ def _peer(peer: PeerState) -> dict[str, Any]:
         "friend_request": "sent" if peer.asked else None,
         "address_problem": peer.address_problem,
         "mtu": peer.mtu,
+        "loss": None if peer.loss is None else round(peer.loss, 3),
+        "version": peer.version,
+        "routes": [
+            {"network": str(each.network), "used": each.used, "problem": each.problem} for each in peer.routes
+        ],
+        "exit": peer.exit,
+        "may_exit": peer.may_exit,
+        "allow": None if peer.allow is None else list(peer.allow),
+        "address_moved": peer.address_moved,
+        "multicast": list(peer.multicast),
     }
+
+
+def _exit(state: ExitState) -> dict[str, Any]:
+    return {"peer": state.peer.hex().upper(), "blocked": state.blocked}
 
 
 def _forward(forward: "ForwardState") -> dict[str, Any]:

@@ -16,6 +16,7 @@ from ..tcpforward.forwards import ForwardState
 from ..tox.node import Node
 from ..tox.peer import Peer
 from ..tun.vpn import Vpn
+from ..wire import statusmessage
 from ..wire.addressing import overlay_ipv6
 from ..wire.ip import vpn_mtu
 from .status import Mode, PeerState, RunStatus, SelfState, ShieldState
@@ -93,6 +94,7 @@ class StatusReader:
             asked=roster is not None and roster.is_asked(key),
             mtu=vpn_mtu(peer.packet_bytes) if peer.online else None,
             introduced=peer.status_text is not None,
+            version=version_of(peer),
         )
         if self._vpn is None:  # the address that its key gives it on every VPN
             return replace(state, ipv6=overlay_ipv6(key))
@@ -108,6 +110,12 @@ class StatusReader:
             drops={reason.value: count for reason, count in counters.drops.items() if count},
             address_problem=member.address_problem,
         )
+
+
+def version_of(peer: Peer) -> str | None:
+    """The version of toxvpn that the peer says it runs."""
+    stated = None if peer.status_text is None else statusmessage.decode(peer.status_text).toxvpn
+    return (stated.version or None) if stated else None
 
 
 def shield_state() -> ShieldState | None:

@@ -1,8 +1,8 @@
 """The status of two runs, for tests: one with nothing in it, and one with something of everything."""
 
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
-from ..control.status import PeerState, RunStatus, SelfState, ShieldState
+from ..control.status import ExitState, PeerState, RouteState, RunStatus, SelfState, ShieldState
 from ..members.blocked import Blocked
 from ..members.pending import PendingRequest
 from ..tcpforward.forwards import ForwardState
@@ -30,6 +30,11 @@ def busy() -> RunStatus:
         refused_offload=("TCP",),
         drops={"not IP": 1, "no route": 2},
         shield=ShieldState(flaw="GHSA-42vg-9mg3-399f", in_force=True, dropped=5),
+        version="1.2.3",
+        routes=(IPv4Network("192.168.10.0/24"), IPv6Network("fd00:10::/64")),
+        exit=ExitState(peer=BOB, blocked=False),
+        moved=("100.64.7.1 is 10.64.7.1 for bob, for that uses 100.64.0.0/10",),
+        multicast=("mdns", "239.1.2.3"),
     )
     peers = [
         PeerState(public_key=CAROL, asked=True),
@@ -42,6 +47,15 @@ def busy() -> RunStatus:
             configured=True,
             grant="invite",
             address_problem="the IPv4 address it states, 10.1.2.3, is not used: it is another peer's",
+            loss=0.125,
+            version="1.3.0",
+            routes=(
+                RouteState(network=IPv4Network("10.0.0.0/24"), used=True),
+                RouteState(network=IPv4Network("10.1.0.0/24"), used=False),
+                RouteState(network=IPv6Network("fd00:1::/64"), used=False, problem="eth0 has that network"),
+            ),
+            exit="used",
+            address_moved="at 10.64.7.3, for this machine uses 100.64.0.0/10 (tailscale0)",
         ),
         PeerState(
             public_key=ALICE,
@@ -57,6 +71,11 @@ def busy() -> RunStatus:
             configured=True,
             mtu=1216,
             grant="peer",
+            loss=0.0,
+            version="1.2.3",
+            may_exit=True,
+            allow=("tcp/localhost:22", "icmp"),
+            multicast=("mdns",),
         ),
     ]
     forwards = [

@@ -5,6 +5,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import Any
 
+from .. import __version__
 from ..wire.statusmessage import Status, ToxvpnStatus, encode
 from .node import Node
 
@@ -14,7 +15,7 @@ class OwnStatus:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._status = Status(toxvpn=ToxvpnStatus())
+        self._status = Status(toxvpn=ToxvpnStatus(version=__version__))
         self._publish()
 
     def set_ipv4(self, addresses: Sequence[IPv4Address]) -> None:

@@ -5,14 +5,15 @@ Source: docs/wire-format.md §2 and §3. One JSON object of at most 1007 bytes, 
     {"mode":"tun","ownip":"100.64.0.2","toxvpn":{"v":1,"ip6":...,"mtu":...,...}}
 
 - `mode` and `ownip`: what the C++ program writes and reads; both left out by a node without an IPv4 address.
-- `toxvpn`: only ours write it. `v` is required; `ip4`, `ip6`, `mtu`, `fast`, `routes` and `name` may be
-  missing; unknown keys are ignored.
+- `toxvpn`: only ours write it. `v` is required; `ip4`, `ip6`, `mtu`, `fast`, `routes`, `name`, `probes` and
+  `version` may be missing; unknown keys are ignored.
 
 A message with an invalid value is treated as that of a plain peer, with a problem for the log. Nothing in a
 status message grants anything: what a peer may use is decided by local policy.
 """
 
 import json
+import re
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import Any
@@ -23,6 +24,8 @@ from .ip import MAX_IP_BYTES, MIN_MTU
 MAX_STATUS_BYTES = 1007  # tox.h TOX_MAX_STATUS_MESSAGE_LENGTH
 PROTOCOL_VERSION = 1
 MAX_NAME_CHARACTERS = 64
+VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+!_-]{0,31}")
+"""A program's version, as PEP 440 has them, short enough for a table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class ToxvpnStatus:
     routes: tuple[IPv4Network | IPv6Network, ...] = ()
     name: str = ""
     probes: bool = False  # acknowledges probes of the path MTU
+    version: str = ""  # of the program
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +120,8 @@ def _encode_ours(ours: ToxvpnStatus) -> dict[str, Any]:
         fields["name"] = ours.name
     if ours.probes:
         fields["probes"] = True
+    if ours.version:
+        fields["version"] = ours.version
     return fields
 
 
@@ -159,6 +165,7 @@ def _decode_ours(fields: Any) -> ToxvpnStatus:
         routes=_routes(fields.get("routes", [])),
         name=_name(fields.get("name", "")),
         probes=_flag("probes", fields.get("probes", False)),
+        version=_version(fields.get("version")),
     )
 
 
@@ -223,6 +230,15 @@ def _name(value: Any) -> str:
     if len(name) > MAX_NAME_CHARACTERS or not name.isprintable():
         raise _InvalidError(f"its name is longer than {MAX_NAME_CHARACTERS} characters or not printable")
     return name
+
+
+def _version(value: Any) -> str:
+    if value is None:
+        return ""
+    version = _text("version", value)
+    if not VERSION.fullmatch(version):
+        raise _InvalidError("its version is not one such as 1.2.3")
+    return version
 
 
 def _flag(key: str, value: Any) -> bool:
