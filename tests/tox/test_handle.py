@@ -6,8 +6,12 @@ from random import Random
 
 import pytest
 
+from toxvpn import linux
+from toxvpn._native.net import netio
 from toxvpn._native.options import Options
 from toxvpn._native.results import PortError, ToxError
+from toxvpn.errors import ToxvpnError
+from toxvpn.linux import Capability
 from toxvpn.state.identity import Identity
 from toxvpn.tox import handle
 from toxvpn.tox.handle import make_tox
@@ -29,6 +33,23 @@ def test_the_ports_are_those_asked_for() -> None:
     assert (tox.udp_port, tox.tcp_port) == (udp, tcp)
     assert {datagram for _, datagram in tox.sockets()} == {True, False}
     tox.close()
+
+
+@pytest.mark.skipif(not linux.permitted() & 1 << Capability.NET_ADMIN, reason="marks take CAP_NET_ADMIN")
+def test_every_socket_has_the_mark() -> None:
+    tox = make_tox(Identity.ephemeral(), CHANCE, tcp_port=free_port(), mark=116)
+    for fd, _ in tox.sockets():
+        sock = socket.socket(fileno=fd)
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_MARK) == 116
+        sock.detach()
+    tox.close()
+
+
+def test_what_cannot_be_marked_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    hooks = netio.hooks()._replace(sockets=netio.Hook(False, "TOXVPN_SOCKETS=off"))
+    monkeypatch.setattr(netio, "hooks", lambda: hooks)
+    with pytest.raises(ToxvpnError, match="TOXVPN_SOCKETS=off"):
+        make_tox(Identity.ephemeral(), CHANCE, mark=116)
 
 
 def test_a_relay_port_of_0_is_none() -> None:

@@ -16,6 +16,8 @@ class Options:
 
     `tcp_port` other than 0 makes this node a TCP relay on that port. With a proxy, UDP is off.
     `udp_segmentation`: send several datagrams per system call, where the kernel can (UDP_SEGMENT).
+    `mark`: that of every socket (SO_MARK), by which routing and the firewall know them; it takes
+    CAP_NET_ADMIN. 0: none.
     """
 
     ipv6: bool = True
@@ -27,4 +29,5 @@ class Options:
     proxy_host: str | None = None
     proxy_port: int = 0
     udp_segmentation: bool = True
+    mark: int = 0
     log: LogCallback | None = None

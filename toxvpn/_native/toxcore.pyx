@@ -121,6 +121,7 @@ cdef class Tox:
             tox_options_free(c_options)
             raise MemoryError
         netio.set_segmentation(self._owner, options.udp_segmentation)
+        netio.set_mark(self._owner, options.mark)
         try:
             self._create(c_options, options, savedata)
         finally:

@@ -62,6 +62,7 @@ _congested = _function("netio_congested", c_bool, c_void_p)
 _receive_pending = _function("netio_receive_pending", c_bool, c_void_p)
 _set_batching = _function("netio_set_batching", None, c_void_p, c_bool)
 _set_segmentation = _function("netio_set_segmentation", None, c_void_p, c_bool)
+_set_mark = _function("netio_set_mark", None, c_void_p, ctypes.c_uint32)
 _set_clock_rate = _function("netio_set_clock_rate", None, c_void_p, c_double)
 _step_clock = _function("netio_step_clock", None, c_void_p, c_double)
 _sockets_version = _function("netio_sockets_version", ctypes.c_uint32, c_void_p)
@@ -180,6 +181,9 @@ class Hooked:
         now = _Timespec()
         _checked(_hook_clock_gettime(clock, byref(now)))
         return int(now.tv_sec * 1_000_000_000 + now.tv_nsec)
+
+    def set_mark(self, mark: int) -> None:
+        _set_mark(self._owner, mark)
 
     def set_clock_rate(self, rate: float) -> None:
         _set_clock_rate(self._owner, rate)

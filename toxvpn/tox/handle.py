@@ -5,9 +5,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
+from .._native.net import netio
 from .._native.options import Options
 from .._native.results import PortError, SavedataError
 from .._native.toxcore import Tox
+from ..errors import ToxvpnError
 from ..state.identity import Identity
 from . import advisories
 from .proxy import Proxy
@@ -28,12 +30,15 @@ def make_tox(
     proxy: Proxy | None = None,
     udp_segmentation: bool | None = None,
     lan_discovery: bool = True,
+    mark: int = 0,
 ) -> Tox:
     """A new handle. With a proxy all traffic goes through it: UDP is off.
 
     `udp_segmentation` None: on if the kernel does it right. Warns when strangers can harm this process.
+    `mark`: see Options.
 
-    Raises ConfigError (savedata), PortError (none of the asked ports is free), ToxError.
+    Raises ConfigError (savedata), PortError (none of the asked ports is free), ToxError, and ToxvpnError if
+    sockets cannot be marked here.
     """
     first = random.randrange(RANDOM_PORTS[0], RANDOM_PORTS[1] - TRIED_PORTS)
     options = Options(
@@ -42,7 +47,11 @@ def make_tox(
         local_discovery=lan_discovery,
         log=_log_toxcore if toxcore_log else None,
         udp_segmentation=advisories.choose_segmentation(udp_segmentation),
+        mark=mark,
     )
+    hook = netio.hooks().sockets
+    if mark and not hook.in_force:
+        raise ToxvpnError(f"an exit needs a libtoxcore whose sockets toxvpn can mark: {hook.reason}")
     if proxy is not None:
         options = replace(
             options,

@@ -1,5 +1,6 @@
 """Sockets and clock that libtoxcore uses between enter and leave belong to one owner."""
 
+import contextlib
 import os
 import resource
 import socket
@@ -10,6 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from toxvpn import linux
+from toxvpn.linux import Capability
 from toxvpn.testing.hooked import Hooked, set_time
 
 S = 10**9
@@ -67,6 +70,35 @@ def test_no_program_that_ours_becomes_inherits_them(owner: Hooked) -> None:
         with socket.create_connection(listener.getsockname()):
             accepted = owner.accept(listener.fileno())
     assert [os.get_inheritable(fd) for fd in (listener.detach(), udp, accepted)] == [False] * 3
+
+
+def mark_of(sock: socket.socket) -> int:
+    return sock.getsockopt(socket.SOL_SOCKET, socket.SO_MARK)
+
+
+def marks(owner: Hooked) -> list[int]:
+    """Those of a listener, of a connection that it accepts, and of sockets for datagrams."""
+    with owner, contextlib.ExitStack() as undo:
+        listener = socket.socket(fileno=owner.socket(socket.AF_INET, socket.SOCK_STREAM))
+        undo.callback(listener.detach)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        undo.enter_context(socket.create_connection(listener.getsockname()))
+        made = [owner.accept(listener.fileno())]
+        made += [owner.socket(family, socket.SOCK_DGRAM) for family in (socket.AF_INET, socket.AF_INET6)]
+        sockets = [socket.socket(fileno=fd) for fd in made]
+        for sock in sockets:
+            undo.callback(sock.detach)
+        return [mark_of(sock) for sock in (listener, *sockets)]
+
+
+@pytest.mark.skipif(not linux.permitted() & 1 << Capability.NET_ADMIN, reason="marks take CAP_NET_ADMIN")
+def test_sockets_have_the_mark_that_was_set_before(owner: Hooked) -> None:
+    assert marks(owner) == [0] * 4
+    owner.set_mark(116)
+    assert marks(owner) == [116] * 4
+    with socket.socket() as others:
+        assert mark_of(others) == 0
 
 
 def test_all_are_listed_however_many_there_are(owner: Hooked) -> None:

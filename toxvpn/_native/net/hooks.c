@@ -46,6 +46,7 @@ struct netio_owner {
     bool batching;
     bool segmentation;
     bool turn_cut;
+    uint32_t mark; /* 0: none */
     unsigned turn;
     netio_flush_inbound *flush_inbound;
     void *flush_context;
@@ -181,6 +182,8 @@ void netio_set_batching(netio_owner *owner, bool batching) { owner->batching = b
 
 void netio_set_segmentation(netio_owner *owner, bool segmentation) { owner->segmentation = segmentation; }
 
+void netio_set_mark(netio_owner *owner, uint32_t mark) { owner->mark = mark; }
+
 void netio_set_clock_rate(netio_owner *owner, double rate) {
     if (!(rate > 0 && rate <= FASTEST))
         return;
@@ -247,12 +250,20 @@ static void send_at_once(int fd) {
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
+/* Before the socket is bound or connected, which looks up a route. Accepted sockets inherit this. */
+static void set_mark(int fd) {
+    if (current && current->mark)
+        setsockopt(fd, SOL_SOCKET, SO_MARK, &current->mark, sizeof current->mark);
+}
+
 /* SOCK_CLOEXEC: programs that ours starts must not inherit libtoxcore's sockets. */
 int netio_hook_socket(int domain, int type, int protocol) {
     int fd = socket(domain, type | SOCK_CLOEXEC, protocol);
     bool internet = domain == AF_INET || domain == AF_INET6;
     int kind = type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC);
     adopt(fd, internet && kind == SOCK_DGRAM);
+    if (internet && fd >= 0)
+        set_mark(fd);
     if (internet && kind == SOCK_STREAM && fd >= 0)
         send_at_once(fd);
     return fd;

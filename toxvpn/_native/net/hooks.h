@@ -37,6 +37,7 @@ bool netio_receive_pending(const netio_owner *owner);
 /* Batching is on where its hooks are in force; a test can choose. */
 void netio_set_batching(netio_owner *owner, bool batching);
 void netio_set_segmentation(netio_owner *owner, bool segmentation);
+void netio_set_mark(netio_owner *owner, uint32_t mark);
 void netio_set_clock_rate(netio_owner *owner, double rate);
 void netio_step_clock(netio_owner *owner, double step_s);
 uint32_t netio_sockets_version(const netio_owner *owner);

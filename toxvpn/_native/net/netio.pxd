@@ -42,3 +42,5 @@ cdef uint32_t sockets_version(netio_owner *owner) noexcept nogil
 cdef list sockets(netio_owner *owner)
 # Says whether sockets that are made from now on may send with UDP_SEGMENT.
 cdef void set_segmentation(netio_owner *owner, bint segmentation) noexcept nogil
+# The mark (SO_MARK) of sockets that are made from now on, by which routing and the firewall know them. 0: none.
+cdef void set_mark(netio_owner *owner, uint32_t mark) noexcept nogil

@@ -60,6 +60,7 @@ cdef extern from "hooks.h" nogil:
     bint netio_congested(const netio_owner *owner)
     bint netio_receive_pending(const netio_owner *owner)
     void netio_set_segmentation(netio_owner *owner, bint segmentation)
+    void netio_set_mark(netio_owner *owner, uint32_t mark)
     void netio_set_clock_rate(netio_owner *owner, double rate)
     void netio_step_clock(netio_owner *owner, double step_s)
     uint32_t netio_sockets_version(const netio_owner *owner)
@@ -130,6 +131,10 @@ cdef list sockets(netio_owner *owner):
 
 cdef void set_segmentation(netio_owner *owner, bint segmentation) noexcept nogil:
     netio_set_segmentation(owner, segmentation)
+
+
+cdef void set_mark(netio_owner *owner, uint32_t mark) noexcept nogil:
+    netio_set_mark(owner, mark)
 
 
 # -- putting the hooks in place ----------------------------------------------------------------------
