@@ -60,6 +60,11 @@ def watched(
         "ip route add 10.9.0.0/16 dev lo",
         "ip -6 route add fd00:1::/64 dev lo",
         "ip route flush table main",
+        "ip rule add from 10.9.0.0/16 table 77",
+        "ip -6 rule add from fd00:1::/64 table 77",
+        "sysctl -qw net.ipv4.conf.lo.forwarding=1",
+        "sysctl -qw net.ipv6.conf.lo.forwarding=1",
+        "nft add table inet toxvpn_forward",
     ],
 )
 def test_each_kind_of_change_is_noticed(change: str) -> None:
@@ -68,8 +73,29 @@ def test_each_kind_of_change_is_noticed(change: str) -> None:
         ip(change)
         await until(lambda: calls.count > before)
 
-    there = ("ip link set lo up", "ip route add 10.8.0.0/16 dev lo")
+    there = ("ip link set lo up", "ip route add 10.8.0.0/16 dev lo", *STILL)
     watched(scene, before=() if change in there else there)
+
+
+STILL = tuple(f"sysctl -qw net.ipv{version}.conf.lo.forwarding=0" for version in (4, 6))
+"""A new namespace takes it over from the machine's."""
+
+
+def test_others_nftables_tables_wake_nobody_and_all_is_heard() -> None:
+    heard: list[bytes] = []
+
+    async def scene() -> int:
+        calls = Calls()
+        monitor = NetworkMonitor(calls.on_change, on_datagram=heard.append)
+        await until(lambda: calls.count == 1)
+        ip("nft add table inet docker")
+        await until(lambda: any(b"docker" in datagram for datagram in heard))
+        ip("nft add table inet toxvpn_x")
+        await until(lambda: calls.count > 1)
+        monitor.close()
+        return calls.count
+
+    assert in_new_netns(lambda: asyncio.run(scene())) == 2
 
 
 def test_it_outlives_a_look_that_fails(caplog: pytest.LogCaptureFixture) -> None:

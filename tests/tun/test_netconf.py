@@ -336,7 +336,16 @@ def up_with_everything(journal: Path) -> NetworkChanges:
     network.add_route("tox0", IPv6Network("fd74:6f78::/32"), metric=10_007)
     network.add_route("tox0", IPv6Network("fd74:6f78::9/128"))
     network.add_route("tox0", IPv4Network("100.64.9.9/32"), source=IPv4Address("100.64.3.2"))
+    network.add_rule(5000, 5000, IPv4Network("100.64.3.2/32"))
+    network.add_rule(5001, 5000, IPv6Network("::/0"), mark=116)
+    network.set_sysctl(FORWARDING, "1")
+    network.set_sysctl("net/ipv4/conf/tox0/rp_filter", "0")
+    network.set_table("inet", table_name("forward", "tox0"), f"{NAMED}\nset lans {{ {SET} }}")
     return network
+
+
+NAMED = 'chain forward { type filter hook forward priority filter; iifname "tox0" drop; }'
+SET = "type ipv4_addr; flags interval; elements = { 10.0.0.0/8 }"
 
 
 def tables_of(network: NetworkChanges) -> KernelTables:
@@ -351,10 +360,11 @@ def repair(network: NetworkChanges) -> list[str]:
 
 
 def of_tox0() -> list[str]:
-    """Its addresses, and our routes; not what the kernel adds to them."""
-    _, links, routes, routes6, *_ = snapshot()
+    """Its addresses, and what is ours; not what the kernel adds to them."""
+    _, links, routes, routes6, *others = snapshot()
     [tox0] = (link["addr_info"] for link in links if link["ifname"] == "tox0")
-    return sorted(map(str, [*tox0, *(each for each in routes + routes6 if each.get("protocol") == "116")]))
+    ours = [each for each in routes + routes6 if each.get("protocol") == "116"]
+    return sorted(map(str, [*tox0, *ours, *others]))
 
 
 DISTURBANCES = {
@@ -363,6 +373,12 @@ DISTURBANCES = {
     "ip -6 addr del fd74:6f78::5/128 dev tox0": ["address"],
     "ip route flush proto 116": ["route"],
     "ip -6 route flush proto 116": ["route", "route"],
+    "ip rule del priority 5000": ["rule"],
+    "ip -6 rule del priority 5001": ["rule"],
+    "sysctl -qw net.ipv4.ip_forward=0": ["sysctl"],
+    "nft flush ruleset": ["nft-table"],
+    "nft flush table inet toxvpn_forward_tox0": ["nft-table"],
+    "nft delete chain inet toxvpn_forward_tox0 forward": ["nft-table"],
     "ip link set tox0 down": [],
     "ip link set tox0 mtu 1400": [],
 }
@@ -383,12 +399,14 @@ def test_what_others_took_away_is_put_back(tmp_path: Path) -> None:
                 else:
                     kinds = repair(network)
                     seen[line] = (kinds, of_tox0() == whole, repair(network))
+            seen["end"] = repair(network), of_tox0() == whole, []
         return seen
 
     seen = in_new_netns(scene)
     for line, kinds in DISTURBANCES.items():
-        if kinds:
+        if "link set" not in line:
             assert (line, *seen[line]) == (line, kinds, True, [])
+    assert seen["end"] == ([], True, [])
     # the kernel takes routes away with the link, and the IPv6 address too
     assert seen["ip link set tox0 down"][2] == ["address", "route", "route", "route"]
     assert seen["ip link set tox0 mtu 1400"][2] == []
@@ -446,6 +464,10 @@ def test_a_device_with_a_new_name_is_still_ours(tmp_path: Path, killed: bool) ->
         assert name is not None and name.name == "office"
         network.rename("tox0", "office")
         assert repair(network) == ["address", "route", "route", "route"]
+        assert 'iifname "office" drop' in nft()
+        Path("/proc/sys/net/ipv4/conf/office/rp_filter").write_text("1")
+        subprocess.run(["nft", "flush", "ruleset"], check=True)
+        assert repair(network) == ["sysctl", "nft-table"]
         network.add_route("tox0", IPv4Network("100.64.9.7/32"))
         network.remove_route("tox0", IPv4Network("100.64.9.9/32"))
         network.remove_address("tox0", IPv6Interface("fd74:6f78::5/128"))

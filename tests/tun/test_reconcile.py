@@ -8,16 +8,24 @@ from typing import cast
 import pytest
 
 from toxvpn.errors import ToxvpnError
-from toxvpn.tun.changes import AddressAdded, Change, Interface, RouteAdded
+from toxvpn.tun.changes import AddressAdded, Change, Interface, NftTable, RouteAdded, RuleAdded, SysctlSet
+from toxvpn.tun.fight import PAUSE_S, REPAIRS_AT_ONCE
 from toxvpn.tun.kernel import KernelTables, Link
 from toxvpn.tun.local_networks import LocalNetwork
 from toxvpn.tun.netconf import NetworkChanges
-from toxvpn.tun.reconcile import REPAIRS_AT_ONCE, REPAIRS_PER_S, Reconciler
+from toxvpn.tun.notices import Notice
+from toxvpn.tun.programs import Culprits
+from toxvpn.tun.reconcile import RETRY_S, Reconciler
 
 TOX0 = Interface("tox0", 7)
 LINK = Link(7, "tox0", up=True, mtu=1368, txqlen=500)
 ADDRESS = AddressAdded(TOX0, "100.64.3.2/32")
 ROUTES = [RouteAdded(TOX0, "100.64.9.9/32"), RouteAdded(TOX0, "fd74:6f78::/32")]
+OTHERS: list[Change] = [
+    RuleAdded(5000, 5000, "0.0.0.0/0"),
+    SysctlSet("net/ipv4/ip_forward", "1", "0"),
+    NftTable("inet", "toxvpn_forward_tox0", ""),
+]
 LAN = IPv4Network("192.168.77.0/24")
 GATEWAY = IPv4Network("10.0.0.1")
 
@@ -36,7 +44,8 @@ class FakeChanges:
         return self.kernel
 
     def missing(self, interface: str, kernel: KernelTables) -> list[Change]:
-        return self.lost.copy()
+        up = self.kernel.link is not None and self.kernel.link.up
+        return [change for change in self.lost if up or not isinstance(change, AddressAdded | RouteAdded)]
 
     def restore(self, change: Change) -> bool:
         if change in self.refuses:
@@ -62,12 +71,14 @@ class Scene:
             LocalNetwork(GATEWAY, "of a gateway", isolated=True),
         ]
         self.now_s = 0.0
+        self.culprits = Culprits(lambda port: f"program {port}")
         self.reconciler = Reconciler(
             cast(NetworkChanges, self.network),
             "tox0",
             self._on_local_networks,
             self._find_local,
             lambda: self.now_s,
+            self.culprits,
         )
 
     def _on_local_networks(self, local: Collection[IPv4Network], isolated: Collection[IPv4Network]) -> None:
@@ -107,15 +118,34 @@ async def test_what_was_taken_away_is_put_back_with_one_line(
     ]
 
 
-async def test_somebody_who_insists_is_met_at_a_bounded_rate(scene: Scene) -> None:
+async def test_the_program_that_did_it_is_named(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    scene.culprits.note(Notice("rule", 22))
+    scene.network.lost = OTHERS.copy()
+    await scene.reconciler.reconcile()
+    assert caplog.messages == [
+        "program 22 changed the network of tox0; put back: nftables tables: 1, rules: 1, sysctls: 1"
+    ]
+
+
+async def test_a_fight_ends_in_one_line_that_names_the_program(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
     for _ in range(REPAIRS_AT_ONCE):
         scene.network.lost = [ADDRESS]
         assert await scene.reconciler.reconcile() is None
+    caplog.clear()
     scene.network.lost = [ADDRESS]
     scene.local = []
-    assert (await scene.reconciler.reconcile(), scene.network.lost) == (1 / REPAIRS_PER_S, [ADDRESS])
+    scene.culprits.note(Notice("address", 33))
+    assert (await scene.reconciler.reconcile(), scene.network.lost) == (PAUSE_S, [ADDRESS])
     assert scene.reported == [([LAN], [GATEWAY]), ([], [])], "what is local is reported all the same"
-    scene.now_s += 1 / REPAIRS_PER_S
+    scene.now_s += 1
+    assert (await scene.reconciler.reconcile(), scene.network.lost) == (PAUSE_S - 1, [ADDRESS])
+    assert caplog.messages == [
+        "program 33 keeps undoing what is put back in the network of tox0 (10 times in a row): it stays as "
+        "it is for 5 minutes, without addresses: 1; stop that program, or let it leave tox0 alone"
+    ]
+    scene.now_s += PAUSE_S - 1
     await scene.reconciler.reconcile()
     assert scene.network.lost == []
 
@@ -125,7 +155,7 @@ async def test_what_the_kernel_refuses_keeps_nothing_else_away_and_is_told_once(
 ) -> None:
     scene.network.lost = [ADDRESS, *ROUTES]
     scene.network.refuses = [ADDRESS]
-    assert await scene.reconciler.reconcile() == 1 / REPAIRS_PER_S, "it may have been short of memory"
+    assert await scene.reconciler.reconcile() == RETRY_S, "it may have been short of memory"
     assert scene.network.restored == ROUTES
     await scene.reconciler.reconcile()
     refused = "tox0 could not be restored: the kernel says no"

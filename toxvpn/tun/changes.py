@@ -33,8 +33,8 @@ _SYSCTL_KEY = re.compile(
 _SYSCTL_VALUE = re.compile(r"[0-9]{1,10}")
 _IPV6_METRIC = 1024  # of a route without a metric
 
-KernelKey = tuple[int, str] | tuple[int, str, int, int | None]
-"""Identifies an address or a route of ours in the kernel: the interface's index, then the rest."""
+KernelKey = tuple[int | str | None, ...]
+"""Identifies something of ours in the kernel; an address's or a route's begins with its interface's index."""
 
 
 class Change(Protocol):
@@ -142,6 +142,10 @@ class RuleAdded:
         what = f"remove the rule for packets from {self.source}"
         _undo(net, what, lambda route: route.rule("del", **self._spec()))
 
+    @property
+    def kernel_key(self) -> KernelKey:
+        return self.kind, self.priority, self.table, self.source
+
     def _spec(self) -> dict[str, Any]:
         network = ip_network(self.source)
         spec: dict[str, Any] = {
@@ -223,6 +227,14 @@ class SysctlSet:
         if read_sysctl(self.key) == self.value:
             self._write(self.previous)
 
+    @property
+    def kernel_key(self) -> tuple[str, ...]:
+        return self.kind, self.key
+
+    def in_force(self) -> bool:
+        """Also when it is gone with its interface."""
+        return read_sysctl(self.key) in (self.value, None)
+
     def _write(self, value: str) -> None:
         try:
             _sysctl(self.key).write_text(value)
@@ -249,6 +261,14 @@ class NftTable:
     def apply(self, net: Netlink) -> None:
         net.call(lambda route: nftables.load(self.family, self.name, self.content))
 
+    @property
+    def kernel_key(self) -> tuple[str, ...]:
+        return self.kind, self.family, self.name
+
+    def listed(self) -> str | None:
+        """What the kernel holds of it, to be compared; None when there is no such table."""
+        return nftables.listed(self.family, self.name)
+
     def undo(self, net: Netlink) -> None:
         net.call(lambda route: nftables.remove(self.family, self.name))
 
@@ -259,12 +279,13 @@ KINDS: dict[str, Callable[..., Change]] = {
 
 
 def kernel_keys(tables: KernelTables) -> set[KernelKey]:
-    """The keys of all addresses, and of the routes with our protocol number."""
-    ours = (route for route in tables.routes if route.protocol == PROTOCOL)
-    routes = {
-        (index, route.destination, route.table, route.metric) for route in ours for index in route.interfaces
-    }
-    return routes | tables.addresses
+    """The keys of all addresses, of the routes and rules with our protocol number, and of `others`."""
+    keys: set[KernelKey] = set(tables.addresses)
+    for route in tables.routes:
+        if route.protocol == PROTOCOL:
+            keys |= {(index, route.destination, route.table, route.metric) for index in route.interfaces}
+    ours = (rule for rule in tables.rules if rule.protocol == PROTOCOL)
+    return keys | {(RuleAdded.kind, rule.priority, rule.table, rule.source) for rule in ours} | tables.others
 
 
 def to_json(change: Change) -> dict[str, Any]:

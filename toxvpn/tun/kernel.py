@@ -1,7 +1,7 @@
-"""Reads the kernel's tables: one interface, all addresses and all routes, through rtnetlink.
+"""Reads the kernel's tables: one interface, all addresses, routes and policy rules, through rtnetlink.
 
 In: an IPRoute; out: `KernelTables`, plain values. Neighbours: `local_networks` (finds what others use),
-`netconf` (finds our addresses and routes that are missing). Attributes are read by the kernel's names for
+`netconf` (finds what is missing of ours). Attributes are read by the kernel's names for
 them, which every pyroute2 from 0.7 on understands; the short ones came with 0.9.
 """
 
@@ -46,12 +46,27 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
+class Rule:
+    """A policy rule; `source`: a network, such as 0.0.0.0/0."""
+
+    priority: int
+    table: int
+    source: str
+    protocol: int
+
+
+@dataclass(frozen=True, slots=True)
 class KernelTables:
-    """`link` None: there is no such interface. `addresses`: an interface's index and, e.g., 100.64.3.2/32."""
+    """`link` None: there is no such interface. `addresses`: an interface's index and, e.g., 100.64.3.2/32.
+
+    `others`: keys of those of our sysctls and nftables tables that are as we made them (changes.py).
+    """
 
     link: Link | None
     addresses: frozenset[tuple[int, str]]
     routes: tuple[Route, ...]
+    rules: tuple[Rule, ...] = ()
+    others: frozenset[tuple[str, ...]] = frozenset()
 
 
 def read_tables(route: Any, index: int | None = None) -> KernelTables:
@@ -63,6 +78,7 @@ def read_tables(route: Any, index: int | None = None) -> KernelTables:
         None if index is None else read_link(route, index),
         frozenset(_address(each) for each in route.get_addr()),
         tuple(_route(each) for family in _ANYWHERE for each in route.get_routes(family=family)),
+        tuple(_rule(each) for family in _ANYWHERE for each in route.get_rules(family=family)),
     )
 
 
@@ -101,4 +117,13 @@ def _route(found: Any) -> Route:
         found.get_attr("RTA_PRIORITY"),
         tuple(each for each in interfaces if each),
         tuple(each for each in gateways if each),
+    )
+
+
+def _rule(found: Any) -> Rule:
+    return Rule(
+        found.get_attr("FRA_PRIORITY") or 0,
+        found.get_attr("FRA_TABLE") or found["table"],
+        f"{found.get_attr('FRA_SRC') or _ANYWHERE[found['family']]}/{found['src_len']}",
+        found.get_attr("FRA_PROTOCOL") or 0,
     )

@@ -1,7 +1,7 @@
-"""Notices when this machine's network changes: rtnetlink reports it, and some files are polled.
+"""Notices when this machine's network changes: the kernel reports it, and some files are polled.
 
-In: rtnetlink's multicast groups (linux/rtnetlink.h); out: calls of a coroutine function that reads the state
-itself. The messages are not parsed, so losing some (ENOBUFS) does no harm.
+In: multicast groups of rtnetlink and nfnetlink; out: calls of a coroutine function that reads the state
+itself, so that losing some messages (ENOBUFS) does no harm. Neighbours: `notices` (reads who sent them).
 """
 
 import asyncio
@@ -17,8 +17,12 @@ from ..wire.ratelimit import RateLimit
 
 log = logging.getLogger("toxvpn.tun")
 
-GROUPS = 0x01 | 0x10 | 0x40 | 0x100 | 0x400
-"""RTMGRP_LINK, and RTMGRP_…_IFADDR and RTMGRP_…_ROUTE of IPv4 and IPv6."""
+GROUPS = 0x01 | 0x10 | 0x100 | 0x40 | 0x400 | 1 << 7 | 1 << 18 | 1 << 23 | 1 << 24
+"""linux/rtnetlink.h: RTNLGRP_LINK; and _IFADDR, _ROUTE, _RULE, _NETCONF (sysctls) of IPv4 and IPv6."""
+NETLINK_NETFILTER, NFT_GROUP = 12, 1 << 6
+"""linux/netlink.h, linux/netfilter/nfnetlink.h: NFNLGRP_NFTABLES."""
+TABLES_OF_OURS = b"toxvpn_"
+"""Begins their names. A change of other nftables tables, which may be frequent, is nothing to us."""
 POLL_FILES_S = 5.0
 BATCH_S = 0.02
 """Changes come in groups: wait this long after the first message for the others."""
@@ -32,32 +36,45 @@ class NetworkMonitor:
     """Calls `on_change` once at the start and after each change, from construction until `close`.
 
     Needs a running loop. `on_change` returns after how many seconds to call it again even if nothing changes,
-    or None.
+    or None. `on_datagram` gets each of the kernel's messages at once.
     """
 
-    def __init__(self, on_change: Callable[[], Awaitable[float | None]], files: Sequence[Path] = ()) -> None:
+    def __init__(
+        self,
+        on_change: Callable[[], Awaitable[float | None]],
+        files: Sequence[Path] = (),
+        on_datagram: Callable[[bytes], None] = lambda datagram: None,
+    ) -> None:
         self._on_change = on_change
         self._files = files
+        self._on_datagram = on_datagram
         self._changed = asyncio.Event()
-        self._socket = socket.socket(
-            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE
-        )
-        self._socket.bind((0, GROUPS))
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._socket, self._drain)
+        self._sockets = [_socket(socket.NETLINK_ROUTE, GROUPS)]
+        self._loop.add_reader(self._sockets[0], self._drain, self._sockets[0])
+        with suppress(OSError):  # a kernel without nftables has no tables of ours either
+            self._sockets.append(_socket(NETLINK_NETFILTER, NFT_GROUP))
+            self._loop.add_reader(self._sockets[1], self._drain, self._sockets[1], TABLES_OF_OURS)
         self._failures = RateLimit(1 / 600, 3)
         self._task = self._loop.create_task(self._run())
 
     def close(self) -> None:
         self._task.cancel()
-        self._loop.remove_reader(self._socket)
-        self._socket.close()
+        for sock in self._sockets:
+            self._loop.remove_reader(sock)
+            sock.close()
 
-    def _drain(self) -> None:
-        with suppress(OSError):  # BlockingIOError at the end; ENOBUFS when some were lost
+    def _drain(self, sock: socket.socket, interesting: bytes = b"") -> None:
+        try:
             while True:
-                self._socket.recv(1 << 16)
-        self._changed.set()
+                datagram = sock.recv(1 << 16)
+                self._on_datagram(datagram)
+                if interesting in datagram:
+                    self._changed.set()
+        except BlockingIOError:
+            pass
+        except OSError:  # ENOBUFS: some were lost
+            self._changed.set()
 
     async def _run(self) -> None:
         while True:
@@ -82,6 +99,16 @@ class NetworkMonitor:
 
     def _mtimes(self) -> list[int | None]:
         return [_mtime(path) for path in self._files]
+
+
+def _socket(protocol: int, groups: int) -> socket.socket:
+    sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, protocol)
+    try:
+        sock.bind((0, groups))
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 def _mtime(path: Path) -> int | None:

@@ -14,12 +14,12 @@ also after somebody has renamed it. Neighbours: `changes` (the kinds of change),
 import asyncio
 import errno
 import logging
+import re
 from dataclasses import replace
-from functools import partial
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from pyroute2.netlink.exceptions import NetlinkError
 
@@ -46,6 +46,8 @@ from .netlink import Netlink
 log = logging.getLogger("toxvpn.tun")
 
 INTERFACE_CHANGES = (AddressAdded, RouteAdded, LinkSet, LinkUp)
+HEALED = AddressAdded | RouteAdded | RuleAdded | SysctlSet | NftTable
+"""What is put back when somebody has taken it away."""
 
 
 class NetworkChanges:
@@ -62,6 +64,7 @@ class NetworkChanges:
         self._journal = Journal(journal_path) if journal_path else None
         self._changes: list[Change] = self._journal.changes if self._journal else []
         self._indices: dict[str, int] = {}
+        self._listed: dict[NftTable, str | None] = {}
         try:
             self._net = Netlink()
         except BaseException:
@@ -132,8 +135,7 @@ class NetworkChanges:
         previous = read_sysctl(key)
         if previous is None:
             raise ToxvpnError(f"this kernel has no sysctl {key}: load the module that it belongs to")
-        if previous != value:
-            self._apply(SysctlSet(key, value, previous))
+        self._apply(SysctlSet(key, value, previous))  # also if it is so already: others may set it back
 
     def set_table(self, family: str, name: str, content: str) -> None:
         """Loads an nftables table of ours (nftables.table_name), in place of what it was: all at once."""
@@ -156,6 +158,10 @@ class NetworkChanges:
     def index(self, interface: str) -> int:
         return self._interface(interface).index
 
+    def index_of(self, interface: str) -> int:
+        """Of an interface that we have met, without asking the kernel; 0 for another one."""
+        return self._indices.get(interface, 0)
+
     # -- what other programs change
 
     def read_kernel(self) -> KernelTables:
@@ -164,24 +170,35 @@ class NetworkChanges:
 
     async def read_kernel_async(self, interface: str) -> KernelTables:
         """Reads the kernel's tables, and the state of that interface; does not block the loop."""
-        index = self._indices.get(interface)
-        return await asyncio.wrap_future(self._net.submit(partial(read_tables, index=index)))
+        index, changes = self._indices.get(interface), self._changes.copy()
+
+        def read(route: Any) -> KernelTables:
+            others = (each for each in changes if isinstance(each, SysctlSet | NftTable))
+            keys = frozenset(each.kernel_key for each in others if self._in_force(each))
+            return replace(read_tables(route, index), others=keys)
+
+        return await asyncio.wrap_future(self._net.submit(read))
 
     def missing(self, interface: str, tables: KernelTables) -> list[Change]:
-        """Our addresses and routes of the interface that are not in `tables`."""
+        """Our changes that `tables` lack; of addresses and routes, those of the interface while it is up."""
         present, index = kernel_keys(tables), self._indices.get(interface)
+        up = tables.link is not None and tables.link.up
         return [
             change
             for change in self._changes
-            if isinstance(change, AddressAdded | RouteAdded)
-            and change.interface.index == index
+            if isinstance(change, HEALED)
+            and (
+                not isinstance(change, AddressAdded | RouteAdded) or (up and change.interface.index == index)
+            )
             and change.kernel_key not in present
         ]
 
     def restore(self, change: Change) -> bool:
         """Makes the change again; False when it is in force. Raises ToxvpnError when the kernel refuses."""
+        if isinstance(change, SysctlSet | NftTable) and self._net.call(lambda _: self._in_force(change)):
+            return False
         try:
-            change.apply(self._net)
+            self._make(change)
         except ToxvpnError as error:
             if _code(error) == errno.EEXIST:
                 return False
@@ -193,9 +210,17 @@ class NetworkChanges:
         index = self._indices.get(interface)
         for number, change in enumerate(self._changes):
             if isinstance(change, INTERFACE_CHANGES) and change.interface.index == index:
+                old = change.interface.name
                 self._changes[number] = replace(change, interface=Interface(name, change.interface.index))
+        for number, change in enumerate(self._changes):
+            if isinstance(change, SysctlSet):  # the kernel has renamed it too
+                self._changes[number] = replace(change, key=change.key.replace(f"/{old}/", f"/{name}/"))
         if self._journal:
             self._journal.write()
+        for change in [each for each in self._changes if isinstance(each, NftTable)]:
+            content = re.sub(rf"(?<![\w.-]){re.escape(old)}(?![\w.-])", name, change.content)
+            if content != change.content:
+                self.set_table(change.family, change.name, content)
 
     def undo(self) -> None:
         """Undoes every change, the last first.
@@ -234,12 +259,23 @@ class NetworkChanges:
         else:
             self._changes.append(change)
         try:
-            change.apply(self._net)
+            self._make(change)
         except ToxvpnError as error:
             if _code(error) == errno.ENETDOWN:
                 return
             self._forget(change)  # refused, so not ours: undoing it could remove somebody else's
             raise
+
+    def _make(self, change: Change) -> None:
+        change.apply(self._net)
+        if isinstance(change, NftTable):
+            self._listed[change] = self._net.call(lambda _: change.listed())
+
+    def _in_force(self, change: SysctlSet | NftTable) -> bool:
+        """Works in the thread of the Netlink."""
+        if isinstance(change, SysctlSet):
+            return change.in_force()
+        return change.listed() == self._listed.get(change)
 
     def _undo(self, change: Change) -> None:
         change.undo(self._net)

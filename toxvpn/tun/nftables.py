@@ -6,6 +6,7 @@ once, or not at all. A program beside us sees our tables in `nft list ruleset`, 
 
 import ctypes
 import re
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -13,6 +14,7 @@ from ..errors import NoPermissionError, ToxvpnError
 
 LIBRARY = "libnftables.so.1"
 FAMILIES = frozenset({"ip", "ip6", "inet", "netdev"})
+_STATELESS, _TERSE = 1 << 2, 1 << 11  # nftables/libnftables.h: NFT_CTX_OUTPUT_…
 _NAME = re.compile(r"toxvpn_[A-Za-z0-9_.]{1,100}")
 
 
@@ -51,7 +53,14 @@ def tables() -> set[tuple[str, str]]:
     return {(family, name) for _, family, name in map(str.split, lines)}
 
 
-def run(script: str, what: str) -> str:
+def listed(family: str, name: str) -> str | None:
+    """The table as it is, without counters and what is in its sets; None: there is no such table."""
+    with suppress(ToxvpnError):
+        return run(f"list table {family} {name}", "list the table", _STATELESS | _TERSE)
+    return None
+
+
+def run(script: str, what: str, output_flags: int = 0) -> str:
     """Runs the script in this thread's network namespace, and returns what it prints.
 
     Raises NoPermissionError or ToxvpnError, with nft's own words.
@@ -59,6 +68,7 @@ def run(script: str, what: str) -> str:
     library = _library()
     context = ctypes.c_void_p(library.nft_ctx_new(0))
     try:
+        library.nft_ctx_output_set_flags(context, output_flags)
         library.nft_ctx_buffer_output(context)
         library.nft_ctx_buffer_error(context)
         if library.nft_run_cmd_from_buffer(context, script.encode()) != 0:

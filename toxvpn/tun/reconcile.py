@@ -1,9 +1,10 @@
 """Keeps the VPN's network as it should be, whatever other programs change on this machine.
 
-Networks that become local are reported to the router, which gives way to them. Addresses and routes of ours
-that somebody has removed (flushed, or by setting the link down and up) are put back. What an administrator
-does on purpose stays: a device that is set down is left alone until it is up again, and a renamed one keeps
-its new name.
+Networks that become local are reported to the router, which gives way to them. What somebody has removed of
+ours (flushed, or by setting the link down and up) is put back: addresses, routes, rules, sysctls and nftables
+tables. With a program that keeps removing it we do not fight for long. What an administrator does on purpose
+stays: a device that is set down has no addresses and routes until it is up again, and a renamed one keeps its
+new name. Neighbours: `monitor` (says when to look), `programs` (names the other program), `fight`.
 """
 
 import logging
@@ -13,17 +14,25 @@ from collections.abc import Callable, Collection
 from ipaddress import IPv4Network
 
 from ..errors import ToxvpnError
-from ..wire.ratelimit import RateLimit
 from .changes import Change
+from .fight import REPAIRS_AT_ONCE, Fight
 from .kernel import KernelTables
 from .local_networks import LocalNetwork
 from .netconf import NetworkChanges
+from .notices import notices
+from .programs import Culprits
 
 log = logging.getLogger("toxvpn.tun")
 
-REPAIRS_AT_ONCE, REPAIRS_PER_S = 10, 1 / 10
-"""Another program may keep undoing what is put back here."""
-PLURALS = {"address": "addresses", "route": "routes"}
+RETRY_S = 10.0
+"""After the kernel has refused."""
+PLURALS = {
+    "address": "addresses",
+    "route": "routes",
+    "rule": "rules",
+    "sysctl": "sysctls",
+    "nft-table": "nftables tables",
+}
 
 
 class Reconciler:
@@ -40,6 +49,7 @@ class Reconciler:
         on_local_networks: Callable[[Collection[IPv4Network], Collection[IPv4Network]], None],
         find_local: Callable[[KernelTables, Collection[str]], list[LocalNetwork]],
         clock: Callable[[], float] = time.monotonic,
+        culprits: Culprits | None = None,
     ) -> None:
         self.name = interface
         self.up = True
@@ -48,7 +58,8 @@ class Reconciler:
         self._on_local_networks = on_local_networks
         self._find_local = find_local
         self._clock = clock
-        self._repairs = RateLimit(REPAIRS_PER_S, REPAIRS_AT_ONCE)
+        self._culprits = culprits or Culprits()
+        self._fight = Fight()
         self._local: list[LocalNetwork] | None = None
         self._failure = ""
 
@@ -68,13 +79,34 @@ class Reconciler:
         if self.up and not tables.link.up:
             log.warning("%s was set down: nothing passes until it is set up again", self.name)
         self.up = tables.link.up
-        missing = self._network.missing(self._interface, tables) if self.up else []
+        missing = self._network.missing(self._interface, tables)
         if not missing:
             self._failure = ""
             return None
-        if not self._repairs.take(self._clock()):
-            return 1 / REPAIRS_PER_S
-        return None if self._restore(missing) else 1 / REPAIRS_PER_S
+        fought = self._fight.left_s(self._clock()) > 0
+        if not self._fight.allows(self._clock()):
+            left_s = self._fight.left_s(self._clock())
+            if not fought:
+                self._tell_fight(missing, left_s)
+            return left_s
+        return None if self._restore(missing) else RETRY_S
+
+    def hear(self, datagram: bytes) -> None:
+        """Takes a message of the kernel's, for the name of the program that it is about."""
+        for notice in notices(datagram, self._network.index_of(self._interface)):
+            self._culprits.note(notice)
+
+    def _tell_fight(self, missing: list[Change], pause_s: float) -> None:
+        log.warning(
+            "%s keeps undoing what is put back in the network of %s (%d times in a row): it stays as it is "
+            "for %d minutes, without %s; stop that program, or let it leave %s alone",
+            self._culprits.take({change.kind for change in missing}),
+            self.name,
+            REPAIRS_AT_ONCE,
+            round(pause_s / 60),
+            counted(Counter(change.kind for change in missing)),
+            self.name,
+        )
 
     def _restore(self, missing: list[Change]) -> bool:
         """Returns whether everything is back."""
@@ -86,12 +118,17 @@ class Reconciler:
             except ToxvpnError as failure:
                 failures.append(str(failure))
         if +restored:
-            what = ", ".join(f"{PLURALS[kind]}: {count}" for kind, count in sorted((+restored).items()))
-            log.warning("another program changed the network of %s; put back: %s", self.name, what)
+            who = self._culprits.take(+restored)
+            log.warning("%s changed the network of %s; put back: %s", who, self.name, counted(+restored))
         if failures and failures[0] != self._failure:
             self._failure = failures[0]
             log.warning("%s could not be restored: %s", self.name, self._failure)
         return not failures
+
+
+def counted(kinds: Counter[str]) -> str:
+    """Such as "addresses: 2, routes: 1"."""
+    return ", ".join(f"{PLURALS[kind]}: {count}" for kind, count in sorted(kinds.items()))
 
 
 def split(local: Collection[LocalNetwork]) -> tuple[list[IPv4Network], list[IPv4Network]]:

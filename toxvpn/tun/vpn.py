@@ -100,7 +100,7 @@ class Vpn:
             self.reconciler = Reconciler(
                 network, self.device.name, self.router.set_local_networks, local_networks
             )
-            monitor = NetworkMonitor(self.reconciler.reconcile, RESOLVER_FILES)
+            monitor = NetworkMonitor(self.reconciler.reconcile, RESOLVER_FILES, self.reconciler.hear)
             undo.callback(monitor.close)
             self._undo = undo.pop_all()
 
