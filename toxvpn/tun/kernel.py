@@ -46,8 +46,8 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """A policy rule; `source`: a network, such as 0.0.0.0/0."""
+class PolicyRule:
+    """`source`: a network, such as 0.0.0.0/0; `protocol`: who made it, as for a route."""
 
     priority: int
     table: int
@@ -65,7 +65,7 @@ class KernelTables:
     link: Link | None
     addresses: frozenset[tuple[int, str]]
     routes: tuple[Route, ...]
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[PolicyRule, ...] = ()
     others: frozenset[tuple[str, ...]] = frozenset()
 
 
@@ -120,8 +120,8 @@ def _route(found: Any) -> Route:
     )
 
 
-def _rule(found: Any) -> Rule:
-    return Rule(
+def _rule(found: Any) -> PolicyRule:
+    return PolicyRule(
         found.get_attr("FRA_PRIORITY") or 0,
         found.get_attr("FRA_TABLE") or found["table"],
         f"{found.get_attr('FRA_SRC') or _ANYWHERE[found['family']]}/{found['src_len']}",

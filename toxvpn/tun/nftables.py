@@ -14,7 +14,7 @@ from ..errors import NoPermissionError, ToxvpnError
 
 LIBRARY = "libnftables.so.1"
 FAMILIES = frozenset({"ip", "ip6", "inet", "netdev"})
-_STATELESS, _TERSE = 1 << 2, 1 << 11  # nftables/libnftables.h: NFT_CTX_OUTPUT_…
+_STATELESS, _TERSE = 1 << 2, 1 << 11  # libnftables: NFT_CTX_OUTPUT_…
 _NAME = re.compile(r"toxvpn_[A-Za-z0-9_.]{1,100}")
 
 
