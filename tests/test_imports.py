@@ -15,6 +15,7 @@ ORDER: list[set[str]] = [
     {"state"},
     {"tox"},
     {"members"},
+    {"names"},
     {"tun", "tcpforward"},
     {"config"},
     {"control", "process"},

@@ -12,6 +12,8 @@ DEBIANS_NAMES = {"netifaces2": "netifaces"}
 """Of requirements that Debian has under another name (debian/rules)."""
 IN_DEBIAN_12 = {
     "click": "8.1.3",
+    "dnspython": "2.3.0",
+    "jeepney": "0.8.0",
     "netifaces": "0.11.0",
     "platformdirs": "2.6.0",
     "prometheus-client": "0.16.0",
