@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from scapy.layers.dns import DNS, DNSQR
 
 from toxvpn.names.answer import EDNS_BYTES, MalformedQueryError, answer
-from toxvpn.names.zone import Machine, Zone
+from toxvpn.names.zone import Zone, ZoneMember
 
 FOUR, SIX = IPv4Address("100.64.1.2"), IPv6Address("fd74:6f78::2")
 REVERSE = (FOUR.reverse_pointer, SIX.reverse_pointer)
 ZONE = Zone.of(
     [
-        Machine(b"1", "box", "", (SIX, FOUR)),
-        Machine(b"2", "four-only", "", (IPv4Address("100.64.1.3"),)),
-        Machine(b"3", "away", "", ()),
+        ZoneMember(b"1", "box", "", (SIX, FOUR)),
+        ZoneMember(b"2", "four-only", "", (IPv4Address("100.64.1.3"),)),
+        ZoneMember(b"3", "away", "", ()),
     ]
 )
 
@@ -126,7 +126,7 @@ def test_other_operations_are_not_implemented(opcode: dns.opcode.Opcode) -> None
 
 def test_what_a_datagram_cannot_hold_is_cut_off_and_told_by_tcp() -> None:
     many = tuple(IPv4Address(0x64400000 + number) for number in range(200))
-    zone = Zone.of([Machine(b"1", "box", "", many)])
+    zone = Zone.of([ZoneMember(b"1", "box", "", many)])
     for query, limit in (
         (dns.message.make_query("box.tox.internal", "A"), 512),
         (dns.message.make_query("box.tox.internal", "A", use_edns=0, payload=100), 512),

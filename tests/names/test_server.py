@@ -16,12 +16,14 @@ import pytest
 from toxvpn.names import server as server_module
 from toxvpn.names.listen import Listening, explain, is_from_here, listen
 from toxvpn.names.server import MAX_CONNECTIONS, DnsDrop, DnsServer
-from toxvpn.names.zone import Address, Machine, Zone
+from toxvpn.names.zone import Address, Zone, ZoneMember
 
 LOOPBACK = pytest.mark.parametrize("address", [IPv4Address("127.0.0.1"), IPv6Address("::1")])
 MANY = tuple(IPv4Address(0x64400000 + number) for number in range(200))
 HERE = IPv4Address("127.0.0.1")
-ZONE = Zone.of([Machine(b"1", "box", "", (IPv4Address("100.64.1.2"),)), Machine(b"2", "many", "", MANY)])
+ZONE = Zone.of(
+    [ZoneMember(b"1", "box", "", (IPv4Address("100.64.1.2"),)), ZoneMember(b"2", "many", "", MANY)]
+)
 QUERY = dns.message.make_query("box.tox.internal", "A")
 
 

@@ -24,7 +24,7 @@ Address = IPv4Address | IPv6Address
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class ZoneMember:
     """A machine of the network: `given` is its name here, `stated` (untrusted) what it calls itself.
 
     `addresses`: those under which it is reached from here, the preferred ones first.
@@ -45,7 +45,7 @@ class Zone:
     addresses: Mapping[str, tuple[Address, ...]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, machines: Iterable[Machine]) -> "Zone":
+    def of(cls, machines: Iterable[ZoneMember]) -> "Zone":
         known = list(machines)
         wanted, refused = _wanted(known)
         labels = _unique(wanted)
@@ -95,7 +95,7 @@ def reverse_name(address: Address | str) -> str:
     return ip_address(address).reverse_pointer
 
 
-def _wanted(machines: list[Machine]) -> tuple[dict[bytes, str], dict[bytes, LabelRefusal]]:
+def _wanted(machines: list[ZoneMember]) -> tuple[dict[bytes, str], dict[bytes, LabelRefusal]]:
     """The labels in the order in which they are given away, and the refused ones."""
     first: dict[bytes, str] = {}
     then: dict[bytes, str] = {}
