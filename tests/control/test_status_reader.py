@@ -83,17 +83,26 @@ async def test_of_a_server(node: Node, roster: Roster, network: Network) -> None
     other.close()
 
 
+class FakeMeasured:
+    def rtt_s(self, public_key: bytes) -> float:
+        return 0.02
+
+    def loss(self, public_key: bytes) -> float:
+        return 0.05
+
+
 async def test_how_it_stands_with_a_peer(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     peer = node.accept(bytes([1]) * 32)
     monkeypatch.setattr(node, "now", lambda: 500.0)
     peer.changed_s = 440.0
-    reader = StatusReader(node, "client", wall=lambda: 1_800_000_000.0)
+    reader = StatusReader(node, "client", wall=lambda: 1_800_000_000.0, measured=FakeMeasured())
     [away] = reader.read().peers
     assert (away.path, away.since, away.mtu, away.introduced) == ("none", 1_799_999_940.0, None, False)
+    assert away.rtt_s is None, "what was measured before it went away"
     peer.connection, peer.packet_bytes, peer.status_text = Connection.UDP, 1200, STATED
-    reader.rtt_s[peer.public_key] = 0.02
     [here] = reader.read().peers
     assert (here.path, here.mtu, here.introduced, here.rtt_s) == ("udp", vpn_mtu(1200), True, 0.02)
+    assert here.loss == 0.05
     assert (away.version, here.version) == (None, "9.8.7")
     peer.status_text = b"a plain tuntox"
     assert reader.read().peers[0].version is None

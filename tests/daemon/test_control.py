@@ -11,6 +11,7 @@ from toxvpn.config.options import NodeOptions
 from toxvpn.control.client import call
 from toxvpn.control.status_reader import StatusReader
 from toxvpn.daemon.control import controlled
+from toxvpn.daemon.measured import Measured
 from toxvpn.daemon.node import RunningNode, running_node
 from toxvpn.errors import PeerOfflineError, PeerRefusedError, ToxvpnError
 from toxvpn.members.friends import Authority
@@ -18,6 +19,7 @@ from toxvpn.process.lifecycle import Lifecycle
 from toxvpn.tcpforward.tuntox.road import TuntoxRoad
 from toxvpn.testing.fake_nodes import until
 from toxvpn.testing.fake_tox import FakeNetwork, FakeTox
+from toxvpn.tox.peer import Peer
 
 
 @pytest.fixture
@@ -36,10 +38,10 @@ async def ask(directory: Path, do: str, **arguments: Any) -> Any:
 async def test_it_answers_while_the_run_goes_on(run: RunningNode, tmp_path: Path) -> None:
     road = TuntoxRoad(run.node)
     status = StatusReader(run.node, "server")
-    async with controlled(run, tmp_path, status, road):
+    async with controlled(run, tmp_path, status, road, Measured(run.node, run.prober, road)):
         assert (await ask(tmp_path, "status"))["self"]["mode"] == "server"
         with pytest.raises(ToxvpnError, match="another toxvpn runs with"):
-            async with controlled(run, tmp_path, status, road):
+            async with controlled(run, tmp_path, status, road, Measured(run.node, run.prober, road)):
                 pass
         with pytest.raises(ToxvpnError, match="cannot do 'peer-add'"):
             await ask(tmp_path, "peer-add", peer="x")
@@ -55,12 +57,14 @@ async def test_a_ping_is_remembered(run: RunningNode, network: FakeNetwork, tmp_
     other.friend_add_norequest(run.node.tox.public_key)
     road = TuntoxRoad(run.node)
 
-    async def pong(peer: object) -> float:
+    async def pong(peer: Peer) -> float:
+        road.link(peer).rtt_s = 0.25
         return 0.25
 
     road.ping = pong  # type: ignore[method-assign]
-    status = StatusReader(run.node, "server", run.roster(Authority()))
-    async with controlled(run, tmp_path, status, road):
+    measured = Measured(run.node, run.prober, road)
+    status = StatusReader(run.node, "server", run.roster(Authority()), measured=measured)
+    async with controlled(run, tmp_path, status, road, measured):
         digits = peer.public_key.hex()
         await until(lambda: peer.online)
         assert (await ask(tmp_path, "ping", peer=digits))["rtt_seconds"] == 0.25

@@ -28,6 +28,7 @@ from toxvpn.tcpforward.server import ForwardServer
 from toxvpn.tcpforward.tuntox.road import TuntoxRoad
 from toxvpn.testing.fake_nodes import Network, until
 from toxvpn.testing.forward_pair import Program, TargetProgram
+from toxvpn.tox.mtuprober import MtuProber
 from toxvpn.tox.node import Node
 from toxvpn.tox.ownstatus import OwnStatus
 from toxvpn.tun.vpn import VpnOptions
@@ -88,7 +89,9 @@ class Machine:
         self.node = network.node()
         lifecycle = Lifecycle(Notifier({}))
         autosave = cast(Autosave, FakeKeeper())
-        self.base = RunningNode(self.node, OwnStatus(self.node), FriendBook(), autosave, directory, lifecycle)
+        own_status = OwnStatus(self.node)
+        prober = MtuProber(self.node, own_status)
+        self.base = RunningNode(self.node, own_status, prober, FriendBook(), autosave, directory, lifecycle)
         self._undo = undo
 
     def config(self, text: str) -> Config:

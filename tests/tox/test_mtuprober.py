@@ -10,7 +10,7 @@ from toxvpn._native.results import SendResult
 from toxvpn.testing.fake_nodes import Network, until
 from toxvpn.testing.fake_tables import FakeTables
 from toxvpn.tox.events import Event, PeerPacketSize
-from toxvpn.tox.mtuprober import ANSWERS_AT_ONCE, MtuProber
+from toxvpn.tox.mtuprober import ANSWERS_AT_ONCE, LOOK_BYTES, MtuProber
 from toxvpn.tox.node import Node
 from toxvpn.tox.overlay import Overlay
 from toxvpn.tox.ownstatus import OwnStatus
@@ -18,6 +18,7 @@ from toxvpn.tox.peer import Peer
 from toxvpn.wire import pathmtu
 from toxvpn.wire.ip import CUSTOM_PACKET_BYTES
 from toxvpn.wire.pathmtu import Probe, ProbeKind
+from toxvpn.wire.roundtrips import RoundTrips
 
 NARROW = 1221
 
@@ -129,3 +130,56 @@ async def test_a_closed_prober_asks_no_more(network: Network) -> None:
     _, prober = await asking(left, right)
     prober.close()
     assert prober._timer is None
+
+
+# -- what the probes tell of the path
+
+
+async def measured(peer: Peer, prober: MtuProber) -> RoundTrips:
+    """What is known of the peer's path once its round trip is."""
+    await until(lambda: (trips := prober.trips(peer.public_key)) is not None and trips.rtt_s is not None)
+    found = prober.trips(peer.public_key)
+    assert found is not None
+    return found
+
+
+async def test_the_first_probe_tells_the_round_trip(network: Network) -> None:
+    left, right = network.pair()
+    peer, prober = await asking(left, right)
+    trips = await measured(peer, prober)
+    assert trips.rtt_s is not None and 0 < trips.rtt_s < 1
+    assert prober.trips(bytes(32)) is None
+
+
+async def test_who_looks_on_has_it_measured_anew_but_not_all_the_time(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, right = network.pair()
+    peer, prober = await asking(left, right)
+    trips = await measured(peer, prober)
+    sizes: list[int] = []
+    send = network.fake(left).send_lossy_unfragmented
+
+    def noted(number: int, data: bytes | bytearray | memoryview) -> SendResult:
+        sizes.append(len(data))
+        return send(number, data)
+
+    monkeypatch.setattr(network.fake(left), "send_lossy_unfragmented", noted)
+    trips.rtt_s = None
+    prober.look()
+    prober.look()
+    assert sizes == [LOOK_BYTES]
+    await until(lambda: trips.rtt_s is not None)
+    assert peer.packet_bytes == CUSTOM_PACKET_BYTES and prober.settled(peer)
+
+
+async def test_another_path_is_measured_by_itself(network: Network) -> None:
+    left, right = network.pair()
+    peer, prober = await asking(left, right)
+    before = await measured(peer, prober)
+    network.tox.set_online(False)
+    await until(lambda: not peer.online)
+    after = prober.trips(peer.public_key)
+    assert after is not before and after is not None and after.rtt_s is None
+    prober.look()
+    assert after.loss(left.now() + 60) is None, "an offline peer is not asked"

@@ -284,3 +284,14 @@ def test_nothing_is_sent_while_the_peer_is_away() -> None:
     assert path.search.next_timer() is None
     assert path.search.next_probes() == []
     assert path.search.packet_bytes == best_below(1225)
+
+
+def test_each_round_has_a_token_of_its_own_and_a_slow_answer_still_counts() -> None:
+    search = PathMtu()
+    search.search(1000.0)
+    [first] = search.next_probes()
+    search.handle_timer(1000.0 + ROUNDS_S[0])
+    [second] = search.next_probes()
+    assert first.token != second.token and first.size_bytes == second.size_bytes
+    search.acknowledged(first.token, first.size_bytes, 1000.6)
+    assert not search.searching and search.packet_bytes == CUSTOM_PACKET_BYTES

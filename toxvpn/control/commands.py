@@ -22,7 +22,10 @@ Ping = Callable[[bytes], Awaitable[float]]
 
 
 class RunCommands:
-    """Registers its commands with `server`. `stop` asks the daemon to end and returns at once."""
+    """Registers its commands with `server`. `stop` asks the daemon to end and returns at once.
+
+    `look` has the round trips measured anew.
+    """
 
     def __init__(
         self,
@@ -30,10 +33,12 @@ class RunCommands:
         read_status: Callable[[], RunStatus],
         ping: Ping,
         stop: Callable[[], None],
+        look: Callable[[], None] = lambda: None,
     ) -> None:
         self._read_status = read_status
         self._ping = ping
         self._stop = stop
+        self._look = look
         self._change = asyncio.Event()
         for do in (self.status, self.wait, self.ping, self.down):
             server.register(do.__name__, do)
@@ -43,7 +48,10 @@ class RunCommands:
         self._change.set()  # wakes those who wait now
         self._change = asyncio.Event()
 
-    async def status(self, _: ControlRequest) -> object:
+    async def status(self, request: ControlRequest) -> object:
+        """The status now; with `look` the round trips are measured, for the next one."""
+        if request.flag("look"):
+            self._look()
         return document(self._read_status())
 
     async def down(self, _: ControlRequest) -> object:

@@ -7,6 +7,7 @@ commands.py and report/collector.py ask for it, status.py turns it into the JSON
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from typing import Protocol
 
 from .._native import toxcore
 from .._native.net import netio
@@ -22,11 +23,15 @@ from ..wire.ip import vpn_mtu
 from .status import Mode, PeerState, RunStatus, SelfState, ShieldState
 
 
-class StatusReader:
-    """`read` gives the status of one run; `rtt_s` holds each peer's last round trip, by public key.
+class Measured(Protocol):
+    """The round trip to a peer, in seconds, and the part of the probes that got lost; None: unknown."""
 
-    `kept` gives the peers with names, for a run without a roster.
-    """
+    def rtt_s(self, public_key: bytes) -> float | None: ...
+    def loss(self, public_key: bytes) -> float | None: ...
+
+
+class StatusReader:
+    """`read` gives the status of one run; `kept` the peers with names, for a run without a roster."""
 
     def __init__(
         self,
@@ -37,8 +42,8 @@ class StatusReader:
         forwards: Callable[[], Iterable[ForwardState]] = tuple,
         wall: Callable[[], float] = time.time,
         kept: Callable[[], Mapping[bytes, ConfiguredPeer]] = dict,
+        measured: Measured | None = None,
     ) -> None:
-        self.rtt_s: dict[bytes, float] = {}
         self._node = node
         self._mode = mode
         self._roster = roster
@@ -46,6 +51,7 @@ class StatusReader:
         self._forwards = forwards
         self._wall = wall
         self._kept = kept
+        self._measured = measured
 
     def read(self) -> RunStatus:
         roster = self._roster
@@ -88,7 +94,8 @@ class StatusReader:
             name=None if configured is None else configured.name,
             path=peer.connection.path,
             since=self._wall() - (self._node.now() - peer.changed_s),
-            rtt_s=self.rtt_s.get(key),
+            rtt_s=self._measured.rtt_s(key) if self._measured and peer.online else None,
+            loss=self._measured.loss(key) if self._measured else None,
             configured=configured is not None or roster is None,  # a client has no peer but the one it calls
             grant=None if grant is None else grant.value,
             asked=roster is not None and roster.is_asked(key),

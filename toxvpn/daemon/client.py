@@ -40,13 +40,20 @@ class RunningClient:
         from ..control.status_reader import StatusReader
         from ..members import peers
         from .control import controlled
+        from .measured import Measured
 
         places = self.places
         directory = None if places is None else places.runtime
+        tuntox = self.streams.roads.tuntox
+        measured = Measured(self.run.node, self.run.prober, tuntox)
         status = StatusReader(
-            self.run.node, "client", forwards=forwards, kept=lambda: peers.load(places.data) if places else {}
+            self.run.node,
+            "client",
+            forwards=forwards,
+            kept=lambda: peers.load(places.data) if places else {},
+            measured=measured,
         )
-        async with controlled(self.run, directory, status, self.streams.roads.tuntox, give_way=give_way):
+        async with controlled(self.run, directory, status, tuntox, measured, give_way=give_way):
             yield
 
 

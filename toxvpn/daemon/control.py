@@ -19,6 +19,7 @@ from ..report.collector import Collector
 from ..report.metrics_http import served
 from ..state.places import make
 from ..tcpforward.tuntox.road import TuntoxRoad
+from .measured import Measured
 from .node import RunningNode
 
 
@@ -28,6 +29,7 @@ async def controlled(
     directory: Path | None,
     status: StatusReader,
     tuntox: TuntoxRoad,
+    measured: Measured,
     roster: Roster | None = None,
     reload: Callable[[], list[str]] | None = None,
     renew: Callable[[], tuple[str, str]] | None = None,
@@ -50,10 +52,9 @@ async def controlled(
             peer = run.node.peer(public_key)
             if peer is None:
                 raise PeerRefusedError("that peer has just been removed")
-            status.rtt_s[public_key] = rtt_s = await tuntox.ping(peer)
-            return rtt_s
+            return await tuntox.ping(peer)
 
-        commands = RunCommands(server, status.read, ping, run.stopping.set)
+        commands = RunCommands(server, status.read, ping, run.stopping.set, measured.look)
         run.node.subscribe(commands.changed)
         server.register("metrics", answering(collector.text))
         if roster is not None:
@@ -66,7 +67,8 @@ async def controlled(
             server.register(GIVE_WAY, lambda _: give_way())
         await server.start()
         try:
-            yield
+            with measured.pinging():
+                yield
         finally:
             server.close()
 

@@ -16,6 +16,7 @@ from ..share.lend import Lendable, lending
 from ..state.places import find_places
 from ..tox.proxy import Proxy
 from .control import controlled
+from .measured import Measured
 from .node import RunningNode, running_node
 from .services import Services
 
@@ -39,20 +40,22 @@ async def serve(options: DaemonOptions, lifecycle: Lifecycle) -> None:
         lender = await undo.enter_async_context(
             lending(_lendable(run, services, options.proxy), places.runtime)
         )
+        tuntox = services.roads.tuntox
+        measured = Measured(run.node, run.prober, tuntox)
         status = StatusReader(
             run.node,
             "up" if services.vpn else "server",
             services.roster,
             services.vpn,
             lambda: [*services.forwards.states(), *lender.states()],
+            measured=measured,
         )
         tox_id = run.node.tox.address.hex().upper()
 
         def renew() -> tuple[str, str]:
             return client_commands(tox_id, services.now.config, services.renew_secret(), places.data)
 
-        tuntox = services.roads.tuntox
-        async with controlled(run, places.runtime, status, tuntox, services.roster, reload, renew):
+        async with controlled(run, places.runtime, status, tuntox, measured, services.roster, reload, renew):
             services.start()
             if config.server is not None:
                 print_server(config, services.now.policy, tox_id, places.data)

@@ -33,6 +33,7 @@ class RunningNode:
 
     node: Node
     own_status: OwnStatus
+    prober: MtuProber
     book: FriendBook
     autosave: Autosave
     directory: Path | None
@@ -88,5 +89,8 @@ async def running_node(
         undo.callback(autosave.close)
         lifecycle.watch(node)
         own_status = OwnStatus(node)
-        undo.callback(MtuProber(node, own_status).close)
-        yield RunningNode(node, own_status, book, autosave, directory, lifecycle, options.metrics_port)
+        prober = MtuProber(node, own_status)
+        undo.callback(prober.close)
+        yield RunningNode(
+            node, own_status, prober, book, autosave, directory, lifecycle, options.metrics_port
+        )

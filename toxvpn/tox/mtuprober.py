@@ -1,8 +1,9 @@
-"""Finds the path MTU to each peer: runs wire/pathmtu.py on a node, in real time.
+"""Finds the path MTU to each peer, and its round trip: runs wire/pathmtu.py on a node, in real time.
 
 In: the node's events, and lossy packets of ID 202. Out: probes, acknowledgements, and the result in
-`Peer.packet_bytes`, announced by PeerPacketSize: the packet paths and the tuntox road keep to it. Only peers
-whose status message says that they acknowledge probes are probed.
+`Peer.packet_bytes`, announced by PeerPacketSize: the packet paths and the tuntox road keep to it. The same
+probes, one in 30 s, tell the round trip and the loss (wire/roundtrips.py). Only peers whose status message
+says that they acknowledge probes are probed.
 """
 
 import asyncio
@@ -10,8 +11,9 @@ import logging
 
 from .._native.results import Connection, SendResult
 from ..wire import pathmtu, statusmessage
-from ..wire.pathmtu import PathMtu, ProbeKind
+from ..wire.pathmtu import LAST_TOKEN, PathMtu, Probe, ProbeKind
 from ..wire.ratelimit import RateLimit
+from ..wire.roundtrips import RoundTrips
 from .events import Event, PeerConnection, PeerRemoved, PeerStatus
 from .node import Node
 from .ownstatus import OwnStatus
@@ -21,6 +23,9 @@ log = logging.getLogger("toxvpn.tox")
 
 ANSWERS_PER_S, ANSWERS_AT_ONCE = 10, 2 * len(pathmtu.LADDER)
 """Enough for two searches of a peer at once; more probes are not answered."""
+LOOK_BYTES = pathmtu.LADDER[-1]
+"""The smallest probe that peers acknowledge."""
+LOOK_AGAIN_S = 1.0
 
 
 class _Probed:
@@ -30,6 +35,9 @@ class _Probed:
         self.peer = peer
         self.path: Connection | None = None
         self.mtu = PathMtu(peer.packet_bytes)
+        self.trips = RoundTrips()
+        self.looks = 0
+        self.looked_s = float("-inf")
 
 
 class MtuProber:
@@ -55,6 +63,21 @@ class MtuProber:
         probed = self._probed.get(peer.public_key)
         return peer.status_text is not None and not (probed and probed.mtu.searching)
 
+    def trips(self, public_key: bytes) -> RoundTrips | None:
+        """What is known of the path to a peer that acknowledges probes."""
+        probed = self._probed.get(public_key)
+        return None if probed is None else probed.trips
+
+    def look(self) -> None:
+        """Measures the round trips anew, with small probes, for a person who looks on."""
+        now = self._node.now()
+        for probed in self._probed.values():
+            if probed.peer.online and now - probed.looked_s >= LOOK_AGAIN_S:
+                probed.looked_s = now
+                probed.looks += 1
+                token = LAST_TOKEN + 1 + (probed.looks & LAST_TOKEN)
+                self._send_one(probed, Probe(ProbeKind.PROBE, token, LOOK_BYTES), fits=True)
+
     def _on_event(self, event: Event) -> None:
         if isinstance(event, PeerRemoved):
             self._probed.pop(event.peer.public_key, None)
@@ -78,6 +101,7 @@ class MtuProber:
         if probed is None or probed.path is peer.connection:
             return
         probed.path = peer.connection
+        probed.trips = RoundTrips()
         if peer.online:
             probed.mtu.search(self._node.now())
             self._send(probed)
@@ -94,6 +118,7 @@ class MtuProber:
             if answers.take(now):
                 self._node.tox.send_lossy(peer.number, pathmtu.encode(pathmtu.acknowledgement(probe)))
         elif (probed := self._probed.get(peer.public_key)) is not None:
+            probed.trips.acknowledged(probe.token, probe.size_bytes, now)
             probed.mtu.acknowledged(probe.token, probe.size_bytes, now)
             self._apply(probed)
             self._plan()
@@ -114,14 +139,21 @@ class MtuProber:
     def _send(self, probed: _Probed) -> None:
         probes = probed.mtu.next_probes()
         for at, probe in enumerate(probes):
-            sent = self._node.tox.send_lossy_unfragmented(probed.peer.number, pathmtu.encode(probe))
-            if sent is SendResult.QUEUE_FULL:
+            if self._send_one(probed, probe, fits=not probed.mtu.searching) is SendResult.QUEUE_FULL:
                 probed.mtu.put_back(probes[at:], self._node.now())
                 return
+
+    def _send_one(self, probed: _Probed, probe: Probe, *, fits: bool) -> SendResult:
+        now = self._node.now()
+        sent = self._node.tox.send_lossy_unfragmented(probed.peer.number, pathmtu.encode(probe))
+        if sent is SendResult.SENT:
+            probed.trips.sent(probe.token, probe.size_bytes, now, fits=fits)
+        return sent
 
     def _apply(self, probed: _Probed) -> None:
         if probed.mtu.packet_bytes != probed.peer.packet_bytes:
             carries = probed.mtu.packet_bytes
+            probed.trips.resized()
             probed.peer.log(log, logging.INFO, "the path carries Tox packets of %d bytes", carries)
             self._node.set_packet_bytes(probed.peer, carries)
 

@@ -38,6 +38,9 @@ LARGEST_ALONE = 2
 CONFIRM_S = 30.0
 NO_ROOM_S = 0.25
 """How soon probes that could not be sent are tried again."""
+LAST_TOKEN = 0x7FFF
+"""Each round has a token of its own, so that an acknowledgement tells which probe it is for; the other half
+of the numbers is for probes that measure round trips alone (tox/mtuprober.py)."""
 RAISE_S = 600.0
 """A path that carries less than the largest packet is searched again (RFC 8899 §5.1.1, PMTU_RAISE_TIMER)."""
 
@@ -127,8 +130,10 @@ class PathMtu:
         return self._timer_s
 
     def acknowledged(self, token: int, size_bytes: int, now: float) -> None:
-        """Late and forged acknowledgements, without the present token, are ignored."""
-        if token != self._token or self._phase not in (_Phase.SEARCHING, _Phase.CONFIRMING):
+        """Late and forged acknowledgements, without a token of this search, are ignored."""
+        if self._phase not in (_Phase.SEARCHING, _Phase.CONFIRMING):
+            return
+        if (self._token - token) & LAST_TOKEN > self._round:
             return
         self._best = max(self._best, size_bytes)
         if self._phase is _Phase.CONFIRMING:
@@ -162,10 +167,10 @@ class PathMtu:
 
     def _begin(self, phase: _Phase, now: float) -> None:
         self._phase, self._round = phase, 0
-        self._token = (self._token + 1) & 0xFFFF
         self._ask(now)
 
     def _ask(self, now: float) -> None:
+        self._token = (self._token + 1) & LAST_TOKEN
         if self._phase is _Phase.CONFIRMING:
             self._wanted = [self.packet_bytes]
         elif self._round < LARGEST_ALONE:

@@ -46,6 +46,8 @@ class TuntoxLink:
         self.calls = Calls(self.driver, self.add_stream)
         self.requests: dict[int, asyncio.Task[None]] = {}  # the peer's that have no stream yet, by handle
         self.streams: dict[int, TunnelStream] = {}  # by handle
+        self.rtt_s: float | None = None
+        """The round trip that the last answered ping took."""
         self._on_request = on_request
         if peer.online:
             self.tunnels.connected(self.driver.now())
@@ -102,6 +104,7 @@ class TuntoxLink:
                 if (task := self.requests.pop(handle, None)) is not None:
                     task.cancel()
             case Pong():
+                self.rtt_s = event.rtt_s
                 self.calls.on_pong(event)
             case _:
                 self._on_stream_event(event)

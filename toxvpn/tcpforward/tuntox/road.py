@@ -40,6 +40,11 @@ class TuntoxRoad:
         """The round trip in seconds. Waits for ever for an answer; raises PeerOfflineError."""
         return await self.link(peer).calls.ping()
 
+    def rtt_s(self, public_key: bytes) -> float | None:
+        """The round trip of the last ping that the peer has answered; one asks for its version."""
+        link = self._links.get(public_key)
+        return None if link is None else link.rtt_s
+
     def link(self, peer: Peer) -> TuntoxLink:
         found = self._links.get(peer.public_key)
         if found is None:
