@@ -5,6 +5,7 @@ import os
 import pty
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ from typing import Any
 import pytest
 
 from toxvpn.cli import table
+from toxvpn.cli.statustext import accept_command
 from toxvpn.control import commands, compat
-from toxvpn.control.status import ShieldState
+from toxvpn.control.status import ExitState, ShieldState
 from toxvpn.testing.fake_daemon import FakeDaemon
-from toxvpn.testing.fake_status import idle
+from toxvpn.testing.fake_status import NOW, idle
 
 GOLDEN = Path(__file__).parent.parent / "control" / "golden_status.json"
 
@@ -65,15 +67,27 @@ def test_not_running_is_3_in_text_and_json(toxvpn: Any, here: Path) -> None:
 TEXT = """\
 toxvpn VPN on toxvpn0 (the interface was set down: no traffic passes): 100.64.7.1 fd74:6f78::1
 Tox ID A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1000000010001, connected: over UDP
+exit: bob, by which all of this machine's traffic leaves
+offered to the peers: 192.168.10.0/24, fd00:10::/64
+multicast: mdns, 239.1.2.3
+100.64.7.1 is 10.64.7.1 for bob, for that uses 100.64.0.0/10
 this kernel refuses super-packets of TCP: traffic is slower
 dropped: 2 no route, 1 not IP
 dropped 5 datagrams that would crash libtoxcore (GHSA-42vg-9mg3-399f)
 
-PEER              ADDRESS                  PATH            RTT     RECEIVED  SENT  DROPPED
-alice    100.64.7.2 fd74:6f78::2  direct, MTU 1216  0.42 ms 1.2 MB 89 B 3 queue full, 40 wrong source
-bob               fd74:6f78::3             tcp-relay               0 B       0 B
-0000000000000000                           offline, asked          0 B       0 B
+PEER     ADDRESS                   PATH             FOR         RTT  LOSS  RECEIVED  SENT  VERSION  DROPPED
+alice    100.64.7.2 fd74:6f78::2   direct, MTU 1216 1 h 0 min 0.42 ms 0% 1.2 MB 89 B 1.2.3 3 queue full, 40 wrong source
+bob                 fd74:6f78::3   tcp-relay        59 min            12%     0 B    0 B   1.3.0
+0000000000000000                   offline, asked                             0 B    0 B
+alice: may use this machine as its exit
+alice: may reach tcp/localhost:22, icmp here
+alice: multicast: mdns
 bob: the IPv4 address it states, 10.1.2.3, is not used: it is another peer's
+bob: at 10.64.7.3, for this machine uses 100.64.0.0/10 (tailscale0)
+bob: routes through it: 10.0.0.0/24
+bob: routes that it offers, not used here: 10.1.0.0/24
+bob: the route to fd00:1::/64 is not used: eth0 has that network
+0000000000000000: has not answered our request; if it does not know this machine: `toxvpn peer accept A1A1A1A1A1A1A1A1` there
 
 LISTEN          TARGET        STREAMS  ROAD
 127.0.0.1:1080  socks5        0        tuntox: --road tuntox
@@ -81,15 +95,35 @@ LISTEN          TARGET        STREAMS  ROAD
 
 ASKED TO JOIN     LAST                  TIMES  REFUSED BECAUSE
 D0D0D0D0D0D0D0D0  2027-01-15T08:01:00Z  2      unknown key
-"""
+to let one in:
+toxvpn -C HERE peer accept D0D0D0D0D0D0D0D0
+"""  # noqa: E501
 
 
-def test_the_table_for_people(toxvpn: Any, here: Path) -> None:
+def test_the_table_for_people(toxvpn: Any, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: NOW + 3600)
+    monkeypatch.delenv("SUDO_USER", raising=False)
     with FakeDaemon(here):
         ran = toxvpn("status", "-C", here)
-    assert ran.code == 0
-    assert [line.split() for line in ran.out.splitlines()] == [line.split() for line in TEXT.splitlines()]
-    assert ran.err == "`toxvpn peer accept D0D0D0D0D0D0D0D0` lets the first one in\n"
+    assert (ran.code, ran.err) == (0, "")
+    expected = TEXT.replace("HERE", str(here))
+    assert [line.split() for line in ran.out.splitlines()] == [line.split() for line in expected.splitlines()]
+
+
+def test_root_by_sudo_is_told_to_type_that_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUDO_USER", "me")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert accept_command("D0" * 32, None) == "sudo toxvpn peer accept D0D0D0D0D0D0D0D0"
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert accept_command("D0" * 32, None) == "toxvpn peer accept D0D0D0D0D0D0D0D0"
+
+
+def test_an_exit_that_is_away_is_told(toxvpn: Any, here: Path) -> None:
+    with FakeDaemon(here) as daemon:
+        away = ExitState(peer=bytes([0xCC]) * 32, blocked=True)
+        daemon.status = replace(idle(), own=replace(idle().own, exit=away))
+        ran = toxvpn("status", "-C", here)
+    assert "exit: CCCCCCCCCCCCCCCC, which cannot be reached now: nothing else leaves" in ran.out
 
 
 def test_it_is_short_when_there_is_nothing_to_tell(toxvpn: Any, here: Path) -> None:

@@ -12,8 +12,8 @@ from ..wire.toxid import key_prefix
 from .ask import ask, kept_members, print_note, running_or_not
 from .may import MAY, asked_may, parsed_may
 from .shared import SHARED, Settings, need_verb, takes
-from .status import print_pending
-from .table import path_word, print_table
+from .statustext import pending_table
+from .table import is_coloured, path_word, print_table
 
 if TYPE_CHECKING:
     from ..members.peers import ConfiguredPeer
@@ -219,7 +219,9 @@ def list_peers(settings: Settings) -> None:
         print_table(("NAME", "KEY", "ADDRESS", "PATH", "LET IN BY"), rows)
     else:
         print_note(settings, "no peers yet: `toxvpn peer add ID` adds one, `toxvpn invite` lets one join")
-    print_pending(settings, pending)
+    if pending:
+        click.echo()
+        click.echo(pending_table(pending, settings.directory, coloured=is_coloured()))
     if blocked:
         click.echo()
         print_table(("BLOCKED", "KEY", "SINCE"), blocked)

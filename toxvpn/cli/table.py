@@ -12,10 +12,16 @@ STYLES = {"direct": "green", "tcp-relay": "yellow", "offline": "dim"}
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print the table on stdout."""
-    if sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
-        print_coloured(columns, rows)
-    else:
-        click.echo(plain(columns, rows))
+    click.echo(table(columns, rows, coloured=is_coloured()))
+
+
+def is_coloured() -> bool:
+    """Whether what is written to stdout may have colours."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, coloured: bool) -> str:
+    return in_colours(columns, rows) if coloured else plain(columns, rows)
 
 
 def plain(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -28,17 +34,21 @@ def plain(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def print_coloured(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def in_colours(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """As wide as the terminal."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    made = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, overflow="fold")
+        made.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell, style=STYLES.get(cell.split(",")[0], "")) for cell in row))
-    Console().print(table)
+        made.add_row(*(Text(cell, style=STYLES.get(cell.split(",")[0], "")) for cell in row))
+    console = Console()
+    with console.capture() as captured:
+        console.print(made)
+    return captured.get().rstrip("\n")
 
 
 def size(count: int) -> str:
@@ -55,6 +65,17 @@ def size(count: int) -> str:
 
 def round_trip(seconds: float) -> str:
     return f"{seconds * 1000:.2f} ms"
+
+
+def time_span(seconds: float) -> str:
+    """As people say it, in at most two units: `40 s`, `12 min`, `3 h 12 min`, `2 d 5 h`."""
+    whole = max(int(seconds), 0)
+    minutes, hours, days = whole // 60, whole // 3600, whole // 86400
+    if days:
+        return f"{days} d {hours % 24} h"
+    if hours:
+        return f"{hours} h {minutes % 60} min"
+    return f"{minutes} min" if minutes else f"{whole} s"
 
 
 def path_word(path: str) -> str:

@@ -17,15 +17,16 @@ Answer = object | Exception
 
 
 class FakeDaemon:
-    """`with FakeDaemon(directory) as daemon`: serves there until the end of the `with`, or `down`.
+    """`with FakeDaemon(directory) as daemon`: serves there until the end of the `with`, `end`, or `down`.
 
-    It answers with `status`, and counts in `reads` how often that was read. `pings` are the answers to
-    come, seconds or errors. Words given to `answers` are answered so, and noted in `asked`.
+    It answers with `status`, and counts in `reads` how often that was read, in `looks` how often measured.
+    `pings` are the answers to come, seconds or errors. Words given to `answers` are answered so, and noted in
+    `asked`.
     """
 
     def __init__(self, directory: Path, answers: dict[str, Answer] | None = None) -> None:
         self.status = busy()
-        self.reads = 0
+        self.reads = self.looks = 0
         self.pings: list[float | Exception] = []
         self.asked: list[ControlRequest] = []
         self._directory = make(directory)
@@ -41,6 +42,9 @@ class FakeDaemon:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self.end()
+
+    def end(self) -> None:
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._end.set)
         self._thread.join(10)
@@ -49,7 +53,7 @@ class FakeDaemon:
     async def _serve(self) -> None:
         self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
         server = ControlServer(self._directory)
-        RunCommands(server, self._read_status, self._ping, self._end.set)
+        RunCommands(server, self._read_status, self._ping, self._end.set, self._look)
         for do, answer in self._answers.items():
             server.register(do, self._handler(answer))
         await server.start()
@@ -69,6 +73,9 @@ class FakeDaemon:
     def _read_status(self) -> RunStatus:
         self.reads += 1
         return self.status
+
+    def _look(self) -> None:
+        self.looks += 1
 
     async def _ping(self, _: bytes) -> float:
         answer = self.pings.pop(0)
