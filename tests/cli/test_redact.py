@@ -24,7 +24,27 @@ def test_a_status_document() -> None:
     assert (alice["public_key"], alice["name"], alice["path"]) == (KEY[:8] + "...", "(a name)", "udp")
     assert alice["drops"] == {"queue full": 3, "wrong source": 40}
     assert left["peers"][2]["name"] is None
-    for secret in (TOX_ID, TOX_ID[-12:], KEY, BOB.hex().upper(), "alice", "bob", "100.64.7", "6f78"):
+    assert left["self"]["routes"] == ["192.x.x.x/24", "fd00:x/64"]
+    assert left["self"]["exit"] == {"peer": BOB.hex().upper()[:8] + "...", "blocked": False}
+    assert left["self"]["moved"] == ["x.x.x.x is x.x.x.x for (a name), for that uses x.x.x.x/10"]
+    assert alice["allow"] == ["tcp/localhost:22", "icmp"]
+    assert left["peers"][1]["routes"][2] == {
+        "network": "fd00:x/64",
+        "used": False,
+        "problem": "eth0 has that network",
+    }
+    for secret in (
+        TOX_ID,
+        TOX_ID[-12:],
+        KEY,
+        BOB.hex().upper(),
+        "alice",
+        "bob",
+        "100.64.7",
+        "6f78",
+        "192.168",
+        "fd00:1",
+    ):
         assert secret not in redacted
 
 
@@ -58,6 +78,14 @@ def test_no_text_keeps_a_key(key: bytes, around: str, upper: bool) -> None:
     digits = key.hex().upper() if upper else key.hex()
     left = redact.text(f" {around} {digits} {around}")
     assert digits not in left and digits[:8] in left
+
+
+def test_lines_for_people_name_nobody() -> None:
+    peers = [{"name": "box", "problem": "fd00::1 and 10.0.0.1 are box's, 12:30 on eth0"}, {"name": None}, 7]
+    [box, *_] = redact.document({"peers": peers})["peers"]
+    assert box["problem"] == "x:x and x.x.x.x are (a name)'s, 12:30 on eth0"
+    rules = redact.document({"allow": ["*:22", "tcp/db.lan:5432", "10.0.0.0/8:443", "icmp"]})["allow"]
+    assert rules == ["*:22", "tcp/(a host):5432", "(a host):443", "icmp"]
 
 
 @given(

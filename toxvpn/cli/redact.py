@@ -10,9 +10,10 @@ from typing import Any
 
 KEPT_DIGITS = 8
 IPV4 = re.compile(r"\d+(?:\.\d+){3}")
+IPV6 = re.compile(r"(?<![0-9A-Za-z:])[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}")
 LONG_HEX = re.compile(r"(?<![0-9A-Za-z])([0-9A-Fa-f]{8})[0-9A-Fa-f]{8,}(?![0-9A-Za-z])")
 """A key, a Tox ID, or most of one."""
-HARMLESS_HOSTS = ("localhost", "127.0.0.1", "::1", "0.0.0.0", "::")
+HARMLESS_HOSTS = ("localhost", "127.0.0.1", "::1", "0.0.0.0", "::", "*")
 
 
 def text(raw: str, home: str = "") -> str:
@@ -22,21 +23,39 @@ def text(raw: str, home: str = "") -> str:
     return LONG_HEX.sub(r"\1...", raw)
 
 
-def document(value: Any, key: str = "") -> Any:
-    """A status document, or the value of its `key`."""
+def document(value: Any) -> Any:
+    """A status document."""
+    return _inside(value, "", _names(value))
+
+
+def _names(value: Any) -> re.Pattern[str]:
+    """The peers' names: a line for people may have them."""
+    peers = value.get("peers") if isinstance(value, dict) else None
+    names = [peer.get("name") for peer in peers if isinstance(peer, dict)] if isinstance(peers, list) else []
+    any_of = "|".join(re.escape(name) for name in names if isinstance(name, str) and name)
+    return re.compile(rf"\b(?:{any_of})\b" if any_of else r"(?!)")
+
+
+def _inside(value: Any, key: str, names: re.Pattern[str]) -> Any:
+    """The value of a `key`."""
     if isinstance(value, dict):
-        return {name: document(inner, name) for name, inner in value.items()}
+        return {name: _inside(inner, name, names) for name, inner in value.items()}
     if isinstance(value, list):
-        return [document(inner, key) for inner in value]
+        return [_inside(inner, key, names) for inner in value]
     if not isinstance(value, str):
         return value
     match key:
-        case "public_key" | "tox_id":
+        case "public_key" | "tox_id" | "peer":
             return value[:KEPT_DIGITS] + "..."
         case "ipv4" | "ipv6":
             return address(value)
-        case "address_problem":
-            return IPV4.sub("x.x.x.x", value)
+        case "routes" | "network":
+            return address(value.partition("/")[0]) + "/" + value.partition("/")[2]
+        case "allow":
+            protocol = value[:4] if value[:4] in ("tcp/", "udp/") else ""
+            return protocol + target(value.removeprefix(protocol))
+        case "address_problem" | "problem" | "moved" | "address_moved":
+            return names.sub("(a name)", IPV6.sub("x:x", IPV4.sub("x.x.x.x", value)))
         case "name":
             return "(a name)"
         case "listen" | "target":

@@ -23,7 +23,7 @@ from ..wire.ip import vpn_mtu
 from .status import Mode, PeerState, RunStatus, SelfState, ShieldState
 
 
-class Measured(Protocol):
+class PathQuality(Protocol):
     """The round trip to a peer, in seconds, and the part of the probes that got lost; None: unknown."""
 
     def rtt_s(self, public_key: bytes) -> float | None: ...
@@ -42,7 +42,7 @@ class StatusReader:
         forwards: Callable[[], Iterable[ForwardState]] = tuple,
         wall: Callable[[], float] = time.time,
         kept: Callable[[], Mapping[bytes, ConfiguredPeer]] = dict,
-        measured: Measured | None = None,
+        measured: PathQuality | None = None,
     ) -> None:
         self._node = node
         self._mode = mode
