@@ -10,6 +10,7 @@ ROOT = Path(__file__).parent.parent / "toxvpn"
 # from the bottom up: a part may import what stands in a line above its own
 ORDER: list[set[str]] = [
     {"errors", "linux", "descriptors", "interpreter"},
+    {"namespaces"},
     {"_native"},
     {"wire"},
     {"state"},
@@ -17,6 +18,7 @@ ORDER: list[set[str]] = [
     {"members"},
     {"names"},
     {"tun", "tcpforward"},
+    {"usernet"},
     {"config"},
     {"control", "process"},
     {"report", "doctor", "trial"},

@@ -1,4 +1,4 @@
-"""Linux system calls that Python's `os` does not have, through ctypes: privileges, namespaces, process names.
+"""Linux system calls that Python's `os` does not have, through ctypes: privileges, namespaces, mounts, names.
 
 In: capabilities(7), flags of unshare(2) and setns(2). Out: nothing, or OSError. capset(2), unshare(2) and
 setns(2) act on the calling thread, so threads are started later. process/needs.py says which capabilities a
@@ -15,6 +15,8 @@ from enum import IntEnum
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWNET = 0x40000000
+
+MS_BIND = 0x1000
 
 CAPABILITY_VERSION = 0x20080522  # linux/capability.h: _LINUX_CAPABILITY_VERSION_3
 PR_SET_PDEATHSIG = 1
@@ -85,6 +87,12 @@ def unshare(flags: int) -> None:
 def setns(descriptor: int, kind: int) -> None:
     """setns(2); `os.setns` comes with Python 3.12. Raises OSError."""
     call("setns", descriptor, kind)
+
+
+def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = "") -> None:
+    """mount(2). Raises OSError."""
+    words = [os.fsencode(each) for each in (source, target, kind)]
+    call("mount", *words, ctypes.c_ulong(flags), data.encode())
 
 
 def call(name: str, *arguments: object) -> None:

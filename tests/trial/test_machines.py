@@ -2,7 +2,7 @@
 
 import pytest
 
-from toxvpn.tcpforward.fast.helper import BuildError
+from toxvpn.namespaces import BuildError
 from toxvpn.trial import machines
 from toxvpn.trial.machines import LOOPBACK, Machine, Machines, make_machines
 

@@ -25,6 +25,7 @@ from toxvpn.tox.node import Node
 from toxvpn.tox.ownstatus import OwnStatus
 from toxvpn.tox.peer import Peer
 from toxvpn.tun import monitor, netconf
+from toxvpn.tun import namespace as namespace_module
 from toxvpn.tun import vpn as vpn_module
 from toxvpn.tun.device import open_tun
 from toxvpn.tun.local_networks import local_networks
@@ -395,7 +396,8 @@ def test_a_place_with_a_peers_address_in_it(tmp_path: Path, caplog: pytest.LogCa
 
 def test_what_resolv_conf_names_is_no_peers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     resolver = tmp_path / "resolv.conf"
-    monkeypatch.setattr(vpn_module, "local_networks", partial(local_networks, resolver_files=[resolver]))
+    local = partial(local_networks, resolver_files=[resolver])
+    monkeypatch.setattr(namespace_module, "local_networks", local)
     monkeypatch.setattr(vpn_module, "RESOLVER_FILES", [resolver])
     monkeypatch.setattr(monitor, "POLL_FILES_S", 0.01)
 

@@ -8,6 +8,7 @@ belongs to another user.
 import logging
 import os
 import stat
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, TypeVar
@@ -151,6 +152,14 @@ def owner_hint(path: Path) -> str:
             return f"; make {place} writable, or choose another directory with -C DIR"
         return f"; {place} belongs to {user_name(owner)}: run as that user, or choose a directory with -C DIR"
     return ""
+
+
+def why_not_started(error: OSError) -> str:
+    """Why a process of our own (interpreter.py) did not start, fit for the middle of a line."""
+    if isinstance(error, PermissionError):
+        who = user_name(os.geteuid())
+        return f"{who} cannot run {sys.executable}: install toxvpn where every user can read it"
+    return str(error.strerror)
 
 
 def user_name(uid: int) -> str:

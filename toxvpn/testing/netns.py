@@ -1,4 +1,4 @@
-"""Run a function in a fresh network namespace, in a child process that is always reaped. Needs root."""
+"""Run a function in a fresh network namespace, or as an ordinary user, in a child process. Needs root."""
 
 import os
 import pickle
@@ -11,6 +11,8 @@ from typing import TypeVar
 from ..linux import CLONE_NEWNET, setns, unshare
 
 T = TypeVar("T")
+
+NOBODY = 65534
 
 
 def have_namespaces() -> bool:
@@ -36,7 +38,23 @@ def fork() -> int:
 
 
 def in_new_netns(function: Callable[[], T]) -> T:
-    """Return the result of `function()`, run in a child process in a namespace without any interface up.
+    """Return the result of `function()`, run in a child process in a namespace without any interface up."""
+    return in_child(enter_new_netns, function)
+
+
+def as_nobody(function: Callable[[], T]) -> T:
+    """Return the result of `function()`, run in a child process of the user nobody, who has no rights."""
+    return in_child(become_nobody, function)
+
+
+def become_nobody() -> None:
+    os.setgroups([])
+    os.setresgid(NOBODY, NOBODY, NOBODY)
+    os.setresuid(NOBODY, NOBODY, NOBODY)
+
+
+def in_child(prepare: Callable[[], None], function: Callable[[], T]) -> T:
+    """Return the result of `function()`, run in a child process that has called `prepare()`; it is reaped.
 
     The result must be picklable. An exception there is an AssertionError here, with its traceback.
     """
@@ -45,7 +63,7 @@ def in_new_netns(function: Callable[[], T]) -> T:
     if child == 0:
         os.close(receive)
         try:
-            enter_new_netns()
+            prepare()
             outcome: tuple[bool, object] = (True, function())
         except BaseException:
             outcome = (False, traceback.format_exc())
@@ -63,5 +81,5 @@ def in_new_netns(function: Callable[[], T]) -> T:
         os.waitpid(child, 0)
     succeeded, value = pickle.loads(data)
     if not succeeded:
-        raise AssertionError(f"in the namespace:\n{value}")
+        raise AssertionError(f"in the child:\n{value}")
     return value  # type: ignore[no-any-return]

@@ -9,10 +9,9 @@ import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from ..linux import CLONE_NEWNET, setns, unshare
-from ..tcpforward.fast.helper import BuildError, enter_namespace, without_rights
+from ..namespaces import BuildError, enter_namespace, map_user, without_rights
 
 LOOPBACK = "127.0.0.1"
 LAPTOP, SERVER = "192.0.2.1", "192.0.2.2"  # TEST-NET-1, which toxcore takes for public addresses
@@ -84,7 +83,7 @@ def separate() -> Machines:
     in_user_namespace = enter_namespace()
     try:
         if in_user_namespace:
-            stay(uid, gid)
+            map_user(uid, gid)
         home = own_namespace()
         unshare(CLONE_NEWNET)
         laptop = Machine("laptop", LAPTOP, home, home)
@@ -93,12 +92,6 @@ def separate() -> Machines:
     except OSError as error:
         raise BuildError(without_rights(error) if in_user_namespace else str(error)) from None
     return Machines(laptop, server)
-
-
-def stay(uid: int, gid: int) -> None:
-    """Maps the user, so that files and processes belong to who we are outside (user_namespaces(7))."""
-    for name, line in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
-        Path("/proc/self", name).write_text(line)
 
 
 def own_namespace() -> int:

@@ -11,7 +11,6 @@ import socket
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from ipaddress import ip_network
-from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from pyroute2.netlink.exceptions import NetlinkError
@@ -19,6 +18,7 @@ from pyroute2.netlink.exceptions import NetlinkError
 from ..errors import ToxvpnError
 from . import nftables
 from .kernel import GONE, KernelTables, Link, read_link
+from .namespace import HERE, Namespace
 from .netlink import Netlink
 
 PROTOCOL = 116  # 't': marks our routes and rules (`ip route` shows "proto 116")
@@ -220,24 +220,24 @@ class SysctlSet:
                 raise ValueError(f"{value!r} is not a number: the sysctl {self.key} takes numbers only")
 
     def apply(self, net: Netlink) -> None:
-        self._write(self.value)
+        self._write(net, self.value)
 
     def undo(self, net: Netlink) -> None:
         # it may be gone with its interface, or set by another program since
-        if read_sysctl(self.key) == self.value:
-            self._write(self.previous)
+        if read_sysctl(self.key, net.namespace) == self.value:
+            self._write(net, self.previous)
 
     @property
     def kernel_key(self) -> tuple[str, ...]:
         return self.kind, self.key
 
-    def in_force(self) -> bool:
+    def in_force(self, net: Netlink) -> bool:
         """Also when it is gone with its interface."""
-        return read_sysctl(self.key) in (self.value, None)
+        return read_sysctl(self.key, net.namespace) in (self.value, None)
 
-    def _write(self, value: str) -> None:
+    def _write(self, net: Netlink, value: str) -> None:
         try:
-            _sysctl(self.key).write_text(value)
+            net.namespace.write_sysctl(_sysctl(self.key), value)
         except OSError as error:
             message = f"cannot set the sysctl {self.key} to {value}: {error.strerror}"
             raise ToxvpnError(message) from error
@@ -259,18 +259,18 @@ class NftTable:
         nftables.check_table(self.family, self.name)
 
     def apply(self, net: Netlink) -> None:
-        net.call(lambda route: nftables.load(self.family, self.name, self.content))
+        net.call(lambda route: nftables.load(self.family, self.name, self.content, net.namespace.nft))
 
     @property
     def kernel_key(self) -> tuple[str, ...]:
         return self.kind, self.family, self.name
 
-    def listed(self) -> str | None:
+    def listed(self, net: Netlink) -> str | None:
         """What the kernel holds of it, to be compared; None when there is no such table."""
-        return nftables.listed(self.family, self.name)
+        return nftables.listed(self.family, self.name, net.namespace.nft)
 
     def undo(self, net: Netlink) -> None:
-        net.call(lambda route: nftables.remove(self.family, self.name))
+        net.call(lambda route: nftables.remove(self.family, self.name, net.namespace.nft))
 
 
 KINDS: dict[str, Callable[..., Change]] = {
@@ -300,10 +300,10 @@ def from_json(record: dict[str, Any]) -> Change:
     return KINDS[record["kind"]](**fields)
 
 
-def read_sysctl(key: str) -> str | None:
+def read_sysctl(key: str, namespace: Namespace = HERE) -> str | None:
     """The present value; None when the kernel has no such sysctl. Raises ValueError as SysctlSet does."""
     try:
-        return _sysctl(key).read_text().strip()
+        return namespace.read_sysctl(_sysctl(key)).strip()
     except FileNotFoundError:
         return None
 
@@ -325,7 +325,7 @@ def _family(network: str) -> int:
     return int(socket.AF_INET6 if ":" in network else socket.AF_INET)
 
 
-def _sysctl(key: str) -> Path:
+def _sysctl(key: str) -> str:
     if not _SYSCTL_KEY.fullmatch(key):
         raise ValueError(f"{key!r} is not a sysctl that toxvpn may read or set")
-    return Path("/proc/sys", key)
+    return key

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ..errors import ToxvpnError
 from ..wire.ratelimit import RateLimit
+from .namespace import HERE, Namespace
 
 log = logging.getLogger("toxvpn.tun")
 
@@ -44,16 +45,17 @@ class NetworkMonitor:
         on_change: Callable[[], Awaitable[float | None]],
         files: Sequence[Path] = (),
         on_datagram: Callable[[bytes], None] = lambda datagram: None,
+        namespace: Namespace = HERE,
     ) -> None:
         self._on_change = on_change
         self._files = files
         self._on_datagram = on_datagram
         self._changed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
-        self._sockets = [_socket(socket.NETLINK_ROUTE, GROUPS)]
+        self._sockets = [_socket(namespace, socket.NETLINK_ROUTE, GROUPS)]
         self._loop.add_reader(self._sockets[0], self._drain, self._sockets[0])
         with suppress(OSError):  # a kernel without nftables has no tables of ours either
-            self._sockets.append(_socket(NETLINK_NETFILTER, NFT_GROUP))
+            self._sockets.append(_socket(namespace, NETLINK_NETFILTER, NFT_GROUP))
             self._loop.add_reader(self._sockets[1], self._drain, self._sockets[1], TABLES_OF_OURS)
         self._failures = RateLimit(1 / 600, 3)
         self._task = self._loop.create_task(self._run())
@@ -101,8 +103,8 @@ class NetworkMonitor:
         return [_mtime(path) for path in self._files]
 
 
-def _socket(protocol: int, groups: int) -> socket.socket:
-    sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, protocol)
+def _socket(namespace: Namespace, protocol: int, groups: int) -> socket.socket:
+    sock = namespace.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, protocol)
     try:
         sock.bind((0, groups))
     except OSError:

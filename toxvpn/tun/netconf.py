@@ -41,6 +41,7 @@ from .changes import (
 )
 from .journal import Journal
 from .kernel import KernelTables, Link, read_tables
+from .namespace import HERE, Namespace
 from .netlink import Netlink
 
 log = logging.getLogger("toxvpn.tun")
@@ -59,14 +60,14 @@ class NetworkChanges:
     NoPermissionError; earlier changes are then still undone at the end of the block.
     """
 
-    def __init__(self, journal_path: Path | None = None) -> None:
+    def __init__(self, journal_path: Path | None = None, namespace: Namespace = HERE) -> None:
         self._closed = False
         self._journal = Journal(journal_path) if journal_path else None
         self._changes: list[Change] = self._journal.changes if self._journal else []
         self._indices: dict[str, int] = {}
         self._listed: dict[NftTable, str | None] = {}
         try:
-            self._net = Netlink()
+            self._net = Netlink(namespace)
         except BaseException:
             self._close_journal()
             raise
@@ -130,9 +131,13 @@ class NetworkChanges:
     ) -> None:
         self._apply(RuleAdded(priority, table, str(source), mark))
 
+    def read_sysctl(self, key: str) -> str | None:
+        """As changes.read_sysctl."""
+        return read_sysctl(key, self._net.namespace)
+
     def set_sysctl(self, key: str, value: str) -> None:
         """`key` is a path below /proc/sys, such as net/ipv4/ip_forward."""
-        previous = read_sysctl(key)
+        previous = self.read_sysctl(key)
         if previous is None:
             raise ToxvpnError(f"this kernel has no sysctl {key}: load the module that it belongs to")
         self._apply(SysctlSet(key, value, previous))  # also if it is so already: others may set it back
@@ -161,6 +166,10 @@ class NetworkChanges:
     def index_of(self, interface: str) -> int:
         """Of an interface that we have met, without asking the kernel; 0 for another one."""
         return self._indices.get(interface, 0)
+
+    def name(self, interface: str) -> str:
+        """Its present name."""
+        return self._interface(interface).name
 
     # -- what other programs change
 
@@ -269,13 +278,13 @@ class NetworkChanges:
     def _make(self, change: Change) -> None:
         change.apply(self._net)
         if isinstance(change, NftTable):
-            self._listed[change] = self._net.call(lambda _: change.listed())
+            self._listed[change] = self._net.call(lambda _: change.listed(self._net))
 
     def _in_force(self, change: SysctlSet | NftTable) -> bool:
         """Works in the thread of the Netlink."""
         if isinstance(change, SysctlSet):
-            return change.in_force()
-        return change.listed() == self._listed.get(change)
+            return change.in_force(self._net)
+        return change.listed(self._net) == self._listed.get(change)
 
     def _undo(self, change: Change) -> None:
         change.undo(self._net)

@@ -2,7 +2,7 @@
 
 In: pyroute2 calls as functions of an IPRoute; out: their results, and errors as one line for a person.
 pyroute2's synchronous objects run an event loop inside, and refuse to do so beneath another one. The thread
-works in the network namespace in which the Netlink was made.
+works in the network namespace in which the Netlink was made, unless it is given another one.
 """
 
 import errno
@@ -11,10 +11,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from ..errors import NoPermissionError, ToxvpnError
+from .namespace import HERE, Namespace
 
 T = TypeVar("T")
 
@@ -22,10 +22,11 @@ T = TypeVar("T")
 class Netlink:
     """Speaks rtnetlink; a call takes well under a millisecond unless the kernel is busy."""
 
-    def __init__(self) -> None:
+    def __init__(self, namespace: Namespace = HERE) -> None:
+        self.namespace = namespace
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="netlink")
         try:
-            self._route: Any = self._thread.submit(IPRoute).result()
+            self._route: Any = self._thread.submit(namespace.iproute).result()
         except BaseException:
             self._thread.shutdown()
             raise

@@ -6,6 +6,7 @@ once, or not at all. A program beside us sees our tables in `nft list ruleset`, 
 
 import ctypes
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from typing import Any
@@ -15,6 +16,8 @@ from ..errors import NoPermissionError, ToxvpnError
 LIBRARY = "libnftables.so.1"
 FAMILIES = frozenset({"ip", "ip6", "inet", "netdev"})
 _STATELESS, _TERSE = 1 << 2, 1 << 11  # libnftables: NFT_CTX_OUTPUT_…
+Run = Callable[..., str]
+"""`run` below, or one that works in another network namespace (namespace.py)."""
 _NAME = re.compile(r"toxvpn_[A-Za-z0-9_.]{1,100}")
 
 
@@ -32,19 +35,19 @@ def check_table(family: str, name: str) -> None:
         raise ValueError(f"{family} {name!r} is not an nftables table of toxvpn")
 
 
-def load(family: str, name: str, content: str) -> None:
+def load(family: str, name: str, content: str, run_there: Run | None = None) -> None:
     """Makes the table, or replaces it, with all its chains and sets. Raises ToxvpnError."""
     table = f"{family} {name}"
-    run(
+    (run_there or run)(
         f"add table {table}\ndelete table {table}\ntable {table} {{\n{content}\n}}\n",
         f"load the table {table}",
     )
 
 
-def remove(family: str, name: str) -> None:
+def remove(family: str, name: str, run_there: Run | None = None) -> None:
     """Does nothing when there is no such table. Raises ToxvpnError."""
     table = f"{family} {name}"
-    run(f"add table {table}\ndelete table {table}\n", f"remove the table {table}")
+    (run_there or run)(f"add table {table}\ndelete table {table}\n", f"remove the table {table}")
 
 
 def tables() -> set[tuple[str, str]]:
@@ -53,10 +56,10 @@ def tables() -> set[tuple[str, str]]:
     return {(family, name) for _, family, name in map(str.split, lines)}
 
 
-def listed(family: str, name: str) -> str | None:
+def listed(family: str, name: str, run_there: Run | None = None) -> str | None:
     """The table as it is, without counters and what is in its sets; None: there is no such table."""
     with suppress(ToxvpnError):
-        return run(f"list table {family} {name}", "list the table", _STATELESS | _TERSE)
+        return (run_there or run)(f"list table {family} {name}", "list the table", _STATELESS | _TERSE)
     return None
 
 

@@ -7,7 +7,6 @@ a kill the next start does (netconf.py).
 
 import contextlib
 import logging
-import socket
 from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from pathlib import Path
@@ -22,11 +21,11 @@ from ..tox.ownstatus import OwnStatus
 from ..tox.pump import PacketPump
 from ..wire.addressbook import AddressBook, AllowedAddresses
 from ..wire.addressing import OVERLAY_IPV6, overlay_ipv6
-from .changes import read_sysctl
-from .device import Offload, TunDevice, open_tun
+from .device import Offload, TunDevice
 from .kernel import KernelTables
-from .local_networks import RESOLVER_FILES, check_requested, local_networks
+from .local_networks import RESOLVER_FILES, check_requested
 from .monitor import NetworkMonitor
+from .namespace import HERE, Namespace
 from .netconf import NetworkChanges
 from .reconcile import Reconciler, split
 from .router import Router
@@ -60,24 +59,27 @@ class Vpn:
         node: Node,
         own_status: OwnStatus,
         options: VpnOptions,
-        journal: Path,
+        journal: Path | None,
         belongs: Callable[[bytes], bool] = lambda public_key: True,
         on_device_removed: Callable[[], None] = lambda: None,
         allowed: Mapping[bytes, IPv4Address] | None = None,
+        namespace: Namespace = HERE,
     ) -> None:
         """`belongs` returns whether the friend of that public key is on the VPN. `allowed`: addresses that
         peers may have although they are not derived from the peer's key, by public key.
 
         `on_device_removed` is called when somebody has removed the device: the Vpn is to be closed then.
+        A `namespace` that ends with us needs no journal.
         """
         self._node = node
         self._own_network = options.address.network if options.address is not None else None
         self._belongs = belongs
+        self._namespace = namespace
         self.closed = False
         with contextlib.ExitStack() as undo:
-            network = undo.enter_context(NetworkChanges(journal))
+            network = undo.enter_context(NetworkChanges(journal, namespace))
             book = self._choose_address(options, allowed or {}, network.read_kernel())
-            self.device: TunDevice = open_tun(options.interface, offload=options.offload)
+            self.device: TunDevice = namespace.open_tun(options.interface, offload=options.offload)
             undo.callback(self.device.close)
             network.set_queue_length(self.device.name, QUEUE_PACKETS)  # first, for udev may rename it
             self.datapath = self._make_datapath(options.mtu)
@@ -98,9 +100,11 @@ class Vpn:
             pump = PacketPump(node, self.datapath, self.device.fd, on_device_removed)
             undo.callback(pump.close)
             self.reconciler = Reconciler(
-                network, self.device.name, self.router.set_local_networks, local_networks
+                network, self.device.name, self.router.set_local_networks, namespace.local_networks
             )
-            monitor = NetworkMonitor(self.reconciler.reconcile, RESOLVER_FILES, self.reconciler.hear)
+            monitor = NetworkMonitor(
+                self.reconciler.reconcile, RESOLVER_FILES, self.reconciler.hear, namespace
+            )
             undo.callback(monitor.close)
             self._undo = undo.pop_all()
 
@@ -160,8 +164,8 @@ class Vpn:
 
         Source: RFC 8200 §5.
         """
-        name = socket.if_indextoname(network.index(self.device.name))
-        if read_sysctl(f"net/ipv6/conf/{name}/disable_ipv6") != "0":
+        name = network.name(self.device.name)
+        if network.read_sysctl(f"net/ipv6/conf/{name}/disable_ipv6") != "0":
             log.warning("%s has no IPv6: it is disabled on this machine, or the MTU is below 1280", name)
             return None
         address = overlay_ipv6(self._node.tox.public_key)
@@ -180,7 +184,7 @@ class Vpn:
         self, options: VpnOptions, addresses: Mapping[bytes, IPv4Address], tables: KernelTables
     ) -> AddressBook:
         """Raises ConfigError when the requested address cannot be ours."""
-        local = local_networks(tables, [options.interface])
+        local = self._namespace.local_networks(tables, [options.interface])
         requested = options.address.ip if options.address is not None else None
         if requested is not None:
             check_requested(requested, local)

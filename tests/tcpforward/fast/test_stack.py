@@ -280,7 +280,7 @@ async def test_cancelling_the_start_leaves_nothing() -> None:
 async def test_no_user_namespaces(monkeypatch: pytest.MonkeyPatch) -> None:
     reason = await start_with(
         monkeypatch,
-        "from toxvpn.tcpforward.fast import helper as h; import os; "
+        "from toxvpn import namespaces as h; import os; "
         "h.unshare = lambda flags: (_ for _ in ()).throw(PermissionError(1, os.strerror(1)))",
     )
     assert reason == "user namespaces are not allowed here: Operation not permitted"
@@ -293,7 +293,7 @@ async def test_the_switch_that_forbids_user_namespaces_is_named(
     (tmp_path / "user/max_user_namespaces").write_text("0\n")
     reason = await start_with(
         monkeypatch,
-        "from toxvpn.tcpforward.fast import helper as h; import os, pathlib; "
+        "from toxvpn import namespaces as h; import os, pathlib; "
         f"h.SYSCTL_FOLDER = pathlib.Path({str(tmp_path)!r}); "
         "h.unshare = lambda flags: (_ for _ in ()).throw(PermissionError(1, os.strerror(1)))",
     )
@@ -312,7 +312,8 @@ async def test_a_tun_device_of_roots_alone(monkeypatch: pytest.MonkeyPatch) -> N
     reason = await start_with(
         monkeypatch,
         "from toxvpn.tcpforward.fast import helper as h; import os; h.enter_namespace = lambda: True; "
-        "h._reads = lambda name, value: True; "
+        "from toxvpn import namespaces; "
+        "namespaces._reads = lambda name, value: True; "
         "os.open = lambda *_, **__: (_ for _ in ()).throw(PermissionError(13, os.strerror(13)))",
     )
     mode = Path("/dev/net/tun").stat().st_mode & 0o777

@@ -14,24 +14,20 @@ has no use for rights any more, and gives them up, and root's IDs if its parent 
 """
 
 import contextlib
-import errno
 import json
 import os
 import signal
 import socket
-import sys
-from pathlib import Path
 from typing import Any
 
 from ... import linux
 from ...errors import ToxvpnError
-from ...linux import CLONE_NEWNET, CLONE_NEWUSER, unshare
+from ...namespaces import BuildError, die_with, enter_namespace, set_sysctl, without_rights
 from ...tun import device
 
 PROCESS_NAME = "toxvpn-stack"  # for ps and top
 IFA_F_NODAD = 0x02
 
-SYSCTL_FOLDER = Path("/proc/sys")
 LOOPBACK_INDEX = 1
 MIB = 1 << 20
 QUEUE_PACKETS = 10_000  # TCP bounds what each of its streams has in it; the usual 500 overflow with 200
@@ -74,10 +70,6 @@ SYSCTLS = {
 }
 
 
-class BuildError(Exception):
-    """`str()` is the reason, fit for the middle of a line."""
-
-
 def main(control_fd: int, parent: int) -> None:
     """The first message is {"address": IPv6, "prefix": network that is routed into the TUN, "mtu": bytes,
     "uid", "gid": who to be}."""
@@ -103,18 +95,18 @@ def build(
     """Enters a new namespace and sets it up. Raises BuildError."""
     was_root = os.geteuid() == 0
     rootless = enter_namespace()
-    die_with(parent)
+    die_with(parent, PROCESS_NAME)
     for name, value in SYSCTLS.items():
-        _set(name, value)
+        set_sysctl(name, value)
     # after a break of the path, streams go on within 5 s instead of after as long as the break took
-    bounded = _set("net/ipv4/tcp_rto_max_ms", str(LONGEST_RTO_MS))
-    _set("net/ipv4/tcp_retries2", str(RETRIES if bounded else RETRIES_OF_OLD))
+    bounded = set_sysctl("net/ipv4/tcp_rto_max_ms", str(LONGEST_RTO_MS))
+    set_sysctl("net/ipv4/tcp_retries2", str(RETRIES if bounded else RETRIES_OF_OLD))
     try:
         tun = device.open_tun("stack")
         configure(tun.name, address, prefix, mtu)
         if was_root and uid != 0:
             become(uid, gid)
-            die_with(parent)  # a change of user takes such wishes back, too
+            die_with(parent, PROCESS_NAME)  # a change of user takes such wishes back, too
         with contextlib.suppress(OSError):  # a filter of system calls
             linux.keep_only(())
             linux.no_new_privileges()
@@ -128,31 +120,6 @@ def build(
         "vnet_hdr": tun.vnet_hdr,
         "offload": int(tun.offload),
     }
-
-
-def enter_namespace() -> bool:
-    """Enters a network namespace, inside a user namespace if it must (then True). Raises BuildError."""
-    try:
-        unshare(CLONE_NEWNET)
-    except OSError as error:
-        if error.errno != errno.EPERM:
-            raise BuildError(f"network namespaces are not available: {error.strerror}") from None
-    else:
-        return False
-    try:
-        unshare(CLONE_NEWUSER | CLONE_NEWNET)
-    except OSError as error:
-        raise BuildError(f"user namespaces are not allowed here: {_why_not(error)}") from None
-    return True
-
-
-def die_with(parent: int) -> None:
-    """Has the kernel kill this process when its parent dies; after unshare, which takes that back."""
-    with contextlib.suppress(OSError):  # a filter of system calls; it also ends when the socket closes
-        linux.set_process_name(PROCESS_NAME)
-        linux.kill_with_parent()
-    if os.getppid() != parent:  # it died before we could ask
-        sys.exit(0)
 
 
 def become(uid: int, gid: int) -> None:
@@ -216,32 +183,3 @@ def _tcp_socket() -> socket.socket:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_PROBES)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
-
-
-def _set(name: str, value: str) -> bool:
-    with contextlib.suppress(OSError):
-        (SYSCTL_FOLDER / name).write_text(value)
-        return True
-    return False
-
-
-def _why_not(error: OSError) -> str:
-    """Names the sysctl that forbids it, if it is a known one."""
-    for name in ("kernel/unprivileged_userns_clone", "user/max_user_namespaces"):
-        if _reads(name, "0"):
-            return f"sysctl {name.replace('/', '.')} is 0"
-    return str(error.strerror)
-
-
-def without_rights(error: Exception) -> str:
-    """The reason for a failure in a user namespace: usually its rights have been taken away."""
-    name = "kernel/apparmor_restrict_unprivileged_userns"
-    if _reads(name, "1"):
-        return f"user namespaces have no rights here: sysctl {name.replace('/', '.')} is 1"
-    return str(error)
-
-
-def _reads(name: str, value: str) -> bool:
-    with contextlib.suppress(OSError):
-        return (SYSCTL_FOLDER / name).read_text().strip() == value
-    return False

@@ -15,7 +15,6 @@ import json
 import os
 import socket
 import subprocess
-import sys
 from collections import deque
 from collections.abc import Iterator
 from ipaddress import IPv6Address
@@ -23,8 +22,8 @@ from typing import Any, Self
 
 from ... import descriptors as passed
 from ...errors import ToxvpnError
-from ...interpreter import command_line
-from ...state.files import user_name
+from ...interpreter import start_helper
+from ...state.files import why_not_started
 from ...tun.device import Offload, TunDevice
 from ...wire.addressing import OVERLAY_IPV6
 from ...wire.ip import STACK_MTU
@@ -36,8 +35,6 @@ SPARE_SOCKETS = 16  # asked for at once, so that most streams wait for no answer
 ANSWER_BYTES = 4096
 
 HELPER = "from toxvpn.tcpforward.fast import helper; helper.main(int(sys.argv[1]), int(sys.argv[2]))"
-# Of the environment it gets what an interpreter may need to start, and no secrets.
-ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL")
 
 
 class StackUnavailableError(ToxvpnError):
@@ -199,33 +196,13 @@ def early_helper() -> Iterator[None]:
 
 
 def _spawn() -> Helper:
-    """Called in the thread of the event loop: the helper dies with the thread that started it (prctl(2)).
-
-    Raises StackUnavailableError.
-    """
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    ours.setblocking(False)
-    with theirs:
-        try:
-            helper = subprocess.Popen(
-                command_line(HELPER, [str(theirs.fileno()), str(os.getpid())]),
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,  # -z lets go of the terminal, and so must all that it has started
-                env={name: os.environ[name] for name in ENVIRONMENT if name in os.environ},
-            )
-        except OSError as error:
-            ours.close()
-            raise StackUnavailableError(f"the helper process did not start: {_why_none(error)}") from None
-    return ours, helper
-
-
-def _why_none(error: OSError) -> str:
-    if isinstance(error, PermissionError):
-        who = user_name(os.geteuid())
-        return f"{who} cannot run {sys.executable}: install toxvpn where every user can read it"
-    return str(error.strerror)
+    """Raises StackUnavailableError."""
+    try:
+        control, helper = start_helper(HELPER)
+    except OSError as error:
+        raise StackUnavailableError(f"the helper process did not start: {why_not_started(error)}") from None
+    control.setblocking(False)
+    return control, helper
 
 
 def _settle(future: "asyncio.Future[_Answer]", answer: dict[str, Any], descriptors: list[int]) -> None:
