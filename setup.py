@@ -103,6 +103,8 @@ def product() -> list[Extension]:
             "path/device.c",
             "path/packet.c",
             "path/prefixes.c",
+            "path/policy.c",
+            "path/flowtable.c",
             "path/flowqueue.c",
             "path/backlog.c",
             libraries=["m"],
@@ -116,6 +118,9 @@ def testing() -> list[Extension]:
         extension(
             "toxvpn.testing.native_units",
             "path/prefixes.c",
+            "path/packet.c",
+            "path/policy.c",
+            "path/flowtable.c",
             "path/flowqueue.c",
             "net/sendroom.c",
             libraries=["m"],

@@ -1,7 +1,10 @@
+from collections.abc import Collection, Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Self
 
 from typing_extensions import disjoint_base
+
+from .._native.path.packets import PolicyRule
 
 @disjoint_base
 class PrefixTable:
@@ -12,6 +15,18 @@ class PrefixTable:
     def remove(self, network: IPv4Network | IPv6Network, scope: int = 0) -> bool: ...
     def get(self, network: IPv4Network | IPv6Network, scope: int = 0) -> int | None: ...
     def lookup(self, address: IPv4Address | IPv6Address, scope: int = 0) -> int | None: ...
+
+@disjoint_base
+class Policy:
+    """policy.c: the compiled twin of `wire.policy.Policy`, which documents it."""
+
+    def __init__(
+        self, here: Collection[IPv4Address | IPv6Address], rules: Iterable[PolicyRule] = ()
+    ) -> None: ...
+    def set_rules(self, rules: Iterable[PolicyRule]) -> None: ...
+    def judge(self, destination: IPv4Address | IPv6Address, protocol: int, port: int = 0) -> int | None: ...
+    def inbound(self, packet: bytes, now_s: int) -> bool: ...
+    def outbound(self, packet: bytes, now_s: int) -> None: ...
 
 @disjoint_base
 class FlowQueue:

@@ -1,13 +1,14 @@
-"""C files of _native by themselves: prefixes.c, flowqueue.c and sendroom.c, compiled into this module.
+"""C files of _native by themselves, compiled into this module: prefixes.c, policy.c, flowqueue.c, sendroom.c.
 
 Times are what the caller says; the items of a queue are numbers.
 """
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 
 from .._native.path.datapath cimport (
-    prefixes, prefixes_free, prefixes_get, prefixes_lookup, prefixes_remove, prefixes_set
+    OURSELVES, c_policy, policy_judge, policy_rule, policy_rules, prefixes, prefixes_free, prefixes_get,
+    prefixes_lookup, prefixes_remove, prefixes_set
 )
 
 
@@ -27,6 +28,18 @@ cdef extern from "flowqueue.h" nogil:
     void flowqueue_dropped(flowqueue *, size_t)
     queued *flowqueue_shed(flowqueue *)
     queued *flowqueue_remove(flowqueue *, c_bool (*)(const queued *, const void *) noexcept nogil, const void *)
+
+cdef extern from "packet.h" nogil:
+    struct c_packet "packet":
+        pass
+    c_bool packet_parse(c_packet *, uint8_t *, size_t, c_bool)
+
+cdef extern from "policy.h" nogil:
+    c_policy *policy_new(const prefixes *)
+    void policy_free(c_policy *)
+    void policy_set_rules(c_policy *, policy_rule *, size_t)
+    c_bool policy_inbound(c_policy *, const c_packet *, uint32_t)
+    void policy_outbound(c_policy *, const c_packet *, uint32_t)
 
 cdef extern from "sendroom.h" nogil:
     struct sendroom:
@@ -70,6 +83,47 @@ cdef class PrefixTable:
         if prefixes_lookup(&self._table, address.version, packed, scope, &value):
             return value
         return None
+
+
+cdef class Policy:
+    cdef prefixes _sources
+    cdef c_policy *_policy
+
+    def __init__(self, here, rules=()):
+        cdef bytes packed
+        for address in here:
+            packed = address.packed
+            if not prefixes_set(&self._sources, address.version, packed, address.max_prefixlen, 0, OURSELVES):
+                raise MemoryError
+        self._policy = policy_new(&self._sources)
+        if self._policy == NULL:
+            raise MemoryError
+        self.set_rules(rules)
+
+    def __dealloc__(self):
+        policy_free(self._policy)
+        prefixes_free(&self._sources)
+
+    def set_rules(self, rules):
+        cdef list wanted = list(rules)
+        policy_set_rules(self._policy, policy_rules(wanted), len(wanted))
+
+    def judge(self, destination, uint8_t protocol, uint16_t port=0):
+        cdef bytes packed = destination.packed
+        index = policy_judge(self._policy, destination.version, packed, protocol, port)
+        return None if index < 0 else index
+
+    def inbound(self, bytes packet, uint32_t now_s):
+        cdef c_packet parsed
+        if not packet_parse(&parsed, packet, len(packet), True):
+            raise ValueError("malformed")
+        return bool(policy_inbound(self._policy, &parsed, now_s))
+
+    def outbound(self, bytes packet, uint32_t now_s):
+        cdef c_packet parsed
+        if not packet_parse(&parsed, packet, len(packet), True):
+            raise ValueError("malformed")
+        policy_outbound(self._policy, &parsed, now_s)
 
 
 cdef struct numbered:

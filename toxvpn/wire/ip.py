@@ -50,13 +50,18 @@ def vpn_mtu(packet_bytes: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The fields that routing needs; `transport` is the offset of the transport header."""
+    """The fields that routing needs; `transport` is the offset of the transport header.
+
+    `fragment_offset` (bytes) is not 0 in a later fragment, which has no transport header.
+    """
 
     version: int
     source: IPv4Address | IPv6Address
     destination: IPv4Address | IPv6Address
     protocol: int
     transport: int
+    fragment_offset: int = 0
+    fragment: bool = False
 
 
 def frame_vpn(packet: bytes) -> bytes:
@@ -73,28 +78,32 @@ def unframe_vpn_untrusted(data: bytes) -> bytes | None:
     return packet
 
 
-def parse_untrusted(packet: bytes) -> Header | None:
-    """The header of a packet whose length is the one it states; None for anything else."""
+def parse_untrusted(packet: bytes, *, exact: bool = True) -> Header | None:
+    """The header of a packet whose length is the one it states; None for anything else.
+
+    With `exact` False the length is ignored, as where an ICMP error quotes the beginning of a packet.
+    """
     version = packet[0] >> 4 if packet else 0
     if version == 4:
-        return _parse_ipv4(packet)
-    return _parse_ipv6(packet) if version == 6 else None
+        return _parse_ipv4(packet, exact)
+    return _parse_ipv6(packet, exact) if version == 6 else None
 
 
-def _parse_ipv4(packet: bytes) -> Header | None:
+def _parse_ipv4(packet: bytes, exact: bool) -> Header | None:
     header = (packet[0] & 15) * 4
     if len(packet) < 20 or not 20 <= header <= len(packet):
         return None
     total, _, fragment, _, protocol = unpack_from("!HHHBB", packet, 2)
-    if total != len(packet):
+    if exact and total != len(packet):
         return None
-    first = not fragment & 0x1FFF
+    offset = (fragment & 0x1FFF) * 8
     source, destination = IPv4Address(packet[12:16]), IPv4Address(packet[16:20])
-    return Header(4, source, destination, protocol if first else UNKNOWN_PROTOCOL, header)
+    protocol = UNKNOWN_PROTOCOL if offset else protocol
+    return Header(4, source, destination, protocol, header, offset, bool(fragment & 0x3FFF))
 
 
-def _parse_ipv6(packet: bytes) -> Header | None:
-    if len(packet) < 40 or unpack_from("!H", packet, 4)[0] + 40 != len(packet):
+def _parse_ipv6(packet: bytes, exact: bool) -> Header | None:
+    if len(packet) < 40 or (exact and unpack_from("!H", packet, 4)[0] + 40 != len(packet)):
         return None
     chain = _walk_extensions(packet)
     if chain is None:
@@ -102,22 +111,23 @@ def _parse_ipv6(packet: bytes) -> Header | None:
     return Header(6, IPv6Address(packet[8:24]), IPv6Address(packet[24:40]), *chain)
 
 
-def _walk_extensions(packet: bytes) -> tuple[int, int] | None:
-    """Transport protocol and its offset behind the extension headers (RFC 8200 §4); None if cut short."""
-    kind, at = packet[6], 40
+def _walk_extensions(packet: bytes) -> tuple[int, int, int, bool] | None:
+    """The last fields of a Header, behind the extension headers (RFC 8200 §4); None if cut short."""
+    kind, at, offset, fragment = packet[6], 40, 0, False
     for _ in range(_MAX_EXTENSIONS + 1):
         if kind not in _EXTENSIONS:
-            return kind, at
+            return kind, at, offset, fragment
         if at + 8 > len(packet):
             return None
         length = _extension_bytes(kind, packet[at + 1])
         if at + length > len(packet):
             return None
-        later = kind == _FRAGMENT and unpack_from("!H", packet, at + 2)[0] & 0xFFF8
+        if kind == _FRAGMENT:
+            offset, fragment = unpack_from("!H", packet, at + 2)[0] & 0xFFF8, True
         kind, at = packet[at], at + length
-        if later:
+        if offset:
             break
-    return UNKNOWN_PROTOCOL, at
+    return UNKNOWN_PROTOCOL, at, offset, fragment
 
 
 def _extension_bytes(kind: int, length_field: int) -> int:

@@ -14,6 +14,21 @@ cdef extern from "prefixes.h" nogil:
     bint prefixes_lookup(const prefixes *, uint8_t, const uint8_t *, uint32_t, uint32_t *)
     void prefixes_free(prefixes *)
 
+cdef extern from "policy.h" nogil:
+    enum:
+        ANY_PROTOCOL
+    cdef struct policy_rule:
+        bint here
+        uint8_t version
+        uint8_t length
+        uint8_t address[16]
+        uint16_t protocol
+        uint16_t first_port
+        uint16_t last_port
+    cdef struct c_policy "policy":
+        pass
+    int policy_judge(const c_policy *, uint8_t, const uint8_t *, uint8_t, uint16_t)
+
 cdef extern from "path.h" nogil:
     enum:
         DROP_REASONS
@@ -34,6 +49,7 @@ cdef extern from "path.h" nogil:
         uint64_t tx_packets
         uint64_t tx_bytes
         uint64_t drops[DROP_REASONS]
+        c_policy *policy
     cdef struct path_settings:
         int tun
         bint vnet_hdr
@@ -62,6 +78,10 @@ cdef extern from "path.h" nogil:
     void path_free(c_path *)
     friend_path *path_friend(c_path *, uint32_t)
     void path_remove_friend(c_path *, uint32_t)
+    bint path_set_policy(c_path *, uint32_t, policy_rule *, size_t)
     size_t path_read_tun(c_path *, size_t, int *)
     void path_inbound(void *, uint32_t, const uint8_t *, size_t) noexcept
     void path_flush_inbound(void *) noexcept
+
+
+cdef policy_rule *policy_rules(list rules) except NULL

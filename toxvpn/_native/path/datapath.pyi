@@ -1,11 +1,11 @@
-from collections.abc import Callable
-from ipaddress import IPv4Network, IPv6Network
+from collections.abc import Callable, Iterable
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from typing_extensions import disjoint_base
 
 from ..wakeups import Early
 from .carrier import Carrier
-from .packets import Counters, DropReason, PacketFormat
+from .packets import Counters, DropReason, PacketFormat, PolicyRule
 
 LARGEST_MTU: dict[PacketFormat, int]
 SMALLEST_MTU: int
@@ -86,8 +86,24 @@ class Datapath(Early):
         sent.
         """
 
+    def set_policy(self, friend_number: int, rules: Iterable[PolicyRule] | None) -> None:
+        """Let the friend begin only what one of `rules` allows; None: everything.
+
+        Destinations must be allowed as well. Answers to what we began pass. What the friend has begun, and is
+        no longer allowed, is refused from now on.
+        """
+
+    def judge(
+        self, friend_number: int, destination: IPv4Address | IPv6Address, protocol: int, port: int = 0
+    ) -> int | None:
+        """The index of the first of the friend's rules that allows it to begin this; None: none does.
+
+        `protocol` is as IP numbers it: 58 for ICMP to an IPv6 address. Raises ValueError when the friend has
+        no rules.
+        """
+
     def remove_friend(self, friend_number: int) -> None:
-        """Remove the friend's routes, sources, destinations and counters."""
+        """Remove the friend's routes, sources, destinations, rules and counters."""
 
     def counters(self, friend_number: int) -> Counters: ...
     @property

@@ -9,12 +9,14 @@ calls read_tun() where no selector does, and reads the counters.
 import os
 
 cimport cython
+from libc.stdlib cimport calloc
+from libc.string cimport memcpy
 
 from .carrier cimport Backlog, Carrier
 from ..wakeups cimport Early
 
 from ...errors import ClosedError
-from .packets import FRAME_BYTES as _FRAME_BYTES, Counters, DropReason, PacketFormat
+from .packets import FRAME_BYTES as _FRAME_BYTES, Counters, DropReason, PacketFormat, Place
 
 assert len(DropReason) == DROP_REASONS
 
@@ -46,6 +48,28 @@ cdef _get(prefixes *table, network, uint32_t scope):
     if prefixes_get(table, network.version, packed, network.prefixlen, scope, &value):
         return value
     return None
+
+
+# -- rules ------------------------------------------------------------------------------------------
+
+cdef policy_rule *policy_rules(list rules) except NULL:
+    """From malloc(); not NULL where there are none."""
+    cdef policy_rule *made = <policy_rule *>calloc(len(rules) + 1, sizeof(policy_rule))
+    cdef bytes packed
+    if made == NULL:
+        raise MemoryError
+    for index, (where, protocol, first_port, last_port) in enumerate(rules):
+        made[index].protocol = ANY_PROTOCOL if protocol is None else protocol
+        made[index].first_port = first_port
+        made[index].last_port = last_port
+        if isinstance(where, Place):
+            made[index].here = where is Place.HERE
+        else:
+            packed = where.network_address.packed
+            made[index].version = where.version
+            made[index].length = where.prefixlen
+            memcpy(made[index].address, <const uint8_t *>packed, len(packed))
+    return made
 
 
 # -- the carrier, as C sees it ---------------------------------------------------------------------
@@ -206,6 +230,24 @@ cdef class Datapath(Early):
 
     def set_mtu(self, uint32_t friend_number, int mtu):
         self._friend(friend_number).mtu = min(max(mtu, SMALLEST_MTU), LARGEST_MTU[self.packet_format])
+
+    def set_policy(self, uint32_t friend_number, rules):
+        cdef policy_rule *made = NULL
+        cdef list wanted
+        self._friend(friend_number)
+        wanted = [] if rules is None else list(rules)
+        if rules is not None:
+            made = policy_rules(wanted)
+        if not path_set_policy(self._path, friend_number, made, len(wanted)):
+            raise MemoryError
+
+    def judge(self, uint32_t friend_number, destination, uint8_t protocol, uint16_t port=0):
+        cdef friend_path *friend = self._friend(friend_number)
+        cdef bytes packed = destination.packed
+        if friend.policy == NULL:
+            raise ValueError(f"nothing limits friend {friend_number}")
+        cdef int index = policy_judge(friend.policy, destination.version, packed, protocol, port)
+        return None if index < 0 else index
 
     def remove_friend(self, uint32_t friend_number):
         path_remove_friend(self._open(), friend_number)

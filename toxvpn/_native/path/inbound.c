@@ -2,7 +2,7 @@
  *
  *   1. path_inbound          gets it from Tox; the peer chose every byte of it
  *   2. unframe_untrusted     takes the frame off, and checks that it is well-formed IP
- *   3. allowed_untrusted     checks that this friend may use that source, and reach that destination
+ *   3. allowed_untrusted     checks that this friend may use that source, and reach that destination (policy.c)
  *   4. accept_packet         counts it, lowers the MSS of a SYN, hands it to coalesce(), which merges it with
  *                            others of its flow or writes it to the TUN (device.c)
  *   5. path_flush_inbound    at the end of a batch, writes what coalesce() held back */
@@ -49,6 +49,11 @@ static bool allowed_untrusted(struct path *path, uint32_t friend_number, const s
         path_drop(path, friend_number, DROP_DESTINATION);
         return false;
     }
+    struct policy *policy = path->friends[friend_number].policy;
+    if (policy != NULL && !policy_inbound(policy, packet, path_now_s(path))) {
+        path_drop(path, friend_number, DROP_POLICY);
+        return false;
+    }
     return true;
 }
 
@@ -77,6 +82,7 @@ void path_flush_inbound(void *context) {
     struct path *path = context;
     int error; /* ignored: the next read of the device meets it again */
     coalesce_flush(&path->coalescer);
+    path->now_s = 0;
     if (path->wrote)
         path_read_tun(path, ANSWERS, &error);
     backlog_send(path->settings.backlog, &path->settings.carrier);

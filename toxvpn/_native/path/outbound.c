@@ -40,6 +40,7 @@ size_t path_read_tun(struct path *path, size_t budget, int *error) {
     if (done)
         path->settings.carrier.flush(path->settings.carrier.context);
     backlog_send(path->settings.backlog, &path->settings.carrier);
+    path->now_s = 0;
     return done;
 }
 
@@ -105,6 +106,8 @@ static size_t route(struct path *path, uint8_t *ip, size_t length, const struct 
         path_drop(path, out.friend_number, DROP_MALFORMED);
         return 0;
     }
+    if (friend->policy != NULL)
+        policy_outbound(friend->policy, packet, path_now_s(path));
     return dispatch(path, &out);
 }
 

@@ -21,7 +21,8 @@ static bool parse_ipv4(struct packet *packet, bool exact) {
     packet->destination = ip + 16;
     packet->transport = (uint16_t)header;
     packet->fragment = (fragment & 0x3fff) != 0;
-    packet->protocol = (fragment & 0x1fff) ? PROTOCOL_UNKNOWN : ip[9];
+    packet->fragment_offset = (uint16_t)(fragment << 3);
+    packet->protocol = packet->fragment_offset ? PROTOCOL_UNKNOWN : ip[9];
     return true;
 }
 
@@ -51,11 +52,13 @@ static bool parse_ipv6(struct packet *packet, bool exact) {
         size_t length = extension_length(kind, ip + at);
         if (at + length > packet->length)
             return false;
-        bool later = kind == FRAGMENT && (load16(ip + at + 2) & 0xfff8);
-        packet->fragment |= kind == FRAGMENT;
+        if (kind == FRAGMENT) {
+            packet->fragment = true;
+            packet->fragment_offset = load16(ip + at + 2) & 0xfff8;
+        }
         kind = ip[at];
         at += length;
-        if (later || seen == MAX_EXTENSIONS) {
+        if (packet->fragment_offset || seen == MAX_EXTENSIONS) {
             kind = PROTOCOL_UNKNOWN;
             break;
         }

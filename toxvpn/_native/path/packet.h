@@ -35,10 +35,11 @@ enum {
 struct packet {
     uint8_t *ip;
     size_t length;
-    uint16_t transport; /* where the transport header begins */
-    uint8_t version;    /* 4 or 6 */
-    uint8_t protocol;   /* of the transport header; PROTOCOL_UNKNOWN when there is none to read */
-    bool fragment;      /* also the first one */
+    uint16_t transport;       /* where the transport header begins */
+    uint8_t version;          /* 4 or 6 */
+    uint8_t protocol;         /* of the transport header; PROTOCOL_UNKNOWN when there is none to read */
+    bool fragment;            /* also the first one */
+    uint16_t fragment_offset; /* bytes; not 0: a later fragment, without a transport header */
     const uint8_t *source, *destination;
 };
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from ipaddress import IPv4Network, IPv6Network
+from typing import NamedTuple
 
 
 class PacketFormat(IntEnum):
@@ -28,6 +30,29 @@ class DropReason(StrEnum):
     DEVICE = "device"  # the TUN refuses it: the interface is down or gone
     LOOP = "loop"  # Tox itself sent it: it must not travel inside Tox
     LATE = "late"  # it has waited too long for room, so its sender must slow down (CoDel)
+    POLICY = "policy"  # the peer may not reach that, and it is no answer to what we began
+
+
+class Place(StrEnum):
+    """Destinations that are no network."""
+
+    HERE = "here"  # this machine's own addresses in the network
+    ANYWHERE = "anywhere"
+
+
+LAST_PORT = 65535
+
+
+class PolicyRule(NamedTuple):
+    """What a friend may begin. `protocol`: as IP numbers it, 1 for ICMP of both versions; None: any.
+
+    All ports, 0 to 65535, also stand for protocols without ports.
+    """
+
+    where: IPv4Network | IPv6Network | Place
+    protocol: int | None = None
+    first_port: int = 0
+    last_port: int = LAST_PORT
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,8 @@ void path_free(struct path *path) {
     prefixes_free(&path->routes);
     prefixes_free(&path->sources);
     prefixes_free(&path->destinations);
+    for (size_t at = 0; at < path->many_friends; at++)
+        policy_free(path->friends[at].policy);
     free(path->friends);
     free(path);
 }
@@ -57,8 +59,33 @@ void path_remove_friend(struct path *path, uint32_t friend_number) {
     prefixes_remove_all(&path->routes, false, friend_number);
     prefixes_remove_all(&path->sources, false, friend_number);
     prefixes_remove_all(&path->destinations, true, friend_number);
-    if (friend_number < path->many_friends)
+    if (friend_number < path->many_friends) {
+        policy_free(path->friends[friend_number].policy);
         path->friends[friend_number] = (struct friend_path){.mtu = path->settings.mtu};
+    }
+}
+
+bool path_set_policy(struct path *path, uint32_t friend_number, struct policy_rule *rules, size_t many) {
+    struct friend_path *friend = path_friend(path, friend_number);
+    if (friend != NULL && rules == NULL) {
+        policy_free(friend->policy);
+        friend->policy = NULL;
+        return true;
+    }
+    if (friend != NULL && friend->policy == NULL)
+        friend->policy = policy_new(&path->sources);
+    if (friend == NULL || friend->policy == NULL) {
+        free(rules);
+        return false;
+    }
+    policy_set_rules(friend->policy, rules, many);
+    return true;
+}
+
+uint32_t path_now_s(struct path *path) {
+    if (path->now_s == 0)
+        path->now_s = (uint32_t)(backlog_now_ns(path->settings.backlog) / 1000000000) + 1;
+    return path->now_s;
 }
 
 void path_drop(struct path *path, uint32_t friend_number, enum drop reason) {

@@ -4,6 +4,7 @@
  * outbound.c   TUN -> Tox    path_read_tun()
  * backlog.c    keeps outbound packets that wait for room
  * inbound.c    Tox -> TUN    path_inbound(), path_flush_inbound()
+ * policy.c     which inbound packets of a friend may pass, where that is limited
  * coalesce.c   merges inbound packets of a flow
  * cut.c        cuts super-packets into segments, and packets into fragments
  * device.c     writes to the TUN: inbound packets, and ICMP errors about outbound ones
@@ -19,6 +20,7 @@
 
 #include "coalesce.h"
 #include "packet.h"
+#include "policy.h"
 #include "prefixes.h"
 
 /* Why a packet was dropped; in the order of DropReason in packets.py. */
@@ -33,6 +35,7 @@ enum drop {
     DROP_DEVICE,
     DROP_LOOP,
     DROP_LATE,
+    DROP_POLICY,
     DROP_REASONS,
 };
 
@@ -74,6 +77,7 @@ struct friend_path {
     uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes;
     uint64_t drops[DROP_REASONS];
     struct error_budget errors;
+    struct policy *policy; /* what it may reach; NULL: every allowed destination */
 };
 
 struct backlog;
@@ -102,6 +106,7 @@ struct path {
     uint32_t many_friends;
     uint64_t drops[DROP_REASONS]; /* packets that belong to no friend */
 
+    uint32_t now_s;             /* the time in this batch; 0: nobody has asked for it yet */
     bool wrote;                 /* to the TUN, since it was last read: the kernel may have answered */
     struct error_budget errors; /* about packets that belong to no friend */
     struct coalescer coalescer;
@@ -118,6 +123,13 @@ struct friend_path *path_friend(struct path *path, uint32_t friend_number);
 
 /* Forgets the friend: its state, its routes, what it may use and reach. */
 void path_remove_friend(struct path *path, uint32_t friend_number);
+
+/* Limits what the friend may reach to what one of `rules` allows, and to answers; `rules` comes from malloc()
+ * and is the path's from now on. NULL: no limit. False: out of memory or range; `rules` are freed. */
+bool path_set_policy(struct path *path, uint32_t friend_number, struct policy_rule *rules, size_t many);
+
+/* Seconds of a monotonic clock, read once a batch. */
+uint32_t path_now_s(struct path *path);
 
 /* Reads the TUN until it is empty or about `budget` packets are done: sent, dropped or, without room, put to
  * the backlog. Returns how many; `error` is an errno when the device is gone, else 0. */
