@@ -18,7 +18,7 @@ from scapy.layers.inet6 import (
 )
 from scapy.packet import Packet, Raw
 
-from toxvpn._native.path.packets import Place, PolicyRule
+from toxvpn._native.path.packets import FilterRule, Place
 from toxvpn.testing import native_units
 from toxvpn.wire import policy
 from toxvpn.wire.policy import (
@@ -31,23 +31,23 @@ from toxvpn.wire.policy import (
     UNANSWERED_S,
 )
 
-Policy = policy.Policy | native_units.Policy
-Make = Callable[..., Policy]
+Filter = policy.Filter | native_units.Filter
+Make = Callable[..., Filter]
 
 OURS, THEIRS, BEHIND = ("100.64.0.1", "fd74:6f78::1"), ("100.64.0.2", "fd74:6f78::2"), ("10.0.0.5", "fd00::5")
 HERE = {ip_address(address) for address in OURS}
-SSH = PolicyRule(Place.HERE, 6, 22, 22)
-DNS = PolicyRule(Place.HERE, 17, 53, 53)
-PING = PolicyRule(Place.ANYWHERE, 1)
-EVERYTHING_HERE = PolicyRule(Place.HERE)
+SSH = FilterRule(Place.HERE, 6, 22, 22)
+DNS = FilterRule(Place.HERE, 17, 53, 53)
+PING = FilterRule(Place.ANYWHERE, 1)
+EVERYTHING_HERE = FilterRule(Place.HERE)
 
 versions = pytest.mark.parametrize("version", [4, 6])
 
 
-@pytest.fixture(params=[policy.Policy, native_units.Policy], ids=["pure", "compiled"])
+@pytest.fixture(params=[policy.Filter, native_units.Filter], ids=["pure", "compiled"])
 def make(request: pytest.FixtureRequest) -> Make:
-    def made(*rules: PolicyRule) -> Policy:
-        found: Policy = request.param(HERE, rules)
+    def made(*rules: FilterRule) -> Filter:
+        found: Filter = request.param(HERE, rules)
         return found
 
     return made
@@ -133,7 +133,7 @@ def test_everything_here_is_not_what_lies_behind(make: Make, version: int) -> No
 
 
 def test_a_rule_for_a_network_is_for_all_of_it(make: Make) -> None:
-    limited = make(PolicyRule(ip_network("10.0.0.0/29"), 6, 80, 90), PolicyRule(ip_network("fd00::/125")))
+    limited = make(FilterRule(ip_network("10.0.0.0/29"), 6, 80, 90), FilterRule(ip_network("fd00::/125")))
     for address, passes in (("10.0.0.7", True), ("10.0.0.8", False), ("100.64.0.1", False)):
         assert limited.inbound(tcp(ip(4, THEIRS[0], address), 5, 85, "S"), 0) is passes
     assert limited.inbound(tcp(ip(4, THEIRS[0], "10.0.0.1"), 5, 90, "S"), 0)
@@ -258,7 +258,7 @@ def test_a_port_that_was_closed_can_be_used_again(make: Make) -> None:
 
 
 def test_a_full_table_forgets_the_oldest(make: Make) -> None:
-    limited = make(PolicyRule(Place.HERE, 17, 53, 53))
+    limited = make(FilterRule(Place.HERE, 17, 53, 53))
     limited.outbound(udp(outward(4), 1000, 7), 0)
     limited.outbound(udp(outward(4), 1001, 7), 0)
     blank = bytearray(udp(inward(4), 0, 53))
@@ -414,7 +414,7 @@ FLAGS = st.sampled_from(["S", "SA", "A", "FA", "R", "RA", "SF", ""])
 WHERE = st.sampled_from([Place.HERE, Place.ANYWHERE, ip_network("10.0.0.0/30"), ip_network("fd00::/64")])
 RULES = st.lists(
     st.builds(
-        lambda where, protocol, first, many: PolicyRule(where, protocol, first, min(first + many, 65535)),
+        lambda where, protocol, first, many: FilterRule(where, protocol, first, min(first + many, 65535)),
         WHERE,
         st.sampled_from([None, 1, 6, 17, 47]),
         st.sampled_from([0, 22, 53]),
@@ -465,8 +465,8 @@ STEPS = st.one_of(
 
 @settings(max_examples=100, deadline=None)
 @given(RULES, st.lists(STEPS, max_size=25))
-def test_both_twins_agree(rules: list[PolicyRule], steps: list[tuple[str, object]]) -> None:
-    pure, compiled = policy.Policy(HERE, rules), native_units.Policy(HERE, rules)
+def test_both_twins_agree(rules: list[FilterRule], steps: list[tuple[str, object]]) -> None:
+    pure, compiled = policy.Filter(HERE, rules), native_units.Filter(HERE, rules)
     now_s = 1000
     for do, what in steps:
         match do, what:

@@ -4,7 +4,7 @@ from typing import Self
 
 from typing_extensions import disjoint_base
 
-from .._native.path.packets import PolicyRule
+from .._native.path.packets import FilterRule
 
 @disjoint_base
 class PrefixTable:
@@ -17,13 +17,13 @@ class PrefixTable:
     def lookup(self, address: IPv4Address | IPv6Address, scope: int = 0) -> int | None: ...
 
 @disjoint_base
-class Policy:
-    """policy.c: the compiled twin of `wire.policy.Policy`, which documents it."""
+class Filter:
+    """policy.c: the compiled twin of `wire.policy.Filter`, which documents it."""
 
     def __init__(
-        self, here: Collection[IPv4Address | IPv6Address], rules: Iterable[PolicyRule] = ()
+        self, here: Collection[IPv4Address | IPv6Address], rules: Iterable[FilterRule] = ()
     ) -> None: ...
-    def set_rules(self, rules: Iterable[PolicyRule]) -> None: ...
+    def set_rules(self, rules: Iterable[FilterRule]) -> None: ...
     def judge(self, destination: IPv4Address | IPv6Address, protocol: int, port: int = 0) -> int | None: ...
     def inbound(self, packet: bytes, now_s: int) -> bool: ...
     def outbound(self, packet: bytes, now_s: int) -> None: ...

@@ -85,7 +85,7 @@ cdef class PrefixTable:
         return None
 
 
-cdef class Policy:
+cdef class Filter:
     cdef prefixes _sources
     cdef c_policy *_policy
 

@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv6Address
 from struct import unpack_from
 from typing import NamedTuple
 
-from .._native.path.packets import LAST_PORT, Place, PolicyRule
+from .._native.path.packets import LAST_PORT, FilterRule, Place
 from .ip import TCP, UDP, UNKNOWN_PROTOCOL, Header, parse_untrusted
 
 IPAddress = IPv4Address | IPv6Address
@@ -34,7 +34,7 @@ _ERRORS = {4: (3, 11, 12), 6: (1, 2, 3, 4)}
 _ECHO_OURS, _ECHO_THEIRS = 1, 2
 
 
-class Key(NamedTuple):
+class FlowKey(NamedTuple):
     """A flow. An ICMP echo has its identifier in the place of our port, and whose request it is in theirs."""
 
     version: int
@@ -63,7 +63,7 @@ class View:
     """What a packet says of itself. `begins`: it can be the first one of its flow."""
 
     header: Header
-    key: Key | None = None
+    key: FlowKey | None = None
     flags: int = 0
     begins: bool = False
     port: int = 0
@@ -73,18 +73,18 @@ class View:
         return self.flags & (_SYN | _ACK | _RST) == _SYN
 
 
-class Policy:
+class Filter:
     """`here` are this machine's own addresses in the network. Packets are well-formed (wire/ip.py)."""
 
     def __init__(
-        self, here: Collection[IPAddress], rules: Iterable[PolicyRule] = (), room: int = ROOM
+        self, here: Collection[IPAddress], rules: Iterable[FilterRule] = (), room: int = ROOM
     ) -> None:
         self._here = here
         self._rules = list(rules)
         self._room = room
-        self._flows: OrderedDict[Key, Flow] = OrderedDict()  # the one used last at the end
+        self._flows: OrderedDict[FlowKey, Flow] = OrderedDict()  # the one used last at the end
 
-    def set_rules(self, rules: Iterable[PolicyRule]) -> None:
+    def set_rules(self, rules: Iterable[FilterRule]) -> None:
         """Replaces the rules; flows that the friend has begun and may begin no longer are refused."""
         self._rules = list(rules)
         for key, flow in self._flows.items():
@@ -98,7 +98,7 @@ class Policy:
                 return index
         return None
 
-    def _covers(self, rule: PolicyRule, destination: IPAddress) -> bool:
+    def _covers(self, rule: FilterRule, destination: IPAddress) -> bool:
         if rule.where is Place.HERE:
             return destination in self._here
         return rule.where is Place.ANYWHERE or destination in rule.where
@@ -135,7 +135,7 @@ class Policy:
         elif view.begins:
             self._begin(view, now_s, inbound=False)
 
-    def _find(self, key: Key | None, now_s: int) -> Flow | None:
+    def _find(self, key: FlowKey | None, now_s: int) -> Flow | None:
         flow = None if key is None else self._flows.get(key)
         if key is None or flow is None:
             return None
@@ -176,7 +176,7 @@ def _parsed(packet: bytes) -> Header:
     return header
 
 
-def _is_for(rule: PolicyRule, version: int, protocol: int, port: int) -> bool:
+def _is_for(rule: FilterRule, version: int, protocol: int, port: int) -> bool:
     if rule.protocol == ICMP:
         return protocol == ICMP_OF[version]
     if rule.protocol not in (None, protocol):
@@ -213,20 +213,20 @@ def _view(packet: bytes, header: Header, *, inbound: bool) -> View | None:
     return View(header, _key(header, 0, 0, inbound=inbound), begins=True)
 
 
-def _key(header: Header, our_port: int, their_port: int, *, inbound: bool) -> Key:
+def _key(header: Header, our_port: int, their_port: int, *, inbound: bool) -> FlowKey:
     ours, theirs = header.source, header.destination
     if inbound:
         ours, theirs = theirs, ours
-    return Key(header.version, header.protocol, ours, our_port, theirs, their_port)
+    return FlowKey(header.version, header.protocol, ours, our_port, theirs, their_port)
 
 
-def _with_ports(packet: bytes, header: Header, *, inbound: bool) -> tuple[Key, int]:
+def _with_ports(packet: bytes, header: Header, *, inbound: bool) -> tuple[FlowKey, int]:
     source, destination = unpack_from("!HH", packet, header.transport)
     ours, theirs = (destination, source) if inbound else (source, destination)
     return _key(header, ours, theirs, inbound=inbound), destination
 
 
-def _echo_key(packet: bytes, header: Header, *, inbound: bool) -> Key | None:
+def _echo_key(packet: bytes, header: Header, *, inbound: bool) -> FlowKey | None:
     request, reply = _ECHO[header.version]
     kind, identifier = packet[header.transport], unpack_from("!H", packet, header.transport + 4)[0]
     if kind not in (request, reply):
@@ -235,7 +235,7 @@ def _echo_key(packet: bytes, header: Header, *, inbound: bool) -> Key | None:
     return _key(header, identifier, whose, inbound=inbound)
 
 
-def _quoted_key(quoted: bytes, sent: Header) -> Key | None:
+def _quoted_key(quoted: bytes, sent: Header) -> FlowKey | None:
     """The flow of a packet of ours of which an error quotes at least 8 bytes of the transport header."""
     if len(quoted) - sent.transport < 8:
         return None

@@ -5,12 +5,12 @@ from ipaddress import ip_address, ip_network
 import pytest
 from scapy.packet import Packet
 
-from toxvpn._native.path.packets import DropReason, Place, PolicyRule
+from toxvpn._native.path.packets import DropReason, FilterRule, Place
 from toxvpn.testing.craft import ip_header, offloaded, tcp_packet, udp_packet
 from toxvpn.testing.memory_path import OWN, MemoryPath, address_pair
 from toxvpn.wire.policy import UNANSWERED_S
 
-SSH = PolicyRule(Place.HERE, 6, 22, 22)
+SSH = FilterRule(Place.HERE, 6, 22, 22)
 S = 1_000_000_000
 
 versions = pytest.mark.parametrize("version", [4, 6])
@@ -51,7 +51,7 @@ def test_a_rule_opens_no_destination() -> None:
     """It limits what the table of destinations allows."""
     packet = tcp_packet(ip_header(4, "100.64.0.2", "10.0.0.5"), b"", dport=22, flags="S")
     with MemoryPath() as path:
-        path.datapath.set_policy(3, [PolicyRule(ip_network("10.0.0.0/8"), 6, 22, 22)])
+        path.datapath.set_policy(3, [FilterRule(ip_network("10.0.0.0/8"), 6, 22, 22)])
         assert path.inbound(packet) == []
         assert path.drops(3) == {DropReason.DESTINATION_NOT_ALLOWED: 1}
         path.datapath.allow_destination(ip_network("10.0.0.0/24"), 3)
@@ -108,7 +108,7 @@ def test_it_says_which_rule_allows_something() -> None:
     with MemoryPath() as path:
         with pytest.raises(ValueError, match="nothing limits friend 3"):
             path.datapath.judge(3, ip_address(OWN[0]), 6, 22)
-        path.datapath.set_policy(3, [PolicyRule(Place.ANYWHERE, 1), SSH])
+        path.datapath.set_policy(3, [FilterRule(Place.ANYWHERE, 1), SSH])
         assert path.datapath.judge(3, ip_address(OWN[0]), 6, 22) == 1
         assert path.datapath.judge(3, ip_address(OWN[1]), 58) == 0
         assert path.datapath.judge(3, ip_address(OWN[1]), 17, 22) is None

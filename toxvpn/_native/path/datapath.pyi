@@ -5,7 +5,7 @@ from typing_extensions import disjoint_base
 
 from ..wakeups import Early
 from .carrier import Carrier
-from .packets import Counters, DropReason, PacketFormat, PolicyRule
+from .packets import Counters, DropReason, FilterRule, PacketFormat
 
 LARGEST_MTU: dict[PacketFormat, int]
 SMALLEST_MTU: int
@@ -86,7 +86,7 @@ class Datapath(Early):
         sent.
         """
 
-    def set_policy(self, friend_number: int, rules: Iterable[PolicyRule] | None) -> None:
+    def set_policy(self, friend_number: int, rules: Iterable[FilterRule] | None) -> None:
         """Let the friend begin only what one of `rules` allows; None: everything.
 
         Destinations must be allowed as well. Answers to what we began pass. What the friend has begun, and is

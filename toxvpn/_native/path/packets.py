@@ -43,7 +43,7 @@ class Place(StrEnum):
 LAST_PORT = 65535
 
 
-class PolicyRule(NamedTuple):
+class FilterRule(NamedTuple):
     """What a friend may begin. `protocol`: as IP numbers it, 1 for ICMP of both versions; None: any.
 
     All ports, 0 to 65535, also stand for protocols without ports.
