@@ -59,6 +59,7 @@ class FakeVpn:
         key = member.peer.public_key
         self.ipv6: IPv6Address | None = IPv6Address("fd74:6f78::1")
         self.interface, self.up = "tox0", True
+        self.moved, self.peer_moved = "10.64.3.2 instead of another", lambda member: "10.64.9.9 instead"
         self.datapath = SimpleNamespace(drops=NO_DROPS | {DropReason.NO_ROUTE: 3}, refused=("TCP",))
         self.router = SimpleNamespace(
             own_ipv4=IPv4Address("100.64.0.1"),
@@ -145,6 +146,7 @@ async def test_of_a_vpn(node: Node, roster: Roster) -> None:
     assert (own.ipv4, own.ipv6) == (vpn.router.own_ipv4, vpn.ipv6)
     assert (own.interface, own.interface_up) == ("tox0", True)
     assert own.drops == {"no_route": 3}
+    assert own.moved == ["10.64.3.2 instead of another"]
     cast(FakeTox, node.tox).unaccepted_packets = 7
     assert reader.read().own.drops == {"no_route": 3, "unheard": 7}
     assert own.refused_offload == ("TCP",)
@@ -152,6 +154,7 @@ async def test_of_a_vpn(node: Node, roster: Roster) -> None:
     inside, outside = states[peer.public_key], states[outsider.public_key]
     assert (inside.ipv4, inside.rx_bytes, inside.tx_bytes) == (member.ipv4, 100, 200)
     assert inside.drops == {"too_big": 4}
+    assert (inside.address_moved, outside.address_moved) == ("10.64.9.9 instead", None)
     assert inside.address_problem == member.address_problem and "10.1.2.3" in str(inside.address_problem)
     assert (outside.ipv4, outside.ipv6, outside.rx_bytes, outside.drops) == (None, None, 0, {})
     vpn.ipv6 = None

@@ -11,7 +11,7 @@ from toxvpn.errors import ToxvpnError
 from toxvpn.tun.changes import AddressAdded, Change, Interface, NftTable, RouteAdded, RuleAdded, SysctlSet
 from toxvpn.tun.fight import PAUSE_S, REPAIRS_AT_ONCE
 from toxvpn.tun.kernel import KernelTables, Link
-from toxvpn.tun.local_networks import LocalNetwork
+from toxvpn.tun.local_networks import LocalNetwork, split
 from toxvpn.tun.netconf import NetworkChanges
 from toxvpn.tun.notices import Notice
 from toxvpn.tun.programs import Culprits
@@ -81,8 +81,8 @@ class Scene:
             self.culprits,
         )
 
-    def _on_local_networks(self, local: Collection[IPv4Network], isolated: Collection[IPv4Network]) -> None:
-        self.reported.append((list(local), list(isolated)))
+    def _on_local_networks(self, local: Collection[LocalNetwork]) -> None:
+        self.reported.append(split(local))
 
     def _find_local(self, kernel: KernelTables, ignore: Collection[str]) -> list[LocalNetwork]:
         self.ignored.append(ignore)

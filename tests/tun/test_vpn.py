@@ -385,11 +385,16 @@ def test_a_place_with_a_peers_address_in_it(tmp_path: Path, caplog: pytest.LogCa
             await until(lambda: member.ipv4 == CHOSEN)
 
             ip("addr", "add", "10.203.0.77/24", "dev", "eth0")
-            await until(lambda: vpn.router.own_ipv4 is None)
-            assert "10.203.0.2" not in ip("addr", "show", NAME) and machine.says.ip4 is None
+            await until(lambda: vpn.router.own_ipv4 in RANGES[0])
+            moved = f"{vpn.router.own_ipv4} instead of 10.203.0.2"
+            assert f"inet {vpn.router.own_ipv4}/32" in ip("addr", "show", NAME)
+            assert "10.203.0.2" not in ip("addr", "show", NAME) and machine.says.ip4 in RANGES[0]
+            assert vpn.moved == f"{moved}: this machine uses 10.203.0.0/24 of the interface eth0"
+            assert f"{NAME}: {vpn.moved}" in caplog.messages
             ip("addr", "flush", "dev", "eth0", "scope", "global")
             await until(lambda: vpn.router.own_ipv4 == chosen.ip)
-            assert machine.says.ip4 == chosen.ip
+            assert machine.says.ip4 == chosen.ip and vpn.moved == ""
+            assert f"{NAME}: 10.203.0.2 again" in caplog.messages
 
     on_a_machine(tmp_path, scene)
 
@@ -430,10 +435,13 @@ def test_tailscale_started_later_moves_us_to_another_range(tmp_path: Path) -> No
             await until(lambda: vpn.router.own_ipv4 in RANGES[1])
             assert machine.says.every_ip4 == vpn.router.own
             assert first in vpn.router.own, "connections from before live on"
+            used = "this machine uses 100.99.98.97/32 of the interface eth0"
+            assert vpn.moved == f"{vpn.router.own_ipv4} instead of an address in 100.64.0.0/10: {used}"
             vpn.router.on_event(
                 PeerStatus(peer, encode(Status(there[0], ToxvpnStatus(more_ip4=tuple(there[1:])))))
             )
             assert member.ipv4 == there[1]
+            assert vpn.peer_moved(member) == f"{there[1]} instead of {there[0]}: {used}"
             assert f"{there[1]} dev {NAME} src {vpn.router.own_ipv4}" in way(there[1])
             ip("addr", "flush", "dev", "eth0", "scope", "global")
             ip("route", "flush", "table", "52")

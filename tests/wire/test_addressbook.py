@@ -196,7 +196,8 @@ def test_so_it_is_with_our_own() -> None:
     [own] = mine.assign().own
     assert mine.set_local([], [IPv4Network(own)]).own == (list(ipv4_candidates(SMALL))[1],)
     asked_for = AddressBook(SMALL, requested=CHOSEN)
-    assert asked_for.set_local([IPv4Network("10.203.0.0/16")]).own == ()
+    assert asked_for.set_local([IPv4Network("10.203.0.0/16")]).own == (own,), "rather than no IPv4 at all"
+    assert asked_for.set_local([IPv4Network("10.203.0.9/32")]).own == (CHOSEN,), "as the person wants it"
     assert asked_for.set_local([]).own == (CHOSEN,)
 
 

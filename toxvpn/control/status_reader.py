@@ -82,6 +82,7 @@ class StatusReader:
             ipv6=vpn.ipv6,
             interface=vpn.interface,
             interface_up=vpn.up,
+            moved=[vpn.moved] if vpn.moved else [],
             refused_offload=vpn.datapath.refused,
             drops={**own.drops, **drops},
         )
@@ -116,6 +117,7 @@ class StatusReader:
             tx_bytes=counters.tx_bytes,
             drops={reason.value: count for reason, count in counters.drops.items() if count},
             address_problem=member.address_problem,
+            address_moved=self._vpn.peer_moved(member),
         )
 
 

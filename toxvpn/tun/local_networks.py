@@ -49,6 +49,12 @@ def local_networks(
     return [*_attached(ignore), *_routed(tables.routes, ignore), *_name_servers(resolver_files)]
 
 
+def split(local: Collection[LocalNetwork]) -> tuple[list[IPv4Network], list[IPv4Network]]:
+    """The networks that block their whole range, and the isolated ones, for AddressBook.set_local."""
+    isolated = [each.network for each in local if each.isolated]
+    return [each.network for each in local if not each.isolated], isolated
+
+
 def check_requested(address: IPv4Address, local: Iterable[LocalNetwork]) -> None:
     """Raises ConfigError, with the reason and the remedy, when the requested address cannot be ours."""
     if not is_host_address(address):

@@ -11,7 +11,6 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Collection
-from ipaddress import IPv4Network
 
 from ..errors import ToxvpnError
 from .changes import Change
@@ -39,14 +38,14 @@ class Reconciler:
     """Compares the kernel's tables with what they should be, and acts on the difference.
 
     `interface` is the device's first name, `name` its present one. `on_local_networks` gets the networks that
-    this machine uses without us, when they have changed (Router.set_local_networks); `find_local` finds them.
+    this machine uses without us, when they have changed; `find_local` finds them.
     """
 
     def __init__(
         self,
         network: NetworkChanges,
         interface: str,
-        on_local_networks: Callable[[Collection[IPv4Network], Collection[IPv4Network]], None],
+        on_local_networks: Callable[[list[LocalNetwork]], None],
         find_local: Callable[[KernelTables, Collection[str]], list[LocalNetwork]],
         clock: Callable[[], float] = time.monotonic,
         culprits: Culprits | None = None,
@@ -74,8 +73,8 @@ class Reconciler:
             self._network.rename(self._interface, self.name)
         local = self._find_local(tables, [self.name])
         if local != self._local:
-            self._on_local_networks(*split(local))
             self._local = local
+            self._on_local_networks(local)
         if self.up and not tables.link.up:
             log.warning("%s was set down: nothing passes until it is set up again", self.name)
         self.up = tables.link.up
@@ -129,9 +128,3 @@ class Reconciler:
 def counted(kinds: Counter[str]) -> str:
     """Such as "addresses: 2, routes: 1"."""
     return ", ".join(f"{PLURALS[kind]}: {count}" for kind, count in sorted(kinds.items()))
-
-
-def split(local: Collection[LocalNetwork]) -> tuple[list[IPv4Network], list[IPv4Network]]:
-    """The networks that block their whole range, and the isolated ones, for AddressBook.set_local."""
-    isolated = [each.network for each in local if each.isolated]
-    return [each.network for each in local if not each.isolated], isolated

@@ -59,7 +59,10 @@ class NetworkPeer:
 
 
 class Router:
-    """Owns the tables of one device. `on_own_ipv4` is called when our own IPv4 addresses have changed."""
+    """Owns the tables of one device. `on_own_ipv4` is called when our own IPv4 addresses have changed.
+
+    `own_network` is that of --address.
+    """
 
     def __init__(
         self,
@@ -70,7 +73,7 @@ class Router:
         on_own_ipv4: Callable[[Sequence[IPv4Address]], None],
     ) -> None:
         self.own: tuple[IPv4Address, ...] = ()
-        self.own_prefix = 32
+        self.own_network: IPv4Network | None = None
         self._has_ipv6 = False
         self._datapath = datapath
         self._overlay = Overlay(datapath, self._on_new_number)
@@ -221,6 +224,10 @@ class Router:
 
     # -- our own addresses
 
+    def _with_prefix(self, own: IPv4Address) -> IPv4Interface:
+        network = self.own_network if self.own_network and own in self.own_network else IPv4Network(own)
+        return IPv4Interface((own, network.prefixlen))
+
     def _set_own(self, addresses: tuple[IPv4Address, ...]) -> None:
         """Raises ToxvpnError when the kernel refuses one of them; the others are set all the same."""
         if addresses == self.own:
@@ -228,13 +235,13 @@ class Router:
         for old in [each for each in self.own if each not in addresses]:
             self._datapath.remove_own_address(IPv4Network(old))
             try:
-                self._network.remove_address(self._interface, IPv4Interface((old, self.own_prefix)))
+                self._network.remove_address(self._interface, self._with_prefix(old))
             except ToxvpnError as failure:
                 log.warning("%s", failure)
         failures = []
         for new in [each for each in addresses if each not in self.own]:
             try:
-                self._network.add_address(self._interface, IPv4Interface((new, self.own_prefix)))
+                self._network.add_address(self._interface, self._with_prefix(new))
                 self._datapath.add_own_address(IPv4Network(new))
             except ToxvpnError as failure:
                 failures.append((new, failure))

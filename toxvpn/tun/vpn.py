@@ -23,12 +23,13 @@ from ..wire.addressbook import AddressBook, AllowedAddresses
 from ..wire.addressing import OVERLAY_IPV6, overlay_ipv6
 from .device import Offload, TunDevice
 from .kernel import KernelTables
-from .local_networks import RESOLVER_FILES, check_requested
+from .local_networks import RESOLVER_FILES, LocalNetwork, check_requested, split
 from .monitor import NetworkMonitor
+from .moved import own_moved, peer_moved
 from .namespace import HERE, Namespace
 from .netconf import NetworkChanges
-from .reconcile import Reconciler, split
-from .router import Router
+from .reconcile import Reconciler
+from .router import NetworkPeer, Router
 
 log = logging.getLogger("toxvpn.tun")
 
@@ -72,7 +73,9 @@ class Vpn:
         A `namespace` that ends with us needs no journal.
         """
         self._node = node
+        self._requested = options.address.ip if options.address is not None else None
         self._own_network = options.address.network if options.address is not None else None
+        self._local: list[LocalNetwork] = []
         self._belongs = belongs
         self._namespace = namespace
         self.closed = False
@@ -87,8 +90,7 @@ class Vpn:
             network.set_mtu(self.device.name, options.mtu)
             self.ipv6 = self._add_ipv6(network)
             self.router = Router(self.datapath, network, self.device.name, book, own_status.set_ipv4)
-            if options.address is not None:
-                self.router.own_prefix = options.address.network.prefixlen
+            self.router.own_network = self._own_network
             self.router.start(self.ipv6)
             network.link_up(self.device.name)
             if self.ipv6 is not None:
@@ -99,9 +101,7 @@ class Vpn:
             undo.callback(node.unsubscribe, self._on_event)
             pump = PacketPump(node, self.datapath, self.device.fd, on_device_removed)
             undo.callback(pump.close)
-            self.reconciler = Reconciler(
-                network, self.device.name, self.router.set_local_networks, namespace.local_networks
-            )
+            self.reconciler = Reconciler(network, self.device.name, self._set_local, namespace.local_networks)
             monitor = NetworkMonitor(
                 self.reconciler.reconcile, RESOLVER_FILES, self.reconciler.hear, namespace
             )
@@ -117,6 +117,15 @@ class Vpn:
     def up(self) -> bool:
         """Whether the device is up; False when somebody has set it down."""
         return self.reconciler.up
+
+    @property
+    def moved(self) -> str:
+        """Why our IPv4 address is not the usual one; "" when it is."""
+        return own_moved(self.router.own, self._local, self._requested)
+
+    def peer_moved(self, member: NetworkPeer) -> str | None:
+        """Why the peer's IPv4 address here is not the usual one; None when it is."""
+        return peer_moved(member.stated, member.ipv4, self._local)
 
     def close(self) -> None:
         """Undoes everything. Idempotent."""
@@ -142,6 +151,13 @@ class Vpn:
     def allow(self, addresses: Mapping[bytes, IPv4Address]) -> None:
         """Replaces `allowed`."""
         self.router.allow(AllowedAddresses(addresses, self._own_network))
+
+    def _set_local(self, local: list[LocalNetwork]) -> None:
+        before = self.moved if self._local else ""
+        self._local = local
+        self.router.set_local_networks(*split(local))
+        if self.moved != before:
+            log.warning("%s: %s", self.interface, self.moved or f"{self.router.own_ipv4} again")
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, PeerConnection) and self._belongs(event.peer.public_key):
@@ -185,11 +201,10 @@ class Vpn:
     ) -> AddressBook:
         """Raises ConfigError when the requested address cannot be ours."""
         local = self._namespace.local_networks(tables, [options.interface])
-        requested = options.address.ip if options.address is not None else None
-        if requested is not None:
-            check_requested(requested, local)
+        if self._requested is not None:
+            check_requested(self._requested, local)
         allowed = AllowedAddresses(addresses, self._own_network)
-        book = AddressBook(self._node.tox.public_key, requested=requested, allowed=allowed)
+        book = AddressBook(self._node.tox.public_key, requested=self._requested, allowed=allowed)
         if not book.set_local(*split(local)).own:
             log.warning("every IPv4 range that the VPN can use is in use on this machine: only IPv6 works")
         return book

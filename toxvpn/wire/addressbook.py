@@ -14,7 +14,7 @@ The rules:
    address away from another peer.
 2. Of two keys with the same derived address, the numerically smaller one keeps it.
 3. So a node moves on to its next free candidate when, and only when, a peer with a smaller key states the
-   same address and it is derived. A requested address (--address) never moves.
+   same address and it is derived. A requested address (--address) never moves for a peer.
 4. Among peers, a derived address goes before a chosen one, then the smaller key wins, then (both chosen) the
    peer that came first. The loser has no IPv4 address here until it states another one; its IPv6 address
    always works.
@@ -37,7 +37,8 @@ range that another one is in (because of a carrier's NAT, or Tailscale), they wo
 node that sees a peer whose first address is in another range takes an address in *every* range, and states
 them all: the two then meet in any range that both can use. Ranges that a local network overlaps come last; an
 address there that is not itself local still works for connections from before. Once taken, addresses stay, so
-that connections over them live on. Other nodes do not follow, because they look at first addresses only.
+that connections over them live on. Other nodes do not follow, because they look at first addresses only. A
+requested address does not move, but in a network that has become local it is replaced by a derived one.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -116,7 +117,8 @@ class _Claim:
 class AddressBook:
     """Keeps what each peer states, and assigns addresses accordingly.
 
-    `requested` is the address of --address; without it we have the first free candidate of `own_key`.
+    `requested` is the address of --address; without it, and while it is in a local network, we have the first
+    free candidate of `own_key`.
     """
 
     def __init__(
@@ -162,9 +164,9 @@ class AddressBook:
         return self.assign()
 
     def assign(self) -> Assignment:
-        self._own = self._assign_own() if self._requested is None else {}
+        self._own = {} if self._requested_usable else self._assign_own()
         own = tuple(self._own.values())
-        if self._requested is not None and self._requested not in self._local:
+        if self._requested is not None and self._requested_usable:
             own = (self._requested,)
         accepted: dict[bytes, dict[IPv4Address, IPv4Address]] = {}
         refused: dict[bytes, AddressRefusal] = {}
@@ -188,6 +190,10 @@ class AddressBook:
         return (*claims[:1], *(claim for claim in claims[1:] if claim.derived))
 
     # -- ours
+
+    @property
+    def _requested_usable(self) -> bool:
+        return self._requested is not None and self._requested not in self._local
 
     def _assign_own(self) -> dict[IPv4Network, IPv4Address]:
         own: dict[IPv4Network, IPv4Address] = {}
