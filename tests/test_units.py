@@ -66,6 +66,7 @@ def test_the_two_units_differ_only_in_what_they_are_for() -> None:
     assert different == {
         "Description", "ExecStart", "ExecReload",
         "Environment", "StateDirectory", "RuntimeDirectory", "RuntimeDirectoryMode",
+        "RuntimeDirectoryPreserve",
     }  # fmt: skip
 
 

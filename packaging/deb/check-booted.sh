@@ -59,7 +59,7 @@ apparmor() { # the profile is only for those who have AppArmor 4
 stopped() { ! pgrep -f /usr/bin/toxvpn && ! ip link show toxvpn0; }
 
 purged() {
-  absent /var/lib/toxvpn /var/lib/private/toxvpn /var/lib/private/toxvpn-office /etc/toxvpn /run/toxvpn \
+  absent /var/lib/toxvpn /var/lib/private/toxvpn /var/lib/private/toxvpn-office /etc/toxvpn /run/toxvpn /run/private/toxvpn \
     /etc/systemd/system/multi-user.target.wants/toxvpn{,@office}.service /etc/apparmor.d/toxvpn
   same "$users" "$(getent passwd)"
   same not-found "$(systemctl show -p LoadState --value toxvpn)"
