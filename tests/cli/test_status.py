@@ -66,6 +66,7 @@ def test_not_running_is_3_in_text_and_json(toxvpn: Any, here: Path) -> None:
 
 TEXT = """\
 toxvpn VPN on toxvpn0 (the interface was set down: no traffic passes): 100.64.7.1 fd74:6f78::1
+this machine is office.tox.internal
 Tox ID A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1000000010001, connected: over UDP
 exit: bob, by which all of this machine's traffic leaves
 offered to the peers: 192.168.10.0/24, fd00:10::/64
@@ -84,6 +85,7 @@ alice: may reach tcp/localhost:22, icmp here
 alice: multicast: mdns
 bob: the IPv4 address it states, 10.1.2.3, is not used: it is another peer's
 bob: at 10.64.7.3, for this machine uses 100.64.0.0/10 (tailscale0)
+bob: it is bob-2.tox.internal, for 'bob' is another machine's
 bob: routes through it: 10.0.0.0/24
 bob: routes that it offers, not used here: 10.1.0.0/24
 bob: the route to fd00:1::/64 is not used: eth0 has that network

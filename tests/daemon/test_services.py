@@ -13,6 +13,7 @@ import pytest_asyncio
 
 from toxvpn.config.file import parse
 from toxvpn.config.model import Config
+from toxvpn.config.vpn import VpnSection
 from toxvpn.daemon import services as services_module
 from toxvpn.daemon.node import RunningNode
 from toxvpn.daemon.services import Services
@@ -81,6 +82,18 @@ class FakeVpn:
         return {peer.public_key for peer in self.node if self.belongs(peer.public_key)}
 
 
+class FakeNames:
+    """Remembers which sections were put in force."""
+
+    def __init__(self, *_: object) -> None:
+        self.applied: list[VpnSection] = []
+
+    def apply(self, section: VpnSection) -> None:
+        self.applied.append(section)
+
+    async def close(self) -> None: ...
+
+
 class Machine:
     """What `toxvpn run` has, made from the text of a config.toml."""
 
@@ -134,6 +147,7 @@ async def machine(
 
     monkeypatch.setattr(Stack, "start", unavailable)
     monkeypatch.setattr(services_module, "Vpn", FakeVpn)
+    monkeypatch.setattr(services_module, "VpnNames", FakeNames)
     async with contextlib.AsyncExitStack() as undo:
         yield Machine(tmp_path, network, undo)
 
@@ -480,6 +494,7 @@ async def test_our_name_is_changed_at_once(machine: Machine) -> None:
     assert machine.reload('[vpn]\nname = "two"') == ["vpn.name changed"]
     said = decode(machine.node.tox.status_message).toxvpn
     assert said is not None and said.name == "two"
+    assert [each.name for each in cast(FakeNames, machine.services.names).applied] == ["one", "two"]
 
 
 RESTARTS: Iterable[tuple[str, str, list[str]]] = [

@@ -33,7 +33,7 @@ def _files_are_roots(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureReq
         (server_options(tcp_port=0, udp_ports=(33445, 33545)), set()),
         (server_options(udp_ports=(443, 443)), {BIND}),
         (server_options(metrics_port=100), {BIND}),
-        (up_options(), {ADMIN}),
+        (up_options(), {ADMIN, BIND}),
         (ClientOptions(server=ID, forwards=(parse_forward("80:localhost:80"),)), {BIND}),
         (ClientOptions(server=ID, socks=(parse_listen("1080"),)), set()),
     ],
@@ -49,7 +49,8 @@ FORWARD = f'{PEER}[[forwards]]\npeer = "p"\nlisten = "%d"\ntarget = "localhost:8
     ("text", "server", "run"),
     [
         ("[server]\n", set(), set()),
-        ("[vpn]\n", set(), {ADMIN}),
+        ("[vpn]\n", set(), {ADMIN, BIND}),
+        ('[vpn]\nname = ""\n', set(), {ADMIN}),
         (FORWARD % 80, set(), {BIND}),
         (FORWARD % 8080, set(), set()),
     ],
@@ -78,7 +79,7 @@ class TestFilesOfOthers:
     def test_in_a_directory_of_others(self, home: Path) -> None:
         for directory in (home, home / "new"):
             assert needs(server_options(directory=directory)) == OVER_FILES
-            assert needs(up_options(directory=directory)) == {ADMIN, *OVER_FILES}
+            assert needs(up_options(directory=directory)) == {ADMIN, BIND, *OVER_FILES}
 
     def test_with_a_link_to_one_of_others(self, tmp_path: Path, home: Path) -> None:
         (tmp_path / "link").symlink_to(home)

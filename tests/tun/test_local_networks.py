@@ -57,6 +57,7 @@ def test_it_sees_what_others_use(tmp_path: Path) -> None:
     resolver = tmp_path / "resolv.conf"
     resolver.write_bytes(
         b"# nameserver 1.2.3.4\nnameserver 10.0.0.53\nnameserver fd00::53\nnameserver\n\xff\n"
+        b"nameserver 100.64.1.1\n"  # our own
     )
     local = local_there([resolver, tmp_path / "none"])
     by_network: dict[str, set[bool]] = {}
@@ -95,6 +96,7 @@ def test_it_sees_what_others_use(tmp_path: Path) -> None:
     assert ("192.168.1.0/24", "of the interface eth0") in uses
     assert ("10.20.0.0/16", "of a route through eth0") in uses
     assert ("10.0.0.53/32", f"of a name server in {resolver}") in uses
+    assert ("100.64.1.1/32", f"of a name server in {resolver}") not in uses
 
 
 def test_a_requested_address_is_used_or_refused_with_the_reason() -> None:

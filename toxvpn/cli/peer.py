@@ -12,7 +12,7 @@ from ..wire.toxid import key_prefix
 from .ask import ask, kept_members, print_note, running_or_not
 from .may import MAY, asked_may, parsed_may
 from .shared import SHARED, Settings, need_verb, takes
-from .statustext import pending_table
+from .statustext import called, pending_table
 from .table import is_coloured, path_word, print_table
 
 if TYPE_CHECKING:
@@ -230,7 +230,7 @@ def list_peers(settings: Settings) -> None:
 def running_row(peer: dict[str, Any]) -> list[str]:
     address = peer["ipv4"] or peer["ipv6"] or ""
     return [
-        peer["name"] or "",
+        called(peer),
         peer["public_key"][:16],
         address,
         path_word(peer["path"]),

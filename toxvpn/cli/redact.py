@@ -31,7 +31,9 @@ def document(value: Any) -> Any:
 def _names(value: Any) -> re.Pattern[str]:
     """The peers' names: a line for people may have them."""
     peers = value.get("peers") if isinstance(value, dict) else None
-    names = [peer.get("name") for peer in peers if isinstance(peer, dict)] if isinstance(peers, list) else []
+    known = [peer for peer in peers if isinstance(peer, dict)] if isinstance(peers, list) else []
+    names = [peer.get("name") for peer in known]
+    names += [name.partition(".")[0] for peer in known if isinstance(name := peer.get("dns_name"), str)]
     any_of = "|".join(re.escape(name) for name in names if isinstance(name, str) and name)
     return re.compile(rf"\b(?:{any_of})\b" if any_of else r"(?!)")
 
@@ -56,7 +58,7 @@ def _inside(value: Any, key: str, names: re.Pattern[str]) -> Any:
             return protocol + target(value.removeprefix(protocol))
         case "address_problem" | "problem" | "moved" | "address_moved":
             return names.sub("(a name)", IPV6.sub("x:x", IPV4.sub("x.x.x.x", value)))
-        case "name":
+        case "name" | "dns_name" | "name_problem":
             return "(a name)"
         case "listen" | "target":
             return ", ".join(target(each) for each in value.split(", "))

@@ -13,13 +13,15 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
-from ..errors import PeerOfflineError, ToxvpnError, UsageError
+from ..errors import PeerOfflineError, PeerRefusedError, ToxvpnError, UsageError
 from ..members import peers
 from ..members.peers import parse_peer
 from ..members.selector import is_key
+from ..names.zone import bare_label
 from ..tcpforward.spec import RoadPolicy
 from ..wire.invite import is_invite
 from ..wire.toxid import short_key
@@ -28,6 +30,7 @@ from .callee import Callee, find_callee
 from .config_flag import find_configuration
 from .given_secret import VARIABLES
 from .shared import PATH, Settings
+from .statustext import short
 
 WITH_VALUE = frozenset("BDEFIJLOPQRSWbceilmopw")
 """ssh's options that take a value, as of OpenSSH 10 (its ssh.c, getopt)."""
@@ -54,7 +57,7 @@ def command(
     proxy: str | None,
     no_share: bool,
 ) -> None:
-    """Log in to PEER with ssh: a kept peer's name, a Tox ID, or an invite.
+    """Log in to PEER with ssh: a name (a kept peer's, or one on the network), a Tox ID, or an invite.
 
     The options below come first; all others are ssh's own. (-C, -b, -d and -q of toxvpn go before the
     word ssh.) It connects to sshd on the peer itself, at the port given to ssh, usually 22. The settings in
@@ -71,13 +74,25 @@ def command(
     before, destination, after = arguments[:place], arguments[place], arguments[place + 1 :]
     start, text, end = split_destination(destination)
     config = find_configuration(settings, None)
-    callee = find_callee(text, lambda: settings.places.data, time.time(), config)
-    if is_invite(text):
-        keep(settings, text, callee)
-        text = callee.tox_id.public_key.hex()  # an invite is secret, and arguments are visible to all users
-    given = secret_file is not None or any(map(os.environ.get, VARIABLES))
     port = typed_port(before, end)
-    address = None if given else vpn_address(settings, callee, port)
+    given = secret_file is not None or any(map(os.environ.get, VARIABLES))
+    try:
+        callee = find_callee(text, lambda: settings.places.data, time.time(), config)
+    except (PeerRefusedError, UsageError):  # not kept here, or not so that it can be called
+        on_network = None if given or is_key(text) or is_invite(text) else find_on_network(settings, text)
+        if on_network is None:
+            raise
+        public_key = bytes.fromhex(on_network["public_key"])
+        address = vpn_address(on_network, port)
+        if address is None:
+            raise PeerOfflineError(f"{text} does not answer at its address on the network") from None
+    else:
+        public_key = callee.tox_id.public_key
+        if is_invite(text):
+            keep(settings, text, callee)
+            text = public_key.hex()  # an invite is secret, and arguments are visible to all users
+        on_network = None if given else find_on_network(settings, public_key.hex())
+        address = None if on_network is None else vpn_address(on_network, port)
     if address is None:
         own = ourselves(settings)
         own += [] if secret_file is None else ["--secret-file", str(secret_file.absolute())]
@@ -87,10 +102,10 @@ def command(
         option = proxy_command([*own, "-i", text])
     else:
         option = f"HostName={address}"
-    host = short_name(text, callee)
+    host = short_name(text, public_key)
     dashes = ["--"] if before[-1:] == ("--",) else []
     before = before[: len(before) - len(dashes)]
-    become_ssh([*before, *ssh_options(option, callee), *dashes, f"{start}{host}{end}", *after])
+    become_ssh([*before, *ssh_options(option, public_key), *dashes, f"{start}{host}{end}", *after])
 
 
 def find_destination(arguments: Sequence[str]) -> int | None:
@@ -165,22 +180,24 @@ def typed_port(options: Sequence[str], end: str) -> int:
     return ports[0] if ports else SSH_PORT
 
 
-def vpn_address(settings: Settings, callee: Callee, port: int) -> str | None:
-    """The peer's VPN address, if `toxvpn up` runs and the peer answers there; None otherwise.
-
-    Raises PeerOfflineError.
-    """
+def find_on_network(settings: Settings, text: str) -> dict[str, Any] | None:
+    """The peer with that key or name on the network, in the status of `toxvpn up`, if that runs."""
     try:
         document = ask(settings, "status")
     except ToxvpnError:
         return None
-    key = callee.tox_id.public_key.hex().upper()
     for peer in document["peers"] if document["self"]["mode"] == "up" else ():
-        if peer["public_key"] == key:
-            if not peer["online"]:
-                raise PeerOfflineError(f"{peer['name'] or key[:8]} is not online now; see `toxvpn status`")
-            return first_to_answer([each for each in (peer["ipv6"], peer["ipv4"]) if each], port)
+        named = peer["dns_name"] and bare_label(peer["dns_name"]) == bare_label(text)
+        if named or peer["public_key"] == text.upper():
+            return dict(peer)
     return None
+
+
+def vpn_address(peer: dict[str, Any], port: int) -> str | None:
+    """Its address on the network, if it answers there; None otherwise. Raises PeerOfflineError."""
+    if not peer["online"]:
+        raise PeerOfflineError(f"{short(peer)} is not online now; see `toxvpn status`")
+    return first_to_answer([each for each in (peer["ipv6"], peer["ipv4"]) if each], port)
 
 
 def first_to_answer(addresses: Sequence[str], port: int) -> str | None:
@@ -196,9 +213,9 @@ def first_to_answer(addresses: Sequence[str], port: int) -> str | None:
     return None
 
 
-def short_name(text: str, callee: Callee) -> str:
+def short_name(text: str, public_key: bytes) -> str:
     """The host name for ssh: a Tox ID would be too long in the name of a socket (ControlPath, %h)."""
-    return callee.tox_id.public_key.hex()[:KEY_DIGITS] if is_key(text) else text
+    return public_key.hex()[:KEY_DIGITS] if is_key(text) else text
 
 
 def proxy_command(own: Sequence[str]) -> str:
@@ -211,12 +228,12 @@ def proxy_command(own: Sequence[str]) -> str:
     return " ".join(["ProxyCommand=" + words[0], *words[1:], "-P", "localhost:%p"])
 
 
-def ssh_options(option: str, callee: Callee) -> list[str]:
+def ssh_options(option: str, public_key: bytes) -> list[str]:
     """Options to append to those typed: ssh takes the first of each, so all can be overridden.
 
     Host keys are stored under the peer's key, so that they are found under any name and on any route.
     """
-    return ["-o", option, "-o", f"HostKeyAlias=toxvpn-{callee.tox_id.public_key.hex()[:KEY_DIGITS]}"]
+    return ["-o", option, "-o", f"HostKeyAlias=toxvpn-{public_key.hex()[:KEY_DIGITS]}"]
 
 
 def become_ssh(arguments: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ..names.zone import bare_label
 from ..wire.ip import MAX_MTU
 from .table import path_word, round_trip, size, table, time_span
 
@@ -50,6 +51,8 @@ def own_lines(document: Mapping[str, Any]) -> Iterator[str]:
     if own["interface_up"] is False:
         device += " (the interface was set down: no traffic passes)"
     yield f"toxvpn {MODES[own['mode']]}{device}{': ' if addresses else ''}{addresses}"
+    if own["dns_name"] or own["name_problem"]:
+        yield own["name_problem"] or f"this machine is {own['dns_name']}"
     yield f"Tox ID {document['tox_id']}, connected: {CONNECTIONS[own['connection']]}"
     if own["exit"]:
         yield f"exit: {exit_line(own['exit'], document['peers'])}"
@@ -85,7 +88,12 @@ def shield_lines(shield: Mapping[str, Any] | None) -> Iterator[str]:
 
 
 def short(peer: Mapping[str, Any]) -> str:
-    return str(peer["name"] or peer["public_key"][:KEY_DIGITS])
+    return called(peer) or str(peer["public_key"][:KEY_DIGITS])
+
+
+def called(peer: Mapping[str, Any]) -> str:
+    """The name that it has here, or else on the network; empty for none."""
+    return str(peer["name"] or (peer["dns_name"] and bare_label(peer["dns_name"])) or "")
 
 
 def peer_row(peer: Mapping[str, Any], now: float) -> list[str]:
@@ -111,7 +119,7 @@ def peer_lines(peer: Mapping[str, Any], tox_id: str) -> Iterator[str]:
     if is_asked(peer):
         command = f"toxvpn peer accept {tox_id[:KEY_DIGITS]}"
         yield f"has not answered our request; if it does not know this machine: `{command}` there"
-    for problem in (peer["address_problem"], peer["address_moved"]):
+    for problem in (peer["address_problem"], peer["address_moved"], peer["name_problem"]):
         if problem:
             yield problem
     if used := [route["network"] for route in peer["routes"] if route["used"]]:

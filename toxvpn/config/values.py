@@ -81,6 +81,11 @@ def read_name(value: Any) -> str:
     return text
 
 
+def read_own_name(value: Any) -> str:
+    """Empty for none."""
+    return "" if value == "" else read_name(value)
+
+
 def read_address(value: Any) -> IPv4Interface:
     """An IPv4 address of a host, with its prefix length."""
     try:

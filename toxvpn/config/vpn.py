@@ -1,24 +1,37 @@
 """The keys of [vpn]."""
 
+import socket
 from ipaddress import IPv4Interface
 
+from ..names.label import LabelRefusal, label_of
 from ..wire.ip import MAX_MTU, MIN_MTU
 from . import values
-from .keys import NONE, Flag, Section, Words, key, keys_of, section
+from .keys import Flag, Section, Words, key, keys_of, section
 
 
 @section
 class VpnSection:
-    """`address` None: the one that follows from our key; a bare address has a prefix of 32 bits."""
+    """`name` None: the host's; "": no names at all. `address` None: the one that follows from our key.
+
+    A bare address has a prefix of 32 bits.
+    """
 
     name: str | None = key(
-        values.read_name,
-        "what we call ourselves to the peers",
-        form="a name",
+        values.read_own_name,
+        'this machine\'s name on the network; "": no names there',
+        form='a name, or "" for no names',
         default=None,
-        shown=NONE,
+        shown=Words("the host's name"),
         example='"office"',
         flag=Flag("--name", metavar="NAME", heading="VPN"),
+    )
+    hosts: bool = key(
+        values.read_bool,
+        "keep the names in /etc/hosts, for machines without systemd-resolved",
+        form=values.BOOL_FORM,
+        default=False,
+        example="true",
+        flag=Flag("--hosts", heading="VPN", value=True, help="Keep the names of the network in /etc/hosts."),
     )
     address: IPv4Interface | None = key(
         values.read_address,
@@ -63,6 +76,18 @@ class VpnSection:
             "for kernels that mishandle batches.",
         ),
     )
+
+    @property
+    def has_names(self) -> bool:
+        return self.name != ""
+
+    @property
+    def stated_name(self) -> str:
+        """What we call ourselves to the peers; empty where the host's name is no name for a machine."""
+        if self.name is not None:
+            return self.name
+        first = socket.gethostname().partition(".")[0]
+        return "" if isinstance(label_of(first), LabelRefusal) else first
 
 
 VPN = Section("vpn", "[vpn]", "be on a network with the peers", keys_of(VpnSection))

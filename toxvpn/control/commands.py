@@ -5,11 +5,12 @@ Neighbours: status_reader.py reads the status, daemon/control.py pings, peer_com
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from ipaddress import IPv4Address
 
 from ..errors import PathError, PeerOfflineError, PeerRefusedError
 from ..members.selector import find
+from ..names.zone import bare_label
 from .protocol import ControlRequest
 from .server import ControlServer, Handler
 from .status import PeerState, RunStatus, document
@@ -114,7 +115,24 @@ class RunCommands:
         return PeerOfflineError(f"not reached in time: {names}")
 
     def _find(self, selector: str) -> PeerState:
-        return find(selector, self._read_status().peers, ipv4=ipv4_of)
+        return find_named(selector, self._read_status().peers)
+
+
+def find_named(text: str, peers: Sequence[PeerState]) -> PeerState:
+    """As members/selector.py finds it, or else by its name on the network. Raises as that.
+
+    What a peer calls itself comes last: it must not be taken for the first digits of another's key.
+    """
+    label = bare_label(text.strip())
+    named = [each for each in peers if each.dns_name and bare_label(each.dns_name) == label]
+    if named and label != text.strip().lower():
+        return named[0]
+    try:
+        return find(text, peers, ipv4=ipv4_of)
+    except PeerRefusedError:
+        if not named:
+            raise
+    return named[0]
 
 
 def usable(peer: PeerState) -> bool:

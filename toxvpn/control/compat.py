@@ -9,6 +9,8 @@ Document = dict[str, Any]
 
 TOP_LEVEL: Document = {"blocked": []}
 SELF: Document = {
+    "dns_name": None,
+    "name_problem": None,
     "interface_up": None,
     "refused_offload": [],
     "shield": None,
@@ -19,6 +21,8 @@ SELF: Document = {
     "multicast": [],
 }
 PEER: Document = {
+    "dns_name": None,
+    "name_problem": None,
     "address_problem": None,
     "mtu": None,
     "loss": None,

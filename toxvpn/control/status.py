@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from .. import __version__
 from ..members.blocked import Blocked
 from ..members.pending import PendingRequest
+from ..names.zone import bare_label
 from ..wire.toxid import short_key
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class SelfState:
 
     `interface_up` is False when somebody has set the interface down, so that no traffic passes.
     `refused_offload` names what the kernel takes no super-packets of, e.g. TCP.
+    `dns_name`: its whole name on the network. `name_problem`: why that is not the one it should have.
     `shield` is None when this libtoxcore needs none. `routes`: the networks that are offered to the peers.
     `moved`: a line for each of our addresses that is not the usual one, and why. `multicast`: the groups
     that this machine takes part in, as the configuration names them.
@@ -80,6 +82,8 @@ class SelfState:
     shield: ShieldState | None = None
     version: str = __version__
     routes: Sequence[IPv4Network | IPv6Network] = ()
+    dns_name: str | None = None
+    name_problem: str | None = None
     exit: ExitState | None = None
     moved: Sequence[str] = ()
     multicast: Sequence[str] = ()
@@ -95,6 +99,7 @@ class PeerState:
     `configured`: a person has named it; otherwise a secret or an open server let it in. `grant`: what
     lets it in, None when nothing does. `asked`: our friend request to it has not been answered.
     `address_problem`: why the IPv4 address it states is not used, and what to do about it.
+    `dns_name`: its whole name on the network. `name_problem`: why that is not the one that it is called.
     `mtu`: the largest packet that a VPN may send it on this path; None while it is offline.
     `introduced`: its status message has arrived on this connection, so its addresses are in place.
     `exit`: whether it offers to be an exit, or is ours. `may_exit`: whether we are to be its exit. `allow`:
@@ -118,6 +123,8 @@ class PeerState:
     address_problem: str | None = None
     mtu: int | None = None
     introduced: bool = True
+    dns_name: str | None = None
+    name_problem: str | None = None
     loss: float | None = None
     version: str | None = None
     routes: Sequence[RouteState] = ()
@@ -138,7 +145,12 @@ class PeerState:
     @property
     def short(self) -> str:
         """Its name, or the first digits of its key."""
-        return self.name or short_key(self.public_key)
+        return self.called or short_key(self.public_key)
+
+    @property
+    def called(self) -> str | None:
+        """The name that it has here, or else on the network."""
+        return self.name or (bare_label(self.dns_name) if self.dns_name else None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +174,8 @@ def document(status: RunStatus) -> dict[str, Any]:
             "connection": own.connection,
             "ipv4": _text(own.ipv4),
             "ipv6": _text(own.ipv6),
+            "dns_name": own.dns_name,
+            "name_problem": own.name_problem,
             "interface": own.interface,
             "interface_up": own.interface_up,
             "refused_offload": list(own.refused_offload),
@@ -190,6 +204,8 @@ def _peer(peer: PeerState) -> dict[str, Any]:
     return {
         "public_key": peer.public_key.hex().upper(),
         "name": peer.name,
+        "dns_name": peer.dns_name,
+        "name_problem": peer.name_problem,
         "online": peer.online,
         "path": peer.path,
         "ipv4": _text(peer.ipv4),

@@ -7,12 +7,13 @@ commands.py and report/collector.py ask for it, status.py turns it into the JSON
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from .._native import toxcore
 from .._native.net import netio
 from ..members.peers import ConfiguredPeer
 from ..members.roster import Roster
+from ..names.zone import Zone
 from ..tcpforward.forwards import ForwardState
 from ..tox.node import Node
 from ..tox.peer import Peer
@@ -30,8 +31,21 @@ class PathQuality(Protocol):
     def loss(self, public_key: bytes) -> float | None: ...
 
 
+class NetworkNames(Protocol):
+    """The names on the VPN (daemon/names.py); `drops` counts what its DNS server dropped."""
+
+    @property
+    def zone(self) -> Zone: ...
+    @property
+    def drops(self) -> Mapping[str, int]: ...
+    def problem(self, public_key: bytes) -> str | None: ...
+
+
 class StatusReader:
-    """`read` gives the status of one run; `kept` the peers with names, for a run without a roster."""
+    """`read` gives the status of one run; `kept` the peers with names, for a run without a roster.
+
+    `names` are those of the VPN.
+    """
 
     def __init__(
         self,
@@ -43,6 +57,7 @@ class StatusReader:
         wall: Callable[[], float] = time.time,
         kept: Callable[[], Mapping[bytes, ConfiguredPeer]] = dict,
         measured: PathQuality | None = None,
+        names: NetworkNames | None = None,
     ) -> None:
         self._node = node
         self._mode = mode
@@ -52,6 +67,7 @@ class StatusReader:
         self._wall = wall
         self._kept = kept
         self._measured = measured
+        self._names = names
 
     def read(self) -> RunStatus:
         roster = self._roster
@@ -84,8 +100,15 @@ class StatusReader:
             interface_up=vpn.up,
             moved=[vpn.moved] if vpn.moved else [],
             refused_offload=vpn.datapath.refused,
-            drops={**own.drops, **drops},
+            drops={**own.drops, **drops, **(self._names.drops if self._names else {})},
+            **self._named(tox.public_key),
         )
+
+    def _named(self, public_key: bytes) -> dict[str, Any]:
+        names = self._names
+        if names is None:
+            return {}
+        return {"dns_name": names.zone.full_name(public_key), "name_problem": names.problem(public_key)}
 
     def _peer(self, peer: Peer, configured: ConfiguredPeer | None) -> PeerState:
         key, roster = peer.public_key, self._roster
@@ -118,6 +141,7 @@ class StatusReader:
             drops={reason.value: count for reason, count in counters.drops.items() if count},
             address_problem=member.address_problem,
             address_moved=self._vpn.peer_moved(member),
+            **self._named(key),
         )
 
 

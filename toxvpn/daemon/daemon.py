@@ -49,6 +49,7 @@ async def serve(options: DaemonOptions, lifecycle: Lifecycle) -> None:
             services.vpn,
             lambda: [*services.forwards.states(), *lender.states()],
             measured=measured,
+            names=services.names,
         )
         tox_id = run.node.tox.address.hex().upper()
 

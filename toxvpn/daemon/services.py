@@ -21,6 +21,7 @@ from ..tcpforward.server import ForwardServer
 from ..tcpforward.spec import Listen, RoadPolicy
 from ..tun.vpn import JOURNAL_NAME, Vpn
 from .callers import Callers
+from .names import VpnNames
 from .node import RunningNode
 from .renewal import renew, warn_if_out, warn_who_may
 
@@ -51,6 +52,9 @@ class Services:
         self.roads = Roads(run.node, run.own_status, RoadPolicy.AUTO, serve, when_asked=not forwards)
         undo.push_async_callback(self.roads.close)
         self.vpn = None if config.vpn is None else undo.enter_context(self._make_vpn())
+        self.names = None if self.vpn is None else VpnNames(run, self.vpn, self.roster)
+        if self.names is not None:
+            undo.push_async_callback(self.names.close)
         self.callers = Callers(run.node, self.roads.chooser)
         self.forwards = Forwards(self.roads.chooser.choice)
         undo.push_async_callback(self.forwards.close)
@@ -63,6 +67,7 @@ class Services:
             self.forwards.replace(self._destinations(config), fresh)
         if self.vpn is not None:
             self.vpn.update_peers()
+        self._keep_names()
         self._check_secret()
         self._run.node.start()
 
@@ -126,6 +131,7 @@ class Services:
             self._announce_name()
             self.vpn.allow(now.policy.addresses)
             self.vpn.update_peers()
+            self._keep_names()
 
     def wanted(self) -> dict[bytes, str]:
         """The peers that should be connected, by public key, with their names for a person."""
@@ -156,7 +162,11 @@ class Services:
 
     def _announce_name(self) -> None:
         if self.now.config.vpn is not None:
-            self._run.own_status.set(name=self.now.config.vpn.name)
+            self._run.own_status.set(name=self.now.config.vpn.stated_name)
+
+    def _keep_names(self) -> None:
+        if self.names is not None and self.now.config.vpn is not None:
+            self.names.apply(self.now.config.vpn)
 
     def _belongs(self, public_key: bytes) -> bool:
         return on_network(self.now, self._known(public_key))

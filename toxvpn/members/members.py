@@ -54,6 +54,7 @@ class Members:
         random: Callable[[int], bytes],
     ) -> None:
         self.directory = directory
+        self.on_peers: Callable[[], None] = lambda: None
         self.peers = {} if directory is None else peers.load(directory)
         self.invites = invites.InviteBook() if directory is None else invites.load(directory)
         self.blocked = {} if directory is None else blocked.load(directory)
@@ -223,6 +224,7 @@ class Members:
         if changed != self.peers and self.directory is not None:
             peers.save(self.directory, changed)
         self.peers = changed
+        self.on_peers()
 
     def _keep_invites(self, changed: InviteBook) -> None:
         if self.directory is not None:

@@ -7,7 +7,7 @@ another one, which systemd-resolved can be told of.
 import contextlib
 import errno
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .zone import Address
 
@@ -19,12 +19,13 @@ TRIES = 8
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """`problem`: why it is not on port 53, and what to do about it."""
+    """`problem`: why it is not on port 53, and what to do about it; `taken`: another program is there."""
 
     address: Address
     port: int
     sockets: tuple[socket.socket, socket.socket]
     problem: str | None = None
+    taken: bool = False
 
     def close(self) -> None:
         for each in self.sockets:
@@ -33,16 +34,21 @@ class Listening:
 
 def listen(address: Address, port: int = DNS_PORT) -> Listening:
     """Raises OSError: the address is not this machine's."""
-    try:
-        return _listening(address, port, None)
-    except OSError as error:
-        problem = explain(error, address, port)
-        if problem is None:
-            raise
-    for _ in range(TRIES):
-        with contextlib.suppress(OSError):
-            return _listening(address, 0, problem)
-    raise OSError(errno.EADDRINUSE, "no port is free for both UDP and TCP")
+    problem, taken = None, False
+    if port:
+        try:
+            return _listening(address, port)
+        except OSError as error:
+            taken, problem = error.errno == errno.EADDRINUSE, explain(error, address, port)
+            if problem is None:
+                raise
+    for left in reversed(range(TRIES)):
+        try:
+            return replace(_listening(address, 0), problem=problem, taken=taken)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or not left:
+                raise
+    raise AssertionError("not reached")
 
 
 def explain(error: OSError, address: Address, port: int) -> str | None:
@@ -73,9 +79,9 @@ def is_from_here(source: tuple[str, int] | tuple[str, int, int, int]) -> bool:
         return bool(probe.getsockname()[0] == source[0])
 
 
-def _listening(address: Address, port: int, problem: str | None) -> Listening:
+def _listening(address: Address, port: int) -> Listening:
     sockets = _bound(address, port)
-    return Listening(address, sockets[0].getsockname()[1], sockets, problem)
+    return Listening(address, sockets[0].getsockname()[1], sockets)
 
 
 def _bound(address: Address, port: int) -> tuple[socket.socket, socket.socket]:

@@ -1,6 +1,7 @@
 """The capabilities that a run of root keeps once it is on the network: usually two at the most.
 
-NET_ADMIN is for the VPN's addresses and routes, NET_BIND_SERVICE for ports below 1024. Without the others,
+NET_ADMIN is for the VPN's addresses and routes, NET_BIND_SERVICE for ports below 1024, as that of the DNS
+server, which moves with our addresses. Without the others,
 root is bound by the modes of files like any user, which is enough for files of its own. Where some are in
 another user's directory (`sudo toxvpn up -C ~/net`), it keeps the rights over files as well.
 """
@@ -24,6 +25,8 @@ def needs(options: NodeOptions) -> set[Capability]:
     keep: set[Capability] = set()
     if config.vpn is not None:
         keep.add(Capability.NET_ADMIN)
+        if config.vpn.has_names:
+            keep.add(Capability.NET_BIND_SERVICE)
     if any(0 < port < FIRST_FREE_PORT for port in ports(options, config)):
         keep.add(Capability.NET_BIND_SERVICE)
     if options.user is None and any(map(is_others, files(options, config))):

@@ -1,6 +1,6 @@
 """Our own status message, to which several parts of the program contribute."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address
 from typing import Any
@@ -15,6 +15,7 @@ class OwnStatus:
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        self.on_change: Callable[[], None] = lambda: None
         self._status = Status(toxvpn=ToxvpnStatus(version=__version__))
         self._publish()
 
@@ -34,3 +35,4 @@ class OwnStatus:
         text = encode(self._status)
         if text != self._node.tox.status_message:
             self._node.tox.status_message = text
+            self.on_change()

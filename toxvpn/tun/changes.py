@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Protocol
 from pyroute2.netlink.exceptions import NetlinkError
 
 from ..errors import ToxvpnError
+from ..names.hosts import HostsBlock
 from . import nftables
 from .kernel import GONE, KernelTables, Link, read_link
 from .namespace import HERE, Namespace
@@ -274,7 +275,8 @@ class NftTable:
 
 
 KINDS: dict[str, Callable[..., Change]] = {
-    kind.kind: kind for kind in (AddressAdded, RouteAdded, RuleAdded, LinkSet, LinkUp, SysctlSet, NftTable)
+    kind.kind: kind
+    for kind in (AddressAdded, RouteAdded, RuleAdded, LinkSet, LinkUp, SysctlSet, NftTable, HostsBlock)
 }
 
 

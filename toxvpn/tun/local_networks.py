@@ -46,7 +46,8 @@ def local_networks(
     tables: KernelTables, ignore: Collection[str] = (), resolver_files: Iterable[Path] = RESOLVER_FILES
 ) -> list[LocalNetwork]:
     """Everything that is used, except through the interfaces named in `ignore`."""
-    return [*_attached(ignore), *_routed(tables.routes, ignore), *_name_servers(resolver_files)]
+    ours = {address for name in ignore for address in _addresses(name)}
+    return [*_attached(ignore), *_routed(tables.routes, ignore), *_name_servers(resolver_files, ours)]
 
 
 def split(local: Collection[LocalNetwork]) -> tuple[list[IPv4Network], list[IPv4Network]]:
@@ -100,7 +101,8 @@ def _routed(routes: Iterable[Route], ignore: Collection[str]) -> Iterator[LocalN
                 yield LocalNetwork(IPv4Network(gateway), "of a gateway", isolated=True)
 
 
-def _name_servers(files: Iterable[Path]) -> Iterator[LocalNetwork]:
+def _name_servers(files: Iterable[Path], ours: Collection[str]) -> Iterator[LocalNetwork]:
+    """Except our own, at the addresses `ours`."""
     for path in files:
         try:
             lines = path.read_text(errors="replace").splitlines()
@@ -108,8 +110,15 @@ def _name_servers(files: Iterable[Path]) -> Iterator[LocalNetwork]:
             continue
         for key, *values in filter(None, map(str.split, lines)):
             with suppress(ValueError):
-                if key == "nameserver" and values:
+                if key == "nameserver" and values and values[0] not in ours:
                     yield LocalNetwork(IPv4Network(values[0]), f"of a name server in {path}", isolated=True)
+
+
+def _addresses(name: str) -> list[str]:
+    """The IPv4 addresses of the interface; none if there is no such interface."""
+    if name not in netifaces.interfaces():
+        return []
+    return [entry["addr"] for entry in netifaces.ifaddresses(name).get(netifaces.AF_INET, ())]
 
 
 def _name(index: int) -> str:

@@ -15,6 +15,7 @@ import asyncio
 import errno
 import logging
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from pathlib import Path
@@ -24,6 +25,7 @@ from typing import Any, Self
 from pyroute2.netlink.exceptions import NetlinkError
 
 from ..errors import ToxvpnError
+from ..names.hosts import HostsBlock, put_block
 from .changes import (
     MAIN_TABLE,
     AddressAdded,
@@ -159,6 +161,18 @@ class NetworkChanges:
     def _table(self, family: str, name: str) -> NftTable | None:
         tables = (change for change in self._changes if isinstance(change, NftTable))
         return next((each for each in tables if (each.family, each.name) == (family, name)), None)
+
+    def set_hosts(self, mark: str, lines: Sequence[str]) -> None:
+        """Puts the lines in a block of ours in /etc/hosts, in place of those that it had."""
+        block = HostsBlock(mark)
+        if block not in self._changes:
+            self._apply(block)
+        put_block(mark, lines)
+
+    def remove_hosts(self, mark: str) -> None:
+        """Removes the block; does nothing when it was not put there here."""
+        if (block := HostsBlock(mark)) in self._changes:
+            self._undo(block)
 
     def index(self, interface: str) -> int:
         return self._interface(interface).index

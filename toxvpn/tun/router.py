@@ -42,6 +42,7 @@ class NetworkPeer:
     stated: IPv4Address | None = None
     refusal: AddressRefusal | None = None
     name: str = ""
+    has_ipv6: bool = True
 
     @property
     def ipv4(self) -> IPv4Address | None:
@@ -161,6 +162,7 @@ class Router:
         status = statusmessage.decode(text_untrusted)  # the tuntox road logs what is wrong with it
         ours = status.toxvpn
         member.name = ours.name if ours else ""
+        member.has_ipv6 = ours is not None and ours.ip6 is not None
         if ours and ours.mtu is not None:
             self._overlay.set_peer_mtu(member.peer.public_key, ours.mtu)
         member.stated = status.ip4

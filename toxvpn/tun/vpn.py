@@ -80,7 +80,7 @@ class Vpn:
         self._namespace = namespace
         self.closed = False
         with contextlib.ExitStack() as undo:
-            network = undo.enter_context(NetworkChanges(journal, namespace))
+            network = self.network = undo.enter_context(NetworkChanges(journal, namespace))
             book = self._choose_address(options, allowed or {}, network.read_kernel())
             self.device: TunDevice = namespace.open_tun(options.interface, offload=options.offload)
             undo.callback(self.device.close)
@@ -112,6 +112,11 @@ class Vpn:
     def interface(self) -> str:
         """The device's present name: somebody may have renamed it."""
         return self.reconciler.name
+
+    @property
+    def index(self) -> int:
+        """The device's number, which a new name leaves as it is."""
+        return self.network.index_of(self.device.name)
 
     @property
     def up(self) -> bool:
