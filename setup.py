@@ -98,6 +98,7 @@ def product() -> list[Extension]:
             "path/path.c",
             "path/outbound.c",
             "path/inbound.c",
+            "path/groups.c",
             "path/coalesce.c",
             "path/cut.c",
             "path/device.c",

@@ -29,6 +29,16 @@ cdef extern from "policy.h" nogil:
         pass
     int policy_judge(const c_policy *, uint8_t, const uint8_t *, uint8_t, uint16_t)
 
+cdef extern from "groups.h" nogil:
+    enum:
+        MAX_GROUPS
+    cdef struct group:
+        uint8_t version
+        uint8_t address[16]
+    cdef struct c_groups "groups":
+        group list[MAX_GROUPS]
+        uint32_t many
+
 cdef extern from "path.h" nogil:
     enum:
         DROP_REASONS
@@ -50,6 +60,7 @@ cdef extern from "path.h" nogil:
         uint64_t tx_bytes
         uint64_t drops[DROP_REASONS]
         c_policy *policy
+        uint32_t groups
     cdef struct path_settings:
         int tun
         bint vnet_hdr
@@ -70,6 +81,7 @@ cdef extern from "path.h" nogil:
         prefixes routes
         prefixes sources
         prefixes destinations
+        c_groups groups
         friend_path *friends
         uint32_t many_friends
         uint64_t drops[DROP_REASONS]

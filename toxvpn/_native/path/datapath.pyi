@@ -76,6 +76,16 @@ class Datapath(Early):
         """
 
     def remove_own_address(self, network: IPv4Network | IPv6Network) -> bool: ...
+    def set_groups(self, addresses: Iterable[IPv4Address | IPv6Address]) -> None:
+        """Take part in these groups (multicast, 255.255.255.255), at most 32; no friend is in them yet.
+
+        UDP packets that this machine sends to a group go to each friend in it, at a bounded rate for each
+        friend; those of a friend in it are let in. DHCP does not cross. Raises ValueError for too many.
+        """
+
+    def join_groups(self, friend_number: int, addresses: Iterable[IPv4Address | IPv6Address]) -> None:
+        """Set the groups that the friend takes part in; those that are none of ours are ignored."""
+
     def set_online(self, friend_number: int, online: bool) -> None:
         """Set whether the friend is online. Packets to an offline one are dropped, and answered with ICMP."""
 

@@ -210,6 +210,34 @@ cdef class Datapath(Early):
         self.remove_source(network)
         return self.remove_destination(network)
 
+    # -- groups --
+
+    def set_groups(self, addresses):
+        cdef c_path *path = self._open()
+        cdef list wanted = list(addresses)
+        cdef bytes packed
+        if len(wanted) > MAX_GROUPS:
+            raise ValueError(f"{len(wanted)} groups are more than {MAX_GROUPS}")
+        for index, address in enumerate(wanted):
+            packed = address.packed
+            path.groups.list[index].version = address.version
+            memcpy(path.groups.list[index].address, <const uint8_t *>packed, len(packed))
+        path.groups.many = len(wanted)
+        for number in range(path.many_friends):
+            path.friends[number].groups = 0
+
+    def join_groups(self, uint32_t friend_number, addresses):
+        cdef friend_path *friend = self._friend(friend_number)
+        cdef c_groups *groups = &self._path.groups
+        cdef uint32_t mask = 0
+        wanted = {(address.version, address.packed) for address in addresses}
+        for index in range(groups.many):
+            version = groups.list[index].version
+            length = 4 if version == 4 else 16
+            if (version, groups.list[index].address[:length]) in wanted:
+                mask |= <uint32_t>1 << index
+        friend.groups = mask
+
     cdef _own_source(self, network, uint32_t owner):
         present = _get(&self._open().sources, network, 0)
         if present is not None and present != owner:

@@ -1,7 +1,6 @@
 /* Writes to the TUN: packets from peers, and our own ICMP errors (RFC 792, RFC 1191, RFC 4443). */
 #include <errno.h>
 #include <sys/uio.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cut.h"
@@ -71,20 +70,6 @@ void device_write_super(struct path *path, uint32_t friend_number, uint8_t *buff
     }
 }
 
-static bool within_budget(struct error_budget *budget) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    uint64_t now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
-    budget->tokens += (double)(now_ms - budget->at_ms) * ERRORS_PER_SECOND / 1000;
-    if (budget->tokens > ERRORS_AT_ONCE || budget->at_ms == 0)
-        budget->tokens = ERRORS_AT_ONCE;
-    budget->at_ms = now_ms;
-    if (budget->tokens < 1)
-        return false;
-    budget->tokens -= 1;
-    return true;
-}
-
 static bool is_unicast(uint8_t version, const uint8_t *address) {
     static const uint8_t unspecified[16];
     if (memcmp(address, unspecified, address_bytes(version)) == 0)
@@ -140,14 +125,14 @@ static void write_error_icmp_header(uint8_t *icmp, uint8_t version, enum drop re
 
 void device_answer_error(struct path *path, const struct packet *packet, uint32_t friend_number,
                          enum drop reason, uint16_t mtu) {
-    struct error_budget *budget =
+    struct budget *budget =
         friend_number < path->many_friends ? &path->friends[friend_number].errors : &path->errors;
     uint8_t answer[LARGEST_ERROR_IPV6];
     size_t headers = (packet->version == 4 ? IPV4_HEADER : IPV6_HEADER) + ICMP_HEADER;
     size_t room = (packet->version == 4 ? LARGEST_ERROR_IPV4 : LARGEST_ERROR_IPV6) - headers;
     size_t quoted = packet->length < room ? packet->length : room;
     size_t length = headers + quoted;
-    if (!may_be_answered(packet) || !within_budget(budget))
+    if (!may_be_answered(packet) || !budget_take(budget, ERRORS_PER_SECOND, ERRORS_AT_ONCE))
         return;
     size_t at = write_error_ip_header(answer, packet, length);
     write_error_icmp_header(answer + at, packet->version, reason, mtu);

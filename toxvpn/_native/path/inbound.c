@@ -35,17 +35,24 @@ static bool unframe_untrusted(const struct path *path, struct packet *packet, co
            load16(frame + 3) == (packet->version == 4 ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6);
 }
 
+static bool is_destination(const struct path *path, uint32_t scope, const struct packet *packet) {
+    uint32_t unused;
+    return prefixes_lookup(&path->destinations, packet->version, packet->destination, scope, &unused);
+}
+
 /* Cryptokey routing, as in WireGuard: the longest prefix that covers a source address decides whose it is. */
 static bool allowed_untrusted(struct path *path, uint32_t friend_number, const struct packet *packet) {
-    uint32_t owner = OURSELVES, unused;
+    uint32_t owner = OURSELVES;
     if (friend_number >= path->many_friends ||
         !prefixes_lookup(&path->sources, packet->version, packet->source, 0, &owner) ||
         owner != friend_number) {
         path_drop(path, friend_number, DROP_SOURCE);
         return false;
     }
-    if (!prefixes_lookup(&path->destinations, packet->version, packet->destination, EVERYBODY, &unused) &&
-        !prefixes_lookup(&path->destinations, packet->version, packet->destination, friend_number, &unused)) {
+    if (packet_is_to_group(packet)) {
+        if (!groups_may_arrive_untrusted(path, friend_number, packet))
+            return false;
+    } else if (!is_destination(path, EVERYBODY, packet) && !is_destination(path, friend_number, packet)) {
         path_drop(path, friend_number, DROP_DESTINATION);
         return false;
     }

@@ -1,12 +1,14 @@
 /* Outbound: from the TUN into Tox. The stations of a packet, in the order of the functions below:
  *
  *   1. path_read_tun      one read() gives one packet, or one super-packet of up to 64 kB (kernel offload)
- *   2. route              checks it, finds the friend, answers what cannot be sent with an ICMP error
- *   3. finish_headers     of a single packet: lowers the MSS of a SYN, completes a checksum that was left to us
- *   4. dispatch           sends piece by piece while the carrier has room; the rest waits (backlog.c)
- *   5. outgoing_send      takes the next piece: of a super-packet, a segment; fragments it if it is too big
- *   6. send_framed        puts the frame before the packet and hands it to the carrier */
+ *   2. route              checks it, and finds the friend; a packet to a group is for several (replicate)
+ *   3. send_to            answers what cannot be sent with an ICMP error
+ *   4. finish_headers     of a single packet: lowers the MSS of a SYN, completes a checksum that was left to us
+ *   5. dispatch           sends piece by piece while the carrier has room; the rest waits (backlog.c)
+ *   6. outgoing_send      takes the next piece: of a super-packet, a segment; fragments it if it is too big
+ *   7. send_framed        puts the frame before the packet and hands it to the carrier */
 #include <errno.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "backlog.h"
@@ -66,16 +68,23 @@ static bool may_be_fragmented(const struct packet *packet) {
     return packet->version == 4 && !(load16(packet->ip + 6) & IPV4_DONT_FRAGMENT);
 }
 
+/* Whether it is from an address of this machine's in the network. */
+static bool is_ours(const struct path *path, const struct packet *packet) {
+    uint32_t owner;
+    return prefixes_lookup(&path->sources, packet->version, packet->source, 0, &owner) && owner == OURSELVES;
+}
+
 /* Whether Tox itself sends this packet: it may learn a peer's overlay address and try to reach the peer there.
  * Such packets must not travel inside packets of the same kind, and so on: that fills the machine within a
  * second. */
 static bool is_from_carrier(const struct path *path, const struct packet *packet) {
-    uint32_t owner;
     return path->settings.carrier_port != 0 && packet->protocol == PROTOCOL_UDP &&
            packet->transport + 2U <= packet->length &&
-           load16(packet->ip + packet->transport) == path->settings.carrier_port &&
-           prefixes_lookup(&path->sources, packet->version, packet->source, 0, &owner) && owner == OURSELVES;
+           load16(packet->ip + packet->transport) == path->settings.carrier_port && is_ours(path, packet);
 }
+
+static size_t replicate(struct path *path, const struct packet *packet, const struct virtio_net_hdr *vnet);
+static size_t send_to(struct path *path, struct outgoing *out, const struct virtio_net_hdr *vnet);
 
 static size_t route(struct path *path, uint8_t *ip, size_t length, const struct virtio_net_hdr *vnet) {
     struct outgoing out; /* filled step by step: most of it is a copy of headers, which few packets need */
@@ -91,24 +100,58 @@ static size_t route(struct path *path, uint8_t *ip, size_t length, const struct 
         path_drop(path, OURSELVES, DROP_LOOP);
         return 0;
     }
+    if (packet_is_to_group(packet))
+        return replicate(path, packet, vnet);
     if (!prefixes_lookup(&path->routes, packet->version, packet->destination, 0, &out.friend_number))
         return drop_and_answer(path, packet, OURSELVES, DROP_NO_ROUTE, 0);
-    struct friend_path *friend = &path->friends[out.friend_number];
+    return send_to(path, &out, vnet);
+}
+
+/* A copy for each friend that takes part in the group; the sending of one overwrites it. Nothing but what this
+ * machine sends itself: packets of others, which it may route, stay where they are. */
+static size_t replicate(struct path *path, const struct packet *packet, const struct virtio_net_hdr *vnet) {
+    uint32_t bit = is_ours(path, packet) ? groups_bit(&path->groups, packet) : 0;
+    uint8_t *copy = bit ? malloc(HEADROOM + packet->length) : NULL;
+    if (copy == NULL) {
+        path_drop(path, OURSELVES, bit ? DROP_QUEUE_FULL : DROP_NO_ROUTE);
+        return 0;
+    }
+    bool super = vnet->gso_type != VIRTIO_NET_HDR_GSO_NONE;
+    size_t pieces = 0;
+    for (uint32_t number = 0; number < path->many_friends; number++) {
+        const struct friend_path *friend = &path->friends[number];
+        if (!(friend->groups & bit) || !friend->online || !groups_may_leave(path, number))
+            continue;
+        struct outgoing out;
+        out.friend_number = number;
+        memcpy(copy + HEADROOM, packet->ip, packet->length);
+        if (packet_parse(&out.plan.packet, copy + HEADROOM, packet->length, !super) &&
+            (!super || cut_plan(&out.plan, vnet)))
+            pieces += send_to(path, &out, vnet);
+    }
+    free(copy);
+    return pieces;
+}
+
+static size_t send_to(struct path *path, struct outgoing *out, const struct virtio_net_hdr *vnet) {
+    struct packet *packet = &out->plan.packet;
+    struct friend_path *friend = &path->friends[out->friend_number];
+    bool super = vnet->gso_type != VIRTIO_NET_HDR_GSO_NONE;
     if (!friend->online)
-        return drop_and_answer(path, packet, out.friend_number, DROP_OFFLINE, 0);
+        return drop_and_answer(path, packet, out->friend_number, DROP_OFFLINE, 0);
     if (!super)
-        cut_plan_single(&out.plan);
+        cut_plan_single(&out->plan);
     size_t largest = largest_for(friend, packet);
-    if ((super ? (size_t)out.plan.headers + out.plan.segment : length) > largest &&
+    if ((super ? (size_t)out->plan.headers + out->plan.segment : packet->length) > largest &&
         !may_be_fragmented(packet))
-        return drop_and_answer(path, packet, out.friend_number, DROP_TOO_BIG, (uint16_t)largest);
+        return drop_and_answer(path, packet, out->friend_number, DROP_TOO_BIG, (uint16_t)largest);
     if (!super && !finish_headers(packet, vnet, friend->mtu)) {
-        path_drop(path, out.friend_number, DROP_MALFORMED);
+        path_drop(path, out->friend_number, DROP_MALFORMED);
         return 0;
     }
     if (friend->policy != NULL)
         policy_outbound(friend->policy, packet, path_now_s(path));
-    return dispatch(path, &out);
+    return dispatch(path, out);
 }
 
 /* False if the checksum field would be outside the packet. */

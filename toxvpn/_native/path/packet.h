@@ -59,6 +59,13 @@ static inline void store32(uint8_t *at, uint32_t value) {
 
 static inline size_t address_bytes(uint8_t version) { return version == 4 ? 4 : 16; }
 
+/* Whether it is for many: multicast, or broadcast to everybody. */
+static inline bool packet_is_to_group(const struct packet *packet) {
+    if (packet->version == 6)
+        return packet->destination[0] == 0xff;
+    return packet->destination[0] >> 4 == 14 || load32(packet->destination) == UINT32_MAX;
+}
+
 /* Fills `packet` from the `length` bytes at `ip`. False when they are not a well-formed IPv4 or IPv6 packet
  * of exactly that length. With `exact` false the length field is ignored, as it must be for a super-packet.
  * Follows the extension headers of IPv6. */

@@ -31,6 +31,7 @@ class DropReason(StrEnum):
     LOOP = "loop"  # Tox itself sent it: it must not travel inside Tox
     LATE = "late"  # it has waited too long for room, so its sender must slow down (CoDel)
     POLICY = "policy"  # the peer may not reach that, and it is no answer to what we began
+    MULTICAST_RATE = "multicast_rate"  # more packets to groups than one peer may send or get
 
 
 class Place(StrEnum):

@@ -5,6 +5,7 @@
  * backlog.c    keeps outbound packets that wait for room
  * inbound.c    Tox -> TUN    path_inbound(), path_flush_inbound()
  * policy.c     which inbound packets of a friend may pass, where that is limited
+ * groups.c     which packets to multicast groups may cross
  * coalesce.c   merges inbound packets of a flow
  * cut.c        cuts super-packets into segments, and packets into fragments
  * device.c     writes to the TUN: inbound packets, and ICMP errors about outbound ones
@@ -18,7 +19,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "budget.h"
 #include "coalesce.h"
+#include "groups.h"
 #include "packet.h"
 #include "policy.h"
 #include "prefixes.h"
@@ -36,6 +39,7 @@ enum drop {
     DROP_LOOP,
     DROP_LATE,
     DROP_POLICY,
+    DROP_MULTICAST_RATE,
     DROP_REASONS,
 };
 
@@ -65,18 +69,14 @@ enum {
 /* both are beyond every friend number */
 static const uint32_t OURSELVES = UINT32_MAX, EVERYBODY = UINT32_MAX;
 
-/* A token bucket for ICMP errors (RFC 4443 §2.4 f, RFC 1812 §4.3.2.8). */
-struct error_budget {
-    double tokens;
-    uint64_t at_ms;
-};
-
 struct friend_path {
     bool online;
     uint16_t mtu;
     uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes;
     uint64_t drops[DROP_REASONS];
-    struct error_budget errors;
+    struct budget errors; /* for ICMP errors (RFC 4443 §2.4 f, RFC 1812 §4.3.2.8) */
+    uint32_t groups;      /* those that it takes part in */
+    struct budget to_groups, from_groups;
     struct policy *policy; /* what it may reach; NULL: every allowed destination */
 };
 
@@ -102,13 +102,14 @@ struct path {
     struct prefixes routes;       /* destination -> friend */
     struct prefixes sources;      /* source -> the one friend that may use it, or OURSELVES */
     struct prefixes destinations; /* in the scope of a friend or of EVERYBODY: what they may reach */
+    struct groups groups;         /* multicast, and broadcast to everybody */
     struct friend_path *friends;
     uint32_t many_friends;
     uint64_t drops[DROP_REASONS]; /* packets that belong to no friend */
 
-    uint32_t now_s;             /* the time in this batch; 0: nobody has asked for it yet */
-    bool wrote;                 /* to the TUN, since it was last read: the kernel may have answered */
-    struct error_budget errors; /* about packets that belong to no friend */
+    uint32_t now_s;       /* the time in this batch; 0: nobody has asked for it yet */
+    bool wrote;           /* to the TUN, since it was last read: the kernel may have answered */
+    struct budget errors; /* about packets that belong to no friend */
     struct coalescer coalescer;
     uint8_t buffer[HEADROOM + VNET_HEADER + LARGEST_READ + 64];
 };
