@@ -5,6 +5,7 @@ import os
 import stat
 import subprocess
 import sys
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from toxvpn.members.peers import ALL, NETWORK, ConfiguredPeer, May
 from toxvpn.state.identity import Identity
 from toxvpn.testing.fake_daemon import FakeDaemon
 from toxvpn.wire.addressing import overlay_ipv6
+from toxvpn.wire.routegrant import RouteGrant
 from toxvpn.wire.toxid import ToxId
 
 ALICE, BOB = (ToxId(bytes([number]) * 31 + b"\1", b"spam") for number in (0xA1, 0xB0))
@@ -69,6 +71,25 @@ def test_naming(toxvpn: Any, here: Path, selector: str) -> None:
     }
 
 
+ROUTES: list[tuple[list[str], RouteGrant]] = [
+    (["192.168.10.0/24", "fd00:10::/64"], (ip_network("192.168.10.0/24"), ip_network("fd00:10::/64"))),
+    (["all"], "all"),
+    (["none"], ()),
+]
+
+
+@pytest.mark.parametrize(("words", "routes"), ROUTES)
+def test_routes(toxvpn: Any, here: Path, words: list[str], routes: RouteGrant) -> None:
+    toxvpn("peer", "add", ALICE, "--name", "alice", "-C", here)
+    ran = toxvpn("peer", "route", "alice", *words, "-C", here)
+    assert (ran.code, ran.out, ran.err) == (0, "", LATER)
+    assert peers.load(here) == {
+        ALICE.public_key: ConfiguredPeer(ALICE.public_key, b"spam", "alice", may=NETWORK, routes=routes)
+    }
+    toxvpn("peer", "add", ALICE, "--name", "liz", "-C", here)
+    assert peers.load(here)[ALICE.public_key].routes == routes
+
+
 @pytest.mark.parametrize("selector", ["alice", "A1A1", str(ALICE)])
 def test_removing(toxvpn: Any, here: Path, selector: str) -> None:
     toxvpn("peer", "add", ALICE, "--name", "alice", "-C", here)
@@ -102,6 +123,11 @@ MISTAKES = [
     (["add"], 2, "missing argument"),
     (["remove", "nobody"], 4, "no peer 'nobody'"),
     (["name", "nobody", "somebody"], 4, "no peer 'nobody'"),
+    (["route", "nobody", "all"], 4, "no peer 'nobody'"),
+    (["route", "nobody"], 2, "missing argument"),
+    (["route", "nobody", "office"], 2, "'office' is not a network"),
+    (["route", "nobody", "10.1.2.3/8"], 2, "write 10.0.0.0/8"),
+    (["route", "nobody", "all", "10.0.0.0/8"], 2, "'all' stands alone"),
     (["dance"], 2, "no such command"),
 ]
 
@@ -203,6 +229,14 @@ def test_a_running_one_is_told_and_keeps_the_files_itself(toxvpn: Any, here: Pat
             ("peer-accept", {"peer": "A1A1A1A1", "name": "alice"}),
         ]
     assert not (here / "peers.json").exists()
+
+
+def test_a_running_one_uses_routes_at_once(toxvpn: Any, here: Path) -> None:
+    with FakeDaemon(here, {"peer-route": ALICE_THERE}) as daemon:
+        ran = toxvpn("peer", "route", "alice", "192.168.10.0/24", "-C", here)
+        assert (ran.code, ran.out, ran.err) == (0, "", "")
+        [asked] = daemon.asked
+        assert (asked.do, asked.arguments) == ("peer-route", {"peer": "alice", "routes": ["192.168.10.0/24"]})
 
 
 def test_a_running_one_blocks_and_tells_what_that_does_not_end(toxvpn: Any, here: Path) -> None:

@@ -2,7 +2,7 @@
 
 import os
 import time
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Interface, IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,8 @@ OPTIONS: list[tuple[list[str], dict[str, Any]]] = [
     (["--mtu", "1280"], {"mtu": 1280}),
     (["--interface", "vpn-1"], {"interface": "vpn-1"}),
     (["--no-offload"], {"offload": False}),
+    (["--advertise", "10.0.0.0/8,fd00:10::/64", "--snat", "no"],
+     {"advertise": (IPv4Network("10.0.0.0/8"), IPv6Network("fd00:10::/64")), "snat": False}),
     (["-I", "id", "-u", "33445:33450", "-t", "0"],
      {"id_file": Path("id"), "udp_ports": (33445, 33450), "tcp_port": 0}),
     (["-b", "nodes.json"], {"nodes_file": Path("nodes.json")}),
@@ -80,6 +82,12 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["--address", "224.0.0.1"], "cannot be a host's address"),
     (["--mtu", "500"], "--mtu: 500 is out of range: 576 to 1368"),
     (["--mtu", "1369"], "--mtu: 1369 is out of range"),
+    (["--snat", "maybe"], "--snat: it takes yes or no"),
+    (["--advertise", "0.0.0.0/0"], "--advertise: 0.0.0.0/0 cannot be advertised: it is a default route"),
+    (
+        ["--advertise", "192.168.10.5/24"],
+        "--advertise: 192.168.10.5/24 is an address in a network: write 192.168.10.0/24",
+    ),
     (["--interface", ""], "--interface: must be 1 to 15 bytes without spaces, '/', ':' or '%', not ''"),
     (["--interface", "x" * 16], "1 to 15 bytes"),
     (["--interface", "a b"], "without spaces"),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from toxvpn.config.access import Known, may_reach, offered, on_network
+from toxvpn.config.access import Known, behind, may_reach, offered, on_network
 from toxvpn.config.diff import InForce
 from toxvpn.config.file import parse
 from toxvpn.config.policy import policy
@@ -44,6 +44,15 @@ def test_a_server_with_a_secret(
     tmp_path: Path, grant: Grant | None, may: frozenset[May] | None, serves_it: bool
 ) -> None:
     assert serves(in_force("[server]\n", tmp_path), Known(BOX, grant, may)) is serves_it
+
+
+@pytest.mark.parametrize(
+    ("more", "reaches"), [("", False), ("allow = []", False), ('allow = ["192.168.10.0/24:80"]', True)]
+)
+def test_what_lies_behind_takes_an_allow(tmp_path: Path, more: str, reaches: bool) -> None:
+    now = in_force(f"[vpn]\n{PEER}{more}\n", tmp_path)
+    assert behind(now, BOX) is reaches
+    assert not behind(now, X)
 
 
 def test_an_open_server_is_open(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,22 @@ async def test_naming(machines: Machines) -> None:
     assert (await one.ask("status"))["peers"][0]["name"] == "box"
     with pytest.raises(PeerRefusedError):
         await one.ask("peer-name", peer="other", name="x")
+
+
+async def test_routes(machines: Machines) -> None:
+    one, other = machines
+    await one.ask("peer-add", peer=other.id, name="other")
+    changes: list[object] = []
+    key = other.node.tox.public_key
+    one.roster.on_routes = lambda: changes.append(one.roster.routes(key))
+    for words in (["10.0.0.0/8"], ["all"], ["none"]):
+        answer = await one.ask("peer-route", peer="other", routes=words)
+        assert answer == {"public_key": other.key, "name": "other"}
+    assert changes == [(IPv4Network("10.0.0.0/8"),), "all", ()]
+    with pytest.raises(UsageError, match="is not a network"):
+        await one.ask("peer-route", peer="other", routes=["x"])
+    with pytest.raises(PeerRefusedError):
+        await one.ask("peer-route", peer="nobody", routes=["all"])
 
 
 async def test_mistakes(machines: Machines) -> None:

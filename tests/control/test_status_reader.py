@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -14,7 +14,7 @@ from toxvpn._native.flaws import ANNOUNCE
 from toxvpn._native.net import netio
 from toxvpn._native.path.packets import Counters, DropReason
 from toxvpn._native.results import Connection
-from toxvpn.control.status import ShieldState
+from toxvpn.control.status import RouteState, ShieldState
 from toxvpn.control.status_reader import StatusReader
 from toxvpn.members.friends import Authority, FriendBook
 from toxvpn.members.peers import ConfiguredPeer
@@ -23,6 +23,7 @@ from toxvpn.testing.fake_nodes import Network
 from toxvpn.testing.fake_tox import FakeTox
 from toxvpn.tox.node import Node
 from toxvpn.tun.router import NetworkPeer
+from toxvpn.tun.subnet_routes import PeerRoute
 from toxvpn.tun.vpn import Vpn
 from toxvpn.wire import statusmessage
 from toxvpn.wire.addressbook import AddressRefusal
@@ -48,6 +49,7 @@ async def roster(node: Node, tmp_path: Path) -> Roster:
     return Roster(node, Authority(), FriendBook(), lambda: None, time.time, tmp_path)
 
 
+ROUTE = IPv4Network("192.168.20.0/24")
 STATED = statusmessage.encode(Status(toxvpn=ToxvpnStatus(version="9.8.7")))
 NO_DROPS = dict.fromkeys(DropReason, 0)
 
@@ -61,6 +63,10 @@ class FakeVpn:
         self.interface, self.up = "tox0", True
         self.moved, self.peer_moved = "10.64.3.2 instead of another", lambda member: "10.64.9.9 instead"
         self.datapath = SimpleNamespace(drops=NO_DROPS | {DropReason.NO_ROUTE: 3}, refused=("TCP",))
+        route = PeerRoute(ROUTE, used=False, problem="it overlaps another")
+        self.subnets = SimpleNamespace(
+            advertised=(ROUTE,), of=lambda public_key: [route] if public_key == key else []
+        )
         self.router = SimpleNamespace(
             own_ipv4=IPv4Address("100.64.0.1"),
             peer=lambda public_key: member if public_key == key else None,
@@ -144,6 +150,7 @@ async def test_of_a_vpn(node: Node, roster: Roster) -> None:
     reader = StatusReader(node, "up", roster, cast(Vpn, vpn))
     own = reader.read().own
     assert (own.ipv4, own.ipv6) == (vpn.router.own_ipv4, vpn.ipv6)
+    assert own.routes == (ROUTE,)
     assert (own.interface, own.interface_up) == ("tox0", True)
     assert own.drops == {"no_route": 3}
     assert own.moved == ["10.64.3.2 instead of another"]
@@ -155,6 +162,8 @@ async def test_of_a_vpn(node: Node, roster: Roster) -> None:
     assert (inside.ipv4, inside.rx_bytes, inside.tx_bytes) == (member.ipv4, 100, 200)
     assert inside.drops == {"too_big": 4}
     assert (inside.address_moved, outside.address_moved) == ("10.64.9.9 instead", None)
+    assert inside.routes == [RouteState(network=ROUTE, used=False, problem="it overlaps another")]
+    assert outside.routes == ()
     assert inside.address_problem == member.address_problem and "10.1.2.3" in str(inside.address_problem)
     assert (outside.ipv4, outside.ipv6, outside.rx_bytes, outside.drops) == (None, None, 0, {})
     vpn.ipv6 = None

@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -20,6 +21,7 @@ from toxvpn.daemon.services import Services
 from toxvpn.errors import ConfigError, ToxvpnError, UsageError
 from toxvpn.members.autosave import Autosave
 from toxvpn.members.friends import FriendBook, Grant
+from toxvpn.members.peers import ConfiguredPeer
 from toxvpn.process.lifecycle import Lifecycle
 from toxvpn.process.notify import Notifier
 from toxvpn.state.places import find_places
@@ -32,8 +34,10 @@ from toxvpn.testing.forward_pair import Program, TargetProgram
 from toxvpn.tox.mtuprober import MtuProber
 from toxvpn.tox.node import Node
 from toxvpn.tox.ownstatus import OwnStatus
+from toxvpn.tun.subnet_routes import Grants
 from toxvpn.tun.vpn import VpnOptions
 from toxvpn.wire.statusmessage import decode
+from toxvpn.wire.toxid import short_key
 
 
 def free_port() -> int:
@@ -58,8 +62,12 @@ class FakeVpn:
         belongs: Callable[[bytes], bool],
         gone: Callable[[], None],
         allowed: Mapping[bytes, IPv4Address],
+        grants: Grants,
     ) -> None:
         self.gone = gone
+        self.grants = grants
+        self.subnets = SimpleNamespace(update=self._routes_changed)
+        self.route_changes = 0
         self.options = options
         self.allowed = allowed
         self.reviews = 0
@@ -70,6 +78,9 @@ class FakeVpn:
         return self
 
     def __exit__(self, *_: object) -> None: ...
+
+    def _routes_changed(self) -> None:
+        self.route_changes += 1
 
     def update_peers(self) -> None:
         self.reviews += 1
@@ -470,6 +481,27 @@ async def test_which_address_a_peer_may_choose(machine: Machine, boxes: Callable
     assert machine.vpn.allowed == {box.key: IPv4Address("10.9.8.6")}
     assert machine.reload("[vpn]\n" + box.section("box")) == ["peer box changed"]
     assert machine.vpn.allowed == {}
+
+
+async def test_what_lies_behind_whom(machine: Machine, boxes: Callable[[], Box]) -> None:
+    box, kept = boxes(), boxes()
+    granted = 'routes = ["192.168.20.0/24"]\nallow = ["192.168.10.0/24:80"]\nvpn = true'
+    machine.start("[vpn]\n" + box.section("box", granted))
+    grants = machine.vpn.grants
+    assert (grants.name(box.key), grants.name(kept.key)) == ("box", short_key(kept.key))
+    assert grants.routes(box.key) == (IPv4Network("192.168.20.0/24"),)
+    assert grants.behind(box.key) and not grants.behind(kept.key)
+    roster = machine.services.roster
+    with pytest.raises(UsageError, match="says which routes of box are used"):
+        roster.use_routes("box", "all")
+    roster.add(ConfiguredPeer(kept.key, name="kept"))
+    assert grants.routes(kept.key) == ()
+    roster.use_routes("kept", "all")
+    assert (grants.routes(kept.key), machine.vpn.route_changes) == ("all", 1)
+    assert machine.reload("[vpn]\n" + box.section("box", 'routes = "all"\nallow = []\nvpn = true')) == [
+        "peer box changed"
+    ]
+    assert grants.routes(box.key) == "all" and not grants.behind(box.key)
 
 
 async def test_a_device_that_is_gone_ends_the_run(machine: Machine) -> None:

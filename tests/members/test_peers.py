@@ -1,6 +1,7 @@
 import json
 import stat
 from dataclasses import replace
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from toxvpn.errors import UsageError
 from toxvpn.members.peers import ConfiguredPeer, check_name, decode, encode, load, merged, parse_peer, save
 from toxvpn.wire import invite as wire
 from toxvpn.wire.invite import Invite
+from toxvpn.wire.routegrant import RouteGrant
 from toxvpn.wire.secret import friend_request_message
 from toxvpn.wire.toxid import ToxId
 
@@ -117,6 +119,17 @@ def test_what_is_not_said_stays() -> None:
     assert peers[ALICE.public_key].name == "alice"
 
 
+@pytest.mark.parametrize("routes", ["all", (), (ip_network("10.0.0.0/8"), ip_network("fd00:10::/64"))])
+def test_routes_stay_until_others_are_said(routes: RouteGrant, tmp_path: Path) -> None:
+    key = ALICE.public_key
+    peers = merged({}, ConfiguredPeer(key, b"spam", routes=routes))
+    assert merged(peers, ConfiguredPeer(key, name="alice"))[key].routes == routes
+    save(tmp_path, peers)
+    assert load(tmp_path) == peers
+    for other in ("all", ()):
+        assert merged(peers, ConfiguredPeer(key, routes=other))[key].routes == other
+
+
 def test_a_name_is_for_one() -> None:
     peers = merged({}, ConfiguredPeer(ALICE.public_key, name="alice"))
     with pytest.raises(UsageError, match="'alice' is the name of peer A1A1A1A1A1A1A1A1 already"):
@@ -217,8 +230,8 @@ values = st.recursive(
     st.none() | st.integers() | st.text() | st.floats(), lambda inner: st.lists(inner, max_size=2)
 )
 entries: st.SearchStrategy[dict[str, Any]] = st.dictionaries(
-    st.sampled_from(["public_key", "tox_id", "name", "invite"]),
-    values | st.sampled_from([KEY, str(ALICE), TOKEN, "alice"]),
+    st.sampled_from(["public_key", "tox_id", "name", "invite", "routes"]),
+    values | st.sampled_from([KEY, str(ALICE), TOKEN, "alice", ["all"], ["10.0.0.0/8"], ["x"]]),
 )
 
 

@@ -79,10 +79,17 @@ class Scene:
             self._find_local,
             lambda: self.now_s,
             self.culprits,
+            self._on_tables,
         )
+        self.tables: list[KernelTables] = []
+        self.acts = False
 
     def _on_local_networks(self, local: Collection[LocalNetwork]) -> None:
         self.reported.append(split(local))
+
+    def _on_tables(self, tables: KernelTables) -> bool:
+        self.tables.append(tables)
+        return self.acts
 
     def _find_local(self, kernel: KernelTables, ignore: Collection[str]) -> list[LocalNetwork]:
         self.ignored.append(ignore)
@@ -105,6 +112,16 @@ async def test_what_is_local_is_told_to_the_router_when_it_changes(
     assert scene.reported[1:] == [([], [GATEWAY])]
     assert scene.ignored == [["tox0"]] * 3
     assert caplog.messages == []
+
+
+async def test_after_a_change_of_our_own_it_looks_again_before_it_restores(scene: Scene) -> None:
+    """For what was read is old: what has just been added would seem to be gone."""
+    scene.network.lost, scene.acts = [ADDRESS], True
+    assert await scene.reconciler.reconcile() == 0
+    assert (scene.tables, scene.network.restored) == ([scene.network.kernel], [])
+    scene.acts = False
+    await scene.reconciler.reconcile()
+    assert scene.network.restored == [ADDRESS]
 
 
 async def test_what_was_taken_away_is_put_back_with_one_line(

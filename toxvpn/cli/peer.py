@@ -17,6 +17,7 @@ from .table import is_coloured, path_word, print_table
 
 if TYPE_CHECKING:
     from ..members.peers import ConfiguredPeer
+    from ..wire.routegrant import RouteGrant
 
 NAME = click.option("--name", metavar="NAME", help="What to call it here.")
 LATER = "saved; toxvpn is not running, so this takes effect at its next start"
@@ -104,6 +105,36 @@ def rename_peer(settings: Settings, selector: str, name: str) -> None:
 
     with kept_members(settings) as members:
         members.rename(find(selector, members), name)
+
+
+@command.command("route")
+@click.argument("peer")
+@click.argument("networks", metavar="NETWORK…|all|none", nargs=-1, required=True)
+@takes(SHARED)
+@click.pass_obj
+def route(settings: Settings, peer: str, networks: tuple[str, ...]) -> None:
+    """Use these networks behind PEER from now on, if it advertises them, in place of those so far.
+
+    With all: whatever private ones it advertises. `toxvpn status` shows those that are used, and why others
+    are not.
+    """
+    from ..wire.routegrant import parse_grant
+
+    settings.begin()
+    routes = parse_grant(list(networks))
+    running_or_not(
+        settings,
+        online=lambda: ask(settings, "peer-route", peer=peer, routes=list(networks)),
+        offline=lambda: keep_routes(settings, peer, routes),
+    )
+
+
+def keep_routes(settings: Settings, selector: str, routes: "RouteGrant") -> None:
+    from ..members.selector import find
+
+    with kept_members(settings) as members:
+        members.use_routes(find(selector, members), routes)
+    print_note(settings, LATER)
 
 
 @command.command("remove")

@@ -49,6 +49,11 @@ def on_network(now: InForce, friend: Known) -> bool:
     return now.config.server is None
 
 
+def behind(now: InForce, public_key: bytes) -> bool:
+    """Whether it may reach what lies behind this machine: only where an `allow` says what."""
+    return bool(now.policy.grants.get(public_key, NOTHING).rules)
+
+
 def offered(config: Config) -> frozenset[May]:
     """The uses that this machine offers; an invite grants all of them, unless it states others."""
     sections = {May.FORWARDS: config.server, May.VPN: config.vpn}

@@ -68,8 +68,7 @@ class ConfigSource:
             return replace(config, server=server, vpn=None, peers=peers, forwards=())
         if self.kind is RunKind.UP:
             vpn = with_typed(VPN, file.vpn or VpnSection(), self.typed)
-            peers = {name: replace(peer, allow=None) for name, peer in file.peers.items()}
-            return replace(config, server=None, vpn=vpn, peers=peers, forwards=())
+            return replace(config, server=None, vpn=vpn, forwards=())
         return config
 
     def _server(self, section: ServerSection) -> ServerSection:

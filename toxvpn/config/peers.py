@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..tcpforward.spec import Listen, Target
+from ..wire.routegrant import RouteGrant
 from ..wire.toxid import ADDRESS_DIGITS, parse_public_key_or_id, parse_tox_id
 from . import values
 from .keys import NONE, Section, Words, key, keys_of, section
@@ -37,7 +38,10 @@ def read_peer_address(value: Any) -> IPv4Address:
 
 @section
 class PeerSection:
-    """`allow` None: as in [server]. `address`: one that it may have although its key does not give it."""
+    """`allow` None: as in [server]. `address`: one that it may have although its key does not give it.
+
+    `routes` None: as `toxvpn peer route` says.
+    """
 
     id: PeerId = key(
         read_peer_id,
@@ -76,6 +80,14 @@ class PeerSection:
         default=None,
         shown=Words("follows from its key"),
         example='"10.9.8.6"',
+    )
+    routes: RouteGrant | None = key(
+        values.read_route_grant,
+        'the networks behind it that are used, if it advertises them; "all": whatever private ones',
+        form=f'"all", or {values.NETWORKS_FORM}',
+        default=None,
+        shown=NONE,
+        example='["192.168.20.0/24"]',
     )
 
     @property

@@ -72,6 +72,7 @@ def peers(config: Config) -> dict[str, ConfiguredPeer]:
             peer.nospam,
             name,
             secret=read_secret_file(peer.secret_file, config.owner) if peer.secret_file else None,
+            routes=peer.routes,
         )
         for name, peer in config.peers.items()
     }

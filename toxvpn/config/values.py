@@ -14,6 +14,8 @@ from ..tcpforward.spec import Listen, Target, parse_listen, parse_target
 from ..tox.proxy import Proxy, parse_proxy
 from ..wire.addressing import is_host_address
 from ..wire.ports import LAST_PORT, parse_port_range
+from ..wire.routegrant import RouteGrant, parse_grant, parse_networks, unusable
+from ..wire.routes import IPNetwork
 from ..wire.toxid import parse_public_key_or_id
 
 if TYPE_CHECKING:
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 FILE_FORM = "a file name"
 BOOL_FORM = "true or false"
 RULES_FORM = 'a list such as ["localhost:22", "10.0.0.0/8:*"]'
+NETWORKS_FORM = 'a list of networks such as ["192.168.10.0/24", "fd00:10::/64"]'
+ADVERTISED_CHARACTERS = 400
+"""Of all that is advertised, with commas: they go into the status message with everything else."""
 INTERFACE_BYTES = 15  # linux/if.h IFNAMSIZ, less the NUL
 
 
@@ -111,6 +116,21 @@ def read_list(value: Any) -> list[str]:
     return value
 
 
+def read_advertised(value: Any) -> tuple[IPNetwork, ...]:
+    """The networks behind this machine."""
+    networks = parse_networks(read_list(value))
+    for network in networks:
+        if (reason := unusable(network)) is not None:
+            raise ValueError(f"{network} cannot be advertised: {reason}")
+    if len(",".join(map(str, networks))) > ADVERTISED_CHARACTERS:
+        raise ValueError(f"at most {ADVERTISED_CHARACTERS} characters of networks fit: give larger networks")
+    return networks
+
+
+def read_route_grant(value: Any) -> RouteGrant:
+    return parse_grant([value] if isinstance(value, str) else read_list(value))
+
+
 def read_keys(value: Any) -> frozenset[bytes]:
     return frozenset(parse_public_key_or_id(each) for each in read_list(value))
 
@@ -127,6 +147,19 @@ def read_listen(value: Any) -> Listen:
 
 def read_target(value: Any) -> Target:
     return parse_target(read_text(value))
+
+
+def words(text: str) -> list[str]:
+    """The list that the file would have where `A,B` was typed."""
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def yes_or_no(text: str) -> bool:
+    """Raises ValueError."""
+    try:
+        return {"yes": True, "no": False}[text]
+    except KeyError:
+        raise ValueError("it takes yes or no") from None
 
 
 def number(text: str) -> int:

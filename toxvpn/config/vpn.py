@@ -5,8 +5,9 @@ from ipaddress import IPv4Interface
 
 from ..names.label import LabelRefusal, label_of
 from ..wire.ip import MAX_MTU, MIN_MTU
+from ..wire.routes import IPNetwork
 from . import values
-from .keys import Flag, Section, Words, key, keys_of, section
+from .keys import NONE, Flag, Section, Words, key, keys_of, section
 
 
 @section
@@ -74,6 +75,31 @@ class VpnSection:
             value=False,
             help="Exchange every packet with the kernel by itself: slower, "
             "for kernels that mishandle batches.",
+        ),
+    )
+    advertise: tuple[IPNetwork, ...] = key(
+        values.read_advertised,
+        "networks behind this machine, for peers that use them and may reach them",
+        form=values.NETWORKS_FORM,
+        default=(),
+        shown=NONE,
+        example='["192.168.10.0/24", "fd00:10::/64"]',
+        restart=True,
+        flag=Flag("--advertise", metavar="NETWORK,…", heading="VPN", from_text=values.words),
+    )
+    snat: bool = key(
+        values.read_bool,
+        "what peers send to those networks leaves with this machine's address, so that answers come back",
+        form=values.BOOL_FORM,
+        default=True,
+        example="true",
+        restart=True,
+        flag=Flag(
+            "--snat",
+            metavar="yes|no",
+            heading="VPN",
+            from_text=values.yes_or_no,
+            help="With no, what peers send to advertised networks keeps its address there [default: yes].",
         ),
     )
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from ..members.peers import ConfiguredPeer, May, parse_may, parse_peer
 from ..members.roster import Roster
 from ..wire import invite
+from ..wire.routegrant import parse_grant
 from .protocol import BadRequestError, ControlRequest
 from .server import ControlServer
 
@@ -24,6 +25,7 @@ class PeerCommands:
         server.register("peer-name", self.name)
         server.register("peer-remove", self.remove)
         server.register("peer-accept", self.accept)
+        server.register("peer-route", self.route)
         server.register("peer-block", self.block)
         server.register("peer-unblock", self.unblock)
         server.register("invite", self.invite)
@@ -46,6 +48,12 @@ class PeerCommands:
     async def accept(self, request: ControlRequest) -> object:
         selector, name = request.text("peer"), request.optional_text("name")
         return peer_answer(self._roster.accept(selector, name, may_of(request)))
+
+    async def route(self, request: ControlRequest) -> object:
+        """`routes`: the networks behind the peer that are used, or `all`, or `none`."""
+        return peer_answer(
+            self._roster.use_routes(request.text("peer"), parse_grant(request.texts("routes")))
+        )
 
     async def block(self, request: ControlRequest) -> object:
         """Block a peer; `grant` in the answer is what had let it in."""

@@ -21,7 +21,7 @@ from ..tun.vpn import Vpn
 from ..wire import statusmessage
 from ..wire.addressing import overlay_ipv6
 from ..wire.ip import vpn_mtu
-from .status import Mode, PeerState, RunStatus, SelfState, ShieldState
+from .status import Mode, PeerState, RouteState, RunStatus, SelfState, ShieldState
 
 
 class PathQuality(Protocol):
@@ -100,6 +100,7 @@ class StatusReader:
             interface_up=vpn.up,
             moved=[vpn.moved] if vpn.moved else [],
             refused_offload=vpn.datapath.refused,
+            routes=vpn.subnets.advertised,
             drops={**own.drops, **drops, **(self._names.drops if self._names else {})},
             **self._named(tox.public_key),
         )
@@ -141,6 +142,10 @@ class StatusReader:
             drops={reason.value: count for reason, count in counters.drops.items() if count},
             address_problem=member.address_problem,
             address_moved=self._vpn.peer_moved(member),
+            routes=[
+                RouteState(network=each.network, used=each.used, problem=each.problem)
+                for each in self._vpn.subnets.of(key)
+            ],
             **self._named(key),
         )
 

@@ -7,7 +7,7 @@ reload touches only what differs; what concerns the node or the device itself ta
 import contextlib
 from collections.abc import Iterator
 
-from ..config.access import Known, may_reach, offered, on_network
+from ..config.access import Known, behind, may_reach, offered, on_network
 from ..config.diff import InForce, changes, needs_restart
 from ..config.model import Config
 from ..config.policy import NOTHING, Policy, policy
@@ -19,7 +19,9 @@ from ..tcpforward.roads import Roads
 from ..tcpforward.rules import Rules
 from ..tcpforward.server import ForwardServer
 from ..tcpforward.spec import Listen, RoadPolicy
+from ..tun.subnet_routes import Grants
 from ..tun.vpn import JOURNAL_NAME, Vpn
+from ..wire.toxid import short_key
 from .callers import Callers
 from .names import VpnNames
 from .node import RunningNode
@@ -52,6 +54,8 @@ class Services:
         self.roads = Roads(run.node, run.own_status, RoadPolicy.AUTO, serve, when_asked=not forwards)
         undo.push_async_callback(self.roads.close)
         self.vpn = None if config.vpn is None else undo.enter_context(self._make_vpn())
+        if self.vpn is not None:
+            self.roster.on_routes = self.vpn.subnets.update
         self.names = None if self.vpn is None else VpnNames(run, self.vpn, self.roster)
         if self.names is not None:
             undo.push_async_callback(self.names.close)
@@ -158,6 +162,7 @@ class Services:
             self._belongs,
             on_device_removed,
             self.now.policy.addresses,
+            Grants(self._name, self.roster.routes, lambda public_key: behind(self.now, public_key)),
         )
 
     def _announce_name(self) -> None:
@@ -170,6 +175,10 @@ class Services:
 
     def _belongs(self, public_key: bytes) -> bool:
         return on_network(self.now, self._known(public_key))
+
+    def _name(self, public_key: bytes) -> str:
+        peer = self.roster.peers().get(public_key)
+        return peer.short if peer is not None else short_key(public_key)
 
     def may_reach(self, public_key: bytes) -> Rules:
         """The targets that the friend may reach by forwards."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..errors import ToxvpnError, UsageError
 from ..wire.invite import SECRET_BYTES, Invite, parse_request
+from ..wire.routegrant import RouteGrant
 from ..wire.toxid import ToxId, key_prefix, short_key
 from . import blocked, friends, invites, peers
 from .blocked import Blocked
@@ -102,6 +103,12 @@ class Members:
                 f"peer {member.short} is not kept here; `toxvpn peer add KEY --name {name}` keeps it"
             )
         return self.add(ConfiguredPeer(member.public_key, name=name))
+
+    def use_routes(self, member: Member, routes: RouteGrant) -> ConfiguredPeer:
+        """Keeps which networks behind it are used. Raises UsageError: the peer is not kept."""
+        if member.peer is None:
+            raise UsageError(f"peer {member.short} is not kept here; `toxvpn peer add KEY` keeps it")
+        return self.add(ConfiguredPeer(member.public_key, member.peer.nospam, routes=routes))
 
     def may(self, public_key: bytes) -> frozenset[May] | None:
         """The rights that a person gave that key; None when nothing was stated."""

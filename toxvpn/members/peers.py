@@ -16,6 +16,7 @@ from ..state.files import write_atomic
 from ..state.records import LeftOut, named, put_each, read_entries
 from ..wire import invite as invites
 from ..wire.invite import Invite
+from ..wire.routegrant import RouteGrant, grant_words, parse_grant
 from ..wire.secret import friend_request_message
 from ..wire.toxid import PUBLIC_KEY_DIGITS, ToxId, key_prefix, parse_public_key_or_id, parse_tox_id, short_key
 from .selector import as_address, is_key
@@ -50,7 +51,8 @@ class ConfiguredPeer:
 
     `invite` is the one it gave us; it is dropped once the peer has let us in. `secret` is for requests to
     this peer only, and not kept in the file. `may` None: not stated. In the file that means that an earlier
-    version wrote it, which allowed everything.
+    version wrote it, which allowed everything. `routes` are the networks behind it that are used; None: not
+    stated, so none.
     """
 
     public_key: bytes
@@ -59,6 +61,7 @@ class ConfiguredPeer:
     invite: Invite | None = field(default=None, repr=False)
     secret: bytes | None = field(default=None, repr=False)
     may: frozenset[May] | None = None
+    routes: RouteGrant | None = None
 
     @property
     def tox_id(self) -> ToxId | None:
@@ -149,6 +152,7 @@ def updated(old: ConfiguredPeer | None, new: ConfiguredPeer) -> ConfiguredPeer:
         invite=new.invite if new.invite is not None else old.invite,
         secret=new.secret if new.secret is not None else old.secret,
         may=new.may if new.may is not None else old.may,
+        routes=new.routes if new.routes is not None else old.routes,
     )
 
 
@@ -188,6 +192,8 @@ def entry(peer: ConfiguredPeer) -> dict[str, Any]:
         written["invite"] = invites.encode(peer.invite)
     if peer.may is not None:
         written["may"] = sorted(peer.may)
+    if peer.routes is not None:
+        written["routes"] = grant_words(peer.routes)
     return written
 
 
@@ -214,7 +220,10 @@ def decode_entry(raw: dict[str, Any]) -> ConfiguredPeer:
     if len(named) != 1:
         raise ValueError(f"there are two different keys in the entry of {key_prefix(key)}")
     may = None if raw.get("may") is None else parse_may(raw["may"])
-    return ConfiguredPeer(key, tox_id.nospam if tox_id else None, raw.get("name"), invite, may=may)
+    routes = None if raw.get("routes") is None else parse_grant(raw["routes"])
+    return ConfiguredPeer(
+        key, tox_id.nospam if tox_id else None, raw.get("name"), invite, may=may, routes=routes
+    )
 
 
 def parse_may(words: list[str]) -> frozenset[May]:

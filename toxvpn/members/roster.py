@@ -16,6 +16,7 @@ from ..errors import PeerRefusedError, ToxvpnError, UsageError
 from ..tox.events import Event, PeerConnection
 from ..tox.node import Node
 from ..wire.invite import Invite
+from ..wire.routegrant import NO_ROUTES, RouteGrant
 from ..wire.toxid import PUBLIC_KEY_BYTES, ToxId, parse_public_key_or_id
 from .admission import Admission
 from .blocked import Blocked
@@ -36,7 +37,8 @@ class Roster:
 
     `authority` is today's configuration without its peers: those in `directory` and `run_peers`, which
     are for this run only, are added here. `offers` is what this machine offers: what an invite or `accept`
-    allows by default. `changed` is Autosave.changed, `wall` is time.time.
+    allows by default. `on_routes` is called when a command has changed what `routes` answers. `changed` is
+    Autosave.changed, `wall` is time.time.
     Raises UsageError when our own key is among `run_peers`, ToxvpnError when peers.json cannot be read.
     """
 
@@ -52,6 +54,7 @@ class Roster:
         random: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self.offers = ALL
+        self.on_routes: Callable[[], None] = lambda: None
         self._node = node
         self._wall = wall
         self._authority = authority
@@ -111,6 +114,11 @@ class Roster:
         kept = self.members.may(public_key)
         return (kept or NETWORK) | NETWORK if public_key in self._run_peers else kept
 
+    def routes(self, public_key: bytes) -> RouteGrant:
+        """The networks behind that peer that are used if it offers them."""
+        peer = self.peers().get(public_key)
+        return NO_ROUTES if peer is None or peer.routes is None else peer.routes
+
     def is_blocked(self, public_key: bytes) -> bool:
         return public_key in self.members.blocked
 
@@ -165,6 +173,16 @@ class Roster:
         member = find(selector, self.members)
         merged(self.peers(), ConfiguredPeer(member.public_key, name=name))
         return self.members.rename(member, name)
+
+    def use_routes(self, selector: str, routes: RouteGrant) -> ConfiguredPeer:
+        """Keeps which networks behind a peer are used. Raises PeerRefusedError, UsageError, ToxvpnError."""
+        member = find(selector, self._named())
+        configured = self._run_peers.get(member.public_key)
+        if configured is not None and configured.routes is not None:
+            raise UsageError(f"config.toml says which routes of {member.short} are used: change them there")
+        kept = self.members.use_routes(member, routes)
+        self.on_routes()
+        return kept
 
     def remove(self, selector: str) -> Member:
         """Shuts a peer out, now and at the next start. Raises PeerRefusedError, UsageError."""

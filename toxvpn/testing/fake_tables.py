@@ -9,31 +9,40 @@ Network = IPv4Network | IPv6Network
 
 
 class FakeTables:
-    """Takes single addresses only. As the real one it refuses a source that belongs to another friend."""
+    """A single address stands for its network. As the real one it refuses a source of another friend's."""
 
     packet_format = PacketFormat.VPN
 
     def __init__(self) -> None:
-        self.routes: dict[Address, int] = {}
-        self.sources: dict[Address, int] = {}
+        self.routes: dict[Address | Network, int] = {}
+        self.sources: dict[Address | Network, int] = {}
+        self.destinations: set[tuple[Network, int | None]] = set()
         self.own: set[Address] = set()
         self.online: set[int] = set()
         self.mtu: dict[int, int] = {}
 
     def set_route(self, network: Network, number: int) -> None:
-        self.routes[network.network_address] = number
+        self.routes[_place(network)] = number
 
     def remove_route(self, network: Network) -> bool:
-        return self.routes.pop(network.network_address, None) is not None
+        return self.routes.pop(_place(network), None) is not None
 
     def allow_source(self, network: Network, number: int) -> None:
-        address = network.network_address
+        address = _place(network)
         if address in self.own or self.sources.get(address, number) != number:
             raise ValueError(f"{address} belongs to somebody else")
         self.sources[address] = number
 
     def remove_source(self, network: Network) -> bool:
-        return self.sources.pop(network.network_address, None) is not None
+        return self.sources.pop(_place(network), None) is not None
+
+    def allow_destination(self, network: Network, number: int | None = None) -> None:
+        self.destinations.add((network, number))
+
+    def remove_destination(self, network: Network, number: int | None = None) -> bool:
+        known = (network, number) in self.destinations
+        self.destinations.discard((network, number))
+        return known
 
     def add_own_address(self, network: Network) -> None:
         if network.network_address in self.sources:
@@ -55,8 +64,13 @@ class FakeTables:
         for table in (self.routes, self.sources):
             for address in [address for address, owner in table.items() if owner == number]:
                 del table[address]
+        self.destinations = {each for each in self.destinations if each[1] != number}
         self.online.discard(number)
         self.mtu.pop(number, None)
 
     def counters(self, number: int) -> Counters:
         return Counters(0, 0, 0, 0, {})
+
+
+def _place(network: Network) -> Address | Network:
+    return network.network_address if network.prefixlen == network.max_prefixlen else network

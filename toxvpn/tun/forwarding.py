@@ -28,6 +28,20 @@ _FAMILIES = {4: "ip", 6: "ip6"}
 _DROPS = re.compile(r"type filter hook forward .*policy drop;")
 
 
+def lead_to(
+    network: NetworkChanges,
+    interface: str,
+    advertised: Collection[IPv4Network | IPv6Network],
+    *,
+    snat: bool,
+) -> None:
+    """Makes this machine the router to what it advertises. Raises ToxvpnError."""
+    if advertised:
+        forward(network, {each.version for each in advertised})
+        masquerade(network, interface, "subnets", advertised if snat else ())
+        warn_of_firewall(interface)
+
+
 def forward(network: NetworkChanges, versions: Collection[int]) -> None:
     """Makes the kernel forward packets of these IP versions. Raises ToxvpnError."""
     for version in sorted(versions):

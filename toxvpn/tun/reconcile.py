@@ -38,7 +38,8 @@ class Reconciler:
     """Compares the kernel's tables with what they should be, and acts on the difference.
 
     `interface` is the device's first name, `name` its present one. `on_local_networks` gets the networks that
-    this machine uses without us, when they have changed; `find_local` finds them.
+    this machine uses without us, when they have changed; `find_local` finds them. `on_tables` gets all that
+    was read, each time, and returns whether it has changed something in the kernel.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Reconciler:
         find_local: Callable[[KernelTables, Collection[str]], list[LocalNetwork]],
         clock: Callable[[], float] = time.monotonic,
         culprits: Culprits | None = None,
+        on_tables: Callable[[KernelTables], bool] = lambda tables: False,
     ) -> None:
         self.name = interface
         self.up = True
@@ -56,6 +58,7 @@ class Reconciler:
         self._interface = interface
         self._on_local_networks = on_local_networks
         self._find_local = find_local
+        self._on_tables = on_tables
         self._clock = clock
         self._culprits = culprits or Culprits()
         self._fight = Fight()
@@ -78,6 +81,8 @@ class Reconciler:
         if self.up and not tables.link.up:
             log.warning("%s was set down: nothing passes until it is set up again", self.name)
         self.up = tables.link.up
+        if self._on_tables(tables):
+            return 0.0
         missing = self._network.missing(self._interface, tables)
         if not missing:
             self._failure = ""

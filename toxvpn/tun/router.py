@@ -23,6 +23,7 @@ from ..tox.peer import Peer
 from ..wire import statusmessage
 from ..wire.addressbook import AddressBook, AddressRefusal, AllowedAddresses, Assignment
 from ..wire.addressing import overlay_ipv6
+from ..wire.routes import IPNetwork
 from .netconf import NetworkChanges
 
 log = logging.getLogger("toxvpn.tun")
@@ -43,6 +44,8 @@ class NetworkPeer:
     refusal: AddressRefusal | None = None
     name: str = ""
     has_ipv6: bool = True
+    offered: tuple[IPNetwork, ...] = ()
+    """The networks that it says are behind it: any ones (tun/subnets.py)."""
 
     @property
     def ipv4(self) -> IPv4Address | None:
@@ -163,6 +166,7 @@ class Router:
         ours = status.toxvpn
         member.name = ours.name if ours else ""
         member.has_ipv6 = ours is not None and ours.ip6 is not None
+        member.offered = ours.routes if ours else ()
         if ours and ours.mtu is not None:
             self._overlay.set_peer_mtu(member.peer.public_key, ours.mtu)
         member.stated = status.ip4

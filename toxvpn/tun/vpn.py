@@ -15,13 +15,15 @@ from typing import Protocol, Self
 from .._native.path.datapath import Datapath
 from .._native.path.packets import PacketFormat
 from .._native.path.toxcarrier import ToxCarrier
-from ..tox.events import Event, PeerConnection
+from ..tox.events import Event, PeerConnection, PeerRemoved, PeerStatus
 from ..tox.node import Node
 from ..tox.ownstatus import OwnStatus
 from ..tox.pump import PacketPump
 from ..wire.addressbook import AddressBook, AllowedAddresses
 from ..wire.addressing import OVERLAY_IPV6, overlay_ipv6
+from ..wire.routes import IPNetwork
 from .device import Offload, TunDevice
+from .forwarding import lead_to
 from .kernel import KernelTables
 from .local_networks import RESOLVER_FILES, LocalNetwork, check_requested, split
 from .monitor import NetworkMonitor
@@ -30,6 +32,7 @@ from .namespace import HERE, Namespace
 from .netconf import NetworkChanges
 from .reconcile import Reconciler
 from .router import NetworkPeer, Router
+from .subnet_routes import NO_GRANTS, Grants, SubnetRoutes
 
 log = logging.getLogger("toxvpn.tun")
 
@@ -50,6 +53,10 @@ class VpnOptions(Protocol):
     def mtu(self) -> int: ...
     @property
     def offload(self) -> bool: ...
+    @property
+    def advertise(self) -> tuple[IPNetwork, ...]: ...
+    @property
+    def snat(self) -> bool: ...
 
 
 class Vpn:
@@ -64,6 +71,7 @@ class Vpn:
         belongs: Callable[[bytes], bool] = lambda public_key: True,
         on_device_removed: Callable[[], None] = lambda: None,
         allowed: Mapping[bytes, IPv4Address] | None = None,
+        grants: Grants = NO_GRANTS,
         namespace: Namespace = HERE,
     ) -> None:
         """`belongs` returns whether the friend of that public key is on the VPN. `allowed`: addresses that
@@ -92,16 +100,33 @@ class Vpn:
             self.router = Router(self.datapath, network, self.device.name, book, own_status.set_ipv4)
             self.router.own_network = self._own_network
             self.router.start(self.ipv6)
+            self.subnets = SubnetRoutes(
+                self.datapath,
+                network,
+                self.device.name,
+                self.router,
+                grants,
+                options.advertise,
+                self._own_network,
+            )
+            undo.callback(self.subnets.close)
+            lead_to(network, self.device.name, options.advertise, snat=options.snat)
             network.link_up(self.device.name)
             if self.ipv6 is not None:
                 self._add_catch_all(network)
-            own_status.set(ip6=self.ipv6, mtu=options.mtu)
+            own_status.set(ip6=self.ipv6, mtu=options.mtu, routes=options.advertise)
             self.update_peers()
             node.subscribe(self._on_event)
             undo.callback(node.unsubscribe, self._on_event)
             pump = PacketPump(node, self.datapath, self.device.fd, on_device_removed)
             undo.callback(pump.close)
-            self.reconciler = Reconciler(network, self.device.name, self._set_local, namespace.local_networks)
+            self.reconciler = Reconciler(
+                network,
+                self.device.name,
+                self._set_local,
+                namespace.local_networks,
+                on_tables=self.subnets.look,
+            )
             monitor = NetworkMonitor(
                 self.reconciler.reconcile, RESOLVER_FILES, self.reconciler.hear, namespace
             )
@@ -152,15 +177,18 @@ class Vpn:
                 self.router.add(peer)
             else:
                 self.router.remove(peer.public_key)
+        self.subnets.update()
 
     def allow(self, addresses: Mapping[bytes, IPv4Address]) -> None:
         """Replaces `allowed`."""
         self.router.allow(AllowedAddresses(addresses, self._own_network))
+        self.subnets.update()
 
     def _set_local(self, local: list[LocalNetwork]) -> None:
         before = self.moved if self._local else ""
         self._local = local
         self.router.set_local_networks(*split(local))
+        self.subnets.update()
         if self.moved != before:
             log.warning("%s: %s", self.interface, self.moved or f"{self.router.own_ipv4} again")
 
@@ -168,6 +196,10 @@ class Vpn:
         if isinstance(event, PeerConnection) and self._belongs(event.peer.public_key):
             self.router.add(event.peer)
         self.router.on_event(event)
+        if isinstance(event, PeerStatus):
+            self.subnets.update_soon()
+        elif isinstance(event, PeerConnection | PeerRemoved):
+            self.subnets.update()
 
     def _make_datapath(self, mtu: int) -> Datapath:
         return Datapath(
