@@ -13,6 +13,8 @@ import pytest
 
 from toxvpn.errors import ToxvpnError
 from toxvpn.testing.netns import fork, have_namespaces, in_new_netns
+from toxvpn.tun import nftables
+from toxvpn.tun.changes import Change, NftTable
 from toxvpn.tun.device import open_tun
 from toxvpn.tun.journal import NetworkBusyError
 from toxvpn.tun.kernel import KernelTables
@@ -76,6 +78,10 @@ def bring_up(network: NetworkChanges) -> None:
     network.add_route("eth0", IPv4Network("203.0.113.9/32"), gateway=gateway)
     network.add_rule(5000, 5000, IPv4Network("100.64.3.2/32"))
     network.add_rule(5001, 5000, IPv6Network("::/0"), mark=116)
+    network.add_rule(5002, 5000, IPv4Network("0.0.0.0/0"), mark=116, inverted=True)
+    network.add_rule(
+        5001, 254, IPv4Network("0.0.0.0/0"), destination=IPv4Network("10.0.0.0/8"), no_default=True
+    )
     network.set_sysctl(FORWARDING, "1")
     network.set_table("inet", table_name("forward", "tox0"), FORWARD)
 
@@ -202,7 +208,7 @@ def test_a_kill_is_undone_later(tmp_path: Path) -> None:
     before, left, after, count, mode = in_new_netns(scene)
     assert left != before
     assert after == before
-    assert count == 13
+    assert count == 15
     assert mode == 0o600
     assert not journal.exists()
 
@@ -221,6 +227,8 @@ def test_recovering_tolerates_what_is_gone_and_leaves_what_is_not_ours(tmp_path:
             "ip link set tox0 up",
             "ip route add 100.64.9.9/32 dev tox0",
             "ip rule del priority 5000",
+            "ip rule del priority 5001",
+            "ip rule del priority 5002",
             "ip route del 203.0.113.9",
             "ip route add 203.0.113.9 via 192.168.1.7",
             "ip -6 rule del priority 5001",
@@ -236,6 +244,24 @@ def test_recovering_tolerates_what_is_gone_and_leaves_what_is_not_ours(tmp_path:
     assert after == before
 
 
+def test_what_is_to_be_kept_outlasts_kill_start_and_end(tmp_path: Path) -> None:
+    journal, kept = tmp_path / "journal", ("inet", table_name("forward", "tox0"))
+
+    def keep(change: Change) -> bool:
+        return isinstance(change, NftTable)
+
+    def scene() -> list[tuple[int, bool]]:
+        a_host()
+        killed_while_up(journal)
+        found = []
+        for given in (keep, keep, lambda change: False):
+            with NetworkChanges(journal, keep=given) as network:
+                found.append((network.recovered, kept in nftables.tables()))
+        return [*found, (int(journal.exists()), kept in nftables.tables())]
+
+    assert in_new_netns(scene) == [(14, True), (0, True), (1, False), (0, False)]
+
+
 def test_recovering_twice_is_recovering_once(tmp_path: Path) -> None:
     journal = tmp_path / "journal"
 
@@ -244,7 +270,7 @@ def test_recovering_twice_is_recovering_once(tmp_path: Path) -> None:
         killed_while_up(journal)
         return [recover(journal), recover(journal)]
 
-    assert in_new_netns(scene) == [13, 0]
+    assert in_new_netns(scene) == [15, 0]
 
 
 def test_a_second_up_says_so_and_changes_nothing(tmp_path: Path) -> None:

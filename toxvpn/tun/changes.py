@@ -25,9 +25,10 @@ from .netlink import Netlink
 PROTOCOL = 116  # 't': marks our routes and rules (`ip route` shows "proto 116")
 MAIN_TABLE = 254
 _IFA_F_NODAD = 0x02
+_FIB_RULE_INVERT = 0x02
 _SYSCTL_KEY = re.compile(
     r"net/ipv4/ip_forward"
-    r"|net/ipv4/conf/(?!\.\.?/)[^/\s]{1,15}/(forwarding|rp_filter)"
+    r"|net/ipv4/conf/(?!\.\.?/)[^/\s]{1,15}/(forwarding|rp_filter|src_valid_mark)"
     r"|net/ipv6/conf/(?!\.\.?/)[^/\s]{1,15}/(forwarding|accept_ra|disable_ipv6)"
 )
 """The sysctls that we read and set; the part before the last is an interface, `all` or `default`."""
@@ -127,25 +128,36 @@ class RouteAdded:
 
 @dataclass(frozen=True, slots=True)
 class RuleAdded:
-    """A policy rule: packets from `source` (a network), or with `mark`, are looked up in `table`."""
+    """A policy rule: packets from `source` to `destination` (networks), with `mark`, are for `table`.
+
+    `inverted`: all the others are. `no_default`: a default route there does not count.
+    """
 
     kind: ClassVar[str] = "rule"
     priority: int
     table: int
     source: str
     mark: int | None = None
+    destination: str | None = None
+    inverted: bool = False
+    no_default: bool = False
 
     def apply(self, net: Netlink) -> None:
-        what = f"add the rule for packets from {self.source}"
+        what = f"add the rule for packets {self._selector}"
         net.change(what, lambda route: route.rule("add", **self._spec()))
 
     def undo(self, net: Netlink) -> None:
-        what = f"remove the rule for packets from {self.source}"
+        what = f"remove the rule for packets {self._selector}"
         _undo(net, what, lambda route: route.rule("del", **self._spec()))
 
     @property
     def kernel_key(self) -> KernelKey:
         return self.kind, self.priority, self.table, self.source
+
+    @property
+    def _selector(self) -> str:
+        to = "" if self.destination is None else f" to {self.destination}"
+        return f"from {self.source}{to}"
 
     def _spec(self) -> dict[str, Any]:
         network = ip_network(self.source)
@@ -157,7 +169,16 @@ class RuleAdded:
         }
         if network.prefixlen:
             spec |= {"src": str(network.network_address), "src_len": network.prefixlen}
-        return spec if self.mark is None else spec | {"fwmark": self.mark}
+        if self.mark is not None:
+            spec["fwmark"] = self.mark
+        if self.destination is not None:
+            to = ip_network(self.destination)
+            spec |= {"dst": str(to.network_address), "dst_len": to.prefixlen}
+        if self.inverted:
+            spec["flags"] = _FIB_RULE_INVERT
+        if self.no_default:
+            spec["suppress_prefixlen"] = 0
+        return spec
 
 
 @dataclass(frozen=True, slots=True)

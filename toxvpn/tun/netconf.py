@@ -15,7 +15,7 @@ import asyncio
 import errno
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from pathlib import Path
@@ -60,10 +60,18 @@ class NetworkChanges:
     it); it raises NetworkBusyError while another process holds that journal. Without a path nothing is undone
     after a kill: for a network namespace that ends with its process. The methods raise ToxvpnError, or its
     NoPermissionError; earlier changes are then still undone at the end of the block.
+
+    What `keep` says yes to stays, and in the journal, when everything else is undone: then and at the end.
     """
 
-    def __init__(self, journal_path: Path | None = None, namespace: Namespace = HERE) -> None:
+    def __init__(
+        self,
+        journal_path: Path | None = None,
+        namespace: Namespace = HERE,
+        keep: Callable[[Change], bool] = lambda change: False,
+    ) -> None:
         self._closed = False
+        self._keep = keep
         self._journal = Journal(journal_path) if journal_path else None
         self._changes: list[Change] = self._journal.changes if self._journal else []
         self._indices: dict[str, int] = {}
@@ -73,8 +81,8 @@ class NetworkChanges:
         except BaseException:
             self._close_journal()
             raise
-        self.recovered = len(self._changes)
-        if self._changes:
+        self.recovered = sum(not keep(change) for change in self._changes)
+        if self.recovered:
             log.info("undoing %d changes that an earlier run left in the network", self.recovered)
             self.undo()
 
@@ -129,9 +137,19 @@ class NetworkChanges:
                 self._undo(change)
 
     def add_rule(
-        self, priority: int, table: int, source: IPv4Network | IPv6Network, mark: int | None = None
+        self,
+        priority: int,
+        table: int,
+        source: IPv4Network | IPv6Network,
+        mark: int | None = None,
+        destination: IPv4Network | IPv6Network | None = None,
+        *,
+        inverted: bool = False,
+        no_default: bool = False,
     ) -> None:
-        self._apply(RuleAdded(priority, table, str(source), mark))
+        """For the arguments see RuleAdded."""
+        to = None if destination is None else str(destination)
+        self._apply(RuleAdded(priority, table, str(source), mark, to, inverted, no_default))
 
     def read_sysctl(self, key: str) -> str | None:
         """As changes.read_sysctl."""
@@ -246,11 +264,11 @@ class NetworkChanges:
                 self.set_table(change.family, change.name, content)
 
     def undo(self) -> None:
-        """Undoes every change, the last first.
+        """Undoes every change, the last first, but those to be kept.
 
         What cannot be undone is logged, and stays in the journal for the next start.
         """
-        for change in reversed(self._changes.copy()):
+        for change in reversed([each for each in self._changes if not self._keep(each)]):
             try:
                 self._undo(change)
             except ToxvpnError as error:

@@ -5,8 +5,8 @@ Source: docs/wire-format.md §2 and §3. One JSON object of at most 1007 bytes, 
     {"mode":"tun","ownip":"100.64.0.2","toxvpn":{"v":1,"ip6":...,"mtu":...,...}}
 
 - `mode` and `ownip`: what the C++ program writes and reads; both left out by a node without an IPv4 address.
-- `toxvpn`: only ours write it. `v` is required; `ip4`, `ip6`, `mtu`, `fast`, `routes`, `name`, `probes` and
-  `version` may be missing; unknown keys are ignored.
+- `toxvpn`: only ours write it. `v` is required; `ip4`, `ip6`, `mtu`, `fast`, `routes`, `name`, `probes`,
+  `version` and `exit` may be missing; unknown keys are ignored.
 
 A message with an invalid value is treated as that of a plain peer, with a problem for the log. Nothing in a
 status message grants anything: what a peer may use is decided by local policy.
@@ -19,6 +19,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_net
 from typing import Any
 
 from ..errors import ConfigError
+from . import exitoffer
+from .exitoffer import ExitOffer
 from .ip import MAX_IP_BYTES, MIN_MTU
 
 MAX_STATUS_BYTES = 1007  # tox.h TOX_MAX_STATUS_MESSAGE_LENGTH
@@ -40,6 +42,7 @@ class ToxvpnStatus:
     name: str = ""
     probes: bool = False  # acknowledges probes of the path MTU
     version: str = ""  # of the program
+    exit: ExitOffer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,8 @@ def _encode_ours(ours: ToxvpnStatus) -> dict[str, Any]:
         fields["probes"] = True
     if ours.version:
         fields["version"] = ours.version
+    if ours.exit is not None:
+        fields["exit"] = exitoffer.encode(ours.exit)
     return fields
 
 
@@ -166,6 +171,7 @@ def _decode_ours(fields: Any) -> ToxvpnStatus:
         name=_name(fields.get("name", "")),
         probes=_flag("probes", fields.get("probes", False)),
         version=_version(fields.get("version")),
+        exit=_exit(fields.get("exit")),
     )
 
 
@@ -239,6 +245,13 @@ def _version(value: Any) -> str:
     if not VERSION.fullmatch(version):
         raise _InvalidError("its version is not one such as 1.2.3")
     return version
+
+
+def _exit(value: Any) -> ExitOffer | None:
+    try:
+        return exitoffer.decode_untrusted(value)
+    except ValueError as error:
+        raise _InvalidError(f"its exit {error}") from None
 
 
 def _flag(key: str, value: Any) -> bool:
