@@ -18,7 +18,7 @@ from toxvpn.config.vpn import VpnSection
 from toxvpn.daemon import services as services_module
 from toxvpn.daemon.node import RunningNode
 from toxvpn.daemon.services import Services
-from toxvpn.errors import ConfigError, ToxvpnError, UsageError
+from toxvpn.errors import ConfigError, PeerRefusedError, ToxvpnError, UsageError
 from toxvpn.members.autosave import Autosave
 from toxvpn.members.friends import FriendBook, Grant
 from toxvpn.members.peers import ConfiguredPeer
@@ -34,6 +34,7 @@ from toxvpn.testing.forward_pair import Program, TargetProgram
 from toxvpn.tox.mtuprober import MtuProber
 from toxvpn.tox.node import Node
 from toxvpn.tox.ownstatus import OwnStatus
+from toxvpn.tun.exits import ExitPlan
 from toxvpn.tun.subnet_routes import Grants
 from toxvpn.tun.vpn import VpnOptions
 from toxvpn.wire.statusmessage import decode
@@ -63,7 +64,9 @@ class FakeVpn:
         gone: Callable[[], None],
         allowed: Mapping[bytes, IPv4Address],
         grants: Grants,
+        exits: ExitPlan,
     ) -> None:
+        self.exits = exits
         self.gone = gone
         self.grants = grants
         self.subnets = SimpleNamespace(update=self._routes_changed)
@@ -502,6 +505,32 @@ async def test_what_lies_behind_whom(machine: Machine, boxes: Callable[[], Box])
         "peer box changed"
     ]
     assert grants.routes(box.key) == "all" and not grants.behind(box.key)
+
+
+async def test_the_exit_is_a_peer_by_its_name_or_key(machine: Machine, boxes: Callable[[], Box]) -> None:
+    box, other = boxes(), boxes()
+    peers = box.section("box") + other.section("other")
+    machine.start(f'[vpn]\nexit = "box"\nexit_lan = false\n{peers}')
+    client = machine.vpn.exits.client
+    assert client is not None and (client.public_key, client.name) == (box.key, "box")
+    assert machine.reload(f'[vpn]\nexit = "other"\n{peers}') == [
+        "vpn.exit changed: that takes a restart",
+        "vpn.exit_lan changed: that takes a restart",
+    ]
+
+
+async def test_an_exit_that_is_no_peer_is_refused(machine: Machine) -> None:
+    with pytest.raises(PeerRefusedError, match="no peer 'box' is known here; an exit must be a peer"):
+        machine.start('[vpn]\nexit = "box"')
+
+
+async def test_who_may_exit_is_changed_at_once(machine: Machine, boxes: Callable[[], Box]) -> None:
+    box = boxes()
+    machine.start("[vpn]\n" + box.section("box"))
+    assert not machine.vpn.exits.may(box.key)
+    assert machine.reload("[vpn]\n" + box.section("box", "may_exit = true")) == ["peer box changed"]
+    assert machine.vpn.exits.may(box.key)
+    assert not machine.vpn.exits.may(bytes(32))
 
 
 async def test_a_device_that_is_gone_ends_the_run(machine: Machine) -> None:

@@ -16,16 +16,26 @@ STOPPING_S = 20.0
 def command(settings: Settings) -> None:
     """Stop the running toxvpn, and return when it has ended.
 
-    When toxvpn is not running, there is nothing to stop, and it exits with 0.
+    When toxvpn is not running, there is nothing to stop, and it exits with 0. What a killed one left in the
+    network, such as the block of traffic that is to use an exit, is undone then.
     """
     settings.begin()
     try:
         ended = stop(settings)
     except NotRunningError:  # or it ended by itself just now
-        print_note(settings, "toxvpn is not running")
+        left = clear_leftovers(settings)
+        undone = ", and what an earlier run left in the network is undone" if left else ""
+        print_note(settings, f"toxvpn is not running{undone}")
         return
     if not ended:
         raise ToxvpnError(f"toxvpn still runs {STOPPING_S:.0f} s after it was asked to stop: see its log")
+
+
+def clear_leftovers(settings: Settings) -> bool:
+    """Whether there was something. Raises NoPermissionError, ToxvpnError."""
+    from ..tun import leftovers  # only now: `down` is quick where there is something to stop
+
+    return leftovers.clear(settings.places.runtime)
 
 
 def stop(settings: Settings) -> bool:

@@ -47,12 +47,19 @@ def daemon_options(
         secret=secret,
         rules_file=None if rules_file is None else rules_file.absolute(),
     )
-    return DaemonOptions(
+    options = DaemonOptions(
         **node_options(settings, process, file, id_file=id_file),
         source=source,
         config=source.in_force(file or Config()),
         peers=peers,
     )
+    uses_exit = options.config.vpn is not None and options.config.vpn.exit is not None
+    if uses_exit and options.proxy is not None and options.proxy.is_local:
+        raise UsageError(
+            f"an exit would take the packets of {options.proxy}, which runs on this machine, and Tox's are "
+            "among them: leave out the exit or the proxy"
+        )
+    return options
 
 
 def log_left_out(file: "Config | None", kind: "RunKind") -> None:

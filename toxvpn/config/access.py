@@ -54,6 +54,11 @@ def behind(now: InForce, public_key: bytes) -> bool:
     return bool(now.policy.grants.get(public_key, NOTHING).rules)
 
 
+def may_exit(now: InForce, public_key: bytes) -> bool:
+    """Whether it may reach the Internet through this machine: only where its section says so."""
+    return any(peer.may_exit for peer in now.config.peers.values() if peer.public_key == public_key)
+
+
 def offered(config: Config) -> frozenset[May]:
     """The uses that this machine offers; an invite grants all of them, unless it states others."""
     sections = {May.FORWARDS: config.server, May.VPN: config.vpn}

@@ -89,6 +89,13 @@ class PeerSection:
         shown=NONE,
         example='["192.168.20.0/24"]',
     )
+    may_exit: bool = key(
+        values.read_bool,
+        "it may reach the Internet through this machine, as its exit",
+        form=values.BOOL_FORM,
+        default=False,
+        example="false",
+    )
 
     @property
     def public_key(self) -> bytes:

@@ -102,6 +102,31 @@ class VpnSection:
             help="With no, what peers send to advertised networks keeps its address there [default: yes].",
         ),
     )
+    exit: str | None = key(
+        values.read_text,
+        "send this machine's traffic through this peer; nothing leaves by another way",
+        form="a peer's name, its Tox ID or its public key",
+        default=None,
+        shown=NONE,
+        example='"box"',
+        restart=True,
+        flag=Flag("--exit", metavar="PEER", heading="VPN"),
+    )
+    exit_lan: bool = key(
+        values.read_bool,
+        "with an exit, the local network (private addresses) stays reachable",
+        form=values.BOOL_FORM,
+        default=True,
+        example="true",
+        restart=True,
+        flag=Flag(
+            "--exit-lan",
+            metavar="yes|no",
+            heading="VPN",
+            from_text=values.yes_or_no,
+            help="With no, the local network cannot be reached beside the exit [default: yes].",
+        ),
+    )
 
     @property
     def has_names(self) -> bool:

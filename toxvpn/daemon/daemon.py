@@ -8,6 +8,7 @@ import contextlib
 import logging
 
 from ..config.flags import DaemonOptions, RunKind
+from ..config.model import Config
 from ..control.status_reader import StatusReader
 from ..process.lifecycle import Lifecycle
 from ..report.progress import progress
@@ -15,6 +16,7 @@ from ..report.welcome import client_commands, log_network, print_server, warn_of
 from ..share.lend import Lendable, lending
 from ..state.places import find_places
 from ..tox.proxy import Proxy
+from ..tun.killswitch import MARK
 from .control import controlled
 from .measured import Measured
 from .node import RunningNode, running_node
@@ -27,7 +29,11 @@ async def serve(options: DaemonOptions, lifecycle: Lifecycle) -> None:
     """Serves until the run is stopped. Raises ToxvpnError when a service cannot start."""
     config, configured = options.config_as_user(), options.source
     places = find_places(options.directory)
-    async with running_node(options, places.data, lifecycle) as run, contextlib.AsyncExitStack() as undo:
+    mark = exit_mark(config)
+    async with (
+        running_node(options, places.data, lifecycle, mark) as run,
+        contextlib.AsyncExitStack() as undo,
+    ):
         services = Services(
             run, places, config, undo, run_peers=options.peers, forwards=configured.kind is not RunKind.UP
         )
@@ -65,9 +71,15 @@ async def serve(options: DaemonOptions, lifecycle: Lifecycle) -> None:
             if services.vpn is not None:
                 log_network(services.vpn)
                 warn_off_network(config)
+                services.vpn.exits.hold()
             lifecycle.ready()
             with progress(run.node, services.wanted):
                 await lifecycle.ended()
+
+
+def exit_mark(config: Config) -> int:
+    """The mark of Tox's own packets, which go round the exit; 0: there is none."""
+    return 0 if config.vpn is None or config.vpn.exit is None else MARK
 
 
 def _lendable(run: RunningNode, services: Services, proxy: Proxy | None) -> Lendable:

@@ -54,9 +54,12 @@ class RunningNode:
 
 @contextlib.asynccontextmanager
 async def running_node(
-    options: NodeOptions, directory: Path | None, lifecycle: Lifecycle
+    options: NodeOptions, directory: Path | None, lifecycle: Lifecycle, mark: int = 0
 ) -> AsyncIterator[RunningNode]:
-    """Locks and loads the identity in `directory`; saves and closes at the end. Raises ToxvpnError."""
+    """Locks and loads the identity in `directory`; saves and closes at the end. Raises ToxvpnError.
+
+    `mark` is that of toxcore's sockets (make_tox).
+    """
     nodes = load_nodes(options.nodes_file)
     chance = random.SystemRandom()
     with contextlib.ExitStack() as undo:
@@ -74,6 +77,7 @@ async def running_node(
             options.proxy,
             options.udp_segmentation,
             options.lan_discovery,
+            mark,
         )
         undo.callback(tox.close)
         identity.save(tox.savedata())

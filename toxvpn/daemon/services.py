@@ -7,18 +7,22 @@ reload touches only what differs; what concerns the node or the device itself ta
 import contextlib
 from collections.abc import Iterator
 
-from ..config.access import Known, behind, may_reach, offered, on_network
+from ..config.access import Known, behind, may_exit, may_reach, offered, on_network
 from ..config.diff import InForce, changes, needs_restart
 from ..config.model import Config
 from ..config.policy import NOTHING, Policy, policy
+from ..config.vpn import VpnSection
 from ..errors import ToxvpnError
 from ..members.peers import ConfiguredPeer
+from ..members.selector import find
 from ..state.places import Places, make
 from ..tcpforward.forwards import Destination, Forwards
 from ..tcpforward.roads import Roads
 from ..tcpforward.rules import Rules
 from ..tcpforward.server import ForwardServer
 from ..tcpforward.spec import Listen, RoadPolicy
+from ..tun.exitclient import ExitClient
+from ..tun.exits import ExitPlan
 from ..tun.subnet_routes import Grants
 from ..tun.vpn import JOURNAL_NAME, Vpn
 from ..wire.toxid import short_key
@@ -163,6 +167,21 @@ class Services:
             on_device_removed,
             self.now.policy.addresses,
             Grants(self._name, self.roster.routes, lambda public_key: behind(self.now, public_key)),
+            exits=ExitPlan(self._exit(section), lambda public_key: may_exit(self.now, public_key)),
+        )
+
+    def _exit(self, section: VpnSection) -> ExitClient | None:
+        """Raises PeerRefusedError, UsageError: there is no such peer."""
+        if section.exit is None:
+            return None
+        peer = find(
+            section.exit, self.roster.peers().values(), where="an exit must be a peer of this machine"
+        )
+        return ExitClient(
+            peer.public_key,
+            peer.short,
+            lan=section.exit_lan,
+            dismissed=lambda: self._run.lifecycle.dismissed,
         )
 
     def _announce_name(self) -> None:

@@ -34,6 +34,8 @@ class Lifecycle:
         self.stopping = asyncio.Event()
         self.sockets_bound = on_sockets_bound
         """To be called once toxcore's sockets are bound, before a packet is read."""
+        self.interrupted = False
+        """Whether a person has pressed Ctrl-C."""
         self._failure: ToxvpnError | None = None
         self._notifier = notifier
         self._on_ready = on_ready
@@ -59,6 +61,11 @@ class Lifecycle:
         """Ends the run with that error."""
         self._failure = error
         self.stopping.set()
+
+    @property
+    def dismissed(self) -> bool:
+        """Whether a person ended the run, by `toxvpn down` or Ctrl-C: no failure, and no service manager."""
+        return self.interrupted or (self.stopping.is_set() and self._failure is None)
 
     def watch(self, node: Node) -> None:
         """Keeps systemd's status line true, and feeds its watchdog only while that node takes its turns."""

@@ -91,6 +91,7 @@ async def _until_signal(
 
     def stop(number: signal.Signals) -> None:
         caught.append(number)
+        lifecycle.interrupted |= number is signal.SIGINT
         task.cancel()
 
     had_terminal = has_terminal()

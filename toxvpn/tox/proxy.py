@@ -21,6 +21,11 @@ class Proxy:
     host: str
     port: int
 
+    @property
+    def is_local(self) -> bool:
+        """Whether it runs on this machine."""
+        return self.host in ("localhost", "::1") or self.host.startswith("127.")
+
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.kind}://{host}:{self.port}"

@@ -23,7 +23,14 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 MARK = 0x74
 """Marks the packets that go round the exit; shares no bit with the masks of Kubernetes (0xc000), Tailscale
 (0xff0000) and Cilium (0x0f00)."""
+TABLE = 0x746F78
+"""The routing table of the exit: a number that no other program uses."""
+FIRST_PRIORITY, LAST_PRIORITY = 30_001, 30_020
+"""Of the rules: after those of Tailscale (5210 to 5270), before that of the main table."""
 PURPOSE = "exit"
+
+FAMILIES = {4: "ip", 6: "ip6"}
+EVERYWHERE: dict[int, IPv4Network | IPv6Network] = {4: IPv4Network("0.0.0.0/0"), 6: IPv6Network("::/0")}
 
 PRIVATE_IPV4 = tuple(
     map(IPv4Network, ("10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"))
@@ -193,7 +200,6 @@ class KillSwitch:
         return None if self.index is None else f"{side} {self.index} {rule}"
 
 
-FAMILIES = {4: "ip", 6: "ip6"}
 REFUSE = "reject with icmpx admin-prohibited"
 
 

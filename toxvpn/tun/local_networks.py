@@ -103,15 +103,22 @@ def _routed(routes: Iterable[Route], ignore: Collection[str]) -> Iterator[LocalN
 
 def _name_servers(files: Iterable[Path], ours: Collection[str]) -> Iterator[LocalNetwork]:
     """Except our own, at the addresses `ours`."""
+    for path, text in name_servers(files):
+        with suppress(ValueError):
+            if text not in ours:
+                yield LocalNetwork(IPv4Network(text), f"of a name server in {path}", isolated=True)
+
+
+def name_servers(files: Iterable[Path]) -> Iterator[tuple[Path, str]]:
+    """What each file names as one: an address, or an IPv6 address with its interface, or anything."""
     for path in files:
         try:
             lines = path.read_text(errors="replace").splitlines()
         except OSError:
             continue
         for key, *values in filter(None, map(str.split, lines)):
-            with suppress(ValueError):
-                if key == "nameserver" and values and values[0] not in ours:
-                    yield LocalNetwork(IPv4Network(values[0]), f"of a name server in {path}", isolated=True)
+            if key == "nameserver" and values:
+                yield path, values[0]
 
 
 def _addresses(name: str) -> list[str]:

@@ -23,8 +23,10 @@ from ..wire.addressbook import AddressBook, AllowedAddresses
 from ..wire.addressing import OVERLAY_IPV6, overlay_ipv6
 from ..wire.routes import IPNetwork
 from .device import Offload, TunDevice
+from .exits import ExitPlan, Exits
 from .forwarding import lead_to
 from .kernel import KernelTables
+from .leftovers import JOURNAL_NAME
 from .local_networks import RESOLVER_FILES, LocalNetwork, check_requested, split
 from .monitor import NetworkMonitor
 from .moved import own_moved, peer_moved
@@ -39,7 +41,7 @@ log = logging.getLogger("toxvpn.tun")
 QUEUE_PACKETS = 1000
 """Bursts of small UDP packets overflow the default of 500; TCP limits itself (bench/vpn.py)."""
 CATCH_ALL_METRIC = 10_000
-JOURNAL_NAME = "network.journal"
+__all__ = ["JOURNAL_NAME", "Vpn", "VpnOptions"]
 
 
 class VpnOptions(Protocol):
@@ -73,6 +75,7 @@ class Vpn:
         allowed: Mapping[bytes, IPv4Address] | None = None,
         grants: Grants = NO_GRANTS,
         namespace: Namespace = HERE,
+        exits: ExitPlan | None = None,
     ) -> None:
         """`belongs` returns whether the friend of that public key is on the VPN. `allowed`: addresses that
         peers may have although they are not derived from the peer's key, by public key.
@@ -87,8 +90,12 @@ class Vpn:
         self._belongs = belongs
         self._namespace = namespace
         self.closed = False
+        self.exits = Exits(exits or ExitPlan())
         with contextlib.ExitStack() as undo:
-            network = self.network = undo.enter_context(NetworkChanges(journal, namespace))
+            undo.callback(self.exits.tell_end)
+            changes = NetworkChanges(journal, namespace, self.exits.keeps)
+            network = self.network = undo.enter_context(changes)
+            self.exits.begin(network, options.interface, here=namespace is HERE)
             book = self._choose_address(options, allowed or {}, network.read_kernel())
             self.device: TunDevice = namespace.open_tun(options.interface, offload=options.offload)
             undo.callback(self.device.close)
@@ -115,6 +122,7 @@ class Vpn:
             if self.ipv6 is not None:
                 self._add_catch_all(network)
             own_status.set(ip6=self.ipv6, mtu=options.mtu, routes=options.advertise)
+            self.exits.open(self.router, self.datapath, own_status, node.tox.public_key, self.ipv6)
             self.update_peers()
             node.subscribe(self._on_event)
             undo.callback(node.unsubscribe, self._on_event)
@@ -125,7 +133,7 @@ class Vpn:
                 self.device.name,
                 self._set_local,
                 namespace.local_networks,
-                on_tables=self.subnets.look,
+                on_tables=self._look,
             )
             monitor = NetworkMonitor(
                 self.reconciler.reconcile, RESOLVER_FILES, self.reconciler.hear, namespace
@@ -178,6 +186,7 @@ class Vpn:
             else:
                 self.router.remove(peer.public_key)
         self.subnets.update()
+        self.exits.update()
 
     def allow(self, addresses: Mapping[bytes, IPv4Address]) -> None:
         """Replaces `allowed`."""
@@ -192,6 +201,10 @@ class Vpn:
         if self.moved != before:
             log.warning("%s: %s", self.interface, self.moved or f"{self.router.own_ipv4} again")
 
+    def _look(self, tables: KernelTables) -> bool:
+        self.exits.look(tables)
+        return self.subnets.look(tables)
+
     def _on_event(self, event: Event) -> None:
         if isinstance(event, PeerConnection) and self._belongs(event.peer.public_key):
             self.router.add(event.peer)
@@ -200,6 +213,8 @@ class Vpn:
             self.subnets.update_soon()
         elif isinstance(event, PeerConnection | PeerRemoved):
             self.subnets.update()
+        if isinstance(event, PeerConnection | PeerStatus | PeerRemoved):
+            self.exits.update()
 
     def _make_datapath(self, mtu: int) -> Datapath:
         return Datapath(

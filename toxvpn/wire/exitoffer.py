@@ -62,12 +62,12 @@ def decode_untrusted(value: Any) -> ExitOffer | None:
     if value is None:
         return None
     if not isinstance(value, dict):
-        raise ValueError("is not an object")
+        raise ValueError("cannot be read: it takes an object")
     tags = value.get("to")
     if tags is not None and not (
         isinstance(tags, list) and all(isinstance(each, str) and _TAG.fullmatch(each) for each in tags)
     ):
-        raise ValueError("has a `to` that is not a list of tags")
+        raise ValueError("names peers in a way that cannot be read: `to` takes a list of tags")
     return ExitOffer(
         _versions(value.get("ip", [])),
         _versions(value.get("dns", [])),
@@ -78,5 +78,5 @@ def decode_untrusted(value: Any) -> ExitOffer | None:
 def _versions(value: Any) -> frozenset[int]:
     """Others than 4 and 6 are left out."""
     if not isinstance(value, list) or not all(type(each) is int for each in value):
-        raise ValueError("has something that is not a list of IP versions")
+        raise ValueError("cannot be read: `ip` and `dns` take lists of IP versions")
     return VERSIONS & set(value)

@@ -46,6 +46,9 @@ cdef extern from "path.h" nogil:
         FRAME_STACK
     const uint32_t OURSELVES
     const uint32_t EVERYBODY
+    enum:
+        ALLOWED
+        FORBIDDEN
     cdef struct c_carrier "carrier":
         void *context
         int (*send)(void *, uint32_t, const uint8_t *, size_t) noexcept

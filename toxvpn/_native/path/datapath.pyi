@@ -63,8 +63,13 @@ class Datapath(Early):
         """
 
     def remove_source(self, network: IPv4Network | IPv6Network) -> bool: ...
-    def allow_destination(self, network: IPv4Network | IPv6Network, friend_number: int | None = None) -> None:
-        """Let the friend, or everybody, send to `network`."""
+    def allow_destination(
+        self, network: IPv4Network | IPv6Network, friend_number: int | None = None, *, allowed: bool = True
+    ) -> None:
+        """Let the friend, or everybody, send to `network`; or not to that part of a network that it may.
+
+        The longest prefix counts. What everybody may is not forbidden to a friend.
+        """
 
     def remove_destination(
         self, network: IPv4Network | IPv6Network, friend_number: int | None = None

@@ -194,8 +194,9 @@ cdef class Datapath(Early):
     def remove_source(self, network):
         return _remove(&self._open().sources, network, 0)
 
-    def allow_destination(self, network, friend_number=None):
-        _set(&self._open().destinations, network, self._scope(friend_number), 0)
+    def allow_destination(self, network, friend_number=None, *, bint allowed=True):
+        cdef uint32_t value = ALLOWED if allowed else FORBIDDEN
+        _set(&self._open().destinations, network, self._scope(friend_number), value)
 
     def remove_destination(self, network, friend_number=None):
         return _remove(&self._open().destinations, network, self._scope(friend_number))

@@ -36,8 +36,9 @@ static bool unframe_untrusted(const struct path *path, struct packet *packet, co
 }
 
 static bool is_destination(const struct path *path, uint32_t scope, const struct packet *packet) {
-    uint32_t unused;
-    return prefixes_lookup(&path->destinations, packet->version, packet->destination, scope, &unused);
+    uint32_t may;
+    return prefixes_lookup(&path->destinations, packet->version, packet->destination, scope, &may) &&
+           may == ALLOWED;
 }
 
 /* Cryptokey routing, as in WireGuard: the longest prefix that covers a source address decides whose it is. */

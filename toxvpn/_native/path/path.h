@@ -68,6 +68,7 @@ enum {
 
 /* both are beyond every friend number */
 static const uint32_t OURSELVES = UINT32_MAX, EVERYBODY = UINT32_MAX;
+enum { ALLOWED, FORBIDDEN }; /* the values in the table of destinations */
 
 struct friend_path {
     bool online;
@@ -101,7 +102,7 @@ struct path {
     struct path_settings settings;
     struct prefixes routes;       /* destination -> friend */
     struct prefixes sources;      /* source -> the one friend that may use it, or OURSELVES */
-    struct prefixes destinations; /* in the scope of a friend or of EVERYBODY: what they may reach */
+    struct prefixes destinations; /* in the scope of a friend or of EVERYBODY: whether they may reach it */
     struct groups groups;         /* multicast, and broadcast to everybody */
     struct friend_path *friends;
     uint32_t many_friends;
