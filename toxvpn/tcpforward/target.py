@@ -11,6 +11,7 @@ import errno
 import os
 import socket
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,6 +88,17 @@ async def connect_target(
         text = f"{join_host_port(host_untrusted, port)}: no answer in {timeout_s:g} s"
         tells = addresses or rules.allows(host_untrusted, port)
         raise TargetRefusedError(ReplyCode.TIMED_OUT if tells else ReplyCode.NOT_ALLOWED, text) from None
+
+
+async def connect_first(hosts: Iterable[str], port: int, *, timeout_s: float = TIMEOUT_S) -> socket.socket:
+    """As `connect_target`, to numeric addresses that the caller may reach, in this order."""
+    addresses = [_Address(socket.AF_INET6 if ":" in host else socket.AF_INET, (host, port)) for host in hosts]
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await _first_to_connect(addresses)
+    except TimeoutError:
+        text = f"{', '.join(map(str, addresses))}: no answer in {timeout_s:g} s"
+        raise TargetRefusedError(ReplyCode.TIMED_OUT, text) from None
 
 
 async def _allowed(host: str, port: int, rules: Rules, look_up: LookUp) -> list[_Address]:
