@@ -10,7 +10,7 @@ from scapy.packet import Packet, Raw
 from toxvpn.testing.craft import tcp_packet, transport_sum, udp_packet
 from toxvpn.wire.answers import (
     Echo,
-    Flow,
+    FlowEnds,
     Opening,
     Unreachable,
     datagram_head,
@@ -30,9 +30,9 @@ def ip(version: int) -> Packet:
     return IP(src=source, dst=destination) if version == 4 else IPv6(src=source, dst=destination)
 
 
-def flow(version: int, port: int = 22) -> Flow:
+def flow(version: int, port: int = 22) -> FlowEnds:
     source, destination = map(ip_address, ENDS[version])
-    return Flow(source, 1000, destination, port)
+    return FlowEnds(source, 1000, destination, port)
 
 
 def dissected(version: int, packet: bytes) -> Packet:

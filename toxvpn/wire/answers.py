@@ -34,7 +34,7 @@ class Unreachable(Enum):
     PROHIBITED = (13, 1)
 
 
-class Flow(NamedTuple):
+class FlowEnds(NamedTuple):
     """The two ends of a conversation, the peer's first. An echo's source port is its identifier."""
 
     source: Address
@@ -47,7 +47,7 @@ class Flow(NamedTuple):
 class Opening:
     """A TCP SYN."""
 
-    flow: Flow
+    flow: FlowEnds
     packet: bytes
 
 
@@ -55,7 +55,7 @@ class Opening:
 class Echo:
     """An echo request; `payload` is what the answer must repeat."""
 
-    flow: Flow
+    flow: FlowEnds
     sequence: int
     payload: bytes
     packet: bytes
@@ -70,11 +70,11 @@ def parse_untrusted(packet: bytes) -> Opening | Echo | None:
     if header.protocol == TCP and len(packet) >= at + 20:
         source_port, destination_port = unpack_from("!HH", packet, at)
         if packet[at + 13] & (_SYN | _RST | _ACK | _FIN) == _SYN:
-            return Opening(Flow(ends[0], source_port, ends[1], destination_port), packet)
+            return Opening(FlowEnds(ends[0], source_port, ends[1], destination_port), packet)
     elif header.protocol in _ECHO_REQUEST and len(packet) >= at + 8:
         kind, code, _, identifier, sequence = unpack_from("!BBHHH", packet, at)
         if (kind, code) == (_ECHO_REQUEST[header.protocol], 0):
-            return Echo(Flow(ends[0], identifier, ends[1], 0), sequence, packet[at + 8 :], packet)
+            return Echo(FlowEnds(ends[0], identifier, ends[1], 0), sequence, packet[at + 8 :], packet)
     return None
 
 
@@ -101,7 +101,7 @@ def reset(opening: Opening) -> bytes:
     return _ip(flow.destination, flow.source, TCP, segment, 16)
 
 
-def unreachable(flow: Flow, packet: bytes, reason: Unreachable) -> bytes:
+def unreachable(flow: FlowEnds, packet: bytes, reason: Unreachable) -> bytes:
     """Quotes the packet, of which the head is enough, in the destination's name."""
     version = flow.source.version
     code = reason.value[version == 6]
@@ -109,14 +109,14 @@ def unreachable(flow: Flow, packet: bytes, reason: Unreachable) -> bytes:
     return _icmp(flow.destination, flow.source, message)
 
 
-def echo_reply(flow: Flow, sequence: int, payload: bytes) -> bytes:
+def echo_reply(flow: FlowEnds, sequence: int, payload: bytes) -> bytes:
     message = bytearray(
         pack("!BBHHH", _ECHO_REPLY[flow.source.version], 0, 0, flow.source_port, sequence) + payload
     )
     return _icmp(flow.destination, flow.source, message)
 
 
-def datagram_head(flow: Flow, payload_bytes: int) -> bytes:
+def datagram_head(flow: FlowEnds, payload_bytes: int) -> bytes:
     """The headers of a UDP datagram of that flow, to be quoted where the packet itself is not at hand."""
     segment = bytearray(pack("!HHHH", flow.source_port, flow.destination_port, 8 + payload_bytes, 0))
     return _ip(flow.source, flow.destination, UDP, segment, None, payload_bytes)

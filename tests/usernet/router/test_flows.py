@@ -4,13 +4,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toxvpn.usernet.router.flows import DNS_IDLE_S, UDP_IDLE_S, FlowTable, idle_s
-from toxvpn.wire.answers import Flow
+from toxvpn.wire.answers import FlowEnds
 
 HERE, THERE = IPv4Address("100.64.0.2"), IPv4Address("10.0.0.5")
 
 
-def flow(number: int) -> Flow:
-    return Flow(HERE, number, THERE, 53)
+def flow(number: int) -> FlowEnds:
+    return FlowEnds(HERE, number, THERE, 53)
 
 
 def test_a_flow_that_is_used_stays() -> None:

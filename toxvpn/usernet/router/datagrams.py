@@ -15,7 +15,7 @@ from typing import Any
 
 from ...errors import ToxvpnError
 from ...tox.peer import Peer
-from ...wire.answers import Flow, Unreachable, datagram_head, unreachable
+from ...wire.answers import FlowEnds, Unreachable, datagram_head, unreachable
 from .batches import BUFFER_BYTES, Batch, receive, send, take_batches
 from .destinations import Protocol, addresses
 from .doorkeeper import Admitted, Doorkeeper, Drop, Send, give_descriptors
@@ -40,7 +40,7 @@ class _Conversation:
 
     __slots__ = ("flow", "inside", "outside", "peer_address")
 
-    def __init__(self, flow: Flow, inside: socket.socket, outside: socket.socket) -> None:
+    def __init__(self, flow: FlowEnds, inside: socket.socket, outside: socket.socket) -> None:
         self.flow, self.inside, self.outside = flow, inside, outside
         self.peer_address: tuple[str, int] = inside.getpeername()[:2]
 
@@ -85,7 +85,7 @@ class Datagrams:
             if conversation is not None:
                 self._pass_out(conversation, self._buffer[:count], count)
 
-    def _begin(self, flow: Flow, payload_bytes: int) -> _Conversation | None:
+    def _begin(self, flow: FlowEnds, payload_bytes: int) -> _Conversation | None:
         admitted = self._doorkeeper.admit(Protocol.UDP, flow, datagram_head(flow, payload_bytes))
         if admitted is None or not self._doorkeeper.take_descriptors(self._table.count(admitted.peer)):
             return None
@@ -106,7 +106,7 @@ class Datagrams:
             self._timer = self._loop.call_later(EXPIRY_S, self._expire)
         return conversation
 
-    def _open(self, flow: Flow, admitted: Admitted) -> _Conversation:
+    def _open(self, flow: FlowEnds, admitted: Admitted) -> _Conversation:
         """Raises OSError, ToxvpnError."""
         host = addresses(admitted.host, flow.source.version)[0]
         family = socket.AF_INET if flow.source.version == 4 else socket.AF_INET6
@@ -145,7 +145,7 @@ class Datagrams:
         except OSError:
             self._doorkeeper.drops[Drop.QUEUE_FULL] += 1
 
-    def _refuse(self, flow: Flow) -> None:
+    def _refuse(self, flow: FlowEnds) -> None:
         self._send_packet(unreachable(flow, datagram_head(flow, 0), Unreachable.PORT))
 
     def _batches(self, sock: socket.socket) -> Iterator[Batch]:
@@ -170,9 +170,9 @@ class Datagrams:
         give_descriptors()
 
 
-def _flow(source: tuple[Any, ...], ancillary: list[tuple[int, int, bytes]]) -> Flow | None:
+def _flow(source: tuple[Any, ...], ancillary: list[tuple[int, int, bytes]]) -> FlowEnds | None:
     for level, kind, content in ancillary:
         if at := _ORIGINAL.get((level, kind)):
             (port,) = unpack_from("!H", content, 2)
-            return Flow(ip_address(source[0]), source[1], ip_address(content[slice(*at)]), port)
+            return FlowEnds(ip_address(source[0]), source[1], ip_address(content[slice(*at)]), port)
     return None

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from ...tcpforward.budget import DESCRIPTORS
 from ...tox.peer import Peer
-from ...wire.answers import Address, Flow, Unreachable, unreachable
+from ...wire.answers import Address, FlowEnds, Unreachable, unreachable
 from .destinations import Allows, Destinations, Protocol
 
 DESCRIPTORS_OF_ONE = 2
@@ -50,7 +50,7 @@ class Doorkeeper:
         self._allows = allows
         self._send = send
 
-    def admit(self, protocol: Protocol, flow: Flow, packet: bytes) -> Admitted | None:
+    def admit(self, protocol: Protocol, flow: FlowEnds, packet: bytes) -> Admitted | None:
         """`packet` is the first of the flow, or its head."""
         peer = self._peer_at(flow.source)
         if peer is None:

@@ -10,7 +10,7 @@ import socket
 from struct import pack, unpack_from
 
 from ...tox.peer import Peer
-from ...wire.answers import ICMP, ICMPV6, Echo, Flow, echo_reply
+from ...wire.answers import ICMP, ICMPV6, Echo, FlowEnds, echo_reply
 from .destinations import Protocol
 from .doorkeeper import Doorkeeper, Send, give_descriptors
 from .flows import ECHO_IDLE_S, FlowTable
@@ -84,7 +84,7 @@ class Echoes:
                 "net.ipv4.ping_group_range does not name this user's group"
             )
 
-    def _on_reply(self, sock: socket.socket, flow: Flow) -> None:
+    def _on_reply(self, sock: socket.socket, flow: FlowEnds) -> None:
         with contextlib.suppress(OSError):
             reply = sock.recv(REPLY_BYTES)
             kind, _, _, _, sequence = unpack_from(_HEADER, reply)

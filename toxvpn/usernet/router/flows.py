@@ -8,7 +8,7 @@ from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from ...wire.answers import Flow
+from ...wire.answers import FlowEnds
 
 UDP_IDLE_S = 120.0
 """RFC 4787 REQ-5; ..."""
@@ -34,13 +34,13 @@ class FlowTable(Generic[T]):
     """At most `most_of_one` flows of each owner, of each a value."""
 
     most_of_one: int
-    _entries: dict[Flow, _Entry[T]] = field(default_factory=dict)
-    _of: dict[Hashable, dict[Flow, None]] = field(default_factory=dict)  # the longest idle first
+    _entries: dict[FlowEnds, _Entry[T]] = field(default_factory=dict)
+    _of: dict[Hashable, dict[FlowEnds, None]] = field(default_factory=dict)  # the longest idle first
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def use(self, flow: Flow, now_s: float) -> T | None:
+    def use(self, flow: FlowEnds, now_s: float) -> T | None:
         """The value of the flow, which has just been used; None if it is not there."""
         entry = self._entries.get(flow)
         if entry is None:
@@ -50,7 +50,7 @@ class FlowTable(Generic[T]):
         own[flow] = own.pop(flow)
         return entry.value
 
-    def add(self, flow: Flow, owner: Hashable, value: T, idle_s: float, now_s: float) -> T | None:
+    def add(self, flow: FlowEnds, owner: Hashable, value: T, idle_s: float, now_s: float) -> T | None:
         """Adds a flow that is not there; returns the value of the one that made room, if one had to."""
         own = self._of.setdefault(owner, {})
         gone = self.remove(next(iter(own))) if len(own) >= self.most_of_one else None
@@ -58,7 +58,7 @@ class FlowTable(Generic[T]):
         self._of.setdefault(owner, {})[flow] = None
         return gone
 
-    def remove(self, flow: Flow) -> T | None:
+    def remove(self, flow: FlowEnds) -> T | None:
         entry = self._entries.pop(flow, None)
         if entry is None:
             return None
@@ -84,7 +84,7 @@ class FlowTable(Generic[T]):
     def values(self) -> Iterator[T]:
         return (entry.value for entry in self._entries.values())
 
-    def _remove(self, flows: list[Flow]) -> list[T]:
+    def _remove(self, flows: list[FlowEnds]) -> list[T]:
         return [value for value in map(self.remove, flows) if value is not None]
 
 

@@ -18,7 +18,7 @@ from ...tcpforward.relay import Relay
 from ...tcpforward.target import TargetRefusedError, connect_first
 from ...tox.peer import Peer
 from ...wire import answers
-from ...wire.answers import Flow, Opening, Unreachable
+from ...wire.answers import FlowEnds, Opening, Unreachable
 from ...wire.socks5 import ReplyCode
 from .destinations import Protocol, addresses
 from .doorkeeper import Doorkeeper, Drop, Send, give_descriptors
@@ -54,8 +54,8 @@ class Streams:
         self._doorkeeper = doorkeeper
         self._send = send
         self._loop = asyncio.get_running_loop()
-        self._connecting: dict[Flow, tuple[Peer, asyncio.Task[socket.socket]]] = {}
-        self._waiting: dict[Flow, _Waiting] = {}
+        self._connecting: dict[FlowEnds, tuple[Peer, asyncio.Task[socket.socket]]] = {}
+        self._waiting: dict[FlowEnds, _Waiting] = {}
         self._held: Counter[bytes] = Counter()  # streams by public key
         self._listener = Listener(listeners, self._carry)
         self._listener.start()
@@ -136,7 +136,7 @@ class Streams:
         finally:
             self._release(waiting.peer)
 
-    def _give_up(self, flow: Flow) -> None:
+    def _give_up(self, flow: FlowEnds) -> None:
         waiting = self._waiting.pop(flow)
         waiting.deadline.cancel()
         waiting.outside.close(clean=False)
@@ -152,9 +152,9 @@ class Streams:
             del self._held[peer.public_key]
 
 
-def _flow(inside: socket.socket) -> Flow | None:
+def _flow(inside: socket.socket) -> FlowEnds | None:
     try:
         source, destination = inside.getpeername(), inside.getsockname()
     except OSError:  # it is gone
         return None
-    return Flow(ip_address(source[0]), source[1], ip_address(destination[0]), destination[1])
+    return FlowEnds(ip_address(source[0]), source[1], ip_address(destination[0]), destination[1])
