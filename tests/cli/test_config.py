@@ -55,6 +55,7 @@ target = "localhost:22"
         "vpn.address = (follows from the key)  # default",
         "vpn.mtu = 1368  # default",
         'vpn.interface = "toxvpn0"  # default',
+        "vpn.multicast = []  # default",
         "vpn.offload = true  # default",
         "vpn.advertise = (none)  # default",
         "vpn.snat = true  # default",

@@ -61,6 +61,7 @@ class FakeVpn:
         key = member.peer.public_key
         self.ipv6: IPv6Address | None = IPv6Address("fd74:6f78::1")
         self.interface, self.up = "tox0", True
+        self.multicast = SimpleNamespace(groups=("mdns",), shared=lambda member: ("mdns",))
         self.moved, self.peer_moved = "10.64.3.2 instead of another", lambda member: "10.64.9.9 instead"
         self.datapath = SimpleNamespace(drops=NO_DROPS | {DropReason.NO_ROUTE: 3}, refused=("TCP",))
         route = PeerRoute(ROUTE, used=False, problem="it overlaps another")
@@ -161,6 +162,7 @@ async def test_of_a_vpn(node: Node, roster: Roster) -> None:
     inside, outside = states[peer.public_key], states[outsider.public_key]
     assert (inside.ipv4, inside.rx_bytes, inside.tx_bytes) == (member.ipv4, 100, 200)
     assert inside.drops == {"too_big": 4}
+    assert (own.multicast, inside.multicast, outside.multicast) == (("mdns",), ("mdns",), ())
     assert (inside.address_moved, outside.address_moved) == ("10.64.9.9 instead", None)
     assert inside.routes == [RouteState(network=ROUTE, used=False, problem="it overlaps another")]
     assert outside.routes == ()

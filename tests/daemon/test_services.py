@@ -85,6 +85,9 @@ class FakeVpn:
     def _routes_changed(self) -> None:
         self.route_changes += 1
 
+    def choose_groups(self, groups: tuple[str, ...]) -> None:
+        self.groups = groups
+
     def update_peers(self) -> None:
         self.reviews += 1
 

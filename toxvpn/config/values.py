@@ -13,6 +13,7 @@ from ..members.peers import check_name
 from ..tcpforward.spec import Listen, Target, parse_listen, parse_target
 from ..tox.proxy import Proxy, parse_proxy
 from ..wire.addressing import is_host_address
+from ..wire.multicast import parse_groups
 from ..wire.ports import LAST_PORT, parse_port_range
 from ..wire.routegrant import RouteGrant, parse_grant, parse_networks, unusable
 from ..wire.routes import IPNetwork
@@ -129,6 +130,10 @@ def read_advertised(value: Any) -> tuple[IPNetwork, ...]:
 
 def read_route_grant(value: Any) -> RouteGrant:
     return parse_grant([value] if isinstance(value, str) else read_list(value))
+
+
+def read_groups(value: Any) -> tuple[str, ...]:
+    return parse_groups(read_list(value))
 
 
 def read_keys(value: Any) -> frozenset[bytes]:

@@ -62,6 +62,22 @@ class VpnSection:
         restart=True,
         flag=Flag("--interface", metavar="NAME", heading="VPN"),
     )
+    multicast: tuple[str, ...] = key(
+        values.read_groups,
+        "multicast groups, and broadcast, that reach the peers that have them here too",
+        form='a list of "mdns", "ssdp", "broadcast", and addresses such as "239.1.2.3"',
+        default=(),
+        shown=[],
+        example='["mdns", "ssdp", "broadcast", "239.1.2.3"]',
+        flag=Flag(
+            "--multicast",
+            metavar="GROUP[,GROUP]…",
+            heading="VPN",
+            from_text=lambda text: text.split(","),
+            help="Let packets to these groups reach the peers that have them too: mdns, ssdp, broadcast, "
+            "or addresses of multicast groups.",
+        ),
+    )
     offload: bool = key(
         values.read_bool,
         "packets in batches; false: one by one, for kernels that mishandle those",

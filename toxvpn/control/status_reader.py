@@ -101,6 +101,7 @@ class StatusReader:
             moved=[vpn.moved] if vpn.moved else [],
             refused_offload=vpn.datapath.refused,
             routes=vpn.subnets.advertised,
+            multicast=vpn.multicast.groups,
             drops={**own.drops, **drops, **(self._names.drops if self._names else {})},
             **self._named(tox.public_key),
         )
@@ -141,6 +142,7 @@ class StatusReader:
             tx_bytes=counters.tx_bytes,
             drops={reason.value: count for reason, count in counters.drops.items() if count},
             address_problem=member.address_problem,
+            multicast=self._vpn.multicast.shared(member),
             address_moved=self._vpn.peer_moved(member),
             routes=[
                 RouteState(network=each.network, used=each.used, problem=each.problem)

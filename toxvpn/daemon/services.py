@@ -138,6 +138,7 @@ class Services:
         if self.vpn is not None:
             self._announce_name()
             self.vpn.allow(now.policy.addresses)
+            self.vpn.choose_groups(() if now.config.vpn is None else now.config.vpn.multicast)
             self.vpn.update_peers()
             self._keep_names()
 

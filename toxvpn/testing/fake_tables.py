@@ -1,5 +1,6 @@
 """The tables of a Datapath as plain dictionaries, so that a test can see what was put in."""
 
+from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from .._native.path.packets import Counters, PacketFormat
@@ -20,6 +21,8 @@ class FakeTables:
         self.own: set[Address] = set()
         self.online: set[int] = set()
         self.mtu: dict[int, int] = {}
+        self.groups: list[Address] = []
+        self.joined: dict[int, list[Address]] = {}
 
     def set_route(self, network: Network, number: int) -> None:
         self.routes[_place(network)] = number
@@ -53,6 +56,12 @@ class FakeTables:
         known = network.network_address in self.own
         self.own.discard(network.network_address)
         return known
+
+    def set_groups(self, addresses: Iterable[Address]) -> None:
+        self.groups, self.joined = list(addresses), {}
+
+    def join_groups(self, number: int, addresses: Iterable[Address]) -> None:
+        self.joined[number] = [address for address in addresses if address in self.groups]
 
     def set_online(self, number: int, online: bool) -> None:
         (self.online.add if online else self.online.discard)(number)

@@ -16,6 +16,7 @@ import errno
 import logging
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from pathlib import Path
@@ -92,6 +93,16 @@ class NetworkChanges:
     def set_queue_length(self, interface: str, packets: int) -> None:
         """Sets how many packets may wait to be read from the interface (a TUN's default is 500)."""
         self._set_link(interface, "txqlen", packets)
+
+    def forgo_link_local(self, interface: str) -> None:
+        """Lets the interface come up without a link-local address."""
+        family = ["AF_INET6", {"attrs": [["IFLA_INET6_ADDR_GEN_MODE", 1]]}]  # linux/if_link.h: …_MODE_NONE
+        index = self.index(interface)
+        with suppress(ToxvpnError):  # there is no IPv6
+            self._net.change(
+                f"set {interface}'s kind of addresses",
+                lambda route: route.link("set", index=index, IFLA_AF_SPEC={"attrs": [family]}),
+            )
 
     def link_up(self, interface: str) -> None:
         found = self._link(interface)
@@ -191,6 +202,10 @@ class NetworkChanges:
         """Removes the block; does nothing when it was not put there here."""
         if (block := HostsBlock(mark)) in self._changes:
             self._undo(block)
+
+    @property
+    def namespace(self) -> Namespace:
+        return self._net.namespace
 
     def index(self, interface: str) -> int:
         return self._interface(interface).index

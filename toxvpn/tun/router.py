@@ -46,6 +46,8 @@ class NetworkPeer:
     has_ipv6: bool = True
     offered: tuple[IPNetwork, ...] = ()
     """The networks that it says are behind it: any ones (tun/subnets.py)."""
+    multicast: tuple[str, ...] = ()
+    """The groups that it says it takes part in."""
 
     @property
     def ipv4(self) -> IPv4Address | None:
@@ -167,6 +169,7 @@ class Router:
         member.name = ours.name if ours else ""
         member.has_ipv6 = ours is not None and ours.ip6 is not None
         member.offered = ours.routes if ours else ()
+        member.multicast = ours.multicast if ours else ()
         if ours and ours.mtu is not None:
             self._overlay.set_peer_mtu(member.peer.public_key, ours.mtu)
         member.stated = status.ip4

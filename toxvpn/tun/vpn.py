@@ -7,7 +7,7 @@ a kill the next start does (netconf.py).
 
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from pathlib import Path
 from typing import Protocol, Self
@@ -30,6 +30,7 @@ from .leftovers import JOURNAL_NAME
 from .local_networks import RESOLVER_FILES, LocalNetwork, check_requested, split
 from .monitor import NetworkMonitor
 from .moved import own_moved, peer_moved
+from .multicast import Multicast
 from .namespace import HERE, Namespace
 from .netconf import NetworkChanges
 from .reconcile import Reconciler
@@ -59,6 +60,8 @@ class VpnOptions(Protocol):
     def advertise(self) -> tuple[IPNetwork, ...]: ...
     @property
     def snat(self) -> bool: ...
+    @property
+    def multicast(self) -> tuple[str, ...]: ...
 
 
 class Vpn:
@@ -104,7 +107,20 @@ class Vpn:
             undo.callback(self.datapath.close)
             network.set_mtu(self.device.name, options.mtu)
             self.ipv6 = self._add_ipv6(network)
-            self.router = Router(self.datapath, network, self.device.name, book, own_status.set_ipv4)
+            self.multicast = Multicast(
+                self.datapath,
+                network,
+                self.device.name,
+                lambda groups: own_status.set(multicast=groups),
+                node.tox.udp_port,
+            )
+            undo.callback(self.multicast.close)
+
+            def set_own(addresses: Sequence[IPv4Address]) -> None:
+                own_status.set_ipv4(addresses)
+                self.multicast.set_own(addresses)
+
+            self.router = Router(self.datapath, network, self.device.name, book, set_own)
             self.router.own_network = self._own_network
             self.router.start(self.ipv6)
             self.subnets = SubnetRoutes(
@@ -123,6 +139,7 @@ class Vpn:
                 self._add_catch_all(network)
             own_status.set(ip6=self.ipv6, mtu=options.mtu, routes=options.advertise)
             self.exits.open(self.router, self.datapath, own_status, node.tox.public_key, self.ipv6)
+            self.choose_groups(options.multicast)
             self.update_peers()
             node.subscribe(self._on_event)
             undo.callback(node.unsubscribe, self._on_event)
@@ -187,6 +204,12 @@ class Vpn:
                 self.router.remove(peer.public_key)
         self.subnets.update()
         self.exits.update()
+        for member in self.router.peers:
+            self.multicast.update(member)
+
+    def choose_groups(self, groups: tuple[str, ...]) -> None:
+        """Takes part in these groups of multicast and broadcast, and no others."""
+        self.multicast.choose(groups, self.router.peers)
 
     def allow(self, addresses: Mapping[bytes, IPv4Address]) -> None:
         """Replaces `allowed`."""
@@ -215,6 +238,10 @@ class Vpn:
             self.subnets.update()
         if isinstance(event, PeerConnection | PeerStatus | PeerRemoved):
             self.exits.update()
+        if isinstance(event, PeerConnection | PeerStatus):
+            member = self.router.peer(event.peer.public_key)
+            if member is not None:
+                self.multicast.update(member)
 
     def _make_datapath(self, mtu: int) -> Datapath:
         return Datapath(

@@ -6,7 +6,7 @@ Source: docs/wire-format.md §2 and §3. One JSON object of at most 1007 bytes, 
 
 - `mode` and `ownip`: what the C++ program writes and reads; both left out by a node without an IPv4 address.
 - `toxvpn`: only ours write it. `v` is required; `ip4`, `ip6`, `mtu`, `fast`, `routes`, `name`, `probes`,
-  `version` and `exit` may be missing; unknown keys are ignored.
+  `version`, `exit` and `multicast` may be missing; unknown keys are ignored.
 
 A message with an invalid value is treated as that of a plain peer, with a problem for the log. Nothing in a
 status message grants anything: what a peer may use is decided by local policy.
@@ -22,6 +22,7 @@ from ..errors import ConfigError
 from . import exitoffer
 from .exitoffer import ExitOffer
 from .ip import MAX_IP_BYTES, MIN_MTU
+from .multicast import stated_untrusted
 
 MAX_STATUS_BYTES = 1007  # tox.h TOX_MAX_STATUS_MESSAGE_LENGTH
 PROTOCOL_VERSION = 1
@@ -43,6 +44,7 @@ class ToxvpnStatus:
     probes: bool = False  # acknowledges probes of the path MTU
     version: str = ""  # of the program
     exit: ExitOffer | None = None
+    multicast: tuple[str, ...] = ()  # the groups that it takes part in
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,8 @@ def _encode_ours(ours: ToxvpnStatus) -> dict[str, Any]:
         fields["version"] = ours.version
     if ours.exit is not None:
         fields["exit"] = exitoffer.encode(ours.exit)
+    if ours.multicast:
+        fields["multicast"] = list(ours.multicast)
     return fields
 
 
@@ -172,6 +176,7 @@ def _decode_ours(fields: Any) -> ToxvpnStatus:
         probes=_flag("probes", fields.get("probes", False)),
         version=_version(fields.get("version")),
         exit=_exit(fields.get("exit")),
+        multicast=_multicast(fields.get("multicast", [])),
     )
 
 
@@ -252,6 +257,15 @@ def _exit(value: Any) -> ExitOffer | None:
         return exitoffer.decode_untrusted(value)
     except ValueError as error:
         raise _InvalidError(f"its exit {error}") from None
+
+
+def _multicast(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise _InvalidError("its multicast is not a list")
+    try:
+        return stated_untrusted([_text("multicast", word) for word in value])
+    except ValueError:
+        raise _InvalidError("its multicast names too many groups, or overlong ones") from None
 
 
 def _flag(key: str, value: Any) -> bool:
