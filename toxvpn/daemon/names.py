@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ..config.vpn import VpnSection
 from ..members.roster import Roster
 from ..names.zone import Address, Zone, ZoneMember
+from ..tun.namespace import HERE
 from ..tun.router import NetworkPeer
 from ..tun.vpn import Vpn
 from .node import RunningNode
@@ -37,7 +38,15 @@ class VpnNames:
         if self._names is None and section.has_names:
             from ..names.keeper import NameKeeper  # takes a while, which a run without names saves
 
-            self._names = NameKeeper(self._members, self._link, self._vpn.network, section.interface)
+            namespace = self._vpn.namespace
+            self._names = NameKeeper(
+                self._members,
+                self._link,
+                self._vpn.network,
+                section.interface,
+                namespace.socket,
+                on_host=namespace is HERE,
+            )
         elif self._names is not None and not section.has_names:
             self._ended.append(asyncio.get_running_loop().create_task(self._names.close()))
             self._names = None

@@ -7,6 +7,7 @@ Neighbour: daemon/names.py, which knows the network.
 
 import asyncio
 import logging
+import socket
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from ..errors import ToxvpnError
 from ..wire.addressing import OVERLAY_IPV6
 from ..wire.toxid import short_key
 from .label import label_of
-from .listen import DNS_PORT, Listening, listen
+from .listen import DNS_PORT, Listening, SocketMaker, is_from_here, listen
 from .resolved import LinkSettings, ResolvedLink
 from .server import DnsDrop, DnsServer
 from .zone import DOMAIN, Address, Zone, ZoneMember, full_name, reverse_name
@@ -50,7 +51,8 @@ class HostsFile(Protocol):
 class NameKeeper:
     """On from construction until `close`; needs a running loop. `mark` is that of our block in /etc/hosts.
 
-    `members` has this machine first.
+    `members` has this machine first. Without `on_host` the network is not the host's own, whose
+    systemd-resolved and /etc/hosts then hear nothing of it.
     """
 
     def __init__(
@@ -59,17 +61,21 @@ class NameKeeper:
         link: Callable[[], NamedLink],
         file: HostsFile,
         mark: str,
+        make_socket: SocketMaker = socket.socket,
         port: int = DNS_PORT,
+        on_host: bool = True,
     ) -> None:
         self._members = members
         self._link = link
         self._file = file
         self._mark = mark
+        self._make_socket = make_socket
         self._port = port
+        self._on_host = on_host
         self._hosts = False
         self._seen: tuple[ZoneMember, ...] = ()
         self._zone = Zone()
-        self._server = DnsServer(lambda: self.zone)
+        self._server = DnsServer(lambda: self.zone, lambda source: is_from_here(source, make_socket))
         self._listening: dict[Address, Listening] = {}
         self._resolved = ResolvedLink(self._on_resolved)
         self._said: dict[object, str] = {}
@@ -95,7 +101,7 @@ class NameKeeper:
 
     def keep_hosts(self, hosts: bool) -> None:
         """Whether the names are to be in /etc/hosts too."""
-        self._hosts = hosts
+        self._hosts = hosts and self._on_host
         self.refresh()
 
     def refresh(self, _: object = None) -> None:
@@ -120,7 +126,7 @@ class NameKeeper:
         self._listen(link.addresses)
         self._set_hosts(list(zone.lines()) if self._hosts else None)
         first = next((self._listening[each] for each in link.addresses if each in self._listening), None)
-        if first is not None:
+        if first is not None and self._on_host:
             self._resolved.set(
                 LinkSettings(link.interface, link.index, first.address, first.port, domains_of(zone))
             )
@@ -132,7 +138,7 @@ class NameKeeper:
             if new in self._listening:
                 continue
             try:
-                listening = listen(new, self._port)
+                listening = listen(new, self._port, self._make_socket)
             except OSError as error:  # the device is down; another change follows when it is up
                 log.debug("no DNS server on %s: %s", new, error)
                 continue

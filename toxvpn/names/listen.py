@@ -7,6 +7,7 @@ another one, which systemd-resolved can be told of.
 import contextlib
 import errno
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from .zone import Address
@@ -32,19 +33,25 @@ class Listening:
             each.close()
 
 
-def listen(address: Address, port: int = DNS_PORT) -> Listening:
+Source = tuple[str, int] | tuple[str, int, int, int]
+"""As socket.recvfrom gives it."""
+SocketMaker = Callable[[int, int], socket.socket]
+"""Makes a socket of that family and type, in whatever network namespace the names are for."""
+
+
+def listen(address: Address, port: int = DNS_PORT, make: SocketMaker = socket.socket) -> Listening:
     """Raises OSError: the address is not this machine's."""
     problem, taken = None, False
     if port:
         try:
-            return _listening(address, port)
+            return _listening(address, port, make)
         except OSError as error:
             taken, problem = error.errno == errno.EADDRINUSE, explain(error, address, port)
             if problem is None:
                 raise
     for left in reversed(range(TRIES)):
         try:
-            return replace(_listening(address, 0), problem=problem, taken=taken)
+            return replace(_listening(address, 0, make), problem=problem, taken=taken)
         except OSError as error:
             if error.errno != errno.EADDRINUSE or not left:
                 raise
@@ -63,7 +70,7 @@ def explain(error: OSError, address: Address, port: int) -> str | None:
     return None
 
 
-def is_from_here(source: tuple[str, int] | tuple[str, int, int, int]) -> bool:
+def is_from_here(source: Source, make: SocketMaker = socket.socket) -> bool:
     """Whether the sender of a datagram or connection has an address of this machine.
 
     The kernel, asked for a way to one of those, answers that it would send from that very address. It takes
@@ -71,7 +78,7 @@ def is_from_here(source: tuple[str, int] | tuple[str, int, int, int]) -> bool:
     A second address in one subnet is not recognised: the kernel would send from the first.
     """
     family = socket.AF_INET6 if ":" in source[0] else socket.AF_INET
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+    with make(family, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(source)  # sends nothing
         except OSError:
@@ -79,17 +86,17 @@ def is_from_here(source: tuple[str, int] | tuple[str, int, int, int]) -> bool:
         return bool(probe.getsockname()[0] == source[0])
 
 
-def _listening(address: Address, port: int) -> Listening:
-    sockets = _bound(address, port)
+def _listening(address: Address, port: int, make: SocketMaker) -> Listening:
+    sockets = _bound(address, port, make)
     return Listening(address, sockets[0].getsockname()[1], sockets)
 
 
-def _bound(address: Address, port: int) -> tuple[socket.socket, socket.socket]:
+def _bound(address: Address, port: int, make: SocketMaker) -> tuple[socket.socket, socket.socket]:
     family = socket.AF_INET6 if address.version == 6 else socket.AF_INET
     with contextlib.ExitStack() as undo:
-        udp = undo.enter_context(socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK))
+        udp = undo.enter_context(make(family, socket.SOCK_DGRAM))
         udp.bind((str(address), port))
-        tcp = undo.enter_context(socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK))
+        tcp = undo.enter_context(make(family, socket.SOCK_STREAM))
         tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         tcp.bind((str(address), udp.getsockname()[1]))
         tcp.listen(BACKLOG)

@@ -11,10 +11,9 @@ from collections import Counter
 from collections.abc import Callable
 from enum import StrEnum
 from functools import partial
-from typing import Any
 
 from .answer import MAX_TCP_BYTES, MalformedQueryError, answer
-from .listen import is_from_here
+from .listen import Source, is_from_here
 from .zone import Zone
 
 DATAGRAMS_AT_ONCE = 16
@@ -34,7 +33,9 @@ class DnsDrop(StrEnum):
 class DnsServer:
     """Serves from `add` until `remove` or `close`; needs a running loop. `drops` counts, by reason."""
 
-    def __init__(self, zone: Callable[[], Zone], is_from_here: Callable[[Any], bool] = is_from_here) -> None:
+    def __init__(
+        self, zone: Callable[[], Zone], is_from_here: Callable[[Source], bool] = is_from_here
+    ) -> None:
         self.drops: Counter[DnsDrop] = Counter()
         self._zone = zone
         self._is_from_here = is_from_here
@@ -68,7 +69,7 @@ class DnsServer:
                 if (reply := self._reply(query, source, tcp=False)) is not None:
                     sock.sendto(reply, source)
 
-    def _reply(self, query: bytes, source: Any, *, tcp: bool) -> bytes | None:
+    def _reply(self, query: bytes, source: Source, *, tcp: bool) -> bytes | None:
         if not self._is_from_here(source):
             self.drops[DnsDrop.FOREIGN] += 1
             return None
@@ -94,7 +95,7 @@ class DnsServer:
             self._connections.add(task)
             task.add_done_callback(self._connections.discard)
 
-    async def _serve_tcp(self, connection: socket.socket, source: Any) -> None:
+    async def _serve_tcp(self, connection: socket.socket, source: Source) -> None:
         connection.setblocking(False)
         reader, writer = await asyncio.open_connection(sock=connection)
         try:

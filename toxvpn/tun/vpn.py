@@ -91,7 +91,7 @@ class Vpn:
         self._own_network = options.address.network if options.address is not None else None
         self._local: list[LocalNetwork] = []
         self._belongs = belongs
-        self._namespace = namespace
+        self.namespace = namespace
         self.closed = False
         self.exits = Exits(exits or ExitPlan())
         with contextlib.ExitStack() as undo:
@@ -279,7 +279,7 @@ class Vpn:
         self, options: VpnOptions, addresses: Mapping[bytes, IPv4Address], tables: KernelTables
     ) -> AddressBook:
         """Raises ConfigError when the requested address cannot be ours."""
-        local = self._namespace.local_networks(tables, [options.interface])
+        local = self.namespace.local_networks(tables, [options.interface])
         if self._requested is not None:
             check_requested(self._requested, local)
         allowed = AllowedAddresses(addresses, self._own_network)
