@@ -88,6 +88,7 @@ class Network:
 @pytest.fixture
 def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(keeper_module, "BATCH_S", 0.0)
+    monkeypatch.setattr(keeper_module, "SETTLED_S", 0.0)
     monkeypatch.setattr(keeper_module, "ResolvedLink", FakeResolved)
     yield
 
@@ -159,7 +160,11 @@ async def test_it_is_told_who_looks_the_names_up(network: Network, caplog: pytes
     caplog.set_level(logging.INFO)
     await network.settle()
     network.resolved.become(False)
+    await asyncio.sleep(0.001)
     network.resolved.become(True)
+    network.resolved.become(False)  # it is restarted
+    network.resolved.become(True)
+    await asyncio.sleep(0.001)
     port = network.resolved.told[-1].port
     assert [record.message for record in caplog.records] == [
         "no program here looks up *.tox.internal by itself, as systemd-resolved does not do it: "

@@ -25,12 +25,11 @@ PLAIN_UDP_BYTES = 512
 EDNS_BYTES = 1232
 """What fits into an IPv6 packet of 1280 bytes."""
 MAX_TCP_BYTES = 65_535
-TTL_S = 30
-NEGATIVE_TTL_S = 5
-"""A machine may get its name at any moment."""
+TTL_S = 2
+"""A machine may get or lose its name at any moment, and asking again costs little."""
 
 APEX = dns.name.from_text(DOMAIN)
-SOA = f"{DOMAIN}. nobody.{DOMAIN}. 1 3600 600 86400 {NEGATIVE_TTL_S}"
+SOA = f"{DOMAIN}. nobody.{DOMAIN}. 1 3600 600 86400 {TTL_S}"
 """Nobody has a mailbox there, and nobody transfers the zone, so that its number stays."""
 TRANSFERS = {RdataType.AXFR, RdataType.IXFR}
 
@@ -113,7 +112,7 @@ def _fill(response: dns.message.Message, question: RRset, records: dict[RdataTyp
             return
     # a reverse name is the top of a zone of its own: nothing beside it is ours
     top = APEX if question.name.is_subdomain(APEX) else question.name
-    response.authority.append(dns.rrset.from_text(top, NEGATIVE_TTL_S, "IN", RdataType.SOA, SOA))
+    response.authority.append(dns.rrset.from_text(top, TTL_S, "IN", RdataType.SOA, SOA))
 
 
 def _wire(response: dns.message.Message, asked: dns.message.Message, tcp: bool) -> bytes:

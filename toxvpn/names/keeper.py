@@ -28,6 +28,8 @@ log = logging.getLogger("toxvpn.names")
 BATCH_S = 0.05
 """Changes come in groups."""
 OVERLAY_REVERSE = ".".join(reverse_name(OVERLAY_IPV6[0]).split(".")[-2 - OVERLAY_IPV6.prefixlen // 4 :])
+SETTLED_S = 3.0
+"""systemd-resolved may only be restarting."""
 MAX_REVERSE = 200
 """systemd-resolved 252 takes 256 domains for a link."""
 
@@ -160,7 +162,11 @@ class NameKeeper:
     def _on_resolved(self) -> None:
         if self._resolved.state:
             self._say("resolved", f"systemd-resolved asks this machine for *.{DOMAIN}", logging.INFO)
-        elif not self._hosts and self._listening:
+        else:
+            self._loop.call_later(SETTLED_S, self._say_nobody_asks)
+
+    def _say_nobody_asks(self) -> None:
+        if not (self._closed or self._resolved.state or self._hosts) and self._listening:
             first = next(iter(self._listening.values()))
             self._say(
                 "resolved",

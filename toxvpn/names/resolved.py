@@ -17,7 +17,7 @@ from typing import Any
 from jeepney import DBusAddress, DBusErrorResponse, MatchRule, MessageFlag, new_method_call
 from jeepney.auth import AuthenticationError
 from jeepney.bus_messages import message_bus
-from jeepney.io.asyncio import DBusRouter, open_dbus_router
+from jeepney.io.asyncio import DBusRouter, open_dbus_connection
 from jeepney.io.common import RouterClosed
 from jeepney.wrappers import unwrap_msg
 
@@ -30,6 +30,7 @@ NAME = "org.freedesktop.resolve1"
 MANAGER = DBusAddress("/org/freedesktop/resolve1", NAME, f"{NAME}.Manager")
 LINK = f"{NAME}.Link"
 ANSWER_S = 10.0
+CLOSING_S = 1.0
 LINK_S, LINK_TRIES = 0.2, 25
 """A new link is known to resolved a moment after it is there."""
 REPAIRS_AT_ONCE, REPAIRS_PER_S = 5, 1 / 10
@@ -53,6 +54,7 @@ class LinkSettings:
         server = (int(family), self.server.packed, self.port, "")
         return [
             ("SetLinkDefaultRoute", "ib", (self.index, False)),
+            ("SetLinkLLMNR", "is", (self.index, "no")),  # no multicast reaches the peers
             ("SetLinkDNSOverTLS", "is", (self.index, "no")),
             ("SetLinkDNSSEC", "is", (self.index, "no")),  # the zone is not signed
             ("SetLinkDomains", "ia(sb)", (self.index, [(each, True) for each in self.domains])),
@@ -100,10 +102,9 @@ class ResolvedLink:
             return
         self._wanted = None
         self._look_again()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(1.0 if self._made else 0.0):
-                await self._task
+        await asyncio.wait([self._task], timeout=CLOSING_S)
         self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
         self._task = None
 
     def _look_again(self) -> None:
@@ -113,7 +114,7 @@ class ResolvedLink:
     async def _run(self) -> None:
         while self._wanted is not None:
             try:
-                async with open_dbus_router(bus="SYSTEM") as bus:
+                async with await open_dbus_connection("SYSTEM") as connection, DBusRouter(connection) as bus:
                     await self._keep(bus)
             except (OSError, EOFError, RouterClosed, AuthenticationError, TimeoutError) as error:
                 self._made = None
