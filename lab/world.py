@@ -30,6 +30,7 @@ from .host import Host
 from .namespace import Namespace, Route
 from .nat import WAN_INTERFACE, Nat, NatKind
 from .processes import Processes
+from .site import Site
 
 H = TypeVar("H", bound=Host)
 
@@ -126,6 +127,13 @@ class Lab:
         self._connect(nat, self._host_address(), delay)
         nat.open(kind, lambda inner: self._new_host(Host, inner))
         return nat
+
+    def site(self, name: str, lan4: str, lan6: str) -> Site:
+        """A router on the internet with a LAN; its `host` makes hosts there."""
+        site = self._new_host(Site, name)
+        self._connect(site, self._host_address(), None)
+        site.open(IPv4Network(lan4), IPv6Network(lan6), lambda inner: self._new_host(Host, inner))
+        return site
 
     def link(self, a: Host, b: Host, *, delay: Delay | None = None) -> Link:
         """Join two hosts by a cable of their own.
