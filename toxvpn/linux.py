@@ -95,11 +95,28 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = 
     call("mount", *words, ctypes.c_ulong(flags), data.encode())
 
 
+def inotify() -> int:
+    """A new descriptor of inotify(7), which does not block and is closed on exec. Raises OSError."""
+    return _descriptor(_libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
+
+
+def inotify_watch(descriptor: int, folder: os.PathLike[str], mask: int) -> None:
+    """inotify_add_watch(2) for a folder; one that is watched already gets the new mask. Raises OSError."""
+    _descriptor(_libc.inotify_add_watch(descriptor, os.fsencode(folder), ctypes.c_uint32(mask)))
+
+
 def call(name: str, *arguments: object) -> None:
     """Calls the C library's function, which returns 0 or sets errno. Raises OSError."""
     if getattr(_libc, name)(*arguments):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
+
+
+def _descriptor(result: int) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result
 
 
 def _prctl(option: int, value: object) -> None:

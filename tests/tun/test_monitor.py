@@ -124,8 +124,7 @@ def test_what_could_not_be_looked_at_is_looked_at_again(monkeypatch: pytest.Monk
     watched(scene)
 
 
-def test_files_are_looked_at_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "POLL_FILES_S", 0.01)
+def test_files_are_looked_at_too(tmp_path: Path) -> None:
     path = tmp_path / "resolv.conf"
 
     async def scene(calls: Calls) -> None:

@@ -24,8 +24,8 @@ from toxvpn.tox.events import PeerStatus
 from toxvpn.tox.node import Node
 from toxvpn.tox.ownstatus import OwnStatus
 from toxvpn.tox.peer import Peer
-from toxvpn.tun import monitor, netconf
 from toxvpn.tun import namespace as namespace_module
+from toxvpn.tun import netconf
 from toxvpn.tun import vpn as vpn_module
 from toxvpn.tun.device import open_tun
 from toxvpn.tun.local_networks import local_networks
@@ -404,7 +404,6 @@ def test_what_resolv_conf_names_is_no_peers(tmp_path: Path, monkeypatch: pytest.
     local = partial(local_networks, resolver_files=[resolver])
     monkeypatch.setattr(namespace_module, "local_networks", local)
     monkeypatch.setattr(vpn_module, "RESOLVER_FILES", [resolver])
-    monkeypatch.setattr(monitor, "POLL_FILES_S", 0.01)
 
     async def scene(machine: Machine) -> None:
         with machine.vpn(allowed={bytes([8]) * 32: CHOSEN}) as vpn:

@@ -1,4 +1,4 @@
-"""Notices when this machine's network changes: the kernel reports it, and some files are polled.
+"""Notices when this machine's network changes: the kernel reports it, and some files are watched.
 
 In: multicast groups of rtnetlink and nfnetlink; out: calls of a coroutine function that reads the state
 itself, so that losing some messages (ENOBUFS) does no harm. Neighbours: `notices` (reads who sent them).
@@ -6,7 +6,6 @@ itself, so that losing some messages (ENOBUFS) does no harm. Neighbours: `notice
 
 import asyncio
 import logging
-import math
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from ..errors import ToxvpnError
 from ..wire.ratelimit import RateLimit
+from .filewatch import FileWatch
 from .namespace import HERE, Namespace
 
 log = logging.getLogger("toxvpn.tun")
@@ -24,13 +24,14 @@ NETLINK_NETFILTER, NFT_GROUP = 12, 1 << 6
 """linux/netlink.h, linux/netfilter/nfnetlink.h: NFNLGRP_NFTABLES."""
 TABLES_OF_OURS = b"toxvpn_"
 """Begins their names. A change of other nftables tables, which may be frequent, is nothing to us."""
-POLL_FILES_S = 5.0
 BATCH_S = 0.02
 """Changes come in groups: wait this long after the first message for the others."""
 RETRY_S = 10.0
 """After a failure, for the kernel does not report the same change twice."""
 PAUSE_FACTOR = 20
-"""After each call, pause this many times as long as it took: at most 5 % of the time."""
+LONGEST_PAUSE_S = 1.0
+"""After each call, pause this many times as long as it took, for at most 5 % of the time; but no longer than
+this, for what is taken away is to be back within 2 s."""
 
 
 class NetworkMonitor:
@@ -48,7 +49,6 @@ class NetworkMonitor:
         namespace: Namespace = HERE,
     ) -> None:
         self._on_change = on_change
-        self._files = files
         self._on_datagram = on_datagram
         self._changed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
@@ -57,11 +57,13 @@ class NetworkMonitor:
         with suppress(OSError):  # a kernel without nftables has no tables of ours either
             self._sockets.append(_socket(namespace, NETLINK_NETFILTER, NFT_GROUP))
             self._loop.add_reader(self._sockets[1], self._drain, self._sockets[1], TABLES_OF_OURS)
+        self._watch = FileWatch(files, self._changed.set)
         self._failures = RateLimit(1 / 600, 3)
         self._task = self._loop.create_task(self._run())
 
     def close(self) -> None:
         self._task.cancel()
+        self._watch.close()
         for sock in self._sockets:
             self._loop.remove_reader(sock)
             sock.close()
@@ -80,8 +82,8 @@ class NetworkMonitor:
 
     async def _run(self) -> None:
         while True:
-            mtimes = self._mtimes()
             self._changed.clear()
+            self._watch.renew()
             began_s, again_s = self._loop.time(), None
             try:
                 again_s = await self._on_change()
@@ -90,17 +92,11 @@ class NetworkMonitor:
                 if self._failures.take(self._loop.time()):
                     bug = not isinstance(failure, ToxvpnError)
                     log.warning("the state of the network could not be checked: %s", failure, exc_info=bug)
-            await asyncio.sleep(max(BATCH_S, PAUSE_FACTOR * (self._loop.time() - began_s)))
-            await self._wait_for_change(mtimes, math.inf if again_s is None else self._loop.time() + again_s)
-            await asyncio.sleep(BATCH_S)
-
-    async def _wait_for_change(self, mtimes: list[int | None], until_s: float) -> None:
-        while not self._changed.is_set() and mtimes == self._mtimes() and self._loop.time() < until_s:
+            pause_s = PAUSE_FACTOR * (self._loop.time() - began_s)
+            await asyncio.sleep(min(max(BATCH_S, pause_s), LONGEST_PAUSE_S))
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), min(POLL_FILES_S, until_s - self._loop.time()))
-
-    def _mtimes(self) -> list[int | None]:
-        return [_mtime(path) for path in self._files]
+                await asyncio.wait_for(self._changed.wait(), again_s)
+            await asyncio.sleep(BATCH_S)
 
 
 def _socket(namespace: Namespace, protocol: int, groups: int) -> socket.socket:
@@ -111,11 +107,3 @@ def _socket(namespace: Namespace, protocol: int, groups: int) -> socket.socket:
         sock.close()
         raise
     return sock
-
-
-def _mtime(path: Path) -> int | None:
-    """In nanoseconds; None when the file cannot be found."""
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return None
