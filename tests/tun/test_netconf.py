@@ -14,7 +14,7 @@ import pytest
 from toxvpn.errors import ToxvpnError
 from toxvpn.testing.netns import fork, have_namespaces, in_new_netns
 from toxvpn.tun import nftables
-from toxvpn.tun.changes import Change, NftTable
+from toxvpn.tun.changes import MAIN_TABLE, Change, NftTable
 from toxvpn.tun.device import open_tun
 from toxvpn.tun.journal import NetworkBusyError
 from toxvpn.tun.kernel import KernelTables
@@ -354,7 +354,7 @@ def ip(words: str) -> None:
 # -- what others do to it meanwhile ---------------------------------------------------------------
 
 
-def up_with_everything(journal: Path) -> NetworkChanges:
+def up_with_everything(journal: Path | None) -> NetworkChanges:
     network = NetworkChanges(journal)
     network.add_address("tox0", IPv4Interface("100.64.3.2/32"))
     network.add_address("tox0", IPv6Interface("fd74:6f78::5/128"))
@@ -364,6 +364,9 @@ def up_with_everything(journal: Path) -> NetworkChanges:
     network.add_route("tox0", IPv4Network("100.64.9.9/32"), source=IPv4Address("100.64.3.2"))
     network.add_rule(5000, 5000, IPv4Network("100.64.3.2/32"))
     network.add_rule(5001, 5000, IPv6Network("::/0"), mark=116)
+    for number in (1, 2):
+        destination = IPv4Network(f"10.{number}.0.0/16")
+        network.add_rule(100, MAIN_TABLE, IPv4Network("0.0.0.0/0"), destination=destination, no_default=True)
     network.set_sysctl(FORWARDING, "1")
     network.set_sysctl("net/ipv4/conf/tox0/rp_filter", "0")
     network.set_table("inet", table_name("forward", "tox0"), f"{NAMED}\nset lans {{ {SET} }}")
@@ -401,6 +404,7 @@ DISTURBANCES = {
     "ip -6 route flush proto 116": ["route", "route"],
     "ip rule del priority 5000": ["rule"],
     "ip -6 rule del priority 5001": ["rule"],
+    "ip rule del priority 100 to 10.2.0.0/16 suppress_prefixlength 0": ["rule"],
     "sysctl -qw net.ipv4.ip_forward=0": ["sysctl"],
     "nft flush ruleset": ["nft-table"],
     "nft flush table inet toxvpn_forward_tox0": ["nft-table"],
@@ -436,6 +440,21 @@ def test_what_others_took_away_is_put_back(tmp_path: Path) -> None:
     # the kernel takes routes away with the link, and the IPv6 address too
     assert seen["ip link set tox0 down"][2] == ["address", "route", "route", "route"]
     assert seen["ip link set tox0 mtu 1400"][2] == []
+
+
+def test_a_rule_is_taken_back_by_its_destination() -> None:
+    def scene() -> tuple[str, str]:
+        a_host()
+        with up_with_everything(None) as network:
+            everywhere = IPv4Network("0.0.0.0/0")
+            network.remove_rule(100, MAIN_TABLE, everywhere, IPv4Network("10.3.0.0/16"))
+            before = json.dumps(snapshot())
+            network.remove_rule(100, MAIN_TABLE, everywhere, IPv4Network("10.1.0.0/16"))
+            return before, json.dumps(snapshot())
+
+    before, after = in_new_netns(scene)
+    assert '"10.1.0.0"' in before and '"10.2.0.0"' in before
+    assert '"10.1.0.0"' not in after and '"10.2.0.0"' in after
 
 
 def test_what_is_there_meanwhile_is_not_put_back_twice(tmp_path: Path) -> None:

@@ -43,6 +43,9 @@ class FakeChanges:
     async def read_kernel_async(self, interface: str) -> KernelTables:
         return self.kernel
 
+    def destinations(self, interface: str) -> list[IPv4Network]:
+        return []
+
     def missing(self, interface: str, kernel: KernelTables) -> list[Change]:
         up = self.kernel.link is not None and self.kernel.link.up
         return [change for change in self.lost if up or not isinstance(change, AddressAdded | RouteAdded)]

@@ -152,7 +152,7 @@ class RuleAdded:
 
     @property
     def kernel_key(self) -> KernelKey:
-        return self.kind, self.priority, self.table, self.source
+        return self.kind, self.priority, self.table, self.source, self.destination
 
     @property
     def _selector(self) -> str:
@@ -308,7 +308,11 @@ def kernel_keys(tables: KernelTables) -> set[KernelKey]:
         if route.protocol == PROTOCOL:
             keys |= {(index, route.destination, route.table, route.metric) for index in route.interfaces}
     ours = (rule for rule in tables.rules if rule.protocol == PROTOCOL)
-    return keys | {(RuleAdded.kind, rule.priority, rule.table, rule.source) for rule in ours} | tables.others
+    return (
+        keys
+        | {(RuleAdded.kind, rule.priority, rule.table, rule.source, rule.destination) for rule in ours}
+        | tables.others
+    )
 
 
 def to_json(change: Change) -> dict[str, Any]:

@@ -17,6 +17,10 @@ GONE = {errno.ENOENT, errno.ESRCH, errno.ENODEV, errno.EADDRNOTAVAIL, errno.ENXI
 _ANYWHERE = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
 
 
+FIB_RULE_INVERT = 0x02
+SELECTORS = ("FRA_FWMARK", "FRA_IIFNAME", "FRA_OIFNAME", "FRA_UID_RANGE", "FRA_TUN_ID", "FRA_IP_PROTO",
+             "FRA_SPORT_RANGE", "FRA_DPORT_RANGE", "FRA_L3MDEV")  # fmt: skip
+"""linux/fib_rules.h: besides addresses and the type of service."""
 USABLE_KINDS = {1, 2, 3, 4}
 """Kinds of routes that deliver packets: unicast, local, broadcast, anycast (linux/rtnetlink.h RTN_*)."""
 
@@ -47,12 +51,17 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class PolicyRule:
-    """`source`: a network, such as 0.0.0.0/0; `protocol`: who made it, as for a route."""
+    """`source`: a network, such as 0.0.0.0/0; `protocol`: who made it, as for a route.
+
+    `destination`: a network, None for any. `selective`: it is for some packets only, by whatever they differ.
+    """
 
     priority: int
     table: int
     source: str
     protocol: int
+    destination: str | None = None
+    selective: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,4 +135,7 @@ def _rule(found: Any) -> PolicyRule:
         found.get_attr("FRA_TABLE") or found["table"],
         f"{found.get_attr('FRA_SRC') or _ANYWHERE[found['family']]}/{found['src_len']}",
         found.get_attr("FRA_PROTOCOL") or 0,
+        f"{found.get_attr('FRA_DST')}/{found['dst_len']}" if found["dst_len"] else None,
+        bool(found["src_len"] or found["dst_len"] or found["tos"] or found["flags"] & FIB_RULE_INVERT)
+        or any(found.get_attr(name) is not None for name in SELECTORS),
     )

@@ -18,7 +18,15 @@ import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+    ip_network,
+)
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -162,6 +170,22 @@ class NetworkChanges:
         to = None if destination is None else str(destination)
         self._apply(RuleAdded(priority, table, str(source), mark, to, inverted, no_default))
 
+    def remove_rule(
+        self,
+        priority: int,
+        table: int,
+        source: IPv4Network | IPv6Network,
+        destination: IPv4Network | IPv6Network,
+    ) -> None:
+        """Removes such a rule if it was added here."""
+        words = priority, table, str(source), str(destination)
+        for change in self._changes.copy():
+            if (
+                isinstance(change, RuleAdded)
+                and (change.priority, change.table, change.source, change.destination) == words
+            ):
+                self._undo(change)
+
     def read_sysctl(self, key: str) -> str | None:
         """As changes.read_sysctl."""
         return read_sysctl(key, self._net.namespace)
@@ -234,6 +258,16 @@ class NetworkChanges:
             return replace(read_tables(route, index), others=keys)
 
         return await asyncio.wrap_future(self._net.submit(read))
+
+    def destinations(self, interface: str) -> list[IPv4Network | IPv6Network]:
+        """Of our routes through the interface in the main table."""
+        index = self._indices.get(interface)
+        routes = (change for change in self._changes if isinstance(change, RouteAdded))
+        return [
+            ip_network(route.destination)
+            for route in routes
+            if route.interface.index == index and route.table == MAIN_TABLE
+        ]
 
     def missing(self, interface: str, tables: KernelTables) -> list[Change]:
         """Our changes that `tables` lack; of addresses and routes, those of the interface while it is up."""

@@ -19,6 +19,7 @@ from .kernel import KernelTables
 from .local_networks import LocalNetwork
 from .netconf import NetworkChanges
 from .notices import notices
+from .precedence import Precedence
 from .programs import Culprits
 
 log = logging.getLogger("toxvpn.tun")
@@ -62,6 +63,7 @@ class Reconciler:
         self._clock = clock
         self._culprits = culprits or Culprits()
         self._fight = Fight()
+        self._precedence = Precedence(network, interface)
         self._local: list[LocalNetwork] | None = None
         self._failure = ""
 
@@ -81,6 +83,7 @@ class Reconciler:
         if self.up and not tables.link.up:
             log.warning("%s was set down: nothing passes until it is set up again", self.name)
         self.up = tables.link.up
+        self._precedence.update(tables)
         if self._on_tables(tables):
             return 0.0
         missing = self._network.missing(self._interface, tables)
