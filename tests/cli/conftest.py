@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from toxvpn.cli import config_flag, logs, main, root, up
+from toxvpn.cli import exec as exec_verb
 from toxvpn.cli import run as run_verb
 from toxvpn.config.flags import DaemonOptions
 from toxvpn.config.options import ClientOptions
@@ -84,6 +85,7 @@ def toxvpn(
         monkeypatch.setattr(root, "start", started.append)
         monkeypatch.setattr(up, "start", started.append)
         monkeypatch.setattr(run_verb, "start", started.append)
+        monkeypatch.setattr(exec_verb, "start", started.append)
         code = main.run([str(argument) for argument in arguments])
         out, err = capsys.readouterr()
         return Ran(code, out, err, started)

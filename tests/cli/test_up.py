@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from toxvpn.config.flags import UserNetwork
 from toxvpn.members.peers import ConfiguredPeer
 from toxvpn.testing.options import up_options
 from toxvpn.wire.invite import Invite, encode
@@ -35,6 +36,8 @@ OPTIONS: list[tuple[list[str], dict[str, Any]]] = [
      {"id_file": Path("id"), "udp_ports": (33445, 33450), "tcp_port": 0}),
     (["-b", "nodes.json"], {"nodes_file": Path("nodes.json")}),
     (["-s", "s3cret"], {"secret": b"s3cret"}),
+    (["--user"], {"user_network": UserNetwork()}),
+    (["--user", "--internet"], {"user_network": UserNetwork(internet=True)}),
     (["-dd"], {"toxcore_log": True}),
 ]  # fmt: skip
 
@@ -70,6 +73,7 @@ def test_a_secret_in_the_environment(toxvpn: Any, here: Path, monkeypatch: pytes
 
 
 MISTAKES: list[tuple[list[str], str]] = [
+    (["--internet"], "--internet goes with --user"),
     (["--peer", str(ALICE)[:-1] + "0"], "--peer the checksum of Tox ID"),
     (["--peer", "a1" * 20], "--peer 'a1a1a1a1a1a1a1a1...' is not a Tox ID: it has 40 digits"),
     (["--peer", "two words"], "--peer 'two words' is not a Tox ID"),

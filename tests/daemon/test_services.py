@@ -35,6 +35,7 @@ from toxvpn.tox.mtuprober import MtuProber
 from toxvpn.tox.node import Node
 from toxvpn.tox.ownstatus import OwnStatus
 from toxvpn.tun.exits import ExitPlan
+from toxvpn.tun.namespace import Namespace
 from toxvpn.tun.subnet_routes import Grants
 from toxvpn.tun.vpn import VpnOptions
 from toxvpn.wire.statusmessage import decode
@@ -64,6 +65,7 @@ class FakeVpn:
         gone: Callable[[], None],
         allowed: Mapping[bytes, IPv4Address],
         grants: Grants,
+        namespace: Namespace,
         exits: ExitPlan,
     ) -> None:
         self.exits = exits

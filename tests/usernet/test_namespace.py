@@ -28,7 +28,7 @@ def inside(namespace: UserNamespace, command: list[str], resolv_conf: Path = Pat
     """What the command prints there; its errors too."""
 
     def prepare() -> None:
-        enter(namespace.pid, resolv_conf)
+        enter(namespace.owner, resolv_conf)
 
     done = subprocess.run(
         command, preexec_fn=prepare, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=10
@@ -112,7 +112,7 @@ def test_the_namespace_of_nobody_is_entered_by_nobody_else() -> None:
     """A command inside has no rights over the namespace that it is in, and cannot trace its owner."""
 
     def run(namespace: UserNamespace) -> str:
-        return inside(namespace, ["ls", "-l", f"/proc/{namespace.pid}/ns/net"])
+        return inside(namespace, ["ls", "-l", f"/proc/{namespace.owner}/ns/net"])
 
     assert "Permission denied" in with_network(run)
 
@@ -120,7 +120,7 @@ def test_the_namespace_of_nobody_is_entered_by_nobody_else() -> None:
 def test_it_ends_with_its_owner() -> None:
     def run() -> bool:
         namespace = UserNamespace.start()
-        helper = namespace.pid
+        helper = namespace.owner
         namespace.close()
         namespace.close()
         return Path(f"/proc/{helper}").exists()
@@ -133,7 +133,7 @@ def test_entering_one_that_has_ended() -> None:
         with UserNamespace.start() as namespace:
             pass
         with pytest.raises(NotRunningError) as error:
-            enter(namespace.pid, Path("/dev/null"))
+            enter(namespace.owner, Path("/dev/null"))
         return str(error.value)
 
     assert "has just ended" in as_nobody(run)

@@ -17,7 +17,7 @@ from .process_flags import ProcessOptions
 from .shared import Settings
 
 if TYPE_CHECKING:
-    from ..config.flags import DaemonOptions, RunKind
+    from ..config.flags import DaemonOptions, RunKind, UserNetwork
     from ..config.model import Config
 
 log = logging.getLogger("toxvpn.cli")
@@ -35,6 +35,7 @@ def daemon_options(
     id_file: Path | None,
     rules_file: Path | None = None,
     peers: tuple[ConfiguredPeer, ...] = (),
+    user_network: "UserNetwork | None" = None,
 ) -> "DaemonOptions":
     """Options of a run that serves. Raises UsageError, ConfigError (the file of -f)."""
     from ..config.flags import ConfigSource, DaemonOptions
@@ -52,6 +53,7 @@ def daemon_options(
         source=source,
         config=source.in_force(file or Config()),
         peers=peers,
+        user_network=user_network,
     )
     uses_exit = options.config.vpn is not None and options.config.vpn.exit is not None
     if uses_exit and options.proxy is not None and options.proxy.is_local:

@@ -48,6 +48,8 @@ def own_lines(document: Mapping[str, Any]) -> Iterator[str]:
     own = document["self"]
     addresses = " ".join(filter(None, (own["ipv4"], own["ipv6"])))
     device = f" on {own['interface']}" if own["interface"] else ""
+    if own["namespace_owner"] is not None:
+        device += " (for commands of `toxvpn exec` alone)"
     if own["interface_up"] is False:
         device += " (the interface was set down: no traffic passes)"
     yield f"toxvpn {MODES[own['mode']]}{device}{': ' if addresses else ''}{addresses}"

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from ..config.flags import RunKind
+from ..config.flags import RunKind, UserNetwork
 from ..config.model import Config
 from ..config.vpn import VPN
 from ..errors import PeerRefusedError, UsageError
@@ -26,6 +26,10 @@ from .shared import ON_NETWORK, SHARED, Settings, flag, key_options, takes
 FLAGS = (
     flag("VPN", "--peer", "peers", metavar="PEER", multiple=True,
          help="A Tox ID, public key or invite; a peer for this run, beside the kept ones. Repeatable."),
+    flag("VPN", "--user", "for_user", is_flag=True,
+         help="Without root: a network that only commands of `toxvpn exec` are in."),
+    flag("VPN", "--internet", is_flag=True,
+         help="With --user: let those commands reach the Internet too, by pasta of passt."),
     *key_options(VPN),
 )  # fmt: skip
 
@@ -38,6 +42,8 @@ def command(
     /,
     config_file: Path | None,
     peers: Sequence[str],
+    for_user: bool,
+    internet: bool,
     secret: str | None,
     secret_file: Path | None,
     id_file: Path | None,
@@ -49,6 +55,8 @@ def command(
     [vpn] and [peers] of the configuration, if there is one. A secret is what those of --peer are asked
     with; without --peer, who sends it is let in.
     """
+    if internet and not for_user:
+        raise UsageError("--internet goes with --user: this machine's own network has the Internet already")
     process = ProcessOptions.taken_from(typed)
     process.begin(settings)
     config = find_configuration(settings, config_file)
@@ -62,6 +70,7 @@ def command(
         secret=None if peers else given,  # what is for those peers does not open the door here
         id_file=id_file,
         peers=parse_peers(peers, settings.places.data, config, time.time(), given),
+        user_network=UserNetwork(internet=internet) if for_user else None,
     )
     return start(options)
 

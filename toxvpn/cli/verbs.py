@@ -8,6 +8,7 @@ import click
 VERBS = {
     "try": "See it work on this machine alone, in seconds.",
     "up": "Be on a network with the configured peers, until stopped.",
+    "exec": "Run a command in the network of the peers, without root.",
     "run": "Do everything that the configuration says: serve, forward, VPN.",
     "reload": "Apply what changed in the configuration.",
     "config": "Check or show the configuration.",

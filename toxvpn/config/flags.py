@@ -92,16 +92,29 @@ class ConfigSource:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UserNetwork:
+    """The VPN is in a namespace of the user's (usernet/), which commands enter.
+
+    `internet`: with a way to the Internet. `command`: the network ends with that process and those that enter
+    it later; None: it lasts until the run is stopped.
+    """
+
+    internet: bool = False
+    command: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DaemonOptions(NodeOptions):
     """The options of `toxvpn` alone, `up` and `run`, which serve until they are stopped.
 
     `config` is in force at the start, unless `-U` names a user; `source` reads it again for a reload. `peers`
-    are for this run only.
+    are for this run only. `user_network` None: the VPN is this machine's.
     """
 
     source: ConfigSource
     config: Config
     peers: tuple[ConfiguredPeer, ...] = ()
+    user_network: UserNetwork | None = None
 
     @property
     def has_fast_road(self) -> bool:

@@ -17,6 +17,7 @@ SELF: Document = {
     "version": None,
     "routes": [],
     "exit": None,
+    "namespace_owner": None,
     "moved": [],
     "multicast": [],
 }

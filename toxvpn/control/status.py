@@ -67,7 +67,8 @@ class SelfState:
     `dns_name`: its whole name on the network. `name_problem`: why that is not the one it should have.
     `shield` is None when this libtoxcore needs none. `routes`: the networks that are offered to the peers.
     `moved`: a line for each of our addresses that is not the usual one, and why. `multicast`: the groups
-    that this machine takes part in, as the configuration names them.
+    that this machine takes part in, as the configuration names them. `namespace_owner`: the process whose
+    namespaces the VPN is in, and commands of `toxvpn exec`; None: it is this machine's.
     """
 
     tox_id: str
@@ -85,6 +86,7 @@ class SelfState:
     dns_name: str | None = None
     name_problem: str | None = None
     exit: ExitState | None = None
+    namespace_owner: int | None = None
     moved: Sequence[str] = ()
     multicast: Sequence[str] = ()
 
@@ -185,6 +187,7 @@ def document(status: RunStatus) -> dict[str, Any]:
             "version": own.version,
             "routes": [str(each) for each in own.routes],
             "exit": None if own.exit is None else _exit(own.exit),
+            "namespace_owner": own.namespace_owner,
             "moved": list(own.moved),
             "multicast": list(own.multicast),
         },

@@ -99,6 +99,7 @@ class StatusReader:
             interface=vpn.interface,
             interface_up=vpn.up,
             moved=[vpn.moved] if vpn.moved else [],
+            namespace_owner=vpn.namespace.owner,
             refused_offload=vpn.datapath.refused,
             routes=vpn.subnets.advertised,
             multicast=vpn.multicast.groups,

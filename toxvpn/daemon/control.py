@@ -5,13 +5,13 @@ commands, report/ the metrics.
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 
 from ..control.commands import RunCommands, answering
 from ..control.giveway import GIVE_WAY
 from ..control.peer_commands import PeerCommands
-from ..control.server import ControlServer
+from ..control.server import ControlServer, Handler
 from ..control.status_reader import StatusReader
 from ..errors import PeerRefusedError
 from ..members.roster import Roster
@@ -34,12 +34,13 @@ async def controlled(
     reload: Callable[[], list[str]] | None = None,
     renew: Callable[[], tuple[str, str]] | None = None,
     give_way: Callable[[], Awaitable[bool]] | None = None,
+    more: Mapping[str, Handler] = {},
 ) -> AsyncIterator[None]:
     """Serves inside the `with`: the control socket in `directory`, if given; metrics, if the run has a port.
 
     `reload` returns what it did, a line each. `renew` makes a new secret and returns what to type on the
-    other side, with that secret in it and without. `give_way` ends the run if nobody uses it. Raises
-    ToxvpnError when another toxvpn serves there.
+    other side, with that secret in it and without. `give_way` ends the run if nobody uses it. `more`:
+    further commands, by name. Raises ToxvpnError when another toxvpn serves there.
     """
     collector = Collector(status.read, tuntox, roster)
     async with served(run.metrics_port, collector.text):
@@ -65,6 +66,8 @@ async def controlled(
             server.register("secret-renew", answering(lambda: secret_answer(*renew())))
         if give_way is not None:
             server.register(GIVE_WAY, lambda _: give_way())
+        for name, handler in more.items():
+            server.register(name, handler)
         await server.start()
         try:
             with measured.pinging():

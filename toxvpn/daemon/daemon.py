@@ -9,6 +9,7 @@ import logging
 
 from ..config.flags import DaemonOptions, RunKind
 from ..config.model import Config
+from ..control.join import JOIN
 from ..control.status_reader import StatusReader
 from ..process.lifecycle import Lifecycle
 from ..report.progress import progress
@@ -17,10 +18,12 @@ from ..share.lend import Lendable, lending
 from ..state.places import find_places
 from ..tox.proxy import Proxy
 from ..tun.killswitch import MARK
+from ..tun.namespace import HERE
 from .control import controlled
 from .measured import Measured
 from .node import RunningNode, running_node
 from .services import Services
+from .user_network import JoinableNetwork, refuse_to_join
 
 log = logging.getLogger("toxvpn")
 
@@ -29,13 +32,22 @@ async def serve(options: DaemonOptions, lifecycle: Lifecycle) -> None:
     """Serves until the run is stopped. Raises ToxvpnError when a service cannot start."""
     config, configured = options.config_as_user(), options.source
     places = find_places(options.directory)
-    mark = exit_mark(config)
+    mark = 0 if options.user_network else exit_mark(config)  # its packets are not in that network
     async with (
         running_node(options, places.data, lifecycle, mark) as run,
         contextlib.AsyncExitStack() as undo,
     ):
+        network = None
+        if options.user_network is not None:
+            network = undo.enter_context(JoinableNetwork(options.user_network, run, places.runtime))
         services = Services(
-            run, places, config, undo, run_peers=options.peers, forwards=configured.kind is not RunKind.UP
+            run,
+            places,
+            config,
+            undo,
+            run_peers=options.peers,
+            forwards=configured.kind is not RunKind.UP,
+            namespace=network.namespace if network else HERE,
         )
 
         def reload() -> list[str]:
@@ -62,7 +74,10 @@ async def serve(options: DaemonOptions, lifecycle: Lifecycle) -> None:
         def renew() -> tuple[str, str]:
             return client_commands(tox_id, services.now.config, services.renew_secret(), places.data)
 
-        async with controlled(run, places.runtime, status, tuntox, measured, services.roster, reload, renew):
+        more = {JOIN: network.join if network else refuse_to_join(services.vpn is not None)}
+        async with controlled(
+            run, places.runtime, status, tuntox, measured, services.roster, reload, renew, more=more
+        ):
             services.start()
             if config.server is not None:
                 print_server(config, services.now.policy, tox_id, places.data)

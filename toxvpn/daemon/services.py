@@ -23,6 +23,7 @@ from ..tcpforward.server import ForwardServer
 from ..tcpforward.spec import Listen, RoadPolicy
 from ..tun.exitclient import ExitClient
 from ..tun.exits import ExitPlan
+from ..tun.namespace import HERE, Namespace
 from ..tun.subnet_routes import Grants
 from ..tun.vpn import JOURNAL_NAME, Vpn
 from ..wire.toxid import short_key
@@ -44,10 +45,12 @@ class Services:
         *,
         run_peers: tuple[ConfiguredPeer, ...] = (),
         forwards: bool = True,
+        namespace: Namespace = HERE,
     ) -> None:
         self._run = run
         self._places = places
         self._run_peers = run_peers
+        self._namespace = namespace
         self._started = config
         self.now = InForce(config, policy(config, places.data))
         own = self.now.policy
@@ -153,7 +156,7 @@ class Services:
         section = self.now.config.vpn
         assert section is not None
         self._announce_name()
-        journal = make(self._places.runtime) / JOURNAL_NAME
+        journal = None if self._namespace.owner else make(self._places.runtime) / JOURNAL_NAME
 
         def on_device_removed() -> None:
             reason = f"{section.interface} was removed by somebody else, and the network with it: start again"
@@ -168,6 +171,7 @@ class Services:
             on_device_removed,
             self.now.policy.addresses,
             Grants(self._name, self.roster.routes, lambda public_key: behind(self.now, public_key)),
+            self._namespace,
             exits=ExitPlan(self._exit(section), lambda public_key: may_exit(self.now, public_key)),
         )
 

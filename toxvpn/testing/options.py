@@ -30,7 +30,7 @@ def run_options(**given: Any) -> DaemonOptions:
 
 def daemon_options(kind: RunKind, config_file: Path | None = None, **given: Any) -> DaemonOptions:
     node = {name: given.pop(name) for name in NODE_OPTIONS & given.keys()}
-    peers = given.pop("peers", ())
+    peers, user_network = given.pop("peers", ()), given.pop("user_network", None)
     if "rules_file" in given:
         given["rules_file"] = given["rules_file"].absolute()
     typed: dict[str, Any] = {}
@@ -38,4 +38,4 @@ def daemon_options(kind: RunKind, config_file: Path | None = None, **given: Any)
         typed = {f"{section.name}.{name}": given.pop(name) for name in section.keys.keys() & given.keys()}
     source = ConfigSource(kind=kind, file=config_file, typed=typed, **given)
     config = source.in_force(Config() if config_file is None else load(config_file))
-    return DaemonOptions(**node, source=source, config=config, peers=peers)
+    return DaemonOptions(**node, source=source, config=config, peers=peers, user_network=user_network)

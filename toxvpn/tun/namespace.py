@@ -18,7 +18,9 @@ SYSCTL_FOLDER = Path("/proc/sys")
 
 
 class Namespace:
-    """The namespace of the thread that calls."""
+    """The namespace of the thread that calls. `owner`: the process that owns another one than that."""
+
+    owner: int | None = None
 
     def iproute(self) -> Any:
         """An IPRoute that reads and changes it; `close` ends it."""

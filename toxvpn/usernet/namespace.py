@@ -38,7 +38,7 @@ class UserNamespaceError(NoPermissionError):
 
 
 class UserNamespace(Namespace):
-    """Lasts until `close`; `pid` is that of the process that owns it. Any thread may call its methods.
+    """Lasts until `close`; `owner` is the ID of the helper process. Any thread may call its methods.
 
     `fileno` becomes readable when that process has ended. Sockets and devices that are there go on working.
     """
@@ -48,7 +48,7 @@ class UserNamespace(Namespace):
         self._helper = helper
         self._pidfd = os.pidfd_open(helper.pid)
         self._asking = threading.Lock()
-        self.pid = helper.pid
+        self.owner: int = helper.pid
 
     @classmethod
     def start(cls) -> Self:
@@ -134,7 +134,7 @@ class UserNamespace(Namespace):
                 self._control.send(json.dumps(request).encode())
                 return self._receive()
             except (ConnectionError, TimeoutError) as error:
-                raise ToxvpnError(f"the helper process {self.pid} does not answer: {error}") from None
+                raise ToxvpnError(f"the helper process {self.owner} does not answer: {error}") from None
 
     def _receive(self) -> tuple[dict[str, Any], list[int]]:
         data, descriptors, _ = passed.receive(self._control, MESSAGE_BYTES, 1)
