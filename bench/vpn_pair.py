@@ -1,7 +1,9 @@
 """`toxvpn up` on two hosts that name each other, and a bootstrap node on one of them."""
 
 import json
+import shutil
 import subprocess
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,22 +18,36 @@ INTERFACE = "tun-toxvpn"
 
 
 class VpnSide:
-    """One host's toxvpn."""
+    """One host's toxvpn: root's VPN, or that of a `user` without root."""
 
-    def __init__(self, host: Host, nodes: Path, environment: Environment) -> None:
+    def __init__(self, host: Host, nodes: Path, environment: Environment, user: str | None = None) -> None:
         self.host = host
-        self.directory = host.directory / "toxvpn"
+        self.directory = host.directory / f"toxvpn-{user}"
+        self.directory.mkdir(0o700)
+        if user is not None:
+            shutil.chown(self.directory, user)
+        self._log = host.directory / f"toxvpn-{user}.log"
         self._nodes = nodes
         self._environment = environment
+        self._user = user
         self.tox_id = self._ask("id").strip()
 
-    def up(self, peer: str) -> None:
-        """`peer` is its Tox ID."""
-        with self.host.directory.joinpath("toxvpn.log").open("wb") as log:
+    def up(self, *peers: str) -> None:
+        """`peers` are their Tox IDs."""
+        words = [word for peer in peers for word in ("--peer", peer)]
+        with self._log.open("wb") as log:
             self.process = self.host.popen(
-                [*self._verb("up"), "-b", self._nodes, "--peer", peer, "--interface", INTERFACE],
-                env=self._environment, stdout=subprocess.DEVNULL, stderr=log,
+                [*self._verb("up"), "-b", str(self._nodes), "--interface", INTERFACE, *words]
+                + (["--user"] if self._user else []),
+                user=self._user, env=self._environment, stdout=subprocess.DEVNULL, stderr=log,
             )  # fmt: skip
+
+    def run(self, words: Sequence[str], timeout_s: float) -> str:
+        """What a command in the VPN prints."""
+        inside = self._verb("exec") if self._user else []
+        return self.host.run(
+            [*inside, *words], user=self._user, env=self._environment, timeout_s=timeout_s
+        ).stdout
 
     def status(self) -> Any:
         """The document of `toxvpn status --json`; one with "error" before it is up."""
@@ -39,11 +55,12 @@ class VpnSide:
 
     def is_direct(self) -> bool:
         if self.process.poll() is not None:
-            raise RuntimeError(self.host.directory.joinpath("toxvpn.log").read_text())
+            raise RuntimeError(self._log.read_text())
         return [peer["path"] for peer in self.status().get("peers", [])] == ["udp"]
 
     def _ask(self, verb: str, *flags: str) -> str:
-        return self.host.run([*self._verb(verb), *flags], env=self._environment, check=False).stdout
+        argv = [*self._verb(verb), *flags]
+        return self.host.run(argv, user=self._user, env=self._environment, check=False).stdout
 
     def _verb(self, verb: str) -> list[str]:
         return [TOXVPN, verb, "-C", str(self.directory)]

@@ -22,6 +22,7 @@ from toxvpn.members.roster import Roster
 from toxvpn.testing.fake_nodes import Network
 from toxvpn.testing.fake_tox import FakeTox
 from toxvpn.tox.node import Node
+from toxvpn.tun.namespace import HERE
 from toxvpn.tun.router import NetworkPeer
 from toxvpn.tun.subnet_routes import PeerRoute
 from toxvpn.tun.vpn import Vpn
@@ -62,6 +63,7 @@ class FakeVpn:
         self.ipv6: IPv6Address | None = IPv6Address("fd74:6f78::1")
         self.interface, self.up = "tox0", True
         self.multicast = SimpleNamespace(groups=("mdns",), shared=lambda member: ("mdns",))
+        self.namespace = HERE
         self.moved, self.peer_moved = "10.64.3.2 instead of another", lambda member: "10.64.9.9 instead"
         self.datapath = SimpleNamespace(drops=NO_DROPS | {DropReason.NO_ROUTE: 3}, refused=("TCP",))
         route = PeerRoute(ROUTE, used=False, problem="it overlaps another")

@@ -1,6 +1,7 @@
 """`toxvpn exec`: a command of an ordinary user's in a network without root; the peer has root's VPN."""
 
 import json
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from lab import Host, Lab, wait_until
 UID = 65534
 WEB_PORT = 8007
 LARGE_BYTES = 20_000_000
+FETCH = "import sys, urllib.request as r; sys.stdout.buffer.write(r.urlopen(sys.argv[1], timeout=10).read())"
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,10 @@ class Scene:
     def exec(self, *words: str, **arguments: bool | str) -> str:
         """What the command prints."""
         return self.toxvpn("exec", "--", *words, **arguments).stdout  # type: ignore[arg-type]
+
+    def owner(self) -> int:
+        owner: int = json.loads(self.toxvpn("status", "--json").stdout)["self"]["namespace_owner"]
+        return owner
 
     def has_ended(self) -> bool:
         return self.toxvpn("status", check=False).returncode == 3
@@ -94,8 +100,7 @@ def test_commands_share_the_network_of_the_first(scene: Scene) -> None:
 
 def test_tcp_and_nothing_beyond_the_peers(network: Scene) -> None:
     url = f"http://[{network.box.ipv6}]:{WEB_PORT}/large"
-    fetch = "import sys, urllib.request; print(len(urllib.request.urlopen(sys.argv[1]).read()))"
-    assert network.exec("/usr/bin/python3", "-c", fetch, url) == f"{LARGE_BYTES}\n"
+    assert len(network.exec("/usr/bin/python3", "-c", FETCH, url)) == LARGE_BYTES
     assert network.box.host.ipv4 is not None
     assert network.laptop.ping(network.box.host.ipv4), "this machine itself reaches that address"
     beyond = network.toxvpn("exec", "ping", "-c1", "-W1", network.box.host.ipv4, check=False)
@@ -161,7 +166,27 @@ def test_the_network_of_a_session(network: Scene) -> None:
     assert running.communicate(b"go\n", STARTING_S)[0] == b"still\n"
 
 
+@pytest.mark.skipif(shutil.which("pasta") is None, reason="needs passt")
+def test_the_internet_if_asked_for_and_nothing_of_it_after_a_kill(scene: Scene) -> None:
+    scene.toxvpn("down")
+    pid_file = scene.home / "pid"
+    scene.toxvpn("up", "--user", "--internet", "-z", "-F", str(pid_file))
+    beyond = f"http://{scene.box.host.ipv4}:{WEB_PORT}/"
+    assert "large" in scene.exec("/usr/bin/python3", "-c", FETCH, beyond)
+    scene.toxvpn("wait", "--timeout", "45", "box")
+    assert "large" in scene.exec("/usr/bin/python3", "-c", FETCH, f"http://[{scene.box.ipv6}]:{WEB_PORT}/")
+    owner = scene.owner()
+    scene.laptop.run(["kill", "-9", pid_file.read_text().strip()])
+    wait_until(lambda: not left_of(owner), "the end of pasta and of the namespace's owner")
+    assert scene.toxvpn("exec", "--internet", "true").returncode == 0, "a new one takes its place"
+
+
+def left_of(owner: int) -> list[str]:
+    """The processes of the network that `owner` owned."""
+    found = subprocess.run(["pgrep", "-f", f"pasta .* {owner}$"], stdout=subprocess.PIPE, text=True)
+    return [*found.stdout.split(), *([str(owner)] if Path(f"/proc/{owner}").exists() else [])]
+
+
 def test_the_owner_of_the_namespace_is_killed(network: Scene) -> None:
-    owner = json.loads(network.toxvpn("status", "--json").stdout)["self"]["namespace_owner"]
-    network.laptop.run(["kill", "-9", str(owner)])
+    network.laptop.run(["kill", "-9", str(network.owner())])
     wait_until(network.has_ended, "the end of the network")
