@@ -21,6 +21,7 @@ ENVIRONMENT = {
     "NO_COLOR": "No colours, also on a terminal.",
     "XDG_CONFIG_HOME, XDG_DATA_HOME, XDG_STATE_HOME, XDG_RUNTIME_DIR": "Where an ordinary user's files are.",
     "TOXVPN_SERVICE": "Set for a service that does not run as root: it has root's places.",
+    "TOXVPN_NETWORK": "Set for a command of toxvpn exec: the process that owns its network.",
     "TOXVPN_PAGE_LOCK=strict": "Lock all of libtoxcore's scratch memory into RAM, its own way; slow.",
     "TOXVPN_SOCKETS=off, TOXVPN_UDP_BATCH=off, TOXVPN_CLOCK=off": (
         "Leave this part of libtoxcore's network, or its clock, as it is; toxvpn -V tells what is in force."

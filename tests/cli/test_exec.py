@@ -9,7 +9,7 @@ import pytest
 
 from toxvpn.cli import exec as module
 from toxvpn.config.flags import UserNetwork
-from toxvpn.control.join import Joined
+from toxvpn.control.join import NETWORK_VARIABLE, Joined
 from toxvpn.errors import PeerOfflineError, ToxvpnError
 from toxvpn.members.peers import ConfiguredPeer
 from toxvpn.testing.fake_daemon import FakeDaemon
@@ -27,6 +27,7 @@ class Entered(list[tuple[int, Path, Sequence[str]]]):
 
 @pytest.fixture
 def entered(monkeypatch: pytest.MonkeyPatch) -> Entered:
+    monkeypatch.setenv(NETWORK_VARIABLE, "")  # which is restored after the test
     commands = Entered()
     where: list[tuple[int, Path]] = []
     monkeypatch.setattr("toxvpn.usernet.enter.enter", lambda owner, path: where.append((owner, path)))
@@ -70,6 +71,16 @@ def test_a_running_network_is_entered_at_once(toxvpn: Any, here: Path, entered: 
     assert (ran.code, ran.err, ran.started) == (0, "", [])
     assert entered == [(OWNER, here / "resolv.conf", ("sh", "-c", "exit 3"))]
     assert [asked.arguments for asked in daemon.asked] == [{"process": os.getpid()}]
+
+
+def test_inside_there_is_nothing_to_enter(
+    toxvpn: Any, here: Path, entered: Entered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with network(here):
+        toxvpn("-C", here, "exec", "true")
+        assert os.environ[NETWORK_VARIABLE] == str(OWNER)
+        monkeypatch.setattr("toxvpn.usernet.enter.become", lambda words: 5)
+        assert toxvpn("-C", here, "exec", "true").code == 5
 
 
 def test_the_options_of_the_command_are_its_own(toxvpn: Any, here: Path, entered: Entered) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from toxvpn.cli import ssh
+from toxvpn.control.join import NETWORK_VARIABLE
 from toxvpn.members import peers
 from toxvpn.members.peers import ConfiguredPeer
 from toxvpn.testing.fake_daemon import FakeDaemon
@@ -192,6 +193,15 @@ class TestTheNetworkIsUp:
     ) -> None:
         ran = toxvpn("-C", kept, "ssh", "carol")
         assert ran.code == 5 and "carol is not online" in ran.err.replace(CAROL.hex()[:8], "carol")
+
+    @pytest.mark.parametrize("inside", [False, True])
+    def test_the_network_of_a_user_is_for_those_inside(
+        self, toxvpn: Any, kept: Path, up: FakeDaemon, monkeypatch: pytest.MonkeyPatch, inside: bool
+    ) -> None:
+        up.status = replace(up.status, own=replace(up.status.own, namespace_owner=4711))
+        monkeypatch.setenv(NETWORK_VARIABLE, "4711" if inside else "")
+        words = " ".join(became(toxvpn, monkeypatch, "-C", kept, "ssh", "alice"))
+        assert ("HostName=fd74:6f78::2" in words, "ProxyCommand=" in words) == (inside, not inside)
 
     def test_with_a_secret_it_is_not_asked(
         self, toxvpn: Any, kept: Path, up: FakeDaemon, monkeypatch: pytest.MonkeyPatch

@@ -77,6 +77,7 @@ STAGES = {
     "site-to-site": lambda: Stage(hosts=two_sites),
     "ssh-git-rsync-ansible-sshfs": lambda: Stage("laptop", "box", "nas"),
     "tor-and-proxies": lambda: Stage("laptop", "server"),
+    "without-root": lambda: Stage("laptop", "box"),
 }
 
 

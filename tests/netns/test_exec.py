@@ -131,6 +131,8 @@ def test_it_is_as_if_the_command_had_been_started_itself(network: Scene) -> None
         number = getattr(signal, signals)
         ran = network.toxvpn("exec", "sh", "-c", f"kill -{number.value} $$", check=False)
         assert ran.returncode in (-number, 128 + number), signals
+    again = [*network.argv("exec", "--", "id", "-u")]
+    assert network.exec(*again) == f"{UID}\n", "inside, exec has nothing to do"
     typed = "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]))"
     words = network.argv("exec", "--", "sh", "-c", "tty; ps -o tpgid= -p $$")
     shown = network.laptop.run(["/usr/bin/python3", "-c", typed, *words], user=USER).stdout.split()

@@ -16,7 +16,7 @@ import click
 from ..config.flags import RunKind, UserNetwork
 from ..config.vpn import VPN
 from ..control.giveway import gives_way
-from ..control.join import Joined, join
+from ..control.join import NETWORK_VARIABLE, Joined, join
 from ..errors import NotRunningError, PeerOfflineError, ToxvpnError, UsageError
 from ..members.peers import ConfiguredPeer
 from .ask import ask, print_note
@@ -60,8 +60,9 @@ def command(
     """Run COMMAND in the network of the peers alone, without root.
 
     It sees a machine with this user's files and the VPN as its only network: peers by their names and
-    addresses, and no Internet unless --internet is given. Its exit code is ours. It enters the network of
-    `toxvpn up --user`, if that runs; otherwise it has one for its time, with this user's kept identity.
+    addresses, and no Internet unless --internet is given. It enters the network of `toxvpn up --user`, if
+    that runs; otherwise it has one for its time, with this user's kept identity. Its exit code is ours, or
+    126 or 127 if it cannot be run.
     """
     settings.begin(logging.WARNING)
     if not words:
@@ -96,7 +97,9 @@ def command(
         wait_for(settings, wanted, timeout_s)
     from ..usernet.enter import become, enter
 
-    enter(joined.owner, joined.resolv_conf)
+    if os.environ.get(NETWORK_VARIABLE) != str(joined.owner):  # it is in there already
+        enter(joined.owner, joined.resolv_conf)
+    os.environ[NETWORK_VARIABLE] = str(joined.owner)
     return become(words)
 
 
@@ -127,7 +130,7 @@ def wait_for(settings: Settings, peers: Sequence[ConfiguredPeer], timeout_s: flo
     if timeout_s is None and not peers:
         timeout_s = UNNAMED_PEERS_S
     if sys.stderr.isatty():
-        print_note(settings, "connecting; Ctrl-C gives up")
+        print_note(settings, "connecting to the peers; Ctrl-C gives up")
     selectors = [peer.public_key.hex() for peer in peers]
     try:
         ask(settings, "wait", answer_s=None, peers=selectors, direct=False, timeout_s=timeout_s)

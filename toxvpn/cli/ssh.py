@@ -17,6 +17,7 @@ from typing import Any
 
 import click
 
+from ..control.join import NETWORK_VARIABLE
 from ..errors import PeerOfflineError, PeerRefusedError, ToxvpnError, UsageError
 from ..members import peers
 from ..members.peers import parse_peer
@@ -186,6 +187,9 @@ def find_on_network(settings: Settings, text: str) -> dict[str, Any] | None:
         document = ask(settings, "status")
     except ToxvpnError:
         return None
+    owner = document["self"]["namespace_owner"]
+    if owner is not None and os.environ.get(NETWORK_VARIABLE) != str(owner):
+        return None  # this process is outside that network
     for peer in document["peers"] if document["self"]["mode"] == "up" else ():
         named = peer["dns_name"] and bare_label(peer["dns_name"]) == bare_label(text)
         if named or peer["public_key"] == text.upper():

@@ -10,6 +10,8 @@ from pathlib import Path
 from .client import call
 
 JOIN = "join"
+NETWORK_VARIABLE = "TOXVPN_NETWORK"
+"""In the environment of a command that is in such a network: the process that owns it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from ..usernet.namespace import UserNamespace
 from .node import RunningNode
 
 RESOLV_CONF_NAME = "resolv.conf"
+RESOLV_CONF_MODE = 0o644
 ON_THIS_MACHINE = "the network is up on this machine already: run the command without `toxvpn exec`"
 NO_NETWORK = (
     "the toxvpn that runs here has no network for commands: stop it with `toxvpn down`, "
@@ -53,7 +54,8 @@ class JoinableNetwork:
             if wanted.internet:
                 undo.callback(Internet(self.namespace).close)
             undo.callback(self._resolv_conf.unlink, missing_ok=True)
-            write_atomic(self._resolv_conf, resolv_conf(DNS if wanted.internet else None))
+            content = resolv_conf(DNS if wanted.internet else None)
+            write_atomic(self._resolv_conf, content, RESOLV_CONF_MODE)
             self._commands = Holders(self._empty)
             undo.callback(self._commands.close)
             if wanted.command is not None:

@@ -23,7 +23,8 @@ OVER_FILES = frozenset({Capability.CHOWN, Capability.DAC_OVERRIDE, Capability.FO
 def needs(options: NodeOptions) -> set[Capability]:
     config = options.config if isinstance(options, DaemonOptions) else Config()
     keep: set[Capability] = set()
-    if config.vpn is not None:
+    in_namespace = isinstance(options, DaemonOptions) and options.user_network is not None
+    if config.vpn is not None and not in_namespace:
         keep.add(Capability.NET_ADMIN)
         if config.vpn.has_names:
             keep.add(Capability.NET_BIND_SERVICE)

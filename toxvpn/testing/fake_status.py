@@ -34,7 +34,6 @@ def busy() -> RunStatus:
         version="1.2.3",
         routes=(IPv4Network("192.168.10.0/24"), IPv6Network("fd00:10::/64")),
         exit=ExitState(peer=BOB, blocked=False),
-        namespace_owner=4711,
         moved=("100.64.7.1 is 10.64.7.1 for bob, for that uses 100.64.0.0/10",),
         multicast=("mdns", "239.1.2.3"),
     )

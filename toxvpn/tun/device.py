@@ -139,8 +139,8 @@ def _open_error(error: OSError, name: str) -> ToxvpnError:
         )
     if error.errno in {errno.EPERM, errno.EACCES}:
         return NoPermissionError(
-            "making a network interface needs root or CAP_NET_ADMIN: run it with sudo, "
-            f"or give the container that capability ({error.strerror})"
+            "making a network interface needs root or CAP_NET_ADMIN: run it with sudo, or without root as "
+            f"`toxvpn up --user`; or give the container that capability ({error.strerror})"
         )
     if error.errno == errno.EBUSY:
         return ToxvpnError(

@@ -321,7 +321,7 @@ async def test_a_name_server_of_this_machine(pair: RouterPair, version: int) -> 
 
 async def ping(pair: RouterPair, version: int, *, wait_s: float = 2) -> int:
     """The exit status: 0 for an answer, 1 for none."""
-    inside = ["nsenter", "-t", str(pair.peer.pid), "-n"]
+    inside = ["nsenter", "-t", str(pair.peer.owner), "-n"]
     command = [*inside, "ping", "-c", "1", "-W", str(wait_s), TARGET[version]]
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.DEVNULL)
     return await process.wait()
