@@ -109,6 +109,15 @@ def test_tcp_and_nothing_beyond_the_peers(network: Scene) -> None:
     assert {each["ifname"] for each in links} == {"lo", "toxvpn0"}
 
 
+def test_peers_have_names(network: Scene) -> None:
+    """Those of the network alone."""
+    addresses = network.exec("getent", "ahosts", "box").split()
+    assert network.box.ipv4 in addresses and network.box.ipv6 in addresses
+    assert " 1 received" in network.exec("ping", "-c1", "-W5", "box.tox.internal")
+    assert network.exec("getent", "hosts", "example.org", check=False) == ""
+    assert network.exec("cat", "/etc/resolv.conf") == "nameserver 127.0.0.1\nsearch tox.internal\n"
+
+
 def test_the_peer_reaches_a_server_in_it(network: Scene) -> None:
     """The other way round, by UDP."""
     bound = "import socket; s = socket.socket(10, 2); s.bind(('::', 9009)); print('up', flush=True)"

@@ -14,6 +14,7 @@ from ..names.zone import Address, Zone, ZoneMember
 from ..tun.namespace import HERE
 from ..tun.router import NetworkPeer
 from ..tun.vpn import Vpn
+from ..usernet.names import SERVER
 from .node import RunningNode
 
 if TYPE_CHECKING:
@@ -83,7 +84,10 @@ class VpnNames:
         from ..names.keeper import NamedLink
 
         vpn = self._vpn
-        return NamedLink(vpn.interface, vpn.index, self._own(vpn.router.own))
+        addresses = self._own(vpn.router.own)
+        if vpn.namespace is not HERE:  # where commands ask it at the address in their resolv.conf
+            addresses = (*addresses, SERVER)
+        return NamedLink(vpn.interface, vpn.index, addresses)
 
     def _own(self, ipv4: tuple[IPv4Address, ...]) -> tuple[Address, ...]:
         return ipv4 if self._vpn.ipv6 is None else (self._vpn.ipv6, *ipv4)
