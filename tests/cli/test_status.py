@@ -126,6 +126,11 @@ def test_an_exit_that_is_away_is_told(toxvpn: Any, here: Path) -> None:
         daemon.status = replace(idle(), own=replace(idle().own, exit=away))
         ran = toxvpn("status", "-C", here)
     assert "exit: CCCCCCCCCCCCCCCC, which cannot be reached now: nothing else leaves" in ran.out
+    with FakeDaemon(here) as daemon:
+        refused = replace(away, problem="it does not let us exit")
+        daemon.status = replace(idle(), own=replace(idle().own, exit=refused))
+        ran = toxvpn("status", "-C", here)
+    assert "exit: CCCCCCCCCCCCCCCC, but nothing leaves through it: it does not let us exit" in ran.out
 
 
 def test_it_is_short_when_there_is_nothing_to_tell(toxvpn: Any, here: Path) -> None:

@@ -19,7 +19,7 @@ CONTRACT: dict[str, Any] = {
         "interface": str,
         "version": str,
         "routes": [str],
-        "exit": {"peer": str, "blocked": bool},
+        "exit": {"peer": str, "blocked": bool, "problem": str},
         "moved": [str],
         "multicast": [str],
     },

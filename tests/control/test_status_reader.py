@@ -14,7 +14,7 @@ from toxvpn._native.flaws import ANNOUNCE
 from toxvpn._native.net import netio
 from toxvpn._native.path.packets import Counters, DropReason
 from toxvpn._native.results import Connection
-from toxvpn.control.status import RouteState, ShieldState
+from toxvpn.control.status import ExitState, RouteState, ShieldState
 from toxvpn.control.status_reader import StatusReader
 from toxvpn.members.friends import Authority, FriendBook
 from toxvpn.members.peers import ConfiguredPeer
@@ -69,6 +69,11 @@ class FakeVpn:
         route = PeerRoute(ROUTE, used=False, problem="it overlaps another")
         self.subnets = SimpleNamespace(
             advertised=(ROUTE,), of=lambda public_key: [route] if public_key == key else []
+        )
+        self.exits = SimpleNamespace(
+            client=SimpleNamespace(public_key=key, problem="it is offline"),
+            role_of=lambda peer: "used" if peer is member.peer else None,
+            may=lambda public_key: public_key == key,
         )
         self.router = SimpleNamespace(
             own_ipv4=IPv4Address("100.64.0.1"),
@@ -154,6 +159,7 @@ async def test_of_a_vpn(node: Node, roster: Roster) -> None:
     own = reader.read().own
     assert (own.ipv4, own.ipv6) == (vpn.router.own_ipv4, vpn.ipv6)
     assert own.routes == (ROUTE,)
+    assert own.exit == ExitState(peer=peer.public_key, blocked=True, problem="it is offline")
     assert (own.interface, own.interface_up) == ("tox0", True)
     assert own.drops == {"no_route": 3}
     assert own.moved == ["10.64.3.2 instead of another"]
@@ -168,6 +174,7 @@ async def test_of_a_vpn(node: Node, roster: Roster) -> None:
     assert (inside.address_moved, outside.address_moved) == ("10.64.9.9 instead", None)
     assert inside.routes == [RouteState(network=ROUTE, used=False, problem="it overlaps another")]
     assert outside.routes == ()
+    assert (inside.exit, outside.exit, inside.may_exit, outside.may_exit) == ("used", None, True, False)
     assert inside.address_problem == member.address_problem and "10.1.2.3" in str(inside.address_problem)
     assert (outside.ipv4, outside.ipv6, outside.rx_bytes, outside.drops) == (None, None, 0, {})
     vpn.ipv6 = None

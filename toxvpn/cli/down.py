@@ -1,5 +1,7 @@
 """`toxvpn down`: stops the running toxvpn and returns when it has ended."""
 
+from pathlib import Path
+
 import click
 
 from ..errors import NotRunningError, ToxvpnError
@@ -23,7 +25,7 @@ def command(settings: Settings) -> None:
     try:
         ended = stop(settings)
     except NotRunningError:  # or it ended by itself just now
-        left = clear_leftovers(settings)
+        left = clear_leftovers(settings.places.runtime)
         undone = ", and what an earlier run left in the network is undone" if left else ""
         print_note(settings, f"toxvpn is not running{undone}")
         return
@@ -31,11 +33,11 @@ def command(settings: Settings) -> None:
         raise ToxvpnError(f"toxvpn still runs {STOPPING_S:.0f} s after it was asked to stop: see its log")
 
 
-def clear_leftovers(settings: Settings) -> bool:
-    """Whether there was something. Raises NoPermissionError, ToxvpnError."""
+def clear_leftovers(runtime: Path) -> bool:
+    """Undoes what a killed run left in the network; whether there was something. Raises ToxvpnError."""
     from ..tun import leftovers  # only now: `down` is quick where there is something to stop
 
-    return leftovers.clear(settings.places.runtime)
+    return leftovers.clear(runtime)
 
 
 def stop(settings: Settings) -> bool:

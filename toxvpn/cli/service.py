@@ -16,8 +16,9 @@ import click
 
 from ..errors import NoPermissionError, ToxvpnError, UsageError
 from ..state.files import write_atomic
-from ..state.places import SERVICE_CONFIG, SERVICE_DATA
+from ..state.places import SERVICE_CONFIG, SERVICE_DATA, SERVICE_RUNTIME
 from .config_flag import FILE_NAME
+from .down import clear_leftovers
 from .shared import SHARED, Settings, need_verb, takes
 
 SHIPPED = Path(__file__).parents[1] / "systemd"
@@ -88,6 +89,7 @@ def remove(settings: Settings) -> None:
         )
     run_systemctl("stop", "toxvpn.service", "toxvpn@*.service")
     run_systemctl("disable", *UNITS)
+    clear_leftovers(SERVICE_RUNTIME)
     for path in found:
         try:
             path.unlink()

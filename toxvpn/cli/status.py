@@ -1,18 +1,20 @@
 """`toxvpn status`: the state of the running toxvpn and its peers, for people or (--json) for scripts."""
 
 import json
+import os
 import time
 from typing import Any
 
 import click
 
-from ..errors import ToxvpnError
+from ..errors import NotRunningError, ToxvpnError
 from .ask import ask
 from .shared import SHARED, Settings, takes
 from .statustext import status_text
 from .table import is_coloured
 
 SCHEMA = 1
+BLOCKED = "what leaves this machine is blocked until then, as it used an exit: `toxvpn down` ends that"
 
 
 @click.command("status")
@@ -30,9 +32,11 @@ def command(settings: Settings, as_json: bool, watch: bool) -> None:
     try:
         document = ask(settings, "status", look=watch)
     except ToxvpnError as error:
+        if isinstance(error, NotRunningError) and is_blocked():
+            error = NotRunningError(f"{error}; {BLOCKED}")
         if as_json:
             click.echo(json.dumps(failure(error), indent=1))
-        raise
+        raise error from None
     if watch:
         from .watch import watch as show
 
@@ -41,6 +45,15 @@ def command(settings: Settings, as_json: bool, watch: bool) -> None:
         click.echo(json.dumps(document, indent=1))
     else:
         click.echo(status_text(document, settings.directory, time.time(), coloured=is_coloured()))
+
+
+def is_blocked() -> bool:
+    """Whether an earlier run with an exit keeps traffic from leaving; for root to see."""
+    if os.geteuid() != 0:
+        return False
+    from ..tun import leftovers
+
+    return bool(leftovers.orphans())
 
 
 def look(settings: Settings, *, coloured: bool, as_json: bool) -> str:

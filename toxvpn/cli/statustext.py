@@ -73,6 +73,8 @@ def own_lines(document: Mapping[str, Any]) -> Iterator[str]:
 def exit_line(own_exit: Mapping[str, Any], peers: Sequence[Mapping[str, Any]]) -> str:
     name = next((short(peer) for peer in peers if peer["public_key"] == own_exit["peer"]), None)
     name = name or own_exit["peer"][:KEY_DIGITS]
+    if own_exit.get("problem"):
+        return f"{name}, but nothing leaves through it: {own_exit['problem']}"
     if own_exit["blocked"]:
         return f"{name}, which cannot be reached now: nothing else leaves this machine until it can"
     return f"{name}, by which all of this machine's traffic leaves"

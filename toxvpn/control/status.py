@@ -51,11 +51,13 @@ class RouteState:
 class ExitState:
     """The peer through which this machine's traffic leaves.
 
-    `blocked`: the peer cannot carry it now, so that what is not for Tox or the local network is dropped.
+    `blocked`: the peer cannot carry it now, so that what is not for Tox or the local network is dropped;
+    `problem` says why.
     """
 
     peer: bytes
     blocked: bool
+    problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,7 +239,7 @@ def _peer(peer: PeerState) -> dict[str, Any]:
 
 
 def _exit(state: ExitState) -> dict[str, Any]:
-    return {"peer": state.peer.hex().upper(), "blocked": state.blocked}
+    return {"peer": state.peer.hex().upper(), "blocked": state.blocked, "problem": state.problem}
 
 
 def _forward(forward: "ForwardState") -> dict[str, Any]:

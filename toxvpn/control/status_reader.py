@@ -21,7 +21,7 @@ from ..tun.vpn import Vpn
 from ..wire import statusmessage
 from ..wire.addressing import overlay_ipv6
 from ..wire.ip import vpn_mtu
-from .status import Mode, PeerState, RouteState, RunStatus, SelfState, ShieldState
+from .status import ExitState, Mode, PeerState, RouteState, RunStatus, SelfState, ShieldState
 
 
 class PathQuality(Protocol):
@@ -102,6 +102,7 @@ class StatusReader:
             namespace_owner=vpn.namespace.owner,
             refused_offload=vpn.datapath.refused,
             routes=vpn.subnets.advertised,
+            exit=exit_state(vpn),
             multicast=vpn.multicast.groups,
             drops={**own.drops, **drops, **(self._names.drops if self._names else {})},
             **self._named(tox.public_key),
@@ -145,12 +146,21 @@ class StatusReader:
             address_problem=member.address_problem,
             multicast=self._vpn.multicast.shared(member),
             address_moved=self._vpn.peer_moved(member),
+            exit=self._vpn.exits.role_of(peer),
+            may_exit=self._vpn.exits.may(key),
             routes=[
                 RouteState(network=each.network, used=each.used, problem=each.problem)
                 for each in self._vpn.subnets.of(key)
             ],
             **self._named(key),
         )
+
+
+def exit_state(vpn: Vpn) -> ExitState | None:
+    client = vpn.exits.client
+    if client is None:
+        return None
+    return ExitState(peer=client.public_key, blocked=client.problem is not None, problem=client.problem)
 
 
 def version_of(peer: Peer) -> str | None:

@@ -127,11 +127,20 @@ class ExitClient:
     def refresh(self) -> None:
         """Looks at the exit as it is now; to be called at each event that may concern it."""
         way, problem = self._find_way()
+        before = self.problem, self._carries
         if way != self._way:
             self._take(way)
-        if problem != self.problem:
-            before, self.problem = self.problem, problem
-            self._tell(before)
+        self.problem = problem
+        if (problem, self._carries) != before:
+            self._tell(was_open=before[0] is None)
+
+    @property
+    def _carries(self) -> str:
+        """What goes through the exit, in words."""
+        if self._way is None:
+            return ""
+        versions = " and ".join(f"IPv{version}" for version in sorted(self._way.versions))
+        return f"{versions}, and DNS" if self._way.resolvers else versions
 
     # -- what the exit says
 
@@ -181,14 +190,11 @@ class ExitClient:
         except ToxvpnError as failure:
             log.warning("the exit cannot be used as it should be: %s", failure)
 
-    def _tell(self, before: str | None) -> None:
+    def _tell(self, *, was_open: bool) -> None:
         """Logs what a person has to know: not that it takes a moment to connect."""
-        way = self._way
-        if self.problem is None and way is not None:
-            versions = " and ".join(f"IPv{version}" for version in sorted(way.versions))
-            dns = f"{versions}, and DNS" if way.resolvers else versions
-            log.info("this machine's traffic goes through the exit %s: %s", self.name, dns)
-        elif self.problem in (REFUSED, NO_WAY) or before is None:
+        if self.problem is None:
+            log.info("this machine's traffic goes through the exit %s: %s", self.name, self._carries)
+        elif was_open or self.problem in (REFUSED, NO_WAY):
             log.warning("nothing leaves through the exit %s: %s", self.name, self.problem)
 
     def _load(self, index: int | None) -> None:

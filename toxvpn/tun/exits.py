@@ -7,13 +7,15 @@ import logging
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from ipaddress import IPv6Address
+from typing import Literal
 
 from .._native.path.datapath import Datapath
 from ..tox.ownstatus import OwnStatus
+from ..tox.peer import Peer
 from ..wire.routes import IPNetwork
 from . import leftovers
 from .changes import Change
-from .exitclient import ExitClient
+from .exitclient import ExitClient, offer_untrusted
 from .exitserver import ExitServer
 from .kernel import KernelTables
 from .netconf import NetworkChanges
@@ -62,6 +64,7 @@ class Exits:
         own_ipv6: IPv6Address | None,
     ) -> None:
         """Raises ToxvpnError."""
+        self._own_key = own_key
         if self.client is not None:
             self.client.open(router, datapath, own_key, ipv6=own_ipv6 is not None)
         self._server = ExitServer(
@@ -87,6 +90,13 @@ class Exits:
         """Takes the kernel's tables as they are now."""
         if self._server is not None:
             self._server.look(tables)
+
+    def role_of(self, peer: Peer) -> Literal["offered", "used"] | None:
+        """Whether the peer offers us an exit, or is ours."""
+        if self.client is not None and peer.public_key == self.client.public_key:
+            return "used"
+        offer = offer_untrusted(peer.status_text or b"")
+        return "offered" if offer is not None and offer.is_for(peer.public_key, self._own_key) else None
 
     def hold(self) -> None:
         """The VPN is ready: from now on nothing leaves by another way until a person says so."""

@@ -99,12 +99,16 @@ class KillSwitch:
         )
 
     def _filter(self) -> str:
-        """A socket that was bound to another address before cannot use the exit: it learns so at once."""
+        """A socket that was bound to another address before cannot use the exit: it learns so at once.
+
+        The output's hooks see the device of the first route: a mark that has changed it counts first.
+        """
         foreign = "fib saddr . oif type != local"
         return _chain(
             "leaving",
             "type filter hook output priority filter",
             'oif "lo" accept',
+            f"meta mark {MARK} accept",
             *(
                 self._device(
                     "oif", f"{family} daddr != {_set(here)} {foreign} ct status & dnat == 0 {answer}"
@@ -113,7 +117,6 @@ class KillSwitch:
                 for answer in ("meta l4proto tcp reject with tcp reset", f"{REFUSE}")
             ),
             self._device("oif", "accept"),
-            f"meta mark {MARK} accept",
             *(f"{daddr} ct status dnat accept" for daddr in self._resolvers),
             "jump ways",
         )

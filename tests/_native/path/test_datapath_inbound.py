@@ -85,6 +85,20 @@ def test_a_destination_that_is_not_ours_is_refused(version: int, destination: st
         assert path.drops(3) == {DropReason.DESTINATION_NOT_ALLOWED: 1}
 
 
+def test_a_part_of_what_a_friend_may_reach_can_be_closed_and_a_part_of_that_opened() -> None:
+    reached = {"203.0.113.9": True, "10.1.2.3": False, "10.9.2.3": True, "10.9.9.9": False}
+    _, friend = address_pair(4)
+    with MemoryPath() as path:
+        for network, allowed in (("0.0.0.0/0", True), ("10.0.0.0/8", False), ("10.9.0.0/16", True)):
+            path.datapath.allow_destination(ip_network(network), 3, allowed=allowed)
+        path.datapath.allow_destination(ip_network("10.9.9.0/24"), 3, allowed=False)
+        for address, allowed in reached.items():
+            packet = udp_packet(ip_header(4, friend, address), b"x")
+            assert bool(path.inbound(packet)) is allowed, address
+        path.datapath.remove_destination(ip_network("10.0.0.0/8"), 3)
+        assert path.inbound(udp_packet(ip_header(4, friend, "10.1.2.3"), b"x"))
+
+
 def test_a_destination_may_be_opened_to_one_friend_or_to_all() -> None:
     network = ip_network("192.168.1.0/24")
 
