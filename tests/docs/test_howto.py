@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from resolved import start_resolved
 
 from lab import Host, Lab
 
@@ -72,6 +73,7 @@ STAGES = {
     "from-cpp-toxvpn": lambda: Stage("new", "old"),
     "from-tuntox": lambda: Stage("server", "laptop"),
     "home-server-behind-cgnat": lambda: Stage("server", "laptop", "tablet"),
+    "names": lambda: Stage("laptop", "box"),
     "many-machines": lambda: Stage("laptop", "a", "b"),
     "raspberry-pi": lambda: Stage("pi", "laptop"),
     "site-to-site": lambda: Stage(hosts=two_sites),
@@ -94,6 +96,8 @@ def prepare(page: str, stage: Stage) -> None:
             machines["server"].run("mkdir /etc/tuntox; toxvpn -C /etc/tuntox id")
         case "home-server-behind-cgnat":
             machines["server"].run(f"{WEB_PAGE} --bind 127.0.0.1 8096")
+        case "names":
+            start_resolved(machines["laptop"].booted)
         case "site-to-site":
             machines["camera"].run(f"{WEB_PAGE} 80")
         case "ssh-git-rsync-ansible-sshfs":

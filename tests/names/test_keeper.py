@@ -27,6 +27,7 @@ class FakeResolved:
 
     def __init__(self, on_change: Callable[[], None]) -> None:
         self.state: bool | None = None
+        self.problem = ""
         self.told: list[LinkSettings] = []
         self.closed = False
         self._on_change = on_change

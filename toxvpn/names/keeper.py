@@ -147,7 +147,7 @@ class NameKeeper:
             self._listening[new] = listening
             self._server.add(*listening.sockets)
             if listening.problem is not None:
-                level = logging.WARNING if listening.taken else logging.INFO
+                level = logging.WARNING if listening.taken else logging.DEBUG
                 self._say(new, f"{listening.problem}; names are served at port {listening.port} there", level)
 
     def _set_hosts(self, lines: list[str] | None) -> None:
@@ -166,7 +166,8 @@ class NameKeeper:
             self._loop.call_later(SETTLED_S, self._say_nobody_asks)
 
     def _say_nobody_asks(self) -> None:
-        if not (self._closed or self._resolved.state or self._hosts) and self._listening:
+        told = self._resolved.state or self._resolved.problem
+        if not (self._closed or told or self._hosts) and self._listening:
             first = next(iter(self._listening.values()))
             self._say(
                 "resolved",

@@ -84,7 +84,8 @@ class ResolvedLink:
         self._made: LinkSettings | None = None
         self._look: asyncio.Queue[object] = asyncio.Queue(1)
         self._repairs = RateLimit(REPAIRS_PER_S, REPAIRS_AT_ONCE)
-        self._problem = ""
+        self.problem = ""
+        """Why it refuses; empty while it does not."""
         self._task: asyncio.Task[None] | None = None
 
     def set(self, settings: LinkSettings) -> None:
@@ -160,7 +161,7 @@ class ResolvedLink:
             self._report(explain(error, wanted))
             self._set_state(False)
         else:
-            self._made, self._problem = wanted, ""
+            self._made, self.problem = wanted, ""
             self._set_state(True)
 
     async def _make(self, bus: DBusRouter, wanted: LinkSettings) -> None:
@@ -176,8 +177,8 @@ class ResolvedLink:
 
     def _report(self, problem: str) -> None:
         """Once per problem."""
-        if problem != self._problem:
-            self._problem = problem
+        if problem != self.problem:
+            self.problem = problem
             log.warning("%s", problem)
 
     def _set_state(self, state: bool) -> None:
@@ -193,7 +194,8 @@ def explain(error: DBusErrorResponse, wanted: LinkSettings) -> str:
     if kind == "LinkBusy":
         return f"{start}: systemd-networkd manages that link; exclude it there (Unmanaged=yes)"
     if kind in DENIED:
-        return f"{start}: this user may not tell it to (docs/names.md has a polkit rule); {wanted.by_hand()}"
+        rule = "docs/howto/names.md has a polkit rule"
+        return f"{start}: this user may not tell it to ({rule}); {wanted.by_hand()}"
     return f"{start}: {error.data[0] if error.data else kind}; {wanted.by_hand()}"
 
 
