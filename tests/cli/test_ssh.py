@@ -168,6 +168,23 @@ class TestTheNetworkIsUp:
         alias = f"HostKeyAlias=toxvpn-{ALICE.hex()[:16]}"
         assert words == ["-p", "2222", "-o", "HostName=fd74:6f78::2", "-o", alias, "me@alice"]
 
+    @pytest.mark.parametrize("name", ["nas", "Nas.tox.internal"])
+    def test_a_peer_is_called_by_what_it_calls_itself(
+        self, toxvpn: Any, kept: Path, up: FakeDaemon, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        peers.save(kept, {})
+        named = [replace(each, name=None, dns_name="nas.tox.internal") for each in up.status.peers[2:]]
+        up.status = replace(up.status, peers=named)
+        words = became(toxvpn, monkeypatch, "-C", kept, "ssh", name)
+        alias = f"HostKeyAlias=toxvpn-{ALICE.hex()[:16]}"
+        assert words == ["-o", "HostName=fd74:6f78::2", "-o", alias, name]
+        monkeypatch.setattr(ssh, "first_to_answer", lambda addresses, port: None)
+        ran = toxvpn("-C", kept, "ssh", name)
+        assert ran.code == 5 and f"{name} does not answer at its address" in ran.err
+        up.status = replace(up.status, peers=[])
+        ran = toxvpn("-C", kept, "ssh", name)
+        assert ran.code != 0 and "is not a Tox ID, nor a peer" in ran.err
+
     def test_the_address_is_one_that_the_peer_answers_on(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def answers(address: tuple[str, int], timeout_s: float) -> Any:
             asked.append(address)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from toxvpn.control.commands import RunCommands
+from toxvpn.control.commands import RunCommands, find_named
 from toxvpn.control.server import ControlServer
 from toxvpn.control.status import PeerState
 from toxvpn.errors import PathError, PeerOfflineError, PeerRefusedError, UsageError
@@ -172,3 +172,26 @@ async def test_a_peer_that_is_removed_meanwhile_stays_missing(running: Running, 
     running.commands.changed()
     with pytest.raises(PeerOfflineError):
         await waiting
+
+
+def test_a_peer_is_meant_by_its_name_on_the_network_too() -> None:
+    peers = [replace(peer, dns_name="nas.tox.internal" if peer.public_key == CAROL else peer.dns_name)
+             for peer in busy().peers]  # fmt: skip
+    for text, key in {
+        "nas": CAROL,
+        "NAS.tox.internal.": CAROL,
+        "bob": BOB,
+        "bob-2.tox.internal": BOB,
+        ALICE.hex()[:8]: ALICE,
+    }.items():
+        assert find_named(text, peers).public_key == key
+    with pytest.raises(PeerRefusedError):
+        find_named("bob.tox.internal", peers)  # another machine has that name there
+
+
+def test_what_a_peer_calls_itself_is_taken_for_no_digits_of_a_key() -> None:
+    digits = ALICE.hex()[:8]
+    peers = [replace(peer, dns_name=f"{digits}.tox.internal" if peer.public_key == CAROL else None)
+             for peer in busy().peers]  # fmt: skip
+    assert find_named(digits, peers).public_key == ALICE
+    assert find_named(f"{digits}.tox.internal", peers).public_key == CAROL
