@@ -58,6 +58,9 @@ class VpnSide:
             raise RuntimeError(self._log.read_text())
         return [peer["path"] for peer in self.status().get("peers", [])] == ["udp"]
 
+    def reload(self) -> None:
+        self.host.run(self._verb("reload"), env=self._environment)
+
     def _ask(self, verb: str, *flags: str) -> str:
         argv = [*self._verb(verb), *flags]
         return self.host.run(argv, user=self._user, env=self._environment, check=False).stdout
@@ -66,14 +69,37 @@ class VpnSide:
         return [TOXVPN, verb, "-C", str(self.directory)]
 
 
+class VpnPair:
+    """Both sides with a config.toml, in which each names the other; `start` first."""
+
+    def __init__(self, near: Host, far: Host, environment: Environment) -> None:
+        nodes = far.directory / "nodes.json"
+        write_nodes_json(nodes, start_nodes([far]))
+        self._sides = [VpnSide(host, nodes, environment) for host in (near, far)]
+
+    def start(self) -> Addresses:
+        """Returns the addresses inside when both are directly connected."""
+        self._write("")
+        near, far = self._sides
+        near.up(far.tox_id)
+        far.up(near.tox_id)
+        for side in self._sides:
+            wait_until(partial(VpnSide.is_direct, side), "direct connection of toxvpn", ONLINE_S, 0.2)
+        near_self, far_self = (side.status()["self"] for side in self._sides)
+        return Addresses(near_self["ipv4"], far_self["ipv4"], near_self["ipv6"], far_self["ipv6"])
+
+    def configure(self, keys: str) -> None:
+        """Puts `keys` of the other's section in force on both sides."""
+        self._write(keys)
+        for side in self._sides:
+            side.reload()
+
+    def _write(self, keys: str) -> None:
+        for side, other in zip(self._sides, reversed(self._sides), strict=True):
+            text = f'[vpn]\n[peers.other]\nid = "{other.tox_id}"\n{keys}\n'
+            (side.directory / "config.toml").write_text(text)
+
+
 def toxvpn_up(near: Host, far: Host, environment: Environment) -> Addresses:
     """Both sides up and directly connected; the addresses inside."""
-    nodes = far.directory / "nodes.json"
-    write_nodes_json(nodes, start_nodes([far]))
-    sides = [VpnSide(host, nodes, environment) for host in (near, far)]
-    sides[0].up(sides[1].tox_id)
-    sides[1].up(sides[0].tox_id)
-    for side in sides:
-        wait_until(partial(VpnSide.is_direct, side), "direct connection of toxvpn", ONLINE_S, 0.2)
-    near_self, far_self = (side.status()["self"] for side in sides)
-    return Addresses(near_self["ipv4"], far_self["ipv4"], near_self["ipv6"], far_self["ipv6"])
+    return VpnPair(near, far, environment).start()

@@ -27,9 +27,12 @@ def test_the_invite_alone_is_on_stdout(toxvpn: Any, here: Path) -> None:
     assert str(invite.tox_id) == toxvpn("id", "-C", here).out.strip()
     assert invite.expires == pytest.approx(time.time() + 86400, abs=60)
     assert "start it here (toxvpn up)" in ran.err and "there: toxvpn join INVITE" in ran.err
-    assert "which may use forwards and be on the network" in ran.err
-    ran = toxvpn("invite", "-C", here, "--may", "vpn")
-    assert "which may be on the network;" in ran.err
+    assert (
+        "which may use forwards and be on the network, where it may reach here: nothing (--allow" in ran.err
+    )
+    ran = toxvpn("invite", "-C", here, "--may", "vpn", "--allow", "localhost:22", "--allow", "icmp")
+    assert "which may be on the network, where it may reach here: localhost:22, icmp;" in ran.err
+    assert {each.allow for each in invites.load(here)} == {None, ("localhost:22", "icmp")}
     assert {each.may for each in invites.load(here)} == {ALL, NETWORK}
     assert ran.out.strip() not in ran.err
     (kept,) = (each for each in invites.load(here) if each.name)
@@ -45,11 +48,11 @@ def test_each_is_another(toxvpn: Any, here: Path) -> None:
 def test_listing_and_revoking(toxvpn: Any, here: Path) -> None:
     ran = toxvpn("invite", "--list", "-C", here)
     assert (ran.code, ran.out, ran.err) == (0, "", "there are no outstanding invites\n")
-    toxvpn("invite", "--name", "guest", "-C", here)
+    toxvpn("invite", "--name", "guest", "--allow", "icmp", "-C", here)
     heading, row = toxvpn("invite", "--list", "-C", here).out.splitlines()
-    assert heading.split() == ["INVITE", "GOOD", "UNTIL", "NAME", "MAY", "USED", "BY"]
-    handle, *_, name, one, other = row.split()
-    assert (name, one, other) == ("guest", "forwards,", "vpn")
+    assert heading.split() == ["INVITE", "GOOD", "UNTIL", "NAME", "MAY", "REACHES", "USED", "BY"]
+    handle, *_, name, one, other, reaches = row.split()
+    assert (name, one, other, reaches) == ("guest", "forwards,", "vpn", "icmp")
     assert toxvpn("invite", "--revoke", handle[:6], "-C", here).code == 0
     assert list(invites.load(here)) == []
     assert toxvpn("invite", "--revoke", handle, "-C", here).code == 4
@@ -76,6 +79,7 @@ def test_times_that_cannot_be(toxvpn: Any, here: Path, text: str) -> None:
 def test_mistakes(toxvpn: Any, here: Path) -> None:
     assert toxvpn("invite", "--list", "--revoke", "0123", "-C", here).code == 2
     assert toxvpn("invite", "--name", "two words", "-C", here).code == 2
+    assert toxvpn("invite", "--allow", "localhost", "-C", here).code == 2
 
 
 # -- with a daemon --------------------------------------------------------------------------------

@@ -90,6 +90,16 @@ def test_routes(toxvpn: Any, here: Path, words: list[str], routes: RouteGrant) -
     assert peers.load(here)[ALICE.public_key].routes == routes
 
 
+def test_what_a_peer_may_reach_is_replaced(toxvpn: Any, here: Path) -> None:
+    toxvpn("peer", "add", ALICE, "--name", "alice", "-C", here)
+    for typed, kept in ((["localhost:22", "icmp"], ("localhost:22", "icmp")), (["--nothing"], ())):
+        ran = toxvpn("peer", "allow", "alice", *typed, "-C", here)
+        assert (ran.code, ran.out) == (0, "") and "takes effect at its next start" in ran.err
+        assert peers.load(here)[ALICE.public_key] == ConfiguredPeer(
+            ALICE.public_key, b"spam", "alice", may=NETWORK, allow=kept
+        )
+
+
 @pytest.mark.parametrize("selector", ["alice", "A1A1", str(ALICE)])
 def test_removing(toxvpn: Any, here: Path, selector: str) -> None:
     toxvpn("peer", "add", ALICE, "--name", "alice", "-C", here)
@@ -129,6 +139,10 @@ MISTAKES = [
     (["route", "nobody", "10.1.2.3/8"], 2, "write 10.0.0.0/8"),
     (["route", "nobody", "all", "10.0.0.0/8"], 2, "'all' stands alone"),
     (["dance"], 2, "no such command"),
+    (["allow", "nobody", "icmp"], 4, "no peer 'nobody'"),
+    (["allow", "nobody"], 2, "or --nothing"),
+    (["allow", "nobody", "icmp", "--nothing"], 2, "or --nothing"),
+    (["allow", "nobody", "localhost"], 2, "rule 'localhost': the port is missing"),
 ]
 
 
@@ -212,21 +226,29 @@ ALICE_THERE = {"public_key": ALICE.public_key.hex().upper(), "name": "alice"}
 
 def test_a_running_one_is_told_and_keeps_the_files_itself(toxvpn: Any, here: Path) -> None:
     answers = {"peer-add": ALICE_THERE, "peer-remove": ALICE_THERE, "peer-accept": ALICE_THERE}
+    answers["peer-allow"] = ALICE_THERE
     with FakeDaemon(here, dict(answers)) as daemon:
         for arguments in (
             ["add", ALICE, "--name", "alice"],
             ["add", ALICE],
             ["remove", "alice"],
-            ["accept", "A1A1A1A1", "--name", "alice"],
+            ["accept", "A1A1A1A1", "--name", "alice", "--allow", "localhost:22", "--allow", "icmp"],
+            ["allow", "alice", "localhost:22", "icmp"],
+            ["allow", "alice", "--nothing"],
+            ["accept", "A1A1A1A1"],
         ):
             ran = toxvpn("peer", *arguments, "-C", here)
             assert (ran.code, ran.out) == (0, "")
-        assert ran.err == f"let in: {ALICE.public_key.hex().upper()}\n"
+        told = f"let in: {ALICE.public_key.hex().upper()}\nit may reach nothing here over the VPN; "
+        assert ran.err.startswith(told)
         assert [(asked.do, dict(asked.arguments)) for asked in daemon.asked] == [
             ("peer-add", {"peer": str(ALICE), "name": "alice"}),
             ("peer-add", {"peer": str(ALICE)}),
             ("peer-remove", {"peer": "alice"}),
-            ("peer-accept", {"peer": "A1A1A1A1", "name": "alice"}),
+            ("peer-accept", {"peer": "A1A1A1A1", "name": "alice", "allow": ["localhost:22", "icmp"]}),
+            ("peer-allow", {"peer": "alice", "allow": ["localhost:22", "icmp"]}),
+            ("peer-allow", {"peer": "alice", "allow": []}),
+            ("peer-accept", {"peer": "A1A1A1A1"}),
         ]
     assert not (here / "peers.json").exists()
 

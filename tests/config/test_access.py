@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from toxvpn.config.access import Known, behind, may_reach, offered, on_network
+from toxvpn.config.access import Known, checked_allow, may_reach, offered, on_network, reach
 from toxvpn.config.diff import InForce
 from toxvpn.config.file import parse
 from toxvpn.config.policy import policy
+from toxvpn.errors import UsageError
 from toxvpn.members.friends import Grant
 from toxvpn.members.peers import ALL, NETWORK, May
 from toxvpn.testing.options import server_options
@@ -15,6 +16,7 @@ from toxvpn.testing.options import server_options
 BOX, X = bytes([7]) * 32, bytes([8]) * 32
 FORWARDS = frozenset({May.FORWARDS})
 PEER = f'[peers.box]\nid = "{BOX.hex()}"\n'
+ADVERTISED = '[vpn]\nadvertise = ["192.168.10.0/24"]\n'
 LISTED = f'[server]\nwhitelist = ["{X.hex()}"]\n'
 
 
@@ -44,15 +46,6 @@ def test_a_server_with_a_secret(
     tmp_path: Path, grant: Grant | None, may: frozenset[May] | None, serves_it: bool
 ) -> None:
     assert serves(in_force("[server]\n", tmp_path), Known(BOX, grant, may)) is serves_it
-
-
-@pytest.mark.parametrize(
-    ("more", "reaches"), [("", False), ("allow = []", False), ('allow = ["192.168.10.0/24:80"]', True)]
-)
-def test_what_lies_behind_takes_an_allow(tmp_path: Path, more: str, reaches: bool) -> None:
-    now = in_force(f"[vpn]\n{PEER}{more}\n", tmp_path)
-    assert behind(now, BOX) is reaches
-    assert not behind(now, X)
 
 
 def test_an_open_server_is_open(tmp_path: Path) -> None:
@@ -110,8 +103,8 @@ def test_a_peer_of_the_file(tmp_path: Path, text: str, serves_it: bool) -> None:
         ("[vpn]\n[server]\n", Known(BOX, Grant.INVITE, FORWARDS), False),
         ("[vpn]\n[server]\n", Known(BOX, Grant.INVITE, ALL), True),
         (f"[vpn]\n{PEER}", Known(BOX, Grant.PEER), True),
-        (f"[vpn]\n{PEER}allow = []", Known(BOX, Grant.PEER, ALL), False),
-        (f"[vpn]\n{PEER}allow = []\nvpn = true", Known(BOX, Grant.PEER), True),
+        (f"[vpn]\n{PEER}allow = []", Known(BOX, Grant.PEER, ALL), True),
+        (f"[vpn]\n{PEER}vpn = false", Known(BOX, Grant.PEER, ALL), False),
     ],
 )
 def test_who_is_on_the_network(tmp_path: Path, text: str, friend: Known, belongs: bool) -> None:
@@ -124,3 +117,78 @@ def test_who_is_on_the_network(tmp_path: Path, text: str, friend: Known, belongs
 )
 def test_what_is_offered(tmp_path: Path, text: str, what: frozenset[May]) -> None:
     assert offered(parse(text, tmp_path / "config.toml")) == what
+
+
+# -- `allow`, on both roads
+
+SSH = ("localhost:22",)
+ICMP = ("icmp",)
+
+
+@pytest.mark.parametrize(
+    ("text", "friend", "lines"),
+    [
+        ("[vpn]", Known(BOX, Grant.PEER, NETWORK), None),  # `up --peer`, `peer add`, `join`
+        ("[vpn]", Known(BOX, Grant.SECRET), None),
+        ("[vpn]", Known(BOX, Grant.INVITE, ALL, closed=True), []),
+        ("[vpn]", Known(BOX, Grant.INVITE, ALL, (), closed=True), []),
+        ("[vpn]", Known(BOX, Grant.ACCEPT, ALL, ICMP, closed=True), ["icmp"]),
+        ("[vpn]", Known(BOX, Grant.INVITE, ALL), None),  # let in by a version without `allow`
+        (f"[vpn]\n{PEER}", Known(BOX, Grant.PEER), None),
+        (f"[vpn]\n{PEER}allow = []", Known(BOX, Grant.PEER), []),
+        (f'[vpn]\n{PEER}allow = ["udp/*:53", "icmp"]', Known(BOX, Grant.PEER), ["udp/*:53", "icmp"]),
+        (f'[vpn]\n{PEER}allow = ["*.lan:80"]', Known(BOX, Grant.PEER), []),
+        (
+            f"[vpn]\n{PEER}",
+            Known(BOX, Grant.INVITE, ALL, closed=True),
+            None,
+        ),  # its section overrides what is kept
+        (f"[vpn]\n{PEER}allow = []", Known(BOX, Grant.INVITE, ALL, SSH), []),
+        ('[vpn]\n[server]\nallow = ["localhost:22"]', Known(BOX, Grant.PEER, ALL), None),
+        # others lie behind this machine: what those begin is answered, so that even this takes a filter
+        (ADVERTISED, Known(BOX, Grant.PEER, NETWORK), ["localhost:*"]),
+        (f"{ADVERTISED}{PEER}", Known(BOX, Grant.PEER), ["localhost:*"]),
+        (ADVERTISED, Known(BOX, Grant.INVITE, ALL, closed=True), []),
+        (f'{ADVERTISED}{PEER}allow = ["192.168.10.0/24:80"]', Known(BOX, Grant.PEER), ["192.168.10.0/24:80"]),
+    ],
+)
+def test_what_it_may_reach_over_the_vpn(
+    tmp_path: Path, text: str, friend: Known, lines: list[str] | None
+) -> None:
+    rules = reach(in_force(text, tmp_path), friend)
+    assert (None if rules is None else list(rules.on_network().values())) == lines
+
+
+@pytest.mark.parametrize(
+    ("server", "allow", "targets"),
+    [
+        ("", None, [22, 80]),
+        ("", (), []),
+        ("", SSH, [22]),
+        ("", ("udp/localhost:22",), []),
+        ('allow = ["localhost:22", "localhost:80"]', SSH, [22]),
+        ('allow = ["localhost:80"]', SSH, []),  # what [server] does not allow, no invite can
+    ],
+)
+def test_a_kept_allow_limits_forwards_too(
+    tmp_path: Path, server: str, allow: tuple[str, ...] | None, targets: list[int]
+) -> None:
+    rules = may_reach(
+        in_force(f"[server]\n{server}", tmp_path), Known(BOX, Grant.INVITE, ALL, allow, closed=True)
+    )
+    assert [port for port in (22, 80) if rules.allows("localhost", port)] == targets
+
+
+def test_a_damaged_rule_in_the_record_allows_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rules = reach(in_force("[vpn]", tmp_path), Known(BOX, Grant.INVITE, ALL, ("damaged", "icmp")))
+    assert rules is not None and list(rules.on_network().values()) == ["icmp"]
+    assert "peers.json: 'damaged': the port is missing" in caplog.text
+
+
+def test_what_is_typed_is_checked() -> None:
+    assert checked_allow([" localhost:22", "icmp"]) == ("localhost:22", "icmp")
+    for wrong in ("", "# icmp", "localhost", "icmp\nlocalhost:22"):
+        with pytest.raises(UsageError, match="rule "):
+            checked_allow([wrong])

@@ -123,7 +123,7 @@ def test_up(directory: Path, name: str | None, flags: dict[str, Any], expected: 
     if name:
         box = config.peers["box"]
         assert (box.public_key, box.vpn) == (KEY, False)
-        assert box.allow == parse_rules("localhost:80", ""), "for what lies behind this machine"
+        assert box.allow == parse_rules("localhost:80", ""), "it limits the network too"
 
 
 def test_run_does_all_that_the_file_says(directory: Path) -> None:

@@ -113,6 +113,23 @@ async def test_an_invite(machines: Machines) -> None:
     assert (await host.peer(guest))["grant"] == "invite"
 
 
+async def test_what_a_guest_may_reach(machines: Machines) -> None:
+    host, guest = machines
+    made = await host.ask("invite", lifetime_s=3600, name="guest", allow=["localhost:22"])
+    assert made["allow"] == ["localhost:22"]
+    assert (await host.ask("invite-list"))[0]["allow"] == ["localhost:22"]
+    await guest.ask("peer-add", peer=made["token"])
+    await host.ask("wait", peers=[guest.key], timeout_s=10)
+    key = bytes.fromhex(guest.key)
+    assert host.roster.allow_of(key) == ("localhost:22",)
+    await host.ask("peer-allow", peer="guest", allow=["icmp", "udp/*:53"])
+    assert host.roster.allow_of(key) == ("icmp", "udp/*:53")
+    with pytest.raises(UsageError, match="rule 'localhost': the port is missing"):
+        await host.ask("peer-allow", peer="guest", allow=["localhost"])
+    await host.ask("peer-allow", peer="guest", allow=[])
+    assert host.roster.allow_of(key) == ()
+
+
 async def test_a_revoked_invite(machines: Machines) -> None:
     host, guest = machines
     made = await host.ask("invite", lifetime_s=3600, may=["vpn"])

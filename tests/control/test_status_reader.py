@@ -80,6 +80,7 @@ class FakeVpn:
             peer=lambda public_key: member if public_key == key else None,
             counters=lambda public_key: counters if public_key == key else None,
         )
+        self.filters = SimpleNamespace(lines=lambda public_key: ("localhost:22",))
 
 
 async def test_of_a_server(node: Node, roster: Roster, network: Network) -> None:

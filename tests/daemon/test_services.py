@@ -35,6 +35,7 @@ from toxvpn.tox.mtuprober import MtuProber
 from toxvpn.tox.node import Node
 from toxvpn.tox.ownstatus import OwnStatus
 from toxvpn.tun.exits import ExitPlan
+from toxvpn.tun.filters import Reach
 from toxvpn.tun.namespace import Namespace
 from toxvpn.tun.subnet_routes import Grants
 from toxvpn.tun.vpn import VpnOptions
@@ -67,8 +68,10 @@ class FakeVpn:
         grants: Grants,
         namespace: Namespace,
         exits: ExitPlan,
+        reach_of: Callable[[bytes], Reach | None],
     ) -> None:
         self.exits = exits
+        self.reach_of = reach_of
         self.gone = gone
         self.grants = grants
         self.subnets = SimpleNamespace(update=self._routes_changed)
@@ -407,6 +410,28 @@ async def test_grants_are_replaced(machine: Machine, boxes: Callable[[], Box]) -
     assert may(box.key).allows("localhost", 80) and not may(STRANGER).allows("localhost", 80)
 
 
+async def test_what_a_peer_may_reach_over_the_vpn_is_replaced(
+    machine: Machine, boxes: Callable[[], Box]
+) -> None:
+    box = boxes()
+    machine.start("[vpn]\n" + box.section())
+    services = machine.services
+    assert machine.vpn.reach_of(box.key) is None and services.unlimited() == ["box"]
+    machine.reload("[vpn]\n" + box.section(more='allow = ["localhost:22", "printer:80"]'))
+    reach = machine.vpn.reach_of(box.key)
+    assert reach is not None and list(reach.values()) == ["localhost:22"]
+    assert services.unlimited() == []
+    with pytest.raises(UsageError, match="has a section for box, which decides"):
+        services.roster.allow("box", ())
+    services.roster.add(ConfiguredPeer(STRANGER, name="pi"))
+    assert machine.vpn.reach_of(STRANGER) is None
+    reviews = machine.vpn.reviews
+    services.roster.allow("pi", ("icmp",))
+    reach = machine.vpn.reach_of(STRANGER)
+    assert reach is not None and list(reach.values()) == ["icmp"]
+    assert machine.vpn.reviews == reviews + 1, "it is in force at once"
+
+
 async def test_secrets_are_read_again(machine: Machine, boxes: Callable[[], Box]) -> None:
     box = boxes()
     secret, own = machine.directory / "secret", machine.directory / "box"
@@ -509,7 +534,7 @@ async def test_what_lies_behind_whom(machine: Machine, boxes: Callable[[], Box])
     assert machine.reload("[vpn]\n" + box.section("box", 'routes = "all"\nallow = []\nvpn = true')) == [
         "peer box changed"
     ]
-    assert grants.routes(box.key) == "all" and not grants.behind(box.key)
+    assert grants.routes(box.key) == "all" and grants.behind(box.key), "its rules judge each packet"
 
 
 async def test_the_exit_is_a_peer_by_its_name_or_key(machine: Machine, boxes: Callable[[], Box]) -> None:
@@ -535,6 +560,11 @@ async def test_who_may_exit_is_changed_at_once(machine: Machine, boxes: Callable
     assert not machine.vpn.exits.may(box.key)
     assert machine.reload("[vpn]\n" + box.section("box", "may_exit = true")) == ["peer box changed"]
     assert machine.vpn.exits.may(box.key)
+    assert machine.vpn.reach_of(box.key) is None and machine.vpn.exits.granted(box.key) == []
+    machine.reload("[vpn]\n" + box.section("box", 'may_exit = true\nallow = ["10.0.0.0/24:80"]'))
+    reach = machine.vpn.reach_of(box.key)
+    assert reach is not None and list(reach.values()) == ["10.0.0.0/24:80", "may_exit", "may_exit"]
+    assert machine.vpn.exits.granted(box.key) == [IPv4Network("10.0.0.0/24")]
     assert not machine.vpn.exits.may(bytes(32))
 
 

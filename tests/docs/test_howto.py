@@ -80,6 +80,7 @@ STAGES = {
     "ssh-git-rsync-ansible-sshfs": lambda: Stage("laptop", "box", "nas"),
     "tor-and-proxies": lambda: Stage("laptop", "server"),
     "without-root": lambda: Stage("laptop", "box"),
+    "who-may-reach-what": lambda: Stage("box", "laptop"),
 }
 
 
@@ -107,6 +108,8 @@ def prepare(page: str, stage: Stage) -> None:
         case "tor-and-proxies":
             machines["laptop"].run(f"{PROXY} 9050")
             serve(stage, "server", caller="laptop")
+        case "who-may-reach-what":
+            machines["box"].run(f"{WEB_PAGE} 80; echo the page of box >/srv/www/index.html")
 
 
 def serve(stage: Stage, *servers: str, caller: str) -> None:

@@ -166,3 +166,21 @@ def test_a_damaged_invite_lets_nobody_in_and_the_others_stay(
     (tmp_path / "invites.json").chmod(0o600)
     assert verdict(load(tmp_path), SECRET, ALICE) is InviteVerdict.ACCEPTED
     assert "it is left out" in caplog.text
+
+
+def test_what_its_user_may_reach_is_kept() -> None:
+    book = InviteBook()
+    book.add(SECRET, 3600, NOW, allow=("localhost:22", "icmp"))
+    book.add(OTHER, 3600, NOW)
+    allowed = {each.digest: each.allow for each in decode(encode(book), [])}
+    assert allowed == {invites.digest_of(SECRET): ("localhost:22", "icmp"), invites.digest_of(OTHER): None}
+
+
+def test_an_invite_of_a_version_without_allow_limits_nothing() -> None:
+    document = json.loads(encode(book_with(SECRET)))
+    del document["invites"][0]["allow"], document["invites"][0]["closed"]
+    (found,) = decode(json.dumps(document).encode(), [])
+    assert found.allow is None and not found.closed
+    document["invites"][0]["allow"] = "everything"
+    left_out: list[tuple[str, Exception]] = []
+    assert list(decode(json.dumps(document).encode(), left_out)) == [] and left_out  # type: ignore[arg-type]

@@ -103,7 +103,7 @@ def test_an_invite_lets_one_machine_in_under_its_name(tmp_path: Path) -> None:
     assert found.redeem(ALICE, message) is InviteVerdict.ACCEPTED
     assert found.redeem(BOB, message) is InviteVerdict.USED
     again = opened(tmp_path)
-    assert again.peers == {ALICE: ConfiguredPeer(ALICE, name="alice", may=ALL)}
+    assert again.peers == {ALICE: ConfiguredPeer(ALICE, name="alice", may=ALL, closed=True)}
     assert again.redeem(BOB, message) is InviteVerdict.USED
 
 

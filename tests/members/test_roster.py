@@ -16,7 +16,7 @@ from toxvpn.members.roster import Roster
 from toxvpn.testing.fake_nodes import Network, until
 from toxvpn.tox.events import FriendRequest
 from toxvpn.tox.node import Node
-from toxvpn.wire.invite import Invite, encode
+from toxvpn.wire.invite import Invite, encode, request_message
 
 NOW = 1_800_000_000.0
 
@@ -266,6 +266,62 @@ async def test_an_invited_or_accepted_one_may_do_what_is_offered(network: Networ
     assert host.roster.may(guest.key) == frozenset({May.FORWARDS})
 
 
+@pytest.mark.parametrize("allow", [None, ("localhost:22", "icmp")])
+@pytest.mark.parametrize("way", ["invite", "accept"])
+async def test_an_invited_or_accepted_one_reaches_what_a_person_said_and_else_nothing(
+    network: Network, tmp_path: Path, way: str, allow: tuple[str, ...] | None
+) -> None:
+    host, guest = Machine(network, tmp_path), Machine(network)
+    if way == "invite":
+        joins(guest, host.roster.invite(3600, allow=allow))
+        await until(lambda: guest.sees(host))
+    else:
+        await guest.asks(host)
+        host.roster.accept(guest.digits, allow=allow)
+    assert (host.roster.allow_of(guest.key), host.roster.is_closed(guest.key)) == (allow, True)
+    host.roster.add(ConfiguredPeer(guest.key, name="guest"))
+    again = Machine(network, tmp_path).roster
+    assert (again.allow_of(guest.key), again.is_closed(guest.key)) == (allow, True)
+    assert not guest.roster.is_closed(host.key), "whom we call is not limited"
+
+
+async def test_an_invite_takes_nothing_from_a_peer_that_is_kept(network: Network) -> None:
+    host, free, bound = Machine(network), Machine(network), Machine(network)
+    host.roster.add(ConfiguredPeer(free.key))
+    host.roster.add(ConfiguredPeer(bound.key, allow=("icmp",)))
+    for guest in (free, bound):
+        made = host.roster.invite(3600, allow=("localhost:22", "icmp"))
+        host.roster.members.redeem(guest.key, request_message(made.secret))
+    assert host.roster.allow_of(free.key) is None and not host.roster.is_closed(free.key)
+    assert host.roster.allow_of(bound.key) == ("icmp", "localhost:22")
+    host.roster.allow(bound.digits, ())
+    host.roster.members.redeem(bound.key, request_message(made.secret))
+    assert host.roster.allow_of(bound.key) == (), "it gains by an invite once"
+
+
+async def test_what_a_peer_may_reach_is_replaced_at_once(network: Network, tmp_path: Path) -> None:
+    host, guest = Machine(network, tmp_path), Machine(network)
+    calls: list[str] = []
+    host.roster.on_allow = lambda: calls.append("now")
+    host.roster.add(ConfiguredPeer(guest.key, name="guest"))
+    host.roster.allow("guest", ("icmp",))
+    assert (host.roster.allow_of(guest.key), calls) == (("icmp",), ["now"])
+    host.roster.allow("guest", ())
+    assert Machine(network, tmp_path).roster.allow_of(guest.key) == ()
+    with pytest.raises(PeerRefusedError):
+        host.roster.allow("nobody", ())
+
+
+async def test_who_came_by_the_secret_is_kept_first(network: Network) -> None:
+    host = Machine(network, authority=Authority(secret=b"s3cret"))
+    guest = Machine(network, None, replace(host.peer, secret=b"s3cret"))
+    await until(lambda: guest.sees(host))
+    with pytest.raises(UsageError, match="is not kept here"):
+        host.roster.allow(guest.digits, ("icmp",))
+    host.roster.add(ConfiguredPeer(guest.key, name="guest"))
+    assert host.roster.allow("guest", ("icmp",)).allow == ("icmp",)
+
+
 async def test_naming_a_peer_to_call_it_lets_it_use_nothing(network: Network, tmp_path: Path) -> None:
     host, box = Machine(network, tmp_path), Machine(network)
     host.roster.add(box.peer)
@@ -313,7 +369,7 @@ async def test_a_stranger_waits_until_a_person_accepts_it(
     assert host.roster.grant(stranger.key) is Grant.ACCEPT
     assert host.saves
     assert Machine(network, tmp_path).roster.peers() == {
-        stranger.key: ConfiguredPeer(stranger.key, name="laptop", may=ALL)
+        stranger.key: ConfiguredPeer(stranger.key, name="laptop", may=ALL, closed=True)
     }
 
 

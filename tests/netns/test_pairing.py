@@ -61,7 +61,7 @@ def test_an_invite_from_beginning_to_end(pair: Pair) -> None:
     alice, bob = pair
     running = alice.up()
     alice.toxvpn("wait", code=4)  # it runs, and has nobody to wait for
-    bob.toxvpn("join", alice.toxvpn("invite", "--name", "bob").strip(), "--name", "alice")
+    bob.toxvpn("join", alice.toxvpn("invite", "--name", "bob", "--allow", "icmp").strip(), "--name", "alice")
     bob.up()
     bob.reaches()
     alice.reaches("bob")

@@ -73,7 +73,7 @@ def machines(tox_network: Lab) -> Iterator[tuple[Machine, Machine]]:
         machine.tox_id = machine.toxvpn("id").stdout.strip()
     apps.echo_server(bob.host, 7)
     alice.configure(ALICE.format(bob=bob.tox_id, port=7000))
-    bob.configure(BOB.format(alice=alice.tox_id, allow='"localhost:7"', vpn="true"))
+    bob.configure(BOB.format(alice=alice.tox_id, allow='"localhost:7", "icmp"', vpn="true"))
     for machine in (alice, bob):
         machine.run(tox_network)
     alice.toxvpn("wait", "bob", "--timeout", "40")

@@ -45,14 +45,14 @@ def test_peers_come_and_go_and_the_others_do_not_notice(
     assert carol.sees(alice.public_key)["friend_request"] == "sent"
 
     # by consent
-    alice.toxvpn("peer", "accept", carol.tox_id[:16], "--name", "carol")
+    alice.toxvpn("peer", "accept", carol.tox_id[:16], "--name", "carol", "--allow", "icmp")
     alice.wait("carol")
     carol.wait()
     assert alice.status()["pending"] == []
     assert carol.reaches(*alice.addresses)
 
     # by invite, once
-    invite = alice.toxvpn("invite", "--name", "dave").stdout.strip()
+    invite = alice.toxvpn("invite", "--name", "dave", "--allow", "icmp").stdout.strip()
     dave.start()
     dave.toxvpn("join", invite, "--name", "alice")
     dave.wait("alice")

@@ -12,7 +12,7 @@ from toxvpn.config.file import parse
 from toxvpn.config.model import Config
 from toxvpn.config.policy import NOTHING, Policy, policy
 from toxvpn.config.server import ServerSection
-from toxvpn.report.welcome import client_command, example_forward, print_server, warn_off_network
+from toxvpn.report.welcome import client_command, example_forward, log_unlimited, print_server
 from toxvpn.tcpforward.rules import Rules, parse_rules
 
 ID = "0A" * 38
@@ -133,14 +133,11 @@ def test_a_secret_that_can_be_guessed_is_warned_of(
     assert ("can be guessed" in caplog.text) is warned
 
 
-def test_whom_an_allow_keeps_off_the_network_is_told(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    section = '[peers.{}]\nid = "{:064x}"\n'
-    peers = {"box": "allow = []\n", "nas": "allow = []\nvpn = false\n", "pi": ""}
-    text = "[vpn]\n" + "".join(
-        section.format(name, number) + more for number, (name, more) in enumerate(peers.items())
-    )
-    warn_off_network(parse(text, tmp_path / "config.toml"))
-    assert "box is not on the network" in caplog.text
-    assert "nas" not in caplog.text and "pi " not in caplog.text
+def test_who_may_reach_all_of_this_machine_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    log_unlimited([])
+    assert caplog.text == ""
+    log_unlimited(["box", "pi"])
+    assert "may reach every port of this machine over the VPN: box, pi; `toxvpn peer allow" in caplog.text
+    log_unlimited([f"box{number}" for number in range(5)])
+    assert "box2, box3, …; " in caplog.text

@@ -1,10 +1,12 @@
 from dataclasses import replace
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from toxvpn._native.path.packets import FilterRule, Place
 from toxvpn.errors import ConfigError
 from toxvpn.tcpforward.rules import EVERYTHING, canonical, load_rules, parse_rules
 from toxvpn.tcpforward.spec import join_host_port
@@ -154,3 +156,71 @@ def test_rules_of_the_same_lines_are_the_same() -> None:
     text = "localhost:22\n*.lab:0\n10.0.0.0/8:80\n*:1"
     assert parse_rules(text, "rules") == parse_rules(text, "others")
     assert parse_rules(text, "rules") != parse_rules(text + "23", "rules")
+
+
+# -- over the VPN
+
+EVERYWHERE = Place.ANYWHERE
+
+
+@pytest.mark.parametrize(
+    ("line", "rule"),
+    [
+        ("localhost:22", FilterRule(Place.HERE, None, 22, 22)),
+        ("LOCALHOST.:22", FilterRule(Place.HERE, None, 22, 22)),
+        ("localhost:*", FilterRule(Place.HERE)),
+        ("*:22", FilterRule(EVERYWHERE, None, 22, 22)),
+        ("*:0", FilterRule(EVERYWHERE)),
+        ("10.0.0.5:80", FilterRule(ip_network("10.0.0.5/32"), None, 80, 80)),
+        ("tcp/10.0.0.0/8:443", FilterRule(ip_network("10.0.0.0/8"), 6, 443, 443)),
+        ("udp/[fd00::/8]:53", FilterRule(ip_network("fd00::/8"), 17, 53, 53)),
+        ("UDP/*:*", FilterRule(EVERYWHERE, 17)),
+        ("icmp", FilterRule(EVERYWHERE, 1)),
+        ("icmp/*", FilterRule(EVERYWHERE, 1)),
+        ("icmp/localhost", FilterRule(Place.HERE, 1)),
+        ("icmp/10.0.0.0/8", FilterRule(ip_network("10.0.0.0/8"), 1)),
+        ("icmp/[fd00::5]", FilterRule(ip_network("fd00::5/128"), 1)),
+        ("printer:631", None),
+        ("*.lan:0", None),
+        ("tcp/printer:631", None),
+    ],
+)
+def test_what_a_rule_says_over_the_vpn(line: str, rule: FilterRule | None) -> None:
+    rules = parse_rules(line, "rules")
+    assert rules.on_network() == ({} if rule is None else {rule: line})
+
+
+def test_no_list_allows_everything_over_the_vpn_too() -> None:
+    assert EVERYTHING.on_network() == {FilterRule(EVERYWHERE): "everything"}
+
+
+@pytest.mark.parametrize(
+    ("line", "allowed"),
+    [
+        ("tcp/localhost:22", True),
+        ("tcp/*:22", True),
+        ("udp/localhost:22", False),
+        ("udp/*:*", False),
+        ("icmp", False),
+    ],
+)
+def test_a_forward_is_tcp(line: str, allowed: bool) -> None:
+    assert parse_rules(line, "rules").allows("localhost", 22) is allowed
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("icmp/10.0.0.1:80", "icmp has no ports"),
+        ("icmp/", "not a usable host name"),
+        ("icmp/10.0.0.0/40", "40"),
+        ("tcp/22", "the port is missing"),
+        ("sctp/localhost:22", "not a usable host name"),
+        ("tcp/::1:22", "needs brackets"),
+        ("udp/*:53-60", "53-60"),
+        ("tcp/tcp/*:22", "not a usable host name"),
+    ],
+)
+def test_what_is_no_rule_over_the_vpn(line: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        parse_rules(line, "rules")

@@ -13,7 +13,7 @@ from ..wire.invite import encode, utc
 from ..wire.toxid import parse_tox_id
 from .ask import ask, kept_members, print_note, running_or_not
 from .config_flag import find_configuration
-from .may import MAY, asked_may, parsed_may
+from .may import ALLOW, MAY, asked_allow, asked_may, parsed_may
 from .shared import SHARED, Settings, takes
 from .table import print_table
 
@@ -26,6 +26,7 @@ UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 )
 @click.option("--name", metavar="NAME", help="What to call the machine that joins.")
 @MAY
+@ALLOW
 @click.option("--qr/--no-qr", default=None, help="Show a QR code. [default: on a terminal]")
 @click.option("--list", "list_them", is_flag=True, help="List the outstanding invites.")
 @click.option("--revoke", metavar="INVITE", help="Revoke an unused invite, by its first digits in --list.")
@@ -36,6 +37,7 @@ def command(
     expires: str,
     name: str | None,
     may: tuple[str, ...],
+    allow: tuple[str, ...],
     qr: bool | None,
     list_them: bool,
     revoke: str | None,
@@ -43,7 +45,8 @@ def command(
     """Print an invite: on another machine, `toxvpn join INVITE` makes it a peer of this one.
 
     It lets in one machine, once, and must be kept secret until then. Without --may that machine may use all
-    that the running toxvpn, or else the configuration, offers.
+    that the running toxvpn, or else the configuration, offers. Over the VPN it may reach what --allow says,
+    and without that nothing; answers to what this machine begins pass.
     """
     settings.begin()
     if list_them and revoke is not None:
@@ -53,7 +56,7 @@ def command(
     elif revoke is not None:
         revoke_invite(settings, revoke)
     else:
-        made = make_invite(settings, parse_time(expires), name, may)
+        made = make_invite(settings, parse_time(expires), name, may, allow)
         click.echo(made["token"])
         print_note(
             settings, f"valid until {utc(made['expires'])}, {describe_use(made)}; there: toxvpn join INVITE"
@@ -66,35 +69,42 @@ IN_WORDS = {"forwards": "use forwards", "vpn": "be on the network"}
 
 
 def describe_use(made: dict[str, Any]) -> str:
-    """Describes who may use the invite. An older toxvpn that still runs does not return `may`."""
+    """Describes who may use the invite. An older toxvpn that still runs returns neither `may` nor `allow`."""
     may = [IN_WORDS[each] for each in made.get("may", ())]
+    if "vpn" in made.get("may", ()) and "allow" in made:
+        may[-1] += (
+            f", where it may reach here: {', '.join(made['allow'] or ()) or 'nothing (--allow lets it)'}"
+        )
     return "for one machine" + (f", which may {' and '.join(may)}" if may else "")
 
 
 def make_invite(
-    settings: Settings, lifetime_s: float, name: str | None, may: tuple[str, ...]
+    settings: Settings, lifetime_s: float, name: str | None, may: tuple[str, ...], allow: tuple[str, ...]
 ) -> dict[str, Any]:
     return running_or_not(
         settings,
-        online=lambda: ask(settings, "invite", lifetime_s=lifetime_s, name=name, **asked_may(may)),
-        offline=lambda: keep_invite(settings, lifetime_s, name, may),
+        online=lambda: ask(
+            settings, "invite", lifetime_s=lifetime_s, name=name, **asked_may(may), **asked_allow(allow)
+        ),
+        offline=lambda: keep_invite(settings, lifetime_s, name, may, allow),
     )
 
 
 def keep_invite(
-    settings: Settings, lifetime_s: float, name: str | None, may: tuple[str, ...]
+    settings: Settings, lifetime_s: float, name: str | None, may: tuple[str, ...], allow: tuple[str, ...]
 ) -> dict[str, Any]:
-    from ..config.access import offered
+    from ..config.access import checked_allow, offered
     from ..members.peers import ALL
     from .id import tox_id
 
     own, config = parse_tox_id(tox_id(settings.places.data)), find_configuration(settings, None)
     usual = ALL if config is None else offered(config) or ALL
+    rules = checked_allow(allow) or None
     with kept_members(settings) as members:
         granted = parsed_may(may) or usual
-        made = members.invite(own, lifetime_s, name, granted)
+        made = members.invite(own, lifetime_s, name, granted, rules)
     print_note(settings, "toxvpn is not running; start it here (toxvpn up) before the other machine joins")
-    return {"token": encode(made), "expires": made.expires, "may": sorted(granted)}
+    return {"token": encode(made), "expires": made.expires, "may": sorted(granted), "allow": rules}
 
 
 def show_invites(settings: Settings) -> None:
@@ -107,13 +117,14 @@ def show_invites(settings: Settings) -> None:
         print_note(settings, "there are no outstanding invites")
         return
     print_table(
-        ("INVITE", "GOOD UNTIL", "NAME", "MAY", "USED BY"),
+        ("INVITE", "GOOD UNTIL", "NAME", "MAY", "REACHES", "USED BY"),
         [
             [
                 each["handle"],
                 utc(each["expires"]),
                 each["name"] or "",
                 ", ".join(each.get("may", ())),
+                ", ".join(each.get("allow") or ()),
                 (each["used_by"] or "")[:16],
             ]
             for each in outstanding

@@ -1,4 +1,4 @@
-"""--may: what a peer may do here, for the commands that let one in."""
+"""--may and --allow: what a peer may do and reach here, for the commands that let one in."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -25,3 +25,16 @@ def parsed_may(words: tuple[str, ...]) -> "frozenset[May] | None":
 def asked_may(words: tuple[str, ...]) -> dict[str, Any]:
     """The argument of a control command, if something was typed."""
     return {"may": list(words)} if words else {}
+
+
+ALLOW = click.option(
+    "--allow",
+    metavar="RULE",
+    multiple=True,
+    help="What it may reach here: localhost:22, udp/*:53, icmp, 'localhost:*' …; repeatable.",
+)
+
+
+def asked_allow(rules: tuple[str, ...]) -> dict[str, Any]:
+    """The argument of a control command, if something was typed."""
+    return {"allow": list(rules)} if rules else {}

@@ -10,7 +10,7 @@ import click
 from ..errors import NotRunningError, UsageError
 from ..wire.toxid import key_prefix
 from .ask import ask, kept_members, print_note, running_or_not
-from .may import MAY, asked_may, parsed_may
+from .may import ALLOW, MAY, asked_allow, asked_may, parsed_may
 from .shared import SHARED, Settings, need_verb, takes
 from .statustext import called, pending_table
 from .table import is_coloured, path_word, print_table
@@ -162,19 +162,60 @@ def forget_peer(settings: Settings, selector: str) -> None:
 @click.argument("key", metavar="KEY")
 @NAME
 @MAY
+@ALLOW
 @takes(SHARED)
 @click.pass_obj
-def accept(settings: Settings, key: str, name: str | None, may: tuple[str, ...]) -> None:
+def accept(
+    settings: Settings, key: str, name: str | None, may: tuple[str, ...], allow: tuple[str, ...]
+) -> None:
     """Let in a stranger who has asked: KEY is at least the 16 digits that `peer list` shows.
 
-    Without --may it may do whatever the running toxvpn has to offer.
+    Without --may it may do whatever the running toxvpn has to offer. Over the VPN it may reach what --allow
+    says, and without that nothing; answers to what this machine begins pass.
     """
     settings.begin()
     try:
-        accepted = ask(settings, "peer-accept", peer=key, name=name, **asked_may(may))
+        accepted = ask(settings, "peer-accept", peer=key, name=name, **asked_may(may), **asked_allow(allow))
     except NotRunningError as error:
         raise NotRunningError(f"{error}; only a running toxvpn has the requests to accept") from None
     print_note(settings, f"let in: {accepted['public_key']}")
+    if not allow:
+        print_note(settings, REACHES_NOTHING)
+
+
+REACHES_NOTHING = "it may reach nothing here over the VPN; allow that with `toxvpn peer allow PEER RULE...`"
+
+
+@command.command("allow")
+@click.argument("peer")
+@click.argument("rules", metavar="[RULE]...", nargs=-1)
+@click.option("--nothing", is_flag=True, help="Instead of rules: it may reach nothing here.")
+@takes(SHARED)
+@click.pass_obj
+def allow_peer(settings: Settings, peer: str, rules: tuple[str, ...], nothing: bool) -> None:
+    """Let PEER reach here what the RULEs say and nothing else, by forwards and over the VPN.
+
+    A rule is localhost:22, tcp/*:443, udp/*:53, 10.0.0.0/8:80, icmp …, as in `allow` of config.toml. What is
+    no longer allowed stops at once over the VPN. Everything on this machine is 'localhost:*'.
+    """
+    settings.begin()
+    if nothing == bool(rules):
+        raise UsageError("give rules, such as localhost:22, or --nothing")
+    running_or_not(
+        settings,
+        online=lambda: ask(settings, "peer-allow", peer=peer, allow=list(rules)),
+        offline=lambda: keep_allow(settings, peer, rules),
+    )
+
+
+def keep_allow(settings: Settings, selector: str, rules: tuple[str, ...]) -> None:
+    from ..config.access import checked_allow
+    from ..members.selector import find
+
+    allow = checked_allow(rules)
+    with kept_members(settings) as members:
+        members.allow(find(selector, members), allow)
+    print_note(settings, LATER)
 
 
 @command.command("block")

@@ -18,6 +18,7 @@ VERBS = {
     "wait": "Wait until peers are online.",
     "ssh": "Log in to a peer with ssh.",
     "peer": "Add, name, remove, list, accept and block peers.",
+    "policy": "Tell whether a peer may reach something here over the VPN.",
     "secret": "Renew the secret that lets others in.",
     "invite": "Print an invite that lets one machine join.",
     "join": "Join the machine that printed an invite.",

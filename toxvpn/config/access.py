@@ -1,32 +1,47 @@
 """Decides what a friend may do here. Being a friend is not enough: a peer that we call is one too.
 
 In: the configuration in force, and what a person or a secret has granted the friend. Out: which targets it
-may reach by forwards, and whether it is on the network ("Who may do what" in docs/configuration.md).
+may reach by forwards, whether it is on the network, and what it may begin there ("Who may do what" in
+docs/configuration.md).
 """
 
-from dataclasses import dataclass
+import functools
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
+from ..errors import UsageError
 from ..members.friends import Grant
-from ..members.peers import May
-from ..tcpforward.rules import Rules
+from ..members.peers import Allow, May
+from ..tcpforward.rules import Rules, parse_rule
 from .diff import InForce
 from .model import Config
 from .policy import NOTHING
+
+log = logging.getLogger("toxvpn.tun")
+
+ALL_HERE = Rules((parse_rule("localhost:*"),))
 
 BY_THE_SERVERS_TERMS = frozenset({Grant.SECRET, Grant.OPEN, Grant.WHITELIST})
 
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A friend: the grant that let it in, and what a person allowed it (None: nothing was stated)."""
+    """A friend: the grant that let it in, and what a person allowed it (None: nothing was stated).
+
+    `may` are its rights, `allow` the rules for what it may reach, and `closed`: without rules it reaches
+    nothing over the VPN.
+    """
 
     public_key: bytes
     grant: Grant | None = None
     may: frozenset[May] | None = None
+    allow: Allow | None = None
+    closed: bool = False
 
 
 def may_reach(now: InForce, friend: Known) -> Rules:
-    """The targets it may reach by forwards. A whitelist does not bind peers with an `allow` of their own."""
+    """The targets it may reach by forwards. A whitelist does not bind peers of the file with an `allow`."""
     config, key = now.config, friend.public_key
     own = now.policy.grants.get(key)
     if own is not None:
@@ -36,7 +51,11 @@ def may_reach(now: InForce, friend: Known) -> Rules:
         return NOTHING
     named = server.open or key in config_keys(config) or May.FORWARDS in (friend.may or ())
     listed = key in server.whitelist and now.policy.authority.secret is None
-    return now.policy.rules if named or listed or friend.grant in BY_THE_SERVERS_TERMS else NOTHING
+    if not (named or listed or friend.grant in BY_THE_SERVERS_TERMS):
+        return NOTHING
+    if friend.allow is None or key in config_keys(config):
+        return now.policy.rules
+    return replace(kept_rules(friend.allow), within=now.policy.rules)
 
 
 def on_network(now: InForce, friend: Known) -> bool:
@@ -49,9 +68,44 @@ def on_network(now: InForce, friend: Known) -> bool:
     return now.config.server is None
 
 
-def behind(now: InForce, public_key: bytes) -> bool:
-    """Whether it may reach what lies behind this machine: only where an `allow` says what."""
-    return bool(now.policy.grants.get(public_key, NOTHING).rules)
+def reach(now: InForce, friend: Known) -> Rules | None:
+    """What it may begin over the VPN; None: all of this machine, and nothing behind it.
+
+    Rules that say just that are for a machine that others lie behind: what those begin is answered. A section
+    of the file overrides what is kept.
+    """
+    section = next((each for each in now.config.peers.values() if each.public_key == friend.public_key), None)
+    if section is not None and section.allow is not None:
+        return section.allow
+    if section is None and friend.allow is not None:
+        return kept_rules(friend.allow)
+    if section is None and friend.closed:
+        return NOTHING
+    vpn = now.config.vpn
+    return ALL_HERE if vpn is not None and vpn.advertise else None
+
+
+@functools.cache
+def kept_rules(allow: Allow) -> Rules:
+    """The rules in peers.json. A line that cannot be read allows nothing."""
+    found = []
+    for line in allow:
+        try:
+            found.append(parse_rule(line))
+        except ValueError as failure:
+            log.error("peers.json: %s", failure)
+    return Rules(tuple(found))
+
+
+def checked_allow(lines: Iterable[str]) -> Allow:
+    """The rules that a person has typed. Raises UsageError for one that cannot be read."""
+    found = tuple(line.strip() for line in lines)
+    try:
+        for line in found:
+            parse_rule(line)
+    except ValueError as failure:
+        raise UsageError(f"rule {failure}") from None
+    return found
 
 
 def may_exit(now: InForce, public_key: bytes) -> bool:

@@ -121,10 +121,7 @@ class _Reader:
             check_name(name)
         except UsageError as failure:
             raise self._wrong(path, str(failure)) from None
-        values = self._values(path, table, PEER.keys)
-        # an `allow` binds forwards alone: on the network every port of this machine is open to a peer
-        values.setdefault("vpn", "allow" not in values)
-        return PeerSection(**values)
+        return PeerSection(**self._values(path, table, PEER.keys))
 
     def _refuse_twin_peers(self, peers: Mapping[str, PeerSection]) -> None:
         for (one, first), (other, second) in itertools.combinations(peers.items(), 2):

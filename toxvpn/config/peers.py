@@ -38,9 +38,10 @@ def read_peer_address(value: Any) -> IPv4Address:
 
 @section
 class PeerSection:
-    """`allow` None: as in [server]. `address`: one that it may have although its key does not give it.
+    """`allow` None: by forwards as in [server], over the VPN all of this machine.
 
-    `routes` None: as `toxvpn peer route` says.
+    `address`: one that it may have although its key does not give it. `routes` None: as `toxvpn peer route`
+    says.
     """
 
     id: PeerId = key(
@@ -59,18 +60,17 @@ class PeerSection:
     )
     allow: "Rules | None" = key(
         values.read_rules,
-        "what it may reach by forwards; [] is nothing",
-        form=f"{values.RULES_FORM}, or [] for nothing",
+        "what it may reach here, by forwards and over the VPN; [] is nothing",
+        form='a list such as ["localhost:22", "udp/*:53", "icmp"], or [] for nothing',
         default=None,
-        shown=Words("as server.allow"),
-        example='["localhost:*"]',
+        shown=Words("by forwards as server.allow, over the VPN all of this machine"),
+        example='["localhost:22", "tcp/10.0.0.5:443", "udp/*:53", "icmp"]',
     )
     vpn: bool = key(
         values.read_bool,
         "whether it is on the network",
         form=values.BOOL_FORM,
         default=True,
-        shown=Words("true, or false where allow is given"),
         example="true",
     )
     address: IPv4Address | None = key(

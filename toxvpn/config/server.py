@@ -45,7 +45,7 @@ class ServerSection:
     )
     allow: "Rules | None" = key(
         values.read_rules,
-        "targets that may be reached; port 0 is any port",
+        "targets of forwards that may be reached; port 0 is any port",
         form=values.RULES_FORM,
         default=None,
         shown=Words("everything"),

@@ -11,6 +11,7 @@ from ipaddress import IPv4Address
 from ..errors import PathError, PeerOfflineError, PeerRefusedError
 from ..members.selector import find
 from ..names.zone import bare_label
+from ..tun.filters import Verdict
 from .protocol import ControlRequest
 from .server import ControlServer, Handler
 from .status import PeerState, RunStatus, document
@@ -40,9 +41,20 @@ class RunCommands:
         self._ping = ping
         self._stop = stop
         self._look = look
+        self._server = server
         self._change = asyncio.Event()
         for do in (self.status, self.wait, self.ping, self.down):
             server.register(do.__name__, do)
+
+    def explain_with(self, policy: Callable[[bytes, str], Verdict]) -> None:
+        """Registers `policy`, which tells whether `peer` may reach `target` here over the VPN, and why."""
+
+        async def explain(request: ControlRequest) -> object:
+            peer = self._find(request.text("peer"))
+            verdict = policy(peer.public_key, request.text("target"))
+            return {"peer": peer.short, "allowed": verdict.allowed, "why": verdict.why}
+
+        self._server.register("policy", explain)
 
     def changed(self, _: object = None) -> None:
         """Wakes the waiting commands. Call it when a peer came, went or changed its path (node.subscribe)."""

@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from ..members.peers import ConfiguredPeer, May, parse_may, parse_peer
+from ..config.access import checked_allow
+from ..members.peers import Allow, ConfiguredPeer, May, parse_may, parse_peer
 from ..members.roster import Roster
 from ..wire import invite
 from ..wire.routegrant import parse_grant
@@ -26,6 +27,7 @@ class PeerCommands:
         server.register("peer-remove", self.remove)
         server.register("peer-accept", self.accept)
         server.register("peer-route", self.route)
+        server.register("peer-allow", self.allow)
         server.register("peer-block", self.block)
         server.register("peer-unblock", self.unblock)
         server.register("invite", self.invite)
@@ -47,7 +49,11 @@ class PeerCommands:
 
     async def accept(self, request: ControlRequest) -> object:
         selector, name = request.text("peer"), request.optional_text("name")
-        return peer_answer(self._roster.accept(selector, name, may_of(request)))
+        return peer_answer(self._roster.accept(selector, name, may_of(request), allow_of(request)))
+
+    async def allow(self, request: ControlRequest) -> object:
+        """Replace what `peer` may reach here by the rules in `allow`."""
+        return peer_answer(self._roster.allow(request.text("peer"), allow_of(request) or ()))
 
     async def route(self, request: ControlRequest) -> object:
         """`routes`: the networks behind the peer that are used, or `all`, or `none`."""
@@ -69,8 +75,10 @@ class PeerCommands:
         lifetime_s = request.optional_number("lifetime_s") or 0
         asked = may_of(request)
         may = self._roster.offers if asked is None else asked
-        made = self._roster.invite(lifetime_s, request.optional_text("name"), may)
-        return {"token": invite.encode(made), "expires": made.expires, "may": sorted(may)}
+        allow = allow_of(request)
+        made = self._roster.invite(lifetime_s, request.optional_text("name"), may, allow)
+        token = invite.encode(made)
+        return {"token": token, "expires": made.expires, "may": sorted(may), "allow": allow}
 
     async def invites(self, _: ControlRequest) -> object:
         return [outstanding.described() for outstanding in self._roster.members.invites]
@@ -87,6 +95,11 @@ def may_of(request: ControlRequest) -> frozenset[May] | None:
         return parse_may(request.texts("may"))
     except ValueError as error:
         raise BadRequestError(f"'may' of {request.do!r}: {error}") from None
+
+
+def allow_of(request: ControlRequest) -> Allow | None:
+    """The rules in `allow`; None when it is left out. Raises UsageError."""
+    return checked_allow(request.texts("allow")) if "allow" in request.arguments else None
 
 
 def peer_answer(peer: ConfiguredPeer) -> dict[str, str | None]:

@@ -153,6 +153,7 @@ class StatusReader:
                 for each in self._vpn.subnets.of(key)
             ],
             **self._named(key),
+            allow=self._vpn.filters.lines(key),
         )
 
 

@@ -19,6 +19,7 @@ from ..report.collector import Collector
 from ..report.metrics_http import served
 from ..state.places import make
 from ..tcpforward.tuntox.road import TuntoxRoad
+from ..tun.filters import Verdict
 from .measured import Measured
 from .node import RunningNode
 
@@ -35,12 +36,14 @@ async def controlled(
     renew: Callable[[], tuple[str, str]] | None = None,
     give_way: Callable[[], Awaitable[bool]] | None = None,
     more: Mapping[str, Handler] = {},
+    policy: Callable[[bytes, str], Verdict] | None = None,
 ) -> AsyncIterator[None]:
     """Serves inside the `with`: the control socket in `directory`, if given; metrics, if the run has a port.
 
     `reload` returns what it did, a line each. `renew` makes a new secret and returns what to type on the
-    other side, with that secret in it and without. `give_way` ends the run if nobody uses it. `more`:
-    further commands, by name. Raises ToxvpnError when another toxvpn serves there.
+    other side, with that secret in it and without. `give_way` ends the run if nobody uses it. `policy` says
+    whether a peer may reach a target over the VPN. `more`: further commands, by name. Raises ToxvpnError when
+    another toxvpn serves there.
     """
     collector = Collector(status.read, tuntox, roster)
     async with served(run.metrics_port, collector.text):
@@ -64,6 +67,8 @@ async def controlled(
             server.register("reload", answering(reload))
         if renew is not None:
             server.register("secret-renew", answering(lambda: secret_answer(*renew())))
+        if policy is not None:
+            commands.explain_with(policy)
         if give_way is not None:
             server.register(GIVE_WAY, lambda _: give_way())
         for name, handler in more.items():

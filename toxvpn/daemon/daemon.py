@@ -13,7 +13,7 @@ from ..control.join import JOIN
 from ..control.status_reader import StatusReader
 from ..process.lifecycle import Lifecycle
 from ..report.progress import progress
-from ..report.welcome import client_commands, log_network, print_server, warn_off_network
+from ..report.welcome import client_commands, log_network, log_unlimited, print_server
 from ..share.lend import Lendable, lending
 from ..state.places import find_places
 from ..tox.proxy import Proxy
@@ -76,7 +76,16 @@ async def serve(options: DaemonOptions, lifecycle: Lifecycle) -> None:
 
         more = {JOIN: network.join if network else refuse_to_join(services.vpn is not None)}
         async with controlled(
-            run, places.runtime, status, tuntox, measured, services.roster, reload, renew, more=more
+            run,
+            places.runtime,
+            status,
+            tuntox,
+            measured,
+            services.roster,
+            reload,
+            renew,
+            policy=services.explain,
+            more=more,
         ):
             services.start()
             if config.server is not None:
@@ -85,7 +94,7 @@ async def serve(options: DaemonOptions, lifecycle: Lifecycle) -> None:
                 log.info("this machine's Tox ID: %s", tox_id)
             if services.vpn is not None:
                 log_network(services.vpn)
-                warn_off_network(config)
+                log_unlimited(services.unlimited())
                 services.vpn.exits.hold()
             lifecycle.ready()
             with progress(run.node, services.wanted):

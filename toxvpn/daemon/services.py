@@ -7,12 +7,14 @@ reload touches only what differs; what concerns the node or the device itself ta
 import contextlib
 from collections.abc import Iterator
 
-from ..config.access import Known, behind, may_exit, may_reach, offered, on_network
+from .._native.path.packets import FilterRule, Place
+from ..config.access import ALL_HERE, Known, config_keys, may_exit, may_reach, offered, on_network, reach
+from ..config.aim import parse_aim
 from ..config.diff import InForce, changes, needs_restart
 from ..config.model import Config
 from ..config.policy import NOTHING, Policy, policy
 from ..config.vpn import VpnSection
-from ..errors import ToxvpnError
+from ..errors import NotRunningError, ToxvpnError
 from ..members.peers import ConfiguredPeer
 from ..members.selector import find
 from ..state.places import Places, make
@@ -23,14 +25,20 @@ from ..tcpforward.server import ForwardServer
 from ..tcpforward.spec import Listen, RoadPolicy
 from ..tun.exitclient import ExitClient
 from ..tun.exits import ExitPlan
+from ..tun.filters import Reach, Verdict
 from ..tun.namespace import HERE, Namespace
 from ..tun.subnet_routes import Grants
 from ..tun.vpn import JOURNAL_NAME, Vpn
+from ..wire.ip import TCP, UDP
+from ..wire.routes import IPNetwork
 from ..wire.toxid import short_key
 from .callers import Callers
 from .names import VpnNames
 from .node import RunningNode
 from .renewal import renew, warn_if_out, warn_who_may
+
+NAMES_OF_AN_EXIT = tuple(FilterRule(Place.HERE, protocol, 53, 53) for protocol in (UDP, TCP))
+"""Who exits through this machine asks it for names."""
 
 
 class Services:
@@ -56,6 +64,7 @@ class Services:
         own = self.now.policy
         self.roster = run.roster(own.authority, self._peers())
         self.roster.offers = offered(config)
+        self.roster.has_section = lambda public_key: public_key in config_keys(self.now.config)
         self._server = ForwardServer(self.may_reach)
         serve = self._server.serve if forwards else None
         self.roads = Roads(run.node, run.own_status, RoadPolicy.AUTO, serve, when_asked=not forwards)
@@ -63,6 +72,7 @@ class Services:
         self.vpn = None if config.vpn is None else undo.enter_context(self._make_vpn())
         if self.vpn is not None:
             self.roster.on_routes = self.vpn.subnets.update
+            self.roster.on_allow = self.vpn.update_peers
         self.names = None if self.vpn is None else VpnNames(run, self.vpn, self.roster)
         if self.names is not None:
             undo.push_async_callback(self.names.close)
@@ -170,9 +180,12 @@ class Services:
             self._belongs,
             on_device_removed,
             self.now.policy.addresses,
-            Grants(self._name, self.roster.routes, lambda public_key: behind(self.now, public_key)),
+            Grants(self._name, self.roster.routes, lambda public_key: self._reach(public_key) is not None),
             self._namespace,
-            exits=ExitPlan(self._exit(section), lambda public_key: may_exit(self.now, public_key)),
+            exits=ExitPlan(
+                self._exit(section), lambda public_key: may_exit(self.now, public_key), self._behind
+            ),
+            reach_of=self._reach,
         )
 
     def _exit(self, section: VpnSection) -> ExitClient | None:
@@ -204,6 +217,39 @@ class Services:
         peer = self.roster.peers().get(public_key)
         return peer.short if peer is not None else short_key(public_key)
 
+    def _reach(self, public_key: bytes) -> Reach | None:
+        rules = reach(self.now, self._known(public_key))
+        if rules is None or not may_exit(self.now, public_key):
+            return None if rules is None else rules.on_network()
+        return rules.on_network() | dict.fromkeys(NAMES_OF_AN_EXIT, "may_exit")
+
+    def _behind(self, public_key: bytes) -> list[IPNetwork]:
+        """The networks behind this machine that its rules are asked about."""
+        rules, vpn = self._reach(public_key), self.now.config.vpn
+        if rules is None or vpn is None:
+            return []
+        named = [rule.where for rule in rules if not isinstance(rule.where, Place)]
+        return [*vpn.advertise, *named]
+
+    def unlimited(self) -> list[str]:
+        """The peers that may reach all of this machine over the VPN, with their names for a person."""
+        peers = [peer for key, peer in self.roster.peers().items() if self._belongs(key)]
+        rules = {peer.short: reach(self.now, self._known(peer.public_key)) for peer in peers}
+        return sorted(short for short, each in rules.items() if each in (None, ALL_HERE))
+
+    def explain(self, public_key: bytes, target: str) -> Verdict:
+        """Whether the friend may reach that over the VPN, and why. Raises UsageError, NotRunningError."""
+        if self.vpn is None:
+            raise NotRunningError("this toxvpn runs no VPN: `toxvpn up`, or [vpn] in config.toml, begins one")
+        aim = parse_aim(target)
+        member = self.vpn.router.peer(public_key)
+        if member is None:
+            return Verdict(False, "it is not on the network")
+        here = aim.address or self.vpn.router.own_ipv4 or self.vpn.ipv6
+        if here is None:
+            return Verdict(False, "this machine has no address in the network")
+        return self.vpn.filters.judge(member.peer, here, aim.protocol_of(here.version), aim.port)
+
     def may_reach(self, public_key: bytes) -> Rules:
         """The targets that the friend may reach by forwards."""
         return may_reach(self.now, self._known(public_key))
@@ -212,4 +258,11 @@ class Services:
         return self.may_reach(peer.public_key) != NOTHING
 
     def _known(self, public_key: bytes) -> Known:
-        return Known(public_key, self.roster.grant(public_key), self.roster.may(public_key))
+        roster = self.roster
+        return Known(
+            public_key,
+            roster.grant(public_key),
+            roster.may(public_key),
+            roster.allow_of(public_key),
+            roster.is_closed(public_key),
+        )

@@ -19,7 +19,7 @@ from ..errors import PeerRefusedError, UsageError
 from ..state.files import write_atomic
 from ..state.records import LeftOut, named, put_each, read_entries
 from ..wire.toxid import key_prefix
-from .peers import ALL, May, parse_may
+from .peers import ALL, Allow, May, parse_allow, parse_may
 
 INVITES_NAME = "invites.json"
 SCHEMA = 1
@@ -44,7 +44,8 @@ class InviteVerdict(enum.Enum):
 class Outstanding:
     """One invite; times in seconds since the epoch, `used_by` the public key that it is bound to.
 
-    `may` is what its user may do here.
+    `may` is what its user may do here, `allow` what it may reach; `closed`: without that nothing over the
+    VPN, unless an earlier version made it.
     """
 
     digest: bytes = field(repr=False)
@@ -53,6 +54,8 @@ class Outstanding:
     name: str | None = None
     used_by: bytes | None = None
     may: frozenset[May] = ALL
+    allow: Allow | None = None
+    closed: bool = True
 
     @property
     def handle(self) -> str:
@@ -68,6 +71,7 @@ class Outstanding:
             "name": self.name,
             "used_by": used_by,
             "may": sorted(self.may),
+            "allow": None if self.allow is None else list(self.allow),
         }
 
 
@@ -95,6 +99,7 @@ class InviteBook:
         now: float,
         name: str | None = None,
         may: frozenset[May] = ALL,
+        allow: Allow | None = None,
     ) -> Outstanding:
         """Enters a new one. Raises UsageError when there are too many or its lifetime is out of bounds."""
         if not SHORTEST_S <= lifetime_s <= LONGEST_S:
@@ -105,7 +110,7 @@ class InviteBook:
                 f"{MOST_OUTSTANDING} invites are outstanding already; "
                 "revoke some with `toxvpn invite --revoke`"
             )
-        invite = Outstanding(digest_of(secret), int(now), int(now + lifetime_s), name, may=may)
+        invite = Outstanding(digest_of(secret), int(now), int(now + lifetime_s), name, may=may, allow=allow)
         self._by_digest[invite.digest] = invite
         return invite
 
@@ -185,6 +190,8 @@ def encode(book: InviteBook) -> bytes:
             "name": invite.name,
             "used_by": invite.used_by and invite.used_by.hex().upper(),
             "may": sorted(invite.may),
+            "allow": None if invite.allow is None else list(invite.allow),
+            "closed": invite.closed,
         }
         for invite in book
     ]
@@ -210,4 +217,6 @@ def decode_entry(raw: dict[str, Any]) -> Outstanding:
     if not isinstance(name, str | None):
         raise TypeError(f"the name {name!r} is not text")
     may = parse_may(raw["may"]) if "may" in raw else ALL  # a version without "may" let it do everything
-    return Outstanding(digest, int(raw["made"]), int(raw["expires"]), name, key, may)
+    allow = None if raw.get("allow") is None else parse_allow(raw["allow"])
+    closed = raw.get("closed", False) is not False
+    return Outstanding(digest, int(raw["made"]), int(raw["expires"]), name, key, may, allow, closed)

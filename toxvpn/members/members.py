@@ -17,7 +17,7 @@ from . import blocked, friends, invites, peers
 from .blocked import Blocked
 from .friends import PASSING, FriendBook, Grant, rank
 from .invites import InviteBook, InviteVerdict, Outstanding
-from .peers import ALL, NETWORK, ConfiguredPeer, May, check_name, merged
+from .peers import ALL, NETWORK, Allow, ConfiguredPeer, May, check_name, merged
 from .selector import find
 
 log = logging.getLogger("toxvpn.tox")
@@ -110,6 +110,13 @@ class Members:
             raise UsageError(f"peer {member.short} is not kept here; `toxvpn peer add KEY` keeps it")
         return self.add(ConfiguredPeer(member.public_key, member.peer.nospam, routes=routes))
 
+    def allow(self, member: Member, allow: Allow) -> ConfiguredPeer:
+        """Keeps what it may reach here. Raises UsageError: the peer is not kept."""
+        if member.peer is None and (member.grant is None or rank(member.grant) < rank(Grant.ACCEPT)):
+            raise UsageError(f"peer {member.short} is not kept here; `toxvpn peer add KEY` keeps it")
+        nospam = None if member.peer is None else member.peer.nospam
+        return self.add(ConfiguredPeer(member.public_key, nospam, allow=allow))
+
     def may(self, public_key: bytes) -> frozenset[May] | None:
         """The rights that a person gave that key; None when nothing was stated."""
         peer, friend = self.peers.get(public_key), self.book.friends.get(public_key)
@@ -186,14 +193,19 @@ class Members:
     # -- invites -------------------------------------------------------------------------------
 
     def invite(
-        self, tox_id: ToxId, lifetime_s: float, name: str | None = None, may: frozenset[May] = ALL
+        self,
+        tox_id: ToxId,
+        lifetime_s: float,
+        name: str | None = None,
+        may: frozenset[May] = ALL,
+        allow: Allow | None = None,
     ) -> Invite:
         """A new invite from `tox_id`, our own; `name` is for the machine that uses it."""
         if name is not None:
             check_name(name)
         secret = self._random(SECRET_BYTES)
         changed = self.invites.copy()
-        outstanding = changed.add(secret, lifetime_s, self._wall(), name, may)
+        outstanding = changed.add(secret, lifetime_s, self._wall(), name, may, allow)
         self._keep_invites(changed)
         return Invite(tox_id, secret, outstanding.expires)
 
@@ -214,11 +226,21 @@ class Members:
         if invite is not None:
             if invite.used_by is None:
                 self._keep_invites(changed)
-            before = self.may(public_key) if public_key in self.peers else None
-            may = invite.may | (before or frozenset())
-            peer = ConfiguredPeer(public_key, name=self._free_name(invite.name), may=may)
-            self._keep_peers(merged(self.peers, peer))
+            if invite.used_by is None or public_key not in self.peers:
+                self._keep_peers(merged(self.peers, self._invited(public_key, invite)))
         return verdict
+
+    def _invited(self, public_key: bytes, invite: Outstanding) -> ConfiguredPeer:
+        """A peer that is kept already loses nothing by an invite, and gains by it once."""
+        name, known = self._free_name(invite.name), self.peers.get(public_key)
+        if known is None:
+            return ConfiguredPeer(
+                public_key, name=name, may=invite.may, allow=invite.allow, closed=invite.closed
+            )
+        may = invite.may | (self.may(public_key) or frozenset())
+        limited = known.closed or known.allow is not None
+        allow = (*(known.allow or ()), *(invite.allow or ())) if limited and invite.allow else None
+        return ConfiguredPeer(public_key, name=name, may=may, allow=allow and tuple(dict.fromkeys(allow)))
 
     def _free_name(self, name: str | None) -> str | None:
         """The name an invite was made with, unless another peer has taken it since."""

@@ -45,6 +45,10 @@ NETWORK = frozenset({May.VPN})
 """What a peer may do that we name in order to call it: naming it does not open the server to it."""
 
 
+Allow = tuple[str, ...]
+"""Rules, as typed, for what a peer may reach (tcpforward/rules.py)."""
+
+
 @dataclass(frozen=True, slots=True)
 class ConfiguredPeer:
     """A peer by its public key. Without `nospam` (4 bytes) its Tox ID is not known, and it cannot be asked.
@@ -52,7 +56,8 @@ class ConfiguredPeer:
     `invite` is the one it gave us; it is dropped once the peer has let us in. `secret` is for requests to
     this peer only, and not kept in the file. `may` None: not stated. In the file that means that an earlier
     version wrote it, which allowed everything. `routes` are the networks behind it that are used; None: not
-    stated, so none.
+    stated, so none. `allow` has the rules for what it may reach here; None: not stated. `closed`: without
+    them it reaches nothing over the VPN.
     """
 
     public_key: bytes
@@ -62,6 +67,8 @@ class ConfiguredPeer:
     secret: bytes | None = field(default=None, repr=False)
     may: frozenset[May] | None = None
     routes: RouteGrant | None = None
+    allow: Allow | None = None
+    closed: bool = False
 
     @property
     def tox_id(self) -> ToxId | None:
@@ -153,6 +160,8 @@ def updated(old: ConfiguredPeer | None, new: ConfiguredPeer) -> ConfiguredPeer:
         secret=new.secret if new.secret is not None else old.secret,
         may=new.may if new.may is not None else old.may,
         routes=new.routes if new.routes is not None else old.routes,
+        allow=new.allow if new.allow is not None else old.allow,
+        closed=new.closed or old.closed,
     )
 
 
@@ -194,6 +203,10 @@ def entry(peer: ConfiguredPeer) -> dict[str, Any]:
         written["may"] = sorted(peer.may)
     if peer.routes is not None:
         written["routes"] = grant_words(peer.routes)
+    if peer.allow is not None:
+        written["allow"] = list(peer.allow)
+    if peer.closed:
+        written["closed"] = True
     return written
 
 
@@ -222,7 +235,14 @@ def decode_entry(raw: dict[str, Any]) -> ConfiguredPeer:
     may = None if raw.get("may") is None else parse_may(raw["may"])
     routes = None if raw.get("routes") is None else parse_grant(raw["routes"])
     return ConfiguredPeer(
-        key, tox_id.nospam if tox_id else None, raw.get("name"), invite, may=may, routes=routes
+        key,
+        tox_id.nospam if tox_id else None,
+        raw.get("name"),
+        invite,
+        may=may,
+        routes=routes,
+        allow=None if raw.get("allow") is None else parse_allow(raw["allow"]),
+        closed=raw.get("closed", False) is not False,
     )
 
 
@@ -231,3 +251,10 @@ def parse_may(words: list[str]) -> frozenset[May]:
     if not isinstance(words, list):
         raise TypeError(f"{words!r} is not a list")
     return frozenset(May(word) for word in words)
+
+
+def parse_allow(rules: list[str]) -> Allow:
+    """Raises TypeError."""
+    if not isinstance(rules, list) or not all(isinstance(rule, str) for rule in rules):
+        raise TypeError(f"{rules!r} is not a list of rules")
+    return tuple(rules)

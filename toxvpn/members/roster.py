@@ -22,7 +22,7 @@ from .admission import Admission
 from .blocked import Blocked
 from .friends import Authority, FriendBook, Grant
 from .members import Member, Members
-from .peers import ALL, NETWORK, ConfiguredPeer, May, merged, updated
+from .peers import ALL, NETWORK, Allow, ConfiguredPeer, May, merged, updated
 from .pending import PendingRequest
 from .selector import find, is_key
 
@@ -37,7 +37,8 @@ class Roster:
 
     `authority` is today's configuration without its peers: those in `directory` and `run_peers`, which
     are for this run only, are added here. `offers` is what this machine offers: what an invite or `accept`
-    allows by default. `on_routes` is called when a command has changed what `routes` answers. `changed` is
+    allows by default. `on_routes` is called when a command has changed what `routes` answers, `on_allow` when
+    what `allow_of` answers. `has_section`: whether config.toml says what that key may reach. `changed` is
     Autosave.changed, `wall` is time.time.
     Raises UsageError when our own key is among `run_peers`, ToxvpnError when peers.json cannot be read.
     """
@@ -55,6 +56,8 @@ class Roster:
     ) -> None:
         self.offers = ALL
         self.on_routes: Callable[[], None] = lambda: None
+        self.has_section: Callable[[bytes], bool] = lambda public_key: False
+        self.on_allow: Callable[[], None] = lambda: None
         self._node = node
         self._wall = wall
         self._authority = authority
@@ -119,6 +122,16 @@ class Roster:
         peer = self.peers().get(public_key)
         return NO_ROUTES if peer is None or peer.routes is None else peer.routes
 
+    def allow_of(self, public_key: bytes) -> Allow | None:
+        """The rules that a person gave for what that key may reach here; None when nothing was stated."""
+        peer = self.peers().get(public_key)
+        return None if peer is None else peer.allow
+
+    def is_closed(self, public_key: bytes) -> bool:
+        """Whether that key reaches nothing over the VPN unless a person gave it rules."""
+        peer = self.peers().get(public_key)
+        return peer is not None and peer.closed
+
     def is_blocked(self, public_key: bytes) -> bool:
         return public_key in self.members.blocked
 
@@ -153,7 +166,11 @@ class Roster:
         return kept
 
     def accept(
-        self, selector: str, name: str | None = None, may: frozenset[May] | None = None
+        self,
+        selector: str,
+        name: str | None = None,
+        may: frozenset[May] | None = None,
+        allow: Allow | None = None,
     ) -> ConfiguredPeer:
         """Lets in a stranger who has asked, and keeps it. Raises PeerRefusedError, UsageError."""
         stranger = find(
@@ -162,7 +179,8 @@ class Roster:
             fewest_digits=FEWEST_DIGITS_TO_ACCEPT,
             where=f"give {FEWEST_DIGITS_TO_ACCEPT} digits of a key that `toxvpn peer list` shows",
         )
-        peer = ConfiguredPeer(stranger.public_key, name=name, may=self.offers if may is None else may)
+        rights = self.offers if may is None else may
+        peer = ConfiguredPeer(stranger.public_key, name=name, may=rights, allow=allow, closed=True)
         merged(self.peers(), peer)
         with self._kept(peer) as kept:
             self.admission.admit(kept.public_key, Grant.ACCEPT)
@@ -182,6 +200,17 @@ class Roster:
             raise UsageError(f"config.toml says which routes of {member.short} are used: change them there")
         kept = self.members.use_routes(member, routes)
         self.on_routes()
+        return kept
+
+    def allow(self, selector: str, allow: Allow) -> ConfiguredPeer:
+        """Keeps what a peer may reach here. Raises PeerRefusedError, UsageError, ToxvpnError."""
+        member = find(selector, self._named())
+        if self.has_section(member.public_key):
+            raise UsageError(
+                f"config.toml has a section for {member.short}, which decides: set its `allow` there"
+            )
+        kept = self.members.allow(member, allow)
+        self.on_allow()
         return kept
 
     def remove(self, selector: str) -> Member:
@@ -229,11 +258,17 @@ class Roster:
         self.admission.enter(self._with_peers(self._authority))
         self.admission.settle()
 
-    def invite(self, lifetime_s: float, name: str | None = None, may: frozenset[May] | None = None) -> Invite:
+    def invite(
+        self,
+        lifetime_s: float,
+        name: str | None = None,
+        may: frozenset[May] | None = None,
+        allow: Allow | None = None,
+    ) -> Invite:
         """Raises UsageError (bounds), ToxvpnError."""
         address = self._node.tox.address
         own = ToxId(address[:32], address[32:36])
-        return self.members.invite(own, lifetime_s, name, self.offers if may is None else may)
+        return self.members.invite(own, lifetime_s, name, self.offers if may is None else may, allow)
 
     # -- the node ------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ import logging
 import re
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..config.model import Config
@@ -29,16 +30,18 @@ def log_network(vpn: Vpn) -> None:
     log.info("%s is up: %s", vpn.interface, ", ".join(own))
 
 
-def warn_off_network(config: Config) -> None:
-    """Warn of peers that are off the network because they have an `allow` and no `vpn`."""
-    for name, peer in config.peers.items():
-        if not peer.vpn and f"peers.{name}.vpn" not in config.given:
-            log.warning(
-                "peer %s is not on the network, because its `allow` limits forwards only: write `vpn = true` "
-                "in [peers.%s] to let it on, or `vpn = false` to silence this warning",
-                name,
-                name,
-            )
+MOST_NAMES = 4
+
+
+def log_unlimited(names: Sequence[str]) -> None:
+    """Say which peers may reach all of this machine over the VPN."""
+    if names:
+        shown = ", ".join(names[:MOST_NAMES]) + (", …" if len(names) > MOST_NAMES else "")
+        log.info(
+            "may reach every port of this machine over the VPN: %s; "
+            "`toxvpn peer allow PEER RULE...` limits a peer",
+            shown,
+        )
 
 
 def print_server(config: Config, policy: Policy, tox_id: str, data: Path) -> None:

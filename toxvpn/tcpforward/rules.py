@@ -1,6 +1,6 @@
-"""The targets that the serving side may connect to: the file of `-f`, as tuntox reads it, and a little more.
+"""What a peer may reach: the targets of forwards, and what it may begin over the VPN.
 
-One rule a line; what no rule allows is refused:
+The file of `-f`, as tuntox reads it, and a little more. One rule a line; what no rule allows is refused:
 
     # comment
     localhost:22              this name, to whatever it resolves (letters in any case)
@@ -10,6 +10,13 @@ One rule a line; what no rule allows is refused:
     [fd00::1]:80  [fd00::/8]:80
     *:80                      any host
     localhost:0               any port (`*` too)
+    tcp/localhost:22          that protocol only; a forward is TCP
+    udp/*:53                  over the VPN alone
+    icmp  icmp/10.0.0.0/8     over the VPN alone: ping, to any host or to those
+
+Over the VPN a rule without a protocol is for TCP and UDP, and with any port for every protocol. There
+`localhost` is this machine's own addresses. A rule for another name holds for forwards alone: packets have no
+names.
 
 Without a file everything is allowed; with an empty one nothing is. `target.py` asks `allows` with
 the host as requested, and, when no rule is for that name, with each address it resolves to: a name
@@ -22,8 +29,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .._native.path.packets import FilterRule, Place
 from ..errors import ConfigError
 from ..state.files import read_given
+from ..wire.ip import TCP, UDP
+from ..wire.policy import ICMP
 from ..wire.ports import parse_port
 from .spec import host_is_sane, split_fields
 
@@ -34,20 +44,38 @@ Matches = Callable[[Address | str], bool]
 
 ANY_PORT = 0
 _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
-_EXPECTED = "expected host:port, e.g. localhost:22, 10.0.0.0/8:0 or [::1]:80"
+_PROTOCOLS = {"tcp": TCP, "udp": UDP, "icmp": ICMP}
+_EXPECTED = "expected host:port, e.g. localhost:22, 10.0.0.0/8:0, [::1]:80, tcp/*:443, udp/*:53 or icmp"
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`matches` takes the host as `canonical` gives it; `port` 0 is any port."""
+    """`matches` takes the host as `canonical` gives it; `port` 0 is any port, `protocol` None any protocol.
+
+    `where` is what the host means over the VPN; None: nothing.
+    """
 
     line: str
     matches: Matches = field(compare=False)
+    where: Network | Place | None
     port: int
-    of_addresses: bool
+    protocol: int | None = None
 
     def is_for(self, port: int) -> bool:
-        return self.port in (ANY_PORT, port)
+        """Whether it is for forwards to that port."""
+        return self.protocol in (None, TCP) and self.port in (ANY_PORT, port)
+
+    @property
+    def of_addresses(self) -> bool:
+        return not isinstance(self.where, Place | None)
+
+    @property
+    def on_network(self) -> FilterRule | None:
+        """What it allows over the VPN."""
+        if self.where is None:
+            return None
+        ports = () if self.port == ANY_PORT else (self.port, self.port)
+        return FilterRule(self.where, self.protocol, *ports)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +99,16 @@ class Rules:
     def allows_at(self, host: str, address: str, port: int) -> bool:
         """Whether it may be reached at that address of it: by a rule for its name, or for the address."""
         return all(each._names(host, port) or each._names(address, port) for each in self._all())
+
+    def on_network(self) -> dict[FilterRule, str]:
+        """What they allow over the VPN, in their order, and the line of each."""
+        if self.rules is None:
+            return {FilterRule(Place.ANYWHERE): "everything"}
+        found: dict[FilterRule, str] = {}
+        for rule in self.rules:
+            if rule.on_network is not None:
+                found.setdefault(rule.on_network, rule.line)
+        return found
 
     def _all(self) -> "Iterator[Rules]":
         yield self
@@ -109,10 +147,18 @@ def parse_rules(text: str, source: str) -> Rules:
         if not line:
             continue
         try:
-            rules.append(Rule(line, *_rule(line)))
+            rules.append(parse_rule(line))
         except ValueError as error:
-            raise ConfigError(f"{source}:{number}: {line!r}: {error}; {_EXPECTED}") from None
+            raise ConfigError(f"{source}:{number}: {error}") from None
     return Rules(tuple(rules))
+
+
+def parse_rule(line: str) -> Rule:
+    """Raises ValueError."""
+    try:
+        return Rule(line, *_rule(line))
+    except ValueError as error:
+        raise ValueError(f"{line!r}: {error}; {_EXPECTED}") from None
 
 
 def canonical(host: str) -> Address | str:
@@ -124,24 +170,34 @@ def canonical(host: str) -> Address | str:
     return getattr(address, "ipv4_mapped", None) or address
 
 
-def _rule(line: str) -> tuple[Matches, int, bool]:
-    """The `matches`, `port` and `of_addresses` of a Rule. Raises ValueError."""
-    fields = split_fields(line)
+def _rule(line: str) -> tuple[Matches, Network | Place | None, int, int | None]:
+    """The fields of a Rule, without its line. Raises ValueError."""
+    word, slash, rest = line.partition("/")
+    protocol = _PROTOCOLS.get(word.lower())
+    fields = split_fields(rest if slash and protocol else line)
+    if protocol == ICMP:
+        if len(fields) != 1:
+            raise ValueError("icmp has no ports")
+        return *_host(fields[0] if slash else "*"), ANY_PORT, protocol
     if len(fields) != 2:
         raise ValueError("an IPv6 address needs brackets" if len(fields) > 2 else "the port is missing")
     host, port = fields
-    number = ANY_PORT if port in ("0", "*") else parse_port(port)
+    return *_host(host), ANY_PORT if port in ("0", "*") else parse_port(port), protocol
+
+
+def _host(host: str) -> tuple[Matches, Network | Place | None]:
+    """What a host of a rule matches among forwards' targets, and means over the VPN. Raises ValueError."""
     if host.startswith("["):
-        return _network_rule(_ipv6_network(host[1:-1]), number)
+        return _network_rule(_ipv6_network(host[1:-1]))
     if re.fullmatch(r"[0-9./]+", host):
-        return _network_rule(ipaddress.IPv4Network(host), number)
-    if not host_is_sane(host):
+        return _network_rule(ipaddress.IPv4Network(host))
+    if not host_is_sane(host) or "/" in host:
         raise ValueError(f"{host!r} is not a usable host name")
     if host == "*":
-        return (lambda name: True), number, False
+        return (lambda name: True), Place.ANYWHERE
     if re.fullmatch(r"[0-9.*]+", host):
         raise ValueError("write part of the addresses as a network, e.g. 10.0.0.0/8")
-    return _name_rule(host, number)
+    return _name_rule(host), Place.HERE if canonical(host) == "localhost" else None
 
 
 def _ipv6_network(text: str) -> ipaddress.IPv6Network:
@@ -151,11 +207,11 @@ def _ipv6_network(text: str) -> ipaddress.IPv6Network:
     return network
 
 
-def _network_rule(network: Network, port: int) -> tuple[Matches, int, bool]:
-    return (lambda name: not isinstance(name, str) and name in network), port, True
+def _network_rule(network: Network) -> tuple[Matches, Network]:
+    return (lambda name: not isinstance(name, str) and name in network), network
 
 
-def _name_rule(pattern: str, port: int) -> tuple[Matches, int, bool]:
+def _name_rule(pattern: str) -> Matches:
     regex = ".*".join(re.escape(part) for part in pattern.lower().removesuffix(".").split("*"))
     compiled = re.compile(regex)
-    return (lambda name: isinstance(name, str) and bool(compiled.fullmatch(name))), port, False
+    return lambda name: isinstance(name, str) and bool(compiled.fullmatch(name))

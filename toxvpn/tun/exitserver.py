@@ -136,7 +136,8 @@ class ExitServer:
         for key, (number, networks) in wanted.items():
             if self._reach.get(key) != (number, networks):
                 for each, allowed in networks.items():
-                    self._datapath.allow_destination(each, number, allowed=allowed)
+                    outside = each in EVERYWHERE.values()  # no rules are about the Internet
+                    self._datapath.allow_destination(each, number, allowed=allowed, outside=outside)
         self._reach = wanted
 
     def _set_table(self, addresses: Collection[IPAddress]) -> None:

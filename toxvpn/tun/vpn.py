@@ -24,6 +24,7 @@ from ..wire.addressing import OVERLAY_IPV6, overlay_ipv6
 from ..wire.routes import IPNetwork
 from .device import Offload, TunDevice
 from .exits import ExitPlan, Exits
+from .filters import Filters, Reach
 from .forwarding import lead_to
 from .kernel import KernelTables
 from .leftovers import JOURNAL_NAME
@@ -79,10 +80,12 @@ class Vpn:
         grants: Grants = NO_GRANTS,
         namespace: Namespace = HERE,
         exits: ExitPlan | None = None,
+        reach_of: Callable[[bytes], Reach | None] = lambda public_key: None,
     ) -> None:
         """`belongs` returns whether the friend of that public key is on the VPN. `allowed`: addresses that
         peers may have although they are not derived from the peer's key, by public key.
 
+        `reach_of` gives what the friend may reach here (filters.py).
         `on_device_removed` is called when somebody has removed the device: the Vpn is to be closed then.
         A `namespace` that ends with us needs no journal.
         """
@@ -105,6 +108,7 @@ class Vpn:
             network.set_queue_length(self.device.name, QUEUE_PACKETS)  # first, for udev may rename it
             self.datapath = self._make_datapath(options.mtu)
             undo.callback(self.datapath.close)
+            self.filters = Filters(self.datapath, reach_of)
             network.set_mtu(self.device.name, options.mtu)
             self.ipv6 = self._add_ipv6(network)
             self.multicast = Multicast(
@@ -199,6 +203,7 @@ class Vpn:
         """Adds and removes peers as `belongs` says now, without disturbing the others."""
         for peer in self._node:
             if self._belongs(peer.public_key):
+                self.filters.apply(peer)
                 self.router.add(peer)
             else:
                 self.router.remove(peer.public_key)
@@ -230,6 +235,7 @@ class Vpn:
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, PeerConnection) and self._belongs(event.peer.public_key):
+            self.filters.apply(event.peer)
             self.router.add(event.peer)
         self.router.on_event(event)
         if isinstance(event, PeerStatus):

@@ -72,6 +72,21 @@ def test_a_super_packet_of_ours_is_answered(version: int, make: type) -> None:
         assert path.drops(3) == {}
 
 
+def test_no_rules_are_asked_about_what_is_outside() -> None:
+    """A peer that may exit reaches the Internet, and of this machine what its rules say."""
+
+    def packet(destination: str) -> bytes:
+        return tcp_packet(ip_header(4, "100.64.0.2", destination), b"", dport=443, flags="S")
+
+    with MemoryPath() as path:
+        path.datapath.set_policy(3, [SSH])
+        path.datapath.allow_destination(ip_network("0.0.0.0/0"), 3, outside=True)
+        path.datapath.allow_destination(ip_network("10.0.0.0/8"), 3)
+        assert len(path.inbound(packet("198.51.100.1"))) == 1
+        assert path.inbound(packet(OWN[0]), packet("10.0.0.5")) == []
+        assert path.drops(3) == {DropReason.POLICY: 2}
+
+
 def test_answers_are_let_through_to_the_friend_that_was_asked() -> None:
     with MemoryPath() as path:
         for friend_number in (3, 4):

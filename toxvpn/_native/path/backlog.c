@@ -11,7 +11,7 @@ struct waiting {
     uint8_t data[];
 };
 
-uint64_t backlog_now_ns(const struct backlog *backlog) {
+static uint64_t now_ns(const struct backlog *backlog) {
     struct timespec now;
     if (backlog->stopped_at_ns)
         return backlog->stopped_at_ns;
@@ -82,7 +82,7 @@ void backlog_put(struct backlog *backlog, struct path *path, struct outgoing *ou
     waiting->queued.bytes = cut_bytes(&out->plan);
     waiting->queued.held = sizeof *waiting + HEADROOM + length;
     const struct packet headers = cut_headers(&waiting->out.plan);
-    flowqueue_put(&backlog->queue, lane_of(backlog, &headers), &waiting->queued, backlog_now_ns(backlog));
+    flowqueue_put(&backlog->queue, lane_of(backlog, &headers), &waiting->queued, now_ns(backlog));
     while (backlog->queue.held > BACKLOG_BYTES)
         drop_all((struct waiting *)flowqueue_shed(&backlog->queue), DROP_QUEUE_FULL);
 }
@@ -110,7 +110,7 @@ static bool send_piece(struct backlog *backlog, uint64_t at_ns) {
 
 void backlog_send(struct backlog *backlog, const struct carrier *carrier) {
     while (backlog_waits(backlog) && !carrier->congested(carrier->context)) {
-        uint64_t at_ns = backlog_now_ns(backlog);
+        uint64_t at_ns = now_ns(backlog);
         while (!carrier->congested(carrier->context) && send_piece(backlog, at_ns))
             ;
         carrier->flush(carrier->context);

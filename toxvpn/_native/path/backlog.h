@@ -21,9 +21,6 @@ struct backlog {
     struct flowqueue queue;
 };
 
-/* Nanoseconds of CLOCK_MONOTONIC. */
-uint64_t backlog_now_ns(const struct backlog *backlog);
-
 struct path;
 struct carrier;
 struct outgoing;

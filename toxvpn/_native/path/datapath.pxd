@@ -49,6 +49,7 @@ cdef extern from "path.h" nogil:
     enum:
         ALLOWED
         FORBIDDEN
+        OUTSIDE
     cdef struct c_carrier "carrier":
         void *context
         int (*send)(void *, uint32_t, const uint8_t *, size_t) noexcept

@@ -5,7 +5,7 @@ from typing_extensions import disjoint_base
 
 from ..wakeups import Early
 from .carrier import Carrier
-from .packets import Counters, DropReason, FilterRule, PacketFormat
+from .packets import Counters, DropReason, FilterRule, PacketFormat, Sending
 
 LARGEST_MTU: dict[PacketFormat, int]
 SMALLEST_MTU: int
@@ -64,11 +64,17 @@ class Datapath(Early):
 
     def remove_source(self, network: IPv4Network | IPv6Network) -> bool: ...
     def allow_destination(
-        self, network: IPv4Network | IPv6Network, friend_number: int | None = None, *, allowed: bool = True
+        self,
+        network: IPv4Network | IPv6Network,
+        friend_number: int | None = None,
+        *,
+        allowed: bool = True,
+        outside: bool = False,
     ) -> None:
         """Let the friend, or everybody, send to `network`; or not to that part of a network that it may.
 
-        The longest prefix counts. What everybody may is not forbidden to a friend.
+        The longest prefix counts. What everybody may is not forbidden to a friend. `outside`: whatever the
+        friend's rules say (set_policy).
         """
 
     def remove_destination(
@@ -107,6 +113,9 @@ class Datapath(Early):
         Destinations must be allowed as well. Answers to what we began pass. What the friend has begun, and is
         no longer allowed, is refused from now on.
         """
+
+    def sending_to(self, friend_number: int, destination: IPv4Address | IPv6Address) -> Sending:
+        """Whether that destination is allowed for the friend, or for everybody."""
 
     def judge(
         self, friend_number: int, destination: IPv4Address | IPv6Address, protocol: int, port: int = 0

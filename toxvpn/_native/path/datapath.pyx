@@ -16,7 +16,7 @@ from .carrier cimport Backlog, Carrier
 from ..wakeups cimport Early
 
 from ...errors import ClosedError
-from .packets import FRAME_BYTES as _FRAME_BYTES, Counters, DropReason, PacketFormat, Place
+from .packets import FRAME_BYTES as _FRAME_BYTES, Counters, DropReason, PacketFormat, Place, Sending
 
 assert len(DropReason) == DROP_REASONS
 
@@ -194,8 +194,8 @@ cdef class Datapath(Early):
     def remove_source(self, network):
         return _remove(&self._open().sources, network, 0)
 
-    def allow_destination(self, network, friend_number=None, *, bint allowed=True):
-        cdef uint32_t value = ALLOWED if allowed else FORBIDDEN
+    def allow_destination(self, network, friend_number=None, *, bint allowed=True, bint outside=False):
+        cdef uint32_t value = OUTSIDE if outside else ALLOWED if allowed else FORBIDDEN
         _set(&self._open().destinations, network, self._scope(friend_number), value)
 
     def remove_destination(self, network, friend_number=None):
@@ -269,6 +269,17 @@ cdef class Datapath(Early):
             made = policy_rules(wanted)
         if not path_set_policy(self._path, friend_number, made, len(wanted)):
             raise MemoryError
+
+    def sending_to(self, uint32_t friend_number, destination):
+        cdef c_path *path = self._open()
+        cdef bytes packed = destination.packed
+        cdef uint32_t may = FORBIDDEN
+        prefixes_lookup(&path.destinations, destination.version, packed, EVERYBODY, &may)
+        if may == FORBIDDEN:
+            prefixes_lookup(&path.destinations, destination.version, packed, friend_number, &may)
+        if may == OUTSIDE:
+            return Sending.OUTSIDE
+        return Sending.FORBIDDEN if may == FORBIDDEN else Sending.ALLOWED
 
     def judge(self, uint32_t friend_number, destination, uint8_t protocol, uint16_t port=0):
         cdef friend_path *friend = self._friend(friend_number)

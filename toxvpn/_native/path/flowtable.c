@@ -20,20 +20,15 @@ struct flowtable *flowtable_new(void) {
     return flows;
 }
 
-static bool same(const struct flow_id *one, const struct flow_id *other) {
-    return one->rest == other->rest && one->theirs[0] == other->theirs[0] && one->ours[0] == other->ours[0] &&
-           one->theirs[1] == other->theirs[1] && one->ours[1] == other->ours[1];
-}
-
 static uint64_t mixed(uint64_t hash, uint64_t word) {
     hash = (hash ^ word) * 0x9e3779b97f4a7c15ULL;
     return hash ^ hash >> 32;
 }
 
 static uint16_t *chain_of(struct flowtable *flows, const struct flow_id *key) {
-    uint64_t hash = mixed(flows->seed, key->rest);
-    hash = mixed(mixed(hash, key->theirs[0]), key->theirs[1]);
-    hash = mixed(mixed(hash, key->ours[0]), key->ours[1]);
+    uint64_t hash = flows->seed;
+    for (int i = 0; i < 5; i++)
+        hash = mixed(hash, key->words[i]);
     return &flows->chains[hash % FLOWTABLE_ROOM];
 }
 
@@ -65,21 +60,17 @@ static void forget(struct flowtable *flows, struct known_flow *flow) {
 /* -- for callers */
 
 static struct known_flow *fresh(struct flowtable *flows, struct known_flow *flow, uint32_t now_s) {
-    if (now_s - flow->seen_s <= flow->idle_s)
+    if (flow_is_fresh(flow, now_s))
         return flow;
     forget(flows, flow);
     return NULL;
 }
 
 struct known_flow *flowtable_find(struct flowtable *flows, const struct flow_id *key, uint32_t now_s) {
-    if (flows->newest == NONE)
-        return NULL;
-    struct known_flow *flow = &flows->flows[flows->newest];
-    if (same(&flow->key, key))
-        return fresh(flows, flow, now_s);
+    struct known_flow *flow;
     for (uint16_t at = *chain_of(flows, key); at != NONE; at = flow->next) {
         flow = &flows->flows[at];
-        if (same(&flow->key, key)) {
+        if (flow_id_is(&flow->key, key)) {
             take_out(flows, flow);
             put_in_front(flows, flow);
             return fresh(flows, flow, now_s);

@@ -1,7 +1,7 @@
 /* A bounded table of flows: which packets belong to something that was let through before.
  *
- * Sans-IO: seconds of any monotonic clock come in. All flows are in one list, the one used last in front: the
- * next packet of that one is found without hashing, and a full table forgets the flow at the other end.
+ * Sans-IO: seconds of any monotonic clock come in. All flows are in one list, the one used last in front: a
+ * full table forgets the flow at the other end.
  * Neighbour: policy.c, which says what a flow is and how long it may be idle. */
 #ifndef TOXVPN_FLOWTABLE_H
 #define TOXVPN_FLOWTABLE_H
@@ -9,13 +9,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 enum { FLOWTABLE_ROOM = 4096 };
 
-/* Addresses as they stand in the packet, IPv4 in the first half of the first word. */
+/* Both ends, protocol and IP version, in five words as the caller likes. */
 struct flow_id {
-    uint64_t ours[2], theirs[2];
-    uint64_t rest; /* ports, protocol, IP version */
+    uint64_t words[5];
 };
 
 struct known_flow {
@@ -35,6 +35,19 @@ struct flowtable {
 
 /* NULL: out of memory. Free it with free(). */
 struct flowtable *flowtable_new(void);
+
+static inline bool flow_id_is(const struct flow_id *one, const struct flow_id *other) {
+    return memcmp(one, other, sizeof *one) == 0;
+}
+
+/* The flow that was used last; NULL: there is none. */
+static inline struct known_flow *flowtable_newest(struct flowtable *flows) {
+    return flows->newest < FLOWTABLE_ROOM ? &flows->flows[flows->newest] : NULL;
+}
+
+static inline bool flow_is_fresh(const struct known_flow *flow, uint32_t now_s) {
+    return now_s - flow->seen_s <= flow->idle_s;
+}
 
 /* The flow with that key, moved to the front; NULL: there is none, or it has been idle for too long. */
 struct known_flow *flowtable_find(struct flowtable *flows, const struct flow_id *key, uint32_t now_s);

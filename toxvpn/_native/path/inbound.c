@@ -35,15 +35,20 @@ static bool unframe_untrusted(const struct path *path, struct packet *packet, co
            load16(frame + 3) == (packet->version == 4 ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6);
 }
 
-static bool is_destination(const struct path *path, uint32_t scope, const struct packet *packet) {
-    uint32_t may;
-    return prefixes_lookup(&path->destinations, packet->version, packet->destination, scope, &may) &&
-           may == ALLOWED;
+static uint32_t destination_in(const struct path *path, uint32_t scope, const struct packet *packet) {
+    uint32_t may = FORBIDDEN;
+    prefixes_lookup(&path->destinations, packet->version, packet->destination, scope, &may);
+    return may;
+}
+
+static uint32_t destination_of(const struct path *path, uint32_t friend_number, const struct packet *packet) {
+    uint32_t may = destination_in(path, EVERYBODY, packet);
+    return may == FORBIDDEN ? destination_in(path, friend_number, packet) : may;
 }
 
 /* Cryptokey routing, as in WireGuard: the longest prefix that covers a source address decides whose it is. */
 static bool allowed_untrusted(struct path *path, uint32_t friend_number, const struct packet *packet) {
-    uint32_t owner = OURSELVES;
+    uint32_t owner = OURSELVES, may = ALLOWED;
     if (friend_number >= path->many_friends ||
         !prefixes_lookup(&path->sources, packet->version, packet->source, 0, &owner) ||
         owner != friend_number) {
@@ -53,12 +58,12 @@ static bool allowed_untrusted(struct path *path, uint32_t friend_number, const s
     if (packet_is_to_group(packet)) {
         if (!groups_may_arrive_untrusted(path, friend_number, packet))
             return false;
-    } else if (!is_destination(path, EVERYBODY, packet) && !is_destination(path, friend_number, packet)) {
+    } else if ((may = destination_of(path, friend_number, packet)) == FORBIDDEN) {
         path_drop(path, friend_number, DROP_DESTINATION);
         return false;
     }
     struct policy *policy = path->friends[friend_number].policy;
-    if (policy != NULL && !policy_inbound(policy, packet, path_now_s(path))) {
+    if (policy != NULL && may == ALLOWED && !policy_inbound(policy, packet, path_now_s(path))) {
         path_drop(path, friend_number, DROP_POLICY);
         return false;
     }

@@ -41,6 +41,14 @@ class Place(StrEnum):
     ANYWHERE = "anywhere"
 
 
+class Sending(StrEnum):
+    """What a friend may do with a destination. OUTSIDE: no rules are asked."""
+
+    FORBIDDEN = "forbidden"
+    ALLOWED = "allowed"
+    OUTSIDE = "outside"
+
+
 LAST_PORT = 65535
 
 

@@ -2,6 +2,7 @@
 #include "path.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 static void pass(void *path, uint32_t friend_number, const uint8_t *packet, size_t length) {
     device_write(path, friend_number, packet, length);
@@ -83,8 +84,12 @@ bool path_set_policy(struct path *path, uint32_t friend_number, struct policy_ru
 }
 
 uint32_t path_now_s(struct path *path) {
-    if (path->now_s == 0)
-        path->now_s = (uint32_t)(backlog_now_ns(path->settings.backlog) / 1000000000) + 1;
+    struct timespec now = {.tv_sec = (time_t)(path->settings.backlog->stopped_at_ns / 1000000000)};
+    if (path->now_s == 0) {
+        if (now.tv_sec == 0)
+            clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+        path->now_s = (uint32_t)now.tv_sec + 1;
+    }
     return path->now_s;
 }
 

@@ -68,7 +68,8 @@ enum {
 
 /* both are beyond every friend number */
 static const uint32_t OURSELVES = UINT32_MAX, EVERYBODY = UINT32_MAX;
-enum { ALLOWED, FORBIDDEN }; /* the values in the table of destinations */
+/* The values in the table of destinations; OUTSIDE is allowed, and no rules are asked (policy.h). */
+enum { ALLOWED, FORBIDDEN, OUTSIDE };
 
 struct friend_path {
     bool online;

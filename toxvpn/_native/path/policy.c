@@ -25,7 +25,7 @@ enum {
     BY_FRIEND = 32, /* the friend began it */
     REFUSED = 64,   /* the friend began it, and the rules of today do not allow it */
 
-    /* in the place of a port of ICMP echoes: whose request it is */
+    /* of an ICMP echo: whose request it is */
     ECHO_OURS = 1,
     ECHO_THEIRS = 2,
 
@@ -104,30 +104,37 @@ int policy_judge(const struct policy *policy, uint8_t version, const uint8_t *de
 
 struct view {
     struct flow_id key; /* if it has a flow */
-    uint8_t protocol;
     uint8_t tcp_flags;
     bool has_flow;
     bool begins; /* it can be the first one of its flow */
-    uint16_t port;
 };
 
-static void make_key(struct flow_id *key, const struct packet *packet, bool inbound, uint16_t our_port,
-                     uint16_t their_port) {
-    const uint8_t *ours = inbound ? packet->destination : packet->source;
-    const uint8_t *theirs = inbound ? packet->source : packet->destination;
+static uint64_t last_word(const struct packet *packet, uint32_t ports) {
+    return ports | (uint64_t)packet->protocol << 32 | (uint64_t)packet->version << 40;
+}
+
+/* A flow's key: addresses and ports as they stand in an inbound packet, that is theirs before ours. */
+static void make_key(struct flow_id *key, const struct packet *packet, bool inbound, uint32_t ports) {
+    uint64_t *words = key->words;
     if (packet->version == 4) {
-        uint32_t our_word, their_word;
-        memcpy(&our_word, ours, 4);
-        memcpy(&their_word, theirs, 4);
-        key->ours[0] = our_word;
-        key->theirs[0] = their_word;
-        key->ours[1] = key->theirs[1] = 0;
+        memcpy(words, packet->source, 8);
+        if (!inbound)
+            words[0] = words[0] << 32 | words[0] >> 32;
+        words[1] = words[2] = words[3] = 0;
     } else {
-        memcpy(key->ours, ours, 16);
-        memcpy(key->theirs, theirs, 16);
+        memcpy(words, inbound ? packet->source : packet->destination, 16);
+        memcpy(words + 2, inbound ? packet->destination : packet->source, 16);
     }
-    key->rest = (uint64_t)our_port << 48 | (uint64_t)their_port << 32 | (uint64_t)packet->protocol << 8 |
-                packet->version;
+    if (!inbound)
+        ports = ports << 16 | ports >> 16;
+    words[4] = last_word(packet, ports);
+}
+
+static void view_ports(struct view *view, const struct packet *packet, const uint8_t *at, bool inbound) {
+    uint32_t ports;
+    memcpy(&ports, at, 4);
+    view->has_flow = true;
+    make_key(&view->key, packet, inbound, ports);
 }
 
 static bool is_echo_request(uint8_t version, uint8_t type) { return type == (version == 4 ? 8 : 128); }
@@ -143,26 +150,21 @@ static void view_icmp(struct view *view, const struct packet *packet, const uint
     bool request = is_echo_request(packet->version, icmp[0]);
     if (!request && !is_echo_reply(packet->version, icmp[0]))
         return;
+    uint16_t identifier, whose = request == inbound ? ECHO_THEIRS : ECHO_OURS;
+    memcpy(&identifier, icmp + 4, 2);
     view->has_flow = true;
     view->begins = request;
-    make_key(&view->key, packet, inbound, load16(icmp + 4), request == inbound ? ECHO_THEIRS : ECHO_OURS);
-}
-
-static void view_ports(struct view *view, const struct packet *packet, const uint8_t *ports, bool inbound) {
-    uint16_t from = load16(ports), to = load16(ports + 2);
-    view->has_flow = true;
-    view->port = to;
-    make_key(&view->key, packet, inbound, inbound ? to : from, inbound ? from : to);
+    /* the two stand for ports, and must not change places with the direction */
+    uint32_t ports = (uint32_t)identifier << 16 | whose;
+    make_key(&view->key, packet, inbound, inbound ? ports : ports << 16 | ports >> 16);
 }
 
 /* False if its headers are too short to be judged. */
 static bool view_packet(struct view *view, const struct packet *packet, bool inbound) {
     const uint8_t *at = packet->ip + packet->transport;
     size_t room = packet->length - packet->transport;
-    view->protocol = packet->protocol;
     view->tcp_flags = 0;
     view->has_flow = view->begins = false;
-    view->port = 0;
     if (packet->protocol == PROTOCOL_TCP) {
         if (room < TCP_HEADER)
             return false;
@@ -183,16 +185,20 @@ static bool view_packet(struct view *view, const struct packet *packet, bool inb
         return false;
     } else {
         view->has_flow = view->begins = true;
-        make_key(&view->key, packet, inbound, 0, 0);
+        make_key(&view->key, packet, inbound, 0);
     }
     return true;
 }
 
 /* -- flows */
 
-static uint32_t idle_s(const struct known_flow *flow, bool tcp) {
+static uint8_t protocol_of(const struct known_flow *flow) { return (uint8_t)(flow->key.words[4] >> 32); }
+
+static uint8_t version_of(const struct known_flow *flow) { return (uint8_t)(flow->key.words[4] >> 40); }
+
+static uint32_t idle_s(const struct known_flow *flow) {
     bool answered = (flow->state & SEEN_BOTH) == SEEN_BOTH;
-    if (tcp)
+    if (protocol_of(flow) == PROTOCOL_TCP)
         return answered ? TCP_S : TCP_UNANSWERED_S;
     return answered ? ANSWERED_S : UNANSWERED_S;
 }
@@ -208,7 +214,7 @@ static void use(struct known_flow *flow, const struct view *view, bool inbound, 
     if (state == flow->state && !(view->tcp_flags & TCP_RST))
         return;
     flow->state = state;
-    flow->idle_s = idle_s(flow, view->protocol == PROTOCOL_TCP);
+    flow->idle_s = idle_s(flow);
     if (view->tcp_flags & TCP_RST || (state & FIN_BOTH) == FIN_BOTH) {
         flow->state |= CLOSED;
         flow->idle_s = view->tcp_flags & TCP_RST ? TCP_RESET_S : TCP_CLOSED_S;
@@ -250,12 +256,48 @@ static bool is_error_of_flow(struct policy *policy, const struct packet *packet,
     return flow != NULL && !(flow->state & REFUSED);
 }
 
-static bool is_allowed(struct policy *policy, const struct packet *packet, const struct view *view) {
-    return policy_judge(policy, packet->version, packet->destination, view->protocol, view->port) >= 0;
+static bool is_allowed(const struct policy *policy, const struct packet *packet) {
+    uint16_t port = has_ports(packet->protocol) ? load16(packet->ip + packet->transport + 2) : 0;
+    return policy_judge(policy, packet->version, packet->destination, packet->protocol, port) >= 0;
+}
+
+static uint64_t load_word(const uint8_t *at) {
+    uint64_t word;
+    memcpy(&word, at, 8);
+    return word;
+}
+
+/* Whether both ends are those of the flow; `ports` are the first bytes of a TCP or UDP header. */
+static bool is_inbound_of(const struct known_flow *flow, const struct packet *packet, const uint8_t *ports) {
+    const uint64_t *words = flow->key.words;
+    uint32_t both;
+    memcpy(&both, ports, 4);
+    if (words[4] != last_word(packet, both) || words[0] != load_word(packet->source))
+        return false;
+    return packet->version == 4 ||
+           (words[1] == load_word(packet->source + 8) && words[2] == load_word(packet->source + 16) &&
+            words[3] == load_word(packet->source + 24));
+}
+
+/* Whether it is one more packet of the flow that was used last, and changes nothing: most packets are. */
+static bool goes_on(struct flowtable *flows, const struct packet *packet, uint32_t now_s) {
+    const uint8_t *at = packet->ip + packet->transport;
+    struct known_flow *flow = flowtable_newest(flows);
+    if (flow == NULL || packet->length < packet->transport + (size_t)TCP_HEADER ||
+        !has_ports(packet->protocol) ||
+        (packet->protocol == PROTOCOL_TCP && at[13] & (TCP_SYN | TCP_FIN | TCP_RST)))
+        return false;
+    if ((flow->state & (SEEN_INBOUND | CLOSED | REFUSED)) != SEEN_INBOUND ||
+        !is_inbound_of(flow, packet, at) || !flow_is_fresh(flow, now_s))
+        return false;
+    flow->seen_s = now_s;
+    return true;
 }
 
 bool policy_inbound(struct policy *policy, const struct packet *packet, uint32_t now_s) {
     struct view view;
+    if (goes_on(policy->flows, packet, now_s))
+        return true;
     /* nothing is put together of later fragments whose first one is refused */
     if (packet->fragment_offset)
         return packet->fragment_offset >= HEADERS_END;
@@ -268,7 +310,7 @@ bool policy_inbound(struct policy *policy, const struct packet *packet, uint32_t
     }
     if (!view.has_flow && is_error_of_flow(policy, packet, now_s))
         return true;
-    if (!is_allowed(policy, packet, &view))
+    if (!is_allowed(policy, packet))
         return false;
     if (view.begins)
         begin(policy, flow, &view, true, now_s);
@@ -290,12 +332,13 @@ void policy_outbound(struct policy *policy, const struct packet *packet, uint32_
 
 static void judge_again(void *context, struct known_flow *flow) {
     struct policy *policy = context;
-    uint8_t version = (uint8_t)flow->key.rest, protocol = (uint8_t)(flow->key.rest >> 8);
-    uint16_t port = has_ports(protocol) ? (uint16_t)(flow->key.rest >> 48) : 0;
+    const uint8_t *ours = (const uint8_t *)flow->key.words + address_bytes(version_of(flow));
+    uint32_t ports = (uint32_t)flow->key.words[4];
+    uint16_t port = has_ports(protocol_of(flow)) ? load16((const uint8_t *)&ports + 2) : 0;
     if (!(flow->state & BY_FRIEND))
         return;
     flow->state &= (uint8_t)~REFUSED;
-    if (policy_judge(policy, version, (const uint8_t *)flow->key.ours, protocol, port) < 0)
+    if (policy_judge(policy, version_of(flow), ours, protocol_of(flow), port) < 0)
         flow->state |= REFUSED;
 }
 
