@@ -23,6 +23,9 @@ OPTIONS: list[tuple[list[str], dict[str, Any]]] = [
     (["--peer", f"tox:{ALICE}"], {"peers": (ConfiguredPeer(ALICE.public_key, b"spam"),)}),
     (["--peer", "B0" * 31 + "01", "--peer", str(ALICE)],
      {"peers": (ConfiguredPeer(b"\xb0" * 31 + b"\1"), ConfiguredPeer(ALICE.public_key, b"spam"))}),
+    (["--peer", f"alice={ALICE}"], {"peers": (ConfiguredPeer(ALICE.public_key, b"spam", "alice"),)}),
+    (["--peer", f"alice={encode(INVITE)}"],
+     {"peers": (ConfiguredPeer(ALICE.public_key, b"spam", "alice", INVITE),)}),
     (["--peer", encode(INVITE)], {"peers": (ConfiguredPeer(ALICE.public_key, b"spam", None, INVITE),)}),
     (["--name", "laptop"], {"name": "laptop"}),
     (["--address", "10.9.8.7"], {"address": IPv4Interface("10.9.8.7/32")}),
@@ -61,6 +64,11 @@ def test_a_kept_peer_can_be_named(toxvpn: Any, here: Path) -> None:
     assert named == ConfiguredPeer(ALICE.public_key), "what is known of it is kept, and it is on the network"
     options = toxvpn("up", "--peer", "Alice", "-s", "for her", "-C", here).options
     assert [(peer.public_key, peer.secret) for peer in options.peers] == [(ALICE.public_key, b"for her")]
+    again = toxvpn("up", "--peer", f"alice={ALICE}", "-C", here)
+    assert again.options.peers == (ConfiguredPeer(ALICE.public_key, b"spam", "alice"),)
+    ran = toxvpn("up", "--peer", f"Alice={'B0' * 31}01", "-C", here)
+    assert ran.code == 2
+    assert f"--peer Alice=…: 'alice' is the name of peer {str(ALICE)[:8]}" in ran.err
     ran = toxvpn("up", "--peer", "bob", "-C", here)
     assert (ran.code, ran.started) == (4, [])
     assert "no kept peer has that name" in ran.err
@@ -76,6 +84,10 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["--internet"], "--internet goes with --user"),
     (["--peer", str(ALICE)[:-1] + "0"], "--peer the checksum of Tox ID"),
     (["--peer", "a1" * 20], "--peer 'a1a1a1a1a1a1a1a1...' is not a Tox ID: it has 40 digits"),
+    (["--peer", f"two words={ALICE}"], "--peer the name 'two words' is not usable"),
+    (["--peer", f"={ALICE}"], "--peer the name '' is not usable"),
+    (["--peer", "alice=bob"], "--peer 'bob' is not a Tox ID"),
+    (["--peer", f"alice={str(ALICE)[:-1]}0"], "--peer the checksum of Tox ID"),
     (["--peer", "two words"], "--peer 'two words' is not a Tox ID"),
     (["--peer", encode(INVITE)[:-1]], "--peer this invite has 95 characters"),
     (["--peer", encode(Invite(ALICE, b"fifteen secrets", 1))], "--peer this invite expired"),

@@ -128,6 +128,27 @@ async def test_peers_of_this_run_are_not_kept(network: Network, tmp_path: Path) 
     assert passing.key not in book
 
 
+async def test_a_name_of_this_run_is_shown_and_can_be_kept(network: Network, tmp_path: Path) -> None:
+    bob = Machine(network)
+    alice = Machine(network, tmp_path, replace(bob.peer, name="box", secret=b"for this run"))
+    assert alice.roster.peers()[bob.key].name == "box" and peers.load(tmp_path) == {}
+    alice.roster.rename("box", "cellar")
+    assert [peer.name for peer in alice.roster.peers().values()] == ["cellar"]
+    kept = peers.load(tmp_path)[bob.key]
+    assert (kept.name, kept.tox_id, kept.secret) == ("cellar", bob.peer.tox_id, None)
+    alice.roster.rename(bob.digits, "box")
+    assert peers.load(tmp_path)[bob.key].name == "box" == alice.roster.peers()[bob.key].name
+
+
+async def test_a_name_of_the_file_is_changed_there(network: Network, tmp_path: Path) -> None:
+    bob = Machine(network)
+    alice = Machine(network, tmp_path, replace(bob.peer, name="box"))
+    alice.roster.has_section = lambda public_key: public_key == bob.key
+    with pytest.raises(UsageError, match=r"peer box is named by its section of config\.toml"):
+        alice.roster.rename("box", "cellar")
+    assert alice.roster.peers()[bob.key].name == "box" and peers.load(tmp_path) == {}
+
+
 async def test_adding_disturbs_no_other_connection(network: Network) -> None:
     server, client, third = Machine(network), Machine(network), Machine(network)
     client.roster.add(server.peer)

@@ -16,6 +16,7 @@ from ..errors import PeerRefusedError, UsageError
 from ..members.peers import ConfiguredPeer, check_name, parse_peer, same_name
 from ..members.selector import is_key
 from ..wire.invite import is_invite
+from ..wire.toxid import key_prefix
 from .callee import known_peers
 from .config_flag import CONFIG, find_configuration
 from .given_secret import find_secret
@@ -24,8 +25,9 @@ from .run_options import daemon_options, log_left_out, start
 from .shared import ON_NETWORK, SHARED, Settings, flag, key_options, takes
 
 FLAGS = (
-    flag("VPN", "--peer", "peers", metavar="PEER", multiple=True,
-         help="A Tox ID, public key or invite; a peer for this run, beside the kept ones. Repeatable."),
+    flag("VPN", "--peer", "peers", metavar="[NAME=]PEER", multiple=True,
+         help="A Tox ID, public key or invite, and its name here; a peer for this run, beside the kept ones. "
+         "Repeatable."),
     flag("VPN", "--user", "for_user", is_flag=True,
          help="Without root: a network that only commands of `toxvpn exec` are in."),
     flag("VPN", "--internet", is_flag=True,
@@ -81,14 +83,29 @@ def parse_peers(
     """The peers of --peer, which are asked with `secret`."""
     peers = []
     for text in texts:
-        if is_key(text.strip()) or is_invite(text) or not is_name(text):
-            try:
+        name, equals, rest = text.partition("=")
+        try:
+            if equals:
+                peers.append(replace(parse_named(name, rest, directory, config, now), secret=secret))
+            elif is_key(text.strip()) or is_invite(text) or not is_name(text):
                 peers.append(replace(parse_peer(text, None, now), secret=secret))
-            except UsageError as error:
-                raise UsageError(f"--peer {error}") from None
-        else:
-            peers.append(ConfiguredPeer(known_key(text, directory, config), secret=secret))
+            else:
+                peers.append(ConfiguredPeer(known_key(text, directory, config), secret=secret))
+        except UsageError as error:
+            raise UsageError(f"--peer {error}") from None
     return tuple(peers)
+
+
+def parse_named(name: str, text: str, directory: Path, config: Config | None, now: float) -> ConfiguredPeer:
+    """Raises UsageError, also when another peer has that name."""
+    check_name(name)
+    peer = parse_peer(text, name, now)
+    for other in known_peers(directory, config):
+        if same_name(other.name, name) and other.public_key != peer.public_key:
+            raise UsageError(
+                f"{name}=…: {other.name!r} is the name of peer {key_prefix(other.public_key)}; choose another"
+            )
+    return peer
 
 
 def is_name(text: str) -> bool:

@@ -38,7 +38,7 @@ class Roster:
     `authority` is today's configuration without its peers: those in `directory` and `run_peers`, which
     are for this run only, are added here. `offers` is what this machine offers: what an invite or `accept`
     allows by default. `on_routes` is called when a command has changed what `routes` answers, `on_allow` when
-    what `allow_of` answers. `has_section`: whether config.toml says what that key may reach. `changed` is
+    what `allow_of` answers. `has_section`: whether config.toml has a section for that key. `changed` is
     Autosave.changed, `wall` is time.time.
     Raises UsageError when our own key is among `run_peers`, ToxvpnError when peers.json cannot be read.
     """
@@ -187,10 +187,18 @@ class Roster:
         return kept
 
     def rename(self, selector: str, name: str) -> ConfiguredPeer:
-        """Raises PeerRefusedError, UsageError."""
-        member = find(selector, self.members)
-        merged(self.peers(), ConfiguredPeer(member.public_key, name=name))
-        return self.members.rename(member, name)
+        """Keeps a peer under that name, also one of this run. Raises PeerRefusedError, UsageError."""
+        member = find(selector, self._named())
+        key = member.public_key
+        if self.has_section(key):
+            raise UsageError(f"peer {member.short} is named by its section of config.toml; change that")
+        merged(self.peers(), ConfiguredPeer(key, name=name))
+        of_this_run = self._run_peers.get(key)
+        if of_this_run is None:
+            return self.members.rename(member, name)
+        kept = self.members.add(replace(of_this_run, name=name))
+        self._run_peers[key] = replace(of_this_run, name=name)
+        return kept
 
     def use_routes(self, selector: str, routes: RouteGrant) -> ConfiguredPeer:
         """Keeps which networks behind a peer are used. Raises PeerRefusedError, UsageError, ToxvpnError."""
