@@ -4,7 +4,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import pytest
 from scapy.layers.inet import ICMP, IP, UDP
-from scapy.layers.inet6 import IPv6, IPv6ExtHdrFragment
+from scapy.layers.inet6 import ICMPv6ND_RS, IPv6, IPv6ExtHdrFragment
 from scapy.packet import Packet, Raw
 
 from toxvpn._native.path.packets import DropReason, FilterRule, Place
@@ -99,6 +99,14 @@ def test_only_udp_goes_to_groups() -> None:
         for kind in (ICMP(), Raw(b"igmp")):
             assert path.outbound(bytes(ip(OWN[0], MDNS) / kind)) == []
             assert path.inbound(bytes(ip(FRIENDS[3][0], MDNS) / kind)) == []
+
+
+def test_what_the_kernel_tells_a_link_is_no_drop() -> None:
+    report = IP(src=OWN[0], dst="224.0.0.22", proto=2, ttl=1) / Raw(b"\x22" + bytes(15))
+    with path_with(3) as path:
+        for packet in (report, IPv6(src="fe80::1", dst="ff02::2", hlim=255) / ICMPv6ND_RS()):
+            assert path.outbound(bytes(packet)) == []
+        assert path.drops() == {}
 
 
 def test_later_fragments_follow_the_first() -> None:

@@ -18,6 +18,10 @@ static bool is_dhcp(const struct packet *packet) {
     return false;
 }
 
+bool groups_is_kernels(const struct packet *packet) {
+    return packet->protocol == PROTOCOL_IGMP || packet->protocol == PROTOCOL_ICMPV6;
+}
+
 uint32_t groups_bit(const struct groups *groups, const struct packet *packet) {
     bool later_fragment = packet->protocol == PROTOCOL_UNKNOWN && packet->fragment;
     if ((packet->protocol != PROTOCOL_UDP && !later_fragment) || is_dhcp(packet))

@@ -21,6 +21,10 @@ struct groups {
     uint32_t many;
 };
 
+/* Whether it is what the kernel tells a link by itself: who is in which group, who is a router (IGMP, MLD,
+ * neighbour discovery). Nobody on a point-to-point link misses it, so it is no drop. */
+bool groups_is_kernels(const struct packet *packet);
+
 /* The bit of the group that the packet goes to; 0: it goes to none of them, or is nothing that may cross. */
 uint32_t groups_bit(const struct groups *groups, const struct packet *packet);
 

@@ -110,6 +110,8 @@ static size_t route(struct path *path, uint8_t *ip, size_t length, const struct 
 /* A copy for each friend that takes part in the group; the sending of one overwrites it. Nothing but what this
  * machine sends itself: packets of others, which it may route, stay where they are. */
 static size_t replicate(struct path *path, const struct packet *packet, const struct virtio_net_hdr *vnet) {
+    if (groups_is_kernels(packet))
+        return 0;
     uint32_t bit = is_ours(path, packet) ? groups_bit(&path->groups, packet) : 0;
     uint8_t *copy = bit ? malloc(HEADROOM + packet->length) : NULL;
     if (copy == NULL) {
