@@ -114,7 +114,7 @@ def tailscale(*routes: str) -> Neighbour:
 TAILSCALE = tailscale()
 TAILSCALE_CGNAT = tailscale("100.64.0.0/10 dev tailscale0")
 """One route for the whole range, as a tailnet's settings may ask for."""
-TAILSCALE_EXIT = tailscale("default via {gateway} dev {uplink}", "default dev tailscale0 metric 1")
+TAILSCALE_EXIT = tailscale("default via {gateway} dev {uplink}", "::/0 dev tailscale0")
 TAILSCALE_SUBNET = tailscale("10.0.0.0/8 dev tailscale0")
 
 # -- others -------------------------------------------------------------------------------------

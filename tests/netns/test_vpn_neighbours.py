@@ -1,5 +1,6 @@
 """toxvpn beside other VPNs and bridges, on one side or both, that come and go while it runs; real toxcore."""
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -62,7 +63,7 @@ def pair(_shared_network: Lab) -> Iterator[Pair]:
     nats = lab.nat("office"), lab.nat("home")
     alice, bob = (Machine(lab, nat.host(name)) for nat, name in zip(nats, ("alice", "bob"), strict=True))
     before = network_of(alice.host)
-    connected(alice, bob)
+    connected(alice, bob, arguments={"alice": ("--advertise", "192.168.77.0/24")})
     yield Pair(alice, bob, before)
     for host in (alice.host, bob.host, *nats):
         lab.remove(host)
@@ -109,6 +110,84 @@ def test_status_says_what_moved_and_why(pair: Pair) -> None:
     finally:
         tailscale.stop()
     pair.meet(USUAL)
+
+
+def device_of(machine: Machine) -> str:
+    """Its present name."""
+    [name] = re.findall("(toxvpn0|office):", machine.host.run(["ip", "-o", "link"]).stdout)
+    return str(name)
+
+
+def ours(machine: Machine) -> dict[str, list[str]]:
+    """Everything in the machine's network that is of its toxvpn."""
+    run = machine.host.run
+    device = device_of(machine)
+    tables = ("route show table all proto 116", "rule show protocol 116")
+    lists = [f"{family} {table}" for family in ("-4", "-6") for table in tables]
+    shown = {words: run(["ip", *words.split()]).stdout.split("\n") for words in lists}
+    nft = run(["nft", "-s", "list", "ruleset"]).stdout.split("table ")
+    return {
+        **{words: sorted(lines) for words, lines in shown.items()},
+        "addresses": re.findall(r"inet6? (\S+) scope global", run(["ip", "addr", "show", device]).stdout),
+        "nft": sorted(table for table in nft if "toxvpn" in table),
+        "sysctl": [run(["sysctl", "net.ipv4.ip_forward"]).stdout],
+    }
+
+
+def renamed(whole: dict[str, list[str]], machine: Machine) -> dict[str, list[str]]:
+    """The same, with the device's present name."""
+    device = device_of(machine)
+    return {
+        what: [re.sub(r"(dev |iif \"|oif != \")toxvpn0", rf"\1{device}", line) for line in lines]
+        for what, lines in whole.items()
+    }
+
+
+DISTURBANCES = [
+    "ip addr flush dev toxvpn0",
+    "ip route flush proto 116; ip -6 route flush proto 116",
+    "ip rule del priority 100; ip -6 rule del priority 100",
+    "sysctl -qw net.ipv4.ip_forward=0",
+    "nft delete table inet toxvpn_subnets_toxvpn0",
+    "nft flush chain inet toxvpn_subnets_toxvpn0 postrouting",
+    "ip link set toxvpn0 down; ip link set toxvpn0 up",
+    "ip link set toxvpn0 down; ip link set toxvpn0 name office; ip link set office up",
+    "ip link set office down; ip link set office name toxvpn0; ip link set toxvpn0 up",
+]
+BACK_S = 2.0
+
+
+def test_what_others_take_away_is_back_within_2_s(pair: Pair) -> None:
+    """With rules of ours too: there are some beside an exit node of Tailscale's."""
+    alice = pair.alice
+    tailscale = TAILSCALE_EXIT.on(alice.host)
+    try:
+        pair.meet(SECOND)
+        whole = ours(alice)
+        assert all(whole.values()) and len(whole["nft"]) == 1
+        for disturbance in DISTURBANCES:
+            said = alice.log.count("put back: ")
+            for line in disturbance.split("; "):
+                alice.host.run(line.split())
+            alice.until(lambda: ours(alice) == renamed(whole, alice), f"all back after {disturbance}", BACK_S)
+            assert alice.log.count("put back: ") == said + 1, "one line"
+        pair.meet(SECOND)
+    finally:
+        tailscale.stop()
+    names = re.findall(r"WARNING: (.*) changed the network of toxvpn0; put back", alice.log)
+    assert len(names) == len(DISTURBANCES) - 1
+    pair.meet(USUAL)
+
+
+def test_a_fight_ends_in_a_line_that_names_the_program(pair: Pair) -> None:
+    alice = pair.alice
+    fighter = alice.host.popen(["sh", "-c", "while :; do ip -4 addr flush dev toxvpn0; sleep 0.02; done"])
+    alice.until(lambda: "keeps undoing" in alice.log, "an end of the fight", 20)
+    alice.host.stop(fighter)
+    [line] = [line for line in alice.log.splitlines() if "keeps undoing" in line]
+    assert re.search(
+        r"WARNING: (probably )?ip \(process \d+.*\) keeps undoing .* for 5 minutes, without ", line
+    )
 
 
 def test_what_was_there_first_is_as_good(pair: Pair) -> None:

@@ -370,6 +370,8 @@ def up_with_everything(journal: Path | None) -> NetworkChanges:
     network.set_sysctl(FORWARDING, "1")
     network.set_sysctl("net/ipv4/conf/tox0/rp_filter", "0")
     network.set_table("inet", table_name("forward", "tox0"), f"{NAMED}\nset lans {{ {SET} }}")
+    by_index = f"chain out {{ type filter hook output priority filter; oif {network.index('tox0')} drop; }}"
+    network.set_table("inet", table_name("exit", "tox0"), by_index)
     return network
 
 
@@ -390,10 +392,10 @@ def repair(network: NetworkChanges) -> list[str]:
 
 def of_tox0() -> list[str]:
     """Its addresses, and what is ours; not what the kernel adds to them."""
-    _, links, routes, routes6, *others = snapshot()
+    _, links, routes, routes6, *others, ruleset = snapshot()
     [tox0] = (link["addr_info"] for link in links if link["ifname"] == "tox0")
     ours = [each for each in routes + routes6 if each.get("protocol") == "116"]
-    return sorted(map(str, [*tox0, *ours, *others]))
+    return sorted(map(str, [*tox0, *ours, *others, *ruleset.split("table ")]))
 
 
 DISTURBANCES = {
@@ -406,7 +408,7 @@ DISTURBANCES = {
     "ip -6 rule del priority 5001": ["rule"],
     "ip rule del priority 100 to 10.2.0.0/16 suppress_prefixlength 0": ["rule"],
     "sysctl -qw net.ipv4.ip_forward=0": ["sysctl"],
-    "nft flush ruleset": ["nft-table"],
+    "nft flush ruleset": ["nft-table", "nft-table"],
     "nft flush table inet toxvpn_forward_tox0": ["nft-table"],
     "nft delete chain inet toxvpn_forward_tox0 forward": ["nft-table"],
     "ip link set tox0 down": [],
@@ -509,10 +511,10 @@ def test_a_device_with_a_new_name_is_still_ours(tmp_path: Path, killed: bool) ->
         assert name is not None and name.name == "office"
         network.rename("tox0", "office")
         assert repair(network) == ["address", "route", "route", "route"]
-        assert 'iifname "office" drop' in nft()
+        assert 'iifname "office" drop' in nft() and 'oif "office" drop' in nft()
         Path("/proc/sys/net/ipv4/conf/office/rp_filter").write_text("1")
         subprocess.run(["nft", "flush", "ruleset"], check=True)
-        assert repair(network) == ["sysctl", "nft-table"]
+        assert repair(network) == ["sysctl", "nft-table", "nft-table"]
         network.add_route("tox0", IPv4Network("100.64.9.7/32"))
         network.remove_route("tox0", IPv4Network("100.64.9.9/32"))
         network.remove_address("tox0", IPv6Interface("fd74:6f78::5/128"))

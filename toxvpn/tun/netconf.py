@@ -297,7 +297,7 @@ class NetworkChanges:
 
     def rename(self, interface: str, name: str) -> None:
         """Records an interface's new name, so that our changes are found under it."""
-        index = self._indices.get(interface)
+        index, old = self._indices.get(interface), interface
         for number, change in enumerate(self._changes):
             if isinstance(change, INTERFACE_CHANGES) and change.interface.index == index:
                 old = change.interface.name
@@ -311,6 +311,8 @@ class NetworkChanges:
             content = re.sub(rf"(?<![\w.-]){re.escape(old)}(?![\w.-])", name, change.content)
             if content != change.content:
                 self.set_table(change.family, change.name, content)
+            else:
+                self._note(change)  # it is listed with the device's new name
 
     def undo(self) -> None:
         """Undoes every change, the last first, but those to be kept.
@@ -359,7 +361,11 @@ class NetworkChanges:
     def _make(self, change: Change) -> None:
         change.apply(self._net)
         if isinstance(change, NftTable):
-            self._listed[change] = self._net.call(lambda _: change.listed(self._net))
+            self._note(change)
+
+    def _note(self, table: NftTable) -> None:
+        """Notes what the kernel holds of the table, to notice that somebody changes it."""
+        self._listed[table] = self._net.call(lambda _: table.listed(self._net))
 
     def _in_force(self, change: SysctlSet | NftTable) -> bool:
         """Works in the thread of the Netlink."""

@@ -53,7 +53,7 @@ class Precedence:
         except ToxvpnError as failure:
             log.warning("%s", failure)
         else:
-            log.warning(
+            log.info(
                 "another program's routes would take what goes to %s: %s has a rule before them now",
                 destination,
                 self._interface,
