@@ -1,3 +1,4 @@
+import socket
 import subprocess
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -41,12 +42,13 @@ ip route add 100.64.2.2/32 dev tox1
 """
 
 
-def local_there(files: list[Path]) -> list[tuple[str, str, bool]]:
+def local_there(files: list[Path], ignore: str = "tox0", index_of: str = "") -> list[tuple[str, str, bool]]:
     def scene() -> list[tuple[str, str, bool]]:
         for line in LINES.strip().splitlines():
             subprocess.run(line.split(), check=True)
+        index = socket.if_nametoindex(index_of) if index_of else None
         with Netlink() as net:
-            local = local_networks(net.call(read_tables), {"tox0"}, files)
+            local = local_networks(net.call(lambda route: read_tables(route, index)), {ignore}, files)
         return [(str(each.network), each.what, each.isolated) for each in local]
 
     return in_new_netns(scene)
@@ -97,6 +99,11 @@ def test_it_sees_what_others_use(tmp_path: Path) -> None:
     assert ("10.20.0.0/16", "of a route through eth0") in uses
     assert ("10.0.0.53/32", f"of a name server in {resolver}") in uses
     assert ("100.64.1.1/32", f"of a name server in {resolver}") not in uses
+
+
+@pytest.mark.skipif(not have_namespaces(), reason="needs root and network namespaces")
+def test_our_link_is_known_by_its_index_while_its_name_changes() -> None:
+    assert local_there([], "its old name", index_of="tox0") == local_there([])
 
 
 def test_a_requested_address_is_used_or_refused_with_the_reason() -> None:

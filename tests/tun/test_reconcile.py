@@ -162,7 +162,7 @@ async def test_a_fight_ends_in_one_line_that_names_the_program(
     scene.now_s += 1
     assert (await scene.reconciler.reconcile(), scene.network.lost) == (PAUSE_S - 1, [ADDRESS])
     assert caplog.messages == [
-        "program 33 keeps undoing what is put back in the network of tox0 (10 times in a row): it stays as "
+        "program 33 keeps undoing what is put back in the network of tox0 (20 times in a row): it stays as "
         "it is for 5 minutes, without addresses: 1; stop that program, or let it leave tox0 alone"
     ]
     scene.now_s += PAUSE_S - 1

@@ -2,7 +2,7 @@
 
 from ..wire.ratelimit import RateLimit
 
-REPAIRS_AT_ONCE, REPAIRS_PER_S = 10, 1 / 10
+REPAIRS_AT_ONCE, REPAIRS_PER_S = 20, 1 / 10
 """More repairs than these are a fight."""
 PAUSE_S, LONGEST_PAUSE_S = 300.0, 3600.0
 

@@ -45,9 +45,17 @@ class LocalNetwork:
 def local_networks(
     tables: KernelTables, ignore: Collection[str] = (), resolver_files: Iterable[Path] = RESOLVER_FILES
 ) -> list[LocalNetwork]:
-    """Everything that is used, except through the interfaces named in `ignore`."""
+    """Everything that is used, except through `tables.link` and the interfaces named in `ignore`.
+
+    The link may be renamed any moment, so it is known by its index.
+    """
+    index = tables.link.index if tables.link else None
     ours = {address for name in ignore for address in _addresses(name)}
-    return [*_attached(ignore), *_routed(tables.routes, ignore), *_name_servers(resolver_files, ours)]
+    return [
+        *_attached(ignore, index),
+        *_routed(tables.routes, ignore, index),
+        *_name_servers(resolver_files, ours),
+    ]
 
 
 def split(local: Collection[LocalNetwork]) -> tuple[list[IPv4Network], list[IPv4Network]]:
@@ -73,22 +81,25 @@ def check_requested(address: IPv4Address, local: Iterable[LocalNetwork]) -> None
             )
 
 
-def _attached(ignore: Collection[str]) -> Iterator[LocalNetwork]:
-    for name in netifaces.interfaces():
-        if name in ignore:
+def _attached(ignore: Collection[str], index: int | None) -> Iterator[LocalNetwork]:
+    for name in sorted(netifaces.interfaces()):  # it knows no order of its own
+        if name in ignore or _index(name) == index:
             continue
-        isolated = _is_toxvpn(name)
-        for entry in netifaces.ifaddresses(name).get(netifaces.AF_INET, ()):
-            mask = entry.get("mask") or entry.get("netmask") or "255.255.255.255"
-            network = IPv4Interface(f"{entry['addr']}/{mask}").network
-            yield LocalNetwork(network, f"of the interface {name}", isolated)
+        with suppress(ValueError):  # there is no such interface any more
+            isolated = _is_toxvpn(name)
+            for entry in netifaces.ifaddresses(name).get(netifaces.AF_INET, ()):
+                mask = entry.get("mask") or entry.get("netmask") or "255.255.255.255"
+                network = IPv4Interface(f"{entry['addr']}/{mask}").network
+                yield LocalNetwork(network, f"of the interface {name}", isolated)
 
 
-def _routed(routes: Iterable[Route], ignore: Collection[str]) -> Iterator[LocalNetwork]:
+def _routed(routes: Iterable[Route], ignore: Collection[str], ours: int | None) -> Iterator[LocalNetwork]:
     name, is_toxvpn = cache(_name), cache(_is_toxvpn)
     for route in routes:
-        through = {name(index) for index in route.interfaces}
-        if ":" in route.destination or route.kind not in USABLE_KINDS or (through and through <= set(ignore)):
+        through = {name(index) for index in route.interfaces if index != ours}
+        if ":" in route.destination or route.kind not in USABLE_KINDS:
+            continue
+        if route.interfaces and through <= set(ignore):
             continue
         network = IPv4Network(route.destination)
         if network.prefixlen >= DEFAULT_BITS:
@@ -128,6 +139,14 @@ def _addresses(name: str) -> list[str]:
     return [entry["addr"] for entry in netifaces.ifaddresses(name).get(netifaces.AF_INET, ())]
 
 
+def _index(name: str) -> int:
+    """0 when there is no such interface."""
+    try:
+        return socket.if_nametoindex(name)
+    except OSError:
+        return 0
+
+
 def _name(index: int) -> str:
     try:
         return socket.if_indextoname(index)
@@ -136,5 +155,8 @@ def _name(index: int) -> str:
 
 
 def _is_toxvpn(name: str) -> bool:
-    entries = netifaces.ifaddresses(name).get(netifaces.AF_INET6, ())
+    try:
+        entries = netifaces.ifaddresses(name).get(netifaces.AF_INET6, ())
+    except ValueError:  # there is no such interface any more
+        return False
     return any(IPv6Address(entry["addr"]) in OVERLAY_IPV6 for entry in entries)
