@@ -70,6 +70,7 @@ def two_sites(lab: Lab) -> Mapping[str, Host]:
 
 STAGES = {
     "company-firewall": lambda: Stage(hosts=behind_a_firewall),
+    "exit": lambda: Stage("laptop", "box"),
     "from-cpp-toxvpn": lambda: Stage("new", "old"),
     "from-tuntox": lambda: Stage("server", "laptop"),
     "home-server-behind-cgnat": lambda: Stage("server", "laptop", "tablet"),

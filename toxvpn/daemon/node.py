@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ..config.options import NodeOptions
@@ -24,6 +25,7 @@ from ..tox.mtuprober import MtuProber
 from ..tox.node import Node
 from ..tox.ownstatus import OwnStatus
 from ..tox.resolver import Names
+from ..tun.exitnames import ask_beside
 from .identity import take_identity
 
 
@@ -84,8 +86,9 @@ async def running_node(
         if options.id_file is not None:
             write_atomic(options.id_file, tox.address.hex().upper().encode() + b"\n", 0o644)
         lifecycle.sockets_bound()
+        ask = partial(ask_beside, mark) if mark else None
         # our own DNS queries would reveal what the proxy is to hide
-        resolve = None if options.proxy else Names(asyncio.get_running_loop()).resolve
+        resolve = None if options.proxy else Names(asyncio.get_running_loop(), ask).resolve
         node = Node(tox, Bootstrapper(nodes, chance, resolve))
         undo.callback(node.close)
         book = FriendBook() if directory is None else load_book(directory)

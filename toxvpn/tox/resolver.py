@@ -17,6 +17,8 @@ log = logging.getLogger("toxvpn.names")
 
 AddressInfos = list[Any]
 """The result of `socket.getaddrinfo`, with port 0."""
+Ask = Callable[[str, socket.SocketKind], AddressInfos]
+"""Raises OSError, as getaddrinfo does; called in a thread."""
 
 
 def look_up(
@@ -24,8 +26,11 @@ def look_up(
     host: str,
     kind: socket.SocketKind,
     on_answer: Callable[[AddressInfos, OSError | None], None],
+    ask: Ask | None = None,
 ) -> None:
     """Calls `on_answer` in the loop, once, with what getaddrinfo found or with the error it raised.
+
+    `ask` takes its place.
 
     A call of getaddrinfo cannot be cancelled, so each has a daemon thread: the loop's executor would
     wait for a dead resolver when it is shut down.
@@ -35,7 +40,7 @@ def look_up(
         found: AddressInfos = []
         failure = None
         try:
-            found = socket.getaddrinfo(host, None, type=kind)
+            found = ask(host, kind) if ask else socket.getaddrinfo(host, None, type=kind)
         except OSError as error:
             failure = error
         except Exception as error:  # such as the idna codec's UnicodeError
@@ -52,8 +57,9 @@ def look_up(
 class Names:
     """One look-up per name at a time; a failed one is simply asked again in a later round."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, ask: Ask | None = None) -> None:
         self._loop = loop
+        self._ask = ask
         self._pending: set[str] = set()
 
     def resolve(self, host: str, found: Callable[[list[str]], None]) -> None:
@@ -69,4 +75,4 @@ class Names:
 
         if host not in self._pending:
             self._pending.add(host)
-            look_up(self._loop, host, socket.SOCK_DGRAM, on_answer)
+            look_up(self._loop, host, socket.SOCK_DGRAM, on_answer, self._ask)
