@@ -14,6 +14,7 @@ BENCHES: dict[str, tuple[list[str], list[str]]] = {
     "idle": ([], ["--seconds", "10"]),
     "vpn": ([], ["--runs", "1", "--seconds", "2", "--pings", "20"]),
     "sites": ([], ["--runs", "1", "--seconds", "2"]),
+    "exit": ([], ["--runs", "1", "--seconds", "2"]),
     "rootless": ([], ["--runs", "1", "--seconds", "2"]),
     "bloat": ([], ["--rates", "20", "--seconds", "5"]),
     "roads": ([], ["--limit", "5", "--trips", "20", "--seconds", "2", "--only", "vpn stalled plain 1%"]),

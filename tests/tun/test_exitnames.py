@@ -1,6 +1,7 @@
 """A name server of the test's own answers on loopback, in a namespace."""
 
 import socket
+import subprocess
 import threading
 from pathlib import Path
 
@@ -42,9 +43,7 @@ def test_the_answer_to_a_marked_query(tmp_path: Path, monkeypatch: pytest.Monkey
             )
             sock.sendto(reply.to_wire(), source)
 
-    def scene() -> list[tuple[object, object]]:
-        import subprocess
-
+    def scene() -> set[tuple[object, object]]:
         for line in (
             "link set lo up",
             "addr add 192.168.1.1/32 dev lo",
@@ -58,13 +57,13 @@ def test_the_answer_to_a_marked_query(tmp_path: Path, monkeypatch: pytest.Monkey
         sock.bind(("192.168.1.1", 53))
         threading.Thread(target=serve, args=(sock,), daemon=True).start()
         found = ask_beside(MARK, "tox.example", socket.SOCK_DGRAM, [file])
-        return [(family, address[0]) for family, _, _, _, address in found]
+        return {(family, address[0]) for family, _, _, _, address in found}
 
-    assert in_new_netns(scene) == [
+    assert in_new_netns(scene) == {
         (socket.AF_INET, "192.0.2.7"),
         (socket.AF_INET, "192.0.2.8"),
         (socket.AF_INET6, "2001:db8::7"),
-    ]
+    }
 
 
 def test_where_no_server_answers_the_system_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
