@@ -39,9 +39,10 @@ class RouterPair:
             _connect(self.at_router, ROUTER, PEER.values()),
         )
         self.cable = TunCable(self._tuns[0].fd, self._tuns[1].fd)
-        self.router = UserRouter(self.at_router, self._peer_at, self._allows)
         own, behind = map(ip_address, ROUTER.values()), map(ip_network, BEHIND.values())
-        self.router.set_destinations(Destinations(frozenset(own), frozenset(behind)))
+        destinations = Destinations(frozenset(own).copy, tuple(behind))
+        name = self._tuns[1].name
+        self.router = UserRouter(self.at_router, name, destinations, self._peer_at, self._allows)
 
     async def close(self) -> None:
         await self.router.close()

@@ -6,7 +6,7 @@ server.
 """
 
 import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -31,14 +31,14 @@ Allows = Callable[[Peer, Protocol, str, int], bool]
 
 @dataclass(frozen=True, slots=True)
 class Destinations:
-    """`own`: our overlay addresses; `behind`: the networks that we offer."""
+    """`own` gives our overlay addresses, which may change; `behind`: the networks that we offer."""
 
-    own: frozenset[Address] = frozenset()
-    behind: frozenset[Network] = frozenset()
+    own: Callable[[], Collection[Address]]
+    behind: Collection[Network]
 
     def host(self, address: Address) -> str | None:
         """The host that rules are asked about; None for an address that is not ours to forward to."""
-        if address in self.own:
+        if address in self.own():
             return LOCALHOST
         if is_unicast(address) and any(address in network for network in self.behind):
             return str(address)

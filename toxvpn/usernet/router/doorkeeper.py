@@ -43,8 +43,15 @@ class Admitted:
 class Doorkeeper:
     """`peer_at` says who may send from an address: the datapath has checked that it is them."""
 
-    def __init__(self, peer_at: PeerAt, allows: Allows, send: Send, drops: Counter[Drop]) -> None:
-        self.destinations = Destinations()
+    def __init__(
+        self,
+        destinations: Destinations,
+        peer_at: PeerAt,
+        allows: Allows,
+        send: Send,
+        drops: Counter[Drop],
+    ) -> None:
+        self._destinations = destinations
         self.drops = drops
         self._peer_at = peer_at
         self._allows = allows
@@ -56,7 +63,7 @@ class Doorkeeper:
         if peer is None:
             self.drops[Drop.UNKNOWN_SOURCE] += 1
             return None
-        host = self.destinations.host(flow.destination)
+        host = self._destinations.host(flow.destination)
         if host is None:
             self.drops[Drop.NOT_OFFERED] += 1
         elif self._allows(peer, protocol, host, flow.destination_port):

@@ -1,18 +1,21 @@
 """The router's side of a user's namespace: the gate, the listeners, and the rules that bring packets to them.
 
 In: the namespace that has the VPN's device. Out: descriptors that the event loop watches. What is made here
-ends with the namespace, so nothing is undone. The addresses and networks come later, and change
-(`set_destinations`): until then no packet is the router's.
+ends with the namespace, so nothing is undone.
 """
 
 import contextlib
+import errno
+import os
 import socket
+from collections.abc import Collection
 from typing import Any
 
+from ...errors import ToxvpnError
 from ...tun.namespace import Namespace
 from ...tun.netlink import Netlink
 from ...wire.ip import MAX_IP_BYTES
-from .destinations import Destinations
+from .destinations import Network
 from .ruleset import GATE, PORT, TO_GATE, TO_US, table
 
 IP_TRANSPARENT, IPV6_TRANSPARENT = 19, 75  # linux/in.h, linux/in6.h
@@ -25,6 +28,8 @@ RULES = ((1, TO_US, TO_US_TABLE), (2, TO_GATE, TO_GATE_TABLE), (3, None, LOCAL_T
 LOCAL_ROUTE = 2  # linux/rtnetlink.h: RTN_LOCAL
 SCOPE = {socket.AF_INET: 254, socket.AF_INET6: 0}  # RT_SCOPE_HOST, RT_SCOPE_UNIVERSE
 LOOPBACK: dict[int, str] = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
+
+MODULES = "nft_tproxy, nft_socket and nft_fib"
 
 SYSCTLS = {
     "net/ipv4/ip_forward": "1",
@@ -44,19 +49,20 @@ SYSCTLS = {
 
 
 class Inside:
-    """Made and set up on construction, which raises ToxvpnError and leaves nothing open then.
+    """Made and set up on construction, which raises ToxvpnError and leaves nothing open then. What comes
+    through `interface`, the VPN's device, for this machine and for the networks `behind` it, is the router's.
 
     `streams` listen for TCP, `datagrams` are bound for UDP, each over IPv4 and over IPv6; `gate_fd` is a TUN
     device of bare packets. All are non-blocking.
     """
 
-    def __init__(self, namespace: Namespace) -> None:
+    def __init__(self, namespace: Namespace, interface: str, behind: Collection[Network]) -> None:
         self._namespace = namespace
         with contextlib.ExitStack() as undo:
             for key, value in SYSCTLS.items():
                 with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
                     namespace.write_sysctl(key, value)
-            self.set_destinations(Destinations())
+            self._load(table(interface, behind))
             gate = namespace.open_tun(GATE, offload=False)
             undo.callback(gate.close)
             self.gate_fd = gate.fd
@@ -69,13 +75,17 @@ class Inside:
     def close(self) -> None:
         self._undo.close()
 
-    def set_destinations(self, destinations: Destinations) -> None:
-        """From now on packets for these are the router's. Raises ToxvpnError."""
-        self._namespace.nft(table(destinations), "load the router's table")
-
     def datagram_socket(self, family: int) -> socket.socket:
         """A UDP socket that can be bound to any address. Raises OSError, ToxvpnError."""
         return self._transparent(family, socket.SOCK_DGRAM)
+
+    def _load(self, script: str) -> None:
+        try:
+            self._namespace.nft(script, "make the router's table")
+        except ToxvpnError as error:
+            if os.strerror(errno.ENOENT) in str(error):
+                raise ToxvpnError(f"{error}; the kernel needs {MODULES}") from None
+            raise
 
     def _listener(self, family: int) -> socket.socket:
         sock = self._transparent(family, socket.SOCK_STREAM)

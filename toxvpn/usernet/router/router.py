@@ -21,13 +21,20 @@ from .streams import Streams
 class UserRouter:
     """Works in the running event loop from construction, which raises ToxvpnError, until `close`.
 
-    Nothing is carried before `set_destinations`.
+    `interface` is the VPN's device in the namespace.
     """
 
-    def __init__(self, namespace: Namespace, peer_at: PeerAt, allows: Allows) -> None:
-        self._inside = Inside(namespace)
+    def __init__(
+        self,
+        namespace: Namespace,
+        interface: str,
+        destinations: Destinations,
+        peer_at: PeerAt,
+        allows: Allows,
+    ) -> None:
+        self._inside = Inside(namespace, interface, destinations.behind)
         self._gate = Gate(self._inside.gate_fd)
-        self._doorkeeper = Doorkeeper(peer_at, allows, self._gate.send, self._gate.drops)
+        self._doorkeeper = Doorkeeper(destinations, peer_at, allows, self._gate.send, self._gate.drops)
         self._relay = Relay()
         self._streams = Streams(self._inside.streams, self._relay, self._doorkeeper, self._gate.send)
         self._datagrams = Datagrams(self._inside, self._doorkeeper, self._gate.send)
@@ -37,11 +44,6 @@ class UserRouter:
     @property
     def drops(self) -> Counter[Drop]:
         return self._gate.drops
-
-    def set_destinations(self, destinations: Destinations) -> None:
-        """Flows that run go on. Raises ToxvpnError."""
-        self._inside.set_destinations(destinations)
-        self._doorkeeper.destinations = destinations
 
     def forget(self, peer: Peer) -> None:
         """Ends what runs for a peer that is gone for good."""

@@ -6,7 +6,9 @@ datagram that no socket waits for, is given to our listeners (TPROXY). What belo
 delivered to it.
 """
 
-from .destinations import Destinations
+from collections.abc import Collection
+
+from .destinations import Network
 
 GATE = "toxvpn-gate"
 """The name of the device; of at most 15 bytes."""
@@ -16,15 +18,15 @@ TO_US, TO_GATE = 1, 2
 """Packet marks: delivered here whatever the address, and to the gate."""
 TABLE = "inet toxvpn_router"
 
+_KINDS = {4: "ipv4_addr", 6: "ipv6_addr"}
 _CHAINS = f"""
 chain arriving {{
     type filter hook prerouting priority mangle; policy accept;
     iifname "{GATE}" goto let_in
-    iifname "lo" accept
+    iifname != $vpn accept
     tcp flags & (fin | syn | rst | ack) != syn socket transparent 1 meta mark set {TO_US} accept
     meta l4proto != tcp socket transparent 1 meta mark set {TO_US} accept
-    ip daddr @own4 goto for_this_machine
-    ip6 daddr @own6 goto for_this_machine
+    fib daddr type local goto for_this_machine
     ip daddr @behind4 goto for_what_is_behind
     ip6 daddr @behind6 goto for_what_is_behind
 }}
@@ -44,8 +46,7 @@ chain for_what_is_behind {{
     reject with icmpx type admin-prohibited
 }}
 chain let_in {{
-    ip daddr @own4 goto to_our_sockets
-    ip6 daddr @own6 goto to_our_sockets
+    fib daddr type local goto to_our_sockets
     ip daddr @behind4 goto to_our_sockets
     ip6 daddr @behind6 goto to_our_sockets
 }}
@@ -61,23 +62,13 @@ chain passing {{
 """
 
 
-def table(destinations: Destinations) -> str:
-    """The script for nft that puts the table in place of the one before."""
-    own = [str(address) for address in destinations.own]
-    behind = [str(network) for network in destinations.behind]
-    content = "\n".join([*_sets("own", own), *_sets("behind", behind), _CHAINS])
-    return f"add table {TABLE}\ndelete table {TABLE}\ntable {TABLE} {{\n{content}}}\n"
+def table(interface: str, behind: Collection[Network]) -> str:
+    """The script for nft that makes the table; `interface` is the VPN's device."""
+    sets = [_set(f"behind{version}", kind, version, behind) for version, kind in _KINDS.items()]
+    return "\n".join([f'define vpn = "{interface}"', f"table {TABLE} {{", *sets, _CHAINS, "}", ""])
 
 
-def _sets(name: str, texts: list[str]) -> list[str]:
-    """A set for each IP version."""
-    found = sorted(texts)
-    return [
-        _set(f"{name}4", "ipv4_addr", [text for text in found if ":" not in text]),
-        _set(f"{name}6", "ipv6_addr", [text for text in found if ":" in text]),
-    ]
-
-
-def _set(name: str, kind: str, elements: list[str]) -> str:
-    listed = f" elements = {{ {', '.join(elements)} }};" if elements else ""
+def _set(name: str, kind: str, version: int, networks: Collection[Network]) -> str:
+    elements = ", ".join(str(network) for network in networks if network.version == version)
+    listed = f" elements = {{ {elements} }};" if elements else ""
     return f"set {name} {{ type {kind}; flags interval; auto-merge;{listed} }}"
