@@ -36,6 +36,7 @@ from .callers import Callers
 from .names import VpnNames
 from .node import RunningNode
 from .renewal import renew, warn_if_out, warn_who_may
+from .user_router import RouterOfUser
 
 NAMES_OF_AN_EXIT = tuple(FilterRule(Place.HERE, protocol, 53, 53) for protocol in (UDP, TCP))
 """Who exits through this machine asks it for names."""
@@ -73,6 +74,10 @@ class Services:
         if self.vpn is not None:
             self.roster.on_routes = self.vpn.subnets.update
             self.roster.on_allow = self.vpn.update_peers
+        self._carrying: RouterOfUser | None = None
+        if self.vpn is not None and namespace is not HERE:
+            self._carrying = RouterOfUser(run.node, self.vpn, self._stated)
+            undo.push_async_callback(self._carrying.close)
         self.names = None if self.vpn is None else VpnNames(run, self.vpn, self.roster)
         if self.names is not None:
             undo.push_async_callback(self.names.close)
@@ -153,6 +158,8 @@ class Services:
             self.vpn.allow(now.policy.addresses)
             self.vpn.choose_groups(() if now.config.vpn is None else now.config.vpn.multicast)
             self.vpn.update_peers()
+            if self._carrying is not None:
+                self._carrying.update()
             self._keep_names()
 
     def wanted(self) -> dict[bytes, str]:
@@ -249,6 +256,11 @@ class Services:
         if here is None:
             return Verdict(False, "this machine has no address in the network")
         return self.vpn.filters.judge(member.peer, here, aim.protocol_of(here.version), aim.port)
+
+    def _stated(self, public_key: bytes) -> Reach | None:
+        """What an `allow` names for the friend; None without one."""
+        rules = reach(self.now, self._known(public_key))
+        return None if rules is None or rules is ALL_HERE else rules.on_network()
 
     def may_reach(self, public_key: bytes) -> Rules:
         """The targets that the friend may reach by forwards."""

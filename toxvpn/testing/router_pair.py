@@ -55,8 +55,8 @@ class RouterPair:
     def _peer_at(self, address: Address) -> Peer | None:
         return self.friend if str(address) in PEER.values() else None
 
-    def _allows(self, peer: Peer, protocol: Protocol, host: str, port: int) -> bool:
-        return (protocol, host, port) not in self.refused
+    def _allows(self, peer: Peer, protocol: Protocol, address: Address, port: int) -> bool:
+        return (protocol, str(address), port) not in self.refused
 
 
 def _connect(namespace: Namespace, own: dict[int, str], others: Any) -> TunDevice:

@@ -107,6 +107,11 @@ class Router:
     def peer(self, public_key: bytes) -> NetworkPeer | None:
         return self._peers.get(public_key)
 
+    def peer_at(self, address: IPv4Address | IPv6Address) -> NetworkPeer | None:
+        """The peer that has this address."""
+        found = (each for each in self._peers.values() if address == each.ipv6 or address in each.sources)
+        return next(found, None)
+
     def counters(self, public_key: bytes) -> Counters | None:
         return self._overlay.counters(public_key)
 

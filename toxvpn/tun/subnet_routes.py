@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
 from .._native.path.datapath import Datapath
 from ..errors import ToxvpnError
@@ -103,6 +103,14 @@ class SubnetRoutes:
         for network in () if granted == "all" else granted:
             if not _meets(network, offered):
                 yield PeerRoute(network, used=False, problem="it does not offer this network")
+
+    def peer_at(self, address: IPv4Address | IPv6Address) -> NetworkPeer | None:
+        """The peer behind which this address is, by the longest prefix of those that are used."""
+        found = [network for network in self._decision.used if address in network]
+        if not found:
+            return None
+        longest = max(found, key=lambda network: network.prefixlen)
+        return self._router.peer(self._decision.used[longest])
 
     # -- what changes
 

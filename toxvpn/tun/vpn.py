@@ -18,6 +18,7 @@ from .._native.path.toxcarrier import ToxCarrier
 from ..tox.events import Event, PeerConnection, PeerRemoved, PeerStatus
 from ..tox.node import Node
 from ..tox.ownstatus import OwnStatus
+from ..tox.peer import Peer
 from ..tox.pump import PacketPump
 from ..wire.addressbook import AddressBook, AllowedAddresses
 from ..wire.addressing import OVERLAY_IPV6, overlay_ipv6
@@ -137,7 +138,8 @@ class Vpn:
                 self._own_network,
             )
             undo.callback(self.subnets.close)
-            lead_to(network, self.device.name, options.advertise, snat=options.snat)
+            if namespace is HERE:  # else usernet/router carries what is for them
+                lead_to(network, self.device.name, options.advertise, snat=options.snat)
             network.link_up(self.device.name)
             if self.ipv6 is not None:
                 self._add_catch_all(network)
@@ -185,6 +187,11 @@ class Vpn:
     def peer_moved(self, member: NetworkPeer) -> str | None:
         """Why the peer's IPv4 address here is not the usual one; None when it is."""
         return peer_moved(member.stated, member.ipv4, self._local)
+
+    def peer_at(self, address: IPv4Address | IPv6Address) -> Peer | None:
+        """The peer that may send from there: from an address of its own, or from a network behind it."""
+        member = self.router.peer_at(address) or self.subnets.peer_at(address)
+        return member.peer if member else None
 
     def close(self) -> None:
         """Undoes everything. Idempotent."""

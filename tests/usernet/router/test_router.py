@@ -182,7 +182,7 @@ async def test_this_machine_by_its_overlay_address_is_localhost(pair: RouterPair
         sock, accepted = await connected(pair, version, server, ROUTER[version])
         with sock, accepted:
             assert accepted.getpeername()[0] == loopback[version]
-        pair.refused.add((Protocol.TCP, "localhost", server.getsockname()[1]))
+        pair.refused.add((Protocol.TCP, ROUTER[version], server.getsockname()[1]))
         forbidden = {4: errno.EHOSTUNREACH, 6: errno.EACCES}
         assert await refused(pair, version, ROUTER[version], server.getsockname()[1]) == forbidden[version]
 

@@ -8,10 +8,11 @@ server.
 import ipaddress
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum
 
 from ...tox.peer import Peer
-from ...wire.answers import Address
+from ...wire.answers import ICMP, Address
+from ...wire.ip import TCP, UDP
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -19,14 +20,14 @@ LOCALHOST = "localhost"
 _LOOPBACK = {4: ("127.0.0.1", "::1"), 6: ("::1", "127.0.0.1")}
 
 
-class Protocol(StrEnum):
-    TCP = "tcp"
-    UDP = "udp"
-    ICMP = "icmp"
+class Protocol(Enum):
+    TCP = TCP
+    UDP = UDP
+    ICMP = ICMP
 
 
-Allows = Callable[[Peer, Protocol, str, int], bool]
-"""Whether the peer may reach that host, an address or "localhost", at that port (0 for ICMP)."""
+Allows = Callable[[Peer, Protocol, Address, int], bool]
+"""Whether the peer may reach that address, ours or one behind, at that port (0 for ICMP)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Destinations:
     behind: Collection[Network]
 
     def host(self, address: Address) -> str | None:
-        """The host that rules are asked about; None for an address that is not ours to forward to."""
+        """The host to connect to, an address or LOCALHOST; None where we lead nobody."""
         if address in self.own():
             return LOCALHOST
         if is_unicast(address) and any(address in network for network in self.behind):

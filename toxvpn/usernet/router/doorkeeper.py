@@ -66,7 +66,7 @@ class Doorkeeper:
         host = self._destinations.host(flow.destination)
         if host is None:
             self.drops[Drop.NOT_OFFERED] += 1
-        elif self._allows(peer, protocol, host, flow.destination_port):
+        elif self._allows(peer, protocol, flow.destination, flow.destination_port):
             return Admitted(peer, host)
         else:
             self.drops[Drop.NOT_ALLOWED] += 1
