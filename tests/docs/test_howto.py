@@ -68,6 +68,12 @@ def two_sites(lab: Lab) -> Mapping[str, Host]:
     return hosts
 
 
+def behind_a_user(lab: Lab) -> Mapping[str, Host]:
+    """`pi` has a LAN, with `nas` on it."""
+    pi = lab.site("pi", "10.0.0.0/24", "fd00:10::/64")
+    return {"laptop": lab.host("laptop"), "box": lab.host("box"), "pi": pi, "nas": pi.host("nas")}
+
+
 STAGES = {
     "company-firewall": lambda: Stage(hosts=behind_a_firewall),
     "exit": lambda: Stage("laptop", "box"),
@@ -80,7 +86,7 @@ STAGES = {
     "site-to-site": lambda: Stage(hosts=two_sites),
     "ssh-git-rsync-ansible-sshfs": lambda: Stage("laptop", "box", "nas"),
     "tor-and-proxies": lambda: Stage("laptop", "server"),
-    "without-root": lambda: Stage("laptop", "box"),
+    "without-root": lambda: Stage(hosts=behind_a_user),
     "who-may-reach-what": lambda: Stage("box", "laptop"),
 }
 
@@ -109,6 +115,8 @@ def prepare(page: str, stage: Stage) -> None:
         case "tor-and-proxies":
             machines["laptop"].run(f"{PROXY} 9050")
             serve(stage, "server", caller="laptop")
+        case "without-root":
+            machines["nas"].run(f"{WEB_PAGE} 80; echo the page of the NAS >/srv/www/index.html")
         case "who-may-reach-what":
             machines["box"].run(f"{WEB_PAGE} 80; echo the page of box >/srv/www/index.html")
 

@@ -21,6 +21,7 @@ from ..errors import NotRunningError, PeerOfflineError, ToxvpnError, UsageError
 from ..members.peers import ConfiguredPeer
 from .ask import ask, print_note
 from .config_flag import CONFIG, find_configuration
+from .exec_routes import parse_routes, wait_for_routes, with_routes
 from .given_secret import find_secret
 from .process_flags import ProcessOptions
 from .run_options import daemon_options, start
@@ -33,6 +34,8 @@ UNNAMED_PEERS_S = 20.0
 FLAGS = (
     flag("VPN", "--peer", "peers", metavar="PEER", multiple=True,
          help="Wait for this peer first: a kept one's name, or a Tox ID, public key or invite. Repeatable."),
+    flag("VPN", "--route", "routes", metavar="NETWORK=PEER", multiple=True,
+         help="Reach this network, which lies behind that peer and which it advertises. Repeatable."),
     flag("VPN", "--internet", is_flag=True,
          help="Let the command reach the Internet too, by pasta of passt. [default: the peers alone]"),
     flag("VPN", "--timeout", "timeout_s", metavar="S", type=Seconds(0),
@@ -51,6 +54,7 @@ def command(
     words: tuple[str, ...],
     config_file: Path | None,
     peers: Sequence[str],
+    routes: Sequence[str],
     internet: bool,
     timeout_s: float | None,
     secret: str | None,
@@ -69,13 +73,18 @@ def command(
         raise UsageError("the command is missing; for example: toxvpn exec --peer box -- ping box")
     config = find_configuration(settings, config_file)
     given = find_secret(secret, secret_file, os.environ)
-    wanted = parse_peers(peers, settings.places.data, config, time.time(), given)
+
+    def parsed(texts: Sequence[str]) -> tuple[ConfiguredPeer, ...]:
+        return parse_peers(texts, settings.places.data, config, time.time(), given)
+
+    networks = parse_routes(routes, parsed)
+    wanted = with_routes(parsed(peers), networks)
     options = daemon_options(
         settings,
         ProcessOptions(daemonize=True),
         RunKind.UP,
         config,
-        secret=None if peers else given,
+        secret=None if wanted else given,
         id_file=id_file,
         peers=wanted,
         user_network=UserNetwork(internet=internet, command=os.getpid()),
@@ -95,6 +104,7 @@ def command(
         )
     if wanted or is_new:
         wait_for(settings, wanted, timeout_s)
+    wait_for_routes(settings, networks)
     from ..usernet.enter import become, enter
 
     if os.environ.get(NETWORK_VARIABLE) != str(joined.owner):  # it is in there already
