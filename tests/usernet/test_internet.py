@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from toxvpn.errors import ToxvpnError
-from toxvpn.testing.netns import as_nobody, become_nobody, enter_new_netns, have_namespaces, in_child
+from toxvpn.testing.netns import as_somebody, become_somebody, enter_new_netns, have_namespaces, in_child
 from toxvpn.usernet.internet import Internet
 from toxvpn.usernet.namespace import UserNamespace
 
@@ -20,7 +20,7 @@ def refusal() -> str:
 
 def test_without_pasta(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda program: None)
-    assert "apt install passt" in as_nobody(refusal)
+    assert "apt install passt" in as_somebody(refusal)
 
 
 @pytest.mark.skipif(shutil.which("pasta") is None, reason="needs passt")
@@ -31,4 +31,4 @@ def test_a_machine_without_any_network() -> None:
 
 def lonely() -> None:
     enter_new_netns()
-    become_nobody()
+    become_somebody()

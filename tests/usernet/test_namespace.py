@@ -10,7 +10,7 @@ from typing import TypeVar
 import pytest
 
 from toxvpn.errors import NotRunningError
-from toxvpn.testing.netns import NOBODY, as_nobody, have_namespaces
+from toxvpn.testing.netns import SOMEBODY, as_somebody, have_namespaces
 from toxvpn.tun.netconf import NetworkChanges
 from toxvpn.usernet import namespace as namespace_module
 from toxvpn.usernet.enter import CommandError, become, enter
@@ -37,7 +37,7 @@ def inside(namespace: UserNamespace, command: list[str], resolv_conf: Path = Pat
 
 
 def with_network(function: Callable[[UserNamespace], T]) -> T:
-    """The result of `function` for a namespace of nobody's with a device that has an address and a route."""
+    """The result of `function` for a namespace of a user's with a device that has an address and a route."""
 
     def run() -> T:
         with UserNamespace.start() as namespace, NetworkChanges(namespace=namespace) as network:
@@ -51,7 +51,7 @@ def with_network(function: Callable[[UserNamespace], T]) -> T:
             finally:
                 device.close()
 
-    return as_nobody(run)
+    return as_somebody(run)
 
 
 def test_it_has_the_device_with_its_address_and_route_and_nothing_else() -> None:
@@ -68,7 +68,7 @@ def test_it_has_the_device_with_its_address_and_route_and_nothing_else() -> None
 def test_a_command_has_the_users_ids_and_no_rights() -> None:
     commands = (["id", "-u"], ["id", "-g"], ["cat", "/proc/self/status"], ["ip", "link", "del", "toxvpn0"])
     shown = with_network(lambda namespace: [inside(namespace, command) for command in commands])
-    assert shown[:2] == [f"{NOBODY}\n"] * 2
+    assert shown[:2] == [f"{SOMEBODY}\n"] * 2
     assert "CapEff:\t0000000000000000" in shown[2] and "CapPrm:\t0000000000000000" in shown[2]
     assert "not permitted" in shown[3]
 
@@ -76,7 +76,7 @@ def test_a_command_has_the_users_ids_and_no_rights() -> None:
 def test_ping_needs_no_rights() -> None:
     program = "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM, socket.IPPROTO_ICMP)"
     command = ["/usr/bin/python3", "-c", program]
-    outside = as_nobody(lambda: subprocess.run(command, capture_output=True, text=True).stderr)
+    outside = as_somebody(lambda: subprocess.run(command, capture_output=True, text=True).stderr)
     assert "PermissionError" in outside
     assert with_network(lambda namespace: inside(namespace, command)) == ""
 
@@ -108,7 +108,7 @@ def test_sysctls_and_tables_are_its_own() -> None:
     assert Path("/proc/sys/net/ipv4/ip_forward").read_text() == outside
 
 
-def test_the_namespace_of_nobody_is_entered_by_nobody_else() -> None:
+def test_a_command_cannot_reach_the_owner_of_its_namespace() -> None:
     """A command inside has no rights over the namespace that it is in, and cannot trace its owner."""
 
     def run(namespace: UserNamespace) -> str:
@@ -125,7 +125,7 @@ def test_it_ends_with_its_owner() -> None:
         namespace.close()
         return Path(f"/proc/{helper}").exists()
 
-    assert not as_nobody(run)
+    assert not as_somebody(run)
 
 
 def test_entering_one_that_has_ended() -> None:
@@ -136,7 +136,7 @@ def test_entering_one_that_has_ended() -> None:
             enter(namespace.owner, Path("/dev/null"))
         return str(error.value)
 
-    assert "has just ended" in as_nobody(run)
+    assert "has just ended" in as_somebody(run)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_why_there_is_none(monkeypatch: pytest.MonkeyPatch, statements: str, rea
             UserNamespace.start()
         return str(error.value), error.value.exit_code
 
-    text, code = as_nobody(run)
+    text, code = as_somebody(run)
     assert reason in text and len(text.splitlines()) == 1
     assert code == 77
 
@@ -175,6 +175,6 @@ def test_a_command_that_cannot_be_run(command: str, code: int) -> None:
             become([command])
         return str(error.value), error.value.exit_code
 
-    text, exit_code = as_nobody(run)  # a process of its own: it has become one that SIGPIPE ends
+    text, exit_code = as_somebody(run)  # a process of its own: it has become one that SIGPIPE ends
     assert text.startswith(f"cannot run {command}: ")
     assert exit_code == code

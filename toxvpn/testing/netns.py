@@ -12,7 +12,8 @@ from ..linux import CLONE_NEWNET, setns, unshare
 
 T = TypeVar("T")
 
-NOBODY = 65534
+SOMEBODY = 12_345
+"""The ID of an ordinary user, who is not the one that IDs without a mapping are shown as (65534)."""
 
 
 def have_namespaces() -> bool:
@@ -42,15 +43,15 @@ def in_new_netns(function: Callable[[], T]) -> T:
     return in_child(enter_new_netns, function)
 
 
-def as_nobody(function: Callable[[], T]) -> T:
-    """Return the result of `function()`, run in a child process of the user nobody, who has no rights."""
-    return in_child(become_nobody, function)
+def as_somebody(function: Callable[[], T]) -> T:
+    """Return the result of `function()`, run in a child process of an ordinary user."""
+    return in_child(become_somebody, function)
 
 
-def become_nobody() -> None:
+def become_somebody() -> None:
     os.setgroups([])
-    os.setresgid(NOBODY, NOBODY, NOBODY)
-    os.setresuid(NOBODY, NOBODY, NOBODY)
+    os.setresgid(SOMEBODY, SOMEBODY, SOMEBODY)
+    os.setresuid(SOMEBODY, SOMEBODY, SOMEBODY)
 
 
 def in_child(prepare: Callable[[], None], function: Callable[[], T]) -> T:
