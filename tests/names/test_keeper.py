@@ -89,6 +89,7 @@ class Network:
 @pytest.fixture
 def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(keeper_module, "BATCH_S", 0.0)
+    monkeypatch.setattr(keeper_module, "PAUSE_S", 0.0)
     monkeypatch.setattr(keeper_module, "SETTLED_S", 0.0)
     monkeypatch.setattr(keeper_module, "ResolvedLink", FakeResolved)
     yield
@@ -201,6 +202,25 @@ async def test_at_the_end_all_is_taken_back(network: Network) -> None:
         free.bind(("::1", network.resolved.told[-1].port))
 
 
+async def test_a_peer_that_keeps_changing_its_name_fills_no_log_and_keeps_no_disk_busy(
+    network: Network, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO)
+    network.keeper.keep_hosts(True)
+    for number in range(5):
+        network.members[1] = ZoneMember(BOX, None, f"bо{number}")
+        await network.settle()
+    [line] = [record.message for record in caplog.records]
+    assert line.startswith("peer 01010101: it has no name on the network")
+    monkeypatch.setattr(keeper_module, "PAUSE_S", 3600)
+    await network.settle()
+    before = network.hosts.lines
+    network.members.append(ZoneMember(bytes([2]) * 32, "nas", "", (HERE,)))
+    await network.settle()
+    assert network.hosts.lines == before
+    assert await network.ask("nas.tox.internal") == ["127.0.0.1"]  # DNS does not wait
+
+
 def test_the_domains_are_the_names_and_the_addresses() -> None:
     zone = Zone.of([ZoneMember(OWN, "a", "", (IPv6Address("fd74:6f78::1"), IPv4Address("100.64.1.2")))])
     assert domains_of(zone) == ("tox.internal", "8.7.f.6.4.7.d.f.ip6.arpa", "2.1.64.100.in-addr.arpa")
@@ -216,6 +236,11 @@ def test_problems_are_told_with_a_remedy() -> None:
         ZoneMember(bytes([4]) * 32, "nas", "bоx"),
         ZoneMember(bytes([5]) * 32),
     ]
+    nameless = [ZoneMember(OWN)]
+    assert name_problems(Zone.of(nameless), nameless) == {
+        OWN: "this machine has no name on the network, as its host name cannot be one; "
+        "`name` in [vpn] gives it one"
+    }
     problems = name_problems(Zone.of(members), members)
     assert problems == {
         bytes([2]) * 32: "this machine is box-2.tox.internal, for 'box' is another machine's; "

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from booted import NEEDED, Booted
-from resolved import available, start_resolved
+from resolved import require_resolved, start_resolved
 from vpns import CONNECTING_S, STARTING_S, TOXVPN, Machine
 
 from lab import Host, Lab, LabError, wait_until
@@ -118,8 +118,7 @@ class Box(Machine):
 @pytest.fixture(scope="module")
 def machines(_shared_network: Lab) -> Iterator[tuple[Laptop, Box]]:
     require(*NEEDED, "sshd")
-    if not available():
-        pytest.fail("scripts/setup unpacks systemd-resolved", pytrace=False)
+    require_resolved()
     lab = _shared_network
     before = set(lab.hosts)
     laptop = Laptop(lab, lab.host("laptop", ipv6=False))
@@ -205,13 +204,15 @@ def test_names_that_clash_and_names_that_deceive(machines: tuple[Laptop, Box]) -
 
 
 def test_what_others_take_away_is_put_back(machines: tuple[Laptop, Box]) -> None:
-    laptop, _ = machines
+    laptop, box = machines
     laptop.run("resolvectl revert toxvpn0")
     laptop.until(lambda: "~tox.internal" in laptop.domains, "the settings that somebody reverted")
     laptop.run(
         "systemctl stop systemd-resolved; rm -rf /run/systemd/resolve/netif; systemctl start systemd-resolved"
     )
     laptop.until(lambda: "~tox.internal" in laptop.domains, "the settings in a new systemd-resolved")
+    laptop.run("ip link set toxvpn0 down && ip link set toxvpn0 up")
+    laptop.until(lambda: laptop.finds("nas.tox.internal") == set(box.addresses), "names on the link again")
     assert "put back into systemd-resolved's settings" in laptop.log.read_text()
 
 

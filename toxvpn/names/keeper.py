@@ -25,8 +25,8 @@ from .zone import DOMAIN, Address, Zone, ZoneMember, full_name, reverse_name
 
 log = logging.getLogger("toxvpn.names")
 
-BATCH_S = 0.05
-"""Changes come in groups."""
+BATCH_S, PAUSE_S = 0.05, 1.0
+"""Changes come in groups, and a peer that keeps changing its name is not to keep the disk busy."""
 OVERLAY_REVERSE = ".".join(reverse_name(OVERLAY_IPV6[0]).split(".")[-2 - OVERLAY_IPV6.prefixlen // 4 :])
 SETTLED_S = 3.0
 """systemd-resolved may only be restarting."""
@@ -83,6 +83,7 @@ class NameKeeper:
         self._said: dict[object, str] = {}
         self._loop = asyncio.get_running_loop()
         self._soon: asyncio.TimerHandle | None = None
+        self._next_s = 0.0
         self._closed = False
 
     @property
@@ -109,7 +110,7 @@ class NameKeeper:
     def refresh(self, _: object = None) -> None:
         """Says that members or link may have changed."""
         if self._soon is None and not self._closed:
-            self._soon = self._loop.call_later(BATCH_S, self._refresh)
+            self._soon = self._loop.call_at(max(self._next_s, self._loop.time() + BATCH_S), self._refresh)
 
     async def close(self) -> None:
         self._closed = True
@@ -120,11 +121,12 @@ class NameKeeper:
         self._set_hosts(None)
 
     def _refresh(self) -> None:
-        self._soon = None
+        self._soon, self._next_s = None, self._loop.time() + PAUSE_S
         zone, link = self.zone, self._link()
         for key, problem in name_problems(zone, self._seen).items():
-            ours = key == self._seen[0].public_key
-            self._say(key, problem if ours else f"peer {short_key(key)}: {problem}", logging.INFO)
+            if key not in self._said:  # once for each: what a peer calls itself may change all the time
+                ours = key == self._seen[0].public_key
+                self._say(key, problem if ours else f"peer {short_key(key)}: {problem}", logging.INFO)
         self._listen(link.addresses)
         self._set_hosts(list(zone.lines()) if self._hosts else None)
         first = next((self._listening[each] for each in link.addresses if each in self._listening), None)
@@ -201,6 +203,8 @@ def name_problems(zone: Zone, members: Sequence[ZoneMember]) -> dict[bytes, str]
             why = f"has no name on the network, as {called!r} is not used: {refusal}"
         elif label is not None and label not in (label_of(each.given or ""), label_of(each.stated)):
             why = f"is {full_name(label)}, for {called!r} is another machine's"
+        elif number == 0 and label is None:
+            why = "has no name on the network, as its host name cannot be one"
         else:
             continue
         found[each.public_key] = f"{who} {why}; {remedy}"
