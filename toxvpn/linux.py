@@ -32,6 +32,7 @@ class Capability(IntEnum):
     FOWNER = 3
     NET_BIND_SERVICE = 10
     NET_ADMIN = 12
+    SETFCAP = 31
 
 
 _libc = ctypes.CDLL(None, use_errno=True)

@@ -182,6 +182,17 @@ def test_the_network_of_a_session(network: Scene) -> None:
     assert running.communicate(b"go\n", STARTING_S)[0] == b"still\n"
 
 
+def test_root_is_root_in_it(scene: Scene) -> None:
+    """The run itself has no right left."""
+    home = scene.laptop.directory / "root"
+    argv = [*TOXVPN, "-b", str(scene.lab.nodes_json), "-C", str(home)]
+    scene.laptop.run([*argv, "up", "--user", "-z", "-F", str(home.with_suffix(".pid"))])
+    assert scene.laptop.run([*argv, "exec", "id", "-u"]).stdout == "0\n"
+    run = Path("/proc", home.with_suffix(".pid").read_text().strip(), "status").read_text()
+    assert "CapPrm:\t0000000000000000" in run
+    scene.laptop.run([*argv, "down"])
+
+
 @pytest.mark.skipif(shutil.which("pasta") is None, reason="needs passt")
 def test_the_internet_if_asked_for_and_nothing_of_it_after_a_kill(scene: Scene) -> None:
     scene.toxvpn("down")

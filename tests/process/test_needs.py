@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from toxvpn.config.flags import UserNetwork
 from toxvpn.config.options import ClientOptions, NodeOptions
 from toxvpn.linux import Capability
 from toxvpn.process import needs as needs_module
@@ -34,6 +35,7 @@ def _files_are_roots(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureReq
         (server_options(udp_ports=(443, 443)), {BIND}),
         (server_options(metrics_port=100), {BIND}),
         (up_options(), {ADMIN, BIND}),
+        (up_options(user_network=UserNetwork()), {Capability.SETFCAP}),
         (ClientOptions(server=ID, forwards=(parse_forward("80:localhost:80"),)), {BIND}),
         (ClientOptions(server=ID, socks=(parse_listen("1080"),)), set()),
     ],

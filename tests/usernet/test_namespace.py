@@ -149,7 +149,13 @@ def test_entering_one_that_has_ended() -> None:
         (
             "n._reads = lambda name, value: name == 'kernel/apparmor_restrict_unprivileged_userns'; "
             "h.map_user = lambda uid, gid: (_ for _ in ()).throw(PermissionError(1, 'not permitted'))",
-            "user namespaces have no rights here: sysctl kernel.apparmor_restrict_unprivileged_userns is 1",
+            "user namespaces have no rights here: sysctl kernel.apparmor_restrict_unprivileged_userns is 1; "
+            "the AppArmor profile contrib/apparmor/toxvpn gives toxvpn these rights",
+        ),
+        (
+            "n._reads = lambda name, value: name == 'user/max_user_namespaces'; "
+            "n.unshare = lambda flags: (_ for _ in ()).throw(OSError(28, 'No space left on device'))",
+            "user namespaces are not allowed here: sysctl user.max_user_namespaces is 0; 'sudo sysctl -w",
         ),
         ("import os; os._exit(3)", "the helper process has ended with status 3"),
     ],

@@ -13,6 +13,8 @@ from ..config.flags import UserNetwork
 from ..control.protocol import ControlRequest
 from ..control.server import Handler
 from ..errors import ToxvpnError
+from ..linux import Capability
+from ..process.privileges import drop_privileges
 from ..state.files import write_atomic
 from ..state.places import make
 from ..usernet.holders import Holders
@@ -49,6 +51,7 @@ class JoinableNetwork:
         loop = asyncio.get_running_loop()
         with contextlib.ExitStack() as undo:
             self.namespace = undo.enter_context(UserNamespace.start())
+            drop_privileges(set(Capability) - {Capability.SETFCAP})
             loop.add_reader(self.namespace, self._lost)
             undo.callback(loop.remove_reader, self.namespace)
             if wanted.internet:

@@ -23,8 +23,9 @@ OVER_FILES = frozenset({Capability.CHOWN, Capability.DAC_OVERRIDE, Capability.FO
 def needs(options: NodeOptions) -> set[Capability]:
     config = options.config if isinstance(options, DaemonOptions) else Config()
     keep: set[Capability] = set()
-    in_namespace = isinstance(options, DaemonOptions) and options.user_network is not None
-    if config.vpn is not None and not in_namespace:
+    if isinstance(options, DaemonOptions) and options.user_network is not None:
+        keep.add(Capability.SETFCAP)  # until root is mapped into its user namespace
+    elif config.vpn is not None:
         keep.add(Capability.NET_ADMIN)
         if config.vpn.has_names:
             keep.add(Capability.NET_BIND_SERVICE)

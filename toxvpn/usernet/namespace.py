@@ -31,6 +31,12 @@ START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 2.0
 HELPER = "from toxvpn.usernet import helper; helper.main(int(sys.argv[1]), int(sys.argv[2]))"
 LOOPBACK_INDEX = 1
+REMEDIES = {
+    "apparmor_restrict": "the AppArmor profile contrib/apparmor/toxvpn gives toxvpn these rights",
+    "max_user_namespaces": "'sudo sysctl -w user.max_user_namespaces=15000' allows them",
+    "unprivileged_userns_clone": "'sudo sysctl -w kernel.unprivileged_userns_clone=1' allows them",
+}
+"""By a part of the switch's name (namespaces.py)."""
 
 
 class UserNamespaceError(NoPermissionError):
@@ -150,5 +156,8 @@ class UserNamespace(Namespace):
 
 
 def refusal(reason: str) -> str:
-    """The line for a person."""
+    """The line for a person: the reason, and what an administrator can do about it."""
+    for switch, remedy in REMEDIES.items():
+        if switch in reason:
+            return f"no network without root here: {reason}; {remedy}"
     return f"no network without root here: {reason}"
