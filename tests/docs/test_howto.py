@@ -79,6 +79,7 @@ STAGES = {
     "exit": lambda: Stage("laptop", "box"),
     "from-cpp-toxvpn": lambda: Stage("new", "old"),
     "from-tuntox": lambda: Stage("server", "laptop"),
+    "games-and-discovery": lambda: Stage("box", "laptop"),
     "home-server-behind-cgnat": lambda: Stage("server", "laptop", "tablet"),
     "names": lambda: Stage("laptop", "box"),
     "many-machines": lambda: Stage("laptop", "a", "b"),

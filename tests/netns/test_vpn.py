@@ -12,6 +12,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from vpns import CONNECTING_S, INTERFACE, Machine, connected, network_of
 
 from lab import Host, Lab, apps, wait_until
 from lab.require import require
+from toxvpn import __version__
+from toxvpn.control.client import call
 
 BOTH = pytest.mark.parametrize("family", [0, 1], ids=["IPv4", "IPv6"])
 MEGABYTE = 1_000_000
@@ -107,6 +110,19 @@ def test_status_is_for_people_and_for_scripts(pair: Pair) -> None:
     document = json.loads(pair.alice.toxvpn("status", "--json").stdout)
     assert document["self"]["interface"] == INTERFACE
     assert document["tox_id"] == pair.alice.tox_id
+
+
+def test_the_path_is_measured_without_anybody_asking(pair: Pair) -> None:
+    for one, other in (pair.machines, pair.machines[::-1]):
+        peer = one.sees(other.public_key)
+        assert 0 < peer["rtt_seconds"] < 1 and peer["loss"] in (None, 0)
+        assert peer["version"] == __version__
+        assert datetime.fromisoformat(peer["since"]) < datetime.now(UTC)
+    measured = pair.alice.sees(pair.bob.public_key)["rtt_seconds"]
+    call(pair.alice.directory, "status", look=True)
+    pair.alice.until(
+        lambda: pair.alice.sees(pair.bob.public_key)["rtt_seconds"] != measured, "a fresh round trip"
+    )
 
 
 def test_ping_names_the_path(pair: Pair) -> None:
