@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from neighbours import TAILSCALE
 from resolved import start_resolved
 
 from lab import Host, Lab
@@ -83,6 +84,7 @@ STAGES = {
     "home-server-behind-cgnat": lambda: Stage("server", "laptop", "tablet"),
     "names": lambda: Stage("laptop", "box"),
     "many-machines": lambda: Stage("laptop", "a", "b"),
+    "other-vpns": lambda: Stage("laptop", "box"),
     "raspberry-pi": lambda: Stage("pi", "laptop"),
     "site-to-site": lambda: Stage(hosts=two_sites),
     "ssh-git-rsync-ansible-sshfs": lambda: Stage("laptop", "box", "nas"),
@@ -107,6 +109,8 @@ def prepare(page: str, stage: Stage) -> None:
             machines["server"].run(f"{WEB_PAGE} --bind 127.0.0.1 8096")
         case "names":
             start_resolved(machines["laptop"].booted)
+        case "other-vpns":
+            TAILSCALE.on(machines["laptop"].booted.host)
         case "site-to-site":
             machines["camera"].run(f"{WEB_PAGE} 80")
         case "ssh-git-rsync-ansible-sshfs":

@@ -122,12 +122,12 @@ def ours(machine: Machine) -> dict[str, list[str]]:
     """Everything in the machine's network that is of its toxvpn."""
     run = machine.host.run
     device = device_of(machine)
-    tables = ("route show table all proto 116", "rule show protocol 116")
-    lists = [f"{family} {table}" for family in ("-4", "-6") for table in tables]
+    tables = ("route show table all", "rule")
+    lists = [f"-N {family} {table}" for family in ("-4", "-6") for table in tables]
     shown = {words: run(["ip", *words.split()]).stdout.split("\n") for words in lists}
     nft = run(["nft", "-s", "list", "ruleset"]).stdout.split("table ")
     return {
-        **{words: sorted(lines) for words, lines in shown.items()},
+        **{words: sorted(line for line in lines if "proto 116" in line) for words, lines in shown.items()},
         "addresses": re.findall(r"inet6? (\S+) scope global", run(["ip", "addr", "show", device]).stdout),
         "nft": sorted(table for table in nft if "toxvpn" in table),
         "sysctl": [run(["sysctl", "net.ipv4.ip_forward"]).stdout],
