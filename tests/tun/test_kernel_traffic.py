@@ -10,10 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scapy.layers.inet import IP, UDP
+from scapy.layers.inet6 import IPv6, IPv6ExtHdrFragment
+from scapy.packet import Raw
 
-from toxvpn._native.path.packets import Counters, DropReason
+from toxvpn._native.path.packets import Counters, DropReason, FilterRule, Place
 from toxvpn.testing.netns import have_namespaces, in_new_netns
-from toxvpn.testing.two_kernels import FRIEND, B, TwoKernels
+from toxvpn.testing.two_kernels import FRIEND, A, B, TwoKernels
+from toxvpn.wire.ip import frame_vpn
 
 pytestmark = [
     pytest.mark.real,
@@ -102,6 +106,46 @@ def test_datagrams_of_every_size_arrive(index: int) -> None:
         return receiver.recv(65536)
 
     assert in_new_netns(scene) == [bytes([size % 251]) * size for size in sizes]
+
+
+def fragments(index: int, port: int, data: bytes, begins: list[int]) -> list[bytes]:
+    """Of a datagram from A to B that is cut at `begins`; each piece ends 32 bytes after it, or at the end."""
+    there = (IP, IPv6)[index](src=A[index], dst=B[index])
+    whole = bytes((IP, IPv6)[index](bytes(there / UDP(sport=7, dport=port) / Raw(data))).payload)
+    pieces = []
+    for begin in begins:
+        piece, more = Raw(whole[begin : begin + 32]), int(begin + 32 < len(whole))
+        header = {"frag": begin // 8, "flags": more, "proto": 17, "id": len(data)}
+        extension = IPv6ExtHdrFragment(offset=begin // 8, m=more, nh=17, id=len(data))
+        cut = there.copy() / extension if index else IP(src=A[0], dst=B[0], **header)
+        pieces.append(bytes(cut / piece))
+    return pieces
+
+
+@FAMILIES
+def test_the_kernel_takes_no_fragments_that_overlap(index: int) -> None:
+    """So nothing that was judged by its first fragment can be turned into another packet by a later one."""
+    overlapping, apart = bytes(72), bytes([1]) * 88
+
+    def scene() -> bytes:
+        with TwoKernels() as kernels:
+            kernels.stop()
+            receiver = kernels.in_b(lambda: socket.socket(FAMILY[index], socket.SOCK_DGRAM))
+            with receiver:
+                receiver.bind((B[index], 0))
+                receiver.settimeout(DEADLINE_S)
+                port = receiver.getsockname()[1]
+                kernels.b.datapath.set_policy(FRIEND, [FilterRule(Place.HERE, 17, port, port)])
+                for packet in [
+                    *fragments(index, port, overlapping, [0, 24, 48]),
+                    *fragments(index, port, apart, [0, 32, 64]),
+                ]:
+                    kernels.b.carrier.deliver(FRIEND, frame_vpn(packet))
+                    kernels.b.carrier.flush_inbound()
+                assert not any(kernels.b.datapath.counters(FRIEND).drops.values())
+                return receiver.recv(1000)
+
+    assert in_new_netns(scene) == apart
 
 
 @FAMILIES

@@ -5,10 +5,7 @@
 
 enum { NONE = UINT16_MAX };
 
-struct flowtable *flowtable_new(void) {
-    struct flowtable *flows = malloc(sizeof *flows);
-    if (flows == NULL)
-        return NULL;
+void flowtable_start(struct flowtable *flows) {
     if (getrandom(&flows->seed, sizeof flows->seed, GRND_NONBLOCK) < 0)
         flows->seed = (uintptr_t)flows;
     flows->newest = flows->oldest = NONE;
@@ -17,7 +14,6 @@ struct flowtable *flowtable_new(void) {
         flows->chains[at] = NONE;
         flows->flows[at].next = (uint16_t)(at + 1 < FLOWTABLE_ROOM ? at + 1 : NONE);
     }
-    return flows;
 }
 
 static uint64_t mixed(uint64_t hash, uint64_t word) {

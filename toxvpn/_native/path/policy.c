@@ -36,7 +36,7 @@ struct policy {
     const struct prefixes *sources;
     struct policy_rule *rules;
     size_t many;
-    struct flowtable *flows;
+    struct flowtable flows;
 };
 
 struct policy *policy_new(const struct prefixes *sources) {
@@ -44,11 +44,7 @@ struct policy *policy_new(const struct prefixes *sources) {
     if (policy == NULL)
         return NULL;
     policy->sources = sources;
-    policy->flows = flowtable_new();
-    if (policy->flows == NULL) {
-        free(policy);
-        return NULL;
-    }
+    flowtable_start(&policy->flows);
     return policy;
 }
 
@@ -56,7 +52,6 @@ void policy_free(struct policy *policy) {
     if (policy == NULL)
         return;
     free(policy->rules);
-    free(policy->flows);
     free(policy);
 }
 
@@ -225,7 +220,7 @@ static void use(struct known_flow *flow, const struct view *view, bool inbound, 
 static void begin(struct policy *policy, struct known_flow *flow, const struct view *view, bool inbound,
                   uint32_t now_s) {
     if (flow == NULL)
-        flow = flowtable_open(policy->flows, &view->key, now_s);
+        flow = flowtable_open(&policy->flows, &view->key, now_s);
     flow->state = inbound ? BY_FRIEND : 0;
     use(flow, view, inbound, now_s);
 }
@@ -252,7 +247,7 @@ static bool is_error_of_flow(struct policy *policy, const struct packet *packet,
         view_ports(&view, &quoted, at, false);
     else if (is_icmp(quoted.version, quoted.protocol) && room >= 8)
         view_icmp(&view, &quoted, at, false);
-    const struct known_flow *flow = view.has_flow ? flowtable_find(policy->flows, &view.key, now_s) : NULL;
+    const struct known_flow *flow = view.has_flow ? flowtable_find(&policy->flows, &view.key, now_s) : NULL;
     return flow != NULL && !(flow->state & REFUSED);
 }
 
@@ -268,27 +263,32 @@ static uint64_t load_word(const uint8_t *at) {
 }
 
 /* Whether both ends are those of the flow; `ports` are the first bytes of a TCP or UDP header. */
-static bool is_inbound_of(const struct known_flow *flow, const struct packet *packet, const uint8_t *ports) {
+static bool is_of(const struct known_flow *flow, const struct packet *packet, const uint8_t *ports,
+                  bool inbound) {
     const uint64_t *words = flow->key.words;
     uint32_t both;
     memcpy(&both, ports, 4);
-    if (words[4] != last_word(packet, both) || words[0] != load_word(packet->source))
+    if (words[4] != last_word(packet, inbound ? both : both << 16 | both >> 16))
         return false;
-    return packet->version == 4 ||
-           (words[1] == load_word(packet->source + 8) && words[2] == load_word(packet->source + 16) &&
-            words[3] == load_word(packet->source + 24));
+    uint64_t first = load_word(packet->source);
+    if (packet->version == 4)
+        return words[0] == (inbound ? first : first << 32 | first >> 32);
+    const uint8_t *theirs = inbound ? packet->source : packet->destination;
+    const uint8_t *ours = inbound ? packet->destination : packet->source;
+    return memcmp(words, theirs, 16) == 0 && memcmp(words + 2, ours, 16) == 0;
 }
 
 /* Whether it is one more packet of the flow that was used last, and changes nothing: most packets are. */
-static bool goes_on(struct flowtable *flows, const struct packet *packet, uint32_t now_s) {
+static bool goes_on(struct flowtable *flows, const struct packet *packet, bool inbound, uint32_t now_s) {
     const uint8_t *at = packet->ip + packet->transport;
     struct known_flow *flow = flowtable_newest(flows);
+    uint8_t seen = inbound ? SEEN_INBOUND : SEEN_OUTBOUND;
     if (flow == NULL || packet->length < packet->transport + (size_t)TCP_HEADER ||
         !has_ports(packet->protocol) ||
         (packet->protocol == PROTOCOL_TCP && at[13] & (TCP_SYN | TCP_FIN | TCP_RST)))
         return false;
-    if ((flow->state & (SEEN_INBOUND | CLOSED | REFUSED)) != SEEN_INBOUND ||
-        !is_inbound_of(flow, packet, at) || !flow_is_fresh(flow, now_s))
+    if ((flow->state & (seen | CLOSED | REFUSED)) != seen || !is_of(flow, packet, at, inbound) ||
+        !flow_is_fresh(flow, now_s))
         return false;
     flow->seen_s = now_s;
     return true;
@@ -296,14 +296,14 @@ static bool goes_on(struct flowtable *flows, const struct packet *packet, uint32
 
 bool policy_inbound(struct policy *policy, const struct packet *packet, uint32_t now_s) {
     struct view view;
-    if (goes_on(policy->flows, packet, now_s))
+    if (goes_on(&policy->flows, packet, true, now_s))
         return true;
     /* nothing is put together of later fragments whose first one is refused */
     if (packet->fragment_offset)
         return packet->fragment_offset >= HEADERS_END;
     if (!view_packet(&view, packet, true))
         return false;
-    struct known_flow *flow = view.has_flow ? flowtable_find(policy->flows, &view.key, now_s) : NULL;
+    struct known_flow *flow = view.has_flow ? flowtable_find(&policy->flows, &view.key, now_s) : NULL;
     if (flow != NULL && !is_first_syn(&view)) {
         use(flow, &view, true, now_s);
         return !(flow->state & REFUSED);
@@ -319,9 +319,11 @@ bool policy_inbound(struct policy *policy, const struct packet *packet, uint32_t
 
 void policy_outbound(struct policy *policy, const struct packet *packet, uint32_t now_s) {
     struct view view;
+    if (goes_on(&policy->flows, packet, false, now_s))
+        return;
     if (packet->fragment_offset || !view_packet(&view, packet, false) || !view.has_flow)
         return;
-    struct known_flow *flow = flowtable_find(policy->flows, &view.key, now_s);
+    struct known_flow *flow = flowtable_find(&policy->flows, &view.key, now_s);
     if (flow != NULL && !is_first_syn(&view))
         use(flow, &view, false, now_s);
     else if (view.begins)
@@ -346,5 +348,5 @@ void policy_set_rules(struct policy *policy, struct policy_rule *rules, size_t m
     free(policy->rules);
     policy->rules = rules;
     policy->many = many;
-    flowtable_each(policy->flows, judge_again, policy);
+    flowtable_each(&policy->flows, judge_again, policy);
 }
