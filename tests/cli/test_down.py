@@ -7,6 +7,7 @@ import pytest
 
 from toxvpn.control import socketfile
 from toxvpn.testing.fake_daemon import FakeDaemon
+from toxvpn.tun import leftovers
 
 
 def test_nothing_to_stop_is_fine(toxvpn: Any, here: Path) -> None:
@@ -14,6 +15,19 @@ def test_nothing_to_stop_is_fine(toxvpn: Any, here: Path) -> None:
         ran = toxvpn("down", "-C", here)
         assert (ran.code, ran.out, ran.err) == (0, "", "toxvpn is not running\n")
     assert toxvpn("down", "-q", "-C", here).err == ""
+
+
+def test_what_a_killed_run_left_is_undone(toxvpn: Any, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cleared: list[Path] = []
+
+    def clear(runtime: Path) -> bool:
+        cleared.append(runtime)
+        return True
+
+    monkeypatch.setattr(leftovers, "clear", clear)
+    ran = toxvpn("down", "-C", here)
+    assert (ran.code, cleared) == (0, [here])
+    assert ran.err == "toxvpn is not running, and what an earlier run left in the network is undone\n"
 
 
 SLOW_TO_STOP = """

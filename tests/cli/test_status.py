@@ -18,6 +18,7 @@ from toxvpn.control import commands, compat
 from toxvpn.control.status import ExitState, ShieldState
 from toxvpn.testing.fake_daemon import FakeDaemon
 from toxvpn.testing.fake_status import NOW, idle
+from toxvpn.tun import leftovers
 
 GOLDEN = Path(__file__).parent.parent / "control" / "golden_status.json"
 
@@ -118,6 +119,16 @@ def test_root_by_sudo_is_told_to_type_that_too(monkeypatch: pytest.MonkeyPatch) 
     assert accept_command("D0" * 32, None) == "sudo toxvpn peer accept D0D0D0D0D0D0D0D0"
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert accept_command("D0" * 32, None) == "toxvpn peer accept D0D0D0D0D0D0D0D0"
+
+
+def test_what_an_ended_run_keeps_blocked_is_told_to_root(
+    toxvpn: Any, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leftovers, "orphans", lambda: {"toxvpn_exit_toxvpn0"})
+    for user, told in ((0, True), (1000, False)):
+        monkeypatch.setattr(os, "geteuid", lambda user=user: user)
+        ran = toxvpn("status", "-C", here)
+        assert ran.code == 3 and ("`toxvpn down` ends that" in ran.err) is told
 
 
 def test_an_exit_that_is_away_is_told(toxvpn: Any, here: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from toxvpn.config.flags import UserNetwork
 from toxvpn.members.peers import ConfiguredPeer
 from toxvpn.testing.options import up_options
+from toxvpn.tox.proxy import Proxy
 from toxvpn.wire.invite import Invite, encode
 from toxvpn.wire.toxid import ToxId
 
@@ -35,6 +36,9 @@ OPTIONS: list[tuple[list[str], dict[str, Any]]] = [
     (["--no-offload"], {"offload": False}),
     (["--advertise", "10.0.0.0/8,fd00:10::/64", "--snat", "no"],
      {"advertise": (IPv4Network("10.0.0.0/8"), IPv6Network("fd00:10::/64")), "snat": False}),
+    (["--exit", "box", "--exit-lan", "no"], {"exit": "box", "exit_lan": False}),
+    (["--exit", "box", "--proxy", "socks5://10.0.0.1:9050"],
+     {"exit": "box", "proxy": Proxy("socks5", "10.0.0.1", 9050)}),
     (["-I", "id", "-u", "33445:33450", "-t", "0"],
      {"id_file": Path("id"), "udp_ports": (33445, 33450), "tcp_port": 0}),
     (["-b", "nodes.json"], {"nodes_file": Path("nodes.json")}),
@@ -99,6 +103,7 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["--mtu", "500"], "--mtu: 500 is out of range: 576 to 1368"),
     (["--mtu", "1369"], "--mtu: 1369 is out of range"),
     (["--snat", "maybe"], "--snat: it takes yes or no"),
+    (["--exit", "box", "--proxy", "socks5://127.0.0.1:9050"], "leave out the exit or the proxy"),
     (["--advertise", "0.0.0.0/0"], "--advertise: 0.0.0.0/0 cannot be advertised: it is a default route"),
     (
         ["--advertise", "192.168.10.5/24"],

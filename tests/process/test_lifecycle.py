@@ -111,6 +111,14 @@ async def test_a_run_ends_well_or_with_what_it_failed_of() -> None:
         await failing.ended()
 
 
+async def test_a_person_ends_a_run_and_a_failure_or_a_service_manager_does_too() -> None:
+    down, failed, interrupted, terminated = (Lifecycle(RecordingNotifier()) for _ in range(4))
+    down.stopping.set()
+    failed.fail(ToxvpnError("gone"))
+    interrupted.interrupted = True
+    assert [each.dismissed for each in (down, failed, interrupted, terminated)] == [True, False, True, False]
+
+
 async def test_the_loop_feeds_the_watchdog_twice_in_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     planned: list[tuple[float, Any]] = []
     loop = asyncio.get_running_loop()

@@ -14,7 +14,7 @@ from toxvpn._native.results import Connection
 from toxvpn._native.toxcore import Tox
 from toxvpn.config.vpn import VpnSection
 from toxvpn.errors import ToxvpnError
-from toxvpn.testing.fake_nodes import Once
+from toxvpn.testing.fake_nodes import Once, until
 from toxvpn.testing.netns import have_namespaces, in_new_netns
 from toxvpn.tox.events import PeerStatus
 from toxvpn.tox.node import Node
@@ -149,6 +149,17 @@ class TestClient:
                 assert f"dnat ip to {next(ipv4_candidates(KEY))}" in listed and "dnat ip6" not in listed
                 machine.says(vpn, None)
                 assert "dnat ip " not in nftables.run(f"list table inet {SWITCH}", "list")
+
+        on_a_machine(tmp_path, scene)
+
+    def test_what_another_program_flushes_is_put_back(self, tmp_path: Path) -> None:
+        async def scene(machine: Machine) -> None:
+            with machine.vpn():
+                rules = ip("rule")
+                await asyncio.sleep(0)  # the first look
+                nftables.run("flush ruleset", "flush")
+                ip("rule del priority 30008")
+                await until(lambda: tables() == {SWITCH} and ip("rule") == rules)
 
         on_a_machine(tmp_path, scene)
 
