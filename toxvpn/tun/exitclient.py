@@ -76,7 +76,7 @@ class ExitClient:
         self.name = name
         self._lan = lan
         self._dismissed = dismissed
-        self._ready = bool(leftovers.switches())  # one that an earlier run left must not be lost on the way
+        self._ready = True  # until `shut` has looked, what an earlier run left is not to be lost
         self._way: Way | None = None
         self._servers: frozenset[int] = frozenset()
         self._ipv6 = False
@@ -96,9 +96,10 @@ class ExitClient:
     def shut(self, network: NetworkChanges, interface: str) -> None:
         """Loads the kill switch, before there is a device. Raises ToxvpnError."""
         self._network, self._interface = network, interface
+        self._ready = self._table in leftovers.switches()
         self._servers = listening_ports()
         self._load(None)
-        leftovers.remove_switches(network, but=self._table)
+        leftovers.remove_switches(network, leftovers.switches() - {self._table})
 
     def open(self, router: Router, datapath: Datapath, own_key: bytes, *, ipv6: bool) -> None:
         """Lets traffic into the device; it is answered as unreachable until the exit offers a way.

@@ -18,7 +18,9 @@ from .changes import Change
 from .exitclient import ExitClient, offer_untrusted
 from .exitserver import ExitServer
 from .kernel import KernelTables
+from .killswitch import PURPOSE
 from .netconf import NetworkChanges
+from .nftables import table_name
 from .router import Router
 
 log = logging.getLogger("toxvpn.tun")
@@ -53,7 +55,7 @@ class Exits:
         if self.client is not None:
             self.client.shut(network, interface)
         elif here:
-            leftovers.remove_switches(network)
+            leftovers.remove_switches(network, [table_name(PURPOSE, interface)])
 
     def open(
         self,

@@ -7,6 +7,7 @@ belong to the service's user, so the kernel's own tables count: a kill switch wi
 
 import logging
 import socket
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -45,10 +46,10 @@ def orphans() -> set[str]:
     return switches() - {table_name(PURPOSE, name) for _, name in socket.if_nameindex()}
 
 
-def remove_switches(network: NetworkChanges, but: str = "") -> None:
-    """Removes those that earlier runs left. Raises ToxvpnError."""
+def remove_switches(network: NetworkChanges, names: Collection[str]) -> None:
+    """Removes those that earlier runs left, of these names. Raises ToxvpnError."""
     left = orphans()
-    for name in switches() - {but}:
+    for name in names:
         network.remove_table("inet", name)
         if name in left:
             nftables.remove("inet", name)
@@ -63,7 +64,7 @@ def clear(runtime: Path) -> bool:
     found = journal.exists() or bool(orphans())
     if found:
         with NetworkChanges(journal) as network:
-            remove_switches(network)
+            remove_switches(network, switches())
         if not switches():
             with Netlink() as net:
                 net.call(_flush_rules)
