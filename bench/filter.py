@@ -72,23 +72,30 @@ def over_tox(runs: int, seconds: int) -> None:
         pair = VpnPair(near, far, OURS)
         addresses = pair.start()
         mbit: dict[tuple[str, bool], list[float]] = {}
+        cost: dict[tuple[str, bool], list[float]] = {}  # processor time for a megabit, in µs
         for run in range(runs):
             for limited in (False, True) if run % 2 else (True, False):
                 pair.configure(ALLOW if limited else "")
                 for name, address in (("IPv4", addresses.far_ipv4), ("IPv6", addresses.far_ipv6)):
                     for way, reverse in (("->", False), ("<-", True)):
+                        before_s = pair.cpu_s()
                         found = traffic.tcp_mbit(near, address, seconds, reverse=reverse)
+                        used_s = pair.cpu_s() - before_s
                         mbit.setdefault((f"{name} {way}", limited), []).append(found)
+                        cost.setdefault((f"{name} {way}", limited), []).append(
+                            used_s * 1e6 / (found * seconds)
+                        )
             progress(f"run {run + 1}")
     flows = list(dict.fromkeys(flow for flow, _ in mbit))
-    rows = [
-        ["no filter", *(spread(mbit[flow, False], ".0f") for flow in flows)],
-        ["filter", *(spread(mbit[flow, True], ".0f") for flow in flows)],
-        ["filter / none", *(ratio(mbit[flow, True], mbit[flow, False]) for flow in flows)],
-    ]
-    table(f"One TCP flow, Mbit/s, median of {runs} runs of {seconds} s", ["", *flows], rows)
-    off, on = ([each for flow in flows for each in mbit[flow, limited]] for limited in (False, True))
-    print(f"all flows: {sum(on) / sum(off):.3f} of the speed without a filter")
+    for what, values in (("Mbit/s", mbit), ("processor time of both sides, µs for a megabit", cost)):
+        rows = [
+            ["no filter", *(spread(values[flow, False], ".0f") for flow in flows)],
+            ["filter", *(spread(values[flow, True], ".0f") for flow in flows)],
+            ["filter / none", *(ratio(values[flow, True], values[flow, False]) for flow in flows)],
+        ]
+        table(f"One TCP flow, {what}, median of {runs} runs of {seconds} s", ["", *flows], rows)
+        off, on = ([each for flow in flows for each in values[flow, limited]] for limited in (False, True))
+        print(f"all flows, filter / none: {sum(on) / sum(off):.3f}")
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """`toxvpn up` on two hosts that name each other, and a bootstrap node on one of them."""
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -87,6 +88,14 @@ class VpnPair:
             wait_until(partial(VpnSide.is_direct, side), "direct connection of toxvpn", ONLINE_S, 0.2)
         near_self, far_self = (side.status()["self"] for side in self._sides)
         return Addresses(near_self["ipv4"], far_self["ipv4"], near_self["ipv6"], far_self["ipv6"])
+
+    def cpu_s(self) -> float:
+        """Processor time that both have used so far."""
+        ticks = 0
+        for side in self._sides:
+            fields = Path(f"/proc/{side.process.pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])  # utime and stime, proc_pid_stat(5)
+        return ticks / os.sysconf("SC_CLK_TCK")
 
     def configure(self, keys: str) -> None:
         """Puts `keys` of the other's section in force on both sides."""

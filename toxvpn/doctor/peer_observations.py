@@ -123,9 +123,10 @@ class VpnSeen:
         return failed(
             Layer.VPN,
             f"a packet to {' and '.join(self.silent)} is not answered: a firewall there drops what comes in "
-            "through the VPN, or this machine may not use the VPN there",
+            "through the VPN, or this machine's `allow` there has no rule for it, or it may not use the VPN",
             f"on the peer: `ufw allow in on {self.interface}`, or `firewall-cmd --zone=trusted "
-            f"--add-interface={self.interface}`, or the like; if `toxvpn status` there shows no address of "
+            f"--add-interface={self.interface}`, or the like; `toxvpn policy` there tells what this machine "
+            "may reach, and `toxvpn peer allow` changes that; if `toxvpn status` there shows no address of "
             "this machine, let it on the VPN with `toxvpn peer add` and `--may vpn`",
             PathError,
         )
