@@ -16,6 +16,7 @@ BENCHES: dict[str, tuple[list[str], list[str]]] = {
     "sites": ([], ["--runs", "1", "--seconds", "2"]),
     "exit": ([], ["--runs", "1", "--seconds", "2"]),
     "rootless": ([], ["--runs", "1", "--seconds", "2"]),
+    "user_router": ([], ["--runs", "1", "--seconds", "2"]),
     "bloat": ([], ["--rates", "20", "--seconds", "5"]),
     "roads": ([], ["--limit", "5", "--trips", "20", "--seconds", "2", "--only", "vpn stalled plain 1%"]),
 }

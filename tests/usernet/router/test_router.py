@@ -14,9 +14,11 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from toxvpn.tcpforward import budget
 from toxvpn.tcpforward.budget import DESCRIPTORS
 from toxvpn.testing.netns import enter_netns, enter_new_netns, have_namespaces
 from toxvpn.testing.router_pair import ROUTER, TARGET, RouterPair
+from toxvpn.usernet.router import streams
 from toxvpn.usernet.router.destinations import Protocol
 from toxvpn.usernet.router.doorkeeper import Drop
 
@@ -341,6 +343,46 @@ async def test_pings_that_this_user_may_not_send(pair: RouterPair, caplog: pytes
     with caplog.at_level("INFO", "toxvpn.usernet"):
         assert await ping(pair, 4, wait_s=0.3) == 1
     assert [record.message for record in caplog.records if "ping_group_range" in record.message]
+
+
+async def test_streams_beyond_the_bound_are_refused_at_once(
+    pair: RouterPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "MAX_STREAMS", 1)
+    with listener(4) as server:
+        sock, accepted = await connected(pair, 4, server)
+        with sock, accepted:
+            assert await refused(pair, 4, TARGET[4], server.getsockname()[1]) == errno.ECONNREFUSED
+    assert pair.router.drops[Drop.TOO_MANY] == 1
+
+
+async def test_without_descriptors_nothing_new_is_carried(
+    pair: RouterPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with listener(4) as server, of_peer(pair, 4, socket.SOCK_DGRAM) as sock:
+        monkeypatch.setattr(budget, "SHARE_OF_STREAMS", 0.0)
+        sock.sendto(b"lost", (TARGET[4], 1234))
+        assert await refused(pair, 4, TARGET[4], server.getsockname()[1]) == errno.ECONNREFUSED
+    assert pair.router.drops[Drop.TOO_MANY] == 2
+
+
+async def test_a_friend_has_a_bounded_number_of_datagram_flows(
+    pair: RouterPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The longest idle one makes room, and comes back as a new one."""
+    table = pair.router._datagrams._table
+    monkeypatch.setattr(table, "most_of_one", 2)
+    pair.router.forget(pair.friend)
+    sock, target = await udp(pair, 4, TARGET[4])
+    others = [of_peer(pair, 4, socket.SOCK_DGRAM) for _ in range(3)]
+    with sock, target:
+        for other in [*others, others[0]]:
+            other.connect((TARGET[4], target.getsockname()[1]))
+            assert await ask(other, b"hello") == b"hello"
+            assert len(table) <= 2
+        for other in others:
+            other.close()
+        asyncio.get_running_loop().remove_reader(target)
 
 
 @pytest.mark.parametrize("settled", [True, False])
