@@ -44,7 +44,7 @@ class NetworkNames(Protocol):
 class StatusReader:
     """`read` gives the status of one run; `kept` the peers with names, for a run without a roster.
 
-    `names` are those of the VPN.
+    `names` are those of the VPN. `more_drops`: what else was dropped, by reason.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class StatusReader:
         kept: Callable[[], Mapping[bytes, ConfiguredPeer]] = dict,
         measured: PathQuality | None = None,
         names: NetworkNames | None = None,
+        more_drops: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         self._node = node
         self._mode = mode
@@ -68,6 +69,7 @@ class StatusReader:
         self._kept = kept
         self._measured = measured
         self._names = names
+        self._more_drops = more_drops
 
     def read(self) -> RunStatus:
         roster = self._roster
@@ -104,7 +106,7 @@ class StatusReader:
             routes=vpn.subnets.advertised,
             exit=exit_state(vpn),
             multicast=vpn.multicast.groups,
-            drops={**own.drops, **drops, **(self._names.drops if self._names else {})},
+            drops={**own.drops, **drops, **(self._names.drops if self._names else {}), **self._more_drops()},
             **self._named(tox.public_key),
         )
 

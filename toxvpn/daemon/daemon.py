@@ -68,6 +68,7 @@ async def serve(options: DaemonOptions, lifecycle: Lifecycle) -> None:
             lambda: [*services.forwards.states(), *lender.states()],
             measured=measured,
             names=services.names,
+            more_drops=services.not_carried,
         )
         tox_id = run.node.tox.address.hex().upper()
 

@@ -77,6 +77,7 @@ class Services:
         self._carrying: RouterOfUser | None = None
         if self.vpn is not None and namespace is not HERE:
             self._carrying = RouterOfUser(run.node, self.vpn, self._stated)
+            self.roster.on_allow = self._on_allow
             undo.push_async_callback(self._carrying.close)
         self.names = None if self.vpn is None else VpnNames(run, self.vpn, self.roster)
         if self.names is not None:
@@ -161,6 +162,15 @@ class Services:
             if self._carrying is not None:
                 self._carrying.update()
             self._keep_names()
+
+    def _on_allow(self) -> None:
+        assert self.vpn is not None and self._carrying is not None
+        self.vpn.update_peers()
+        self._carrying.update()
+
+    def not_carried(self) -> dict[str, int]:
+        """What a user's network did not carry for its peers, by reason."""
+        return {} if self._carrying is None else self._carrying.drops
 
     def wanted(self) -> dict[bytes, str]:
         """The peers that should be connected, by public key, with their names for a person."""

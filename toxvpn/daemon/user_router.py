@@ -55,6 +55,10 @@ class RouterOfUser:
                 raise ToxvpnError(f"no network can be advertised without root here: {failure}") from None
             log.warning("peers cannot reach what their `allow` names on this machine: %s", failure)
 
+    @property
+    def drops(self) -> dict[str, int]:
+        return {} if self._router is None else {drop.value: n for drop, n in self._router.drops.items() if n}
+
     async def close(self) -> None:
         """Resets what runs."""
         self._node.unsubscribe(self._on_event)

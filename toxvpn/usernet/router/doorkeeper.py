@@ -24,12 +24,12 @@ Send = Callable[[bytes], None]
 class Drop(StrEnum):
     """Why something of a peer was not carried."""
 
-    MALFORMED = "malformed"
-    UNKNOWN_SOURCE = "unknown source"
-    NOT_OFFERED = "not offered"
-    NOT_ALLOWED = "not allowed"
-    TOO_MANY = "too many flows"
-    QUEUE_FULL = "queue full"
+    MALFORMED = "router_malformed"
+    UNKNOWN_SOURCE = "router_unknown_source"
+    NOT_OFFERED = "router_not_offered"
+    NOT_ALLOWED = "router_not_allowed"
+    TOO_MANY = "router_too_many_flows"
+    QUEUE_FULL = "router_queue_full"
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,8 @@ class Streams:
             return
         held = self._held[admitted.peer.public_key]
         if held >= MAX_STREAMS or not self._doorkeeper.take_descriptors(held):
-            self._doorkeeper.drops[Drop.TOO_MANY] += held >= MAX_STREAMS
+            if held >= MAX_STREAMS:
+                self._doorkeeper.drops[Drop.TOO_MANY] += 1
             self._send(answers.reset(opening))
             return
         self._held[admitted.peer.public_key] += 1
