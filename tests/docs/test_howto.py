@@ -59,14 +59,15 @@ def behind_a_firewall(lab: Lab) -> Mapping[str, Host]:
 
 
 def two_sites(lab: Lab) -> Mapping[str, Host]:
-    """Two machines behind each router; their second addresses are those of the page."""
+    """Two machines behind each of two routers, with the addresses of the page too; and a laptop elsewhere."""
     hosts = {}
     for net, router, names in ((10, "nata", ("gwa", "pc")), (20, "natb", ("gwb", "camera"))):
         nat = lab.nat(router)
         for number, name in enumerate(names, 2):
             hosts[name] = nat.host(name)
-            hosts[name].run(["ip", "address", "add", f"192.168.{net}.{number}/24", "dev", "eth0"])
-    return hosts
+            for address in (f"192.168.{net}.{number}/24", f"fd00:{net}::{number}/64"):
+                hosts[name].run(["ip", "address", "add", address, "dev", "eth0"])
+    return hosts | {"laptop": lab.nat("cafe").host("laptop")}
 
 
 def behind_a_user(lab: Lab) -> Mapping[str, Host]:

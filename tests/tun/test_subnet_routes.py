@@ -145,9 +145,9 @@ async def test_an_offer_comes_and_goes(machine: Machine) -> None:
     peer = machine.meet(1, granted="all")
     machine.says(peer, LAN, OTHER)
     machine.subnets.update_soon()
-    machine.subnets.update_soon()
-    await until(lambda: set(machine.used) == {LAN, OTHER})
+    assert set(machine.used) == {LAN, OTHER}, "at once"
     machine.says(peer, OTHER)
+    machine.subnets.update_soon()
     machine.subnets.update_soon()
     assert set(machine.used) == {LAN, OTHER}
     await until(lambda: set(machine.used) == {OTHER})
@@ -288,5 +288,5 @@ async def test_a_peer_that_changes_its_mind_all_the_time(machine: Machine) -> No
         machine.says(peer, IPv4Network((0x0A000000 + (number << 8), 24)))
         machine.subnets.update_soon()
         await asyncio.sleep(0)
-    await until(lambda: len(machine.used) == 1)
-    assert rounds == 1
+    await until(lambda: set(machine.used) == {IPv4Network("10.0.99.0/24")})
+    assert rounds <= 2

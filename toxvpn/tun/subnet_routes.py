@@ -8,6 +8,7 @@ peers' own addresses.
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
@@ -27,7 +28,7 @@ from .subnets import Decision, Offer, OtherNetwork, decide
 log = logging.getLogger("toxvpn.tun")
 
 SETTLE_S = 0.2
-"""After a peer has stated something: a peer that changes its mind all the time costs five rounds a second."""
+"""Between two rounds because of what peers state: one may change its mind all the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,7 @@ class SubnetRoutes:
         self._in_datapath: dict[IPNetwork, int] = {}
         self._open_to: set[int] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._not_before_s = -math.inf
 
     def close(self) -> None:
         if self._timer is not None:
@@ -124,9 +126,18 @@ class SubnetRoutes:
         return before != self._in_kernel
 
     def update_soon(self) -> None:
-        """A peer has stated something. Needs a running loop."""
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(SETTLE_S, self.update)
+        """A peer has stated something: at once, unless one has just now. Needs a running loop."""
+        loop = asyncio.get_running_loop()
+        if self._timer is not None:
+            return
+        if loop.time() < self._not_before_s:
+            self._timer = loop.call_at(self._not_before_s, self._update_stated)
+        else:
+            self._update_stated()
+
+    def _update_stated(self) -> None:
+        self._not_before_s = asyncio.get_running_loop().time() + SETTLE_S
+        self.update()
 
     def update(self) -> None:
         """Puts in force what follows from offers, grants and networks as they are now."""
