@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, ip_network
 from typing import Any
 
 import pytest
@@ -107,7 +107,7 @@ def _scene(_shared_network: Lab) -> Iterator[Scene]:
     hosts = [lab.host(name, ipv6=False) for name in ("alice", "mallory", "bob")]
     alice = Machine(lab, hosts[0])
     mallory, bob = (Puppet(lab, host) for host in hosts[1:])
-    allowed = f'id = "{mallory.tox_id[:64]}"\naddress = "{CHOSEN}"\n'
+    allowed = f'id = "{mallory.tox_id[:64]}"\naddress = "{CHOSEN}"\nroutes = "all"\n'
     (alice.directory / "config.toml").write_text(f"[peers.mallory]\n{allowed}")
     alice.start("--peer", mallory.tox_id, "--peer", bob.tox_id)
     for puppet in (mallory, bob):
@@ -243,6 +243,69 @@ def test_what_is_for_one_peer_never_goes_to_another_that_claims_its_address(scen
     scene.alice.host.ping(bobs, count=3, timeout_s=0.2)  # a puppet hears, and does not answer
     wait_until(lambda: len(scene.bob.packets) == received + 3, "three pings at Bob's")
     assert scene.mallory.packets == mallorys
+
+
+NETWORK, NETWORK6 = "10.66.0.0/16", "fd00:66::/48"
+
+
+def test_of_the_networks_it_offers_those_are_used_that_are_in_nobodys_way(scene: Scene) -> None:
+    """Alice uses all that Mallory offers, and means networks that nobody else has."""
+    alice, own4 = scene.alice, f"{scene.alice.ipv4}/32"
+    alice.host.run(["ip", "address", "add", "10.77.0.1/24", "dev", "lo"])
+    wanted = {
+        NETWORK: "",
+        NETWORK6: "",
+        "0.0.0.0/0": "it is a default route",
+        "::/0": "it is a default route",
+        "128.0.0.0/1": "it is a default route",
+        "8.8.8.0/24": "it is a public network",
+        "127.0.0.0/8": "no machine can lead to such addresses",
+        "fd74:6f78::/32": "it overlaps fd74:6f78::/32, where the addresses of the VPN are",
+        own4: "it overlaps 100.64.0.0/10, where the addresses of the VPN are",
+        f"{derived(scene.bob)}/32": "it overlaps 100.64.0.0/10, where the addresses of the VPN are",
+        "10.77.0.0/16": "it overlaps 10.77.0.0/24, a route through lo",
+        "10.77.0.1/32": "it overlaps 10.77.0.0/24, a route through lo",
+    }
+    before = alice.host.run(["ip", "route"]).stdout.splitlines()
+    scene.mallory.set_status(ours(derived(scene.mallory), routes=tuple(map(ip_network, wanted))))
+
+    def routes() -> dict[str, dict[str, Any]]:
+        return {each["network"]: each for each in alice.sees(scene.mallory.public_key)["routes"]}
+
+    alice.until(lambda: routes().get(NETWORK6, {}).get("used"), "use of what is harmless")
+    assert routes().keys() == wanted.keys()
+    for name, reason in wanted.items():
+        assert (routes()[name]["problem"] or "").startswith(reason), routes()[name]
+        assert routes()[name]["used"] is (reason == "")
+    after = alice.host.run(["ip", "route"]).stdout.splitlines()
+    assert [line.split()[0] for line in after if line not in before] == [NETWORK]
+    counted = scene.drops(scene.mallory, "source_not_allowed")
+    scene.mallory.send_ip(
+        ping("10.66.1.2", alice.ipv4), ping("10.67.1.2", alice.ipv4), ping("8.8.8.8", alice.ipv4)
+    )
+    assert scene.echoes(scene.mallory)
+    assert scene.drops(scene.mallory, "source_not_allowed") == counted + 2
+    assert scene.echoes(scene.bob)
+    alice.host.run(["ip", "address", "del", "10.77.0.1/24", "dev", "lo"])
+    scene.mallory.set_status(ours(derived(scene.mallory)))
+    alice.until(lambda: routes() == {}, "end of the networks")
+    assert alice.host.run(["ip", "route"]).stdout.splitlines() == before
+
+
+def test_a_flood_of_offers_costs_a_few_rounds_a_second(scene: Scene) -> None:
+    for number in range(200):
+        scene.mallory.set_status(ours(derived(scene.mallory), routes=(ip_network(f"10.66.{number}.0/24"),)))
+    scene.alice.until(
+        lambda: (
+            [each["network"] for each in scene.alice.sees(scene.mallory.public_key)["routes"]]
+            == ["10.66.199.0/24"]
+        ),
+        "the last offer",
+    )
+    used = scene.alice.host.run(["ip", "route"]).stdout.count("10.66.")
+    assert used == 1
+    said = [line for line in scene.alice.log.splitlines() if "is reached through it" in line]
+    assert len(said) < 30
 
 
 SHAPES: list[tuple[bytes, str | None]] = [

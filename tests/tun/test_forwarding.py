@@ -1,12 +1,16 @@
 """Forwarding in a real kernel, in a namespace of the test's own; and the firewalls that would block it."""
 
 import subprocess
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 import pytest
+from scapy.layers.inet6 import ICMPv6ND_RA, IPv6
+from scapy.layers.l2 import Ether
+from scapy.sendrecv import sendp
 
 from toxvpn.errors import ToxvpnError
 from toxvpn.testing.netns import have_namespaces, in_new_netns
@@ -160,3 +164,41 @@ def test_a_firewall_that_cannot_be_read_is_no_failure(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(nftables, "run", refuse)
     forwarding.warn_of_firewall("tox0")
+
+
+@pytest.mark.real
+@needs_root
+def test_a_default_route_of_a_router_advertisement_stays() -> None:
+    """Without more, the kernel forgets it as soon as IPv6 is forwarded."""
+
+    def inside() -> list[bool]:
+        for key in ("ipv6/conf/all/forwarding", "ipv6/conf/default/accept_dad"):
+            Path("/proc/sys/net", key).write_text("0")
+        for line in (
+            "ip link add eth0 type veth peer name eth1",
+            "ip link set eth1 up",
+            "ip link set eth0 up",
+        ):
+            subprocess.run(line.split(), check=True)
+        Path("/proc/sys/net/ipv6/conf/eth0/accept_ra").write_text("1")
+        wait_until(lambda: "fe80" in shown("addr", "dev", "eth0"), "link-local address")
+        router = Ether(src="02:00:00:00:00:01", dst="33:33:00:00:00:01") / IPv6(src="fe80::1", dst="ff02::1")
+        sendp(router / ICMPv6ND_RA(routerlifetime=600), iface="eth1", verbose=False)
+        wait_until(lambda: "via fe80::1" in shown("route", "default"), "default route")
+        with NetworkChanges() as network:
+            forward(network, {6})
+            during = shown("route", "default")
+        return ["via fe80::1" in each for each in (during, shown("route", "default"))]
+
+    assert in_new_netns(inside) == [True, True]
+
+
+def shown(*words: str) -> str:
+    return subprocess.run(["ip", "-6", *words[:1], "show", *words[1:]], capture_output=True, text=True).stdout
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    end_s = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < end_s, f"no {what}"
+        time.sleep(0.01)
