@@ -23,7 +23,7 @@ def configure(side: VpnSide, lans: tuple[str, str], other: VpnSide) -> None:
     allow = json.dumps([f"{lans[0]}:*", f"[{lans[1]}]:*", "localhost:*"])
     side.directory.joinpath("config.toml").write_text(
         f"[vpn]\nadvertise = {json.dumps(lans)}\n"
-        f'[peers.other]\nid = "{other.tox_id}"\nroutes = "all"\nallow = {allow}\nvpn = true\n'
+        f'[peers.other]\nid = "{other.tox_id}"\nroutes = "all"\nallow = {allow}\n'
     )
 
 

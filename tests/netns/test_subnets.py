@@ -63,7 +63,7 @@ def configuration(lans: tuple[str, str], other: Machine, more: str = "") -> str:
     allow = ", ".join((f'"{lans[0]}:*"', f'"[{lans[1]}]:*"', '"localhost:*"'))
     return (
         f"[vpn]\nadvertise = {json.dumps(lans)}\n{more}\n"
-        f'[peers.other]\nid = "{other.tox_id}"\nroutes = "all"\nallow = [{allow}]\nvpn = true\n'
+        f'[peers.other]\nid = "{other.tox_id}"\nroutes = "all"\nallow = [{allow}]\n'
     )
 
 
@@ -216,6 +216,25 @@ def test_routes_are_changed_by_a_reload(sites: Sites) -> None:
     assert a.uses(b, *LANS[1])
     refused = a.machine.toxvpn("peer", "route", "other", "none", check=False)
     assert "config.toml says which routes of other are used" in refused.stderr
+
+
+def test_who_has_no_allow_answers_and_begins_nothing(sites: Sites) -> None:
+    a, b = sites.a, sites.b
+    path = a.machine.directory / "config.toml"
+    text = path.read_text()
+    path.write_text(re.sub("allow = .*", "", text))
+    a.machine.toxvpn("reload")
+    dropped = a.machine.sees(b.machine.public_key)["drops"].get("policy", 0)
+    for family in (0, 1):
+        assert b.hosts[0].ping(address(a.hosts[0], family), timeout_s=0.3) == []
+        assert a.hosts[0].ping(address(b.hosts[0], family))
+        with arrives_unchanged(b.hosts[0], NOISE), a.hosts[0].connect(address(b.hosts[0], family), 7) as sock:
+            sock.sendall(NOISE)
+    assert b.site.ping(a.machine.ipv4), "this machine itself is open"
+    assert a.machine.sees(b.machine.public_key)["drops"]["policy"] == dropped + 2
+    path.write_text(text)
+    a.machine.toxvpn("reload")
+    assert b.hosts[0].ping(address(a.hosts[0], 0))
 
 
 def test_what_a_killed_one_left_is_taken_back_by_the_next(sites: Sites) -> None:

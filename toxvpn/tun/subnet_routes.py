@@ -90,8 +90,12 @@ class SubnetRoutes:
             self._timer.cancel()
             self._timer = None
 
-    def of(self, public_key: bytes) -> Iterator[PeerRoute]:
-        """The networks behind that peer, used or not, for a person."""
+    def of(self, public_key: bytes) -> list[PeerRoute]:
+        """The networks behind that peer, used or not, for a person: in the order of their addresses."""
+        routes = sorted(self._routes_of(public_key), key=lambda each: each.network.prefixlen)
+        return sorted(routes, key=lambda each: (each.network.version, each.network.network_address.packed))
+
+    def _routes_of(self, public_key: bytes) -> Iterator[PeerRoute]:
         member = self._router.peer(public_key)
         offered = member.offered if member else ()
         granted = self._grants.routes(public_key)

@@ -214,8 +214,8 @@ class Vpn:
                 self.router.add(peer)
             else:
                 self.router.remove(peer.public_key)
+        self.exits.update()  # first: what it takes back of a peer's destinations may be the subnets' too
         self.subnets.update()
-        self.exits.update()
         for member in self.router.peers:
             self.multicast.update(member)
 
@@ -245,12 +245,12 @@ class Vpn:
             self.filters.apply(event.peer)
             self.router.add(event.peer)
         self.router.on_event(event)
+        if isinstance(event, PeerConnection | PeerStatus | PeerRemoved):
+            self.exits.update()
         if isinstance(event, PeerStatus):
             self.subnets.update_soon()
         elif isinstance(event, PeerConnection | PeerRemoved):
             self.subnets.update()
-        if isinstance(event, PeerConnection | PeerStatus | PeerRemoved):
-            self.exits.update()
         if isinstance(event, PeerConnection | PeerStatus):
             member = self.router.peer(event.peer.public_key)
             if member is not None:
