@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, ip_network
-from typing import cast
+from typing import NoReturn, cast
 
 import pytest
 
@@ -271,6 +271,16 @@ async def test_who_may_reach_what_lies_behind_this_machine(machine: Machine) -> 
     machine.router.remove(two.public_key)
     machine.subnets.update()
     assert machine.tables.destinations == set()
+
+
+async def test_peers_without_networks_cost_no_look_at_what_is_granted(machine: Machine) -> None:
+    machine.meet(1)
+    machine.subnets._grants = Grants(_never, _never, lambda key: False)
+    machine.subnets.update()
+
+
+def _never(public_key: bytes) -> NoReturn:
+    raise AssertionError("nobody offers anything")
 
 
 async def test_a_peer_that_changes_its_mind_all_the_time(machine: Machine) -> None:

@@ -148,7 +148,8 @@ class SubnetRoutes:
         self.close()
         if self._others is None:
             return
-        before, self._decision = self._decision, decide(self._offers(), self._avoided(self._others))
+        before, offers = self._decision, self._offers()
+        self._decision = decide(offers, self._avoided(self._others)) if offers else Decision()
         self._withdraw()
         for network, key in list(self._decision.used.items()):
             if (reason := self._use(network, self._member(key))) is not None:
@@ -160,13 +161,14 @@ class SubnetRoutes:
     # -- the decision
 
     def _offers(self) -> dict[bytes, Offer]:
+        """Those of which something is granted."""
+        grants = self._grants
+        offering = {each.peer.public_key: each.offered for each in self._router.peers if each.offered}
+        granted = {key: grants.routes(key) for key in offering}
         return {
-            member.peer.public_key: Offer(
-                self._grants.name(member.peer.public_key),
-                member.offered,
-                self._grants.routes(member.peer.public_key),
-            )
-            for member in self._router.peers
+            key: Offer(grants.name(key), offered, granted[key])
+            for key, offered in offering.items()
+            if granted[key]
         }
 
     def _avoided(self, others: Iterable[OtherNetwork]) -> Iterator[OtherNetwork]:
@@ -227,6 +229,8 @@ class SubnetRoutes:
 
     def _open(self) -> None:
         """Lets peers send to what lies behind this machine, where they may."""
+        if not self.advertised:
+            return
         wanted = {
             member.peer.number for member in self._router.peers if self._grants.behind(member.peer.public_key)
         }
