@@ -92,6 +92,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(keeper_module, "PAUSE_S", 0.0)
     monkeypatch.setattr(keeper_module, "SETTLED_S", 0.0)
     monkeypatch.setattr(keeper_module, "ResolvedLink", FakeResolved)
+    monkeypatch.setattr(keeper_module, "hears_of", lambda address, index: index != 666)
     yield
 
 
@@ -123,6 +124,12 @@ async def test_the_server_moves_with_our_addresses(network: Network) -> None:
     old = network.resolved.told[0]
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as free:
         free.bind(("::1", old.port))
+
+
+async def test_a_link_in_another_network_namespace_is_none_of_resolveds(network: Network) -> None:
+    network.link = NamedLink("toxvpn0", 666, (HERE,))
+    await network.settle()
+    assert network.resolved.told == []
 
 
 async def test_new_addresses_of_peers_are_asked_here_too(network: Network) -> None:

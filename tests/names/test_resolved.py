@@ -16,7 +16,7 @@ from jeepney.bus_messages import message_bus
 from jeepney.io.asyncio import DBusConnection, DBusRouter, open_dbus_connection
 
 from toxvpn.names import resolved as resolved_module
-from toxvpn.names.resolved import NAME, LinkSettings, ResolvedLink
+from toxvpn.names.resolved import NAME, LinkSettings, ResolvedLink, hears_of
 
 pytestmark = [
     pytest.mark.real,
@@ -225,6 +225,21 @@ async def test_a_refusal_is_told_once_with_what_to_do(
     await until(lambda: not resolved.refusals)
     [said] = [each.message for each in caplog.records if each.levelno == logging.WARNING]
     assert line in said
+
+
+def test_whether_it_is_in_this_network_is_seen_by_our_addresses(tmp_path: Path) -> None:
+    (tmp_path / "if_inet6").write_text(
+        "00000000000000000000000000000001 01 80 10 80       lo\n"
+        "fd746f78000000000000000000000001 1f 80 00 80 toxvpn0\n"
+    )
+    (tmp_path / "fib_trie").write_text("Local:\n  |-- 100.64.1.2\n     /32 host LOCAL\n")
+    assert hears_of(SETTINGS.server, 31, tmp_path)
+    assert not hears_of(SETTINGS.server, 30, tmp_path)
+    assert not hears_of(IPv6Address("fd74:6f78::2"), 31, tmp_path)
+    assert hears_of(IPv4Address("100.64.1.2"), 31, tmp_path)
+    assert not hears_of(IPv4Address("100.64.1.22"), 31, tmp_path)
+    assert hears_of(SETTINGS.server, 31, tmp_path / "hidden")
+    assert hears_of(IPv4Address("127.0.0.1"), 1) and hears_of(IPv6Address("::1"), 1)  # both are there
 
 
 async def test_without_a_bus_nothing_happens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from ..wire.addressing import OVERLAY_IPV6
 from ..wire.toxid import short_key
 from .label import label_of
 from .listen import DNS_PORT, Listening, SocketMaker, is_from_here, listen
-from .resolved import LinkSettings, ResolvedLink
+from .resolved import LinkSettings, ResolvedLink, hears_of
 from .server import DnsDrop, DnsServer
 from .zone import DOMAIN, Address, Zone, ZoneMember, full_name, reverse_name
 
@@ -130,7 +130,7 @@ class NameKeeper:
         self._listen(link.addresses)
         self._set_hosts(list(zone.lines()) if self._hosts else None)
         first = next((self._listening[each] for each in link.addresses if each in self._listening), None)
-        if first is not None and self._on_host:
+        if first is not None and self._on_host and hears_of(first.address, link.index):
             self._resolved.set(
                 LinkSettings(link.interface, link.index, first.address, first.port, domains_of(zone))
             )

@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from jeepney import DBusAddress, DBusErrorResponse, MatchRule, MessageFlag, new_method_call
@@ -29,6 +30,7 @@ log = logging.getLogger("toxvpn.names")
 NAME = "org.freedesktop.resolve1"
 MANAGER = DBusAddress("/org/freedesktop/resolve1", NAME, f"{NAME}.Manager")
 LINK = f"{NAME}.Link"
+FIRST_PROCESS = Path("/proc/1/net")
 ANSWER_S = 10.0
 CLOSING_S = 1.0
 LINK_S, LINK_TRIES = 0.2, 25
@@ -185,6 +187,21 @@ class ResolvedLink:
         if state != self.state:
             self.state = state
             self._on_change()
+
+
+def hears_of(address: Address, index: int, tables: Path = FIRST_PROCESS) -> bool:
+    """Whether resolved is in this network namespace: to it, our index would be another link's elsewhere.
+
+    It is where process 1 is, whose namespace has that address of ours, or not. True where process 1 is
+    hidden, as from our own service, which it has started.
+    """
+    try:
+        if address.version == 6:
+            lines = (tables / "if_inet6").read_text().splitlines()
+            return [address.packed.hex(), f"{index:02x}"] in (line.split()[:2] for line in lines)
+        return f"|-- {address}\n" in (tables / "fib_trie").read_text()
+    except OSError:
+        return True
 
 
 def explain(error: DBusErrorResponse, wanted: LinkSettings) -> str:
