@@ -1,6 +1,7 @@
 """The status document: scripts rely on it, so it is compared with a kept copy, key by key."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -78,3 +79,17 @@ def test_nothing_is_missing_when_nobody_is_there() -> None:
     assert holds(empty, CONTRACT)
     assert (empty["peers"], empty["forwards"], empty["pending"]) == ([], [], [])
     assert (empty["self"]["ipv4"], empty["self"]["shield"]) == (None, None)
+
+
+def keys_in(found: Any) -> set[str]:
+    if isinstance(found, list):
+        return {key for each in found for key in keys_in(each)}
+    if not isinstance(found, dict):
+        return set()
+    return set(found).union(*(keys_in(value) for key, value in found.items() if key != "drops"))
+
+
+def test_each_key_is_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs/status.md").read_text()
+    documented = set(re.findall(r"`(\w+)`", page))
+    assert keys_in(json.loads(GOLDEN.read_text())) - {"flaw", "in_force", "dropped"} <= documented
