@@ -31,6 +31,8 @@ def test_a_port_that_is_a_process_id_names_program_and_parent(cat: int) -> None:
 
 def test_what_has_ended_and_what_cannot_be_known_are_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
     assert named_by(NOBODY - 1) == f"a program that has ended (process {NOBODY - 1})"
+    monkeypatch.setattr("toxvpn.tun.programs.INIT", NOBODY)  # as where /proc shows nobody else's processes
+    assert named_by(NOBODY - 1) == f"process {NOBODY - 1} ('ps -p {NOBODY - 1}' tells which that is)"
     monkeypatch.setattr("toxvpn.tun.programs._MANAGERS", ())
     assert (named_by(OF_NO_PROCESS), named_by(0), likely_program()) == ("", "", "")
 

@@ -16,6 +16,7 @@ from .notices import Notice
 
 UNKNOWN = "another program"
 REMEMBERED_S = 10.0
+INIT = 1
 _PID_BITS = 22
 _CHOSEN_BY_KERNEL = 1 << 31  # from here up: ports of a process's further sockets (netlink_autobind)
 _SHORT_LIVED = ("ip", "ifup", "ifdown", "ifconfig", "route", "networkctl", "netplan", "nmcli")
@@ -73,9 +74,12 @@ def named_by(port: int) -> str:
         return ""
     name = _comm(pid)
     if not name:
-        return f"a program that has ended (process {pid})"
+        if _comm(INIT):
+            return f"a program that has ended (process {pid})"
+        return f"process {pid} ('ps -p {pid}' tells which that is)"  # a service that may not see others'
     parent = _parent(pid)
-    return f"{name} (process {pid}{f', started by {_comm(parent)}' if parent > 1 else ''})"
+    starter = _comm(parent) if parent > INIT else ""
+    return f"{name} (process {pid}{f', started by {starter}' if starter else ''})"
 
 
 def likely_program() -> str:
