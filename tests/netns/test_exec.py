@@ -98,7 +98,7 @@ def test_commands_share_the_network_of_the_first(scene: Scene) -> None:
     second = scene.laptop.popen(argv, user=USER, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert second.stdout is not None and second.stdout.readline() == b"here too\n"
     first.communicate(b"go\n", STARTING_S)
-    assert "1 received" in scene.exec("ping", "-c1", "-W5", scene.box.ipv6), "it lasts for the second"
+    assert "1 received" in scene.exec("ping", "-c1", "-w10", scene.box.ipv6), "it lasts for the second"
     second.communicate(b"go\n", STARTING_S)
     wait_until(scene.has_ended, "the end of the network")
 
@@ -118,7 +118,7 @@ def test_peers_have_names(network: Scene) -> None:
     """Those of the network alone."""
     addresses = network.exec("getent", "ahosts", "box").split()
     assert network.box.ipv4 in addresses and network.box.ipv6 in addresses
-    assert " 1 received" in network.exec("ping", "-c1", "-W5", "box.tox.internal")
+    assert " 1 received" in network.exec("ping", "-c1", "-w10", "box.tox.internal")
     assert network.exec("getent", "hosts", "example.org", check=False) == ""
     assert network.exec("cat", "/etc/resolv.conf") == "nameserver 127.0.0.1\nsearch tox.internal\n"
 
