@@ -31,6 +31,9 @@ from .up import parse_peers
 UNNAMED_PEERS_S = 20.0
 """How long to wait for the kept peers, of which some may be away, when none is named."""
 
+OF_A_MACHINE = ("hosts", "advertise", "snat", "exit", "exit_lan")
+"""Keys for what a machine does with its own network."""
+
 FLAGS = (
     flag("VPN", "--peer", "peers", metavar="PEER", multiple=True,
          help="Wait for this peer first: a kept one's name, or a Tox ID, public key or invite. Repeatable."),
@@ -40,7 +43,7 @@ FLAGS = (
          help="Let the command reach the Internet too, by pasta of passt. [default: the peers alone]"),
     flag("VPN", "--timeout", "timeout_s", metavar="S", type=Seconds(0),
          help="Seconds to wait for the peers. [default: no limit for those of --peer, else 20]"),
-    *key_options(VPN),
+    *key_options(VPN, but=OF_A_MACHINE),
 )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ reload touches only what differs; what concerns the node or the device itself ta
 """
 
 import contextlib
+import logging
 from collections.abc import Iterator
 
 from .._native.path.packets import FilterRule, Place
@@ -40,6 +41,8 @@ from .user_router import RouterOfUser
 
 NAMES_OF_AN_EXIT = tuple(FilterRule(Place.HERE, protocol, 53, 53) for protocol in (UDP, TCP))
 """Who exits through this machine asks it for names."""
+
+log = logging.getLogger("toxvpn")
 
 
 class Services:
@@ -208,6 +211,9 @@ class Services:
     def _exit(self, section: VpnSection) -> ExitClient | None:
         """Raises PeerRefusedError, UsageError: there is no such peer."""
         if section.exit is None:
+            return None
+        if self._namespace is not HERE:
+            log.warning("exit is for this machine's own network, and not used in one for `toxvpn exec`")
             return None
         peer = find(
             section.exit, self.roster.peers().values(), where="an exit must be a peer of this machine"
