@@ -25,7 +25,11 @@ def test_a_status_document() -> None:
     assert alice["drops"] == {"queue full": 3, "wrong source": 40}
     assert left["peers"][2]["name"] is None
     assert left["self"]["routes"] == ["192.x.x.x/24", "fd00:x/64"]
-    assert left["self"]["exit"] == {"peer": BOB.hex().upper()[:8] + "...", "blocked": False}
+    assert left["self"]["exit"] == {
+        "peer": BOB.hex().upper()[:8] + "...",
+        "blocked": False,
+        "problem": None,
+    }
     assert left["self"]["moved"] == ["x.x.x.x is x.x.x.x for (a name), for that uses x.x.x.x/10"]
     assert alice["allow"] == ["tcp/localhost:22", "icmp"]
     assert left["peers"][1]["routes"][2] == {
