@@ -214,8 +214,14 @@ def test_nothing_leaks_whatever_is_killed(scene: Scene) -> None:
     assert seen["Tox UDP"] > 100
 
 
-def test_the_local_network_can_be_shut(scene: Scene) -> None:
-    scene.start_laptop("--exit-lan", "no")
-    assert not scene.laptop.host.ping(ROUTER, timeout_s=0.3)
+def test_the_local_network_can_be_shut_and_sessions_from_outside_go_on(scene: Scene) -> None:
+    home = scene.lab.hosts["home"].ipv4
+    assert home
+    with scene.web.connect(home, OUTSIDE_PORT) as older:
+        older.settimeout(5)
+        scene.start_laptop("--exit-lan", "no")
+        assert not scene.laptop.host.ping(ROUTER, timeout_s=0.3)
+        older.sendall(b"still there?")
+        assert older.recv(20) == b"still there?"
     scene.laptop.stop()
     assert scene.laptop.host.ping(ROUTER)
