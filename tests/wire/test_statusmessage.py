@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from toxvpn.errors import ConfigError
 from toxvpn.wire import statusmessage
+from toxvpn.wire.exitoffer import ExitOffer
 from toxvpn.wire.statusmessage import Status, ToxvpnStatus
 
 FULL = Status(
@@ -184,6 +185,27 @@ def test_too_many_routes_are_a_configuration_error() -> None:
     routes = tuple(IPv6Network(f"2001:db8:{number:x}::/48") for number in range(60))
     with pytest.raises(ConfigError, match="allows 1007, offer fewer routes"):
         statusmessage.encode(Status(toxvpn=ToxvpnStatus(routes=routes)))
+
+
+def test_what_is_too_long_loses_what_peers_can_best_do_without() -> None:
+    tags = frozenset(f"abcdef{number:02}" for number in range(16))
+    ours = ToxvpnStatus(
+        routes=tuple(IPv6Network(f"2001:db8:{number:x}::/48") for number in range(26)),
+        name="\N{SNOWMAN}" * 64,
+        exit=ExitOffer(frozenset({4}), frozenset(), tags),
+        multicast=tuple(f"239.255.255.{number}" for number in range(200, 216)),
+    )
+    text, left_out = statusmessage.fit(Status(toxvpn=ours))
+    assert left_out == ["who may use the exit", "the multicast groups"]
+    decoded = statusmessage.decode(text).toxvpn
+    assert decoded is not None and (decoded.routes, decoded.name) == (ours.routes, ours.name)
+    assert decoded.exit is not None and decoded.exit.is_for(bytes(32), bytes(32))
+    assert decoded.multicast == ()
+
+
+def test_what_fits_loses_nothing() -> None:
+    status = Status(toxvpn=ToxvpnStatus(name="box", multicast=("mdns",)))
+    assert statusmessage.fit(status) == (statusmessage.encode(status), [])
 
 
 statuses = st.builds(

@@ -12,9 +12,11 @@ A message with an invalid value is treated as that of a plain peer, with a probl
 status message grants anything: what a peer may use is decided by local policy.
 """
 
+import contextlib
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import Any
 
@@ -91,6 +93,27 @@ def encode(status: Status) -> bytes:
             "offer fewer routes"
         )
     return encoded
+
+
+def fit(status: Status) -> tuple[bytes, list[str]]:
+    """As `encode`; leaves out what peers can best do without, as far as it must, and tells what that is."""
+    left_out: list[str] = []
+    for name, without in _LESS.items():
+        with contextlib.suppress(ConfigError):
+            return encode(status), left_out
+        shorter = None if status.toxvpn is None else without(status.toxvpn)
+        if shorter != status.toxvpn:
+            status = replace(status, toxvpn=shorter)
+            left_out.append(name)
+    return encode(status), left_out
+
+
+_LESS: dict[str, Callable[[ToxvpnStatus], ToxvpnStatus]] = {
+    "who may use the exit": lambda ours: replace(ours, exit=ours.exit and replace(ours.exit, tags=None)),
+    "the multicast groups": lambda ours: replace(ours, multicast=()),
+    "the name": lambda ours: replace(ours, name=""),
+    "the networks behind this machine": lambda ours: replace(ours, routes=()),
+}
 
 
 def decode(message: bytes) -> Status:
