@@ -17,6 +17,7 @@ from scapy.packet import Packet, Raw
 from toxvpn.testing.netns import have_namespaces, in_new_netns
 from toxvpn.tun import nftables
 from toxvpn.tun.device import open_tun
+from toxvpn.tun.exitclient import CONNECTED, local_ports
 from toxvpn.tun.killswitch import MARK, KillSwitch
 
 pytestmark = [
@@ -223,6 +224,73 @@ def test_of_connections_older_than_the_table_those_that_began_outside_go_on(vers
         return any(packet.haslayer(Raw) and b"goes on" in bytes(packet) for packet in wire.took())
 
     assert in_new_netns(scene) is ours
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_nor_do_those_that_began_here_when_the_other_side_speaks_first(version: int) -> None:
+    def scene() -> bool:
+        host()
+        wire = Wire()
+        family = socket.AF_INET if version == 4 else socket.AF_INET6
+        with socket.socket(family) as sock:
+            sock.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                sock.connect((OUTSIDE[version], 443))
+            [syn] = [packet for packet in wire.took() if packet.haslayer(TCP)]
+            ports = {"sport": 443, "dport": syn[TCP].sport, "ack": syn[TCP].seq + 1}
+            there = ip(version, src=OUTSIDE[version], dst=OURS[version])
+            wire.put(there / TCP(flags="SA", seq=1, **ports))
+            load(KillSwitch(servers=frozenset({SERVER_PORT})))
+            wire.took()
+            wire.put(there / TCP(flags="PA", seq=2, **ports) / b"more")
+            with contextlib.suppress(OSError):
+                sock.send(b"secret")
+            return any(packet.haslayer(TCP) for packet in wire.took())
+
+    assert not in_new_netns(scene)
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_nor_does_an_older_conversation_of_datagrams(version: int) -> None:
+    def scene() -> bool:
+        host()
+        wire = Wire()
+        with socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+            sock.connect((OUTSIDE[version], 443))
+            clients = local_ports("udp", CONNECTED)
+            load(KillSwitch(clients=clients))
+            [port] = clients
+            wire.put(ip(version, src=OUTSIDE[version], dst=OURS[version]) / UDP(sport=443, dport=port))
+            with contextlib.suppress(OSError):
+                sock.send(b"secret")
+        return any(packet.haslayer(Raw) and b"secret" in bytes(packet) for packet in wire.took())
+
+    assert not in_new_netns(scene)
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_nobody_outside_opens_a_way_for_what_has_the_vpns_address(version: int) -> None:
+    """Else the local network could say which datagrams it wants to see: it sends what they would answer."""
+    ours = {4: "100.64.1.1", 6: "fd74:6f78::1"}[version]
+
+    def scene() -> bool:
+        host()
+        wire, _device = Wire(), open_tun("toxvpn0", offload=False)
+        for line in (
+            "ip link set toxvpn0 up",
+            "ip address add 100.64.1.1/32 dev toxvpn0",
+            "ip address add fd74:6f78::1/128 dev toxvpn0 nodad",
+        ):
+            subprocess.run(line.split(), check=True)
+        load(KillSwitch(socket.if_nametoindex("toxvpn0")))
+        wire.put(ip(version, src=OUTSIDE[version], dst=ours) / UDP(sport=53, dport=4000) / b"?")
+        with socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+            sock.bind((ours, 4000))
+            with contextlib.suppress(OSError):
+                sock.sendto(b"secret", (OUTSIDE[version], 53))
+        return any(packet.haslayer(Raw) and b"secret" in bytes(packet) for packet in wire.took())
+
+    assert not in_new_netns(scene)
 
 
 @pytest.mark.parametrize("version", [4, 6])

@@ -47,7 +47,7 @@ OFF_NETWORK = "it is not a peer on the network"
 OFFLINE = "it is offline"
 REFUSED = "it does not let us exit: there, the section [peers.NAME] for this machine takes `may_exit = true`"
 NO_WAY = "it has no way out"
-LISTENING = "0A"  # linux/tcp_states.h TCP_LISTEN
+CONNECTED, LISTENING = "01", "0A"  # linux/tcp_states.h TCP_ESTABLISHED, TCP_LISTEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,7 @@ class ExitClient:
         self._ready = True  # until `shut` has looked, what an earlier run left is not to be lost
         self._way: Way | None = None
         self._servers: frozenset[int] = frozenset()
+        self._clients: frozenset[int] = frozenset()
         self._ipv6 = False
 
     def keeps(self, change: Change) -> bool:
@@ -97,7 +98,8 @@ class ExitClient:
         """Loads the kill switch, before there is a device. Raises ToxvpnError."""
         self._network, self._interface = network, interface
         self._ready = self._table in leftovers.switches()
-        self._servers = listening_ports()
+        self._servers = local_ports("tcp", LISTENING)
+        self._clients = local_ports("udp", CONNECTED)
         self._load(None)
         leftovers.remove_switches(network, leftovers.switches() - {self._table})
 
@@ -200,7 +202,7 @@ class ExitClient:
 
     def _load(self, index: int | None) -> None:
         resolvers = self._way.resolvers if self._way else ()
-        switch = KillSwitch(index, self._lan, resolvers, self._servers)
+        switch = KillSwitch(index, self._lan, resolvers, self._servers, self._clients)
         self._network.set_table("inet", self._table, switch.content)
 
     @property
@@ -213,13 +215,13 @@ def offer_untrusted(status_text: bytes) -> ExitOffer | None:
     return stated.exit if stated else None
 
 
-def listening_ports() -> frozenset[int]:
-    """The TCP ports that programs in this network namespace listen on."""
+def local_ports(protocol: str, wanted: str) -> frozenset[int]:
+    """The ports in this network namespace of sockets of that protocol in that state."""
     found = set()
-    for table in ("/proc/thread-self/net/tcp", "/proc/thread-self/net/tcp6"):
+    for table in (protocol, f"{protocol}6"):
         with suppress(FileNotFoundError):  # without IPv6
-            for line in Path(table).read_text().splitlines()[1:]:
+            for line in Path("/proc/thread-self/net", table).read_text().splitlines()[1:]:
                 local, state = itemgetter(1, 3)(line.split())
-                if state == LISTENING:
+                if state == wanted:
                     found.add(int(local.rpartition(":")[2], 16))
     return frozenset(found)

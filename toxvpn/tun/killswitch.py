@@ -13,7 +13,10 @@ Addresses alone decide what is local, and not routes: whoever runs the local net
 router advertisements), and could draw public addresses to himself.
 
 A connection that began outside is marked as Tox's are, in the connection table: then its answers are routed,
-and pass, as if there were no exit.
+and pass, as if there were no exit. The table may see the middle of an older connection first, so its first
+packet has to look like the first of one that began outside; and it has to be for an address of the device
+that it came by: whoever is in the local network could send what is to answer a packet from the VPN's address,
+and that one would go his way.
 """
 
 from collections.abc import Collection
@@ -54,13 +57,15 @@ class KillSwitch:
 
     `lan`: private addresses stay reachable. `resolvers`: the exit's own addresses, where it answers DNS; at
     most one of each family. `servers`: the TCP ports that programs here listen on at the start: connections
-    to them may be older than the table.
+    to them may be older than the table. `clients`: the UDP ports from which programs here talk at the start,
+    each to one other end.
     """
 
     index: int | None = None
     lan: bool = True
     resolvers: tuple[IPv4Address | IPv6Address, ...] = ()
     servers: frozenset[int] = frozenset()
+    clients: frozenset[int] = frozenset()
 
     @property
     def content(self) -> str:
@@ -77,13 +82,16 @@ class KillSwitch:
 
     def _prerouting(self) -> str:
         """Nothing comes out of the VPN from an address that is reached by another way."""
+        older = f"tcp dport != {_set(sorted(self.servers))} " if self.servers else ""
         return _chain(
             "prerouting",
             "type filter hook prerouting priority mangle",
             'iif "lo" return',
             self._device("iif", "fib saddr . iif oif missing drop"),
             self._device("iif", "return"),
-            f"ct state new fib daddr type local ct mark set {MARK}",
+            f"ct state new tcp flags & (syn | ack) != syn {older}return",
+            f"ct state new udp dport {_set(sorted(self.clients))} return" if self.clients else None,
+            f"ct state new fib daddr . iif type local ct mark set {MARK}",
             f"ct mark {MARK} meta mark set {MARK}",
         )
 
