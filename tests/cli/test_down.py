@@ -7,7 +7,7 @@ import pytest
 
 from toxvpn.control import socketfile
 from toxvpn.testing.fake_daemon import FakeDaemon
-from toxvpn.tun import leftovers
+from toxvpn.tun.exit import leftovers
 
 
 def test_nothing_to_stop_is_fine(toxvpn: Any, here: Path) -> None:

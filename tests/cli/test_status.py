@@ -18,7 +18,7 @@ from toxvpn.control import commands, compat
 from toxvpn.control.status import ExitState, ShieldState
 from toxvpn.testing.fake_daemon import FakeDaemon
 from toxvpn.testing.fake_status import NOW, idle
-from toxvpn.tun import leftovers
+from toxvpn.tun.exit import leftovers
 
 GOLDEN = Path(__file__).parent.parent / "control" / "golden_status.json"
 

@@ -22,9 +22,9 @@ from toxvpn.members.roster import Roster
 from toxvpn.testing.fake_nodes import Network
 from toxvpn.testing.fake_tox import FakeTox
 from toxvpn.tox.node import Node
-from toxvpn.tun.namespace import HERE
+from toxvpn.tun.host.namespace import HERE
 from toxvpn.tun.router import NetworkPeer
-from toxvpn.tun.subnet_routes import PeerRoute
+from toxvpn.tun.subnets.routes import PeerRoute
 from toxvpn.tun.vpn import Vpn
 from toxvpn.wire import statusmessage
 from toxvpn.wire.addressbook import AddressRefusal

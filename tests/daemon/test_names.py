@@ -20,7 +20,7 @@ from toxvpn.names.zone import Zone, ZoneMember
 from toxvpn.testing.fake_nodes import Network
 from toxvpn.tox.ownstatus import OwnStatus
 from toxvpn.tox.peer import Peer
-from toxvpn.tun.namespace import HERE
+from toxvpn.tun.host.namespace import HERE
 from toxvpn.tun.router import NetworkPeer
 from toxvpn.tun.vpn import Vpn
 from toxvpn.usernet.names import SERVER

@@ -34,10 +34,10 @@ from toxvpn.testing.forward_pair import Program, TargetProgram
 from toxvpn.tox.mtuprober import MtuProber
 from toxvpn.tox.node import Node
 from toxvpn.tox.ownstatus import OwnStatus
-from toxvpn.tun.exits import ExitPlan
+from toxvpn.tun.exit.exits import ExitPlan
 from toxvpn.tun.filters import Reach
-from toxvpn.tun.namespace import Namespace
-from toxvpn.tun.subnet_routes import Grants
+from toxvpn.tun.host.namespace import Namespace
+from toxvpn.tun.subnets.routes import Grants
 from toxvpn.tun.vpn import VpnOptions
 from toxvpn.wire.statusmessage import decode
 from toxvpn.wire.toxid import short_key

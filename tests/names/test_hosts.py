@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from toxvpn.errors import ToxvpnError
 from toxvpn.names import hosts
 from toxvpn.names.hosts import HostsBlock, put_block, with_block, without_block
-from toxvpn.tun.changes import from_json, to_json
-from toxvpn.tun.netconf import NetworkChanges
+from toxvpn.tun.host.changes import from_json, to_json
+from toxvpn.tun.host.netconf import NetworkChanges
 
 OURS = ["100.64.1.2 box.tox.internal", "fd74:6f78::2 box.tox.internal"]
 THEIRS = "127.0.0.1 localhost\n::1 localhost ip6-localhost\n"

@@ -8,7 +8,7 @@ elsewhere.
 from dataclasses import dataclass, field
 
 from lab import Host
-from toxvpn.tun.device import TunDevice, open_tun
+from toxvpn.tun.host.device import TunDevice, open_tun
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,10 @@ from toxvpn._native.path.datapath import Datapath
 from toxvpn.testing.fake_tables import FakeTables
 from toxvpn.testing.netns import have_namespaces, in_new_netns
 from toxvpn.tox.peer import Peer
-from toxvpn.tun.device import TunDevice, open_tun
+from toxvpn.tun.host.device import TunDevice, open_tun
+from toxvpn.tun.host.netconf import NetworkChanges
+from toxvpn.tun.host.nftables import tables
 from toxvpn.tun.multicast import Multicast, copied, copies
-from toxvpn.tun.netconf import NetworkChanges
-from toxvpn.tun.nftables import tables
 from toxvpn.tun.router import NetworkPeer
 from toxvpn.wire.ip import checksum
 from toxvpn.wire.multicast import parse_groups

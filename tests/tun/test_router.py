@@ -14,7 +14,7 @@ from toxvpn.testing.fake_tables import FakeTables
 from toxvpn.tox.loglimit import AT_ONCE
 from toxvpn.tox.node import Node
 from toxvpn.tox.peer import Peer
-from toxvpn.tun.netconf import NetworkChanges
+from toxvpn.tun.host.netconf import NetworkChanges
 from toxvpn.tun.router import Router
 from toxvpn.wire.addressbook import AddressBook, AllowedAddresses
 from toxvpn.wire.addressing import RANGES, ipv4_candidates, overlay_ipv6

@@ -24,11 +24,11 @@ from toxvpn.tox.events import PeerStatus
 from toxvpn.tox.node import Node
 from toxvpn.tox.ownstatus import OwnStatus
 from toxvpn.tox.peer import Peer
-from toxvpn.tun import namespace as namespace_module
-from toxvpn.tun import netconf
 from toxvpn.tun import vpn as vpn_module
-from toxvpn.tun.device import open_tun
-from toxvpn.tun.local_networks import local_networks
+from toxvpn.tun.host import namespace as namespace_module
+from toxvpn.tun.host import netconf
+from toxvpn.tun.host.device import open_tun
+from toxvpn.tun.neighbours.local_networks import local_networks
 from toxvpn.tun.vpn import QUEUE_PACKETS, Vpn
 from toxvpn.wire.addressing import RANGES, ipv4_candidates, overlay_ipv6
 from toxvpn.wire.statusmessage import Status, ToxvpnStatus, decode, encode

@@ -11,7 +11,7 @@ import pytest
 
 from toxvpn.errors import NotRunningError
 from toxvpn.testing.netns import SOMEBODY, as_somebody, have_namespaces
-from toxvpn.tun.netconf import NetworkChanges
+from toxvpn.tun.host.netconf import NetworkChanges
 from toxvpn.usernet import namespace as namespace_module
 from toxvpn.usernet.enter import CommandError, become, enter
 from toxvpn.usernet.namespace import UserNamespace, UserNamespaceError

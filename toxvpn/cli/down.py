@@ -35,7 +35,7 @@ def command(settings: Settings) -> None:
 
 def clear_leftovers(runtime: Path) -> bool:
     """Undoes what a killed run left in the network; whether there was something. Raises ToxvpnError."""
-    from ..tun import leftovers  # only now: `down` is quick where there is something to stop
+    from ..tun.exit import leftovers  # only now: `down` is quick where there is something to stop
 
     return leftovers.clear(runtime)
 

@@ -51,7 +51,7 @@ def is_blocked() -> bool:
     """Whether an earlier run with an exit keeps traffic from leaving; for root to see."""
     if os.geteuid() != 0:
         return False
-    from ..tun import leftovers
+    from ..tun.exit import leftovers
 
     return bool(leftovers.orphans())
 

@@ -17,8 +17,8 @@ from ..report.welcome import client_commands, log_network, log_unlimited, print_
 from ..share.lend import Lendable, lending
 from ..state.places import find_places
 from ..tox.proxy import Proxy
-from ..tun.killswitch import MARK
-from ..tun.namespace import HERE
+from ..tun.exit.killswitch import MARK
+from ..tun.host.namespace import HERE
 from .control import controlled
 from .measured import Measured
 from .node import RunningNode, running_node

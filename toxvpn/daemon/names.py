@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ..config.vpn import VpnSection
 from ..members.roster import Roster
 from ..names.zone import Address, Zone, ZoneMember
-from ..tun.namespace import HERE
+from ..tun.host.namespace import HERE
 from ..tun.router import NetworkPeer
 from ..tun.vpn import Vpn
 from ..usernet.names import SERVER

@@ -25,7 +25,7 @@ from ..tox.mtuprober import MtuProber
 from ..tox.node import Node
 from ..tox.ownstatus import OwnStatus
 from ..tox.resolver import Names
-from ..tun.exitnames import ask_beside
+from ..tun.exit.names import ask_beside
 from .identity import take_identity
 
 

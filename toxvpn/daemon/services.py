@@ -24,11 +24,11 @@ from ..tcpforward.roads import Roads
 from ..tcpforward.rules import Rules
 from ..tcpforward.server import ForwardServer
 from ..tcpforward.spec import Listen, RoadPolicy
-from ..tun.exitclient import ExitClient
-from ..tun.exits import ExitPlan
+from ..tun.exit.client import ExitClient
+from ..tun.exit.exits import ExitPlan
 from ..tun.filters import Reach, Verdict
-from ..tun.namespace import HERE, Namespace
-from ..tun.subnet_routes import Grants
+from ..tun.host.namespace import HERE, Namespace
+from ..tun.subnets.routes import Grants
 from ..tun.vpn import JOURNAL_NAME, Vpn
 from ..wire.ip import TCP, UDP
 from ..wire.routes import IPNetwork

@@ -27,7 +27,7 @@ _LINES = re.compile(r"[^\n]*\n|[^\n]+")
 
 @dataclass(frozen=True, slots=True)
 class HostsBlock:
-    """A change of the journal (tun/changes.py): the block with that mark is in /etc/hosts.
+    """A change of the journal (tun/host/changes.py): the block with that mark is in /etc/hosts.
 
     Raises ValueError on a mark that cannot be ours: a journal is not trusted.
     """

@@ -44,7 +44,7 @@ class NamedLink:
 
 
 class HostsFile(Protocol):
-    """/etc/hosts; tun/netconf.py has it."""
+    """/etc/hosts; tun/host/netconf.py has it."""
 
     def set_hosts(self, mark: str, lines: Sequence[str]) -> None: ...
     def remove_hosts(self, mark: str) -> None: ...

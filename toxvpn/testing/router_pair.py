@@ -9,9 +9,9 @@ from typing import Any
 
 from .._native.results import Connection
 from ..tox.peer import Peer
-from ..tun.device import TunDevice
-from ..tun.namespace import Namespace
-from ..tun.netlink import Netlink
+from ..tun.host.device import TunDevice
+from ..tun.host.namespace import Namespace
+from ..tun.host.netlink import Netlink
 from ..usernet.namespace import UserNamespace
 from ..usernet.router.destinations import Destinations, Protocol
 from ..usernet.router.router import UserRouter

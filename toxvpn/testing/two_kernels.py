@@ -14,8 +14,8 @@ from typing import Self, TypeVar
 
 from .._native.path.datapath import Datapath
 from .._native.path.packets import PacketFormat
-from ..tun.device import Offload, TunDevice, open_tun
-from ..tun.netconf import NetworkChanges
+from ..tun.host.device import Offload, TunDevice, open_tun
+from ..tun.host.netconf import NetworkChanges
 from ..wire.ip import MAX_MTU
 from .memory_carrier import MemoryCarrier
 from .netns import enter_netns, enter_new_netns

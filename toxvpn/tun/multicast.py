@@ -22,8 +22,8 @@ from ipaddress import IPv4Address
 from .._native.path.datapath import Datapath
 from ..errors import ToxvpnError
 from ..wire.multicast import BROADCAST, NAMED, addresses, shared
-from .netconf import NetworkChanges
-from .nftables import table_name
+from .host.netconf import NetworkChanges
+from .host.nftables import table_name
 from .router import NetworkPeer
 
 log = logging.getLogger("toxvpn.tun")

@@ -24,7 +24,7 @@ from ..wire import statusmessage
 from ..wire.addressbook import AddressBook, AddressRefusal, AllowedAddresses, Assignment
 from ..wire.addressing import overlay_ipv6
 from ..wire.routes import IPNetwork
-from .netconf import NetworkChanges
+from .host.netconf import NetworkChanges
 
 log = logging.getLogger("toxvpn.tun")
 
@@ -45,7 +45,7 @@ class NetworkPeer:
     name: str = ""
     has_ipv6: bool = True
     offered: tuple[IPNetwork, ...] = ()
-    """The networks that it says are behind it: any ones (tun/subnets.py)."""
+    """The networks that it says are behind it: any ones (tun/subnets/choice.py)."""
     multicast: tuple[str, ...] = ()
     """The groups that it says it takes part in."""
 

@@ -23,21 +23,21 @@ from ..tox.pump import PacketPump
 from ..wire.addressbook import AddressBook, AllowedAddresses
 from ..wire.addressing import OVERLAY_IPV6, overlay_ipv6
 from ..wire.routes import IPNetwork
-from .device import Offload, TunDevice
-from .exits import ExitPlan, Exits
+from .exit.exits import ExitPlan, Exits
+from .exit.leftovers import JOURNAL_NAME
 from .filters import Filters, Reach
-from .forwarding import lead_to
-from .kernel import KernelTables
-from .leftovers import JOURNAL_NAME
-from .local_networks import RESOLVER_FILES, LocalNetwork, check_requested, split
-from .monitor import NetworkMonitor
-from .moved import own_moved, peer_moved
+from .heal.monitor import NetworkMonitor
+from .heal.reconcile import Reconciler
+from .host.device import Offload, TunDevice
+from .host.kernel import KernelTables
+from .host.namespace import HERE, Namespace
+from .host.netconf import NetworkChanges
 from .multicast import Multicast
-from .namespace import HERE, Namespace
-from .netconf import NetworkChanges
-from .reconcile import Reconciler
+from .neighbours.local_networks import RESOLVER_FILES, LocalNetwork, check_requested, split
+from .neighbours.moved import own_moved, peer_moved
 from .router import NetworkPeer, Router
-from .subnet_routes import NO_GRANTS, Grants, SubnetRoutes
+from .subnets.forwarding import lead_to
+from .subnets.routes import NO_GRANTS, Grants, SubnetRoutes
 
 log = logging.getLogger("toxvpn.tun")
 

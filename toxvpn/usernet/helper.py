@@ -28,8 +28,8 @@ from typing import Any
 
 from ..errors import NoPermissionError, ToxvpnError
 from ..namespaces import BuildError, die_with, enter_namespace, map_user, set_sysctl, without_rights
-from ..tun.device import TunForbiddenError, open_tun
-from ..tun.namespace import HERE
+from ..tun.host.device import TunForbiddenError, open_tun
+from ..tun.host.namespace import HERE
 
 PROCESS_NAME = "toxvpn-network"  # for ps and top, 15 bytes at most
 MESSAGE_BYTES = 1 << 17

@@ -20,7 +20,7 @@ from typing import Any
 from ..errors import ToxvpnError
 from ..interpreter import start_helper
 from ..state.files import why_not_started
-from ..tun.netlink import Netlink
+from ..tun.host.netlink import Netlink
 from .namespace import UserNamespace
 
 PROGRAM = "pasta"

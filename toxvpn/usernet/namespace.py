@@ -21,10 +21,10 @@ from .. import descriptors as passed
 from ..errors import NoPermissionError, ToxvpnError
 from ..interpreter import start_helper
 from ..state.files import why_not_started
-from ..tun.device import Offload, TunDevice
-from ..tun.kernel import KernelTables
-from ..tun.local_networks import LocalNetwork
-from ..tun.namespace import Namespace
+from ..tun.host.device import Offload, TunDevice
+from ..tun.host.kernel import KernelTables
+from ..tun.host.namespace import Namespace
+from ..tun.neighbours.local_networks import LocalNetwork
 from .helper import MESSAGE_BYTES
 
 START_TIMEOUT_S = 10.0

@@ -1,7 +1,7 @@
 """Networks that lie behind a machine: as they are typed, and which of a peer's a person lets us use.
 
-In: text; out: networks. Used by config.toml, `toxvpn peer route` and peers.json. Neighbour: tun/subnets.py
-decides which of the granted networks are used.
+In: text; out: networks. Used by config.toml, `toxvpn peer route` and peers.json. Neighbour:
+tun/subnets/choice.py decides which of the granted networks are used.
 """
 
 from collections.abc import Iterable

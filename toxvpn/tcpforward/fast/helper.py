@@ -23,7 +23,7 @@ from typing import Any
 from ... import linux
 from ...errors import ToxvpnError
 from ...namespaces import BuildError, die_with, enter_namespace, set_sysctl, without_rights
-from ...tun import device
+from ...tun.host import device
 
 PROCESS_NAME = "toxvpn-stack"  # for ps and top
 IFA_F_NODAD = 0x02

@@ -24,7 +24,7 @@ from ... import descriptors as passed
 from ...errors import ToxvpnError
 from ...interpreter import start_helper
 from ...state.files import why_not_started
-from ...tun.device import Offload, TunDevice
+from ...tun.host.device import Offload, TunDevice
 from ...wire.addressing import OVERLAY_IPV6
 from ...wire.ip import STACK_MTU
 

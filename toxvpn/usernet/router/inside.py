@@ -12,8 +12,8 @@ from collections.abc import Collection
 from typing import Any
 
 from ...errors import ToxvpnError
-from ...tun.namespace import Namespace
-from ...tun.netlink import Netlink
+from ...tun.host.namespace import Namespace
+from ...tun.host.netlink import Netlink
 from ...wire.ip import MAX_IP_BYTES
 from .destinations import Network
 from .ruleset import GATE, PORT, TO_GATE, TO_US, table

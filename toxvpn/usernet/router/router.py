@@ -8,7 +8,7 @@ from collections import Counter
 
 from ...tcpforward.relay import Relay
 from ...tox.peer import Peer
-from ...tun.namespace import Namespace
+from ...tun.host.namespace import Namespace
 from .datagrams import Datagrams
 from .destinations import Allows, Destinations
 from .doorkeeper import Doorkeeper, Drop, PeerAt

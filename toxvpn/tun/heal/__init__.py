@@ -1,0 +1,1 @@
+"""Notices what other programs change in our network, and puts it back."""
