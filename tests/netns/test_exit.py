@@ -161,6 +161,15 @@ def test_the_exits_own_networks_are_closed(scene: Scene) -> None:
     assert scene.box.sees(scene.laptop.public_key)["drops"]["destination_not_allowed"] > before
 
 
+def test_nobody_near_the_exit_reaches_who_uses_it(scene: Scene) -> None:
+    """To the laptop every address lies behind its exit, so that the exit has to see to it."""
+    laptop, before = str(scene.laptop.ipv4), scene.laptop.sees(scene.box.public_key)["rx_bytes"]
+    scene.resolver.run(["ip", "route", "replace", f"{laptop}/32", "via", "192.168.77.1"])
+    assert scene.resolver.ping("192.168.77.1") and not scene.resolver.ping(laptop, timeout_s=0.5)
+    assert scene.laptop.sees(scene.box.public_key)["rx_bytes"] == before
+    assert scene.box.host.ping(laptop)
+
+
 def test_without_ipv6_at_the_exit_it_is_refused_at_once(scene: Scene) -> None:
     route = scene.box.host.run(["ip", "-6", "route", "show", "default"]).stdout.split()
     scene.box.host.run(["ip", "-6", "route", "del", *route])

@@ -144,7 +144,14 @@ class Vpn:
             if self.ipv6 is not None:
                 self._add_catch_all(network)
             own_status.set(ip6=self.ipv6, mtu=options.mtu, routes=options.advertise)
-            self.exits.open(self.router, self.datapath, own_status, node.tox.public_key, self.ipv6)
+            self.exits.open(
+                self.router,
+                self.datapath,
+                own_status,
+                node.tox.public_key,
+                self.ipv6,
+                self.subnets.advertised,
+            )
             self.choose_groups(options.multicast)
             self.update_peers()
             node.subscribe(self._on_event)

@@ -308,3 +308,12 @@ def test_the_table_of_an_exit_is_about_its_peers_alone() -> None:
     text = content(9, [IPv4Address("100.64.3.3")], [IPv4Address("192.168.1.1"), IPv6Address("fd00::1")])
     assert text.count("ip saddr { 100.64.3.3 }") == 2
     assert "dnat ip to 192.168.1.1" in text and "ip6" not in text
+
+
+def test_who_begins_something_with_a_peer_that_exits_is_here_or_advertised() -> None:
+    behind = [IPv4Network("192.168.77.0/24")]
+    text = content(9, [IPv4Address("100.64.3.3"), IPv6Address("fd00::3")], [], behind)
+    rules = text[text.index("chain forward") :]
+    assert rules.index("ip saddr 192.168.77.0/24 accept") < rules.index("drop")
+    assert "oif 9 iif != 9 ip daddr { 100.64.3.3 } ct state new drop" in rules
+    assert "oif 9 iif != 9 ip6 daddr { fd00::3 } ct state new drop" in rules

@@ -64,8 +64,9 @@ class Exits:
         own_status: OwnStatus,
         own_key: bytes,
         own_ipv6: IPv6Address | None,
+        advertised: Collection[IPNetwork],
     ) -> None:
-        """Raises ToxvpnError."""
+        """`advertised` lies behind this machine. Raises ToxvpnError."""
         self._own_key = own_key
         if self.client is not None:
             self.client.open(router, datapath, own_key, ipv6=own_ipv6 is not None)
@@ -78,6 +79,7 @@ class Exits:
             own_key,
             self.may,
             self._granted,
+            advertised,
             uses_exit=self.client is not None,
         )
 

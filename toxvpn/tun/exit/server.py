@@ -8,6 +8,9 @@ Such a peer may send to every address, but to no private one, nor into a network
 to other than its default route; except where its `allow` names it. The longest prefix decides, in the
 datapath, where a firewall's reload changes nothing. What it sends leaves with this machine's own address. Its
 DNS queries to our own address go to this machine's name server, wherever that is.
+
+Such a peer takes packets of any source from us. So nobody but this machine, and the networks that it
+advertises, begins anything with that peer: neighbours here could use us as their router.
 """
 
 import logging
@@ -61,7 +64,7 @@ Destinations = Mapping[IPNetwork, bool]
 
 class ExitServer:
     """`may` returns whether the friend of that public key may exit; `granted` the networks that its `allow`
-    names; `advertised` are those that others give it access to.
+    names; `advertised` are those that this machine leads peers to.
 
     `uses_exit`: this machine's own traffic goes through an exit, which takes no other machine's.
     """
@@ -76,6 +79,7 @@ class ExitServer:
         own_key: bytes,
         may: Callable[[bytes], bool],
         granted: Callable[[bytes], Collection[IPNetwork]],
+        advertised: Collection[IPNetwork],
         *,
         uses_exit: bool,
     ) -> None:
@@ -87,6 +91,7 @@ class ExitServer:
         self._own_key = own_key
         self._may = may
         self._granted = granted
+        self._advertised = advertised
         self._uses_exit = uses_exit
         self._around = Surroundings()
         self._reach: dict[bytes, tuple[int, Destinations]] = {}
@@ -146,7 +151,7 @@ class ExitServer:
             self._content = None
             return
         index = self._network.index(self._interface)
-        text = content(index, addresses, self._around.resolvers)
+        text = content(index, addresses, self._around.resolvers, self._advertised)
         if text != self._content:
             forward(self._network, self._around.versions)
             self._network.set_table("inet", table_name(PURPOSE, self._interface), text)
@@ -198,13 +203,22 @@ def content(
     index: int,
     addresses: Collection[IPAddress],
     resolvers: Collection[IPAddress],
+    advertised: Collection[IPNetwork] = (),
 ) -> str:
     """Of the nftables table; `addresses` are those of the peers that may exit."""
-    from_peers = {
-        version: f"iif {index} {family} saddr {{ {', '.join(map(str, sorted(own)))} }}"
-        for version, family in FAMILIES.items()
+    peers = {
+        version: f"{{ {', '.join(map(str, sorted(own)))} }}"
+        for version in FAMILIES
         if (own := [each for each in addresses if each.version == version])
     }
+    from_peers = {
+        version: f"iif {index} {FAMILIES[version]} saddr {those}" for version, those in peers.items()
+    }
+    behind = [f"    {FAMILIES[each.version]} saddr {each} accept" for each in advertised]
+    strangers = [
+        f"    oif {index} iif != {index} {FAMILIES[version]} daddr {those} ct state new drop"
+        for version, those in peers.items()
+    ]
     dns = [
         f"    {from_peers[each.version]} fib daddr type local meta l4proto {{ tcp, udp }} th dport 53 "
         f"dnat {FAMILIES[each.version]} to {each}"
@@ -221,6 +235,11 @@ def content(
             "  chain postrouting {",
             "    type nat hook postrouting priority srcnat;",
             *leaving,
+            "  }",
+            "  chain forward {",
+            "    type filter hook forward priority filter;",
+            *behind,
+            *strangers,
             "  }",
         )
     )
