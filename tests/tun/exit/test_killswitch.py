@@ -1,6 +1,7 @@
 """What leaves a machine with the table, in a namespace whose uplink is a cable that is listened to."""
 
 import contextlib
+import os
 import socket
 import subprocess
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 from scapy.layers.inet import IP, TCP, UDP
-from scapy.layers.inet6 import IPv6
+from scapy.layers.inet6 import ICMPv6ND_RA, ICMPv6NDOptPrefixInfo, IPv6
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet, Raw
 
@@ -18,7 +19,7 @@ from toxvpn.testing.netns import have_namespaces, in_new_netns
 from toxvpn.tun.exit.client import CONNECTED, local_ports
 from toxvpn.tun.exit.killswitch import MARK, KillSwitch
 from toxvpn.tun.host import nftables
-from toxvpn.tun.host.device import open_tun
+from toxvpn.tun.host.device import VNET_HEADER_BYTES, open_tun
 
 pytestmark = [
     pytest.mark.real,
@@ -326,6 +327,27 @@ def test_dns_for_the_local_network_goes_to_the_exit(version: int) -> None:
     through, leaked = in_new_netns(scene)
     assert through == [({4: "100.64.1.1", 6: "fd74:6f78::1"}[version], str(resolver))] * 2
     assert not leaked
+
+
+def test_an_exit_is_no_router_of_the_local_network() -> None:
+    near = "fd00:1::5"
+
+    def scene() -> str:
+        host()
+        device = open_tun("toxvpn0", offload=False)
+        for line in ("ip link set toxvpn0 up", "ip address add fd74:6f78::1/128 dev toxvpn0 nodad"):
+            subprocess.run(line.split(), check=True)
+        # as by the default route of the exit, every source has a way back
+        subprocess.run(["ip", "route", "add", "fe80::bad", "dev", "toxvpn0"], check=True)
+        load(KillSwitch(socket.if_nametoindex("toxvpn0")))
+        believed = ICMPv6ND_RA() / ICMPv6NDOptPrefixInfo(prefix=near, prefixlen=128, A=0)
+        packet = bytes(IPv6(src="fe80::bad", dst="fd74:6f78::1", hlim=255) / believed)
+        os.write(device.fd, bytes(VNET_HEADER_BYTES if device.vnet_hdr else 0) + packet)
+        return subprocess.run(
+            ["ip", "-6", "route", "get", near], check=True, capture_output=True, text=True
+        ).stdout
+
+    assert "dev eth0" in in_new_netns(scene)
 
 
 def test_neighbours_are_still_found() -> None:

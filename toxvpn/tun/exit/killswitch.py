@@ -81,13 +81,17 @@ class KillSwitch:
         return "\n".join(filter(None, chains))
 
     def _prerouting(self) -> str:
-        """Nothing comes out of the VPN from an address that is reached by another way."""
+        """Nothing comes out of the VPN from an address that is reached by another way, nor from a link-local
+        one: an exit that is let in from everywhere could pass for a router, and draw local addresses to
+        itself (RFC 4861 §6.1.2 believes those alone).
+        """
         older = f"tcp dport != {_set(sorted(self.servers))} " if self.servers else ""
         return _chain(
             "prerouting",
             "type filter hook prerouting priority mangle",
             'iif "lo" return',
             self._device("iif", "fib saddr . iif oif missing drop"),
+            self._device("iif", "ip6 saddr fe80::/10 drop"),
             self._device("iif", "return"),
             f"ct state new tcp flags & (syn | ack) != syn {older}return",
             f"ct state new udp dport {_set(sorted(self.clients))} return" if self.clients else None,
