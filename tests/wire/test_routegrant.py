@@ -51,10 +51,16 @@ def test_what_is_none(text: str, said: str) -> None:
         parse_network(text)
 
 
-@given(st.lists(NETWORKS))
+@given(st.lists(NETWORKS.filter(lambda network: unusable(network) is None)))
 def test_a_grant_is_read_as_it_is_written(networks: list[IPv4Network | IPv6Network]) -> None:
     granted = parse_networks(map(str, networks))
     assert parse_grant(grant_words(granted)) == granted == tuple(dict.fromkeys(networks))
+
+
+@pytest.mark.parametrize("network", ["0.0.0.0/0", "::/0", "127.0.0.0/8"])
+def test_what_cannot_lie_behind_a_peer_is_not_granted(network: str) -> None:
+    with pytest.raises(UsageError, match=f"^{network} cannot lie behind a peer: "):
+        parse_grant(["10.0.0.0/8", network])
 
 
 def test_all_and_none() -> None:

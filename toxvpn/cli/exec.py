@@ -150,4 +150,4 @@ def wait_for(settings: Settings, peers: Sequence[ConfiguredPeer], timeout_s: flo
     except PeerOfflineError as away:
         if peers:
             raise
-        print_note(settings, f"toxvpn: {away}")
+        print_note(settings, f"toxvpn: {away}; the command is run all the same")

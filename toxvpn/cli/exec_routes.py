@@ -11,7 +11,7 @@ from ipaddress import ip_network
 
 from ..errors import ToxvpnError, UsageError
 from ..members.peers import ConfiguredPeer
-from ..wire.routegrant import parse_network
+from ..wire.routegrant import parse_behind
 from ..wire.routes import IPNetwork
 from .ask import ask
 from .shared import Settings
@@ -36,7 +36,7 @@ def parse_routes(
         network, equals, peer = text.partition("=")
         if not (equals and peer):
             raise UsageError(f"--route {text!r}: write NETWORK=PEER, for example 10.0.0.0/24=pi")
-        found.append(WantedRoute(parse_network(network), parse_peer([peer])[0]))
+        found.append(WantedRoute(parse_behind(network), parse_peer([peer])[0]))
     return found
 
 

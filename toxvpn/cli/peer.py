@@ -121,10 +121,11 @@ def route(settings: Settings, peer: str, networks: tuple[str, ...]) -> None:
     from ..wire.routegrant import parse_grant
 
     settings.begin()
-    routes = parse_grant(list(networks))
+    words = [word for each in networks for word in each.split(",")]
+    routes = parse_grant(words)
     running_or_not(
         settings,
-        online=lambda: ask(settings, "peer-route", peer=peer, routes=list(networks)),
+        online=lambda: ask(settings, "peer-route", peer=peer, routes=words),
         offline=lambda: keep_routes(settings, peer, routes),
     )
 

@@ -95,7 +95,9 @@ async def serve(options: DaemonOptions, lifecycle: Lifecycle) -> None:
                 log.info("this machine's Tox ID: %s", tox_id)
             if services.vpn is not None:
                 log_network(services.vpn)
-                log_unlimited(services.unlimited())
+                log_unlimited(
+                    services.unlimited(), "commands here" if options.user_network else "this machine"
+                )
                 services.vpn.exits.hold()
             lifecycle.ready()
             with progress(run.node, services.wanted):

@@ -33,13 +33,13 @@ def log_network(vpn: Vpn) -> None:
 MOST_NAMES = 4
 
 
-def log_unlimited(names: Sequence[str]) -> None:
-    """Say which peers may reach all of this machine over the VPN."""
+def log_unlimited(names: Sequence[str], of: str = "this machine") -> None:
+    """Say which peers may reach every port over the VPN; `of`: of what."""
     if names:
         shown = ", ".join(names[:MOST_NAMES]) + (", …" if len(names) > MOST_NAMES else "")
         log.info(
-            "may reach every port of this machine over the VPN: %s; "
-            "`toxvpn peer allow PEER RULE...` limits a peer",
+            "may reach every port of %s over the VPN: %s; `toxvpn peer allow PEER RULE...` limits a peer",
+            of,
             shown,
         )
 

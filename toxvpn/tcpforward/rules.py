@@ -25,7 +25,7 @@ never leads around the rules for addresses, and a rule for a name allows that na
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -180,9 +180,20 @@ def _rule(line: str) -> tuple[Matches, Network | Place | None, int, int | None]:
             raise ValueError("icmp has no ports")
         return *_host(fields[0] if slash else "*"), ANY_PORT, protocol
     if len(fields) != 2:
-        raise ValueError("an IPv6 address needs brackets" if len(fields) > 2 else "the port is missing")
+        raise ValueError(_what_is_missing(fields, word if slash and protocol else None))
     host, port = fields
+    if host.lower() in _PROTOCOLS:
+        raise ValueError(f"after a protocol stands '/' and the host: write {host}/localhost:{port}")
     return *_host(host), ANY_PORT if port in ("0", "*") else parse_port(port), protocol
+
+
+def _what_is_missing(fields: Sequence[str], protocol: str | None) -> str:
+    """In a rule that has not just a host and a port."""
+    if len(fields) > 2:
+        return "an IPv6 address needs brackets"
+    if fields[0].isdecimal():  # as in `toxvpn policy`, where the host is this one
+        return f"the host is missing: write {f'{protocol}/' if protocol else ''}localhost:{fields[0]}"
+    return "the port is missing"
 
 
 def _host(host: str) -> tuple[Matches, Network | Place | None]:

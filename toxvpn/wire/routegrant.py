@@ -52,7 +52,15 @@ def parse_grant(words: list[str]) -> RouteGrant:
     for word in ("all", "none"):
         if word in words:
             raise UsageError(f"{word!r} stands alone: give it or networks")
-    return parse_networks(words)
+    return tuple(dict.fromkeys(map(parse_behind, words)))
+
+
+def parse_behind(text: str) -> IPNetwork:
+    """A network that can lie behind a peer. Raises UsageError."""
+    network = parse_network(text)
+    if (reason := unusable(network)) is not None:
+        raise UsageError(f"{network} cannot lie behind a peer: {reason}")
+    return network
 
 
 def grant_words(grant: RouteGrant) -> list[str]:

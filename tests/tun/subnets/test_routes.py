@@ -93,7 +93,8 @@ class Machine:
     def says(self, peer: Peer, *offered: IPNetwork) -> None:
         member = self.router.peer(peer.public_key)
         assert member is not None
-        self.router._apply_status(member, encode(Status(None, ToxvpnStatus(routes=offered))))
+        peer.status_text = encode(Status(None, ToxvpnStatus(routes=offered)))
+        self.router._apply_status(member, peer.status_text)
 
     @property
     def used(self) -> dict[IPNetwork, int]:
@@ -139,6 +140,13 @@ async def test_a_grant_comes_and_goes(machine: Machine) -> None:
     machine.subnets.update()
     assert machine.used == {}
     assert machine.shown(peer) == {str(LAN): False, str(OTHER): "it does not offer this network"}
+
+
+async def test_a_peer_that_has_not_connected_is_not_said_to_offer_nothing(machine: Machine) -> None:
+    peer = machine.meet(1, granted=(LAN,))
+    assert machine.shown(peer) == {str(LAN): "it does not offer this network"}
+    peer.status_text = None
+    assert machine.shown(peer) == {str(LAN): "it has not told yet what it offers"}
 
 
 async def test_an_offer_comes_and_goes(machine: Machine) -> None:

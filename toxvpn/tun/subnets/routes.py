@@ -108,7 +108,9 @@ class SubnetRoutes:
                 yield PeerRoute(network, used=False)
         for network in () if granted == "all" else granted:
             if not _meets(network, offered):
-                yield PeerRoute(network, used=False, problem="it does not offer this network")
+                told = member is not None and member.peer.status_text is not None
+                problem = "it does not offer this network" if told else "it has not told yet what it offers"
+                yield PeerRoute(network, used=False, problem=problem)
 
     def peer_at(self, address: IPv4Address | IPv6Address) -> NetworkPeer | None:
         """The peer behind which this address is, by the longest prefix of those that are used."""

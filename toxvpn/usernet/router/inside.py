@@ -12,6 +12,7 @@ from collections.abc import Collection
 from typing import Any
 
 from ...errors import ToxvpnError
+from ...tun.host.changes import PROTOCOL
 from ...tun.host.namespace import Namespace
 from ...tun.host.netlink import Netlink
 from ...wire.ip import MAX_IP_BYTES
@@ -126,9 +127,9 @@ def _set_up(route: Any) -> None:
     route.link("set", index=gate, mtu=MAX_IP_BYTES, state="up")
     for family, scope in SCOPE.items():
         local = {"type": LOCAL_ROUTE, "scope": scope, "oif": LOOPBACK_INDEX, "table": TO_US_TABLE}
-        route.route("add", family=family, dst="default", **local)
-        route.route("add", family=family, dst="default", oif=gate, table=TO_GATE_TABLE)
+        route.route("add", family=family, dst="default", proto=PROTOCOL, **local)
+        route.route("add", family=family, dst="default", oif=gate, table=TO_GATE_TABLE, proto=PROTOCOL)
         for priority, mark, number in RULES:
             marked = {} if mark is None else {"fwmark": mark}
-            route.rule("add", family=family, priority=priority, table=number, **marked)
+            route.rule("add", family=family, priority=priority, table=number, protocol=PROTOCOL, **marked)
         route.rule("del", family=family, priority=0, table=LOCAL_TABLE)
