@@ -7,8 +7,8 @@ import pytest
 
 from toxvpn.config.flags import DaemonOptions
 from toxvpn.daemon import up as module
-from toxvpn.daemon.up import ALREADY, up
-from toxvpn.errors import NotRunningError
+from toxvpn.daemon.up import ALREADY, NO_EXIT, up
+from toxvpn.errors import NotRunningError, ToxvpnError
 from toxvpn.process.lifecycle import Lifecycle
 from toxvpn.state.identity import IdentityInUseError
 from toxvpn.testing.options import up_options
@@ -51,6 +51,19 @@ def scene(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lifecycle: Lifecycle)
 async def test_a_network_that_is_up_is_left_alone(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
     scene.answer = {"self": {"mode": "up"}}
     caplog.set_level("INFO", "toxvpn")
+    await scene.up()
+    assert caplog.messages == [ALREADY]
+
+
+async def test_one_that_is_up_without_the_exit_that_is_wanted_is_an_error(
+    scene: Scene, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "toxvpn")
+    scene.options = up_options(directory=tmp_path, exit="box")
+    scene.answer = {"self": {"mode": "up", "exit": None}}
+    with pytest.raises(ToxvpnError, match=NO_EXIT):
+        await scene.up()
+    scene.answer = {"self": {"mode": "up", "exit": {"peer": "00", "blocked": False}}}
     await scene.up()
     assert caplog.messages == [ALREADY]
 

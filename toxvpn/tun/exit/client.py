@@ -93,6 +93,7 @@ class ExitClient:
     def hold(self) -> None:
         """From now on the kill switch stays, however the run ends, unless a person ends it."""
         self._ready = True
+        log.info("nothing leaves but through the exit %s from now on; `toxvpn down` ends that", self.name)
 
     def shut(self, network: NetworkChanges, interface: str) -> None:
         """Loads the kill switch, before there is a device. Raises ToxvpnError."""
