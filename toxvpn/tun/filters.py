@@ -48,7 +48,7 @@ class Filters:
     def lines(self, public_key: bytes) -> tuple[str, ...] | None:
         """The rules for the peer, as a person wrote them; None: nothing limits it."""
         reach = self._reach_of(public_key)
-        return None if reach is None else tuple(reach.values())
+        return None if reach is None else tuple(dict.fromkeys(reach.values()))
 
     def judge(self, peer: Peer, destination: IPAddress, protocol: int, port: int) -> Verdict:
         """What the datapath would say to a first packet of the peer's."""

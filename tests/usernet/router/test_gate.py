@@ -3,12 +3,14 @@ import socket
 
 import pytest
 from scapy.layers.inet import ICMP, IP, TCP, UDP
+from scapy.layers.inet6 import ICMPv6ND_RS, IPv6
 
 from toxvpn.usernet.router.doorkeeper import Drop
 from toxvpn.usernet.router.gate import Gate
 from toxvpn.wire.answers import Echo, Opening
 
 IP_HEADER = IP(src="100.64.0.2", dst="10.0.0.5")
+TO_ROUTERS = IPv6(src="fe80::1", dst="ff02::2") / ICMPv6ND_RS()
 SYN, PING = IP_HEADER / TCP(flags="S"), IP_HEADER / ICMP()
 OTHERS = [b"", b"E", bytes(IP_HEADER / UDP()), bytes(IP_HEADER / TCP(flags="A")), bytes(SYN)[:-1]]
 
@@ -22,7 +24,7 @@ async def test_what_begins_a_conversation_is_told_and_the_rest_counted() -> None
     with kernel, ours:
         gate = Gate(ours.fileno())
         gate.start(openings.append, echoes.append)
-        for packet in (*OTHERS[1:], bytes(SYN), bytes(PING)):
+        for packet in (*OTHERS[1:], bytes(TO_ROUTERS), bytes(SYN), bytes(PING)):
             kernel.send(packet)
         while not echoes:
             await asyncio.sleep(0)

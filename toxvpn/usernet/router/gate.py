@@ -48,5 +48,10 @@ class Gate:
                 on_opening(found)
             elif isinstance(found, Echo):
                 on_echo(found)
-            else:
+            elif not _is_to_group(packet):
                 self.drops[Drop.MALFORMED] += 1
+
+
+def _is_to_group(packet: bytes) -> bool:
+    """So the kernel asks for routers, and tells of groups, on a new link: IPv6 to ff00::/8."""
+    return len(packet) > 24 and packet[0] >> 4 == 6 and packet[24] == 0xFF
