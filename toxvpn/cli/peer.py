@@ -31,7 +31,7 @@ def command(ctx: click.Context) -> None:
     need_verb(ctx)
 
 
-@command.command("add")
+@command.command("add", short_help="Keep a peer by its Tox ID.")
 @click.argument("peer", metavar="ID")
 @NAME
 @MAY
@@ -85,7 +85,7 @@ def check_not_us(settings: Settings, peer: "ConfiguredPeer") -> None:
         raise UsageError("that is this machine's own Tox ID; give the other machine's")
 
 
-@command.command("name")
+@command.command("name", short_help="Give a peer another name.")
 @click.argument("peer")
 @click.argument("name")
 @takes(SHARED)
@@ -107,7 +107,7 @@ def rename_peer(settings: Settings, selector: str, name: str) -> None:
         members.rename(find(selector, members), name)
 
 
-@command.command("route")
+@command.command("route", short_help="Use the networks behind a peer.")
 @click.argument("peer")
 @click.argument("networks", metavar="NETWORK…|all|none", nargs=-1, required=True)
 @takes(SHARED)
@@ -138,7 +138,7 @@ def keep_routes(settings: Settings, selector: str, routes: "RouteGrant") -> None
     print_note(settings, LATER)
 
 
-@command.command("remove")
+@command.command("remove", short_help="Forget a peer, and shut it out.")
 @click.argument("peer")
 @takes(SHARED)
 @click.pass_obj
@@ -159,7 +159,7 @@ def forget_peer(settings: Settings, selector: str) -> None:
         members.remove(find(selector, members))
 
 
-@command.command("accept")
+@command.command("accept", short_help="Let in a stranger who has asked.")
 @click.argument("key", metavar="KEY")
 @NAME
 @MAY
@@ -187,7 +187,7 @@ def accept(
 REACHES_NOTHING = "it may reach nothing here over the VPN; allow that with `toxvpn peer allow PEER RULE...`"
 
 
-@command.command("allow")
+@command.command("allow", short_help="Say what a peer may reach here.")
 @click.argument("peer")
 @click.argument("rules", metavar="[RULE]...", nargs=-1)
 @click.option("--nothing", is_flag=True, help="Instead of rules: it may reach nothing here.")
@@ -219,7 +219,7 @@ def keep_allow(settings: Settings, selector: str, rules: tuple[str, ...]) -> Non
     print_note(settings, LATER)
 
 
-@command.command("block")
+@command.command("block", short_help="Shut a peer out for good.")
 @click.argument("peer")
 @takes(SHARED)
 @click.pass_obj
@@ -253,7 +253,7 @@ def block_kept(settings: Settings, selector: str) -> str | None:
     return member.grant.value if member.grant else None
 
 
-@command.command("unblock")
+@command.command("unblock", short_help="Let a blocked peer ask again.")
 @click.argument("peer")
 @takes(SHARED)
 @click.pass_obj
@@ -272,7 +272,7 @@ def unblock_kept(settings: Settings, selector: str) -> None:
         members.unblock(selector)
 
 
-@command.command("list")
+@command.command("list", short_help="List peers, who has asked, and who is blocked.")
 @takes(SHARED)
 @click.pass_obj
 def list_peers(settings: Settings) -> None:
