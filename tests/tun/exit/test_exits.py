@@ -264,6 +264,8 @@ def allows(reach: Any, address: str) -> bool:
         ("ff02::1", False),
         ("::1", False),
         ("::ffff:10.0.0.1", False),
+        ("64:ff9b::192.168.1.1", False),
+        ("64:ff9b::203.0.113.9", True),
         ("198.51.100.7", False),  # of this machine's own network
         ("192.168.77.5", True),  # granted
     ],

@@ -42,8 +42,9 @@ CLOSED: tuple[IPNetwork, ...] = (
     *PRIVATE_IPV6,
     *MANY_IPV6,
     *(ip_network(each) for each in ("::/127", "::ffff:0:0/96")),
+    *(ip_network(f"64:ff9b::{each.network_address}/{96 + each.prefixlen}") for each in PRIVATE_IPV4),
 )
-"""What is not the Internet (RFC 6890)."""
+"""What is not the Internet (RFC 6890), also when a NAT64 router near here leads there (RFC 6052 §2.1)."""
 DEFAULT_BITS = {4: 8, 6: 16}
 """A route to a larger network than this is a part of a default route."""
 NO_WAY = "peers cannot exit through this machine"
