@@ -47,6 +47,10 @@ class FakeChanges:
         self.restored: list[Change] = []
         self.refuses: list[Change] = []
         self.names: list[str] = []
+        self.lasting: list[Change] = []
+
+    def keeps(self, change: Change) -> bool:
+        return change in self.lasting
 
     async def read_kernel_async(self, interface: str) -> KernelTables:
         return self.kernel
@@ -153,6 +157,21 @@ async def test_the_program_that_did_it_is_named(scene: Scene, caplog: pytest.Log
     assert caplog.messages == [
         "program 22 changed the network of tox0; put back: nftables tables: 1, rules: 1, sysctls: 1"
     ]
+
+
+async def test_what_is_to_outlast_us_is_put_back_in_a_fight_too(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    switch = NftTable("inet", "toxvpn_exit_tox0", "")
+    scene.network.lasting = [switch]
+    for _ in range(REPAIRS_AT_ONCE + 2):
+        scene.network.lost = [ADDRESS, switch]
+        await scene.reconciler.reconcile()
+    assert scene.network.lost == [ADDRESS]
+    [line] = [each for each in caplog.messages if "it stays as it is" in each]
+    assert "addresses: 1" in line and "tables" not in line
+    scene.network.lost, scene.network.refuses = [switch], [switch]
+    assert await scene.reconciler.reconcile() == RETRY_S
 
 
 async def test_a_fight_ends_in_one_line_that_names_the_program(

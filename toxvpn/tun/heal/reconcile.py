@@ -2,7 +2,8 @@
 
 Networks that become local are reported to the router, which gives way to them. What somebody has removed of
 ours (flushed, or by setting the link down and up) is put back: addresses, routes, rules, sysctls and nftables
-tables. With a program that keeps removing it we do not fight for long. What an administrator does on purpose
+tables. With a program that keeps removing it we do not fight for long, except for what is to outlast us: the
+block of what must not leave but through an exit. What an administrator does on purpose
 stays: a device that is set down has no addresses and routes until it is up again, and a renamed one keeps its
 new name. Neighbours: `monitor` (says when to look), `programs` (names the other program), `fight`.
 """
@@ -93,9 +94,11 @@ class Reconciler:
         fought = self._fight.left_s(self._clock()) > 0
         if not self._fight.allows(self._clock()):
             left_s = self._fight.left_s(self._clock())
-            if not fought:
-                self._tell_fight(missing, left_s)
-            return left_s
+            lasting = [each for each in missing if self._network.keeps(each)]
+            left_out = [each for each in missing if each not in lasting]
+            if left_out and not fought:
+                self._tell_fight(left_out, left_s)
+            return left_s if self._hold(lasting) else RETRY_S
         return None if self._restore(missing) else RETRY_S
 
     def hear(self, datagram: bytes) -> None:
@@ -114,6 +117,16 @@ class Reconciler:
             counted(Counter(change.kind for change in missing)),
             self.name,
         )
+
+    def _hold(self, lasting: list[Change]) -> bool:
+        """Returns whether they are back. Each time, and without a word each time."""
+        try:
+            for change in lasting:
+                self._network.restore(change)
+        except ToxvpnError as failure:
+            log.debug("%s", failure)
+            return False
+        return True
 
     def _restore(self, missing: list[Change]) -> bool:
         """Returns whether everything is back."""

@@ -314,6 +314,10 @@ class NetworkChanges:
             else:
                 self._note(change)  # it is listed with the device's new name
 
+    def keeps(self, change: Change) -> bool:
+        """Whether it stays when everything else is undone."""
+        return self._keep(change)
+
     def undo(self) -> None:
         """Undoes every change, the last first, but those to be kept.
 
