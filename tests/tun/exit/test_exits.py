@@ -164,6 +164,17 @@ class TestClient:
 
         on_a_machine(tmp_path, scene)
 
+    def test_a_renamed_device_is_no_leftover(self, tmp_path: Path) -> None:
+        async def scene(machine: Machine) -> None:
+            with machine.vpn():
+                ip(f"link set {NAME} down")
+                ip(f"link set {NAME} name another0")
+                elsewhere = tmp_path / "elsewhere"
+                elsewhere.mkdir()
+                assert not leftovers.clear(elsewhere) and tables() == {SWITCH}
+
+        on_a_machine(tmp_path, scene)
+
     def test_what_a_person_did_not_end_stays_blocked(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:

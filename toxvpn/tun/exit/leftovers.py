@@ -6,6 +6,7 @@ belong to the service's user, so the kernel's own tables count: a kill switch wi
 """
 
 import logging
+import re
 import socket
 from collections.abc import Collection
 from contextlib import suppress
@@ -26,6 +27,7 @@ log = logging.getLogger("toxvpn.tun")
 
 JOURNAL_NAME = "network.journal"
 _PREFIX = table_name(PURPOSE, "")
+_DEVICE = re.compile(r'iif "(?!lo")')
 
 
 def is_switch(table: str) -> bool:
@@ -42,8 +44,10 @@ def switches() -> set[str]:
 
 
 def orphans() -> set[str]:
-    """The kill switches whose device is gone."""
-    return switches() - {table_name(PURPOSE, name) for _, name in socket.if_nameindex()}
+    """The kill switches whose device is gone. One that somebody has renamed is still there: tables know a
+    device by its number, and are listed with the name that it has, if it is there.
+    """
+    return {name for name in switches() if not _DEVICE.search(nftables.listed("inet", name) or "")}
 
 
 def remove_switches(network: NetworkChanges, names: Collection[str]) -> None:
