@@ -16,7 +16,7 @@ from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Packet, Raw
 
 from toxvpn.testing.netns import have_namespaces, in_new_netns
-from toxvpn.tun.exit.client import CONNECTED, local_ports
+from toxvpn.tun.exit.client import client_ports
 from toxvpn.tun.exit.killswitch import MARK, KillSwitch
 from toxvpn.tun.host import nftables
 from toxvpn.tun.host.device import VNET_HEADER_BYTES, open_tun
@@ -258,9 +258,16 @@ def test_nor_does_an_older_conversation_of_datagrams(version: int) -> None:
         wire = Wire()
         with socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6, socket.SOCK_DGRAM) as sock:
             sock.connect((OUTSIDE[version], 443))
-            clients = local_ports("udp", CONNECTED)
+            clients = client_ports()
             load(KillSwitch(clients=clients))
             [port] = clients
+            with socket.socket(
+                sock.family, socket.SOCK_DGRAM
+            ) as server:  # at a port of a connection of its own
+                for each in (server, sock):
+                    each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                server.bind(("", port))
+                assert not client_ports()
             wire.put(ip(version, src=OUTSIDE[version], dst=OURS[version]) / UDP(sport=443, dport=port))
             with contextlib.suppress(OSError):
                 sock.send(b"secret")

@@ -47,7 +47,8 @@ OFF_NETWORK = "it is not a peer on the network"
 OFFLINE = "it is offline"
 REFUSED = "it does not let us exit: there, the section [peers.NAME] for this machine takes `may_exit = true`"
 NO_WAY = "it has no way out"
-CONNECTED, LISTENING = "01", "0A"  # linux/tcp_states.h TCP_ESTABLISHED, TCP_LISTEN
+CONNECTED, UNCONNECTED, LISTENING = "01", "07", "0A"
+"""States of sockets (linux/tcp_states.h TCP_ESTABLISHED, TCP_CLOSE, TCP_LISTEN)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,7 @@ class ExitClient:
         self._network, self._interface = network, interface
         self._ready = self._table in leftovers.switches()
         self._servers = local_ports("tcp", LISTENING)
-        self._clients = local_ports("udp", CONNECTED)
+        self._clients = client_ports()
         self._load(None)
         leftovers.remove_switches(network, leftovers.switches() - {self._table})
 
@@ -214,6 +215,11 @@ class ExitClient:
 def offer_untrusted(status_text: bytes) -> ExitOffer | None:
     stated = statusmessage.decode(status_text).toxvpn
     return stated.exit if stated else None
+
+
+def client_ports() -> frozenset[int]:
+    """The UDP ports from which programs here talk to one other end each; not those of a server beside it."""
+    return local_ports("udp", CONNECTED) - local_ports("udp", UNCONNECTED)
 
 
 def local_ports(protocol: str, wanted: str) -> frozenset[int]:
