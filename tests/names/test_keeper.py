@@ -126,10 +126,14 @@ async def test_the_server_moves_with_our_addresses(network: Network) -> None:
         free.bind(("::1", old.port))
 
 
-async def test_a_link_in_another_network_namespace_is_none_of_resolveds(network: Network) -> None:
+async def test_a_link_in_another_network_namespace_is_none_of_resolveds(
+    network: Network, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "toxvpn")
     network.link = NamedLink("toxvpn0", 666, (HERE,))
     await network.settle()
     assert network.resolved.told == []
+    assert "--hosts keeps the names in /etc/hosts, or ask 127.0.0.1 port" in caplog.text
 
 
 async def test_new_addresses_of_peers_are_asked_here_too(network: Network) -> None:

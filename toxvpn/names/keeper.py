@@ -130,7 +130,11 @@ class NameKeeper:
         self._listen(link.addresses)
         self._set_hosts(list(zone.lines()) if self._hosts else None)
         first = next((self._listening[each] for each in link.addresses if each in self._listening), None)
-        if first is not None and self._on_host and hears_of(first.address, link.index):
+        if first is None or not self._on_host:
+            return
+        if not hears_of(first.address, link.index):  # as in a container
+            self._say_nobody_asks()
+        else:
             self._resolved.set(
                 LinkSettings(link.interface, link.index, first.address, first.port, domains_of(zone))
             )
