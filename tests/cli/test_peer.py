@@ -5,12 +5,14 @@ import os
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from toxvpn.control.status import PeerState
 from toxvpn.errors import PeerRefusedError, UsageError
 from toxvpn.members import blocked, friends, peers
 from toxvpn.members.friends import FriendBook, Grant
@@ -313,3 +315,18 @@ def test_the_file_is_as_documented(toxvpn: Any, here: Path) -> None:
             }
         ],
     }
+
+
+@pytest.mark.parametrize(
+    "words", [("allow", "icmp"), ("route", "all"), ("name", "bee"), ("remove",), ("block",)]
+)
+def test_a_name_that_a_peer_gave_itself_means_nobody(toxvpn: Any, here: Path, words: tuple[str, ...]) -> None:
+    verb, *rest = words
+    with FakeDaemon(here, {f"peer-{verb}": PeerRefusedError("who?")}) as daemon:
+        daemon.status = replace(
+            daemon.status, peers=[PeerState(public_key=ALICE.public_key, dns_name="vm-2.tox.internal")]
+        )
+        ran = toxvpn("peer", verb, "vm-2", *rest, "-C", here)
+        assert ran.code == 4
+        assert "give its key, A1A1A1A1, or first a name of yours by `toxvpn peer name A1A1A1A1" in ran.err
+        assert "who?" in toxvpn("peer", verb, "other", *rest, "-C", here).err

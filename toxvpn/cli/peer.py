@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import NotRunningError, UsageError
+from ..errors import NotRunningError, PeerRefusedError, UsageError
+from ..names.zone import bare_label
 from ..wire.toxid import key_prefix
 from .ask import ask, kept_members, print_note, running_or_not
 from .may import ALLOW, MAY, asked_allow, asked_may, parsed_may
@@ -95,7 +96,7 @@ def name_peer(settings: Settings, peer: str, name: str) -> None:
     settings.begin()
     running_or_not(
         settings,
-        online=lambda: ask(settings, "peer-name", peer=peer, name=name),
+        online=lambda: ask_about(settings, "peer-name", peer, name=name),
         offline=lambda: rename_peer(settings, peer, name),
     )
 
@@ -105,6 +106,21 @@ def rename_peer(settings: Settings, selector: str, name: str) -> None:
 
     with kept_members(settings) as members:
         members.rename(find(selector, members), name)
+
+
+def ask_about(settings: Settings, do: str, peer: str, **arguments: Any) -> Any:
+    """Asks the running toxvpn to do it with the peer, whom its own name does not mean. Raises as `ask`."""
+    try:
+        return ask(settings, do, peer=peer, **arguments)
+    except PeerRefusedError:
+        for each in ask(settings, "status")["peers"]:
+            if each["dns_name"] and bare_label(each["dns_name"]) == bare_label(peer):
+                key = each["public_key"][:8]
+                raise PeerRefusedError(
+                    f"{peer!r} is what that peer calls itself: give its key, {key}, "
+                    f"or first a name of yours by `toxvpn peer name {key} NAME`"
+                ) from None
+        raise
 
 
 @command.command("route", short_help="Use the networks behind a peer.")
@@ -125,7 +141,7 @@ def route(settings: Settings, peer: str, networks: tuple[str, ...]) -> None:
     routes = parse_grant(words)
     running_or_not(
         settings,
-        online=lambda: ask(settings, "peer-route", peer=peer, routes=words),
+        online=lambda: ask_about(settings, "peer-route", peer, routes=words),
         offline=lambda: keep_routes(settings, peer, routes),
     )
 
@@ -147,7 +163,7 @@ def remove(settings: Settings, peer: str) -> None:
     settings.begin()
     running_or_not(
         settings,
-        online=lambda: ask(settings, "peer-remove", peer=peer),
+        online=lambda: ask_about(settings, "peer-remove", peer),
         offline=lambda: forget_peer(settings, peer),
     )
 
@@ -204,7 +220,7 @@ def allow_peer(settings: Settings, peer: str, rules: tuple[str, ...], nothing: b
         raise UsageError("give rules, such as localhost:22, or --nothing")
     running_or_not(
         settings,
-        online=lambda: ask(settings, "peer-allow", peer=peer, allow=list(rules)),
+        online=lambda: ask_about(settings, "peer-allow", peer, allow=list(rules)),
         offline=lambda: keep_allow(settings, peer, rules),
     )
 
@@ -231,7 +247,7 @@ def block(settings: Settings, peer: str) -> None:
     settings.begin()
     grant = running_or_not(
         settings,
-        online=lambda: ask(settings, "peer-block", peer=peer)["grant"],
+        online=lambda: ask_about(settings, "peer-block", peer)["grant"],
         offline=lambda: block_kept(settings, peer),
     )
     if grant in ("secret", "open"):

@@ -216,7 +216,9 @@ class Services:
             log.warning("exit is for this machine's own network, and not used in one for `toxvpn exec`")
             return None
         peer = find(
-            section.exit, self.roster.peers().values(), where="an exit must be a peer of this machine"
+            section.exit,
+            self.roster.peers().values(),
+            where="name an exit by --peer too, or see `toxvpn peer list`",
         )
         return ExitClient(
             peer.public_key,
