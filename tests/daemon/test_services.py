@@ -550,7 +550,7 @@ async def test_the_exit_is_a_peer_by_its_name_or_key(machine: Machine, boxes: Ca
 
 
 async def test_an_exit_that_is_no_peer_is_refused(machine: Machine) -> None:
-    with pytest.raises(PeerRefusedError, match="no peer 'box' is known here; an exit must be a peer"):
+    with pytest.raises(PeerRefusedError, match="no peer 'box' is known here; name an exit by --peer too"):
         machine.start('[vpn]\nexit = "box"')
 
 
