@@ -21,6 +21,8 @@ PROXY_PORT = 3128
 ENDING_S = 10.0
 NET_BIND_SERVICE = 1 << 10
 NET_ADMIN = 1 << 12
+NETWORK_WITH_NAMES = NET_ADMIN | NET_BIND_SERVICE
+"""The DNS server of the network is on port 53."""
 
 
 class Daemon:
@@ -151,7 +153,13 @@ def test_relative_paths_are_those_of_the_shell(alone: Daemon) -> None:
 
 
 @pytest.mark.parametrize(
-    ("verb", "rights"), [((), 0), (("up",), NET_ADMIN), (("run", "--config", "own.toml"), NET_ADMIN)]
+    ("verb", "rights"),
+    [
+        ((), 0),
+        (("up",), NETWORK_WITH_NAMES),
+        (("up", "--name", ""), NET_ADMIN),
+        (("run", "--config", "own.toml"), NETWORK_WITH_NAMES),
+    ],
 )
 def test_root_keeps_what_the_run_needs(alone: Daemon, verb: tuple[str, ...], rights: int) -> None:
     """On the way back, too: the network is as it was, and what is saved is saved."""
@@ -163,7 +171,7 @@ def test_root_keeps_what_the_run_needs(alone: Daemon, verb: tuple[str, ...], rig
         assert int(status["CapEff"], 16) == int(status["CapPrm"], 16) == rights
         assert status["NoNewPrivs"] == "1"
     links = alone.host.run(["ip", "-br", "link"]).stdout
-    assert ("toxvpn0" in links) is (rights == NET_ADMIN)
+    assert ("toxvpn0" in links) is bool(rights & NET_ADMIN)
     alone.host.run([*TOXVPN, "-C", str(alone.directory), "peer", "add", "0" * 64, "--name", "p"], check=False)
     alone.end()
     assert "toxvpn0" not in alone.host.run(["ip", "-br", "link"]).stdout
@@ -192,9 +200,9 @@ def test_nothing_of_root_is_left(alone: Daemon, user: str) -> None:
     alone.end()
 
 
-def test_the_vpn_keeps_the_one_right_that_it_needs(alone: Daemon) -> None:
+def test_the_vpn_keeps_the_rights_that_it_needs(alone: Daemon) -> None:
     alone.start("-C", str(alone.directory), "-U", USER, verb=("up",))
-    assert int(alone.status["CapEff"], 16) == int(alone.status["CapPrm"], 16) == NET_ADMIN
+    assert int(alone.status["CapEff"], 16) == int(alone.status["CapPrm"], 16) == NETWORK_WITH_NAMES
     assert alone.status["Uid"].split() == [str(ACCOUNT.pw_uid)] * 4
     assert "toxvpn0" in alone.host.run(["ip", "-br", "link"]).stdout
     alone.end()
@@ -205,7 +213,8 @@ def test_the_vpn_keeps_the_one_right_that_it_needs(alone: Daemon) -> None:
     ("config", "rights"),
     [
         ("[server]\n", 0),
-        ("[vpn]\n", NET_ADMIN),
+        ("[vpn]\n", NETWORK_WITH_NAMES),
+        ('[vpn]\nname = ""\n', NET_ADMIN),
         ('[[forwards]]\npeer = "p"\nlisten = "80"\ntarget = "localhost:80"\n', NET_BIND_SERVICE),
     ],
 )

@@ -41,5 +41,8 @@ def run_daemon(options: "DaemonOptions") -> int:
     from .daemon import serve
     from .up import up
 
+    vpn = options.config.vpn
+    if vpn is not None and vpn.has_names:
+        from ..names import keeper  # noqa: F401  # now: the user of -U may not be able to read it
     work = up if options.source.kind is RunKind.UP else serve
     return run(work, options, needs(options))

@@ -13,6 +13,11 @@ import dns.opcode
 import dns.rcode
 import dns.rdataclass
 import dns.rdatatype
+import dns.rdtypes.ANY.OPT  # dnspython loads these when it first meets them, and -U's user may not be able to
+import dns.rdtypes.ANY.PTR
+import dns.rdtypes.ANY.SOA
+import dns.rdtypes.IN.A
+import dns.rdtypes.IN.AAAA
 import dns.rrset
 from dns.rdatatype import RdataType
 from dns.rrset import RRset

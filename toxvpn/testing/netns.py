@@ -3,12 +3,17 @@
 import os
 import pickle
 import signal
+import stat
+import sys
 import traceback
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
-from ..linux import CLONE_NEWNET, setns, unshare
+from ..linux import CLONE_NEWNET, CLONE_NEWNS, mount, setns, unshare
+
+MS_BIND, MS_REC, MS_PRIVATE = 0x1000, 0x4000, 0x40000  # mount(2)
 
 T = TypeVar("T")
 
@@ -49,9 +54,26 @@ def as_somebody(function: Callable[[], T]) -> T:
 
 
 def become_somebody() -> None:
+    """That user can run this interpreter, also where it lies in a directory of root's alone."""
+    show_hidden(Path(sys.executable))
     os.setgroups([])
     os.setresgid(SOMEBODY, SOMEBODY, SOMEBODY)
     os.setresuid(SOMEBODY, SOMEBODY, SOMEBODY)
+
+
+def show_hidden(path: Path) -> None:
+    """Lets everybody search the directories above `path`, in a mount namespace of this process's own."""
+    hidden = next((each for each in reversed(path.parents) if not each.stat().st_mode & stat.S_IXOTH), None)
+    if hidden is None:
+        return
+    unshare(CLONE_NEWNS)
+    mount("none", "/", flags=MS_REC | MS_PRIVATE)
+    below = hidden / path.relative_to(hidden).parts[0]
+    descriptor = os.open(below, os.O_PATH)  # it stays reachable by that when it is covered
+    mount("tmpfs", str(hidden), "tmpfs", data="mode=755")
+    below.mkdir()
+    mount(f"/proc/self/fd/{descriptor}", str(below), flags=MS_BIND | MS_REC)
+    os.close(descriptor)
 
 
 def in_child(prepare: Callable[[], None], function: Callable[[], T]) -> T:

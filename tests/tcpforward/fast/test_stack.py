@@ -302,7 +302,7 @@ async def test_the_switch_that_forbids_user_namespaces_is_named(
 
 async def test_no_tun_device(monkeypatch: pytest.MonkeyPatch) -> None:
     reason = await start_with(
-        monkeypatch, "from toxvpn.tun import device; device.DEVICE_FILE = '/dev/net/none'"
+        monkeypatch, "from toxvpn.tun.host import device; device.DEVICE_FILE = '/dev/net/none'"
     )
     assert "/dev/net/none" in reason
 

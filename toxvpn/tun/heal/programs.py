@@ -44,7 +44,9 @@ class Culprits:
         if notice.port and _pid(notice.port) == os.getpid():
             return
         if notice.program:
-            name = f"{_clean(notice.program)} (process {notice.port})"
+            name = _clean(notice.program)
+            if _comm(notice.port) == name:  # the process ID is another one in a container
+                name += f" (process {notice.port})"
         else:
             name = self._named(notice.port)
         if name:
