@@ -198,7 +198,7 @@ def test_a_lan_that_comes_to_overlap_has_its_network_back_at_once(sites: Sites) 
     assert "dev lan" in a.site.run(["ip", "route", "get", address(b.hosts[0], 0)]).stdout
     a.site.run(["ip", "address", "del", "192.168.20.77/25", "dev", "lan"])
     a.until_it_uses(b, *LANS[1])
-    assert a.hosts[0].ping(address(b.hosts[0], 0))
+    wait_until(lambda: a.hosts[0].ping(address(b.hosts[0], 0)), "answer", 5)
 
 
 def test_routes_are_changed_by_a_reload(sites: Sites) -> None:
