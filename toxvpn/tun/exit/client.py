@@ -21,19 +21,17 @@ from ..._native.path.datapath import Datapath
 from ...errors import ToxvpnError
 from ...wire import statusmessage
 from ...wire.exitoffer import ExitOffer
-from ...wire.routes import IPNetwork
+from ...wire.routes import EVERYWHERE, IPNetwork
 from ..host.changes import MAIN_TABLE, Change, NftTable
 from ..host.netconf import NetworkChanges
 from ..host.nftables import table_name
 from ..router import Router
 from . import leftovers
 from .killswitch import (
-    EVERYWHERE,
     FIRST_PRIORITY,
     MANY_IPV4,
     MARK,
-    PRIVATE_IPV4,
-    PRIVATE_IPV6,
+    PRIVATE,
     PURPOSE,
     TABLE,
     KillSwitch,
@@ -123,7 +121,7 @@ class ExitClient:
         """Private addresses by the main table, but not by its default route; the rest by ours, but Tox's."""
         add = self._network.add_rule
         is_ipv4 = everywhere.version == 4
-        for private in PRIVATE_IPV4 if is_ipv4 else PRIVATE_IPV6:
+        for private in PRIVATE[everywhere.version]:
             add(next(priority), MAIN_TABLE, everywhere, destination=private, no_default=True)
         for many in MANY_IPV4 if is_ipv4 else ():  # for IPv6, the kernel's table `local` has them
             add(next(priority), MAIN_TABLE, everywhere, destination=many)

@@ -23,6 +23,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
+from ..host.nftables import FAMILY_OF
+
 MARK = 0x74
 """Marks the packets that go round the exit; shares no bit with the masks of Kubernetes (0xc000), Tailscale
 (0xff0000) and Cilium (0x0f00)."""
@@ -32,8 +34,6 @@ FIRST_PRIORITY, LAST_PRIORITY = 30_001, 30_020
 """Of the rules: after those of Tailscale (5210 to 5270), before that of the main table."""
 PURPOSE = "exit"
 
-FAMILIES = {4: "ip", 6: "ip6"}
-EVERYWHERE: dict[int, IPv4Network | IPv6Network] = {4: IPv4Network("0.0.0.0/0"), 6: IPv6Network("::/0")}
 
 PRIVATE_IPV4 = tuple(
     map(IPv4Network, ("10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"))
@@ -41,6 +41,7 @@ PRIVATE_IPV4 = tuple(
 """RFC 1918, RFC 6598, RFC 3927."""
 PRIVATE_IPV6 = tuple(map(IPv6Network, ("fc00::/7", "fe80::/10")))
 """RFC 4193, RFC 4291 §2.5.6."""
+PRIVATE: dict[int, tuple[IPv4Network, ...] | tuple[IPv6Network, ...]] = {4: PRIVATE_IPV4, 6: PRIVATE_IPV6}
 MANY_IPV4 = tuple(map(IPv4Network, ("224.0.0.0/4", "255.255.255.255/32")))
 MANY_IPV6 = (IPv6Network("ff00::/8"),)
 """Multicast, and the limited broadcast address: no router passes them on."""
@@ -115,18 +116,14 @@ class KillSwitch:
 
         The output's hooks see the device of the first route: a mark that has changed it counts first.
         """
-        foreign = "fib saddr . oif type != local"
         return _chain(
             "leaving",
             "type filter hook output priority filter",
             'oif "lo" accept',
             f"meta mark {MARK} accept",
-            *(
-                self._device(
-                    "oif", f"{family} daddr != {_set(here)} {foreign} ct status & dnat == 0 {answer}"
-                )
-                for family, here in (("ip", PRIVATE_IPV4), ("ip6", PRIVATE_IPV6))
-                for answer in ("meta l4proto tcp reject with tcp reset", f"{REFUSE}")
+            *self._foreign(
+                "ct status & dnat == 0 meta l4proto tcp reject with tcp reset",
+                f"ct status & dnat == 0 {REFUSE}",
             ),
             self._device("oif", "accept"),
             *(f"{daddr} ct status dnat accept" for daddr in self._resolvers),
@@ -144,7 +141,7 @@ class KillSwitch:
 
     @property
     def _resolvers(self) -> list[str]:
-        return [f"{FAMILIES[each.version]} daddr {each}" for each in self.resolvers]
+        return [f"{FAMILY_OF[each.version]} daddr {each}" for each in self.resolvers]
 
     def _forward(self) -> str:
         return _chain(
@@ -179,18 +176,12 @@ class KillSwitch:
             "postrouting",
             "type nat hook postrouting priority srcnat",
             self._device("oif", "ct status dnat masquerade"),
-            *(
-                self._device(
-                    "oif", f"{family} daddr != {_set(here)} fib saddr . oif type != local masquerade"
-                )
-                for family, here in (("ip", PRIVATE_IPV4), ("ip6", PRIVATE_IPV6))
-            ),
+            *self._foreign("masquerade"),
         )
-        families = {4: ("ip", PRIVATE_IPV4), 6: ("ip6", PRIVATE_IPV6)}
         redirected = [
-            (f"{family} daddr {_set(here)}", f"dnat {family} to {each}")
+            (f"{family} daddr {_set(PRIVATE[each.version])}", f"dnat {family} to {each}")
             for each in self.resolvers
-            for family, here in [families[each.version]]
+            for family in [FAMILY_OF[each.version]]
         ]
         dns = "meta l4proto { tcp, udp } th dport 53"
         return (
@@ -210,6 +201,16 @@ class KillSwitch:
                 *(f"{dns} {here} {to}" for here, to in redirected),
             ),
         )
+
+    def _foreign(self, *verdicts: str) -> list[str | None]:
+        """For what leaves to a public address through the device, from an address that is another's."""
+        return [
+            self._device(
+                "oif", f"{FAMILY_OF[version]} daddr != {_set(here)} fib saddr . oif type != local {verdict}"
+            )
+            for version, here in PRIVATE.items()
+            for verdict in verdicts
+        ]
 
     def _device(self, side: str, rule: str) -> str | None:
         return None if self.index is None else f"{side} {self.index} {rule}"

@@ -23,14 +23,14 @@ from ..._native.path.datapath import Datapath
 from ...errors import ToxvpnError
 from ...tox.ownstatus import OwnStatus
 from ...wire import exitoffer
-from ...wire.routes import IPAddress, IPNetwork
+from ...wire.routes import EVERYWHERE, IPAddress, IPNetwork
 from ..host.kernel import USABLE_KINDS, KernelTables
 from ..host.netconf import NetworkChanges
-from ..host.nftables import table_name
+from ..host.nftables import FAMILY_OF, table_name
 from ..neighbours.local_networks import RESOLVER_FILES, name_servers
 from ..router import Router
 from ..subnets.forwarding import forward, warn_of_firewall
-from .killswitch import EVERYWHERE, FAMILIES, MANY_IPV4, MANY_IPV6, PRIVATE_IPV4, PRIVATE_IPV6, TABLE
+from .killswitch import MANY_IPV4, MANY_IPV6, PRIVATE_IPV4, PRIVATE_IPV6, TABLE
 
 log = logging.getLogger("toxvpn.tun")
 
@@ -209,20 +209,20 @@ def content(
     """Of the nftables table; `addresses` are those of the peers that may exit."""
     peers = {
         version: f"{{ {', '.join(map(str, sorted(own)))} }}"
-        for version in FAMILIES
+        for version in FAMILY_OF
         if (own := [each for each in addresses if each.version == version])
     }
     from_peers = {
-        version: f"iif {index} {FAMILIES[version]} saddr {those}" for version, those in peers.items()
+        version: f"iif {index} {FAMILY_OF[version]} saddr {those}" for version, those in peers.items()
     }
-    behind = [f"    {FAMILIES[each.version]} saddr {each} accept" for each in advertised]
+    behind = [f"    {FAMILY_OF[each.version]} saddr {each} accept" for each in advertised]
     strangers = [
-        f"    oif {index} iif != {index} {FAMILIES[version]} daddr {those} ct state new drop"
+        f"    oif {index} iif != {index} {FAMILY_OF[version]} daddr {those} ct state new drop"
         for version, those in peers.items()
     ]
     dns = [
         f"    {from_peers[each.version]} fib daddr type local meta l4proto {{ tcp, udp }} th dport 53 "
-        f"dnat {FAMILIES[each.version]} to {each}"
+        f"dnat {FAMILY_OF[each.version]} to {each}"
         for each in resolvers
         if each.version in from_peers
     ]

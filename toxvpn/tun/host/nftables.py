@@ -15,6 +15,8 @@ from ...errors import NoPermissionError, ToxvpnError
 
 LIBRARY = "libnftables.so.1"
 FAMILIES = frozenset({"ip", "ip6", "inet", "netdev"})
+FAMILY_OF = {4: "ip", 6: "ip6"}
+"""By IP version: also how a rule begins that is for addresses of that version."""
 _STATELESS, _TERSE = 1 << 2, 1 << 11  # libnftables: NFT_CTX_OUTPUT_…
 Run = Callable[..., str]
 """`run` below, or one that works in another network namespace (namespace.py)."""

@@ -10,23 +10,22 @@ In: the kernel's rules and routes, and our destinations; out: rules. `diverted` 
 
 import logging
 from collections.abc import Collection, Iterable
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import ip_network
 
 from ...errors import ToxvpnError
 from ...wire.addressing import OVERLAY_IPV6, RANGES
+from ...wire.routes import EVERYWHERE, IPNetwork
 from ..host.changes import MAIN_TABLE, PROTOCOL
 from ..host.kernel import KernelTables, PolicyRule
 from ..host.netconf import NetworkChanges
 
 log = logging.getLogger("toxvpn.tun")
 
-Network = IPv4Network | IPv6Network
 PRIORITY = 100
 """Before NetBird's 105 and Tailscale's 5210."""
 LOCAL_TABLE = 255
 DIVERTING_KINDS = {1, 6, 7, 8}
 """linux/rtnetlink.h: RTN_UNICAST, _BLACKHOLE, _UNREACHABLE, _PROHIBIT."""
-EVERYWHERE: dict[int, Network] = {4: IPv4Network("0.0.0.0/0"), 6: IPv6Network("::/0")}
 
 
 class Precedence:
@@ -35,7 +34,7 @@ class Precedence:
     def __init__(self, network: NetworkChanges, interface: str) -> None:
         self._network = network
         self._interface = interface
-        self._kept: set[Network] = set()
+        self._kept: set[IPNetwork] = set()
 
     def update(self, tables: KernelTables) -> None:
         ours = self._network.destinations(self._interface)
@@ -46,7 +45,7 @@ class Precedence:
             self._add(each)
         self._kept = wanted
 
-    def _add(self, destination: Network) -> None:
+    def _add(self, destination: IPNetwork) -> None:
         everywhere = EVERYWHERE[destination.version]
         try:
             self._network.add_rule(PRIORITY, MAIN_TABLE, everywhere, destination=destination, no_default=True)
@@ -60,9 +59,9 @@ class Precedence:
             )
 
 
-def diverted(ours: Iterable[Network], tables: KernelTables) -> list[Network]:
+def diverted(ours: Iterable[IPNetwork], tables: KernelTables) -> list[IPNetwork]:
     """Those of our destinations that a rule before the main table's leads elsewhere."""
-    routes: dict[int, dict[int, set[Network]]] = {4: {}, 6: {}}
+    routes: dict[int, dict[int, set[IPNetwork]]] = {4: {}, 6: {}}
     for version, lengths in routes.items():
         before = _tables_before_main(each for each in tables.rules if _version(each.source) == version)
         for route in tables.routes:
@@ -84,7 +83,7 @@ def _tables_before_main(rules: Iterable[PolicyRule]) -> Collection[int]:
     return tables
 
 
-def _is_covered(network: Network, by_length: dict[int, set[Network]]) -> bool:
+def _is_covered(network: IPNetwork, by_length: dict[int, set[IPNetwork]]) -> bool:
     return any(
         network.supernet(new_prefix=length) in networks
         for length, networks in by_length.items()
@@ -92,9 +91,9 @@ def _is_covered(network: Network, by_length: dict[int, set[Network]]) -> bool:
     )
 
 
-def _whole(network: Network) -> Network:
+def _whole(network: IPNetwork) -> IPNetwork:
     """One rule for all peers of a range."""
-    ranges: tuple[Network, ...] = (OVERLAY_IPV6, *RANGES)
+    ranges: tuple[IPNetwork, ...] = (OVERLAY_IPV6, *RANGES)
     return next((each for each in ranges if network.network_address in each), network)
 
 

@@ -18,13 +18,12 @@ from ...errors import ToxvpnError
 from ..host import nftables
 from ..host.changes import read_sysctl
 from ..host.netconf import NetworkChanges
-from ..host.nftables import table_name
+from ..host.nftables import FAMILY_OF, table_name
 
 log = logging.getLogger("toxvpn.tun")
 
 SWITCHES = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}
 IPV6_INTERFACES = Path("/proc/sys/net/ipv6/conf")
-_FAMILIES = {4: "ip", 6: "ip6"}
 _DROPS = re.compile(r"type filter hook forward .*policy drop;")
 
 
@@ -76,7 +75,7 @@ def masquerade_content(index: int, destinations: Collection[IPv4Network | IPv6Ne
     else:
         rules = [
             f"{from_peers} {family} daddr {{ {', '.join(map(str, within))} }} masquerade"
-            for version, family in _FAMILIES.items()
+            for version, family in FAMILY_OF.items()
             if (within := [each for each in destinations if each.version == version])
         ]
     body = "\n".join(f"    {rule}" for rule in rules)
