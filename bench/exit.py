@@ -6,13 +6,12 @@ TCP flow each way over IPv4 and IPv6, by turns: to the box without an exit, to t
 
 from functools import partial
 
-from lab import Host, Lab, apps, wait_until
+from lab import Lab, wait_until
 
 from . import traffic
-from .harness import ONLINE_S, OURS, arguments, median, progress, ratio, spread, table
+from .harness import ONLINE_S, OURS, arguments
 from .vpn_pair import VpnSide
 
-FLOWS = {"IPv4 ->": (4, False), "IPv4 <-": (4, True), "IPv6 ->": (6, False), "IPv6 <-": (6, True)}
 WAYS = ("peer to peer", "peer to peer, with an exit", "through the exit")
 
 
@@ -27,7 +26,7 @@ def addresses(side: VpnSide) -> dict[int, str]:
     return {4: str(own["ipv4"]), 6: str(own["ipv6"])}
 
 
-def ways(lab: Lab) -> dict[str, tuple[Host, dict[int, str]]]:
+def ways(lab: Lab) -> traffic.Ends:
     """All three, up: who sends, and the address of the other end by IP version."""
     lab.bootstrap()
     web, box, plain, laptop = (lab.host(name) for name in ("web", "box", "plain", "laptop"))
@@ -50,31 +49,14 @@ def ways(lab: Lab) -> dict[str, tuple[Host, dict[int, str]]]:
             strict=True,
         )
     )
-    for host in (box, web):
-        apps.iperf3_server(host)
-    for host, found in ends.values():
-        for each in found.values():
-            wait_until(partial(traffic.answers, host, each), f"answer from {each}", ONLINE_S)
+    traffic.serve_flows(ends, box, web)
     return ends
 
 
 def main() -> None:
     given = arguments(__doc__, runs=3, seconds=4)
     with Lab() as lab:
-        ends = ways(lab)
-        mbit: dict[str, dict[str, list[float]]] = {way: {flow: [] for flow in FLOWS} for way in WAYS}
-        for run in range(given.runs):
-            for flow, (version, reverse) in FLOWS.items():
-                for way, (host, found) in ends.items():
-                    rate = traffic.tcp_mbit(host, found[version], given.seconds, reverse=reverse)
-                    mbit[way][flow].append(rate)
-            progress(f"run {run + 1}: {', '.join(f'{w} {median(mbit[w][flow]):.0f} Mbit/s' for w in WAYS)}")
-        rows = [[way, *(spread(mbit[way][flow], ".0f") for flow in FLOWS)] for way in WAYS]
-        rows += [
-            [f"ratio, {way}", *(ratio(mbit[way][flow], mbit[WAYS[0]][flow]) for flow in FLOWS)]
-            for way in WAYS[1:]
-        ]
-        table(f"One TCP flow, Mbit/s, median of {given.runs} runs of {given.seconds} s", ["", *FLOWS], rows)
+        traffic.compare_flows(ways(lab), given.runs, given.seconds)
 
 
 if __name__ == "__main__":

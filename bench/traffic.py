@@ -2,8 +2,11 @@
 
 import subprocess
 from dataclasses import dataclass
+from functools import partial
 
-from lab import Host, LabError, apps
+from lab import Host, LabError, apps, wait_until
+
+from .harness import ONLINE_S, median, progress, ratio, spread, table
 
 UDP_BYTES = 200
 UDP_KPPS = 100
@@ -53,3 +56,35 @@ def ping_under_load_ms(host: Host, address: str, count: int) -> list[float]:
     finally:
         flow.wait(seconds + 30)
         host.stop(flow)
+
+
+FLOWS = {"IPv4 ->": (4, False), "IPv4 <-": (4, True), "IPv6 ->": (6, False), "IPv6 <-": (6, True)}
+"""IP version, and whether the server sends."""
+
+Ends = dict[str, tuple[Host, dict[int, str]]]
+"""For each way: who measures, and the address of the other end by IP version."""
+
+
+def serve_flows(ends: Ends, *servers: Host) -> None:
+    """Starts iperf3 there, and waits until each end is answered."""
+    for host in servers:
+        apps.iperf3_server(host)
+    for host, addresses in ends.values():
+        for each in addresses.values():
+            wait_until(partial(answers, host, each), f"answer from {each}", ONLINE_S)
+
+
+def compare_flows(ends: Ends, runs: int, seconds: int) -> None:
+    """One TCP flow each way, the ways by turns; prints the rates, and their ratios to the first way."""
+    mbit: dict[str, dict[str, list[float]]] = {way: {flow: [] for flow in FLOWS} for way in ends}
+    for run in range(runs):
+        for flow, (version, reverse) in FLOWS.items():
+            for way, (host, addresses) in ends.items():
+                rate = tcp_mbit(host, addresses[version], seconds, reverse=reverse)
+                mbit[way][flow].append(rate)
+        progress(f"run {run + 1}: {', '.join(f'{w} {median(mbit[w][flow]):.0f} Mbit/s' for w in ends)}")
+    first, *others = ends
+    rows = [[way, *(spread(mbit[way][flow], ".0f") for flow in FLOWS)] for way in ends]
+    for way in others:
+        rows.append([f"ratio, {way}", *(ratio(mbit[way][flow], mbit[first][flow]) for flow in FLOWS)])
+    table(f"One TCP flow, Mbit/s, median of {runs} runs of {seconds} s", ["", *FLOWS], rows)
