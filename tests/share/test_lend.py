@@ -22,6 +22,7 @@ from toxvpn.share import messages
 from toxvpn.share.lend import Lendable, Lender, lending
 from toxvpn.share.messages import BadMessageError
 from toxvpn.share.rendezvous import RUN_SOCKET_NAME, connect_to_run
+from toxvpn.tcpforward.builtin import Builtins
 from toxvpn.tcpforward.roads import Roads
 from toxvpn.tcpforward.spec import RoadPolicy
 from toxvpn.testing.fake_nodes import until
@@ -53,6 +54,7 @@ class Run:
             cast(Node, SimpleNamespace(peer=self.knows.get)),
             cast(Roster, SimpleNamespace(called=self.called)),
             cast(Roads, self.roads),
+            Builtins(),
             lambda key: self.caller,
             self.stopping,
             proxy,

@@ -6,14 +6,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from ..config.options import ClientOptions
+from ..config.policy import NOTHING
 from ..process.lifecycle import Lifecycle
 from ..report.progress import progress
 from ..share.streams import PeerStreams
 from ..state.places import Places, find_places
 from ..tcpforward import pipe
+from ..tcpforward.builtin import Builtins
 from ..tcpforward.caller import Caller
 from ..tcpforward.forwards import Destination, Forwards, ForwardState
 from ..tcpforward.roads import Roads
+from ..tcpforward.server import ForwardServer
 from ..wire import invite
 from ..wire.secret import friend_request_message
 from .node import RunningNode, running_node
@@ -76,16 +79,21 @@ async def running_client(options: ClientOptions, lifecycle: Lifecycle) -> AsyncI
     kept = options.directory is not None or options.kept
     places = find_places(options.directory) if kept else None
     async with running_node(options, places.data if places else None, lifecycle) as run:
-        roads = Roads(run.node, run.own_status, options.road)
+        builtins = Builtins()
+        server = ForwardServer(lambda _: NOTHING, builtins)
+        roads = Roads(run.node, run.own_status, options.road, server.serve)
         try:
             peer = run.node.reach(bytes(options.server), _friend_request(options))
             for other in run.node:
                 if other is not peer:  # a client talks to this peer alone
                     run.node.remove(other)
             yield RunningClient(
-                run, PeerStreams(Caller(run.node, peer, roads.chooser), roads, run.stopping), places
+                run,
+                PeerStreams(Caller(run.node, peer, roads.chooser), roads, builtins, run.stopping),
+                places,
             )
         finally:
+            await builtins.close()
             await roads.close()
 
 

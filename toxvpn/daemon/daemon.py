@@ -110,4 +110,12 @@ def exit_mark(config: Config) -> int:
 
 
 def _lendable(run: RunningNode, services: Services, proxy: Proxy | None) -> Lendable:
-    return Lendable(run.node, services.roster, services.roads, services.callers.get, run.stopping, proxy)
+    return Lendable(
+        run.node,
+        services.roster,
+        services.roads,
+        services.builtins,
+        services.callers.get,
+        run.stopping,
+        proxy,
+    )

@@ -19,6 +19,7 @@ from ..errors import NotRunningError, ToxvpnError
 from ..members.peers import ConfiguredPeer
 from ..members.selector import find
 from ..state.places import Places, make
+from ..tcpforward.builtin import Builtins
 from ..tcpforward.forwards import Destination, Forwards
 from ..tcpforward.roads import Roads
 from ..tcpforward.rules import Rules
@@ -69,10 +70,13 @@ class Services:
         self.roster = run.roster(own.authority, self._peers())
         self.roster.offers = offered(config)
         self.roster.has_section = lambda public_key: public_key in config_keys(self.now.config)
-        self._server = ForwardServer(self.may_reach)
-        serve = self._server.serve if forwards else None
-        self.roads = Roads(run.node, run.own_status, RoadPolicy.AUTO, serve, when_asked=not forwards)
+        self.builtins = Builtins()
+        self._server = ForwardServer(self.may_reach if forwards else lambda _: NOTHING, self.builtins)
+        self.roads = Roads(
+            run.node, run.own_status, RoadPolicy.AUTO, self._server.serve, when_asked=not forwards
+        )
         undo.push_async_callback(self.roads.close)
+        undo.push_async_callback(self.builtins.close)
         self.vpn = None if config.vpn is None else undo.enter_context(self._make_vpn())
         if self.vpn is not None:
             self.roster.on_routes = self.vpn.subnets.update

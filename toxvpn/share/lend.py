@@ -17,6 +17,7 @@ from pathlib import Path
 from ..control import socketfile
 from ..members.roster import Roster
 from ..state.places import make
+from ..tcpforward.builtin import Builtins
 from ..tcpforward.caller import Caller
 from ..tcpforward.forwards import ForwardState
 from ..tcpforward.listen import Listener
@@ -39,6 +40,7 @@ class Lendable:
     node: Node
     roster: Roster
     roads: Roads
+    builtins: Builtins
     caller: Callable[[bytes], Caller]
     stopping: asyncio.Event
     proxy: Proxy | None
@@ -82,7 +84,7 @@ class Lender:
         if wanted is not None and wanted != str(lent.proxy):
             raise BadMessageError(f"the command wants the proxy {wanted}")
         lent.roads.start()
-        return PeerStreams(lent.caller(peer.public_key), lent.roads, lent.stopping)
+        return PeerStreams(lent.caller(peer.public_key), lent.roads, lent.builtins, lent.stopping)
 
     def _called(self) -> set[bytes]:
         """The peers that we call: others come online when they want, and perhaps never."""

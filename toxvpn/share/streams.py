@@ -8,6 +8,7 @@ import asyncio
 from dataclasses import dataclass
 
 from ..errors import PeerOfflineError
+from ..tcpforward.builtin import Builtins
 from ..tcpforward.caller import Caller
 from ..tcpforward.choice import RoadChoice
 from ..tcpforward.roads import Roads
@@ -19,10 +20,14 @@ PING_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class PeerStreams:
-    """Streams to the peer of `caller`. `stopping` is set when the node is to end."""
+    """Streams to the peer of `caller`. `stopping` is set when the node is to end.
+
+    `builtins` are what peers of the node may ask it for.
+    """
 
     caller: Caller
     roads: Roads
+    builtins: Builtins
     stopping: asyncio.Event
 
     def choice(self, peer: Peer) -> RoadChoice:

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from ..tox.peer import Peer
 from ..wire.socks5 import ReplyCode
+from .builtin import SIGN, Builtins
 from .ends import End, SocketEnd
 from .lookup import LookUps
 from .rules import Rules
@@ -21,15 +22,19 @@ NOTHING_FOR_IT = (
 class ForwardServer:
     """Connects peers to what they may reach: the roads call `serve` for each request.
 
-    `may_reach` gives the rules for a public key, and is asked each time. Open streams stay open.
+    `may_reach` gives the rules for a public key, and is asked each time. Open streams stay open. `builtins`
+    have rules of their own.
     """
 
-    def __init__(self, may_reach: Callable[[bytes], Rules]) -> None:
+    def __init__(self, may_reach: Callable[[bytes], Rules], builtins: Builtins | None = None) -> None:
         self._may_reach = may_reach
+        self._builtins = builtins or Builtins()
         self._lookups = LookUps()
 
     async def serve(self, peer: Peer, host_untrusted: str, port: int) -> End:
         """Raises TargetRefusedError."""
+        if host_untrusted.startswith(SIGN):
+            return self._builtins.connect(peer, host_untrusted, port)
         rules = self._may_reach(peer.public_key)
         if rules.rules == ():
             raise TargetRefusedError(ReplyCode.NOT_ALLOWED, NOTHING_FOR_IT)

@@ -15,7 +15,7 @@ from ..tcpforward import socks
 from ..tcpforward.caller import Caller
 from ..tcpforward.listen import Accepted, Listener
 from ..tcpforward.rules import Rules
-from ..tcpforward.server import ForwardServer
+from ..tcpforward.server import ForwardServer, Serve
 from ..tcpforward.spec import Listen, Target
 from ..tcpforward.tuntox.link import TuntoxLink
 from ..tcpforward.tuntox.road import TuntoxRoad
@@ -182,11 +182,14 @@ class Programs:
 class ForwardPair(Programs):
     """A client that calls through a server over the tuntox road; a context manager, leaves nothing behind."""
 
-    def __init__(self, rules: Rules | None = None, network: Network | None = None) -> None:
+    def __init__(
+        self, rules: Rules | None = None, network: Network | None = None, serve: Serve | None = None
+    ) -> None:
         super().__init__(network)
         for node in (self.client_node, self.server_node):
             node.tox.status_message = OUR_STATUS
-        self.server_road = TuntoxRoad(self.server_node, ForwardServer(lambda _: rules or Rules()).serve)
+        serve = serve or ForwardServer(lambda _: rules or Rules()).serve
+        self.server_road = TuntoxRoad(self.server_node, serve)
         self.client_road = TuntoxRoad(self.client_node)
         self.caller = Caller(self.client_node, self.peer, self.client_road)
 

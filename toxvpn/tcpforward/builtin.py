@@ -1,0 +1,144 @@
+"""Targets that toxvpn is itself, as `@speed`: what two toxvpn programs want of each other beside forwards.
+
+A peer asks for one as for any target, by either road: its name is the host, the version of its protocol
+the port. No host name begins with `@`, and none can be typed in a forward, where `@` stands for `:`. A
+program that does not have it answers that there is no such host.
+
+The serving side offers them to `ForwardServer` (server.py); the calling side uses `open_builtin`.
+"""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from ..tox.peer import Peer
+from ..wire import statusmessage
+from ..wire.socks5 import ReplyCode
+from .caller import Caller
+from .ends import SocketEnd
+from .road import Ending, Stream, StreamOpenError
+from .spec import Target
+from .target import TargetRefusedError
+
+log = logging.getLogger("toxvpn.tcpforward")
+
+SIGN = "@"
+
+
+@dataclass(frozen=True, slots=True)
+class Builtin:
+    """`may` decides by public key; `refusal` is for the log when it says no.
+
+    `carry` gets a connected, non-blocking stream socket, which is its own, and is cancelled when the peer
+    resets the stream. When it returns, the peer sees an orderly end: a protocol says itself what is complete.
+    """
+
+    version: int
+    may: Callable[[bytes], bool]
+    refusal: str
+    carry: Callable[[Peer, socket.socket], Awaitable[None]]
+
+
+class Builtins:
+    """Those of one node, by name."""
+
+    def __init__(self) -> None:
+        self._offered: dict[str, Builtin] = {}
+        self._running: set[asyncio.Task[None]] = set()
+
+    def offer(self, name: str, builtin: Builtin) -> Callable[[], None]:
+        """Offers it, in place of any other of that name, until the returned function is called."""
+        assert name.startswith(SIGN)
+        self._offered[name] = builtin
+
+        def withdraw() -> None:
+            if self._offered.get(name) is builtin:
+                del self._offered[name]
+
+        return withdraw
+
+    def connect(self, peer: Peer, name_untrusted: str, version: int) -> "BuiltinEnd":
+        """Starts to serve the peer. Raises TargetRefusedError."""
+        builtin = self._offered.get(name_untrusted)
+        if builtin is None:
+            raise TargetRefusedError(ReplyCode.HOST_UNREACHABLE, f"{name_untrusted!r} is not offered here")
+        if not builtin.may(peer.public_key):
+            raise TargetRefusedError(ReplyCode.NOT_ALLOWED, f"{name_untrusted}: {builtin.refusal}")
+        if version != builtin.version:
+            text = f"{name_untrusted}: the peer wants version {version}, not {builtin.version}"
+            raise TargetRefusedError(ReplyCode.HOST_UNREACHABLE, text)
+        ours, theirs = socket.socketpair()
+        theirs.setblocking(False)
+        task = asyncio.create_task(self._carry(builtin, peer, theirs))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        task.add_done_callback(lambda _: theirs.close())  # also when it was cancelled before it began
+        return BuiltinEnd(ours, task)
+
+    async def close(self) -> None:
+        """Ends those that run."""
+        running = list(self._running)
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+    async def _carry(self, builtin: Builtin, peer: Peer, theirs: socket.socket) -> None:
+        with theirs:
+            try:
+                await builtin.carry(peer, theirs)
+            except (OSError, EOFError) as failure:  # the peer is gone
+                peer.log(log, logging.DEBUG, "a built-in target ended: %s", failure)
+            except Exception:
+                log.exception("peer %s: an error of toxvpn itself", peer.short)
+
+
+class BuiltinEnd(SocketEnd):
+    """The end that a road carries; a reset cancels the task that serves."""
+
+    def __init__(self, sock: socket.socket, task: asyncio.Task[None]) -> None:
+        super().__init__(sock)
+        self._task = task
+
+    def close(self, *, clean: bool) -> None:
+        super().close(clean=clean)
+        if not clean:
+            self._task.cancel()
+
+
+async def open_builtin(caller: Caller, name: str, version: int) -> Stream:
+    """A stream to the peer's built-in target. Raises PeerOfflineError, StreamOpenError."""
+    try:
+        return await caller.open(Target(name, version))
+    except StreamOpenError as failure:
+        if statusmessage.decode(caller.peer.status_text or b"").toxvpn is None:
+            raise StreamOpenError(failure.code, "the peer runs tuntox, which does not have this") from None
+        if failure.code is ReplyCode.HOST_UNREACHABLE:
+            text = "the peer's toxvpn does not have this, or not in this version"
+            raise StreamOpenError(failure.code, text) from None
+        raise
+
+
+def as_socket(stream: Stream) -> tuple[socket.socket, asyncio.Task[Ending]]:
+    """The stream as a connected, non-blocking socket, which the caller closes, and how it ends.
+
+    The socket has EOF also after a reset: the task tells which it was. Cancelling the task resets the stream.
+    """
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    end, begun = SocketEnd(theirs), False
+
+    async def relay() -> Ending:
+        nonlocal begun
+        begun = True
+        return await stream.relay(end)
+
+    def on_done(_: asyncio.Task[Ending]) -> None:
+        if not begun:  # cancelled at once
+            stream.abort()
+            end.close(clean=False)
+
+    task = asyncio.create_task(relay())
+    task.add_done_callback(on_done)
+    return ours, task
