@@ -144,6 +144,27 @@ class Namespace:
 
         self.call(inside)
 
+    def take_down(self, interface: str) -> None:
+        """Take `interface` down, with its addresses and routes."""
+        self.flush(interface)
+
+        def inside() -> None:
+            with IPRoute() as ip:
+                ip.link("set", index=ip.link_lookup(ifname=interface)[0], state="down")
+
+        self.call(inside)
+
+    def flush(self, interface: str) -> None:
+        """Take from `interface` its routes, and its addresses except link-local ones."""
+
+        def inside() -> None:
+            with IPRoute() as ip:
+                [index] = ip.link_lookup(ifname=interface)
+                ip.flush_addr(index=index, scope=0)
+                ip.flush_routes(oif=index, table=254)
+
+        self.call(inside)
+
     def set_mtu(self, interface: str, mtu: int) -> None:
         def inside() -> None:
             with IPRoute() as ip:

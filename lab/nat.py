@@ -44,3 +44,10 @@ class Nat(Host):
         self.namespace.configure(far.interface, master=LAN_INTERFACE)
         host.namespace.configure(near.interface, [f"{host.ipv4}{PREFIX}"], [Route("default", str(ROUTER))])
         return host
+
+    def readdress(self, host: Host) -> None:
+        """Give a host on the LAN another address there; the router's own stays."""
+        self._hosts += 1
+        host.ipv4 = str(ROUTER + self._hosts)
+        host.namespace.flush(host.interface)
+        host.namespace.configure(host.interface, [f"{host.ipv4}{PREFIX}"], [Route("default", str(ROUTER))])

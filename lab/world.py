@@ -33,6 +33,7 @@ from .processes import Processes
 from .site import Site
 
 H = TypeVar("H", bound=Host)
+Addresses = tuple[IPv4Address, IPv6Address]
 
 HOSTS_IPV4 = IPv4Network("203.0.113.0/24")
 NODES_IPV4 = IPv4Network("198.51.100.0/24")
@@ -67,6 +68,7 @@ class Lab:
         self._made_hosts = 0
         self._made_nodes = 0
         self._made_links = 0
+        self._made_uplinks = 0
         self._record: registry.Record | None = None
 
     def __enter__(self) -> Self:
@@ -160,6 +162,26 @@ class Lab:
             link.cable.loss(loss_percent)
         return link
 
+    def readdress(self, host: Host) -> None:
+        """Give a host on the internet other addresses on the same interface, as a provider or DHCP does.
+
+        They come at the moment at which the old ones go. Nobody else gets those.
+        """
+        host.namespace.flush(host.interface)
+        self._give(host, self._host_address())
+
+    def roam(self, host: Host) -> None:
+        """Take a host on the internet to another network, as from Wi-Fi to 4G.
+
+        It gets an uplink on a new interface, and the old one goes down.
+        """
+        old = host.interface
+        self._made_uplinks += 1
+        host.interface = f"wwan{self._made_uplinks}"
+        host.uplink = self._lay_uplink(host, f"up{self._made_uplinks}-{host.name}", None)
+        host.namespace.take_down(old)
+        self._give(host, self._host_address())
+
     def bootstrap(self, count: int = 8) -> list[BootstrapNode]:
         """Start `count` bootstrap nodes, each on a host of its own, and list them in `nodes_json`."""
         hosts = []
@@ -197,19 +219,29 @@ class Lab:
         host = self.hosts[name] = kind(name, namespace, self._processes, directory)
         return host
 
-    def _host_address(self) -> tuple[IPv4Address, IPv6Address]:
+    def _host_address(self) -> Addresses:
         self._made_hosts += 1
         return _pick(HOSTS_IPV4, self._made_hosts), IPV6[self._made_hosts]
 
-    def _connect(self, host: Host, addresses: tuple[IPv4Address, IPv6Address], delay: Delay | None) -> None:
-        host.ipv4, host.ipv6 = map(str, addresses)
+    def _connect(self, host: Host, addresses: Addresses, delay: Delay | None) -> None:
         host.interface = WAN_INTERFACE
-        near, far = End(host.namespace, host.interface), End(self._internet, f"to-{host.name}")
-        host.uplink = Cable.lay(near, far, delay, self._processes)
+        host.uplink = self._lay_uplink(host, f"to-{host.name}", delay)
+        self._give(host, addresses)
+
+    def _lay_uplink(self, host: Host, far_interface: str, delay: Delay | None) -> Cable:
+        near, far = End(host.namespace, host.interface), End(self._internet, far_interface)
+        cable = Cable.lay(near, far, delay, self._processes)
+        self._internet.configure(far.interface, [f"{GATEWAY_IPV6}/64"])
+        return cable
+
+    def _give(self, host: Host, addresses: Addresses) -> None:
+        """The host's addresses on its uplink, and the ways there and back."""
+        host.ipv4, host.ipv6 = map(str, addresses)
         own = [f"{host.ipv4}/32", f"{host.ipv6}/128"]
-        self._internet.configure(far.interface, [f"{GATEWAY_IPV6}/64"], [Route(address) for address in own])
+        assert host.uplink
+        self._internet.configure(host.uplink.far.interface, (), [Route(address) for address in own])
         ways = [Route(f"{GATEWAY_IPV4}/32"), Route("default", GATEWAY_IPV4), Route("default", GATEWAY_IPV6)]
-        host.namespace.configure(near.interface, own, ways)
+        host.namespace.configure(host.interface, own, ways)
 
 
 def _pick(network: IPv4Network, number: int) -> IPv4Address:

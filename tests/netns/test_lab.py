@@ -6,13 +6,16 @@ import re
 import signal
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from lab import Delay, Host, Lab, LabError, Nat, processes, wait_until
 from lab.apps import iperf3, iperf3_server, listening_ports
+from lab.faults import freeze, thaw
 from lab.require import require
+from lab.ticks import TickingStream
 
 UDP_SEGMENT = 103  # linux/udp.h
 BOOTSTRAP_INFO = bytes([0xF0])  # toxcore's BOOTSTRAP_INFO_PACKET_ID; a request has 78 bytes
@@ -358,3 +361,84 @@ def test_a_removed_host_may_be_made_again(lab: Lab) -> None:
     assert other.ping(str(again.ipv4)) and again.ipv4 != before.ipv4
     assert isinstance(lab.nat("n"), Nat) and re.fullmatch("tv-[0-9a-f]{6}", lab.name)
     assert os.path.ismount(again.namespace.path)
+
+
+def ticking(a: Host, b: Host) -> TickingStream:
+    """A bare stream between two hosts of the lab."""
+    with b.socket() as listener:
+        listener.bind(("", 9000))
+        listener.listen()
+        assert b.ipv4
+        near = a.connect(b.ipv4, 9000)
+        return TickingStream(near, listener.accept()[0])
+
+
+def test_a_stream_ticks_and_tells_how_long_it_stood_still(lab: Lab) -> None:
+    a, b = lab.host("a"), lab.host("b")
+    stream = ticking(a, b)
+    began_s = time.monotonic()
+    assert stream.next_tick(began_s, 2) < 0.5
+    a.down()
+    cut_s = time.monotonic()
+    with pytest.raises(LabError, match="no tick both ways"):
+        stream.next_tick(cut_s + 0.1, 0.4)
+    a.up()
+    assert stream.next_tick(time.monotonic(), 5) < 3
+    assert 0.4 < stream.longest_pause(began_s) < 4
+    stream.close()
+
+
+def test_a_stream_that_ends_says_so(lab: Lab) -> None:
+    near, far = socket.socketpair()
+    stream = TickingStream(near, far)
+    stream.next_tick(time.monotonic(), 2)
+    far.shutdown(socket.SHUT_RDWR)
+    with pytest.raises(LabError):
+        stream.next_tick(time.monotonic() + 1, 2)
+    stream.close()
+
+
+def test_a_host_has_other_addresses_and_none_of_the_old_ones(lab: Lab) -> None:
+    a, b = lab.host("a"), lab.host("b")
+    before = a.ipv4, a.ipv6
+    lab.readdress(a)
+    assert a.ipv4 and a.ipv6 and b.ipv4 and b.ipv6 and not {a.ipv4, a.ipv6} & {*before}
+    assert b.ping(a.ipv4) and b.ping(a.ipv6) and a.ping(b.ipv4) and a.ping(b.ipv6)
+    assert not any(b.ping(str(address), timeout_s=0.2) for address in before)
+
+
+def test_a_host_moves_to_another_network(lab: Lab) -> None:
+    a, b = lab.host("a"), lab.host("b")
+    before = a.interface, str(a.ipv4)
+    for _ in range(2):
+        lab.roam(a)
+        assert a.interface != before[0] and a.ipv4 and b.ipv4 and a.ipv6
+        assert a.ping(b.ipv4) and b.ping(a.ipv4) and b.ping(a.ipv6)
+        assert not b.ping(before[1], timeout_s=0.2)
+
+
+def test_a_host_has_another_address_behind_its_nat(lab: Lab) -> None:
+    nat, b = lab.nat("office"), lab.host("b")
+    a = nat.host("a")
+    nat.readdress(a)
+    assert a.ipv4 == "192.168.1.3" and b.ipv4
+    assert a.ping(b.ipv4)
+
+
+def test_a_frozen_program_stands_still_with_its_children(lab: Lab) -> None:
+    a = lab.host("a")
+    program = a.popen(["sh", "-c", "sleep 100 & wait"])
+    [child] = wait_until(lambda: children(program.pid), "child")
+    freeze(program)
+    wait_until(lambda: [state(pid) for pid in (program.pid, child)] == ["T", "T"], "rest")
+    thaw(program)
+    wait_until(lambda: [state(pid) for pid in (program.pid, child)] == ["S", "S"], "motion")
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def state(pid: int) -> str:
+    """Its letter, as in proc_pid_stat(5)."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
