@@ -307,7 +307,6 @@ async def test_a_stranger_is_not_served(
 ) -> None:
     found = socketfile.Credentials(1, os.geteuid() + 1)
     monkeypatch.setattr(socketfile, "credentials", lambda _: found)
-    with socket.socket(socket.AF_UNIX, messages.KIND) as stranger:
-        stranger.connect(str(rendezvous.path))
+    with socketfile.connect_to(rendezvous.path, 5, messages.KIND) as stranger:
         messages.send(stranger, {"do": "listen", "listeners": [], "level": 60})
         assert await asyncio.to_thread(messages.receive, stranger) == (None, [])

@@ -81,7 +81,7 @@ async def running_client(options: ClientOptions, lifecycle: Lifecycle) -> AsyncI
     async with running_node(options, places.data if places else None, lifecycle) as run:
         builtins = Builtins()
         server = ForwardServer(lambda _: NOTHING, builtins)
-        roads = Roads(run.node, run.own_status, options.road, server.serve)
+        roads = Roads(run.node, run.own_status, options.road, server.serve, mostly_calls=True)
         try:
             peer = run.node.reach(bytes(options.server), _friend_request(options))
             for other in run.node:

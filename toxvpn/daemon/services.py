@@ -73,7 +73,12 @@ class Services:
         self.builtins = Builtins()
         self._server = ForwardServer(self.may_reach if forwards else lambda _: NOTHING, self.builtins)
         self.roads = Roads(
-            run.node, run.own_status, RoadPolicy.AUTO, self._server.serve, when_asked=not forwards
+            run.node,
+            run.own_status,
+            RoadPolicy.AUTO,
+            self._server.serve,
+            when_asked=not forwards,
+            mostly_calls=not forwards,
         )
         undo.push_async_callback(self.roads.close)
         undo.push_async_callback(self.builtins.close)

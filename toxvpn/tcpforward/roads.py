@@ -33,7 +33,8 @@ LONGEST_WAIT_S = 3600.0
 class Roads:
     """The roads of one node, from construction; the fast road follows as soon as its stack is up (0.3 s).
 
-    `when_asked`: the stack is made by the first `start`, before which no stream is opened.
+    `when_asked`: the stack is made by the first `start`, before which no stream is opened. `mostly_calls`:
+    the log says why there is no fast road only when a stream is opened.
     """
 
     def __init__(
@@ -44,12 +45,14 @@ class Roads:
         serve: Serve | None = None,
         *,
         when_asked: bool = False,
+        mostly_calls: bool = False,
     ) -> None:
         self.tuntox = TuntoxRoad(node, serve)
         self.chooser = RoadChooser(node, self.tuntox, wanted)
         self._node = node
         self._own_status = own_status
         self._serve = serve
+        self._mostly_calls = mostly_calls
         self._wanted = wanted
         self._stack_task: asyncio.Task[None] | None = None
         if not when_asked:
@@ -86,7 +89,7 @@ class Roads:
 
     def _on_no_stack(self, reason: str) -> None:
         """Logs each reason once where peers are served; where streams are opened, the chooser logs it."""
-        if self._serve is not None and reason != self.chooser.why_not_fast:
+        if self._serve and not self._mostly_calls and reason != self.chooser.why_not_fast:
             log.info("no fast road: %s", reason)
         self.chooser.no_stack(reason)
 
