@@ -108,6 +108,7 @@ def product() -> list[Extension]:
             "path/flowtable.c",
             "path/flowqueue.c",
             "path/backlog.c",
+            "path/held.c",
             libraries=["m"],
         ),
     ]

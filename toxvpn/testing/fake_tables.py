@@ -69,6 +69,16 @@ class FakeTables:
     def set_mtu(self, number: int, mtu: int) -> None:
         self.mtu[number] = mtu
 
+    def renumber(self, number: int, new_number: int) -> None:
+        for table in (self.routes, self.sources):
+            table.update({address: new_number for address, owner in table.items() if owner == number})
+        self.destinations = {(each, new_number if of == number else of) for each, of in self.destinations}
+        if number in self.online:
+            self.online.add(new_number)
+        self.online.discard(number)
+        if (mtu := self.mtu.pop(number, None)) is not None:
+            self.mtu[new_number] = mtu
+
     def remove_friend(self, number: int) -> None:
         for table in (self.routes, self.sources):
             for address in [address for address, owner in table.items() if owner == number]:

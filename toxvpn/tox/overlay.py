@@ -6,7 +6,6 @@ change; and the largest packet it may be sent. Used by the VPN's router and by t
 datapath of its own.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network
 
@@ -27,11 +26,8 @@ class _Entry:
 
 
 class Overlay:
-    """`on_renumbered` is called when a peer's friend number has changed and the old entries are removed."""
-
-    def __init__(self, datapath: Datapath, on_renumbered: Callable[[Peer], None] = lambda peer: None) -> None:
+    def __init__(self, datapath: Datapath) -> None:
         self._datapath = datapath
-        self._on_renumbered = on_renumbered
         self._entries: dict[bytes, _Entry] = {}
         self._by_address: dict[IPv6Address, _Entry] = {}
 
@@ -63,10 +59,8 @@ class Overlay:
             self._resize(entry)
         elif isinstance(event, PeerConnection) and (entry := self._entries.get(event.peer.public_key)):
             if entry.number != entry.peer.number:
-                self._datapath.remove_friend(entry.number)
+                self._datapath.renumber(entry.number, entry.peer.number)
                 entry.number = entry.peer.number
-                self._install(entry)
-                self._on_renumbered(entry.peer)
             self._datapath.set_online(entry.number, entry.peer.online)
 
     def peer_at(self, address: IPv6Address) -> Peer | None:

@@ -82,7 +82,7 @@ class Router:
         self.own_network: IPv4Network | None = None
         self._has_ipv6 = False
         self._datapath = datapath
-        self._overlay = Overlay(datapath, self._on_new_number)
+        self._overlay = Overlay(datapath)
         self._network = network
         self._interface = interface
         self._book = book
@@ -157,15 +157,6 @@ class Router:
         if isinstance(event, PeerStatus) and (member := self._peers.get(event.peer.public_key)):
             self._apply_status(member, event.text)
 
-    def _on_new_number(self, peer: Peer) -> None:
-        member = self._peers[peer.public_key]
-        for address in member.sources:
-            self._add_to_datapath(member, IPv4Network(address))
-
-    def _add_to_datapath(self, member: NetworkPeer, address: IPv4Network) -> None:
-        self._datapath.set_route(address, member.peer.number)
-        self._datapath.allow_source(address, member.peer.number)
-
     # -- what peers state
 
     def _apply_status(self, member: NetworkPeer, text_untrusted: bytes) -> None:
@@ -209,7 +200,8 @@ class Router:
             new = IPv4Network(address)
             if address not in member.sources and self._add_route(member, new, source):
                 member.sources[address] = source
-                self._add_to_datapath(member, new)
+                self._datapath.set_route(new, member.peer.number)
+                self._datapath.allow_source(new, member.peer.number)
         member.sources = {address: source for address, source in sources.items() if address in member.sources}
 
     def _remove_address(self, member: NetworkPeer, address: IPv4Address) -> None:

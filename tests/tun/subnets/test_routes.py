@@ -187,7 +187,7 @@ async def test_a_peer_that_was_put_in_again_unseen_is_whole(machine: Machine) ->
 async def test_another_friend_number(machine: Machine) -> None:
     machine.open_to.add(bytes([1]) * 32)
     peer = machine.meet(1, LAN, granted="all")
-    machine.tables.remove_friend(peer.number)  # as Overlay does
+    machine.tables.renumber(peer.number, 99)  # as Overlay does
     peer.number = 99
     machine.subnets.update()
     assert machine.used == {LAN: 99}

@@ -98,7 +98,13 @@ class Datapath(Early):
         """Set the groups that the friend takes part in; those that are none of ours are ignored."""
 
     def set_online(self, friend_number: int, online: bool) -> None:
-        """Set whether the friend is online. Packets to an offline one are dropped, and answered with ICMP."""
+        """Set whether the friend is online. Packets to an offline one are dropped, and answered with ICMP.
+
+        Of each flow of TCP the newest segment is kept, in bounds, and sent as soon as the friend is back.
+        """
+
+    def renumber(self, friend_number: int, new_number: int) -> None:
+        """Give everything that is known of the friend to its new number; the old one is nobody's."""
 
     def set_mtu(self, friend_number: int, mtu: int) -> None:
         """Set the size of the largest IP packet for this friend, clamped to what is possible.

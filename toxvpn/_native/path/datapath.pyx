@@ -255,7 +255,13 @@ cdef class Datapath(Early):
     # -- friends --
 
     def set_online(self, uint32_t friend_number, bint online):
-        self._friend(friend_number).online = online
+        self._friend(friend_number)
+        path_set_online(self._path, friend_number, online)
+
+    def renumber(self, uint32_t friend_number, uint32_t new_number):
+        self._friend(friend_number)
+        self._friend(new_number)
+        path_renumber(self._path, friend_number, new_number)
 
     def set_mtu(self, uint32_t friend_number, int mtu):
         self._friend(friend_number).mtu = min(max(mtu, SMALLEST_MTU), LARGEST_MTU[self.packet_format])

@@ -2,7 +2,7 @@
  *
  *   1. path_read_tun      one read() gives one packet, or one super-packet of up to 64 kB (kernel offload)
  *   2. route              checks it, and finds the friend; a packet to a group is for several (replicate)
- *   3. send_to            answers what cannot be sent with an ICMP error
+ *   3. send_to            answers what cannot be sent with an ICMP error, and holds it (held.c) if it is TCP's
  *   4. finish_headers     of a single packet: lowers the MSS of a SYN, completes a checksum that was left to us
  *   5. dispatch           sends piece by piece while the carrier has room; the rest waits (backlog.c)
  *   6. outgoing_send      takes the next piece: of a super-packet, a segment; fragments it if it is too big
@@ -135,12 +135,25 @@ static size_t replicate(struct path *path, const struct packet *packet, const st
     return pieces;
 }
 
+/* Of a super-packet the first piece. */
+static void hold(struct path *path, struct outgoing *out, const struct virtio_net_hdr *vnet, bool super) {
+    struct friend_path *friend = &path->friends[out->friend_number];
+    struct packet *packet = &out->plan.packet;
+    if (packet->protocol != PROTOCOL_TCP || (!super && !finish_headers(packet, vnet, friend->mtu)))
+        return;
+    struct packet first = super ? cut_next(&out->plan) : *packet;
+    held_keep(&friend->held, &path->held_bytes, &first);
+}
+
 static size_t send_to(struct path *path, struct outgoing *out, const struct virtio_net_hdr *vnet) {
     struct packet *packet = &out->plan.packet;
     struct friend_path *friend = &path->friends[out->friend_number];
     bool super = vnet->gso_type != VIRTIO_NET_HDR_GSO_NONE;
-    if (!friend->online)
-        return drop_and_answer(path, packet, out->friend_number, DROP_OFFLINE, 0);
+    if (!friend->online) {
+        drop_and_answer(path, packet, out->friend_number, DROP_OFFLINE, 0);
+        hold(path, out, vnet, super);
+        return 0;
+    }
     if (!super)
         cut_plan_single(&out->plan);
     size_t largest = largest_for(friend, packet);
@@ -154,6 +167,25 @@ static size_t send_to(struct path *path, struct outgoing *out, const struct virt
     if (friend->policy != NULL)
         policy_outbound(friend->policy, packet, path_now_s(path));
     return dispatch(path, out);
+}
+
+bool path_set_online(struct path *path, uint32_t friend_number, bool online) {
+    static const struct virtio_net_hdr complete;
+    struct friend_path *friend = path_friend(path, friend_number);
+    uint8_t *ip = path->buffer + HEADROOM + VNET_HEADER;
+    size_t length;
+    if (friend == NULL)
+        return false;
+    friend->online = online;
+    if (!online || friend->held == NULL)
+        return true;
+    while ((length = held_take(&friend->held, &path->held_bytes, ip)) > 0) {
+        struct outgoing out = {.friend_number = friend_number};
+        if (packet_parse(&out.plan.packet, ip, length, true))
+            send_to(path, &out, &complete);
+    }
+    path->settings.carrier.flush(path->settings.carrier.context);
+    return true;
 }
 
 /* False if the checksum field would be outside the packet. */

@@ -26,6 +26,13 @@ struct path *path_new(const struct path_settings *settings) {
     return path;
 }
 
+static void forget(struct path *path, uint32_t friend_number) {
+    struct friend_path *friend = &path->friends[friend_number];
+    policy_free(friend->policy);
+    held_free(&friend->held, &path->held_bytes);
+    *friend = (struct friend_path){.mtu = path->settings.mtu};
+}
+
 void path_free(struct path *path) {
     if (path == NULL)
         return;
@@ -33,8 +40,8 @@ void path_free(struct path *path) {
     prefixes_free(&path->routes);
     prefixes_free(&path->sources);
     prefixes_free(&path->destinations);
-    for (size_t at = 0; at < path->many_friends; at++)
-        policy_free(path->friends[at].policy);
+    for (uint32_t number = 0; number < path->many_friends; number++)
+        forget(path, number);
     free(path->friends);
     free(path);
 }
@@ -60,10 +67,23 @@ void path_remove_friend(struct path *path, uint32_t friend_number) {
     prefixes_remove_all(&path->routes, false, friend_number);
     prefixes_remove_all(&path->sources, false, friend_number);
     prefixes_remove_all(&path->destinations, true, friend_number);
-    if (friend_number < path->many_friends) {
-        policy_free(path->friends[friend_number].policy);
-        path->friends[friend_number] = (struct friend_path){.mtu = path->settings.mtu};
-    }
+    if (friend_number < path->many_friends)
+        forget(path, friend_number);
+}
+
+bool path_renumber(struct path *path, uint32_t from, uint32_t to) {
+    if (path_friend(path, from) == NULL || path_friend(path, to) == NULL)
+        return false;
+    if (from == to)
+        return true;
+    backlog_forget(path->settings.backlog, path, from);
+    prefixes_move_all(&path->routes, false, from, to);
+    prefixes_move_all(&path->sources, false, from, to);
+    prefixes_move_all(&path->destinations, true, from, to);
+    forget(path, to);
+    path->friends[to] = path->friends[from];
+    path->friends[from] = (struct friend_path){.mtu = path->settings.mtu};
+    return true;
 }
 
 bool path_set_policy(struct path *path, uint32_t friend_number, struct policy_rule *rules, size_t many) {

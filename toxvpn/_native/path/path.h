@@ -3,6 +3,7 @@
  * path.c       makes it, and keeps its friends
  * outbound.c   TUN -> Tox    path_read_tun()
  * backlog.c    keeps outbound packets that wait for room
+ * held.c       keeps outbound segments of TCP for friends that are offline
  * inbound.c    Tox -> TUN    path_inbound(), path_flush_inbound()
  * policy.c     which inbound packets of a friend may pass, where that is limited
  * groups.c     which packets to multicast groups may cross
@@ -22,6 +23,7 @@
 #include "budget.h"
 #include "coalesce.h"
 #include "groups.h"
+#include "held.h"
 #include "packet.h"
 #include "policy.h"
 #include "prefixes.h"
@@ -80,6 +82,7 @@ struct friend_path {
     uint32_t groups;      /* those that it takes part in */
     struct budget to_groups, from_groups;
     struct policy *policy; /* what it may reach; NULL: every allowed destination */
+    struct held *held;     /* for when it is back; NULL: nothing */
 };
 
 struct backlog;
@@ -108,6 +111,7 @@ struct path {
     struct friend_path *friends;
     uint32_t many_friends;
     uint64_t drops[DROP_REASONS]; /* packets that belong to no friend */
+    size_t held_bytes;            /* of all friends */
 
     uint32_t now_s;       /* the time in this batch; 0: nobody has asked for it yet */
     bool wrote;           /* to the TUN, since it was last read: the kernel may have answered */
@@ -126,6 +130,13 @@ struct friend_path *path_friend(struct path *path, uint32_t friend_number);
 
 /* Forgets the friend: its state, its routes, what it may use and reach. */
 void path_remove_friend(struct path *path, uint32_t friend_number);
+
+/* Gives everything that is known of a friend to its new number, of which what was known is forgotten. False: out
+ * of memory or range. */
+bool path_renumber(struct path *path, uint32_t from, uint32_t to);
+
+/* To one that is online again goes at once what is held for it (held.h). False: out of memory or range. */
+bool path_set_online(struct path *path, uint32_t friend_number, bool online);
 
 /* Limits what the friend may reach to what one of `rules` allows, and to answers; `rules` comes from malloc()
  * and is the path's from now on. NULL: no limit. False: out of memory or range; `rules` are freed. */

@@ -166,6 +166,34 @@ void prefixes_remove_all(struct prefixes *table, bool by_scope, uint32_t wanted)
     }
 }
 
+/* Puts it under another scope; what is there already under that is replaced. */
+static void move_slot(struct prefixes *table, size_t at, uint32_t scope) {
+    struct prefix_entry moved = table->entries[at];
+    struct key key = {moved.high, moved.low, scope, moved.version, moved.length};
+    clear_slot(table, at);
+    struct prefix_entry *entry = probe(table, &key);
+    if (!entry->used) {
+        table->many++;
+        count_length(table, moved.version, moved.length, 1);
+    }
+    moved.scope = scope;
+    *entry = moved;
+}
+
+void prefixes_move_all(struct prefixes *table, bool by_scope, uint32_t from, uint32_t to) {
+    for (size_t at = 0; at < table->room;) {
+        struct prefix_entry *entry = &table->entries[at];
+        bool wanted = entry->used && (by_scope ? entry->scope : entry->value) == from;
+        if (wanted && by_scope) {
+            move_slot(table, at, to); /* another entry may have moved here: look again */
+            continue;
+        }
+        if (wanted)
+            entry->value = to;
+        at++;
+    }
+}
+
 void prefixes_free(struct prefixes *table) {
     free(table->entries);
     memset(table, 0, sizeof *table);

@@ -45,6 +45,8 @@ bool prefixes_lookup(const struct prefixes *table, uint8_t version, const uint8_
                      uint32_t *value);
 /* Removes every prefix with this value (`by_scope` false) or of this scope. */
 void prefixes_remove_all(struct prefixes *table, bool by_scope, uint32_t wanted);
+/* Gives every prefix with the value `from` (`by_scope` false) or of that scope the value or scope `to`. */
+void prefixes_move_all(struct prefixes *table, bool by_scope, uint32_t from, uint32_t to);
 void prefixes_free(struct prefixes *table);
 
 #endif

@@ -1,0 +1,32 @@
+/* The newest TCP segment of each flow to a friend that is offline, to be sent as soon as it is back.
+ *
+ * What is lost TCP repeats, and waits twice as long each time, up to 2 min (RFC 6298 §5.5): a stream would go on
+ * only that long after the friend is back. The newest segment is such a repetition. Sent at once, it is
+ * answered, and the answer makes its sender go on, whatever kernel or machine that is. The reset of a stream,
+ * which is never repeated, arrives as well.
+ *
+ * Nothing depends on it: what finds no place is repeated by its sender all the same. */
+#ifndef TOXVPN_HELD_H
+#define TOXVPN_HELD_H
+
+#include "packet.h"
+
+enum {
+    HELD_FLOWS = 1024,         /* of one friend, so 1.5 MB */
+    HELD_LARGEST = 1500,       /* bytes of a segment */
+    HELD_BYTES = 16 * 1048576, /* of memory, for all friends of a path */
+};
+
+struct held;
+
+/* Keeps a copy of a packet if it is a TCP segment and worth more than the one that is held of its flow: a reset
+ * most, then data, then an acknowledgement; of equals the newer. A SYN begins a new flow, of which nothing is
+ * held. `held` is NULL until the first; `bytes` counts the memory. */
+void held_keep(struct held **held, size_t *bytes, const struct packet *segment);
+
+/* Moves one of them to `into`, which has room for HELD_LARGEST; returns its length. 0: none is left. */
+size_t held_take(struct held **held, size_t *bytes, uint8_t *into);
+
+void held_free(struct held **held, size_t *bytes);
+
+#endif
