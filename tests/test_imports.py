@@ -21,7 +21,7 @@ ORDER: list[set[str]] = [
     {"usernet"},
     {"config"},
     {"control", "process"},
-    {"report", "doctor", "trial"},
+    {"report", "doctor", "trial", "files"},
     {"share"},
     {"daemon"},
     {"cli", "testing"},

@@ -17,6 +17,7 @@ CLONE_NEWUSER = 0x10000000
 CLONE_NEWNET = 0x40000000
 
 MS_BIND = 0x1000
+RENAME_NOREPLACE = 1
 
 CAPABILITY_VERSION = 0x20080522  # linux/capability.h: _LINUX_CAPABILITY_VERSION_3
 PR_SET_PDEATHSIG = 1
@@ -94,6 +95,16 @@ def mount(source: str, target: str, kind: str = "", flags: int = 0, data: str = 
     """mount(2). Raises OSError."""
     words = [os.fsencode(each) for each in (source, target, kind)]
     call("mount", *words, ctypes.c_ulong(flags), data.encode())
+
+
+def rename_exclusive(old: bytes, new: bytes, folder: int) -> None:
+    """renameat2(2) with RENAME_NOREPLACE, within an open directory. Raises OSError.
+
+    FileExistsError: there is something of that name. EINVAL: this file system does not have it.
+    """
+    if _libc.renameat2(folder, old, folder, new, RENAME_NOREPLACE):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), new)
 
 
 def inotify() -> int:
