@@ -31,6 +31,7 @@ PATIENCE_S = 1.0
 NEITHER_S = 30.0
 """Time limit for a peer that is online and answers on neither road: its path may be changing."""
 BOTH_HAVE_IT = "both sides have it"
+NOT_OFFERED = "the peer does not offer the fast road"
 
 RoadChoice = tuple[Literal["fast", "tuntox"], str]
 """The name of the road, and the reason."""
@@ -140,7 +141,7 @@ class RoadChooser:
         if status is None:
             return "the peer is not a toxvpn"
         if not status.fast:
-            return "the peer does not offer the fast road"
+            return NOT_OFFERED
         return self._broken.get(peer.public_key)
 
     def _avoid(self, peer: Peer, reason: str) -> None:

@@ -159,6 +159,11 @@ class Relay:
         self._plan_turn()
         return result
 
+    def descriptors(self, owner: object) -> set[int]:
+        """Those of the pairs that were joined for that owner."""
+        found = {pump.pair for pump in self._readers.values() if pump.pair.owner is owner}
+        return {fd for pair in found for fd in _descriptors(pair)}
+
     def reset(self, owner: object, reason: str) -> int:
         """Resets the pairs that were joined for that owner; returns how many."""
         found = {pump.pair for pump in self._readers.values() if pump.pair.owner is owner}

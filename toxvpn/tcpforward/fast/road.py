@@ -24,6 +24,8 @@ from ...wire.socks5 import (
 from ..ends import End, SocketEnd
 from ..relay import Relay
 from ..road import Ending, StreamOpenError, refused
+from . import segments
+from .segments import Segments
 from .stack import FORWARD_PORT, OutOfDescriptorsError, Stack
 
 FIRST_ANSWER_S = 3.0
@@ -81,6 +83,10 @@ class FastRoad:
             end.close(clean=False)
             raise
         return FastStream(self._relay, peer, end, rest)
+
+    def segments(self, peer: Peer) -> dict[int, Segments]:
+        """What the streams to and from the peer have sent so far, by descriptor."""
+        return segments.read(self._relay.descriptors(peer), self._stack.address)
 
     async def probe(self, peer: Peer) -> None:
         """Returns when the peer's stack has answered a greeting: the road works.
