@@ -43,7 +43,7 @@ class Called(Protocol):
 class Server:
     """`toxvpn` alone on the server host, found by one client already: warm."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, *flags: str) -> None:
         self.site = site
         directory = site.server.directory / f"toxvpn-{time.monotonic_ns()}"
         directory.mkdir(mode=0o700)
@@ -52,7 +52,7 @@ class Server:
         self.log = directory.with_suffix(".log")
         with self.log.open("wb") as log:
             self.process = site.server.popen(
-                [TOXVPN, "-C", directory, "-b", site.nodes],
+                [TOXVPN, "-C", directory, "-b", site.nodes, *flags],
                 user=site.user, env=site.variables(), stdout=subprocess.PIPE, stderr=log,
             )  # fmt: skip
         assert self.process.stdout

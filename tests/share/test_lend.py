@@ -58,6 +58,7 @@ class Run:
             lambda key: self.caller,
             self.stopping,
             proxy,
+            lambda _: None,
         )
 
     def _start(self) -> None:

@@ -81,20 +81,31 @@ def build_client(
         flag = "-P needs stdin and stdout" if typed.pipes else "-p prints what it measured"
         raise UsageError(f"-z (or -D alone) goes into the background and {flag}: leave one out")
     directory = common["directory"]
-    callee = parse_callee(typed.ids, directory, config)
-    kept = callee.kept and secret is None  # where the secret is given, a passing identity will do
-    return ClientOptions(
-        **common,
-        server=callee.tox_id,
-        secret=callee.secret if secret is None else secret,
-        invite=callee.invite if kept else None,
-        kept=kept and directory is None,
+    return client_options(
+        parse_callee(typed.ids, directory, config),
+        common,
+        secret,
         forwards=parse_each("-L", parse_forward, typed.forwards),
         socks=parse_each("-D", parse_listen, typed.socks),
         pipe=next(iter(parse_each("-P", parse_target, typed.pipes)), None),
         ping=typed.ping,
         road=RoadPolicy(typed.road or RoadPolicy.AUTO),
         share=not typed.no_share,
+    )
+
+
+def client_options(
+    callee: Callee, common: dict[str, Any], secret: bytes | None, **wanted: Any
+) -> ClientOptions:
+    """`common`: arguments for NodeOptions; `secret`: one that was given for this call."""
+    kept = callee.kept and secret is None  # where the secret is given, a passing identity will do
+    return ClientOptions(
+        **common,
+        server=callee.tox_id,
+        secret=callee.secret if secret is None else secret,
+        invite=callee.invite if kept else None,
+        kept=kept and common["directory"] is None,
+        **wanted,
     )
 
 

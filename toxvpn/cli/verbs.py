@@ -15,6 +15,7 @@ VERBS = {
     "down": "Stop the running toxvpn.",
     "status": "Show the state of the running toxvpn, and how each peer is reached.",
     "ping": "Measure the round trip to a peer, and show the path.",
+    "speed": "Measure how fast a peer is reached, both ways, and how long answers take meanwhile.",
     "wait": "Wait until peers are online.",
     "ssh": "Log in to a peer with ssh.",
     "peer": "Add, name, remove, list, accept and block peers.",

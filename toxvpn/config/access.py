@@ -113,6 +113,19 @@ def may_exit(now: InForce, public_key: bytes) -> bool:
     return any(peer.may_exit for peer in now.config.peers.values() if peer.public_key == public_key)
 
 
+def may_speed(now: InForce, friend: Known) -> bool:
+    """Whether it may test the speed of the path. Who came by the secret alone may not, unless told so."""
+    config, key = now.config, friend.public_key
+    section = next((each for each in config.peers.values() if each.public_key == key), None)
+    if section is not None and section.allow_speed is not None:
+        return section.allow_speed
+    server = config.server
+    if server is not None and server.allow_speed is not None:
+        return server.allow_speed
+    named = section is not None or bool(friend.may) or (server is not None and key in server.whitelist)
+    return named or on_network(now, friend)
+
+
 def offered(config: Config) -> frozenset[May]:
     """The uses that this machine offers; an invite grants all of them, unless it states others."""
     sections = {May.FORWARDS: config.server, May.VPN: config.vpn}

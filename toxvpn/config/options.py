@@ -4,6 +4,7 @@ The command line (cli/) makes them; the daemon makes everything else from them. 
 in flags.py.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -49,9 +50,17 @@ def with_absolute_paths(options: O) -> O:
     return replace(options, **paths)
 
 
+@dataclass(frozen=True, slots=True)
+class SpeedTest:
+    """`toxvpn speed`: `seconds` in each direction. `tell` shows how it goes, and at last the result."""
+
+    seconds: float
+    tell: Callable[[Mapping[str, Any]], None]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientOptions(NodeOptions):
-    """`toxvpn -i ID ...`: forwards and SOCKS5 proxies together, or the pipe alone, or the ping alone.
+    """A client: forwards and SOCKS5 proxies together, or the pipe, the ping or the speed test alone.
 
     `invite` goes into the friend request. `kept`: with the identity of the usual places, not a passing one.
     `share`: on a node that other commands of this user to this server use too, where that is possible.
@@ -65,6 +74,7 @@ class ClientOptions(NodeOptions):
     socks: tuple[Listen, ...] = ()
     pipe: Target | None = None
     ping: bool = False
+    speed: SpeedTest | None = None
     road: RoadPolicy = RoadPolicy.AUTO
     share: bool = True
 

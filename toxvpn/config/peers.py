@@ -96,6 +96,14 @@ class PeerSection:
         default=False,
         example="false",
     )
+    allow_speed: bool | None = key(
+        values.read_bool,
+        "whether it may test the speed of the path (toxvpn speed)",
+        form=values.BOOL_FORM,
+        default=None,
+        shown=Words("as server.allow_speed, else yes"),
+        example="true",
+    )
 
     @property
     def public_key(self) -> bytes:

@@ -51,6 +51,20 @@ class ServerSection:
         shown=Words("everything"),
         example='["localhost:22", "*.lan:0", "10.0.0.0/8:443", "[fd00::/8]:80"]',
     )
+    allow_speed: bool | None = key(
+        values.read_bool,
+        "whether all who are let in may test the speed of the path (toxvpn speed), or nobody",
+        form=values.BOOL_FORM,
+        default=None,
+        shown=Words("who is on the network or was named here"),
+        example="true",
+        flag=Flag(
+            "--allow-speed",
+            heading="Server",
+            value=True,
+            help="Let all who are let in test the speed of the path, also who came by the secret.",
+        ),
+    )
 
 
 SERVER = Section("server", "[server]", "let others reach what this machine can reach", keys_of(ServerSection))

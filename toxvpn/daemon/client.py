@@ -66,6 +66,10 @@ async def call(options: ClientOptions, lifecycle: Lifecycle) -> None:
         if options.ping:
             client.run.node.start()
             print(await client.streams.ping())  # noqa: T201
+        elif options.speed is not None:
+            client.run.node.start()
+            tell = options.speed.tell
+            tell(await client.streams.speed(options.speed.seconds, tell))
         elif options.pipe is not None:
             client.run.node.start()
             await pipe.run(client.streams.caller, options.pipe)
@@ -89,7 +93,7 @@ async def running_client(options: ClientOptions, lifecycle: Lifecycle) -> AsyncI
                     run.node.remove(other)
             yield RunningClient(
                 run,
-                PeerStreams(Caller(run.node, peer, roads.chooser), roads, builtins, run.stopping),
+                PeerStreams(Caller(run.node, peer, roads.chooser), roads, builtins, run.stopping, run.loss),
                 places,
             )
         finally:

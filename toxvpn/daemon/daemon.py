@@ -118,4 +118,5 @@ def _lendable(run: RunningNode, services: Services, proxy: Proxy | None) -> Lend
         services.callers.get,
         run.stopping,
         proxy,
+        run.loss,
     )

@@ -47,6 +47,11 @@ class RunningNode:
         """Set it to end the run."""
         return self.lifecycle.stopping
 
+    def loss(self, public_key: bytes) -> float | None:
+        """Which part of the latest probes to the peer got lost, 0 to 1; None: not known."""
+        trips = self.prober.trips(public_key)
+        return None if trips is None else trips.loss(self.node.now())
+
     def roster(self, authority: Authority, run_peers: Iterable[ConfiguredPeer] = ()) -> Roster:
         """The peers that are let in. Raises UsageError, ConfigError."""
         return Roster(

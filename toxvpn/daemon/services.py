@@ -9,7 +9,17 @@ import logging
 from collections.abc import Iterator
 
 from .._native.path.packets import FilterRule, Place
-from ..config.access import ALL_HERE, Known, config_keys, may_exit, may_reach, offered, on_network, reach
+from ..config.access import (
+    ALL_HERE,
+    Known,
+    config_keys,
+    may_exit,
+    may_reach,
+    may_speed,
+    offered,
+    on_network,
+    reach,
+)
 from ..config.aim import parse_aim
 from ..config.diff import InForce, changes, needs_restart
 from ..config.model import Config
@@ -25,6 +35,7 @@ from ..tcpforward.roads import Roads
 from ..tcpforward.rules import Rules
 from ..tcpforward.server import ForwardServer
 from ..tcpforward.spec import Listen, RoadPolicy
+from ..tcpforward.speed.server import SpeedServer
 from ..tun.exit.client import ExitClient
 from ..tun.exit.exits import ExitPlan
 from ..tun.filters import Reach, Verdict
@@ -33,6 +44,7 @@ from ..tun.subnets.routes import Grants
 from ..tun.vpn import JOURNAL_NAME, Vpn
 from ..wire.ip import TCP, UDP
 from ..wire.routes import IPNetwork
+from ..wire.speed.messages import NAME as SPEED
 from ..wire.toxid import short_key
 from .callers import Callers
 from .names import VpnNames
@@ -82,6 +94,8 @@ class Services:
         )
         undo.push_async_callback(self.roads.close)
         undo.push_async_callback(self.builtins.close)
+        self.builtins.on_use = self.roads.start  # what follows may want to be fast
+        self.builtins.offer(SPEED, SpeedServer(self._may_speed, self.roads.segments).builtin)
         self.vpn = None if config.vpn is None else undo.enter_context(self._make_vpn())
         if self.vpn is not None:
             self.roster.on_routes = self.vpn.subnets.update
@@ -292,6 +306,9 @@ class Services:
     def may_reach(self, public_key: bytes) -> Rules:
         """The targets that the friend may reach by forwards."""
         return may_reach(self.now, self._known(public_key))
+
+    def _may_speed(self, public_key: bytes) -> bool:
+        return may_speed(self.now, self._known(public_key))
 
     def _serves(self, peer: ConfiguredPeer) -> bool:
         return self.may_reach(peer.public_key) != NOTHING

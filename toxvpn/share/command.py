@@ -88,6 +88,8 @@ def _request(options: ClientOptions, undo: contextlib.ExitStack) -> tuple[Messag
         request["proxy"] = str(options.proxy)
     if options.ping:
         return request | {"do": "ping"}, []
+    if options.speed is not None:
+        return request | {"do": "speed", "seconds": options.speed.seconds}, []
     if options.pipe is not None:
         check_stdio(str(options.pipe))
         return request | {"do": "pipe", "target": str(options.pipe)}, [0, 1]
@@ -159,6 +161,8 @@ def _follow(connection: socket.socket, options: ClientOptions) -> Outcome:
             return Outcome(taken)
         if "log" in message:
             logging.getLogger(message["name"]).log(message["log"], "%s", harmless(message["text"]))
+        elif "speed" in message and options.speed is not None:
+            options.speed.tell(message["speed"])
         elif "taken" in message:
             taken = True
             if options.pipe is not None:

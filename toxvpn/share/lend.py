@@ -44,6 +44,7 @@ class Lendable:
     caller: Callable[[bytes], Caller]
     stopping: asyncio.Event
     proxy: Proxy | None
+    loss: Callable[[bytes], float | None]
 
 
 class Lender:
@@ -84,7 +85,7 @@ class Lender:
         if wanted is not None and wanted != str(lent.proxy):
             raise BadMessageError(f"the command wants the proxy {wanted}")
         lent.roads.start()
-        return PeerStreams(lent.caller(peer.public_key), lent.roads, lent.builtins, lent.stopping)
+        return PeerStreams(lent.caller(peer.public_key), lent.roads, lent.builtins, lent.stopping, lent.loss)
 
     def _called(self) -> set[bytes]:
         """The peers that we call: others come online when they want, and perhaps never."""

@@ -6,6 +6,7 @@ The command sends one request, and closes the connection when it ends:
     {"do": "listen", "level": 20, "peer": KEY, "listeners": [
         {"told": "[::1]:80, 127.0.0.1:80", "target": "localhost:80", "sockets": 2}]}    the sockets
     {"do": "ping", "level": 20, "peer": KEY}
+    {"do": "speed", "level": 30, "peer": KEY, "seconds": 5.0}
 
 `level` is the lowest that its log shows; `target` null is SOCKS5. `peer` is the public key in hex, and
 `"proxy": URL` the proxy that the peer must be called through, if any: they matter only to a run that was not
@@ -13,6 +14,7 @@ started for this command. The node answers with any number of
 
     {"log": 20, "name": "toxvpn.tox", "text": "peer 01234567: udp"}
 
+with one {"speed": …} for each moment of a speed test and its result (tcpforward/speed/client.py),
 with one {"taken": true} as soon as the descriptors are its own, and at the end with
 {"ended": 255, "text": "..."}: an exit code, and what to show.
 """

@@ -160,8 +160,15 @@ class CommandSession:
                 return ""
             case "ping":
                 return await self._streams.ping()
+            case "speed":
+                await self._test_speed(request["seconds"])
+                return ""
             case other:
                 raise ToxvpnError(f"the shared node does not know the request {other!r}")
+
+    async def _test_speed(self, seconds: float) -> None:
+        result = await self._streams.speed(seconds, lambda told: self.try_send({"speed": told}))
+        await self._send({"speed": result})
 
     async def _take_stdio(self) -> End:
         reader, writer = self._descriptors

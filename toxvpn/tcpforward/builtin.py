@@ -44,6 +44,9 @@ class Builtin:
 class Builtins:
     """Those of one node, by name."""
 
+    on_use: Callable[[], object] = staticmethod(lambda: None)
+    """Called when a peer uses one: more streams may follow."""
+
     def __init__(self) -> None:
         self._offered: dict[str, Builtin] = {}
         self._running: set[asyncio.Task[None]] = set()
@@ -69,6 +72,7 @@ class Builtins:
         if version != builtin.version:
             text = f"{name_untrusted}: the peer wants version {version}, not {builtin.version}"
             raise TargetRefusedError(ReplyCode.HOST_UNREACHABLE, text)
+        self.on_use()
         ours, theirs = socket.socketpair()
         theirs.setblocking(False)
         task = asyncio.create_task(self._carry(builtin, peer, theirs))

@@ -15,6 +15,7 @@ from .choice import RoadChooser
 from .fast.departures import Departures
 from .fast.path import FastPath
 from .fast.road import FastRoad
+from .fast.segments import Segments
 from .fast.server import FastServer
 from .fast.stack import FORWARD_PORT, Stack, StackUnavailableError
 from .relay import Relay
@@ -62,6 +63,10 @@ class Roads:
         """Idempotent."""
         if self._stack_task is None and self._wanted is not RoadPolicy.TUNTOX:
             self._stack_task = asyncio.create_task(self._keep_a_stack())
+
+    def segments(self, peer: Peer) -> dict[int, Segments]:
+        """What the open streams of the fast road, to and from the peer, have sent, by descriptor."""
+        return {} if self.chooser.fast is None else self.chooser.fast.segments(peer)
 
     async def close(self) -> None:
         """Resets every stream and takes the stack down."""

@@ -11,7 +11,7 @@ from toxvpn.wire.speed.messages import (
     MOST_LINE_BYTES,
     MOST_NUMBER,
     READERS,
-    BadMessageError,
+    BadLineError,
     Begin,
     Begun,
     Lines,
@@ -74,7 +74,7 @@ def test_keys_of_a_later_version_are_ignored() -> None:
 
 @given(st.binary(max_size=100))
 def test_any_bytes_are_a_message_or_refused(data: bytes) -> None:
-    with contextlib.suppress(BadMessageError):
+    with contextlib.suppress(BadLineError):
         decode_untrusted(data)
 
 
@@ -87,7 +87,7 @@ values = st.recursive(
 
 @given(st.sampled_from(sorted(KINDS)), st.dictionaries(st.sampled_from(sorted(READERS)), values))
 def test_any_values_are_in_range_or_refused(name: str, holds: dict[str, object]) -> None:
-    with contextlib.suppress(BadMessageError):
+    with contextlib.suppress(BadLineError):
         message = decode_untrusted(json.dumps({name: holds}).encode())
         assert decode_untrusted(encode(message)) == message
 
@@ -101,7 +101,7 @@ def test_any_values_are_in_range_or_refused(name: str, holds: dict[str, object])
      b'{"ping":{"number":1},"pong":{"number":1}}', b"[" * 4000, b'{"ping":{"number":' + b"9" * 4000 + b"}}"],
 )  # fmt: skip
 def test_what_is_not_a_message(line: bytes) -> None:
-    with pytest.raises(BadMessageError):
+    with pytest.raises(BadLineError):
         decode_untrusted(line)
 
 
@@ -110,5 +110,5 @@ def test_a_line_that_does_not_end_is_refused_in_time() -> None:
     lines.feed(b"x" * (MOST_LINE_BYTES - 1))
     assert lines.next() is None
     lines.feed(b"x")
-    with pytest.raises(BadMessageError):
+    with pytest.raises(BadLineError):
         lines.next()

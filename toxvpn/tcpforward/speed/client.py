@@ -20,7 +20,7 @@ from ...wire.speed.messages import (
     NAME,
     UP,
     VERSION,
-    BadMessageError,
+    BadLineError,
     Begin,
     Begun,
     Load,
@@ -58,6 +58,7 @@ RELAYED: Final = "relayed"
 """Over a relay so far, and perhaps direct in a moment."""
 IDLE: Final = "idle"
 BETWEEN: Final = "between"
+DONE: Final = "done"
 
 NOT_ALLOWED = (
     "the peer does not let this machine test its speed: there, allow_speed = true in [server] or in "
@@ -159,7 +160,7 @@ class SpeedClient:
             async with asyncio.timeout(ANSWER_S):
                 await control.send(Begin(seconds))
                 answer = await control.receive()
-        except (OSError, EOFError, BadMessageError) as failure:
+        except (OSError, EOFError, BadLineError) as failure:
             raise ToxvpnError(f"{NO_ANSWER}: {_words(failure)}") from None
         if isinstance(answer, Refused):
             raise PeerRefusedError(BUSY_TEXT if answer.why == BUSY else FULL_TEXT)

@@ -16,7 +16,7 @@ from ...wire.speed.book import Book, SpeedTest
 from ...wire.speed.messages import (
     DOWN,
     VERSION,
-    BadMessageError,
+    BadLineError,
     Begin,
     Begun,
     Load,
@@ -77,7 +77,7 @@ class SpeedServer:
                 await self._load(peer, stream, first)
         except TimeoutError:
             peer.log(log, logging.DEBUG, "a speed test has taken too long")
-        except BadMessageError as failure:
+        except BadLineError as failure:
             peer.log(log, logging.WARNING, "a speed test broke: %s", failure)
 
     async def _control(self, peer: Peer, stream: LineStream, wanted_s: float) -> None:

@@ -33,7 +33,7 @@ class LineStream:
             await self._loop.sock_sendall(self.sock, encode(message))
 
     async def receive(self) -> Message:
-        """Raises BadMessageError, EOFError, OSError."""
+        """Raises BadLineError, EOFError, OSError."""
         while (message := self._lines.next()) is None:
             data = await self._loop.sock_recv(self.sock, MOST_LINE_BYTES)
             if not data:

@@ -43,7 +43,7 @@ FULL: Final = "full"
 """Others have all the tests that may run at once."""
 
 
-class BadMessageError(ValueError):
+class BadLineError(ValueError):
     """What came is not a message of this protocol."""
 
 
@@ -111,21 +111,21 @@ def encode(message: Message) -> bytes:
 
 
 def decode_untrusted(line: bytes) -> Message:
-    """Keys that are not known are ignored. Raises BadMessageError."""
+    """Keys that are not known are ignored. Raises BadLineError."""
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):
-        raise BadMessageError("not JSON") from None
+        raise BadLineError("not JSON") from None
     if not isinstance(value, dict) or len(value) != 1:
-        raise BadMessageError("not an object with one key")
+        raise BadLineError("not an object with one key")
     ((name, holds),) = value.items()
     kind = KINDS.get(name)
     if kind is None or not isinstance(holds, dict):
-        raise BadMessageError("not a message of this protocol")
+        raise BadLineError("not a message of this protocol")
     try:
         return kind(**{each.name: READERS[each.name](holds.get(each.name)) for each in fields(kind)})
     except ValueError as failure:
-        raise BadMessageError(f"{name}: {failure}") from None
+        raise BadLineError(f"{name}: {failure}") from None
 
 
 def _number(value: Any) -> int:
@@ -180,11 +180,11 @@ class Lines:
         self._held += data
 
     def next(self) -> Message | None:
-        """None: the line is not complete yet. Raises BadMessageError."""
+        """None: the line is not complete yet. Raises BadLineError."""
         end = self._held.find(b"\n", 0, MOST_LINE_BYTES)
         if end < 0:
             if len(self._held) >= MOST_LINE_BYTES:
-                raise BadMessageError("a line is too long")
+                raise BadLineError("a line is too long")
             return None
         line = bytes(self._held[:end])
         del self._held[: end + 1]
