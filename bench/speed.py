@@ -2,8 +2,8 @@
 
 Scenes: the fast road and the tuntox road, direct; the fast road over a relay, where the hosts have no UDP.
 Every run has a client of its own, with a new identity; both leave out the first second, in which TCP finds
-its rate. `beside` is one flow of iperf3 through a forward of a shared node, alone and while a speed test on the
-same node sends the same way: what a test leaves to others.
+its rate. `beside` is one flow of iperf3 through a forward of a shared node, alone and while a speed test on
+the same node sends the same way: what a test leaves to others.
 
 `--only` names some of: fast tuntox relay beside.
 """
