@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from ..config.node import NODE
-from ..config.options import SpeedTest
+from ..config.options import SpeedRequest
 from ..errors import PeerOfflineError, PeerRefusedError, ToxvpnError
 from ..members.selector import find, is_key
 from ..names.zone import bare_label
@@ -85,7 +85,7 @@ def command(
             callee,
             node_options(settings, ProcessOptions(), config, passing=True),
             secret,
-            speed=SpeedTest(seconds, shown.tell),
+            speed=SpeedRequest(seconds, shown.tell),
             road=RoadPolicy(road or RoadPolicy.AUTO),
             share=not no_share,
         )

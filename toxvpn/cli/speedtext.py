@@ -85,14 +85,15 @@ def loss(result: Document) -> str:
     """Which part got lost, and how that is known."""
     known = []
     if result["probe_loss"] is not None:
-        known.append(f"{share(result['probe_loss'])} of the latest probes of the path got lost")
-    for way in ("down", "up"):
-        sent, again = result[way]["tcp_segments"], result[way]["tcp_segments_resent"]
-        if sent:
-            known.append(f"TCP sent {share(again / sent)} again {way}")
-    return f"loss  {', '.join(known)}" if known else "loss  not known by this road"
+        known.append(f"{share(result['probe_loss'])} of the latest probes of the path")
+    counts = [
+        (result[way]["tcp_segments"], result[way]["tcp_segments_resent"], way) for way in ("down", "up")
+    ]
+    if again := [f"{share(resent / sent)} {way}" for sent, resent, way in counts if sent]:
+        known.append(f"sent again by TCP: {', '.join(again)}")
+    return f"loss  {'; '.join(known) or 'not known on this road'}"
 
 
 def share(part: float) -> str:
     """Part of a whole, in percent."""
-    return "none" if part == 0 else "less than 0.01 %" if part < 0.0001 else f"{part * 100:.2g} %"
+    return "none" if part == 0 else "less than 0.01 %" if part < 0.0001 else f"{round(part * 100, 2):g} %"

@@ -51,7 +51,7 @@ def with_absolute_paths(options: O) -> O:
 
 
 @dataclass(frozen=True, slots=True)
-class SpeedTest:
+class SpeedRequest:
     """`toxvpn speed`: `seconds` in each direction. `tell` shows how it goes, and at last the result."""
 
     seconds: float
@@ -74,7 +74,7 @@ class ClientOptions(NodeOptions):
     socks: tuple[Listen, ...] = ()
     pipe: Target | None = None
     ping: bool = False
-    speed: SpeedTest | None = None
+    speed: SpeedRequest | None = None
     road: RoadPolicy = RoadPolicy.AUTO
     share: bool = True
 

@@ -29,12 +29,12 @@ from toxvpn.wire.speed.messages import (
     NAME,
     UP,
     VERSION,
+    Answer,
+    Ask,
     Begin,
     Begun,
     Load,
     Message,
-    Ping,
-    Pong,
     Received,
     Refused,
     Sent,
@@ -175,7 +175,7 @@ async def test_what_is_sent_again_is_told(pair: Pair) -> None:
     assert message in (Sent(100, 2), Sent(0, 0))  # the server may have looked before us
 
 
-@pytest.mark.parametrize("line", [b"GET / HTTP/1.1\r\n", b'{"pong":{"number":1}}\n', b"x" * 5000])
+@pytest.mark.parametrize("line", [b"GET / HTTP/1.1\r\n", b'{"answer":{"number":1}}\n', b"x" * 5000])
 async def test_another_protocol_ends_the_stream(pair: Pair, line: bytes) -> None:
     sock, _ = as_socket(await in_time(open_builtin(pair.caller, NAME, VERSION)))
     with sock:
@@ -191,9 +191,9 @@ async def test_answers_to_pings_are_bounded(pair: Pair) -> None:
     loop = asyncio.get_running_loop()
     began_s = loop.time()
     for number in range(20):
-        await control.send(Ping(number))
+        await control.send(Ask(number))
     for number in range(20):
-        assert await in_time(control.receive()) == Pong(number)
+        assert await in_time(control.receive()) == Answer(number)
     assert loop.time() - began_s >= 19 * server_module.PING_PAUSE_S
 
 
@@ -209,14 +209,14 @@ class TestAPeerThat:
 
         pair.builtins.offer(NAME, Builtin(VERSION, lambda _: True, "", carry))
 
-    @pytest.mark.parametrize("answer", [b"hello\n", b'{"pong":{"number":1}}\n', b"x" * 5000, b""])
+    @pytest.mark.parametrize("answer", [b"hello\n", b'{"answer":{"number":1}}\n', b"x" * 5000, b""])
     async def test_speaks_another_protocol(self, pair: Pair, answer: bytes) -> None:
         self.serve(pair, answer)
         with pytest.raises(ToxvpnError, match="does not answer as a speed test should"):
             await in_time(pair.client.measure(SECONDS))
 
     async def test_breaks_off(self, pair: Pair) -> None:
-        self.serve(pair, b'{"begun":{"test":"x","seconds":1}}\n', b'{"pong":{"number":0}}\n')
+        self.serve(pair, b'{"begun":{"test":"x","seconds":1}}\n', b'{"answer":{"number":0}}\n')
         with pytest.raises(ToxvpnError, match="the speed test broke: the other side has ended the stream"):
             await in_time(pair.client.measure(SECONDS))
 

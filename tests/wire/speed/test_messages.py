@@ -11,14 +11,14 @@ from toxvpn.wire.speed.messages import (
     MOST_LINE_BYTES,
     MOST_NUMBER,
     READERS,
+    Answer,
+    Ask,
     BadLineError,
     Begin,
     Begun,
     Lines,
     Load,
     Message,
-    Ping,
-    Pong,
     Received,
     Refused,
     Sent,
@@ -35,8 +35,8 @@ messages: st.SearchStrategy[Message] = st.one_of(
     st.builds(Begun, texts, seconds),
     st.builds(Refused, texts),
     st.builds(Load, st.sampled_from(DIRECTIONS), texts),
-    st.builds(Ping, numbers),
-    st.builds(Pong, numbers),
+    st.builds(Ask, numbers),
+    st.builds(Answer, numbers),
     st.builds(Received, numbers, seconds),
     st.builds(Sent, maybe, maybe),
 )
@@ -69,7 +69,7 @@ def test_the_form_is_that_of_the_documentation() -> None:
 
 
 def test_keys_of_a_later_version_are_ignored() -> None:
-    assert decode_untrusted(b'{"ping":{"number":1,"more":[1]}}') == Ping(1)
+    assert decode_untrusted(b'{"ask":{"number":1,"more":[1]}}') == Ask(1)
 
 
 @given(st.binary(max_size=100))
@@ -94,11 +94,11 @@ def test_any_values_are_in_range_or_refused(name: str, holds: dict[str, object])
 
 @pytest.mark.parametrize(
     "line",
-    [b"", b"null", b"[]", b"{}", b'{"ping":{}}', b'{"ping":{"number":true}}', b'{"ping":{"number":-1}}',
-     b'{"ping":{"number":1.5}}', b'{"begin":{"seconds":NaN}}', b'{"begin":{"seconds":Infinity}}',
+    [b"", b"null", b"[]", b"{}", b'{"ask":{}}', b'{"ask":{"number":true}}', b'{"ask":{"number":-1}}',
+     b'{"ask":{"number":1.5}}', b'{"begin":{"seconds":NaN}}', b'{"begin":{"seconds":Infinity}}',
      b'{"begin":{"seconds":1e400}}', b'{"begin":{"seconds":"5"}}', b'{"load":{"direction":"out","test":"x"}}',
      b'{"load":{"direction":[],"test":"x"}}', b'{"begun":{"test":"\\u001b[1m","seconds":1}}',
-     b'{"ping":{"number":1},"pong":{"number":1}}', b"[" * 4000, b'{"ping":{"number":' + b"9" * 4000 + b"}}"],
+     b'{"ask":{"number":1},"answer":{"number":1}}', b"[" * 4000, b'{"ask":{"number":' + b"9" * 4000 + b"}}"],
 )  # fmt: skip
 def test_what_is_not_a_message(line: bytes) -> None:
     with pytest.raises(BadLineError):

@@ -20,13 +20,13 @@ from ...wire.speed.messages import (
     NAME,
     UP,
     VERSION,
+    Answer,
+    Ask,
     BadLineError,
     Begin,
     Begun,
     Load,
     Message,
-    Ping,
-    Pong,
     Received,
     Refused,
     Sent,
@@ -193,7 +193,7 @@ class SpeedClient:
 
     def _on_message(self, message: Message) -> None:
         match message:
-            case Pong(number) if (waiting := self._pongs.pop(number, None)) and not waiting.done():
+            case Answer(number) if (waiting := self._pongs.pop(number, None)) and not waiting.done():
                 waiting.set_result(None)
             case Received(total_bytes, at_s):
                 self._meters[UP].add(at_s, total_bytes)
@@ -205,7 +205,7 @@ class SpeedClient:
         for number in itertools.count():
             phase, began_s = self._phase, self._loop.time()
             pong = self._pongs[number] = self._loop.create_future()
-            await control.send(Ping(number))
+            await control.send(Ask(number))
             await pong
             took_s = self._loop.time() - began_s
             self._trips.setdefault(phase, []).append(took_s)

@@ -16,12 +16,12 @@ from ...wire.speed.book import Book, SpeedTest
 from ...wire.speed.messages import (
     DOWN,
     VERSION,
+    Answer,
+    Ask,
     BadLineError,
     Begin,
     Begun,
     Load,
-    Ping,
-    Pong,
     Received,
     Refused,
     Sent,
@@ -93,8 +93,8 @@ class SpeedServer:
                 await stream.send(Begun(test.name, test.seconds))
                 while True:
                     message = await stream.receive()
-                    if isinstance(message, Ping):
-                        await stream.send(Pong(message.number))
+                    if isinstance(message, Ask):
+                        await stream.send(Answer(message.number))
                     await asyncio.sleep(PING_PAUSE_S)
         except EOFError:
             pass  # the test is done

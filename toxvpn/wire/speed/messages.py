@@ -5,7 +5,7 @@ Each stream to @speed begins with a line of the client's that says what it is fo
     client                              server
     {"begin":{"seconds":5.0}}           {"begun":{"test":"6a0f…","seconds":5.0}}
                                         or {"refused":{"why":"busy"}}, and its end
-    {"ping":{"number":1}}               {"pong":{"number":1}}, for as long as the test lasts
+    {"ask":{"number":1}}               {"answer":{"number":1}}, for as long as the test lasts
                                         {"received":{"total_bytes":…,"at_s":…}} while it gets bytes
                                         {"sent":{"segments":…,"resent":…}} when it has sent its own
 
@@ -72,12 +72,12 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
-class Ping:
+class Ask:
     number: int
 
 
 @dataclass(frozen=True, slots=True)
-class Pong:
+class Answer:
     number: int
 
 
@@ -97,10 +97,10 @@ class Sent:
     resent: int | None
 
 
-Message = Begin | Begun | Refused | Load | Ping | Pong | Received | Sent
+Message = Begin | Begun | Refused | Load | Ask | Answer | Received | Sent
 
 KINDS: dict[str, type[Message]] = {
-    kind.__name__.lower(): kind for kind in (Begin, Begun, Refused, Load, Ping, Pong, Received, Sent)
+    kind.__name__.lower(): kind for kind in (Begin, Begun, Refused, Load, Ask, Answer, Received, Sent)
 }
 
 
@@ -130,7 +130,7 @@ def decode_untrusted(line: bytes) -> Message:
 
 def _number(value: Any) -> int:
     if type(value) is not int or not 0 <= value <= MOST_NUMBER:
-        raise ValueError("a number is not one, or out of range")
+        raise ValueError(f"{value!r:.40} is out of range")
     return value
 
 
@@ -140,19 +140,19 @@ def _number_or_none(value: Any) -> int | None:
 
 def _seconds(value: Any) -> float:
     if type(value) not in (int, float) or not math.isfinite(value) or not 0 <= value <= 1e6:
-        raise ValueError("seconds are not a number, or out of range")
+        raise ValueError(f"{value!r:.40} is out of range")
     return float(value)
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str) or len(value) > MOST_TEXT or not value.isascii() or not value.isprintable():
-        raise ValueError("a text is not one, or too long")
+        raise ValueError(f"{value!r:.40} is not plain and short")
     return value
 
 
 def _direction(value: Any) -> str:
     if value not in DIRECTIONS:
-        raise ValueError("there is no such direction")
+        raise ValueError(f"{value!r:.40} is not a direction")
     return str(value)
 
 
