@@ -31,13 +31,13 @@ from toxvpn.wire.speed.messages import (
     VERSION,
     Answer,
     Ask,
-    Begin,
     Begun,
     Load,
     Message,
     Received,
     Refused,
     Sent,
+    Want,
 )
 
 SECONDS = 0.3
@@ -74,7 +74,7 @@ class Pair(ForwardPair):
         return stream
 
     async def begun(self) -> tuple[LineStream, Begun]:
-        control = await self.open(Begin(SECONDS))
+        control = await self.open(Want(SECONDS))
         answer = await in_time(control.receive())
         assert isinstance(answer, Begun)
         return control, answer

@@ -14,7 +14,6 @@ from toxvpn.wire.speed.messages import (
     Answer,
     Ask,
     BadLineError,
-    Begin,
     Begun,
     Lines,
     Load,
@@ -22,6 +21,7 @@ from toxvpn.wire.speed.messages import (
     Received,
     Refused,
     Sent,
+    Want,
     decode_untrusted,
     encode,
 )
@@ -31,7 +31,7 @@ seconds = st.floats(0, 1e6)
 texts = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=64)
 maybe = st.none() | numbers
 messages: st.SearchStrategy[Message] = st.one_of(
-    st.builds(Begin, seconds),
+    st.builds(Want, seconds),
     st.builds(Begun, texts, seconds),
     st.builds(Refused, texts),
     st.builds(Load, st.sampled_from(DIRECTIONS), texts),
@@ -63,7 +63,7 @@ def test_every_message_fits_into_a_line(message: Message) -> None:
 
 
 def test_the_form_is_that_of_the_documentation() -> None:
-    assert encode(Begin(5.0)) == b'{"begin":{"seconds":5.0}}\n'
+    assert encode(Want(5.0)) == b'{"want":{"seconds":5.0}}\n'
     assert encode(Load("down", "6a0f")) == b'{"load":{"direction":"down","test":"6a0f"}}\n'
     assert encode(Sent(10, None)) == b'{"sent":{"segments":10,"resent":null}}\n'
 
@@ -95,8 +95,8 @@ def test_any_values_are_in_range_or_refused(name: str, holds: dict[str, object])
 @pytest.mark.parametrize(
     "line",
     [b"", b"null", b"[]", b"{}", b'{"ask":{}}', b'{"ask":{"number":true}}', b'{"ask":{"number":-1}}',
-     b'{"ask":{"number":1.5}}', b'{"begin":{"seconds":NaN}}', b'{"begin":{"seconds":Infinity}}',
-     b'{"begin":{"seconds":1e400}}', b'{"begin":{"seconds":"5"}}', b'{"load":{"direction":"out","test":"x"}}',
+     b'{"ask":{"number":1.5}}', b'{"want":{"seconds":NaN}}', b'{"want":{"seconds":Infinity}}',
+     b'{"want":{"seconds":1e400}}', b'{"want":{"seconds":"5"}}', b'{"load":{"direction":"out","test":"x"}}',
      b'{"load":{"direction":[],"test":"x"}}', b'{"begun":{"test":"\\u001b[1m","seconds":1}}',
      b'{"ask":{"number":1},"answer":{"number":1}}', b"[" * 4000, b'{"ask":{"number":' + b"9" * 4000 + b"}}"],
 )  # fmt: skip

@@ -23,13 +23,13 @@ from ...wire.speed.messages import (
     Answer,
     Ask,
     BadLineError,
-    Begin,
     Begun,
     Load,
     Message,
     Received,
     Refused,
     Sent,
+    Want,
 )
 from ..builtin import as_socket, open_builtin
 from ..caller import WAIT_FOR_PEER_S, Caller
@@ -158,7 +158,7 @@ class SpeedClient:
     async def _begin(self, control: LineStream, seconds: float) -> Begun:
         try:
             async with asyncio.timeout(ANSWER_S):
-                await control.send(Begin(seconds))
+                await control.send(Want(seconds))
                 answer = await control.receive()
         except (OSError, EOFError, BadLineError) as failure:
             raise ToxvpnError(f"{NO_ANSWER}: {_words(failure)}") from None

@@ -19,12 +19,12 @@ from ...wire.speed.messages import (
     Answer,
     Ask,
     BadLineError,
-    Begin,
     Begun,
     Load,
     Received,
     Refused,
     Sent,
+    Want,
 )
 from ..builtin import Builtin
 from ..fast.segments import Segments, between
@@ -71,7 +71,7 @@ class SpeedServer:
         try:
             async with asyncio.timeout(FIRST_LINE_S):
                 first = await stream.receive()
-            if isinstance(first, Begin):
+            if isinstance(first, Want):
                 await self._control(peer, stream, first.seconds)
             elif isinstance(first, Load):
                 await self._load(peer, stream, first)

@@ -1,11 +1,11 @@
-"""The messages of a speed test: one JSON object a line, as in {"begin":{"seconds":5.0}}.
+"""The messages of a speed test: one JSON object a line, as in {"want":{"seconds":5.0}}.
 
 Each stream to @speed begins with a line of the client's that says what it is for. One is the control stream:
 
     client                              server
-    {"begin":{"seconds":5.0}}           {"begun":{"test":"6a0f…","seconds":5.0}}
+    {"want":{"seconds":5.0}}            {"begun":{"test":"6a0f…","seconds":5.0}}
                                         or {"refused":{"why":"busy"}}, and its end
-    {"ask":{"number":1}}               {"answer":{"number":1}}, for as long as the test lasts
+    {"ask":{"number":1}}                {"answer":{"number":1}}, for as long as the test lasts
                                         {"received":{"total_bytes":…,"at_s":…}} while it gets bytes
                                         {"sent":{"segments":…,"resent":…}} when it has sent its own
 
@@ -48,7 +48,7 @@ class BadLineError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Begin:
+class Want:
     """`seconds` in each direction; the server may make it less."""
 
     seconds: float
@@ -97,10 +97,10 @@ class Sent:
     resent: int | None
 
 
-Message = Begin | Begun | Refused | Load | Ask | Answer | Received | Sent
+Message = Want | Begun | Refused | Load | Ask | Answer | Received | Sent
 
 KINDS: dict[str, type[Message]] = {
-    kind.__name__.lower(): kind for kind in (Begin, Begun, Refused, Load, Ask, Answer, Received, Sent)
+    kind.__name__.lower(): kind for kind in (Want, Begun, Refused, Load, Ask, Answer, Received, Sent)
 }
 
 
