@@ -54,6 +54,11 @@ def test_no_more_is_told_than_has_come(moves: list[tuple[float, int]]) -> None:
     assert meter.lately_bits_per_second >= 0
 
 
+def test_what_a_peer_says_may_not_fall() -> None:
+    assert metered((0.0, 0), (2.0, 2_000_000), (1.0, 9), (3.0, 9)).total_bytes == 2_000_000
+    assert metered((0.0, 0), (2.0, 2_000_000), (1.0, 9)).bits_per_second == pytest.approx(8e6)
+
+
 def test_round_trips() -> None:
     assert trips([]) == Trips(None, None, 0)
     assert trips([0.3, 0.1, 0.2]) == Trips(0.2, 0.3, 3)

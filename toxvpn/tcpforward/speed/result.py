@@ -18,19 +18,26 @@ WARM_UP_PART = 0.25
 """What is left out at the beginning: a second, of a short test a quarter."""
 LATELY_S = 1.0
 """The live figure is of the latest second."""
+SHORTEST_S = 0.001
+"""No rate is told of less."""
 SAMPLE_S = 0.02
 """Samples are kept no closer than this."""
 
 
 @dataclass(slots=True)
 class Meter:
-    """Takes how many bytes have come until when. Times are of any one clock, in seconds, and do not fall."""
+    """Takes how many bytes have come until when, by any one clock, in seconds.
+
+    Some of it is what a peer says: what falls is left out.
+    """
 
     _samples: list[tuple[float, int]] = field(default_factory=list)
     _last: tuple[float, int] | None = None
     _lately: deque[tuple[float, int]] = field(default_factory=deque)
 
     def add(self, at_s: float, total_bytes: int) -> None:
+        if self._last is not None and (at_s < self._last[0] or total_bytes < self._last[1]):
+            return
         self._last = at_s, total_bytes
         if not self._samples or at_s - self._samples[-1][0] >= SAMPLE_S:
             self._samples.append(self._last)
@@ -63,7 +70,7 @@ class Meter:
 
 def _rate(first: tuple[float, int], last: tuple[float, int]) -> float:
     span_s = last[0] - first[0]
-    return (last[1] - first[1]) * 8 / span_s if span_s > 0 else 0.0
+    return (last[1] - first[1]) * 8 / span_s if span_s >= SHORTEST_S else 0.0
 
 
 @dataclass(frozen=True, slots=True)
