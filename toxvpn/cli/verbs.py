@@ -17,6 +17,8 @@ VERBS = {
     "ping": "Measure the round trip to a peer, and show the path.",
     "speed": "Measure how fast a peer is reached, both ways, and how long answers take meanwhile.",
     "wait": "Wait until peers are online.",
+    "send": "Send files and folders to a peer.",
+    "receive": "Receive files into a folder, from peers or from the user of a one-use text.",
     "ssh": "Log in to a peer with ssh.",
     "peer": "Add, name, remove, list, accept and block peers.",
     "policy": "Tell whether a peer may reach something here over the VPN.",

@@ -14,6 +14,7 @@ from ..control.status_reader import StatusReader
 from ..process.lifecycle import Lifecycle
 from ..report.progress import progress
 from ..report.welcome import client_commands, log_network, log_unlimited, print_server
+from ..share.handout import handing_out
 from ..share.lend import Lendable, lending
 from ..state.places import find_places
 from ..tox.proxy import Proxy
@@ -57,6 +58,9 @@ async def serve(options: DaemonOptions, lifecycle: Lifecycle) -> None:
             lifecycle.on_reload(reload)
         lender = await undo.enter_async_context(
             lending(_lendable(run, services, options.proxy), places.runtime)
+        )
+        await undo.enter_async_context(
+            handing_out(services.builtins, services.roster, services.roads, places.runtime)
         )
         tuntox = services.roads.tuntox
         measured = Measured(run.node, run.prober, tuntox)

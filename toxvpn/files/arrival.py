@@ -73,6 +73,12 @@ class Arrival:
 
         Raises NotKeptError, of which the sender has then been told; the channel is at the next message.
         """
+        try:
+            return self._take(unfinished, offset_bytes)
+        finally:
+            self._lane.drop()  # before its descriptor is closed
+
+    def _take(self, unfinished: Unfinished, offset_bytes: int) -> bytes:
         self._descriptor, self._written_bytes = unfinished.descriptor, offset_bytes
         failure: NotKeptError | None = None
         try:
@@ -117,7 +123,6 @@ class Arrival:
                 self._lane.finish()
                 os.ftruncate(self._descriptor, taken_bytes)  # it may end with zeros that were not written
         except NotKeptError as error:
-            self._lane.drop()
             return self._refuse(error)
         return None
 

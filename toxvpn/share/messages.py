@@ -7,6 +7,7 @@ The command sends one request, and closes the connection when it ends:
         {"told": "[::1]:80, 127.0.0.1:80", "target": "localhost:80", "sockets": 2}]}    the sockets
     {"do": "ping", "level": 20, "peer": KEY}
     {"do": "speed", "level": 30, "peer": KEY, "seconds": 5.0}
+    {"do": "builtin", "level": 20, "peer": KEY, "name": "@files", "version": 1}
 
 `level` is the lowest that its log shows; `target` null is SOCKS5. `peer` is the public key in hex, and
 `"proxy": URL` the proxy that the peer must be called through, if any: they matter only to a run that was not
@@ -15,7 +16,8 @@ started for this command. The node answers with any number of
     {"log": 20, "name": "toxvpn.tox", "text": "peer 01234567: udp"}
 
 with one {"speed": …} for each moment of a speed test and its result (tcpforward/speed/client.py),
-with one {"taken": true} as soon as the descriptors are its own, and at the end with
+with one {"taken": true} as soon as the descriptors are its own, or {"stream": true} with the descriptor of a
+stream to the built-in target, and at the end with
 {"ended": 255, "text": "..."}: an exit code, and what to show.
 """
 

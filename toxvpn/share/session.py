@@ -14,12 +14,15 @@ from typing import Any
 
 from .. import descriptors
 from ..control import socketfile
-from ..errors import LinkError, ToxvpnError
+from ..errors import LinkError, PeerRefusedError, ToxvpnError
 from ..tcpforward import pipe
+from ..tcpforward.builtin import as_socket, open_builtin
 from ..tcpforward.ends import End, StdioEnd
 from ..tcpforward.forwards import Destination, Forwards, ForwardState
+from ..tcpforward.road import Ending, StreamOpenError
 from ..tcpforward.spec import parse_target
 from ..tox.advisories import warn_if_exposed
+from ..wire.socks5 import ReplyCode
 from . import messages
 from .logrelay import CURRENT_SESSION, QUIET, LogRelay
 from .messages import BadMessageError, Message
@@ -158,6 +161,9 @@ class CommandSession:
             case "listen":
                 await self._listen(request["listeners"])
                 return ""
+            case "builtin":
+                await self._hand_over(str(request["name"]), int(request["version"]))
+                return ""
             case "ping":
                 return await self._streams.ping()
             case "speed":
@@ -169,6 +175,19 @@ class CommandSession:
     async def _test_speed(self, seconds: float) -> None:
         result = await self._streams.speed(seconds, lambda told: self.try_send({"speed": told}))
         await self._send({"speed": result})
+
+    async def _hand_over(self, name: str, version: int) -> None:
+        """Gives the command a stream to a built-in target, and carries it. Raises ToxvpnError."""
+        try:
+            stream = await open_builtin(self._streams.caller, name, version)
+        except StreamOpenError as failure:
+            refused = failure.code is ReplyCode.NOT_ALLOWED
+            raise (PeerRefusedError if refused else ToxvpnError)(str(failure)) from None
+        sock, ending = as_socket(stream)
+        with sock:
+            messages.send(self.connection, {"stream": True}, [sock.fileno()])
+        if await ending is not Ending.CLEAN:
+            raise LinkError("the connection to the peer was reset")
 
     async def _take_stdio(self) -> End:
         reader, writer = self._descriptors
