@@ -8,7 +8,7 @@ import pytest
 
 from toxvpn.errors import NoPermissionError, ToxvpnError
 from toxvpn.tcpforward import bind
-from toxvpn.tcpforward.spec import EVERYWHERE, LOOPBACK, Listen
+from toxvpn.tcpforward.spec import EVERYWHERE, LOOPBACK, Listen, Transport
 
 HERE = "127.0.0.1"
 Bind = Callable[..., list[socket.socket]]
@@ -27,8 +27,8 @@ def bound(no_descriptor_is_left: None) -> Iterator[Bind]:
     """Binds, and closes in the end."""
     made: list[socket.socket] = []
 
-    def call(hosts: tuple[str, ...], port: int) -> list[socket.socket]:
-        found = bind.bind(Listen(hosts, port))
+    def call(hosts: tuple[str, ...], port: int, transport: Transport = Transport.TCP) -> list[socket.socket]:
+        found = bind.bind(Listen(hosts, port, transport))
         made.extend(found)
         return found
 
@@ -50,6 +50,23 @@ def test_both_loopbacks(bound: Bind, free_port: int) -> None:
     assert [each.getsockname()[:2] for each in listeners] == [(HERE, free_port), ("::1", free_port)]
     assert not any(each.getblocking() for each in listeners)
     assert connects(HERE, free_port) and connects("::1", free_port)
+
+
+def test_udp_beside_tcp(bound: Bind, free_port: int) -> None:
+    bound(LOOPBACK, free_port)
+    datagrams = bound(LOOPBACK, free_port, Transport.UDP)
+    assert [each.type for each in datagrams] == 2 * [socket.SOCK_DGRAM]
+    assert not any(each.getblocking() for each in datagrams)
+
+
+def test_a_port_of_udp_is_ours_alone(bound: Bind, free_port: int) -> None:
+    bound((HERE,), free_port, Transport.UDP)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with pytest.raises(OSError, match="in use"):
+            other.bind((HERE, free_port))
+    with pytest.raises(ToxvpnError, match="the port is in use"):
+        bound((HERE,), free_port, Transport.UDP)
 
 
 def test_a_given_address_alone(bound: Bind, free_port: int) -> None:
@@ -95,10 +112,10 @@ def test_somebody_elses_address(bound: Bind, host: str, free_port: int) -> None:
 def failing(monkeypatch: pytest.MonkeyPatch, code: int, *hosts: str) -> None:
     real = bind._bind_one
 
-    def bind_one(host: str, port: int) -> socket.socket:
+    def bind_one(host: str, listen: Listen) -> socket.socket:
         if host in hosts:
             raise OSError(code, "the kernel's words")
-        return real(host, port)
+        return real(host, listen)
 
     monkeypatch.setattr(bind, "_bind_one", bind_one)
 

@@ -10,6 +10,7 @@ from toxvpn._native.path.packets import FilterRule, Place
 from toxvpn.errors import ConfigError
 from toxvpn.tcpforward.rules import EVERYTHING, canonical, load_rules, parse_rules
 from toxvpn.tcpforward.spec import join_host_port
+from toxvpn.wire.ip import UDP
 
 FILE = """\
 # what friends may use
@@ -195,17 +196,27 @@ def test_no_list_allows_everything_over_the_vpn_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "allowed"),
+    ("line", "tcp", "udp"),
     [
-        ("tcp/localhost:22", True),
-        ("tcp/*:22", True),
-        ("udp/localhost:22", False),
-        ("udp/*:*", False),
-        ("icmp", False),
+        ("localhost:22", True, True),
+        ("tcp/localhost:22", True, False),
+        ("tcp/*:22", True, False),
+        ("udp/localhost:22", False, True),
+        ("udp/*:*", False, True),
+        ("udp/*:53", False, False),
+        ("icmp", False, False),
     ],
 )
-def test_a_forward_is_tcp(line: str, allowed: bool) -> None:
-    assert parse_rules(line, "rules").allows("localhost", 22) is allowed
+def test_a_forward_is_of_tcp_or_udp(line: str, tcp: bool, udp: bool) -> None:
+    rules = parse_rules(line, "rules")
+    assert (rules.allows("localhost", 22), rules.allows("localhost", 22, UDP)) == (tcp, udp)
+
+
+def test_an_address_is_allowed_for_its_protocol_alone() -> None:
+    rules = parse_rules("udp/10.0.0.0/8:53", "rules")
+    assert rules.may_lead("dns", 53, UDP) and not rules.may_lead("dns", 53)
+    assert rules.allows_at("dns", "10.0.0.1", 53, UDP) and not rules.allows_at("dns", "10.0.0.1", 53)
+    assert not rules.allows_at("dns", "11.0.0.1", 53, UDP)
 
 
 @pytest.mark.parametrize(

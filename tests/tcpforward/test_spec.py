@@ -11,8 +11,10 @@ from toxvpn.tcpforward.spec import (
     Forward,
     Listen,
     Target,
+    Transport,
     join_host_port,
     parse_forward,
+    parse_forward_listen,
     parse_listen,
     parse_target,
 )
@@ -39,6 +41,39 @@ HOSTS = NAMES | st.ip_addresses().map(str)
 )
 def test_forward(text: str, listen: Listen, target: Target) -> None:
     assert parse_forward(text) == Forward(listen, target)
+
+
+@pytest.mark.parametrize(
+    ("text", "transport"),
+    [
+        ("tcp/5353:dns:53", Transport.TCP),
+        ("udp/5353:dns:53", Transport.UDP),
+        ("UDP/5353:dns:53", Transport.UDP),
+        ("both/5353:dns:53", Transport.BOTH),
+    ],
+)
+def test_the_protocol_of_a_forward_stands_before_it(text: str, transport: Transport) -> None:
+    assert parse_forward(text) == Forward(Listen(LOOPBACK, 5353, transport), Target("dns", 53))
+
+
+def test_a_forward_of_both_protocols_is_two_listeners() -> None:
+    both = parse_forward_listen("both/[::1]:53")
+    assert [str(each) for each in both.each()] == ["[::1]:53", "udp/[::1]:53"]
+    assert str(both) == "both/[::1]:53"
+    tcp = parse_forward_listen("53")
+    assert tcp.each() == (tcp,) == (parse_listen("53"),)
+
+
+@pytest.mark.parametrize("text", ["sctp/53:dns:53", "udp/", "udp53:dns:53", "udp/udp/53:dns:53"])
+def test_another_protocol_is_refused_with_what_was_typed(text: str) -> None:
+    with pytest.raises(UsageError) as error:
+        parse_forward(text)
+    assert str(error.value).startswith(repr(text))
+
+
+def test_socks_is_of_tcp_alone() -> None:
+    with pytest.raises(UsageError):
+        parse_listen("udp/1080")
 
 
 def test_listen() -> None:

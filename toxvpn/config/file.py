@@ -154,8 +154,9 @@ class _Reader:
                     f"{path}.peer",
                     f"[peers.{forward.peer}] has only a public key; give its Tox ID, which has 76 digits",
                 )
-            if (twin := self._listens.setdefault(forward.listen, path)) != path:
-                raise self._wrong(f"{path}.listen", f"{twin} listens there too: choose another port")
+            for listen in forward.listen.each():
+                if (twin := self._listens.setdefault(listen, path)) != path:
+                    raise self._wrong(f"{path}.listen", f"{twin} listens there too: choose another port")
             found.append(forward)
         return found
 

@@ -88,6 +88,6 @@ class ClientOptions(NodeOptions):
 
     @property
     def listens(self) -> list[tuple[Listen, Target | None]]:
-        """Where to listen, and the target; None: what a SOCKS5 client asks for."""
-        forwards = [(forward.listen, forward.target) for forward in self.forwards]
+        """Where to listen, and the target; None: what a SOCKS5 client asks for. Each is of one protocol."""
+        forwards = [(each, forward.target) for forward in self.forwards for each in forward.listen.each()]
         return [*forwards, *((listen, None) for listen in self.socks)]

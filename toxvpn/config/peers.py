@@ -1,5 +1,6 @@
 """The keys of [peers.NAME], and of [[forwards]] and [[socks]], which go through a peer."""
 
+from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -120,9 +121,9 @@ class ForwardSection:
 
     peer: str = key(values.read_text, "the peer that carries it", form="a peer's name", example='"box"')
     listen: Listen = key(
-        values.read_listen,
-        "[bind:]port here; loopback unless told otherwise",
-        form='"[bind:]port"',
+        values.read_forward_listen,
+        "[bind:]port here, of TCP; udp/… or both/…; loopback unless told otherwise",
+        form='"[bind:]port", perhaps after udp/ or both/',
         example='"2222"',
     )
     target: Target | None = key(
@@ -131,6 +132,12 @@ class ForwardSection:
 
 
 _FORWARD_KEYS = keys_of(ForwardSection)
+_SOCKS_LISTEN = replace(
+    _FORWARD_KEYS["listen"],
+    read=values.read_listen,
+    explain="[bind:]port here; loopback unless told otherwise",
+    form='"[bind:]port"',
+)
 
 PEER = Section("peers.NAME", "[peers.NAME]", "a machine, under its name in commands", keys_of(PeerSection))
 FORWARD = Section("forwards[N]", "[[forwards]]", "forward a port through a peer, as -L", _FORWARD_KEYS)
@@ -138,5 +145,5 @@ SOCKS = Section(
     "socks[N]",
     "[[socks]]",
     "a SOCKS5 proxy through a peer, as -D",
-    {name: each for name, each in _FORWARD_KEYS.items() if name != "target"},
+    {"peer": _FORWARD_KEYS["peer"], "listen": _SOCKS_LISTEN},
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..members.peers import check_name
-from ..tcpforward.spec import Listen, Target, parse_listen, parse_target
+from ..tcpforward.spec import Listen, Target, parse_forward_listen, parse_listen, parse_target
 from ..tox.proxy import Proxy, parse_proxy
 from ..wire.addressing import is_host_address
 from ..wire.multicast import parse_groups
@@ -148,6 +148,10 @@ def read_rules(value: Any) -> "Rules":
 
 def read_listen(value: Any) -> Listen:
     return parse_listen(str(value) if type(value) is int else read_text(value))
+
+
+def read_forward_listen(value: Any) -> Listen:
+    return parse_forward_listen(str(value) if type(value) is int else read_text(value))
 
 
 def read_target(value: Any) -> Target:

@@ -115,7 +115,7 @@ class Services:
     def start(self) -> None:
         """Raises ToxvpnError: a port in use."""
         config = self.now.config
-        with self.forwards.bound(each.listen for each in config.forwards) as fresh:
+        with self.forwards.bound(_listens(config)) as fresh:
             self.roster.start()
             self.forwards.replace(self._destinations(config), fresh)
         if self.vpn is not None:
@@ -128,7 +128,7 @@ class Services:
         """Puts `config` in force; returns what changed, a line each. When it raises, nothing has."""
         old, new = self.now, InForce(config, policy(config, self._places.data))
         with (
-            self.forwards.bound(each.listen for each in config.forwards) as fresh,
+            self.forwards.bound(_listens(config)) as fresh,
             self._all_or_nothing(),
             self.roster.changed(new.policy.authority, self._peers(new)),
         ):
@@ -139,10 +139,9 @@ class Services:
     def _destinations(self, config: Config) -> dict[Listen, Destination]:
         """The destinations of the forwards. Makes their peers friends, so call it after the roster."""
         return {
-            each.listen: Destination(
-                self.callers.get(config.peers[each.peer].public_key), each.target, each.peer
-            )
+            listen: Destination(self.callers.get(config.peers[each.peer].public_key), each.target, each.peer)
             for each in config.forwards
+            for listen in each.listen.each()
         }
 
     def renew_secret(self) -> Policy:
@@ -322,3 +321,7 @@ class Services:
             roster.allow_of(public_key),
             roster.is_closed(public_key),
         )
+
+
+def _listens(config: Config) -> list[Listen]:
+    return [listen for forward in config.forwards for listen in forward.listen.each()]

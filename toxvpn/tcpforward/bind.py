@@ -1,5 +1,7 @@
 """Binds the listening sockets of -L and -D, before anything is promised; `listen.py` accepts on them.
 
+Those of UDP forwards get datagrams (udp/listener.py).
+
 Needs no event loop, so that a command can bind sockets and hand them to another process (share/).
 """
 
@@ -7,14 +9,14 @@ import errno
 import socket
 
 from ..errors import NoPermissionError, ToxvpnError
-from .spec import Listen, join_host_port
+from .spec import Listen, Transport, join_host_port
 
 BACKLOG = 1024
 """A browser or `xargs -P` opens many at once; the kernel caps it at net.core.somaxconn."""
 
 
 def bind(listen: Listen) -> list[socket.socket]:
-    """A non-blocking listener for each address; ::1 may be missing on a machine without IPv6.
+    """A non-blocking socket for each address; ::1 may be missing on a machine without IPv6.
 
     Raises ToxvpnError (in use, no such address) or NoPermissionError (port below 1024).
     """
@@ -22,7 +24,7 @@ def bind(listen: Listen) -> list[socket.socket]:
     failures: list[OSError] = []
     for host in listen.hosts:
         try:
-            found.append(_bind_one(host, listen.port))
+            found.append(_bind_one(host, listen))
         except OSError as failure:
             if failure.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT) or len(listen.hosts) == 1:
                 for other in found:
@@ -34,17 +36,21 @@ def bind(listen: Listen) -> list[socket.socket]:
     return found
 
 
-def _bind_one(host: str, port: int) -> socket.socket:
+def _bind_one(host: str, listen: Listen) -> socket.socket:
+    is_tcp = listen.transport is Transport.TCP
+    wanted = socket.SOCK_STREAM if is_tcp else socket.SOCK_DGRAM
     family, kind, protocol, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        host, listen.port, type=wanted, flags=socket.AI_PASSIVE
     )[0]
     bound = socket.socket(family, kind, protocol)
     try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if is_tcp:  # with UDP it would let any other program take the port over
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         bound.bind(address)
-        bound.listen(BACKLOG)
+        if is_tcp:
+            bound.listen(BACKLOG)
         bound.setblocking(False)
     except BaseException:
         bound.close()

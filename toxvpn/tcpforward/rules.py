@@ -10,11 +10,11 @@ The file of `-f`, as tuntox reads it, and a little more. One rule a line; what n
     [fd00::1]:80  [fd00::/8]:80
     *:80                      any host
     localhost:0               any port (`*` too)
-    tcp/localhost:22          that protocol only; a forward is TCP
-    udp/*:53                  over the VPN alone
+    tcp/localhost:22          that protocol only
+    udp/*:53
     icmp  icmp/10.0.0.0/8     over the VPN alone: ping, to any host or to those
 
-Over the VPN a rule without a protocol is for TCP and UDP, and with any port for every protocol. There
+A rule without a protocol is for TCP and UDP, and over the VPN with any port for every protocol. There
 `localhost` is this machine's own addresses. A rule for another name holds for forwards alone: packets have no
 names.
 
@@ -61,9 +61,9 @@ class Rule:
     port: int
     protocol: int | None = None
 
-    def is_for(self, port: int) -> bool:
-        """Whether it is for forwards to that port."""
-        return self.protocol in (None, TCP) and self.port in (ANY_PORT, port)
+    def is_for(self, port: int, protocol: int) -> bool:
+        """Whether it is for forwards to that port: of TCP, or of UDP."""
+        return self.protocol in (None, protocol) and self.port in (ANY_PORT, port)
 
     @property
     def of_addresses(self) -> bool:
@@ -88,17 +88,21 @@ class Rules:
     rules: tuple[Rule, ...] | None = None
     within: "Rules | None" = None
 
-    def allows(self, host: str, port: int) -> bool:
+    def allows(self, host: str, port: int, protocol: int = TCP) -> bool:
         """Whether a rule is for this host exactly as given, a name or an address."""
-        return all(each._names(host, port) for each in self._all())
+        return all(each._names(host, port, protocol) for each in self._all())
 
-    def may_lead(self, host: str, port: int) -> bool:
+    def may_lead(self, host: str, port: int, protocol: int = TCP) -> bool:
         """Whether this host, once it is resolved, can have an allowed address."""
-        return all(each._names(host, port) or each._has_addresses(port) for each in self._all())
+        return all(
+            each._names(host, port, protocol) or each._has_addresses(port, protocol) for each in self._all()
+        )
 
-    def allows_at(self, host: str, address: str, port: int) -> bool:
+    def allows_at(self, host: str, address: str, port: int, protocol: int = TCP) -> bool:
         """Whether it may be reached at that address of it: by a rule for its name, or for the address."""
-        return all(each._names(host, port) or each._names(address, port) for each in self._all())
+        return all(
+            each._names(host, port, protocol) or each._names(address, port, protocol) for each in self._all()
+        )
 
     def on_network(self) -> dict[FilterRule, str]:
         """What they allow over the VPN, in their order, and the line of each."""
@@ -115,14 +119,14 @@ class Rules:
         if self.within is not None:
             yield from self.within._all()
 
-    def _names(self, host: str, port: int) -> bool:
+    def _names(self, host: str, port: int, protocol: int) -> bool:
         if self.rules is None:
             return True
         name = canonical(host)
-        return any(rule.is_for(port) and rule.matches(name) for rule in self.rules)
+        return any(rule.is_for(port, protocol) and rule.matches(name) for rule in self.rules)
 
-    def _has_addresses(self, port: int) -> bool:
-        return any(rule.of_addresses and rule.is_for(port) for rule in self.rules or ())
+    def _has_addresses(self, port: int, protocol: int) -> bool:
+        return any(rule.of_addresses and rule.is_for(port, protocol) for rule in self.rules or ())
 
 
 EVERYTHING = Rules()

@@ -1,6 +1,6 @@
 """Forward specifications as typed by a person: text in, frozen values out.
 
-    -L [bind:]port:host:hostport     Forward
+    -L [bind:]port:host:hostport     Forward, of TCP; udp/… and both/… before it name the protocol
     -P/-W host:port                  Target
     -D [bind:]port                   Listen
 
@@ -9,7 +9,7 @@ IPv6 addresses stand in brackets; `@` may stand for `:` anywhere outside bracket
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from ipaddress import AddressValueError, IPv6Address
 from typing import TypeVar
@@ -23,7 +23,10 @@ LOOPBACK = ("127.0.0.1", "::1")
 EVERYWHERE = ("0.0.0.0", "::")
 MAX_HOST_BYTES = 255  # a DNS name (RFC 1035 §2.3.4), and what SOCKS5 can carry (RFC 1928 §5)
 
-_FORWARD_FORM = "[bind:]port:host:hostport, IPv6 addresses in brackets, e.g. 8080:[::1]:80"
+_FORWARD_FORM = (
+    "[bind:]port:host:hostport, IPv6 addresses in brackets, e.g. 8080:[::1]:80 or udp/53:10.0.0.1:53"
+)
+_FORWARD_LISTEN_FORM = "[bind:]port, an IPv6 address in brackets, e.g. [::1]:8080 or udp/5353"
 _TARGET_FORM = "host:port, an IPv6 address in brackets, e.g. [::1]:22"
 _LISTEN_FORM = "[bind:]port, an IPv6 address in brackets, e.g. [::1]:1080"
 
@@ -34,6 +37,14 @@ class RoadPolicy(StrEnum):
     AUTO = "auto"
     FAST = "fast"
     TUNTOX = "tuntox"
+
+
+class Transport(StrEnum):
+    """What a forward carries. `BOTH` is typed; two listeners come of it."""
+
+    TCP = "tcp"
+    UDP = "udp"
+    BOTH = "both"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +60,21 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """An address to accept connections on: `hosts` are addresses or local names, all with the one port."""
+    """Where to accept connections or datagrams: `hosts` are addresses or local names, all with one port."""
 
     hosts: tuple[str, ...]
     port: int
+    transport: Transport = Transport.TCP
 
     def __str__(self) -> str:
-        return ", ".join(join_host_port(host, self.port) for host in self.hosts)
+        prefix = "" if self.transport is Transport.TCP else f"{self.transport}/"
+        return prefix + ", ".join(join_host_port(host, self.port) for host in self.hosts)
+
+    def each(self) -> "tuple[Listen, ...]":
+        """One for each protocol."""
+        if self.transport is not Transport.BOTH:
+            return (self,)
+        return replace(self, transport=Transport.TCP), replace(self, transport=Transport.UDP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +89,26 @@ class Forward:
 
 
 def parse_forward(text: str) -> Forward:
-    """`[bind:]port:host:hostport`. Raises UsageError."""
-    return _parse(text, _FORWARD_FORM, _forward)
+    """`[bind:]port:host:hostport`, perhaps after `udp/` or `both/`. Raises UsageError."""
+    transport, rest = _split_transport(text)
+    made = _parse(text, rest, _FORWARD_FORM, _forward)
+    return Forward(replace(made.listen, transport=transport), made.target)
 
 
 def parse_target(text: str) -> Target:
     """`host:port`. Raises UsageError."""
-    return _parse(text, _TARGET_FORM, _target)
+    return _parse(text, text, _TARGET_FORM, _target)
 
 
 def parse_listen(text: str) -> Listen:
     """`[bind:]port`; no bind: loopback; an empty one or `*`: all interfaces (as ssh). Raises UsageError."""
-    return _parse(text, _LISTEN_FORM, _listen)
+    return _parse(text, text, _LISTEN_FORM, _listen)
+
+
+def parse_forward_listen(text: str) -> Listen:
+    """As `parse_listen`, perhaps after `udp/` or `both/`. Raises UsageError."""
+    transport, rest = _split_transport(text)
+    return replace(_parse(text, rest, _FORWARD_LISTEN_FORM, _listen), transport=transport)
 
 
 def join_host_port(host: str, port: int) -> str:
@@ -134,9 +161,17 @@ def host_is_sane(host: str) -> bool:
     return 0 < size <= MAX_HOST_BYTES and host.isprintable() and " " not in host
 
 
-def _parse(text: str, form: str, build: Callable[[list[str]], T]) -> T:
+def _split_transport(text: str) -> tuple[Transport, str]:
+    """The protocol, and what stands behind its `/`; TCP where none is named."""
+    word, slash, rest = text.partition("/")
+    named = next((each for each in Transport if each == word.lower()), None)
+    return (named, rest) if slash and named else (Transport.TCP, text)
+
+
+def _parse(text: str, fields: str, form: str, build: Callable[[list[str]], T]) -> T:
+    """`text` is what was typed, for the error; `fields` what is left of it to read."""
     try:
-        return build(split_fields(text))
+        return build(split_fields(fields))
     except ValueError as error:
         raise UsageError(f"{text!r}: {error}; expected {form}") from None
 

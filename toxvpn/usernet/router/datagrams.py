@@ -8,24 +8,23 @@ being idle.
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
 from ipaddress import ip_address
 from struct import unpack_from
 from typing import Any
 
 from ...errors import ToxvpnError
+from ...tcpforward.udp.batches import batches, new_buffer, send, take_batches
+from ...tcpforward.udp.flows import FlowTable, idle_s
 from ...tox.peer import Peer
 from ...wire.answers import FlowEnds, Unreachable, datagram_head, unreachable
-from .batches import BUFFER_BYTES, Batch, receive, send, take_batches
 from .destinations import Protocol, addresses
 from .doorkeeper import Admitted, Doorkeeper, Drop, Send, give_descriptors
-from .flows import FlowTable, idle_s
 from .inside import IP_RECVORIGDSTADDR, IPV6_RECVORIGDSTADDR, Inside
 
 MAX_FLOWS = 512
 """Flows of one peer at once."""
-BATCHES = 32
-"""Read from one socket before the event loop's other work."""
+COLLECTED = 32
+"""Read from a collector before the event loop's other work."""
 EXPIRY_S = 5.0
 _ORIGINAL = {
     (socket.IPPROTO_IP, IP_RECVORIGDSTADDR): (4, 8),
@@ -53,8 +52,8 @@ class Datagrams:
         self._doorkeeper = doorkeeper
         self._send_packet = send_packet
         self._loop = asyncio.get_running_loop()
-        self._table: FlowTable[_Conversation] = FlowTable(MAX_FLOWS)
-        self._buffer = memoryview(bytearray(BUFFER_BYTES))
+        self._table: FlowTable[FlowEnds, _Conversation] = FlowTable(MAX_FLOWS)
+        self._buffer = new_buffer()
         self._timer: asyncio.TimerHandle | None = None
         for collector in inside.datagrams:
             self._loop.add_reader(collector, self._collect, collector)
@@ -73,7 +72,7 @@ class Datagrams:
             self._end(conversation)
 
     def _collect(self, collector: socket.socket) -> None:
-        for _ in range(BATCHES):
+        for _ in range(COLLECTED):
             try:
                 count, ancillary, _, source = collector.recvmsg_into([self._buffer], _ROOM)
             except OSError:
@@ -123,14 +122,14 @@ class Datagrams:
 
     def _on_inside(self, conversation: _Conversation) -> None:
         with contextlib.suppress(ConnectionRefusedError):  # the peer waits for no more
-            for batch in self._batches(conversation.inside):
-                if batch.source == conversation.peer_address:  # else it came between bind and connect
+            for batch in batches(conversation.inside, self._buffer):
+                if batch.source[:2] == conversation.peer_address:  # else it came between bind and connect
                     self._table.use(conversation.flow, self._loop.time())
                     self._pass_out(conversation, batch.data, batch.segment_bytes)
 
     def _on_outside(self, conversation: _Conversation) -> None:
         try:
-            for batch in self._batches(conversation.outside):
+            for batch in batches(conversation.outside, self._buffer):
                 self._table.use(conversation.flow, self._loop.time())
                 with contextlib.suppress(OSError):
                     send(conversation.inside, batch.data, batch.segment_bytes)
@@ -147,16 +146,6 @@ class Datagrams:
 
     def _refuse(self, flow: FlowEnds) -> None:
         self._send_packet(unreachable(flow, datagram_head(flow, 0), Unreachable.PORT))
-
-    def _batches(self, sock: socket.socket) -> Iterator[Batch]:
-        """What there is to read, up to a bound. Raises ConnectionRefusedError."""
-        for _ in range(BATCHES):
-            try:
-                yield receive(sock, self._buffer)
-            except ConnectionRefusedError:
-                raise
-            except OSError:
-                return
 
     def _expire(self) -> None:
         for conversation in self._table.expire(self._loop.time()):

@@ -9,11 +9,11 @@ import logging
 import socket
 from struct import pack, unpack_from
 
+from ...tcpforward.udp.flows import ECHO_IDLE_S, FlowTable
 from ...tox.peer import Peer
 from ...wire.answers import ICMP, ICMPV6, Echo, FlowEnds, echo_reply
 from .destinations import Protocol
 from .doorkeeper import Doorkeeper, Send, give_descriptors
-from .flows import ECHO_IDLE_S, FlowTable
 
 log = logging.getLogger("toxvpn.usernet")
 
@@ -34,7 +34,7 @@ class Echoes:
         self._doorkeeper = doorkeeper
         self._send = send
         self._loop = asyncio.get_running_loop()
-        self._table: FlowTable[socket.socket] = FlowTable(MAX_FLOWS)
+        self._table: FlowTable[FlowEnds, socket.socket] = FlowTable(MAX_FLOWS)
         self._timer: asyncio.TimerHandle | None = None
         self._told = False
 
