@@ -1,6 +1,7 @@
 """Listeners of a command, added and started, and of a run, replaced all or none."""
 
 import socket
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import cast
 
@@ -8,8 +9,8 @@ import pytest
 
 from toxvpn.errors import ToxvpnError
 from toxvpn.tcpforward.caller import Caller
-from toxvpn.tcpforward.forwards import Destination, Forwards
-from toxvpn.tcpforward.spec import Listen, Target
+from toxvpn.tcpforward.forwards import DatagramForward, Destination, ForwardListener, Forwards
+from toxvpn.tcpforward.spec import Listen, Target, Transport
 
 HERE = "127.0.0.1"
 SSH = Target("localhost", 22)
@@ -46,6 +47,38 @@ async def test_a_command_starts_what_it_adds(forwards: Forwards) -> None:
     assert {each.why for each in forwards.states()} == {"chosen for box"}
     await forwards.close()
     assert handed_over.fileno() == -1 and not is_open(listen)
+
+
+async def test_datagrams_have_ports_of_their_own(forwards: Forwards) -> None:
+    tcp = free()
+    udp = replace(tcp, transport=Transport.UDP)
+    handed_over = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    handed_over.bind((HERE, 0))
+    forwards.add(str(tcp), tcp, Destination(CALLER, SSH))
+    forwards.add(str(udp), udp, Destination(CALLER, SSH))
+    forwards.add("handed over", [handed_over], Destination(CALLER, SSH))
+    assert [type(each) for each in forwards._listeners.values()] == [
+        ForwardListener,
+        DatagramForward,
+        DatagramForward,
+    ]
+    await forwards.close()
+    assert handed_over.fileno() == -1
+
+
+async def test_a_port_of_udp_moves_to_more_addresses_and_back(forwards: Forwards) -> None:
+    here = replace(free(), transport=Transport.UDP)
+    everywhere = replace(here, hosts=("0.0.0.0",))
+    destination = Destination(CALLER, SSH, "box")
+    with forwards.bound([here]) as fresh:
+        forwards.replace({here: destination}, fresh)
+    with pytest.raises(ZeroDivisionError), forwards.bound([everywhere]):
+        raise ZeroDivisionError
+    assert forwards._listeners[str(here)].sockets[0].getsockname() == (HERE, here.port)
+    with forwards.bound([everywhere]) as fresh:
+        forwards.replace({everywhere: destination}, fresh)
+    assert [each.listen for each in forwards.states()] == [f"udp/0.0.0.0:{here.port}"]
+    await forwards.close()
 
 
 async def test_a_run_replaces_all_or_none(forwards: Forwards) -> None:

@@ -36,12 +36,14 @@ from ..tcpforward.rules import Rules
 from ..tcpforward.server import ForwardServer
 from ..tcpforward.spec import Listen, RoadPolicy
 from ..tcpforward.speed.server import SpeedServer
+from ..tcpforward.udp.server import DatagramServer
 from ..tun.exit.client import ExitClient
 from ..tun.exit.exits import ExitPlan
 from ..tun.filters import Reach, Verdict
 from ..tun.host.namespace import HERE, Namespace
 from ..tun.subnets.routes import Grants
 from ..tun.vpn import JOURNAL_NAME, Vpn
+from ..wire import associations
 from ..wire.ip import TCP, UDP
 from ..wire.routes import IPNetwork
 from ..wire.speed.messages import NAME as SPEED
@@ -92,6 +94,8 @@ class Services:
             when_asked=not forwards,
             mostly_calls=not forwards,
         )
+        self.datagrams = DatagramServer(lambda: self.roads.chooser.fast, self._server.datagram_addresses)
+        self.builtins.offer(associations.NAME, self.datagrams.builtin(self._server.serves))
         undo.push_async_callback(self.roads.close)
         undo.push_async_callback(self.builtins.close)
         self.builtins.on_use = self.roads.start  # what follows may want to be fast

@@ -7,6 +7,7 @@ and pipe.py bring local ends; the roads carry them.
 import asyncio
 import logging
 import socket
+from typing import TYPE_CHECKING
 
 from ..errors import PeerOfflineError, ToxvpnError
 from ..tox.events import Event, PeerConnection
@@ -16,6 +17,9 @@ from ..tox.peer import Peer
 from .ends import SocketEnd
 from .road import Road, Stream
 from .spec import Target
+
+if TYPE_CHECKING:
+    from .fast.road import FastRoad
 
 log = logging.getLogger("toxvpn.tcpforward")
 
@@ -46,7 +50,13 @@ class Caller:
         await self.wait_online(WAIT_FOR_PEER_S)
         return await self._road.open(self.peer, target.host, target.port)
 
-    async def wait_online(self, deadline_s: float) -> None:
+    async def fast_road(self) -> "FastRoad":
+        """For what needs it. Raises ToxvpnError: it does not lead there; of that PeerOfflineError."""
+        await self.wait_online(WAIT_FOR_PEER_S)
+        return await self._road.fast_road(self.peer)
+
+    async def wait_online(self, deadline_s: float | None) -> None:
+        """None: for as long as it takes. Raises PeerOfflineError."""
         try:
             async with asyncio.timeout(deadline_s):
                 await self._online.wait()

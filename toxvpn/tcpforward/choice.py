@@ -96,6 +96,14 @@ class RoadChooser:
         self._log_choice(peer, "tuntox", reason or "")
         return await self._tuntox.open(peer, host, port)
 
+    async def fast_road(self, peer: Peer) -> FastRoad:
+        """Raises ToxvpnError."""
+        await self._until_known(peer)
+        reason = self._objection(peer)
+        if reason is not None or self.fast is None:
+            raise ToxvpnError(f"UDP needs the fast road: {reason}")
+        return self.fast
+
     async def _until_known(self, peer: Peer) -> None:
         """Waits until our stack and the peer's status message are known, which takes moments."""
         await self.settled.wait()

@@ -17,7 +17,8 @@ from . import socks
 from .caller import Caller
 from .choice import RoadChoice
 from .listen import Listener
-from .spec import Listen, Target
+from .spec import Listen, Target, Transport
+from .udp.listener import DatagramListener
 
 log = logging.getLogger("toxvpn")
 
@@ -65,7 +66,27 @@ class ForwardListener(Listener):
             await caller.carry(local, target)
 
 
-Bound = Mapping[str, ForwardListener]
+class DatagramForward(DatagramListener):
+    """As ForwardListener, for UDP."""
+
+    def __init__(self, listen: Listen | list[socket.socket]) -> None:
+        super().__init__(listen)
+        self.port = listen.port if isinstance(listen, Listen) else None
+
+    @property
+    def destination(self) -> Destination:
+        return self._destination
+
+    @destination.setter
+    def destination(self, wanted: Destination) -> None:
+        assert wanted.target is not None
+        self._destination = wanted
+        self.aim(wanted.caller, wanted.target)
+
+
+AnyListener = ForwardListener | DatagramForward
+
+Bound = Mapping[str, AnyListener]
 """Listeners, by name, that do not accept connections yet."""
 
 
@@ -78,12 +99,12 @@ class Forwards:
 
     def __init__(self, choice: Callable[[Peer], RoadChoice]) -> None:
         self._choice = choice
-        self._listeners: dict[str, ForwardListener] = {}
-        self._retired: list[ForwardListener] = []  # no longer wanted, with connections that run
+        self._listeners: dict[str, AnyListener] = {}
+        self._retired: list[AnyListener] = []  # no longer wanted, with connections that run
 
     def add(self, name: str, listen: Listen | list[socket.socket], destination: Destination) -> None:
         """Binds it, or takes over sockets that are bound. Raises ToxvpnError, NoPermissionError."""
-        listener = self._listeners[name] = ForwardListener(listen)
+        listener = self._listeners[name] = _listener(listen)
         listener.destination = destination
 
     def start(self) -> None:
@@ -99,16 +120,16 @@ class Forwards:
         """
         wanted = {str(listen): listen for listen in listens}
         new = {name: listen for name, listen in wanted.items() if name not in self._listeners}
-        ports = {listen.port for listen in new.values()}
+        ports = {(_kind(listen.transport), listen.port) for listen in new.values()}
         with contextlib.ExitStack() as undo:
             for name in self._listeners.keys() - wanted.keys():
                 leaving = self._listeners[name]
-                if leaving.port in ports:  # which is wanted on more addresses, or fewer
+                if (type(leaving), leaving.port) in ports:  # which is wanted on more addresses, or fewer
                     undo.callback(leaving.resume)
                     leaving.suspend()
-            fresh: dict[str, ForwardListener] = {}
+            fresh: dict[str, AnyListener] = {}
             for name, listen in new.items():
-                fresh[name] = ForwardListener(listen)
+                fresh[name] = _listener(listen)
                 undo.callback(fresh[name].stop_listening)
             yield fresh
             undo.pop_all()
@@ -135,7 +156,7 @@ class Forwards:
     def states(self) -> list[ForwardState]:
         return [self._state(name, listener) for name, listener in self._listeners.items()]
 
-    def _state(self, name: str, listener: ForwardListener) -> ForwardState:
+    def _state(self, name: str, listener: AnyListener) -> ForwardState:
         destination = listener.destination
         road, why = self._choice(destination.caller.peer)
         return ForwardState(
@@ -143,7 +164,18 @@ class Forwards:
         )
 
 
-def _start(name: str, listener: ForwardListener) -> None:
+def _listener(listen: Listen | list[socket.socket]) -> AnyListener:
+    """For the protocol that is wanted, or that the sockets are of."""
+    if isinstance(listen, Listen):
+        return _kind(listen.transport)(listen)
+    return _kind(Transport.UDP if listen[0].type == socket.SOCK_DGRAM else Transport.TCP)(listen)
+
+
+def _kind(transport: Transport) -> type[ForwardListener] | type[DatagramForward]:
+    return DatagramForward if transport is Transport.UDP else ForwardListener
+
+
+def _start(name: str, listener: AnyListener) -> None:
     listener.start()
     peer_name = listener.destination.peer_name
     of_peer = "" if peer_name is None else f" of {peer_name}"

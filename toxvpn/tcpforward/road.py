@@ -5,12 +5,15 @@ else, so they are written once for the tuntox road (tuntox/road.py) and the fast
 """
 
 import enum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ..errors import ToxvpnError
 from ..tox.peer import Peer
 from ..wire.socks5 import ReplyCode
 from .ends import End
+
+if TYPE_CHECKING:
+    from .fast.road import FastRoad
 
 
 class StreamOpenError(ToxvpnError):
@@ -55,3 +58,6 @@ class Road(Protocol):
 
     async def open(self, peer: Peer, host: str, port: int) -> Stream:
         """Raises StreamOpenError; PeerOfflineError when the peer is lost meanwhile."""
+
+    async def fast_road(self, peer: Peer) -> "FastRoad":
+        """The fast road, for what the other one cannot carry. Raises ToxvpnError: it does not lead there."""

@@ -3,12 +3,13 @@
 from collections.abc import Awaitable, Callable
 
 from ..tox.peer import Peer
+from ..wire.ip import UDP
 from ..wire.socks5 import ReplyCode
 from .builtin import SIGN, Builtins
 from .ends import End, SocketEnd
 from .lookup import LookUps
 from .rules import Rules
-from .target import TargetRefusedError, connect_target
+from .target import Address, TargetRefusedError, allowed_addresses, connect_target
 
 Serve = Callable[[Peer, str, int], Awaitable[End]]
 """Connects to host:port for a peer; raises TargetRefusedError."""
@@ -35,7 +36,21 @@ class ForwardServer:
         """Raises TargetRefusedError."""
         if host_untrusted.startswith(SIGN):
             return self._builtins.connect(peer, host_untrusted, port)
+        rules = self._rules(peer)
+        return SocketEnd(await connect_target(host_untrusted, port, rules, self._lookups.of(peer)))
+
+    def serves(self, public_key: bytes) -> bool:
+        """Whether it may reach anything at all."""
+        return self._may_reach(public_key).rules != ()
+
+    async def datagram_addresses(self, peer: Peer, host_untrusted: str, port: int) -> list[Address]:
+        """The addresses that its datagrams may go to (udp/server.py). Raises TargetRefusedError."""
+        rules = self._rules(peer)
+        return await allowed_addresses(host_untrusted, port, rules, self._lookups.of(peer), UDP)
+
+    def _rules(self, peer: Peer) -> Rules:
+        """Raises TargetRefusedError."""
         rules = self._may_reach(peer.public_key)
         if rules.rules == ():
             raise TargetRefusedError(ReplyCode.NOT_ALLOWED, NOTHING_FOR_IT)
-        return SocketEnd(await connect_target(host_untrusted, port, rules, self._lookups.of(peer)))
+        return rules

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ToxvpnError
+from ..wire.ip import TCP
 from ..wire.socks5 import ReplyCode
 from .lookup import LookUp, alone, numeric
 from .rules import Rules
@@ -59,7 +60,9 @@ class TargetRefusedError(ToxvpnError):
 
 
 @dataclass(frozen=True, slots=True)
-class _Address:
+class Address:
+    """One address of a target, numeric."""
+
     family: int
     sockaddr: tuple[Any, ...]
 
@@ -79,7 +82,7 @@ async def connect_target(
 
     `look_up` is `LookUps.of(peer)`; None: shares its limits with nobody.
     """
-    addresses: list[_Address] = []
+    addresses: list[Address] = []
     try:
         async with asyncio.timeout(timeout_s):
             addresses = await _allowed(host_untrusted, port, rules, look_up or alone())
@@ -90,9 +93,26 @@ async def connect_target(
         raise TargetRefusedError(ReplyCode.TIMED_OUT if tells else ReplyCode.NOT_ALLOWED, text) from None
 
 
+async def allowed_addresses(
+    host_untrusted: str, port: int, rules: Rules, look_up: LookUp, protocol: int
+) -> list[Address]:
+    """The addresses of a target that the rules allow for that protocol, in the order to try.
+
+    Raises TargetRefusedError within TIMEOUT_S.
+    """
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            return await _allowed(host_untrusted, port, rules, look_up, protocol)
+    except TimeoutError:
+        text = f"{join_host_port(host_untrusted, port)}: no answer in {TIMEOUT_S:g} s"
+        is_known = rules.allows(host_untrusted, port, protocol)
+        code = ReplyCode.TIMED_OUT if is_known else ReplyCode.NOT_ALLOWED
+        raise TargetRefusedError(code, text) from None
+
+
 async def connect_first(hosts: Iterable[str], port: int, *, timeout_s: float = TIMEOUT_S) -> socket.socket:
     """As `connect_target`, to numeric addresses that the caller may reach, in this order."""
-    addresses = [_Address(socket.AF_INET6 if ":" in host else socket.AF_INET, (host, port)) for host in hosts]
+    addresses = [Address(socket.AF_INET6 if ":" in host else socket.AF_INET, (host, port)) for host in hosts]
     try:
         async with asyncio.timeout(timeout_s):
             return await _first_to_connect(addresses)
@@ -101,37 +121,37 @@ async def connect_first(hosts: Iterable[str], port: int, *, timeout_s: float = T
         raise TargetRefusedError(ReplyCode.TIMED_OUT, text) from None
 
 
-async def _allowed(host: str, port: int, rules: Rules, look_up: LookUp) -> list[_Address]:
-    """The addresses that a connection may go to. Raises TargetRefusedError.
+async def _allowed(host: str, port: int, rules: Rules, look_up: LookUp, protocol: int = TCP) -> list[Address]:
+    """The addresses that may be reached. Raises TargetRefusedError.
 
     A peer that may not ask for the name learns nothing about it, not even that it does not resolve.
     """
     wanted = join_host_port(host, port)
     if not host_is_sane(host):
         raise TargetRefusedError(ReplyCode.HOST_UNREACHABLE, f"{host!r} is not a valid host name")
-    by_name = rules.allows(host, port)
-    if not rules.may_lead(host, port):
+    by_name = rules.allows(host, port, protocol)
+    if not rules.may_lead(host, port, protocol):
         raise TargetRefusedError(ReplyCode.NOT_ALLOWED, f"{wanted}: no rule allows it")
     try:
         addresses = await _resolve(host, port, look_up)
     except OSError as error:
         code = ReplyCode.HOST_UNREACHABLE if by_name else ReplyCode.NOT_ALLOWED
         raise TargetRefusedError(code, f"{wanted}: {error.strerror or error}") from None
-    allowed = [address for address in addresses if rules.allows_at(host, address.sockaddr[0], port)]
+    allowed = [address for address in addresses if rules.allows_at(host, address.sockaddr[0], port, protocol)]
     if not allowed:
         raise TargetRefusedError(ReplyCode.NOT_ALLOWED, f"{wanted}: no rule allows it or any address of it")
     return allowed[:MAX_ADDRESSES]
 
 
-async def _resolve(host: str, port: int, look_up: LookUp) -> list[_Address]:
+async def _resolve(host: str, port: int, look_up: LookUp) -> list[Address]:
     """In the system's order of preference (RFC 6724), families interleaved. Raises OSError."""
     found = numeric(host) or await look_up(host)
     # a zone is in the tuple as a number too; with its name in the text asyncio would resolve it again
-    addresses = [_Address(info[0], (str(info[4][0]).partition("%")[0], port, *info[4][2:])) for info in found]
+    addresses = [Address(info[0], (str(info[4][0]).partition("%")[0], port, *info[4][2:])) for info in found]
     return _interleaved(list(dict.fromkeys(addresses)))
 
 
-def _interleaved(addresses: list[_Address]) -> list[_Address]:
+def _interleaved(addresses: list[Address]) -> list[Address]:
     """The other family second, so that one broken family costs one delay (RFC 8305 §4)."""
     if not addresses:
         return []
@@ -140,7 +160,7 @@ def _interleaved(addresses: list[_Address]) -> list[_Address]:
     return first[:1] + second[:1] + first[1:] + second[1:]
 
 
-async def _first_to_connect(addresses: list[_Address]) -> socket.socket:
+async def _first_to_connect(addresses: list[Address]) -> socket.socket:
     """Raises TargetRefusedError with the most telling reason when every address has failed."""
     waiting = deque(addresses)
     attempts: set[asyncio.Task[socket.socket]] = set()
@@ -167,26 +187,27 @@ async def _first_to_connect(addresses: list[_Address]) -> socket.socket:
             late.close()
 
 
-async def _attempt(address: _Address) -> socket.socket:
+async def _attempt(address: Address) -> socket.socket:
     """Raises TargetRefusedError."""
     try:
         sock = socket.socket(address.family, socket.SOCK_STREAM)
     except OSError as error:
-        raise _refusal(address, error) from None
+        raise refused_by(address, error) from None
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         await asyncio.get_running_loop().sock_connect(sock, address.sockaddr)
     except OSError as error:
         sock.close()
-        raise _refusal(address, error) from None
+        raise refused_by(address, error) from None
     except BaseException:
         sock.close()
         raise
     return sock
 
 
-def _refusal(address: _Address, error: OSError) -> TargetRefusedError:
+def refused_by(address: Address, error: OSError) -> TargetRefusedError:
+    """The refusal for a failure of a socket."""
     code = CODES.get(error.errno or 0, ReplyCode.GENERAL_FAILURE)
     return TargetRefusedError(code, f"{address}: {os.strerror(error.errno or 0)}")
 

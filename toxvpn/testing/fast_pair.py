@@ -11,14 +11,17 @@ from unittest.mock import patch
 
 from .._native.path.toxcarrier import ToxCarrier
 from .._native.toxcore import Tox
+from ..tcpforward.builtin import Builtins
 from ..tcpforward.caller import Caller
 from ..tcpforward.fast import path as path_module
 from ..tcpforward.roads import Roads
 from ..tcpforward.rules import parse_rules
 from ..tcpforward.server import ForwardServer
 from ..tcpforward.spec import RoadPolicy
+from ..tcpforward.udp.server import DatagramServer
 from ..tox.node import Node
 from ..tox.ownstatus import OwnStatus
+from ..wire import associations
 from .fake_nodes import until
 from .forward_pair import Programs
 from .memory_carrier import MemoryCarrier
@@ -28,11 +31,12 @@ STRANGER = 99
 
 
 class FastPair(Programs):
-    """A client, and a server that allows all of 127.0.0.1. An async context manager."""
+    """A client, and a server that allows all of 127.0.0.1, or what is `allowed`. An async context manager."""
 
     def __init__(self, wanted: RoadPolicy = RoadPolicy.AUTO) -> None:
         super().__init__()
         self._wanted = wanted
+        self.allowed = ["127.0.0.1:*"]
         self._patches = ExitStack()
         self._carriers = {id(node.tox): MemoryCarrier() for node in self.network.nodes}
         self.plug()
@@ -41,14 +45,18 @@ class FastPair(Programs):
         self._patches.enter_context(patch.object(path_module, "ToxCarrier", self._carrier_of))
         self._turning = asyncio.create_task(self._turn())
         self.calling = Roads(self.client_node, OwnStatus(self.client_node), self._wanted)
-        serve = ForwardServer(lambda _: parse_rules("127.0.0.1:*", "rules")).serve
-        self.serving = Roads(self.server_node, OwnStatus(self.server_node), RoadPolicy.AUTO, serve)
+        self.builtins = Builtins()
+        server = ForwardServer(lambda _: parse_rules("\n".join(self.allowed), "rules"), self.builtins)
+        self.serving = Roads(self.server_node, OwnStatus(self.server_node), RoadPolicy.AUTO, server.serve)
+        self.datagrams = DatagramServer(lambda: self.serving.chooser.fast, server.datagram_addresses)
+        self.builtins.offer(associations.NAME, self.datagrams.builtin(server.serves))
         self.caller = Caller(self.client_node, self.peer, self.calling.chooser)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.stack.aclose()
         await self.calling.close()
+        await self.builtins.close()
         await self.serving.close()
         self._turning.cancel()
         await asyncio.wait([self._turning])

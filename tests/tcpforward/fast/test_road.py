@@ -276,7 +276,7 @@ async def test_a_peer_that_finds_no_end(stacks: TwoStacks, monkeypatch: pytest.M
         road = FastRoad(stacks.a, relay)
         sock = await stacks.a.socket()
         await asyncio.get_running_loop().sock_connect(sock, listener.getsockname()[:2])
-        stacks.a._spare.appendleft(sock)
+        stacks.a._spare[socket.SOCK_STREAM].appendleft(sock)
         with pytest.raises(StreamOpenError) as failure:
             await road.open(stacks.peer_b, "127.0.0.1", 1)
         assert failure.value.code == ReplyCode.TIMED_OUT

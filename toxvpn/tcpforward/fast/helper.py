@@ -1,8 +1,8 @@
 """The process that owns a private stack: a network namespace in which one TUN interface is all.
 
-In, over a SEQPACKET socket: what to build, then requests, one JSON object each ({"listen": PORT},
-{"sockets": N}). Out: one answer each, {} with descriptors beside it (SCM_RIGHTS) or {"error": reason}; the
-first is what was built, with the TUN descriptor.
+In, over a SEQPACKET socket: what to build, then requests, one JSON object each ({"listen": PORT};
+{"sockets": N} of TCP; {"datagrams": N} of UDP). Out: one answer each, {} with descriptors beside it
+(SCM_RIGHTS) or {"error": reason}; the first is what was built, with the TUN descriptor.
 
 A process of its own, started fresh (`stack.py`), because a user namespace is only open to a process
 with a single thread; the descriptors that leave it keep belonging to the namespace. It ends when
@@ -62,6 +62,10 @@ SYSCTLS = {
     # can use it; a buffer grows with what its path takes.
     "net/ipv4/tcp_wmem": f"4096 16384 {16 * MIB}",
     "net/ipv4/tcp_rmem": f"4096 131072 {32 * MIB}",
+    # A large datagram comes in fragments, one right behind the other. What is incomplete must not take the
+    # room of later ones for a minute.
+    "net/ipv6/ip6frag_time": "2",
+    "net/ipv6/ip6frag_high_thresh": str(16 * MIB),
     # Data in the SYN, both ways, without cookies (0x1 0x2 0x4 0x200 0x400): they guard against forged
     # source addresses, and here the source is checked against the sender's key. A lost SYN is no
     # reason to do without for an hour.
@@ -171,7 +175,13 @@ def _make(request: dict[str, int], address: str) -> list[socket.socket]:
             listener.close()
             raise
         return [listener]
+    if "datagrams" in request:
+        return [_udp_socket() for _ in range(request["datagrams"])]
     return [_tcp_socket() for _ in range(request["sockets"])]
+
+
+def _udp_socket() -> socket.socket:
+    return socket.socket(socket.AF_INET6, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
 
 
 def _tcp_socket() -> socket.socket:

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import os
 import socket
+from ipaddress import IPv6Address
 
 from ...errors import PeerOfflineError, ToxvpnError
 from ...tox.peer import Peer
@@ -87,6 +88,18 @@ class FastRoad:
     def segments(self, peer: Peer) -> dict[int, Segments]:
         """What the streams to and from the peer have sent so far, by descriptor."""
         return segments.read(self._relay.descriptors(peer), self._stack.address)
+
+    async def fast_road(self, peer: Peer) -> "FastRoad":
+        return self
+
+    @property
+    def address(self) -> IPv6Address:
+        """Ours on the stack."""
+        return self._stack.address
+
+    async def datagram_socket(self) -> socket.socket:
+        """A fresh non-blocking UDP socket on the stack. Raises StackUnavailableError."""
+        return await self._stack.datagram_socket()
 
     async def probe(self, peer: Peer) -> None:
         """Returns when the peer's stack has answered a greeting: the road works.

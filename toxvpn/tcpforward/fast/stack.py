@@ -31,6 +31,7 @@ from ...wire.ip import STACK_MTU
 FORWARD_PORT = 1080  # where the serving side listens on its stack, with SOCKS5
 START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 2.0
+REQUESTS: dict[int, str] = {socket.SOCK_STREAM: "sockets", socket.SOCK_DGRAM: "datagrams"}
 SPARE_SOCKETS = 16  # asked for at once, so that most streams wait for no answer of the helper
 ANSWER_BYTES = 4096
 
@@ -73,7 +74,7 @@ class Stack:
         self._helper = helper
         self._helper_fd = os.pidfd_open(helper.pid)
         self._answers: deque[asyncio.Future[_Answer]] = deque()  # those awaited, in the order of the requests
-        self._spare: deque[socket.socket] = deque()
+        self._spare: dict[int, deque[socket.socket]] = {kind: deque() for kind in REQUESTS}
         self._refilling = asyncio.Lock()
         self._loop.add_reader(self._control, self._on_answers)
         self._loop.add_reader(self._helper_fd, self._on_exit)
@@ -109,16 +110,24 @@ class Stack:
         _, descriptors = await self._ask({"listen": port})
         return _socket(descriptors[0])
 
+    async def datagram_socket(self) -> socket.socket:
+        """A fresh non-blocking UDP socket over IPv6. Raises as `socket` does."""
+        return await self._take(socket.SOCK_DGRAM)
+
+    async def _take(self, kind: int) -> socket.socket:
+        spare = self._spare[kind]
+        async with self._refilling:
+            if not spare:
+                _, descriptors = await self._ask({REQUESTS[kind]: SPARE_SOCKETS})
+                spare.extend(_socket(fd, kind) for fd in descriptors)
+            return spare.popleft()
+
     async def socket(self) -> socket.socket:
         """A fresh non-blocking TCP socket over IPv6, to connect with. Raises StackUnavailableError.
 
         Of that OutOfDescriptorsError, which passes, and says nothing about the road.
         """
-        async with self._refilling:
-            if not self._spare:
-                _, descriptors = await self._ask({"sockets": SPARE_SOCKETS})
-                self._spare.extend(_socket(fd) for fd in descriptors)
-            return self._spare.popleft()
+        return await self._take(socket.SOCK_STREAM)
 
     async def close(self) -> None:
         """Ends the helper. Readers of the TUN descriptor must have let go of it before."""
@@ -126,8 +135,9 @@ class Stack:
             return
         self._loop.remove_reader(self._control)
         self._control.close()
-        while self._spare:
-            self._spare.pop().close()
+        for spare in self._spare.values():
+            while spare:
+                spare.pop().close()
         if hasattr(self, "tun"):
             self.tun.close()
             del self.tun
@@ -216,7 +226,7 @@ def _settle(future: "asyncio.Future[_Answer]", answer: dict[str, Any], descripto
         future.set_result((answer, descriptors))
 
 
-def _socket(fd: int) -> socket.socket:
-    sock = socket.socket(socket.AF_INET6, socket.SOCK_STREAM, fileno=fd)
+def _socket(fd: int, kind: int = socket.SOCK_STREAM) -> socket.socket:
+    sock = socket.socket(socket.AF_INET6, kind, fileno=fd)
     sock.setblocking(False)
     return sock

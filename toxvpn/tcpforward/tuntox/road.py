@@ -6,7 +6,9 @@ driver.py -> node -> Tox, and back.
 """
 
 from collections import Counter
+from typing import NoReturn
 
+from ...errors import ToxvpnError
 from ...tox.events import Event, PeerConnection, PeerPacketSize, PeerRemoved, PeerStatus
 from ...tox.node import Node
 from ...tox.peer import Peer
@@ -35,6 +37,10 @@ class TuntoxRoad:
     async def open(self, peer: Peer, host: str, port: int) -> TunnelStream:
         """Raises StreamOpenError, PeerOfflineError."""
         return await self.link(peer).calls.open(host, port)
+
+    async def fast_road(self, peer: Peer) -> NoReturn:
+        """Raises ToxvpnError."""
+        raise ToxvpnError("UDP needs the fast road")
 
     async def ping(self, peer: Peer) -> float:
         """The round trip in seconds. Waits for ever for an answer; raises PeerOfflineError."""
