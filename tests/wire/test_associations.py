@@ -13,7 +13,7 @@ from toxvpn.wire.associations import (
     Associate,
     Associated,
     AssociationEnded,
-    BadLineError,
+    BadAssociationError,
     Message,
     decode,
     encode,
@@ -51,7 +51,7 @@ def test_what_is_written_is_read_back(message: Message) -> None:
 def test_anything_else_is_refused(line: bytes) -> None:
     try:
         message = decode(line)
-    except BadLineError:
+    except BadAssociationError:
         return
     assert decode(encode(message)) == message
 
@@ -70,7 +70,7 @@ def test_anything_else_is_refused(line: bytes) -> None:
     ],
 )
 def test_each_field_is_checked(fields: dict[str, Any]) -> None:
-    with pytest.raises(BadLineError):
+    with pytest.raises(BadAssociationError):
         decode(json.dumps(fields).encode())
 
 
@@ -79,10 +79,10 @@ def test_a_reason_of_a_later_version_is_a_failure() -> None:
 
 
 def test_a_line_is_not_longer_than_the_longest_message() -> None:
-    with pytest.raises(BadLineError):
+    with pytest.raises(BadAssociationError):
         decode(b" " * MAX_LINE_BYTES + encode(AssociationEnded(1)))
 
 
 def test_a_deep_value_is_refused() -> None:
-    with pytest.raises(BadLineError):
+    with pytest.raises(BadAssociationError):
         decode(b'{"open":' + b"[" * (MAX_LINE_BYTES - 10))

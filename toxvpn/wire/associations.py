@@ -20,11 +20,12 @@ from .socks5 import ReplyCode
 NAME = "@udp"
 VERSION = 1
 MAX_LINE_BYTES = 4096
+SHOWN_BYTES = 40
 LAST_NUMBER = 2**53
 """The largest that every reader of JSON keeps whole."""
 
 
-class BadLineError(Exception):
+class BadAssociationError(Exception):
     """A line that is no message; `str()` says why."""
 
 
@@ -69,19 +70,19 @@ def encode(message: Message) -> bytes:
 
 
 def decode(line: bytes) -> Message:
-    """Raises BadLineError."""
+    """Raises BadAssociationError."""
     if len(line) > MAX_LINE_BYTES:
-        raise BadLineError(f"a line of more than {MAX_LINE_BYTES} bytes")
+        raise BadAssociationError(f"a line of more than {MAX_LINE_BYTES} bytes")
     try:
         fields = json.loads(line)
     except (ValueError, RecursionError):
-        raise BadLineError("a line that is not JSON") from None
+        raise BadAssociationError(f"{line[:SHOWN_BYTES]!r} is not JSON") from None
     if not isinstance(fields, dict):
-        raise BadLineError("a line that is not a JSON object")
+        raise BadAssociationError(f"{line[:SHOWN_BYTES]!r} is not a JSON object")
     if "open" in fields:
         host = fields.get("host")
         if not isinstance(host, str):
-            raise BadLineError("no host")
+            raise BadAssociationError("no host")
         return Associate(
             _number(fields, "open", LAST_NUMBER), host, _port(fields, "port"), _port(fields, "from")
         )
@@ -89,19 +90,19 @@ def decode(line: bytes) -> Message:
         return Associated(_number(fields, "opened", LAST_NUMBER), _port(fields, "at"))
     if "ended" in fields:
         return AssociationEnded(_number(fields, "ended", LAST_NUMBER), _code(fields))
-    raise BadLineError("a line without a word that is known")
+    raise BadAssociationError("a line without a word that is known")
 
 
 def _number(fields: dict[str, Any], name: str, last: int) -> int:
     value = fields.get(name)
     if type(value) is not int or not 0 <= value <= last:
-        raise BadLineError(f"{name!r} is not a number up to {last}")
+        raise BadAssociationError(f"{name!r} is not a number up to {last}")
     return value
 
 
 def _port(fields: dict[str, Any], name: str) -> int:
     if (port := _number(fields, name, LAST_PORT)) == 0:
-        raise BadLineError(f"{name!r} is 0")
+        raise BadAssociationError(f"{name!r} is 0")
     return port
 
 

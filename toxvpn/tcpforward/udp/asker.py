@@ -12,7 +12,15 @@ from collections.abc import Callable
 from ...errors import ToxvpnError
 from ...tox.peer import Peer
 from ...wire.addressing import overlay_ipv6
-from ...wire.associations import NAME, VERSION, Associate, Associated, AssociationEnded, BadLineError, Message
+from ...wire.associations import (
+    NAME,
+    VERSION,
+    Associate,
+    Associated,
+    AssociationEnded,
+    BadAssociationError,
+    Message,
+)
 from ...wire.socks5 import ReplyCode
 from ..builtin import as_socket, open_builtin
 from ..caller import Caller
@@ -166,7 +174,7 @@ class _Talk:
 
     async def _listen(self) -> None:
         try:
-            with contextlib.suppress(OSError, BadLineError):
+            with contextlib.suppress(OSError, BadAssociationError):
                 async for message in self._channel.messages():
                     self._on_message(message)
         finally:

@@ -9,7 +9,7 @@ import socket
 from collections.abc import AsyncIterator
 from typing import Self
 
-from ...wire.associations import MAX_LINE_BYTES, BadLineError, Message, decode, encode
+from ...wire.associations import MAX_LINE_BYTES, BadAssociationError, Message, decode, encode
 
 log = logging.getLogger("toxvpn.tcpforward")
 
@@ -29,12 +29,12 @@ class ControlStream:
         return cls(*await asyncio.open_connection(sock=sock, limit=MAX_LINE_BYTES))
 
     async def messages(self) -> AsyncIterator[Message]:
-        """Until the other side ends. Raises OSError, BadLineError."""
+        """Until the other side ends. Raises OSError, BadAssociationError."""
         while True:
             try:
                 line = await self._reader.readline()
             except ValueError:
-                raise BadLineError(f"a line of more than {MAX_LINE_BYTES} bytes") from None
+                raise BadAssociationError(f"a line of more than {MAX_LINE_BYTES} bytes") from None
             if not line.endswith(b"\n"):
                 return
             yield decode(line)

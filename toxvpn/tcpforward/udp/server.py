@@ -15,7 +15,14 @@ from collections.abc import Awaitable, Callable, Iterator
 from ...errors import ToxvpnError
 from ...tox.peer import Peer
 from ...wire.addressing import overlay_ipv6
-from ...wire.associations import VERSION, Associate, Associated, AssociationEnded, BadLineError, Message
+from ...wire.associations import (
+    VERSION,
+    Associate,
+    Associated,
+    AssociationEnded,
+    BadAssociationError,
+    Message,
+)
 from ...wire.socks5 import ReplyCode
 from ..budget import DESCRIPTORS, TOO_FEW_DESCRIPTORS
 from ..builtin import Builtin
@@ -103,7 +110,7 @@ class DatagramServer:
         try:
             async for message in client.channel.messages():
                 self._on_message(client, message)
-        except BadLineError as fault:
+        except BadAssociationError as fault:
             peer.log(log, logging.WARNING, "bad request for a UDP association: %s", fault)
         finally:
             for task in client.requests.values():
@@ -115,10 +122,10 @@ class DatagramServer:
     # -- requests
 
     def _on_message(self, client: _Client, message: Message) -> None:
-        """Raises BadLineError."""
+        """Raises BadAssociationError."""
         match message:
             case Associate(number) if number in client.numbers or number in client.requests:
-                raise BadLineError("the number of an association that there is already")
+                raise BadAssociationError("the number of an association that there is already")
             case Associate(number) if len(client.requests) >= MAX_REQUESTS:
                 client.channel.send(AssociationEnded(number, ReplyCode.GENERAL_FAILURE))
             case Associate(number):
@@ -129,7 +136,7 @@ class DatagramServer:
                     client.requests[number].cancel()
                 self._end((client, number))
             case _:
-                raise BadLineError("an answer instead of a request")
+                raise BadAssociationError("an answer instead of a request")
 
     async def _open(self, client: _Client, wanted: Associate) -> None:
         peer, code = client.peer, ReplyCode.GENERAL_FAILURE
