@@ -82,6 +82,7 @@ STAGES = {
     "from-cpp-toxvpn": lambda: Stage("new", "old"),
     "from-tuntox": lambda: Stage("server", "laptop"),
     "games-and-discovery": lambda: Stage("box", "laptop"),
+    "how-fast": lambda: Stage("laptop", "box"),
     "home-server-behind-cgnat": lambda: Stage("server", "laptop", "tablet"),
     "names": lambda: Stage("laptop", "box"),
     "many-machines": lambda: Stage("laptop", "a", "b"),

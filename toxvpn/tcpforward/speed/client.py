@@ -233,20 +233,22 @@ class SpeedClient:
             await asyncio.sleep(PING_INTERVAL_S)
 
     async def _receive(self, begun: Begun) -> Segments | None:
-        meter, total = self._meters[DOWN], 0
+        meter = self._meters[DOWN]
         async with self._load(DOWN, begun) as stream:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(ANSWER_S) as limit:
-                    async for count in stream.receive_load():
+
+                    def on_bytes(count: int) -> None:
                         now = self._loop.time()
-                        if total == 0:
+                        if meter.total_bytes == 0:
                             limit.reschedule(now + begun.seconds)
-                        total += count
-                        meter.add(now, total)
-            meter.add(self._loop.time(), total)
+                        meter.add(now, meter.total_bytes + count)
+
+                    await stream.receive_load(on_bytes)
+            meter.add(self._loop.time(), meter.total_bytes)
             self._phase = BETWEEN
             await _drain(stream)
-        if total == 0:
+        if meter.total_bytes == 0:
             raise ToxvpnError(f"nothing has come from the peer in {ANSWER_S:g} s")
         with contextlib.suppress(TimeoutError):
             return await self._counted(DRAIN_S)
@@ -314,8 +316,7 @@ async def _drain(stream: LineStream) -> None:
     """Waits for the end of the stream, but not for long."""
     with contextlib.suppress(TimeoutError, OSError):
         async with asyncio.timeout(DRAIN_S):
-            async for _ in stream.receive_load():
-                pass
+            await stream.receive_load(lambda _: None)
 
 
 def _words(failure: BaseException | None) -> str:

@@ -6,6 +6,7 @@ can have them sent to a third.
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import socket
@@ -54,6 +55,25 @@ class _Running:
         self.test = test
         self.control = control
         self.tasks: set[asyncio.Task[object]] = set()
+
+
+class _Count:
+    """How many bytes have come, and how long after the first of them."""
+
+    def __init__(self) -> None:
+        self._now = asyncio.get_running_loop().time
+        self.total_bytes = 0
+        self._first_s = self._last_s = 0.0
+
+    def add(self, count: int) -> None:
+        self._last_s = self._now()
+        if self.total_bytes == 0:
+            self._first_s = self._last_s
+        self.total_bytes += count
+
+    @property
+    def received(self) -> Received:
+        return Received(self.total_bytes, self._last_s - self._first_s)
 
 
 class SpeedServer:
@@ -130,15 +150,17 @@ class SpeedServer:
                 await running.control.send(Sent(*sent) if before else Sent(None, None))
 
     async def _receive(self, stream: LineStream, running: _Running) -> None:
-        loop = asyncio.get_running_loop()
-        total, first_s, told_s = 0, 0.0, 0.0
-        async with asyncio.timeout(running.test.seconds + LATE_S):
-            async for count in stream.receive_load():
-                now = loop.time()
-                if total == 0:
-                    first_s = now
-                total += count
-                if now - told_s >= REPORT_S:
-                    told_s = now
-                    await running.control.send(Received(total, now - first_s))
-        await running.control.send(Received(total, loop.time() - first_s if total else 0.0))
+        count = _Count()
+        telling = asyncio.create_task(self._keep_telling(count, running.control))
+        try:
+            async with asyncio.timeout(running.test.seconds + LATE_S):
+                await stream.receive_load(count.add)
+            await running.control.send(count.received)
+        finally:
+            telling.cancel()
+
+    async def _keep_telling(self, count: _Count, control: LineStream) -> None:
+        with contextlib.suppress(OSError):  # the peer has ended the test
+            while True:
+                await asyncio.sleep(REPORT_S)
+                await control.send(count.received)
