@@ -46,6 +46,7 @@ target = "localhost:22"
         "node.proxy = (none)  # default",
         'node.udp_segmentation = "auto"  # default',
         "node.lan_discovery = true  # default",
+        'node.keep_streams = "2h"  # default',
         f'server.secret_file = "{config}/box.secret"  # config.toml',
         "server.whitelist = (everybody with the secret)  # default",
         "server.open = false  # default",

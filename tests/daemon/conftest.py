@@ -34,7 +34,7 @@ def network(monkeypatch: pytest.MonkeyPatch) -> FakeNetwork:
     def make_tox(own: identity.Identity, chance: Random, *options: object) -> Tox:
         return cast(Tox, FakeTox(made, savedata=own.savedata))
 
-    async def no_stack(address: object) -> None:
+    async def no_stack(*_: object) -> None:
         raise StackUnavailableError("not in these tests")
 
     monkeypatch.setattr(node, "make_tox", make_tox)

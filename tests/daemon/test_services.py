@@ -164,7 +164,7 @@ async def network() -> AsyncIterator[Network]:
 async def machine(
     tmp_path: Path, network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Machine]:
-    async def unavailable(_: object) -> Stack:
+    async def unavailable(*_: object) -> Stack:
         raise StackUnavailableError("not in this test")
 
     monkeypatch.setattr(Stack, "start", unavailable)

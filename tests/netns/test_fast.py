@@ -262,7 +262,7 @@ OLDER = """
 from toxvpn.tcpforward import roads
 from toxvpn.tcpforward.fast.stack import StackUnavailableError
 from toxvpn.wire import statusmessage
-async def start(address): raise StackUnavailableError("this is an older one")
+async def start(*_): raise StackUnavailableError("this is an older one")
 roads.Stack.start = start
 encode = statusmessage._encode_ours
 def without_fast(ours):

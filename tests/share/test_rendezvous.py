@@ -43,6 +43,7 @@ OTHERS = {
     "toxcore_log": True,
     "udp_segmentation": False,
     "lan_discovery": False,
+    "keep_streams": 600,
 }
 
 

@@ -11,7 +11,6 @@ import pytest
 import pytest_asyncio
 
 from toxvpn.tcpforward import choice, roads
-from toxvpn.tcpforward.fast import departures
 from toxvpn.tcpforward.fast import road as road_module
 from toxvpn.tcpforward.fast.stack import Stack, StackUnavailableError
 from toxvpn.tcpforward.roads import Roads
@@ -106,20 +105,14 @@ class TestBreaks:
         await target.send(b"still")
         assert await application.receive(5) == b"still"
 
-    async def test_streams_of_a_peer_that_is_gone_are_reset(
-        self, pair: FastPair, infos: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    async def test_streams_of_a_peer_that_is_removed_are_reset(
+        self, pair: FastPair, infos: pytest.LogCaptureFixture
     ) -> None:
-        monkeypatch.setattr(departures, "GONE_AFTER_S", 0.0)
         application, target = await in_use(pair)
-        pair.network.tox.set_online(False)
-        assert await application.is_reset()
+        gone = pair.client_peer
+        pair.server_node.remove(gone)
         assert await target.is_reset()
-        assert f"peer {pair.peer.short} is gone, its streams are reset: 1" in infos.messages
-
-    async def test_streams_of_a_peer_that_is_removed_are_reset(self, pair: FastPair) -> None:
-        application, target = await in_use(pair)
-        pair.server_node.remove(pair.client_peer)
-        assert await target.is_reset()
+        assert f"peer {gone.short} was removed, its streams are reset: 1" in infos.messages
         pair.client_node.remove(pair.peer)
         assert await application.is_reset()
 
@@ -158,8 +151,8 @@ class Killed:
         self.stacks: list[Stack] = []
         start = Stack.start.__func__  # type: ignore[attr-defined]
 
-        async def remembered(cls: type[Stack], address: object) -> Stack:
-            self.stacks.append(await start(cls, address))
+        async def remembered(cls: type[Stack], *wanted: object) -> Stack:
+            self.stacks.append(await start(cls, *wanted))
             return self.stacks[-1]
 
         monkeypatch.setattr(Stack, "start", classmethod(remembered))
@@ -195,12 +188,12 @@ class TestTheStack:
         refusals = 10
         start = Stack.start.__func__  # type: ignore[attr-defined]
 
-        async def refused(cls: type[Stack], address: object) -> Stack:
+        async def refused(cls: type[Stack], *wanted: object) -> Stack:
             nonlocal refusals
             if refusals:
                 refusals -= 1
                 raise StackUnavailableError(REFUSED)
-            started: Stack = await start(cls, address)
+            started: Stack = await start(cls, *wanted)
             return started
 
         monkeypatch.setattr(Stack, "start", classmethod(refused))
@@ -222,7 +215,7 @@ class TestTheStack:
         pauses: list[float] = []
         for_ever = asyncio.get_running_loop().create_future()
 
-        async def refused(cls: type[Stack], address: object) -> Stack:
+        async def refused(cls: type[Stack], *wanted: object) -> Stack:
             raise StackUnavailableError(REFUSED)
 
         async def slept(pause_s: float) -> None:
@@ -245,7 +238,7 @@ class TestTheStack:
     async def test_a_bug_in_it_does_not_stop_the_other_road(
         self, no_descriptor_is_left: None, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        async def broken(cls: type[Stack], address: object) -> Stack:
+        async def broken(cls: type[Stack], *wanted: object) -> Stack:
             raise RuntimeError("a bug")
 
         monkeypatch.setattr(Stack, "start", classmethod(broken))

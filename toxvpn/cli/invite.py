@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ..config import values
 from ..errors import UsageError
 from ..wire.invite import encode, utc
 from ..wire.toxid import parse_tox_id
@@ -16,8 +17,6 @@ from .config_flag import find_configuration
 from .may import ALLOW, MAY, asked_allow, asked_may, parsed_may
 from .shared import SHARED, Settings, takes
 from .table import print_table
-
-UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @click.command("invite")
@@ -142,10 +141,10 @@ def revoke_invite(settings: Settings, handle: str) -> None:
 
 def parse_time(text: str) -> float:
     """Seconds in `30m`, `24h`, `7d`. Raises UsageError."""
-    number, unit = text[:-1], text[-1:]
-    if not (number.isascii() and number.isdigit() and len(number) < 10 and unit in UNITS_S):
-        raise UsageError(f"--expires {text!r} is not a time; give one such as 30m, 24h or 7d")
-    return int(number) * UNITS_S[unit]
+    try:
+        return values.parse_time(text)
+    except ValueError:
+        raise UsageError(f"--expires {text!r} is not a time; give one such as 30m, 24h or 7d") from None
 
 
 def show_qr(token: str) -> None:

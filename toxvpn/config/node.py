@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from ..tcpforward.fast import patience
 from ..tox.proxy import Proxy
 from . import values
 from .keys import NONE, Flag, Section, Words, key, keys_of, section
@@ -12,6 +13,7 @@ class NodeSection:
     """`udp_ports` are the first and the last; a `tcp_port` of 0 means not to be a relay.
 
     `udp_segmentation` (several datagrams a system call) None: where the kernel does it right.
+    `keep_streams` is in seconds.
     """
 
     nodes_file: Path | None = key(
@@ -74,6 +76,16 @@ class NodeSection:
         default=True,
         example="true",
         restart=True,
+    )
+    keep_streams: int = key(
+        values.read_time(patience.LEAST_S, patience.MOST_S),
+        "how long streams of forwards wait for a peer that does not answer (fast road)",
+        form='a time such as "30m", "2h" or "1d", from 2m to 7d',
+        default=patience.DEFAULT_S,
+        shown="2h",
+        example='"2h"',
+        restart=True,
+        flag=Flag("--keep-streams", metavar="TIME"),
     )
 
 

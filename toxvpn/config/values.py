@@ -22,6 +22,7 @@ from ..wire.toxid import parse_public_key_or_id
 if TYPE_CHECKING:
     from ..tcpforward.rules import Rules
 
+UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 FILE_FORM = "a file name"
 BOOL_FORM = "true or false"
 RULES_FORM = 'a list such as ["localhost:22", "10.0.0.0/8:*"]'
@@ -67,6 +68,24 @@ def read_number(least: int, most: int) -> Callable[[Any], int]:
 
 
 read_port_or_0 = read_number(0, LAST_PORT)
+
+
+def parse_time(text: str) -> int:
+    """Seconds in `90s`, `30m`, `24h`, `7d`. Raises ValueError."""
+    number, unit = text[:-1], text[-1:]
+    if not (number.isascii() and number.isdigit() and len(number) < 10 and unit in UNITS_S):
+        raise ValueError
+    return int(number) * UNITS_S[unit]
+
+
+def read_time(least_s: int, most_s: int) -> Callable[[Any], int]:
+    def read(value: Any) -> int:
+        seconds = parse_time(read_text(value))
+        if not least_s <= seconds <= most_s:
+            raise ValueError
+        return seconds
+
+    return read
 
 
 def read_udp_ports(value: Any) -> tuple[int, int]:

@@ -85,7 +85,14 @@ async def running_client(options: ClientOptions, lifecycle: Lifecycle) -> AsyncI
     async with running_node(options, places.data if places else None, lifecycle) as run:
         builtins = Builtins()
         server = ForwardServer(lambda _: NOTHING, builtins)
-        roads = Roads(run.node, run.own_status, options.road, server.serve, mostly_calls=True)
+        roads = Roads(
+            run.node,
+            run.own_status,
+            options.road,
+            server.serve,
+            mostly_calls=True,
+            keep_s=run.keep_streams_s,
+        )
         try:
             peer = run.node.reach(bytes(options.server), _friend_request(options))
             for other in run.node:

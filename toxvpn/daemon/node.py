@@ -19,6 +19,7 @@ from ..process.lifecycle import Lifecycle
 from ..state.files import write_atomic
 from ..state.identity import Identity
 from ..state.places import find_places
+from ..tcpforward.fast import patience
 from ..tox.bootstrap import Bootstrapper, load_nodes
 from ..tox.handle import make_tox
 from ..tox.mtuprober import MtuProber
@@ -41,6 +42,7 @@ class RunningNode:
     directory: Path | None
     lifecycle: Lifecycle
     metrics_port: int | None = None
+    keep_streams_s: int = patience.DEFAULT_S
 
     @property
     def stopping(self) -> asyncio.Event:
@@ -104,5 +106,13 @@ async def running_node(
         prober = MtuProber(node, own_status)
         undo.callback(prober.close)
         yield RunningNode(
-            node, own_status, prober, book, autosave, directory, lifecycle, options.metrics_port
+            node,
+            own_status,
+            prober,
+            book,
+            autosave,
+            directory,
+            lifecycle,
+            options.metrics_port,
+            options.keep_streams,
         )

@@ -93,6 +93,7 @@ class Services:
             self._server.serve,
             when_asked=not forwards,
             mostly_calls=not forwards,
+            keep_s=run.keep_streams_s,
         )
         self.datagrams = DatagramServer(lambda: self.roads.chooser.fast, self._server.datagram_addresses)
         self.builtins.offer(associations.NAME, self.datagrams.builtin(self._server.serves))

@@ -6,13 +6,15 @@ Made by the daemon. `chooser` is what callers open streams with; `serve` None: n
 import asyncio
 import contextlib
 import logging
+from functools import partial
 
+from ..tox.events import Event, PeerRemoved
 from ..tox.node import Node
 from ..tox.ownstatus import OwnStatus
 from ..tox.peer import Peer
 from ..wire.addressing import overlay_ipv6
 from .choice import RoadChooser
-from .fast.departures import Departures
+from .fast import patience
 from .fast.path import FastPath
 from .fast.road import FastRoad
 from .fast.segments import Segments
@@ -35,7 +37,8 @@ class Roads:
     """The roads of one node, from construction; the fast road follows as soon as its stack is up (0.3 s).
 
     `when_asked`: the stack is made by the first `start`, before which no stream is opened. `mostly_calls`:
-    the log says why there is no fast road only when a stream is opened.
+    the log says why there is no fast road only when a stream is opened. `keep_s`: how long streams of the
+    fast road wait for an answer.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Roads:
         *,
         when_asked: bool = False,
         mostly_calls: bool = False,
+        keep_s: int = patience.DEFAULT_S,
     ) -> None:
         self.tuntox = TuntoxRoad(node, serve)
         self.chooser = RoadChooser(node, self.tuntox, wanted)
@@ -55,6 +59,7 @@ class Roads:
         self._serve = serve
         self._mostly_calls = mostly_calls
         self._wanted = wanted
+        self._keep_s = keep_s
         self._stack_task: asyncio.Task[None] | None = None
         if not when_asked:
             self.start()
@@ -100,14 +105,16 @@ class Roads:
 
     async def _run_stack(self) -> None:
         """Runs one stack until it is lost. Raises StackUnavailableError."""
-        stack = await Stack.start(overlay_ipv6(self._node.tox.public_key))
+        stack = await Stack.start(overlay_ipv6(self._node.tox.public_key), self._keep_s)
         async with contextlib.AsyncExitStack() as undo:
             undo.push_async_callback(stack.close)
             path = FastPath(self._node, stack)
             undo.callback(path.close)
             relay = Relay()
             undo.callback(relay.close)  # resets its streams
-            undo.callback(Departures(self._node, lambda peer: self._on_departure(relay, peer)).close)
+            on_event = partial(_on_event, relay)
+            self._node.subscribe(on_event)
+            undo.callback(self._node.unsubscribe, on_event)
             if self._serve is not None:
                 listener = await stack.listen(FORWARD_PORT)
                 server = FastServer(listener, path.peer_at, self._serve, relay)
@@ -119,6 +126,8 @@ class Roads:
             self.chooser.no_stack(reason)
             log.warning("the private stack is lost, its streams are reset: %s", reason)
 
-    def _on_departure(self, relay: Relay, peer: Peer) -> None:
-        if count := relay.reset(peer, "the peer is gone"):
-            log.info("peer %s is gone, its streams are reset: %d", peer.short, count)
+
+def _on_event(relay: Relay, event: Event) -> None:
+    """Resets the streams of a peer that is none any more; for one that is away they wait (patience.py)."""
+    if isinstance(event, PeerRemoved) and (count := relay.reset(event.peer, "the peer was removed")):
+        log.info("peer %s was removed, its streams are reset: %d", event.peer.short, count)

@@ -4,6 +4,7 @@ import asyncio
 from typing import Self
 
 from .._native.results import Connection
+from ..tcpforward.fast.patience import DEFAULT_S
 from ..tcpforward.fast.stack import Stack
 from ..tox.peer import Peer
 from ..wire.addressing import overlay_ipv6
@@ -22,9 +23,9 @@ class TwoStacks:
         self.cable = TunCable(a.tun.fd, b.tun.fd)
 
     @classmethod
-    async def start(cls) -> Self:
+    async def start(cls, keep_s: int = DEFAULT_S) -> Self:
         addresses = overlay_ipv6(cls.peer_a.public_key), overlay_ipv6(cls.peer_b.public_key)
-        return cls(*await asyncio.gather(*map(Stack.start, addresses)))
+        return cls(*await asyncio.gather(*(Stack.start(address, keep_s) for address in addresses)))
 
     async def close(self) -> None:
         self.cable.close()

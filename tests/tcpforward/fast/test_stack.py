@@ -22,6 +22,7 @@ import pytest_asyncio
 import toxvpn
 from toxvpn.tcpforward.fast import stack as stack_module
 from toxvpn.tcpforward.fast.helper import SYSCTLS
+from toxvpn.tcpforward.fast.patience import longest_rto_s, repetitions
 from toxvpn.tcpforward.fast.stack import (
     HELPER,
     SPARE_SOCKETS,
@@ -101,7 +102,7 @@ async def test_sockets_are_ready_for_use(stacks: TwoStacks) -> None:
             assert not sock.get_inheritable()
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
             assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
-            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT) == 2
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT) == 120
             assert not sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT), "a reader may pause"
             assert (congestion_control(sock) == "bbr") is has_bbr()
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG) < STACK_MTU - 60
@@ -140,24 +141,83 @@ async def test_the_kernel_has_taken_all_that_was_wanted(stack: Stack) -> None:
     assert dict(zip(SYSCTLS, values, strict=True)) == SYSCTLS
 
 
-@pytest.mark.parametrize("busy", [False, True])
-async def test_a_stack_that_does_not_answer_any_more_is_noticed(
-    busy: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """By who waits, and by who sends."""
-    patch = (
-        "from toxvpn.tcpforward.fast import helper as h; h.KEEPALIVE_S = 1; h.RETRIES = h.RETRIES_OF_OLD = 2"
-    )
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An idle stream asks after a second."""
+    patch = "from toxvpn.tcpforward.fast import patience; patience.keep_alive.__defaults__ = (1,)"
     monkeypatch.setattr(stack_module, "HELPER", f"{patch}; {HELPER}")
+
+
+async def test_a_stack_that_does_not_answer_any_more_is_noticed_and_one_that_pauses_is_left_alone(
+    hasty: None,
+) -> None:
+    """By who waits, and by who sends. A reader that takes nothing for longer has all the same a stack."""
+    keep_s = 3
+    stacks = await TwoStacks.start(keep_s)
+    slow = await TwoStacks.start(keep_s)
+    sock, unread = await connected(slow.a, slow.b)
+    sent = await fill(sock)
+    idle = await connected(stacks.a, stacks.b)
+    busy = await connected(stacks.a, stacks.b, PORT + 1)
+    stacks.cable.plugged = False
+    busy[0].send(b"x")
+    began_s = asyncio.get_running_loop().time()
+    for pair in (idle, busy):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(receive(pair[0], 1), 20)
+        for each in pair:
+            each.close()
+    await asyncio.sleep(began_s + keep_s + 2 - asyncio.get_running_loop().time())
+    with sock, unread:
+        sock.shutdown(socket.SHUT_WR)
+        assert len(await receive(unread, sent)) == sent
+    await stacks.close()
+    await slow.close()
+
+
+async def fill(sock: socket.socket) -> int:
+    """Sends until nothing more is taken; returns how many bytes."""
+    sent, quiet = 0, 0
+    while quiet < 5:
+        try:
+            sent += sock.send(bytes(1 << 16))
+            quiet = 0
+        except BlockingIOError:
+            await asyncio.sleep(0.05)
+            quiet += 1
+    return sent
+
+
+@pytest.mark.parametrize("idle", [False, True])
+async def test_a_stack_that_was_started_anew_ends_the_streams_of_the_old_one(hasty: None, idle: bool) -> None:
+    """At the first packet: of who sends, and of who only asks whether it is still there."""
     stacks = await TwoStacks.start()
     sock, accepted = await connected(stacks.a, stacks.b)
-    with sock, accepted:
-        stacks.cable.plugged = False
-        if busy:
-            sock.send(b"x")
-        with pytest.raises(TimeoutError):
+    stacks.cable.close()  # no farewell gets through
+    accepted.close()
+    address = stacks.b.address
+    await stacks.b.close()
+    again = TwoStacks(stacks.a, await Stack.start(address))
+    with sock:
+        if not idle:
+            sock.send(b"are you there?")
+        with pytest.raises(ConnectionResetError):
             await asyncio.wait_for(receive(sock, 1), 20)
-    await stacks.close()
+    await again.close()
+
+
+async def test_streams_are_kept_as_long_as_is_asked_for() -> None:
+    stack = await Stack.start(A, keep_s=1200)
+    try:
+        show = ["nsenter", "-t", str(stack._helper.pid), "-n", "sysctl", "-n", "net.ipv4.tcp_retries2"]
+        done = await asyncio.to_thread(subprocess.run, show, stdout=subprocess.PIPE, check=True)
+        assert int(done.stdout) in (repetitions(1200), repetitions(1200, longest_rto_s(1200)))
+        with await stack.socket() as sock:
+            options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+            assert [sock.getsockopt(socket.IPPROTO_TCP, each) for each in options] == [40, 40, 29]
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 0
+    finally:
+        await stack.close()
 
 
 async def test_the_queue_holds_packets_of_many_streams(stack: Stack) -> None:

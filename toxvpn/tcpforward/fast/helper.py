@@ -24,6 +24,7 @@ from ... import linux
 from ...errors import ToxvpnError
 from ...namespaces import BuildError, die_with, enter_namespace, set_sysctl, without_rights
 from ...tun.host import device
+from . import patience
 
 PROCESS_NAME = "toxvpn-stack"  # for ps and top
 IFA_F_NODAD = 0x02
@@ -33,14 +34,6 @@ MIB = 1 << 20
 QUEUE_PACKETS = 10_000  # TCP bounds what each of its streams has in it; the usual 500 overflow with 200
 BACKLOG = 4096  # as net.core.somaxconn, which caps it
 REQUEST_BYTES = 1024
-# A peer that is there but whose stack is not is noticed within two minutes: by an idle stream after
-# 40 s and two questions without an answer, by a sender when its repetitions, at most 5 s apart, have
-# come to as much. (TCP_USER_TIMEOUT would do as well, but it also ends streams whose reader pauses.)
-KEEPALIVE_S = 40
-KEEPALIVE_PROBES = 2
-LONGEST_RTO_MS = 5000
-RETRIES = 27
-RETRIES_OF_OLD = 8  # before Linux 6.15 the intervals double up to 2 min: so many take 102 s
 # A packet that is lost while nothing else is under way, a keystroke, is repeated a round trip and so much
 # later; usually it is 200 ms. Locked (bit 13, RTAX_RTO_MIN), or the kernel would not heed it.
 QUICK_RTO = {"rto_min": 50, "lock": 1 << 13}
@@ -76,7 +69,7 @@ SYSCTLS = {
 
 def main(control_fd: int, parent: int) -> None:
     """The first message is {"address": IPv6, "prefix": network that is routed into the TUN, "mtu": bytes,
-    "uid", "gid": who to be}."""
+    "uid", "gid": who to be, "keep_s": how long streams wait for an answer}."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # it ends with its parent, not before
     with socket.socket(fileno=control_fd) as control, contextlib.suppress(ConnectionError):
@@ -84,17 +77,18 @@ def main(control_fd: int, parent: int) -> None:
         if not config:
             return
         try:
-            tun, facts = build(parent, **json.loads(config))
+            wanted = json.loads(config)
+            tun, facts = build(parent, **wanted)
         except BuildError as failure:
             control.send(json.dumps({"error": str(failure)}).encode())
             return
         socket.send_fds(control, [json.dumps(facts).encode()], [tun.fd])
         tun.close()
-        serve(control, facts["address"])
+        serve(control, facts["address"], patience.keep_alive(wanted["keep_s"]))
 
 
 def build(
-    parent: int, address: str, prefix: str, mtu: int, uid: int, gid: int
+    parent: int, address: str, prefix: str, mtu: int, uid: int, gid: int, keep_s: int
 ) -> tuple[device.TunDevice, dict[str, Any]]:
     """Enters a new namespace and sets it up. Raises BuildError."""
     was_root = os.geteuid() == 0
@@ -102,9 +96,10 @@ def build(
     die_with(parent, PROCESS_NAME)
     for name, value in SYSCTLS.items():
         set_sysctl(name, value)
-    # after a break of the path, streams go on within 5 s instead of after as long as the break took
-    bounded = set_sysctl("net/ipv4/tcp_rto_max_ms", str(LONGEST_RTO_MS))
-    set_sysctl("net/ipv4/tcp_retries2", str(RETRIES if bounded else RETRIES_OF_OLD))
+    longest_s = patience.longest_rto_s(keep_s)
+    if not set_sysctl("net/ipv4/tcp_rto_max_ms", str(round(longest_s * 1000))):
+        longest_s = patience.LONGEST_RTO_S
+    set_sysctl("net/ipv4/tcp_retries2", str(patience.repetitions(keep_s, longest_s)))
     try:
         tun = device.open_tun("stack")
         configure(tun.name, address, prefix, mtu)
@@ -150,13 +145,13 @@ def configure(interface: str, address: str, prefix: str, mtu: int) -> None:
             raise OSError(error.code, f"the private interface could not be set up: {error}") from None
 
 
-def serve(control: socket.socket, address: str) -> None:
+def serve(control: socket.socket, address: str, keep_alive: patience.KeepAlive) -> None:
     """Answers requests until the other side is gone."""
     while request := control.recv(REQUEST_BYTES):
         made: list[socket.socket] = []
         answer: dict[str, str] = {}
         try:
-            made = _make(json.loads(request), address)
+            made = _make(json.loads(request), address, keep_alive)
         except OSError as error:
             answer["error"] = str(error.strerror)
         socket.send_fds(control, [json.dumps(answer).encode()], [sock.fileno() for sock in made])
@@ -164,10 +159,10 @@ def serve(control: socket.socket, address: str) -> None:
             sock.close()
 
 
-def _make(request: dict[str, int], address: str) -> list[socket.socket]:
+def _make(request: dict[str, int], address: str, keep_alive: patience.KeepAlive) -> list[socket.socket]:
     """Raises OSError."""
     if "listen" in request:
-        listener = _tcp_socket()
+        listener = _tcp_socket(keep_alive)
         try:
             listener.bind((address, request["listen"]))
             listener.listen(BACKLOG)
@@ -177,19 +172,19 @@ def _make(request: dict[str, int], address: str) -> list[socket.socket]:
         return [listener]
     if "datagrams" in request:
         return [_udp_socket() for _ in range(request["datagrams"])]
-    return [_tcp_socket() for _ in range(request["sockets"])]
+    return [_tcp_socket(keep_alive) for _ in range(request["sockets"])]
 
 
 def _udp_socket() -> socket.socket:
     return socket.socket(socket.AF_INET6, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
 
 
-def _tcp_socket() -> socket.socket:
+def _tcp_socket(keep_alive: patience.KeepAlive) -> socket.socket:
     """A socket with our options; those of a listener also hold for what it accepts."""
     sock = socket.socket(socket.AF_INET6, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_S)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, KEEPALIVE_S)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, KEEPALIVE_PROBES)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, keep_alive.idle_s)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, keep_alive.interval_s)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, keep_alive.questions)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock

@@ -27,6 +27,7 @@ from ...state.files import why_not_started
 from ...tun.host.device import Offload, TunDevice
 from ...wire.addressing import OVERLAY_IPV6
 from ...wire.ip import STACK_MTU
+from . import patience
 
 FORWARD_PORT = 1080  # where the serving side listens on its stack, with SOCKS5
 START_TIMEOUT_S = 10.0
@@ -85,13 +86,16 @@ class Stack:
         return bool(self.tun.offload & Offload.USO4)
 
     @classmethod
-    async def start(cls, address: IPv6Address) -> Self:
-        """`address` is ours in the overlay. Takes about 0.3 s. Raises StackUnavailableError."""
+    async def start(cls, address: IPv6Address, keep_s: int = patience.DEFAULT_S) -> Self:
+        """`address` is ours in the overlay; streams wait `keep_s` for an answer. Takes about 0.3 s.
+
+        Raises StackUnavailableError.
+        """
         control, helper = _early.pop() if _early else _spawn()
         stack = cls(address, control, helper)
         try:
             stack._send({"address": str(address), "prefix": str(OVERLAY_IPV6), "mtu": STACK_MTU,
-                         "uid": os.getuid(), "gid": os.getgid()})  # fmt: skip
+                         "uid": os.getuid(), "gid": os.getgid(), "keep_s": keep_s})  # fmt: skip
             async with asyncio.timeout(START_TIMEOUT_S):
                 facts, descriptors = await stack._answer()
         except TimeoutError:
