@@ -6,20 +6,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from ..config.options import ClientOptions
-from ..config.policy import NOTHING
 from ..process.lifecycle import Lifecycle
 from ..report.progress import progress
 from ..share.streams import PeerStreams
 from ..state.places import Places, find_places
 from ..tcpforward import pipe
-from ..tcpforward.builtin import Builtins
-from ..tcpforward.caller import Caller
 from ..tcpforward.forwards import Destination, Forwards, ForwardState
-from ..tcpforward.roads import Roads
-from ..tcpforward.server import ForwardServer
 from ..wire import invite
 from ..wire.secret import friend_request_message
-from .node import RunningNode, running_node
+from .calling import calling_node
+from .node import RunningNode
 
 
 @dataclass(slots=True)
@@ -82,30 +78,17 @@ async def running_client(options: ClientOptions, lifecycle: Lifecycle) -> AsyncI
     """Makes what -P, -L, -D PORT and -p need. Raises ToxvpnError."""
     kept = options.directory is not None or options.kept
     places = find_places(options.directory) if kept else None
-    async with running_node(options, places.data if places else None, lifecycle) as run:
-        builtins = Builtins()
-        server = ForwardServer(lambda _: NOTHING, builtins)
-        roads = Roads(
-            run.node,
-            run.own_status,
-            options.road,
-            server.serve,
-            mostly_calls=True,
-            keep_s=run.keep_streams_s,
-        )
-        try:
-            peer = run.node.reach(bytes(options.server), _friend_request(options))
-            for other in run.node:
-                if other is not peer:  # a client talks to this peer alone
-                    run.node.remove(other)
-            yield RunningClient(
-                run,
-                PeerStreams(Caller(run.node, peer, roads.chooser), roads, builtins, run.stopping, run.loss),
-                places,
-            )
-        finally:
-            await builtins.close()
-            await roads.close()
+    data = places.data if places else None
+    async with calling_node(options, data, lifecycle, options.road) as calling:
+        node = calling.run.node
+        peer = node.reach(bytes(options.server), _friend_request(options))
+        for other in node:
+            if other is not peer:  # a client talks to this peer alone
+                node.remove(other)
+        caller = calling.callers.get(peer.public_key)
+        run = calling.run
+        streams = PeerStreams(caller, calling.roads, calling.builtins, run.stopping, run.loss)
+        yield RunningClient(run, streams, places)
 
 
 def _friend_request(options: ClientOptions) -> bytes:

@@ -17,7 +17,7 @@ from ..tox.peer import Peer
 from ..wire import statusmessage
 from ..wire.socks5 import ReplyCode
 from .caller import Caller
-from .ends import SocketEnd
+from .ends import End, SocketEnd
 from .road import Ending, Stream, StreamOpenError
 from .spec import Target
 from .target import TargetRefusedError
@@ -131,7 +131,12 @@ def as_socket(stream: Stream) -> tuple[socket.socket, asyncio.Task[Ending]]:
     """
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
-    end, begun = SocketEnd(theirs), False
+    return ours, relaying(stream, SocketEnd(theirs))
+
+
+def relaying(stream: Stream, end: End) -> asyncio.Task[Ending]:
+    """Moves bytes between them from now on; cancelling it resets both, also at once."""
+    begun = False
 
     async def relay() -> Ending:
         nonlocal begun
@@ -139,10 +144,10 @@ def as_socket(stream: Stream) -> tuple[socket.socket, asyncio.Task[Ending]]:
         return await stream.relay(end)
 
     def on_done(_: asyncio.Task[Ending]) -> None:
-        if not begun:  # cancelled at once
+        if not begun:
             stream.abort()
             end.close(clean=False)
 
     task = asyncio.create_task(relay())
     task.add_done_callback(on_done)
-    return ours, task
+    return task

@@ -12,7 +12,10 @@ from .rules import Rules
 from .target import Address, TargetRefusedError, allowed_addresses, connect_target
 
 Serve = Callable[[Peer, str, int], Awaitable[End]]
-"""Connects to host:port for a peer; raises TargetRefusedError."""
+"""Connects to host:port for a peer; raises TargetRefusedError.
+
+It is called in the task that then carries the stream: cancelling that resets the stream, on either road.
+"""
 
 NOTHING_FOR_IT = (
     "it may not reach anything here; `toxvpn peer add KEY --may forwards` changes that, unless config.toml "
