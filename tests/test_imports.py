@@ -24,7 +24,7 @@ ORDER: list[set[str]] = [
     {"report", "doctor", "trial", "files"},
     {"share"},
     {"daemon"},
-    {"cli", "testing"},
+    {"api", "cli", "testing"},
 ]
 # a private stack is a TUN device in another namespace
 EXCEPTIONS = {

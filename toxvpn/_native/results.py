@@ -4,6 +4,7 @@ The binding raises through this table; no other module sees a C code.
 """
 
 from enum import IntEnum
+from typing import Literal
 
 from ..errors import ConfigError, ToxvpnError, UsageError
 
@@ -16,7 +17,7 @@ class Connection(IntEnum):
     UDP = 2
 
     @property
-    def path(self) -> str:
+    def path(self) -> Literal["none", "tcp-relay", "udp"]:
         """The name in status, logs and metrics."""
         return ("none", "tcp-relay", "udp")[self]
 

@@ -1,0 +1,134 @@
+"""Streams behave as those of asyncio, on both roads: bytes, ends, resets, and nothing left behind."""
+
+import asyncio
+
+import pytest
+
+from .conftest import PORT, Pair, in_time
+
+MUCH = bytes(range(256)) * 32768  # 8 MiB
+PIECE_BYTES = 65536
+
+
+async def test_bytes_go_both_ways_to_an_orderly_end(pair: Pair) -> None:
+    (reader, writer), (far_reader, far_writer) = await in_time(pair.open())
+    writer.write(b"question")
+    assert await in_time(far_reader.read(100)) == b"question"
+    writer.write_eof()
+    assert await in_time(far_reader.read()) == b""
+    far_writer.write(b"answer")
+    far_writer.close()
+    assert await in_time(reader.read()) == b"answer"
+    writer.close()
+    await in_time(writer.wait_closed())
+    await in_time(far_writer.wait_closed())
+
+
+async def test_the_peer_is_known(pair: Pair) -> None:
+    (_, writer), (_, far_writer) = await in_time(pair.open())
+    assert writer.get_extra_info("peer") is pair.peer
+    assert far_writer.get_extra_info("peer").key == pair.client.id[:64]
+
+
+@pytest.mark.parametrize("ended", [False, True], ids=["open", "half-closed"])
+async def test_a_reset_of_the_peer_is_one(pair: Pair, ended: bool) -> None:
+    (reader, writer), (far_reader, far_writer) = await in_time(pair.open())
+    if ended:
+        writer.write_eof()
+        assert await in_time(far_reader.read()) == b""
+    far_writer.transport.abort()
+    with pytest.raises(ConnectionResetError):
+        await in_time(reader.read())
+    with pytest.raises(ConnectionResetError):
+        await in_time(writer.wait_closed())
+
+
+@pytest.mark.parametrize("ended", [False, True], ids=["open", "half-closed"])
+async def test_a_reset_of_ours_is_one_for_the_peer(pair: Pair, ended: bool) -> None:
+    (reader, writer), (far_reader, far_writer) = await in_time(pair.open())
+    if ended:
+        far_writer.write_eof()
+        assert await in_time(reader.read()) == b""
+    writer.transport.abort()
+    with pytest.raises(ConnectionResetError):
+        await in_time(far_reader.read())
+
+
+async def test_who_writes_is_slowed_down_by_who_does_not_read(pair: Pair) -> None:
+    (_, writer), (far_reader, far_writer) = await in_time(pair.open())
+    written = 0
+
+    async def write() -> None:
+        nonlocal written
+        for start in range(0, len(MUCH), PIECE_BYTES):
+            writer.write(MUCH[start:][:PIECE_BYTES])
+            await writer.drain()
+            written += PIECE_BYTES
+        writer.close()
+
+    writing = asyncio.create_task(write())
+    before = -1
+    while written > before:
+        before = written
+        await asyncio.sleep(0.1)
+    assert before < len(MUCH) / 2
+    assert await in_time(far_reader.read()) == MUCH
+    far_writer.close()
+    await writing
+
+
+async def test_a_reset_is_noticed_after_the_last_byte_too(pair: Pair) -> None:
+    (reader, writer), (_, far_writer) = await in_time(pair.open())
+    far_writer.write_eof()
+    assert await in_time(reader.read()) == b""
+    far_writer.transport.abort()
+    with pytest.raises(ConnectionResetError):
+        await in_time(writer.wait_closed())
+
+
+async def test_what_is_on_the_way_arrives_when_the_node_ends(pair: Pair) -> None:
+    (_, writer), (far_reader, far_writer) = await in_time(pair.open())
+    writer.write(MUCH)
+    writer.close()
+
+    async def read() -> bytes:
+        received = await far_reader.read()
+        far_writer.close()
+        return received
+
+    reading = asyncio.create_task(read())
+    await pair.client._close(5)
+    assert await in_time(reading) == MUCH
+
+
+async def test_the_end_of_a_node_is_a_reset(pair: Pair) -> None:
+    (reader, _), (far_reader, _) = await in_time(pair.open())
+    await pair.client._close(0)
+    for each in (reader, far_reader):
+        with pytest.raises(ConnectionResetError):
+            await in_time(each.read())
+
+
+async def test_a_handler_that_fails_resets_its_stream(pair: Pair) -> None:
+    told: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await reader.readline())
+        raise LookupError("on purpose")
+
+    async with await pair.server.start_server(handler, PORT + 1) as server:
+        reader, writer = await in_time(pair.client.open_connection(pair.peer, "localhost", server.port))
+        writer.write(b"half\n")
+        with pytest.raises(ConnectionResetError):
+            await in_time(reader.read())
+            await in_time(reader.read())
+    assert [str(each["exception"]) for each in told] == ["on purpose"]
+
+
+async def test_a_cancelled_opening_leaves_nothing(pair: Pair) -> None:
+    opening = asyncio.create_task(pair.client.open_connection(pair.peer, "localhost", PORT))
+    await asyncio.sleep(0)
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening

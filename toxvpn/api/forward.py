@@ -1,0 +1,29 @@
+"""A local port that leads to a target behind a peer: for libraries that want a host and a port."""
+
+from typing import Self
+
+from ..tcpforward.caller import Caller
+from ..tcpforward.forwards import Destination, ForwardListener
+from ..tcpforward.spec import Listen, Target
+
+
+class Forward:
+    """Made by `Node.listen`: what connects to `host`:`port` reaches the target. An async context manager."""
+
+    def __init__(self, caller: Caller, target: Target, host: str, port: int) -> None:
+        self._listener = ForwardListener(Listen((host,), port))
+        self._listener.destination = Destination(caller, target)
+        self._listener.start()
+        address = self._listener.sockets[0].getsockname()
+        self.host: str = address[0]
+        self.port: int = address[1]
+
+    async def aclose(self) -> None:
+        """Stops listening, and resets the connections that run. Idempotent."""
+        await self._listener.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.aclose()
