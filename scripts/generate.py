@@ -1,6 +1,7 @@
-"""Writes what follows from the command line and the table of keys: man page, completions, reference pages.
+"""Writes what follows from command line, keys and docstrings: man page, completions, reference pages.
 
-To be run whenever a flag, a verb, a key or an exit code has changed; a test notices when it was not.
+To be run whenever a flag, a verb, a key, an exit code or a docstring of api/ has changed; a test notices when
+it was not.
 """
 
 import re
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import keylist
 import manual
+import pythonapi
 import reference
 
 from toxvpn.cli import completion
@@ -29,6 +31,7 @@ def generated() -> dict[Path, str]:
     made[CONFIGURATION] = with_blocks(CONFIGURATION.read_text())
     made[REFERENCE / "command-line.md"] = reference.command_line()
     made[REFERENCE / "exit-codes.md"] = reference.exit_codes()
+    made[REFERENCE / "python.md"] = pythonapi.python()
     return made
 
 

@@ -14,7 +14,7 @@ class ToxvpnError(Exception):
 
 
 class UsageError(ToxvpnError):
-    """The command line asks for something impossible."""
+    """The command line, or a program, asks for something impossible."""
 
     exit_code = 2
 
@@ -66,4 +66,4 @@ class LocalProtocolError(ToxvpnError):
 
 
 class ClosedError(ToxvpnError):
-    """An object was used after we had closed it."""
+    """An object was used after its end."""

@@ -16,7 +16,9 @@ class Forward:
         self._listener.start()
         address = self._listener.sockets[0].getsockname()
         self.host: str = address[0]
+        """The address of this machine that it listens on."""
         self.port: int = address[1]
+        """The port that it listens on."""
 
     async def aclose(self) -> None:
         """Stops listening, and resets the connections that run. Idempotent."""

@@ -30,13 +30,10 @@ from .events import Event, Events, NetworkEvent, PeerEvent
 from .forward import Forward
 from .peer import Peer
 from .server import Handler, Server, Servers
-from .streams import Streams
+from .streams import OpenStreams
 
-LIMIT_BYTES = 64 * 1024  # of a StreamReader, as asyncio's
-INVITE_S = 86400.0
 LINGER_S = 5.0
 """How long the end of a node waits for the last bytes of streams that the program has closed."""
-HERE = "127.0.0.1"
 
 
 @contextlib.asynccontextmanager
@@ -78,7 +75,7 @@ async def node(
     authority = Authority(secret=secret_bytes(secret))
     allowed = [ConfiguredPeer(parse_public_key_or_id(each)) for each in allow]
     lifecycle = Lifecycle(Notifier({}))
-    streams = Streams()
+    streams = OpenStreams()
     servers = Servers(streams)
     async with calling_node(options, data, lifecycle, RoadPolicy(road), servers.beside) as calling:
         made = Node(calling, authority, allowed, servers, streams)
@@ -100,7 +97,7 @@ class Node:
         authority: Authority,
         allowed: list[ConfiguredPeer],
         servers: Servers,
-        streams: Streams,
+        streams: OpenStreams,
     ) -> None:
         self.id = calling.run.node.tox.address.hex().upper()
         """This node's Tox ID, 76 hexadecimal digits: with it others call the node."""
@@ -139,7 +136,7 @@ class Node:
                 self._named = named
         return self._peer(new.public_key)
 
-    def invite(self, lifetime_s: float = INVITE_S) -> str:
+    def invite(self, lifetime_s: float = 86400.0) -> str:
         """An invite, which lets one machine call this node and open streams to its servers: keep it secret.
 
         `lifetime_s` is from a minute to a year. With a `directory` the machine stays let in when this program
@@ -162,7 +159,7 @@ class Node:
     # -- streams -------------------------------------------------------------------------------
 
     async def open_connection(
-        self, peer: Peer, host: str, port: int, *, limit: int = LIMIT_BYTES
+        self, peer: Peer, host: str, port: int, *, limit: int = 65536
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """As asyncio.open_connection, but the peer connects, to what it knows as host:port.
 
@@ -180,7 +177,7 @@ class Node:
             transport = await self._streams.call(stream, peer, protocol)
         return reader, asyncio.StreamWriter(transport, protocol, reader, asyncio.get_running_loop())
 
-    async def start_server(self, handler: Handler, port: int, *, limit: int = LIMIT_BYTES) -> Server:
+    async def start_server(self, handler: Handler, port: int, *, limit: int = 65536) -> Server:
         """As asyncio.start_server, for streams that peers open to localhost:`port` of this node.
 
         Nothing listens on the machine itself. `writer.get_extra_info("peer")` is the Peer that calls. A
@@ -192,7 +189,7 @@ class Node:
         return self._servers.add(handler, port, limit)
 
     def listen(
-        self, peer: Peer, host: str, port: int, *, local_host: str = HERE, local_port: int = 0
+        self, peer: Peer, host: str, port: int, *, local_host: str = "127.0.0.1", local_port: int = 0
     ) -> Forward:
         """Listens on a port of this machine, 0 for a free one; connections to it go to host:port at the peer.
 

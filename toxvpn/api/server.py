@@ -16,7 +16,7 @@ from ..tox.peer import Peer as ToxPeer
 from ..wire.ports import LAST_PORT
 from ..wire.socks5 import ReplyCode
 from .peer import Peer
-from .streams import Streams
+from .streams import OpenStreams
 from .transport import PairEnd
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None] | None]
@@ -32,6 +32,7 @@ class Server:
 
     def __init__(self, handler: Handler, port: int, limit: int, forget: Callable[["Server"], None]) -> None:
         self.port = port
+        """The port that it was made for."""
         self._handler = handler
         self._limit = limit
         self._forget = forget
@@ -53,12 +54,12 @@ class Server:
         self.close()
         await self.wait_closed()
 
-    def protocol(self) -> asyncio.Protocol:
+    def _protocol(self) -> asyncio.Protocol:
         """That of one stream; it starts the handler."""
         reader = asyncio.StreamReader(self._limit)
         return asyncio.StreamReaderProtocol(reader, self._start)
 
-    async def stop(self) -> None:
+    async def _stop(self) -> None:
         """Cancels the handlers."""
         self.close()
         for running in self._running:
@@ -88,7 +89,7 @@ class Server:
 class Servers:
     """Those of one node. `admit` gives the program's view of a peer that may open streams here, or None."""
 
-    def __init__(self, streams: Streams) -> None:
+    def __init__(self, streams: OpenStreams) -> None:
         self.admit: Callable[[bytes], Peer | None] = lambda public_key: None
         self._streams = streams
         self._builtins: Builtins
@@ -113,7 +114,7 @@ class Servers:
     async def close(self) -> None:
         """Cancels the handlers that run."""
         for server in list(self._all):
-            await server.stop()
+            await server._stop()
 
     async def serve(self, peer: ToxPeer, host_untrusted: str, port: int) -> End:
         """Raises TargetRefusedError."""
@@ -135,7 +136,7 @@ class Servers:
         if not DESCRIPTORS.take(1):
             raise TargetRefusedError(ReplyCode.GENERAL_FAILURE, TOO_FEW_DESCRIPTORS)
         try:
-            end, transport = await self._streams.accept(caller, server.protocol())
+            end, transport = await self._streams.accept(caller, server._protocol())
         except BaseException as failure:
             DESCRIPTORS.give(1)
             if isinstance(failure, OSError):

@@ -9,7 +9,7 @@ from .peer import Peer
 from .transport import PairEnd, StreamTransport
 
 
-class Streams:
+class OpenStreams:
     """Each is one transport, until the road has let go of it."""
 
     def __init__(self) -> None:
