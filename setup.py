@@ -89,6 +89,7 @@ def product() -> list[Extension]:
             "net/recvbatch.c",
             "net/pagelock.c",
         ),
+        extension("toxvpn._native.net.datagrams", "net/gather.c"),
         extension("toxvpn._native.toxcore", libraries=["toxcore"]),
         extension("toxvpn._native.wakeups"),
         extension("toxvpn._native.path.carrier"),

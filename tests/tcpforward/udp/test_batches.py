@@ -7,16 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from toxvpn._native.net.datagrams import Gatherer
 from toxvpn.tcpforward.udp.batches import (
-    BATCH_DATAGRAMS,
     Batch,
     batches,
-    new_buffer,
     send,
     take_batches,
     tell_destination,
 )
 
+BATCH_DATAGRAMS = 64
 LARGEST = 65507
 """Bytes: what fits into a UDP datagram over IPv4."""
 ANY = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
@@ -48,7 +48,7 @@ def cut(batch: Batch) -> list[bytes]:
 def read(sock: socket.socket) -> tuple[list[bytes], int]:
     """Datagrams, and the batches in which they came."""
     found, count = [], 0
-    for batch in batches(sock, new_buffer()):
+    for batch in batches(sock, Gatherer()):
         found += cut(batch)
         assert len(cut(batch)) == batch.datagrams
         count += 1
@@ -87,7 +87,7 @@ def test_senders_are_kept_apart(pair: tuple[socket.socket, socket.socket]) -> No
         here.send(b"one")
         other.sendto(b"two", there.getsockname())
         here.send(b"one")
-        found = [(cut(batch), batch.source) for batch in batches(there, new_buffer())]
+        found = [(cut(batch), batch.source) for batch in batches(there, Gatherer())]
         assert found == [
             ([b"one"], here.getsockname()),
             ([b"two"], other.getsockname()),
@@ -103,7 +103,7 @@ def test_an_answer_comes_from_the_address_that_was_asked(
         tell_destination(server)
         client.connect((LOOPBACK[family], server.getsockname()[1]))
         client.send(b"question")
-        [batch] = batches(server, new_buffer())
+        [batch] = batches(server, Gatherer())
         answer = memoryview(b"onetwo3")
         send(server, answer, 3, batch.to_us, batch.source)
         assert read(client)[0] == [b"one", b"two", b"3"]
@@ -114,7 +114,7 @@ def test_nobody_there(pair: tuple[socket.socket, socket.socket]) -> None:
     there.close()
     here.send(b"hello")
     with pytest.raises(ConnectionRefusedError):
-        list(batches(here, new_buffer()))
+        list(batches(here, Gatherer()))
 
 
 @settings(max_examples=30, deadline=None)
@@ -123,14 +123,14 @@ def test_any_datagrams_come_through_whole(lengths: list[int]) -> None:
     here, there = bound(socket.AF_INET, "127.0.0.1"), bound(socket.AF_INET, "127.0.0.1")
     with here, there:
         here.connect(there.getsockname())
-        buffer = new_buffer()
+        gatherer = Gatherer()
         for number, length in enumerate(lengths):
             sent = bytes([number]) * length
             here.send(sent)
             if number % 3 == 2 or length > 10_000:  # what the receiver's socket may hold
-                for batch in batches(there, buffer):
+                for batch in batches(there, gatherer):
                     send(there, batch.data, batch.segment_bytes, (), here.getsockname())
-        for batch in batches(there, buffer):
+        for batch in batches(there, gatherer):
             send(there, batch.data, batch.segment_bytes, (), here.getsockname())
         found, _ = read(here)
         assert found == [bytes([number]) * length for number, length in enumerate(lengths)][: len(found)]

@@ -12,6 +12,7 @@ import socket
 from collections import Counter, deque
 from typing import Any
 
+from ..._native.net.datagrams import Gatherer
 from ...errors import ToxvpnError
 from ...wire.associations import LAST_NUMBER
 from ...wire.socks5 import ReplyCode
@@ -21,7 +22,7 @@ from ..caller import Caller
 from ..road import refused
 from ..spec import Listen, Target
 from .asker import Asker
-from .batches import Batch, batches, new_buffer, send, take_batches, tell_destination
+from .batches import Batch, batches, send, take_batches, tell_destination
 from .flows import UDP_IDLE_S, FlowTable, Traffic
 
 log = logging.getLogger("toxvpn.tcpforward")
@@ -80,7 +81,7 @@ class DatagramListener:
         self.sockets = bind(listen) if isinstance(listen, Listen) else listen
         self.dropped: Counter[str] = Counter()
         self._loop = asyncio.get_running_loop()
-        self._buffer = new_buffer()
+        self._gatherer = Gatherer()
         self._table: FlowTable[_Key, _Sender] = FlowTable(MAX_ASSOCIATIONS)
         self._by_number: dict[int, _Sender] = {}
         self._last_number = 0
@@ -185,7 +186,7 @@ class DatagramListener:
 
     def _on_local(self, bound: socket.socket) -> None:
         with contextlib.suppress(ConnectionRefusedError):  # a program that has sent to us is gone
-            for batch in batches(bound, self._buffer):
+            for batch in batches(bound, self._gatherer):
                 key = bound, batch.source, batch.to_us
                 sender = self._table.get(key) or self._begin(key)
                 if sender is None or sender.is_refused:
@@ -205,7 +206,7 @@ class DatagramListener:
         near = sender.near
         assert near is not None
         try:
-            for batch in batches(near, self._buffer):
+            for batch in batches(near, self._gatherer):
                 if batch.source[:2] != sender.far:  # it came before we were connected
                     self.dropped["stranger"] += batch.datagrams
                     continue

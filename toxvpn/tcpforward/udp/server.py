@@ -12,6 +12,7 @@ import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 
+from ..._native.net.datagrams import Gatherer
 from ...errors import ToxvpnError
 from ...tox.peer import Peer
 from ...wire.addressing import overlay_ipv6
@@ -29,7 +30,7 @@ from ..builtin import Builtin
 from ..fast.road import FastRoad
 from ..server import NOTHING_FOR_IT
 from ..target import Address, TargetRefusedError, refused_by
-from .batches import batches, new_buffer, send, take_batches
+from .batches import batches, send, take_batches
 from .control import ControlStream
 from .flows import UDP_IDLE_S, FlowTable, Traffic
 
@@ -91,7 +92,7 @@ class DatagramServer:
         self._road = road
         self._addresses = addresses
         self._loop = asyncio.get_running_loop()
-        self._buffer = new_buffer()
+        self._gatherer = Gatherer()
         self._table: FlowTable[_Key, _Association] = FlowTable(MAX_ASSOCIATIONS)
         self._timer: asyncio.TimerHandle | None = None
 
@@ -183,7 +184,7 @@ class DatagramServer:
 
     def _on_inside(self, association: _Association) -> None:
         try:
-            for batch in batches(association.inside, self._buffer):
+            for batch in batches(association.inside, self._gatherer):
                 if batch.source[:2] != association.far:  # it came before we were connected
                     self.dropped["stranger"] += batch.datagrams
                     continue
@@ -198,7 +199,7 @@ class DatagramServer:
 
     def _on_outside(self, association: _Association) -> None:
         try:
-            for batch in batches(association.outside, self._buffer):
+            for batch in batches(association.outside, self._gatherer):
                 association.traffic.back += batch.datagrams
                 association.asked = None
                 self._use(association)

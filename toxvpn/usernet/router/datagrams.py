@@ -12,8 +12,9 @@ from ipaddress import ip_address
 from struct import unpack_from
 from typing import Any
 
+from ..._native.net.datagrams import Gatherer
 from ...errors import ToxvpnError
-from ...tcpforward.udp.batches import batches, new_buffer, send, take_batches
+from ...tcpforward.udp.batches import batches, send, take_batches
 from ...tcpforward.udp.flows import FlowTable, idle_s
 from ...tox.peer import Peer
 from ...wire.answers import FlowEnds, Unreachable, datagram_head, unreachable
@@ -53,7 +54,7 @@ class Datagrams:
         self._send_packet = send_packet
         self._loop = asyncio.get_running_loop()
         self._table: FlowTable[FlowEnds, _Conversation] = FlowTable(MAX_FLOWS)
-        self._buffer = new_buffer()
+        self._gatherer = Gatherer()
         self._timer: asyncio.TimerHandle | None = None
         for collector in inside.datagrams:
             self._loop.add_reader(collector, self._collect, collector)
@@ -74,7 +75,7 @@ class Datagrams:
     def _collect(self, collector: socket.socket) -> None:
         for _ in range(COLLECTED):
             try:
-                count, ancillary, _, source = collector.recvmsg_into([self._buffer], _ROOM)
+                count, ancillary, _, source = collector.recvmsg_into([self._gatherer.view], _ROOM)
             except OSError:
                 return
             if (flow := _flow(source, ancillary)) is None:
@@ -82,7 +83,7 @@ class Datagrams:
                 continue
             conversation = self._table.use(flow, self._loop.time()) or self._begin(flow, count)
             if conversation is not None:
-                self._pass_out(conversation, self._buffer[:count], count)
+                self._pass_out(conversation, self._gatherer.view[:count], count)
 
     def _begin(self, flow: FlowEnds, payload_bytes: int) -> _Conversation | None:
         admitted = self._doorkeeper.admit(Protocol.UDP, flow, datagram_head(flow, payload_bytes))
@@ -122,14 +123,14 @@ class Datagrams:
 
     def _on_inside(self, conversation: _Conversation) -> None:
         with contextlib.suppress(ConnectionRefusedError):  # the peer waits for no more
-            for batch in batches(conversation.inside, self._buffer):
+            for batch in batches(conversation.inside, self._gatherer):
                 if batch.source[:2] == conversation.peer_address:  # else it came between bind and connect
                     self._table.use(conversation.flow, self._loop.time())
                     self._pass_out(conversation, batch.data, batch.segment_bytes)
 
     def _on_outside(self, conversation: _Conversation) -> None:
         try:
-            for batch in batches(conversation.outside, self._buffer):
+            for batch in batches(conversation.outside, self._gatherer):
                 self._table.use(conversation.flow, self._loop.time())
                 with contextlib.suppress(OSError):
                     send(conversation.inside, batch.data, batch.segment_bytes)
