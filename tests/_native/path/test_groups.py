@@ -205,6 +205,7 @@ def test_an_inbound_packet_goes_to_nobody_else() -> None:
 # -- bounds
 
 
+@pytest.mark.real  # the rate is by the machine's clock
 def test_what_goes_to_one_friend_is_bounded() -> None:
     with path_with(3) as path:
         sent = sum(len(path.outbound(to_group(MDNS))) for _ in range(2 * AT_ONCE))
@@ -214,6 +215,7 @@ def test_what_goes_to_one_friend_is_bounded() -> None:
         assert path.drops(3)[DropReason.MULTICAST_RATE] >= 2 * AT_ONCE - sent
 
 
+@pytest.mark.real
 def test_what_comes_from_one_friend_is_bounded() -> None:
     with path_with(3, 4) as path:
         got = sum(len(path.inbound(from_friend(MDNS))) for _ in range(2 * AT_ONCE))
