@@ -34,6 +34,10 @@ vpn = false
 peer = "box"
 listen = 2222
 target = "localhost:22"
+[[remote_forwards]]
+peer = "box"
+listen = "*:8080"
+target = "localhost:80"
 """
     )
     peers.save(config, {NAS.public_key: ConfiguredPeer(NAS.public_key, NAS.nospam, "nas")})
@@ -51,6 +55,8 @@ target = "localhost:22"
         "server.whitelist = (everybody with the secret)  # default",
         "server.open = false  # default",
         'server.allow = ["localhost:22"]  # config.toml',
+        "server.allow_speed = (who is on the network or was named here)  # default",
+        "server.allow_listen = []  # default",
         "vpn.name = (the host's name)  # default",
         "vpn.hosts = false  # default",
         "vpn.address = (follows from the key)  # default",
@@ -65,13 +71,18 @@ target = "localhost:22"
         f'peers.box.id = "{BOX}"  # config.toml',
         "peers.box.secret_file = (none)  # default",
         "peers.box.allow = (by forwards as server.allow, over the VPN all of this machine)  # default",
+        "peers.box.allow_listen = (as server.allow_listen)  # default",
         "peers.box.vpn = false  # config.toml",
         "peers.box.address = (follows from its key)  # default",
         "peers.box.routes = (none)  # default",
         "peers.box.may_exit = false  # default",
+        "peers.box.allow_speed = (as server.allow_speed, else yes)  # default",
         'forwards[1].peer = "box"  # config.toml',
         "forwards[1].listen = 2222  # config.toml",
         'forwards[1].target = "localhost:22"  # config.toml',
+        'remote_forwards[1].peer = "box"  # config.toml',
+        'remote_forwards[1].listen = "*:8080"  # config.toml',
+        'remote_forwards[1].target = "localhost:80"  # config.toml',
         f'peers.nas.id = "{NAS}"  # peers.json',
     ]
     assert "of the box" not in ran.out

@@ -128,7 +128,7 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["-x"], "no such option"),
     (["bogus"], "there is no command 'bogus': see toxvpn -h"),
     ([ID], "a Tox ID needs its flag: -i ID"),
-    (["8080:localhost:80"], "needs its flag: -L for a forward"),
+    (["8080:localhost:80"], "needs its flag: -L or -R to forward"),
     (["-i", ID, "-L", "1:a:1", "localhost:22"], "needs its flag"),
     (["-z", "id"], "only -C, -b, -d and -q go before 'id'"),
     (["-s", "x", "id"], "only -C, -b, -d and -q go before 'id'"),

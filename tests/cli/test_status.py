@@ -31,7 +31,7 @@ def test_json_is_the_document(toxvpn: Any, here: Path) -> None:
             assert ran.out == GOLDEN.read_text()
 
 
-OF_NOW = {*compat.TOP_LEVEL, *compat.SELF, *compat.PEER}
+OF_NOW = {*compat.TOP_LEVEL, *compat.SELF, *compat.PEER, *compat.FORWARD}
 
 
 def of_version_0_1(document: Any) -> Any:

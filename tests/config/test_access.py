@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from toxvpn.config.access import Known, checked_allow, may_reach, offered, on_network, reach
+from toxvpn.config.access import Known, checked_allow, may_listen, may_reach, offered, on_network, reach
 from toxvpn.config.diff import InForce
 from toxvpn.config.file import parse
 from toxvpn.config.policy import policy
@@ -192,3 +192,50 @@ def test_what_is_typed_is_checked() -> None:
     for wrong in ("", "# icmp", "localhost", "icmp\nlocalhost:22"):
         with pytest.raises(UsageError, match="rule "):
             checked_allow([wrong])
+
+
+# -- allow_listen ---------------------------------------------------------------------------------
+
+LISTENS = '[server]\nallow_listen = ["8080"]\n'
+
+
+def listens(now: InForce, friend: Known) -> str:
+    return " ".join(rule.line for rule in may_listen(now, friend).rules)
+
+
+@pytest.mark.parametrize(
+    ("grant", "may", "allowed"),
+    [
+        (Grant.SECRET, None, "8080"),
+        (Grant.PEER, ALL, ""),
+        (Grant.INVITE, FORWARDS, ""),
+        (Grant.ACCEPT, ALL, ""),
+        (Grant.PEER, NETWORK, ""),
+        (None, None, ""),
+    ],
+)
+def test_the_server_listens_for_those_who_came_by_its_terms(
+    tmp_path: Path, grant: Grant | None, may: frozenset[May] | None, allowed: str
+) -> None:
+    assert listens(in_force(LISTENS, tmp_path), Known(BOX, grant, may)) == allowed
+
+
+@pytest.mark.parametrize("grant", list(Grant))
+def test_without_allow_listen_it_listens_for_nobody(tmp_path: Path, grant: Grant) -> None:
+    assert listens(in_force("[server]\n" + PEER, tmp_path), Known(BOX, grant, ALL)) == ""
+
+
+def test_a_section_has_its_own_or_that_of_the_server(tmp_path: Path) -> None:
+    friend = Known(BOX, Grant.PEER)
+    assert listens(in_force(LISTENS + PEER, tmp_path), friend) == "8080"
+    assert listens(in_force(LISTENS + PEER + 'allow_listen = ["*:9"]\n', tmp_path), friend) == "*:9"
+    assert listens(in_force(LISTENS + PEER + "allow_listen = []\n", tmp_path), friend) == ""
+    assert listens(in_force(LISTENS + PEER + "allow = []\n", tmp_path), friend) == ""
+    assert listens(in_force(PEER + 'allow_listen = ["9"]\n', tmp_path), friend) == "9"
+    assert listens(in_force(LISTENS + PEER, tmp_path), Known(X, Grant.PEER)) == ""
+
+
+def test_whom_the_whitelist_leaves_out_has_nobody_listen(tmp_path: Path) -> None:
+    now = in_force(LISTED + 'allow_listen = ["8080"]\n', tmp_path)
+    assert listens(now, Known(X, Grant.WHITELIST)) == "8080"
+    assert listens(now, Known(BOX, Grant.SECRET)) == ""

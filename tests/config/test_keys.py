@@ -36,6 +36,10 @@ target = "localhost:1"
 [[socks]]
 peer = "NAME"
 listen = 2000
+[[remote_forwards]]
+peer = "NAME"
+listen = 3000
+target = "localhost:3"
 '''
 OTHER_VALUES = {
     "node.tcp_port": 1,
@@ -57,6 +61,7 @@ OTHER_VALUES = {
     "forwards[N].peer": "other",
     "socks[N].peer": "other",
     "forwards[N].target": "localhost:2",
+    "remote_forwards[N].peer": "other",
 }
 """Where the example is what the default is."""
 

@@ -45,7 +45,16 @@ CONTRACT: dict[str, Any] = {
             "multicast": [str],
         }
     ],
-    "forwards": [{"listen": str, "target": str, "road": {"fast", "tuntox"}, "streams": int}],
+    "forwards": [
+        {
+            "listen": str,
+            "target": str,
+            "road": {"fast", "tuntox"},
+            "streams": int,
+            "remote": {None, "here", "there"},
+            "problem": str,
+        }
+    ],
 }
 
 

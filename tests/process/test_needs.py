@@ -55,6 +55,9 @@ FORWARD = f'{PEER}[[forwards]]\npeer = "p"\nlisten = "%d"\ntarget = "localhost:8
         ('[vpn]\nname = ""\n', set(), {ADMIN}),
         (FORWARD % 80, set(), {BIND}),
         (FORWARD % 8080, set(), set()),
+        ('[server]\nallow_listen = ["8080", "*:*"]\n', set(), set()),
+        ('[server]\nallow_listen = ["443"]\n', {BIND}, {BIND}),
+        (f'[server]\n{PEER}allow_listen = ["*:443"]\n', {BIND}, {BIND}),
     ],
 )
 def test_each_kind_of_run_its_part_of_the_file(

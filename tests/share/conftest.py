@@ -8,6 +8,7 @@ import pytest
 from toxvpn.config.options import ClientOptions
 from toxvpn.share.rendezvous import Rendezvous
 from toxvpn.testing.forward_pair import ForwardPair
+from toxvpn.testing.remote_pair import RemotePair
 from toxvpn.testing.shared_node import ID, Commands, Running
 
 
@@ -37,6 +38,13 @@ def rendezvous(options: ClientOptions) -> Rendezvous:
 @pytest.fixture
 async def pair() -> AsyncIterator[ForwardPair]:
     async with ForwardPair() as made:
+        yield made
+
+
+@pytest.fixture
+async def remote() -> AsyncIterator[RemotePair]:
+    """Its server listens on loopback for whom asks."""
+    async with RemotePair("localhost:*") as made:
         yield made
 
 

@@ -20,7 +20,9 @@ from toxvpn.errors import ConfigError
 from toxvpn.share import messages
 from toxvpn.share.command import run
 from toxvpn.share.rendezvous import NotSharedError, Rendezvous
+from toxvpn.testing.fake_nodes import until
 from toxvpn.testing.forward_pair import ForwardPair, Program
+from toxvpn.testing.remote_pair import RemotePair
 from toxvpn.testing.shared_node import Command, Commands, Running, free_port
 
 pytestmark = [pytest.mark.real, pytest.mark.usefixtures("running")]
@@ -124,6 +126,32 @@ class TestListeners:
                 application, target = Program(sock), await pair.accept()
                 await application.send(b"question")
                 assert await target.receive(8) == b"question"
+
+    async def test_the_other_direction(
+        self, commands: Commands, running: Running, remote: RemotePair
+    ) -> None:
+        running.streams.caller, running.streams.builtins = remote.caller, remote.client_builtins
+        command = await commands.start("-R", f"0:{remote.target.target}")
+        told = (await command.read(len("allocated port 12345"))).decode()
+        assert told.startswith("allocated port ")
+        program, target = await remote.joined(int(told.split()[2]))
+        await program.send(b"question")
+        assert await target.receive(8) == b"question"
+        (state,) = running.node.states()
+        assert (state.remote, state.streams) == ("there", 1)
+        command.process.kill()
+        assert await program.is_reset()
+        await until(lambda: not remote.listeners.states())
+
+    async def test_a_refusal_to_listen_is_one_line_and_1(
+        self, commands: Commands, running: Running, remote: RemotePair
+    ) -> None:
+        running.streams.caller, running.streams.builtins = remote.caller, remote.client_builtins
+        command = await commands.start("-q", "-R", f"*:8080:{remote.target.target}")
+        assert await command.code() == 1
+        said = await command.rest_of_stderr()
+        assert "may not listen on 0.0.0.0:8080" in said and "needs '*:8080'" in said
+        assert said.count("\n") == 1
 
     async def test_a_socks5_proxy(self, commands: Commands, pair: ForwardPair) -> None:
         port = free_port()

@@ -53,10 +53,10 @@ class Run:
     def _start(self) -> None:
         self.stacks += 1
 
-    def ask(self, public_key: bytes) -> Any:
+    async def ask(self, public_key: bytes) -> Any:
         """As a road does for a peer; raises TargetRefusedError."""
         peer = cast(Peer, SimpleNamespace(public_key=public_key, short=public_key.hex()[:8]))
-        return self.builtins.connect(peer, filetransfer.NAME, filetransfer.VERSION)
+        return await self.builtins.connect(peer, filetransfer.NAME, filetransfer.VERSION)
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ async def receiver(run: Run, tmp_path: Path) -> AsyncIterator[Callable[..., Any]
 async def test_a_stream_goes_to_the_command(run: Run, receiver: Callable[..., Any]) -> None:
     connection = await receiver()
     assert run.stacks == 1, "a stack is needed for the fast road"
-    end = run.ask(KEYS[Grant.PEER])
+    end = await run.ask(KEYS[Grant.PEER])
     stream = await in_time(asyncio.to_thread(next_stream, connection))
     assert stream is not None
     sock, public_key, name = stream
@@ -107,21 +107,21 @@ async def test_who_is_not_known_here_is_refused(
 ) -> None:
     await receiver()
     with pytest.raises(TargetRefusedError) as caught:
-        run.ask(public_key)
+        await run.ask(public_key)
     assert caught.value.code is ReplyCode.NOT_ALLOWED
 
 
 async def test_without_a_command_all_are_refused(run: Run) -> None:
     with pytest.raises(TargetRefusedError, match="receive") as caught:
-        run.ask(KEYS[Grant.PEER])
+        await run.ask(KEYS[Grant.PEER])
     assert caught.value.code is ReplyCode.NOT_ALLOWED
 
 
 async def test_only_those_that_the_command_names(run: Run, receiver: Callable[..., Any]) -> None:
     await receiver("box")
-    run.ask(KEYS[Grant.PEER]).close(clean=False)
+    (await run.ask(KEYS[Grant.PEER])).close(clean=False)
     with pytest.raises(TargetRefusedError):
-        run.ask(KEYS[Grant.SECRET])
+        await run.ask(KEYS[Grant.SECRET])
 
 
 async def test_a_name_that_nobody_has(run: Run, tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ async def test_when_the_command_ends_peers_are_refused_again(run: Run, receiver:
     async with asyncio.timeout(5):
         while True:
             try:
-                run.ask(KEYS[Grant.PEER]).close(clean=False)
+                (await run.ask(KEYS[Grant.PEER])).close(clean=False)
             except TargetRefusedError:
                 break
             await asyncio.sleep(0)
@@ -170,4 +170,4 @@ async def test_another_user_does_not_receive(
         with contextlib.suppress(ConnectionResetError):
             assert await in_time(asyncio.to_thread(connection.recv, 100)) == b""
     with pytest.raises(TargetRefusedError):
-        run.ask(KEYS[Grant.PEER])
+        await run.ask(KEYS[Grant.PEER])

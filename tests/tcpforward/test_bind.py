@@ -110,14 +110,14 @@ def test_somebody_elses_address(bound: Bind, host: str, free_port: int) -> None:
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, code: int, *hosts: str) -> None:
-    real = bind._bind_one
+    real = bind.bind_one
 
     def bind_one(host: str, listen: Listen) -> socket.socket:
         if host in hosts:
             raise OSError(code, "the kernel's words")
         return real(host, listen)
 
-    monkeypatch.setattr(bind, "_bind_one", bind_one)
+    monkeypatch.setattr(bind, "bind_one", bind_one)
 
 
 def test_a_machine_without_ipv6(bound: Bind, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -119,7 +119,7 @@ class Servers:
     async def serve(self, peer: ToxPeer, host_untrusted: str, port: int) -> End:
         """Raises TargetRefusedError."""
         if host_untrusted.startswith(SIGN):
-            return self._builtins.connect(peer, host_untrusted, port)
+            return await self._builtins.connect(peer, host_untrusted, port)
         caller = self.admit(peer.public_key)
         if caller is None:
             raise TargetRefusedError(ReplyCode.NOT_ALLOWED, NOT_FOR_IT)

@@ -92,7 +92,7 @@ def lines(config: Config, file_name: str, data: Path) -> Iterator[Line]:
             else:
                 yield Line(path, key.default_shown, DEFAULT)
     for path, value in config.given.items():
-        if path.startswith(("forwards[", "socks[")):
+        if path.startswith(("forwards[", "socks[", "remote_forwards[")):
             yield Line(path, json.dumps(value), file_name)
     yield from kept_peers(config, data)
 

@@ -1,4 +1,4 @@
-"""`toxvpn` without a verb: a client with -L, -D PORT, -P or -p, otherwise the server.
+"""`toxvpn` without a verb: a client with -L, -R, -D PORT, -P or -p, otherwise the server.
 
 The letters are tuntox's. root_flags.py says which flag does what, verbs.py which verbs there are.
 """
@@ -67,7 +67,7 @@ def explain_word(word: str) -> str:
     if len(word) in (64, 76) and all(letter in "0123456789abcdefABCDEF" for letter in word):
         return "a Tox ID needs its flag: -i ID"
     if ":" in word or "@" in word:
-        return f"{word!r} needs its flag: -L for a forward, -P for stdin and stdout, -D for a SOCKS5 proxy"
+        return f"{word!r} needs its flag: -L or -R to forward, -P for stdin and stdout, -D for a SOCKS5 proxy"
     return f"there is no command {word!r}: see toxvpn -h"
 
 
@@ -88,6 +88,9 @@ FLAGS: tuple[Decorator, ...] = (
               "On a server: only this Tox ID or public key may use it; repeatable."),
     flag("Client", "-L", "forwards", metavar="[BIND:]PORT:HOST:HOSTPORT", multiple=True,
          help="Forward a local port to HOST:HOSTPORT as the server sees it; repeatable."),
+    flag("Client", "-R", "remotes", metavar="[BIND:]PORT:HOST:HOSTPORT", multiple=True,
+         help="Have the server listen on a port, if it allows that, and forward it to HOST:HOSTPORT as this "
+              "machine sees it; port 0: the server chooses; repeatable."),
     flag("Client", "-D", "daemon_or_socks", metavar="[[BIND:]PORT]", multiple=True, is_flag=False,
          flag_value=DAEMONIZE, help="SOCKS5 proxy on a local port. Without a port: go into the background."),
     flag("Client", "-P", "-W", "pipes", metavar="HOST:PORT", multiple=True,
@@ -124,7 +127,7 @@ def root(
 ) -> int:
     """Reach a machine behind any NAT by its Tox ID.
 
-    Alone it is the server; with -i and one of -L, -D PORT, -P, -p it is the client.
+    Alone it is the server; with -i and one of -L, -R, -D PORT, -P, -p it is the client.
     """
     process = ProcessOptions.taken_from(flags)
     typed = RootFlags(**flags)

@@ -1,7 +1,7 @@
 """Turns the flags of `toxvpn` without a verb into a client's options, or a server's whitelist.
 
 In: the strings that were typed. Out: ClientOptions (config/options.py), or a UsageError of one line. A run
-with -L, -D PORT, -P, -W or -p is a client, every other one a server, as in tuntox.
+with -L, -R, -D PORT, -P, -W or -p is a client, every other one a server, as in tuntox.
 """
 
 import time
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..config.options import ClientOptions
 from ..errors import PeerRefusedError, UsageError
 from ..state.places import find_places
+from ..tcpforward.remote.spec import parse_remote
 from ..tcpforward.spec import RoadPolicy, parse_forward, parse_listen, parse_target
 from ..wire.toxid import ToxId, parse_public_key_or_id, parse_tox_id
 from .callee import Callee, find_callee
@@ -32,6 +33,7 @@ class RootFlags:
 
     ids: Sequence[str] = ()
     forwards: Sequence[str] = ()
+    remotes: Sequence[str] = ()
     pipes: Sequence[str] = ()
     daemon_or_socks: Sequence[str] = ()
     ping: bool = False
@@ -50,17 +52,17 @@ class RootFlags:
 
     @property
     def is_client(self) -> bool:
-        return bool(self.forwards or self.pipes or self.socks or self.ping)
+        return bool(self.forwards or self.remotes or self.pipes or self.socks or self.ping)
 
 
 def parse_whitelist(typed: RootFlags, secret: bytes | None, *, opened: bool) -> frozenset[bytes]:
     """The keys that -i lets in to a server; `opened` is --open. Raises UsageError."""
     if typed.road is not None:
         raise UsageError(
-            "--road is for the client, which chooses the road: leave it out, or add -L, -D PORT or -P"
+            "--road is for the client, which chooses the road: leave it out, or add -L, -R, -D PORT or -P"
         )
     if typed.no_share:
-        raise UsageError("--no-share is for the client: leave it out, or add -L, -D PORT or -P")
+        raise UsageError("--no-share is for the client: leave it out, or add -L, -R, -D PORT or -P")
     if opened and (typed.ids or secret is not None):
         raise UsageError("--open lets everybody in, a secret or -i does not: leave one out")
     return frozenset(parse_each("-i", parse_public_key_or_id, typed.ids))
@@ -72,11 +74,14 @@ def build_client(
     """`common`: arguments for NodeOptions. Raises UsageError, PeerRefusedError, ConfigError."""
     if typed.rules_file is not None or opened:
         flag = "--open" if opened else "-f"
-        raise UsageError(f"{flag} is for the server: leave it out, or leave out -L, -D PORT, -P and -p")
-    if typed.ping and (typed.forwards or typed.pipes or typed.socks):
-        raise UsageError("-p only measures and then ends: leave it out, or leave out -L, -D and -P")
-    if typed.pipes and (typed.forwards or typed.socks or len(typed.pipes) > 1):
-        raise UsageError("-P (or -W) ties stdin and stdout to one target and goes with no other -P, -L or -D")
+        raise UsageError(f"{flag} is for the server: leave it out, or leave out -L, -R, -D PORT, -P and -p")
+    listens = typed.forwards or typed.remotes or typed.socks
+    if typed.ping and (listens or typed.pipes):
+        raise UsageError("-p only measures and then ends: leave it out, or leave out -L, -R, -D and -P")
+    if typed.pipes and (listens or len(typed.pipes) > 1):
+        raise UsageError(
+            "-P (or -W) ties stdin and stdout to one target and goes with no other -P, -L, -R or -D"
+        )
     if (typed.pipes or typed.ping) and common["daemonize"]:
         flag = "-P needs stdin and stdout" if typed.pipes else "-p prints what it measured"
         raise UsageError(f"-z (or -D alone) goes into the background and {flag}: leave one out")
@@ -86,6 +91,7 @@ def build_client(
         common,
         secret,
         forwards=parse_each("-L", parse_forward, typed.forwards),
+        remotes=parse_each("-R", parse_remote, typed.remotes),
         socks=parse_each("-D", parse_listen, typed.socks),
         pipe=next(iter(parse_each("-P", parse_target, typed.pipes)), None),
         ping=typed.ping,

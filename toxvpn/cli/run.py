@@ -36,7 +36,8 @@ def command(
     process.begin(settings)
     path = config_path(settings, config_file)
     config = load(path)
-    if config.server is None and config.vpn is None and not config.forwards and not config.peers:
+    forwards = config.forwards or config.remote_forwards
+    if config.server is None and config.vpn is None and not forwards and not config.peers:
         raise UsageError(
             f"{path} switches nothing on: it needs [server], [vpn], [peers.NAME] or [[forwards]]"
         )

@@ -32,7 +32,12 @@ def status_text(document: Mapping[str, Any], directory: Path | None, now: float,
         parts.append("\n".join([table(PEER_COLUMNS, rows, coloured=coloured), *lines]))
     if forwards := document["forwards"]:
         rows = [
-            [each["listen"], each["target"], str(each["streams"]), f"{each['road']}: {each['road_reason']}"]
+            [
+                each["listen"],
+                each["target"],
+                str(each["streams"]),
+                each["problem"] or f"{each['road']}: {each['road_reason']}",
+            ]
             for each in forwards
         ]
         parts.append(table(("LISTEN", "TARGET", "STREAMS", "ROAD"), rows, coloured=coloured))

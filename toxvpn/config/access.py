@@ -13,9 +13,12 @@ from dataclasses import dataclass, replace
 from ..errors import UsageError
 from ..members.friends import Grant
 from ..members.peers import Allow, May
+from ..tcpforward.remote.rules import NOTHING as NOWHERE
+from ..tcpforward.remote.rules import ListenRules
 from ..tcpforward.rules import Rules, parse_rule
 from .diff import InForce
 from .model import Config
+from .peers import PeerSection
 from .policy import NOTHING
 
 log = logging.getLogger("toxvpn.tun")
@@ -58,6 +61,23 @@ def may_reach(now: InForce, friend: Known) -> Rules:
     return replace(kept_rules(friend.allow), within=now.policy.rules)
 
 
+def may_listen(now: InForce, friend: Known) -> ListenRules:
+    """Where this machine may listen for it: as its section says, else [server] for those who use that.
+
+    Not so for peers that were invited, accepted or added by a command: for those a person writes a section.
+    """
+    section = _section(now, friend.public_key)
+    if section is not None and section.allow_listen is not None:
+        return section.allow_listen
+    server = now.config.server
+    if server is None or may_reach(now, friend) == NOTHING:
+        return NOWHERE
+    listed = friend.public_key in server.whitelist and now.policy.authority.secret is None
+    if section is not None or server.open or listed or friend.grant in BY_THE_SERVERS_TERMS:
+        return server.allow_listen or NOWHERE
+    return NOWHERE
+
+
 def on_network(now: InForce, friend: Known) -> bool:
     """Whether it is on the network; not if it came in by the secret, or `open`, of [server]."""
     for peer in now.config.peers.values():
@@ -74,7 +94,7 @@ def reach(now: InForce, friend: Known) -> Rules | None:
     Rules that say just that are for a machine that others lie behind: what those begin is answered. A section
     of the file overrides what is kept.
     """
-    section = next((each for each in now.config.peers.values() if each.public_key == friend.public_key), None)
+    section = _section(now, friend.public_key)
     if section is not None and section.allow is not None:
         return section.allow
     if section is None and friend.allow is not None:
@@ -134,3 +154,7 @@ def offered(config: Config) -> frozenset[May]:
 
 def config_keys(config: Config) -> set[bytes]:
     return {peer.public_key for peer in config.peers.values()}
+
+
+def _section(now: InForce, public_key: bytes) -> PeerSection | None:
+    return next((each for each in now.config.peers.values() if each.public_key == public_key), None)

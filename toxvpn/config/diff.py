@@ -31,6 +31,10 @@ def changes(old: InForce, new: InForce) -> Iterator[str]:
         yield f"listening on {listen}"
     for listen in _altered(_forwards(old), _forwards(new)):
         yield f"connections to {listen} go elsewhere now"
+    for forward in _gone(_remote(old), _remote(new)):
+        yield f"no longer asking for {forward}"
+    for forward in _gone(_remote(new), _remote(old)):
+        yield f"asking for {forward}"
     if (old.config.server, old.policy.authority.secret) != (new.config.server, new.policy.authority.secret):
         yield "[server] changed"
     for path in _differing(VPN, old.config.vpn, new.config.vpn, restart=False):
@@ -73,3 +77,7 @@ def _peers(now: InForce) -> dict[str, Any]:
 
 def _forwards(now: InForce) -> dict[str, Any]:
     return {str(each.listen): (each.peer, each.target) for each in now.config.forwards}
+
+
+def _remote(now: InForce) -> dict[str, Any]:
+    return {f"{each.listen} of {each.peer} -> {each.target}": None for each in now.config.remote_forwards}

@@ -18,6 +18,10 @@
     [[socks]]                              # as -D
     peer = "box"
     listen = "1080"
+    [[remote_forwards]]                    # as -R
+    peer = "box"
+    listen = "8080"
+    target = "localhost:80"
 
 The keys are in model.py's sections. Relative paths are relative to the file. The presence of a section
 switches its part on. flags.py lets the flags override what the file says.
@@ -27,7 +31,7 @@ import difflib
 import itertools
 import os
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -39,13 +43,13 @@ from ..tcpforward.spec import Listen
 from .keys import Key, Section
 from .model import Config
 from .node import NODE, NodeSection
-from .peers import FORWARD, PEER, SOCKS, ForwardSection, PeerSection
+from .peers import FORWARD, PEER, REMOTE, SOCKS, ForwardSection, PeerSection, RemoteForwardSection
 from .server import SERVER, ServerSection
 from .vpn import VPN, VpnSection
 
 T = TypeVar("T")
 
-TOP = ("node", "server", "vpn", "peers", "forwards", "socks")
+TOP = ("node", "server", "vpn", "peers", "forwards", "socks", "remote_forwards")
 
 
 def load(path: Path) -> Config:
@@ -101,6 +105,7 @@ class _Reader:
                 *self._forwards("forwards", document, peers, FORWARD.keys),
                 *self._forwards("socks", document, peers, SOCKS.keys),
             ),
+            remote_forwards=tuple(self._remote_forwards(document, peers)),
             given=self._given,
         )
         if config.server and config.server.open and (config.server.secret_file or config.server.whitelist):
@@ -137,28 +142,39 @@ class _Reader:
     def _forwards(
         self, kind: str, document: dict[str, Any], peers: Mapping[str, PeerSection], keys: Mapping[str, Key]
     ) -> list[ForwardSection]:
-        tables = document.get(kind, [])
-        if not isinstance(tables, list):
-            raise self._wrong(kind, f"must be a list of tables: [[{kind}]]")
         found = []
-        for number, table in enumerate(tables, 1):
-            path = f"{kind}[{number}]"
+        for path, table in self._tables(kind, document):
             forward = ForwardSection(**{"target": None} | self._values(path, table, keys))
-            if forward.peer not in peers:
-                known = ", ".join(sorted(peers)) or "no peers"
-                raise self._wrong(
-                    f"{path}.peer", f"there is no [peers.{forward.peer}]; the file defines {known}"
-                )
-            if peers[forward.peer].nospam is None:
-                raise self._wrong(
-                    f"{path}.peer",
-                    f"[peers.{forward.peer}] has only a public key; give its Tox ID, which has 76 digits",
-                )
+            self._check_callable(path, forward.peer, peers)
             for listen in forward.listen.each():
                 if (twin := self._listens.setdefault(listen, path)) != path:
                     raise self._wrong(f"{path}.listen", f"{twin} listens there too: choose another port")
             found.append(forward)
         return found
+
+    def _remote_forwards(
+        self, document: dict[str, Any], peers: Mapping[str, PeerSection]
+    ) -> Iterator[RemoteForwardSection]:
+        for path, table in self._tables("remote_forwards", document):
+            forward = RemoteForwardSection(**self._values(path, table, REMOTE.keys))
+            self._check_callable(path, forward.peer, peers)
+            yield forward
+
+    def _tables(self, kind: str, document: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+        """The tables of a list, each with its path."""
+        tables = document.get(kind, [])
+        if not isinstance(tables, list):
+            raise self._wrong(kind, f"must be a list of tables: [[{kind}]]")
+        return ((f"{kind}[{number}]", table) for number, table in enumerate(tables, 1))
+
+    def _check_callable(self, path: str, name: str, peers: Mapping[str, PeerSection]) -> None:
+        if name not in peers:
+            known = ", ".join(sorted(peers)) or "no peers"
+            raise self._wrong(f"{path}.peer", f"there is no [peers.{name}]; the file defines {known}")
+        if peers[name].nospam is None:
+            raise self._wrong(
+                f"{path}.peer", f"[peers.{name}] has only a public key; give its Tox ID, which has 76 digits"
+            )
 
     # -- every section
 

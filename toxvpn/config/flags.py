@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..errors import UsageError
 from ..members.peers import ConfiguredPeer
+from ..tcpforward.remote.rules import ListenRules
 from ..tcpforward.rules import Rules, load_rules
 from .file import load
 from .keys import Typed, with_typed
@@ -29,7 +30,11 @@ class RunKind(Enum):
     RUN = "toxvpn run"
 
 
-LEFT_OUT = {RunKind.SERVER: ("vpn", "forwards"), RunKind.UP: ("server", "forwards"), RunKind.RUN: ()}
+LEFT_OUT = {
+    RunKind.SERVER: ("vpn", "forwards", "remote_forwards"),
+    RunKind.UP: ("server", "forwards", "remote_forwards"),
+    RunKind.RUN: (),
+}
 """The sections of the file that a kind of run has no use for."""
 
 
@@ -65,10 +70,10 @@ class ConfigSource:
         if self.kind is RunKind.SERVER:
             server = self._server(file.server or ServerSection())
             peers = {name: self._narrowed(server, peer) for name, peer in file.peers.items()}
-            return replace(config, server=server, vpn=None, peers=peers, forwards=())
+            return replace(config, server=server, vpn=None, peers=peers, forwards=(), remote_forwards=())
         if self.kind is RunKind.UP:
             vpn = with_typed(VPN, file.vpn or VpnSection(), self.typed)
-            return replace(config, server=None, vpn=vpn, forwards=())
+            return replace(config, server=None, vpn=vpn, forwards=(), remote_forwards=())
         return config
 
     def _server(self, section: ServerSection) -> ServerSection:
@@ -85,7 +90,7 @@ class ConfigSource:
         """The peer with no more targets than -i and -f allow."""
         whitelist = self.typed.get("server.whitelist")
         if whitelist and peer.public_key not in whitelist:
-            return replace(peer, allow=Rules(()))
+            return replace(peer, allow=Rules(()), allow_listen=ListenRules())
         if self.rules_file is not None and peer.allow is not None:
             return replace(peer, allow=replace(peer.allow, within=server.allow))
         return peer

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from .node import NODE, NodeSection
-from .peers import FORWARD, PEER, SOCKS, ForwardSection, PeerSection
+from .peers import FORWARD, PEER, REMOTE, SOCKS, ForwardSection, PeerSection, RemoteForwardSection
 from .server import SERVER, ServerSection
 from .vpn import VPN, VpnSection
 
-SECTIONS = (NODE, SERVER, VPN, PEER, FORWARD, SOCKS)
+SECTIONS = (NODE, SERVER, VPN, PEER, FORWARD, SOCKS, REMOTE)
 """Every section that config.toml can have."""
 
 
@@ -33,4 +33,5 @@ class Config:
     vpn: VpnSection | None = None
     peers: Mapping[str, PeerSection] = field(default_factory=dict)
     forwards: tuple[ForwardSection, ...] = ()
+    remote_forwards: tuple[RemoteForwardSection, ...] = ()
     given: Mapping[str, Any] = field(default_factory=dict)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ..tcpforward.remote.spec import RemoteForward
 from ..tcpforward.spec import Forward, Listen, RoadPolicy, Target
 from ..wire.invite import Invite
 from ..wire.toxid import ToxId
@@ -72,6 +73,7 @@ class ClientOptions(NodeOptions):
     kept: bool = False
     forwards: tuple[Forward, ...] = ()
     socks: tuple[Listen, ...] = ()
+    remotes: tuple[RemoteForward, ...] = ()
     pipe: Target | None = None
     ping: bool = False
     speed: SpeedRequest | None = None

@@ -1,10 +1,11 @@
-"""The keys of [peers.NAME], and of [[forwards]] and [[socks]], which go through a peer."""
+"""The keys of [peers.NAME], and of [[forwards]], [[socks]] and [[remote_forwards]], each through a peer."""
 
 from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..tcpforward.remote.spec import RemoteListen
 from ..tcpforward.spec import Listen, Target
 from ..wire.routegrant import RouteGrant
 from ..wire.toxid import ADDRESS_DIGITS, parse_public_key_or_id, parse_tox_id
@@ -12,6 +13,7 @@ from . import values
 from .keys import NONE, Section, Words, key, keys_of, section
 
 if TYPE_CHECKING:
+    from ..tcpforward.remote.rules import ListenRules
     from ..tcpforward.rules import Rules
 
 
@@ -39,7 +41,8 @@ def read_peer_address(value: Any) -> IPv4Address:
 
 @section
 class PeerSection:
-    """`allow` None: by forwards as in [server], over the VPN all of this machine.
+    """`allow` None: by forwards as in [server], over the VPN all of this machine. `allow_listen` None: as in
+    [server].
 
     `address`: one that it may have although its key does not give it. `routes` None: as `toxvpn peer route`
     says.
@@ -66,6 +69,14 @@ class PeerSection:
         default=None,
         shown=Words("by forwards as server.allow, over the VPN all of this machine"),
         example='["localhost:22", "tcp/10.0.0.5:443", "udp/*:53", "icmp"]',
+    )
+    allow_listen: "ListenRules | None" = key(
+        values.read_listen_rules,
+        "where this machine may listen for it (-R); a port alone is on loopback; [] is nowhere",
+        form=values.LISTEN_RULES_FORM,
+        default=None,
+        shown=Words("as server.allow_listen"),
+        example='["8080", "127.0.0.1:*"]',
     )
     vpn: bool = key(
         values.read_bool,
@@ -131,6 +142,22 @@ class ForwardSection:
     )
 
 
+@section
+class RemoteForwardSection:
+    """Port 0 of `listen`: the peer chooses."""
+
+    peer: str = key(values.read_text, "the peer that listens", form="a peer's name", example='"box"')
+    listen: RemoteListen = key(
+        values.read_remote_listen,
+        "[bind:]port there; loopback unless told otherwise",
+        form='"[bind:]port"',
+        example='"8080"',
+    )
+    target: Target = key(
+        values.read_target, "host:port, as this machine sees it", form='"host:port"', example='"localhost:80"'
+    )
+
+
 _FORWARD_KEYS = keys_of(ForwardSection)
 _SOCKS_LISTEN = replace(
     _FORWARD_KEYS["listen"],
@@ -146,4 +173,10 @@ SOCKS = Section(
     "[[socks]]",
     "a SOCKS5 proxy through a peer, as -D",
     {"peer": _FORWARD_KEYS["peer"], "listen": _SOCKS_LISTEN},
+)
+REMOTE = Section(
+    "remote_forwards[N]",
+    "[[remote_forwards]]",
+    "have a peer listen for this machine, as -R",
+    keys_of(RemoteForwardSection),
 )

@@ -7,12 +7,13 @@ from . import values
 from .keys import Flag, Section, Words, key, keys_of, section
 
 if TYPE_CHECKING:
+    from ..tcpforward.remote.rules import ListenRules
     from ..tcpforward.rules import Rules
 
 
 @section
 class ServerSection:
-    """`allow` None: everything that this machine can reach."""
+    """`allow` None: everything that this machine can reach. `allow_listen` None: nothing."""
 
     secret_file: Path | None = key(
         values.read_file,
@@ -63,6 +64,21 @@ class ServerSection:
             heading="Server",
             value=True,
             help="Let all who are let in test the speed of the path, also who came by the secret.",
+        ),
+    )
+    allow_listen: "ListenRules | None" = key(
+        values.read_listen_rules,
+        "where this machine may listen for others (-R); a port alone is on loopback",
+        form=values.LISTEN_RULES_FORM,
+        default=None,
+        shown=[],
+        example='["8080", "127.0.0.1:*"]',
+        flag=Flag(
+            "--allow-listen",
+            "RULE,...",
+            heading="Server",
+            from_text=values.words,
+            help="Let others have this machine listen (-R) on these, such as 8080, 127.0.0.1:*, *:443.",
         ),
     )
 

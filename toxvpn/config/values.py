@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..members.peers import check_name
+from ..tcpforward.remote.spec import RemoteListen, parse_remote_listen
 from ..tcpforward.spec import Listen, Target, parse_forward_listen, parse_listen, parse_target
 from ..tox.proxy import Proxy, parse_proxy
 from ..wire.addressing import is_host_address
@@ -20,12 +21,14 @@ from ..wire.routes import IPNetwork
 from ..wire.toxid import parse_public_key_or_id
 
 if TYPE_CHECKING:
+    from ..tcpforward.remote.rules import ListenRules
     from ..tcpforward.rules import Rules
 
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 FILE_FORM = "a file name"
 BOOL_FORM = "true or false"
 RULES_FORM = 'a list such as ["localhost:22", "10.0.0.0/8:*"]'
+LISTEN_RULES_FORM = 'a list such as ["8080", "127.0.0.1:*", "*:443"]'
 NETWORKS_FORM = 'a list of networks such as ["192.168.10.0/24", "fd00:10::/64"]'
 ADVERTISED_CHARACTERS = 400
 """Of all that is advertised, with commas: they go into the status message with everything else."""
@@ -163,6 +166,16 @@ def read_rules(value: Any) -> "Rules":
     from ..tcpforward.rules import parse_rules  # a client has none, and is in a hurry
 
     return parse_rules("\n".join(read_list(value)), "rule")
+
+
+def read_listen_rules(value: Any) -> "ListenRules":
+    from ..tcpforward.remote.rules import parse_listen_rules
+
+    return parse_listen_rules(read_list(value))
+
+
+def read_remote_listen(value: Any) -> RemoteListen:
+    return parse_remote_listen(str(value) if type(value) is int else read_text(value))
 
 
 def read_listen(value: Any) -> Listen:

@@ -35,12 +35,18 @@ PEER: Document = {
     "address_moved": None,
     "multicast": [],
 }
+FORWARD: Document = {"remote": None, "problem": None}
 
 
 def with_defaults(status: Document) -> Document:
     """The status with the keys that version 0.1 lacks, at their defaults."""
     own, peers = status["self"], status["peers"]
-    filled = status | {"self": _filled(own, SELF), "peers": [_filled(each, PEER) for each in peers]}
+    forwards = [_filled(each, FORWARD) for each in status["forwards"]]
+    filled = status | {
+        "self": _filled(own, SELF),
+        "peers": [_filled(each, PEER) for each in peers],
+        "forwards": forwards,
+    }
     return _filled(filled, TOP_LEVEL)
 
 

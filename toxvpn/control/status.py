@@ -249,6 +249,8 @@ def _forward(forward: "ForwardState") -> dict[str, Any]:
         "road": forward.road,
         "road_reason": forward.why,
         "streams": forward.streams,
+        "remote": forward.remote,
+        "problem": forward.problem,
     }
 
 

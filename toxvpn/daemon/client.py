@@ -4,6 +4,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from ..config.options import ClientOptions
 from ..process.lifecycle import Lifecycle
@@ -12,6 +13,7 @@ from ..share.streams import PeerStreams
 from ..state.places import Places, find_places
 from ..tcpforward import pipe
 from ..tcpforward.forwards import Destination, Forwards, ForwardState
+from ..tcpforward.remote.forwards import RemoteForwards
 from ..wire import invite
 from ..wire.secret import friend_request_message
 from .calling import calling_node
@@ -75,7 +77,7 @@ async def call(options: ClientOptions, lifecycle: Lifecycle) -> None:
 
 @contextlib.asynccontextmanager
 async def running_client(options: ClientOptions, lifecycle: Lifecycle) -> AsyncIterator[RunningClient]:
-    """Makes what -P, -L, -D PORT and -p need. Raises ToxvpnError."""
+    """Makes what -P, -L, -R, -D PORT and -p need. Raises ToxvpnError."""
     kept = options.directory is not None or options.kept
     places = find_places(options.directory) if kept else None
     data = places.data if places else None
@@ -98,17 +100,21 @@ def _friend_request(options: ClientOptions) -> bytes:
 
 
 async def _forward(options: ClientOptions, client: RunningClient) -> None:
-    """Forwards until `stopping` is set."""
-    forwards = Forwards(client.streams.choice)
+    """Forwards until `stopping` is set. Raises ToxvpnError when the peer may not listen for us."""
+    streams = client.streams
+    forwards = Forwards(streams.choice)
+    remotes = RemoteForwards(streams.builtins, streams.choice, partial(print, flush=True))
     try:
         for listen, target in options.listens:
-            forwards.add(str(listen), listen, Destination(client.streams.caller, target))
-        async with client.controlled(forwards.states):
+            forwards.add(str(listen), listen, Destination(streams.caller, target))
+        async with client.controlled(lambda: [*forwards.states(), *remotes.states()]):
             client.run.node.start()
             forwards.start()
+            remotes.start({(None, each): streams.caller for each in options.remotes}, keep_trying=False)
             client.run.lifecycle.ready()
-            peer = client.streams.caller.peer
+            peer = streams.caller.peer
             with progress(client.run.node, lambda: {peer.public_key: peer.short}):
-                await client.run.stopping.wait()
+                await remotes.until_refused(client.run.stopping)
     finally:
+        await remotes.close()
         await forwards.close()

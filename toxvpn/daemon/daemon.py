@@ -69,7 +69,7 @@ async def serve(options: DaemonOptions, lifecycle: Lifecycle) -> None:
             "up" if services.vpn else "server",
             services.roster,
             services.vpn,
-            lambda: [*services.forwards.states(), *lender.states()],
+            lambda: [*services.forward_states(), *lender.states()],
             measured=measured,
             names=services.names,
             more_drops=services.not_carried,

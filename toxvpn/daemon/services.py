@@ -14,6 +14,7 @@ from ..config.access import (
     Known,
     config_keys,
     may_exit,
+    may_listen,
     may_reach,
     may_speed,
     offered,
@@ -30,7 +31,12 @@ from ..members.peers import ConfiguredPeer
 from ..members.selector import find
 from ..state.places import Places, make
 from ..tcpforward.builtin import Builtins
-from ..tcpforward.forwards import Destination, Forwards
+from ..tcpforward.caller import Caller
+from ..tcpforward.forwards import Destination, Forwards, ForwardState
+from ..tcpforward.remote.forwards import RemoteForwards, Wanted
+from ..tcpforward.remote.rules import ListenRules
+from ..tcpforward.remote.server import RemoteListeners
+from ..tcpforward.remote.spec import RemoteForward
 from ..tcpforward.roads import Roads
 from ..tcpforward.rules import Rules
 from ..tcpforward.server import ForwardServer
@@ -116,6 +122,13 @@ class Services:
         self.callers = Callers(run.node, self.roads.chooser)
         self.forwards = Forwards(self.roads.chooser.choice)
         undo.push_async_callback(self.forwards.close)
+        self.listeners = RemoteListeners(
+            run.node, self.roads.chooser, self.roads.chooser.choice, self.may_listen
+        )
+        self.listeners.offer(self.builtins)
+        undo.push_async_callback(self.listeners.close)
+        self.remotes = RemoteForwards(self.builtins, self.roads.chooser.choice)
+        undo.push_async_callback(self.remotes.close)
 
     def start(self) -> None:
         """Raises ToxvpnError: a port in use."""
@@ -128,6 +141,7 @@ class Services:
         self._keep_names()
         self._check_secret()
         self._run.node.start()
+        self.remotes.replace(self._remotes(config))
 
     def apply(self, config: Config) -> list[str]:
         """Puts `config` in force; returns what changed, a line each. When it raises, nothing has."""
@@ -139,6 +153,8 @@ class Services:
         ):
             self._put_in_force(new)
             self.forwards.replace(self._destinations(config), fresh)
+        self.remotes.replace(self._remotes(config))
+        self.listeners.recheck()
         return [*changes(old, new), *needs_restart(self._started, config)]
 
     def _destinations(self, config: Config) -> dict[Listen, Destination]:
@@ -147,6 +163,15 @@ class Services:
             listen: Destination(self.callers.get(config.peers[each.peer].public_key), each.target, each.peer)
             for each in config.forwards
             for listen in each.listen.each()
+        }
+
+    def _remotes(self, config: Config) -> dict[Wanted, Caller]:
+        """What peers are asked to listen on. As `_destinations`."""
+        return {
+            (each.peer, RemoteForward(each.listen, each.target)): self.callers.get(
+                config.peers[each.peer].public_key
+            )
+            for each in config.remote_forwards
         }
 
     def renew_secret(self) -> Policy:
@@ -313,6 +338,13 @@ class Services:
 
     def _may_speed(self, public_key: bytes) -> bool:
         return may_speed(self.now, self._known(public_key))
+
+    def may_listen(self, public_key: bytes) -> ListenRules:
+        """Where this machine may listen for the friend."""
+        return may_listen(self.now, self._known(public_key))
+
+    def forward_states(self) -> list[ForwardState]:
+        return [*self.forwards.states(), *self.remotes.states(), *self.listeners.states()]
 
     def _serves(self, peer: ConfiguredPeer) -> bool:
         return self.may_reach(peer.public_key) != NOTHING

@@ -29,7 +29,7 @@ def needs(options: NodeOptions) -> set[Capability]:
         keep.add(Capability.NET_ADMIN)
         if config.vpn.has_names:
             keep.add(Capability.NET_BIND_SERVICE)
-    if any(0 < port < FIRST_FREE_PORT for port in ports(options, config)):
+    if any(0 < port < FIRST_FREE_PORT for port in ports(options, config)) or listens_low(config):
         keep.add(Capability.NET_BIND_SERVICE)
     if options.user is None and any(map(is_others, files(options, config))):
         keep |= OVER_FILES
@@ -42,6 +42,13 @@ def ports(options: NodeOptions, config: Config) -> Iterable[int]:
     if isinstance(options, ClientOptions):
         yield from (listen.port for listen, _ in options.listens)
     yield from (forward.listen.port for forward in config.forwards)
+
+
+def listens_low(config: Config) -> bool:
+    """Whether a peer may have it listen on a port below 1024."""
+    sections = (config.server, *config.peers.values())
+    rules = [each.allow_listen for each in sections if each is not None and each.allow_listen is not None]
+    return any(each.names_privileged_port for each in rules)
 
 
 def files(options: NodeOptions, config: Config) -> Iterable[Path]:

@@ -62,7 +62,7 @@ def run(options: ClientOptions) -> int:
             while outcome.taken and outcome.code is None and options.pipe is None:
                 log.warning("the shared node was lost; starting another one")
                 time.sleep(PAUSE_S)
-                outcome = _ask(rendezvous, options, request, descriptors)
+                outcome = _ask(rendezvous, options, request | {"again": True}, descriptors)
             if outcome.taken or outcome.code is not None:
                 return _end(options, outcome)
     raise NotSharedError(f"{TRIES} shared nodes ended before they took the request")
@@ -102,7 +102,18 @@ def _request(options: ClientOptions, undo: contextlib.ExitStack) -> tuple[Messag
         )
     if len(bound) > MOST_DESCRIPTORS:
         raise NotSharedError(f"{len(bound)} listeners are too many to hand over: at most {MOST_DESCRIPTORS}")
-    return request | {"do": "listen", "listeners": listeners}, [each.fileno() for each in bound]
+    remotes = [
+        {
+            "addresses": [*map(str, each.listen.addresses)],
+            "port": each.listen.port,
+            "target": str(each.target),
+        }
+        for each in options.remotes
+    ]
+    request |= {"do": "listen", "listeners": listeners}
+    if remotes:
+        request |= {"do": "listen-there", "remotes": remotes}
+    return request, [each.fileno() for each in bound]
 
 
 def _ask_the_run(options: ClientOptions, request: Message, descriptors: list[int]) -> Outcome:
@@ -163,6 +174,8 @@ def _follow(connection: socket.socket, options: ClientOptions) -> Outcome:
             logging.getLogger(message["name"]).log(message["log"], "%s", harmless(message["text"]))
         elif "speed" in message and options.speed is not None:
             options.speed.tell(message["speed"])
+        elif "print" in message:
+            print(harmless(message["print"]), flush=True)  # noqa: T201
         elif "taken" in message:
             taken = True
             if options.pipe is not None:

@@ -5,15 +5,19 @@ The command sends one request, and closes the connection when it ends:
     {"do": "pipe", "level": 30, "peer": KEY, "target": "localhost:22"}                    stdin, stdout
     {"do": "listen", "level": 20, "peer": KEY, "listeners": [
         {"told": "[::1]:80, 127.0.0.1:80", "target": "localhost:80", "sockets": 2}]}    the sockets
+    {"do": "listen-there", "level": 20, "peer": KEY, "listeners": [...], "again": false,
+        "remotes": [{"addresses": ["127.0.0.1"], "port": 0, "target": "localhost:80"}]}
     {"do": "ping", "level": 20, "peer": KEY}
     {"do": "speed", "level": 30, "peer": KEY, "seconds": 5.0}
     {"do": "builtin", "level": 20, "peer": KEY, "name": "@files", "version": 1}
 
 `level` is the lowest that its log shows; `target` null is SOCKS5. `peer` is the public key in hex, and
 `"proxy": URL` the proxy that the peer must be called through, if any: they matter only to a run that was not
-started for this command. The node answers with any number of
+started for this command. `remotes` are those of -R, and `listeners` as above; with `again` they are asked for
+until the peer has them, otherwise the first refusal ends the command. The node answers with any number of
 
     {"log": 20, "name": "toxvpn.tox", "text": "peer 01234567: udp"}
+    {"print": "allocated port 43210 for remote forward to localhost:80"}
 
 with one {"speed": …} for each moment of a speed test and its result (tcpforward/speed/client.py),
 with one {"taken": true} as soon as the descriptors are its own, or {"stream": true} with the descriptor of a

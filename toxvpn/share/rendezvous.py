@@ -44,7 +44,8 @@ class NotSharedError(ToxvpnError):
 
 def for_node(options: ClientOptions) -> ClientOptions:
     """The options of the node, without what only one command wants of it."""
-    return replace(with_absolute_paths(options), forwards=(), socks=(), pipe=None, ping=False, speed=None)
+    node = with_absolute_paths(options)
+    return replace(node, forwards=(), remotes=(), socks=(), pipe=None, ping=False, speed=None)
 
 
 def connect_to_run(directory: Path | None, handed: Iterable[int] = ()) -> socket.socket | None:

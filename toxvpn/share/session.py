@@ -10,6 +10,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable
+from ipaddress import ip_address
 from typing import Any
 
 from .. import descriptors
@@ -17,8 +18,11 @@ from ..control import socketfile
 from ..errors import LinkError, PeerRefusedError, ToxvpnError
 from ..tcpforward import pipe
 from ..tcpforward.builtin import as_socket, open_builtin
+from ..tcpforward.caller import Caller
 from ..tcpforward.ends import End, StdioEnd
 from ..tcpforward.forwards import Destination, Forwards, ForwardState
+from ..tcpforward.remote.forwards import RemoteForwards, Wanted
+from ..tcpforward.remote.spec import RemoteForward, RemoteListen
 from ..tcpforward.road import Ending, StreamOpenError
 from ..tcpforward.spec import parse_target
 from ..tox.advisories import warn_if_exposed
@@ -31,6 +35,8 @@ from .streams import PeerStreams
 log = logging.getLogger("toxvpn.share")
 
 REQUEST_S = 5.0
+LISTENING = ("listen", "listen-there")
+"""The requests that last until their command ends."""
 
 
 class CommandSession:
@@ -43,6 +49,7 @@ class CommandSession:
 
     _streams: PeerStreams
     _forwards: Forwards | None = None
+    _remotes: RemoteForwards | None = None
 
     def __init__(
         self, connection: socket.socket, find: Callable[[Message], PeerStreams], log_relay: LogRelay
@@ -86,7 +93,8 @@ class CommandSession:
             messages.send(self.connection, message)
 
     def states(self) -> list[ForwardState]:
-        return [] if self._forwards is None else self._forwards.states()
+        there = [each for each in (self._forwards, self._remotes) if each is not None]
+        return [state for each in there for state in each.states()]
 
     # -- messages
 
@@ -131,7 +139,7 @@ class CommandSession:
 
     def _outcome_of_stopping(self, request: Message) -> Message:
         """The outcome to send when the node ends before the request is done."""
-        if request["do"] == "listen" and self._streams.stopping.is_set():
+        if request["do"] in LISTENING and self._streams.stopping.is_set():
             return _ended(0)  # `toxvpn down`
         code = LinkError.exit_code if request["do"] == "pipe" else ToxvpnError.exit_code
         return _ended(code, "the shared node was stopped")
@@ -158,8 +166,8 @@ class CommandSession:
             case "pipe":
                 await pipe.carry(self._streams.caller, parse_target(request["target"]), self._take_stdio)
                 return ""
-            case "listen":
-                await self._listen(request["listeners"])
+            case do if do in LISTENING:
+                await self._listen(request)
                 return ""
             case "builtin":
                 await self._hand_over(str(request["name"]), int(request["version"]))
@@ -199,22 +207,36 @@ class CommandSession:
             raise
         return end
 
-    async def _listen(self, listeners: list[dict[str, Any]]) -> None:
-        """Accepts connections until it is cancelled."""
+    async def _listen(self, request: Message) -> None:
+        """Accepts connections until it is cancelled. Raises ToxvpnError when the peer will not listen."""
         taken = self._forwards = Forwards(self._streams.choice)
+        asked = self._remotes = RemoteForwards(self._streams.builtins, self._streams.choice, self._print)
         try:
-            for each in listeners:
+            for each in request["listeners"]:
                 target = None if each["target"] is None else parse_target(each["target"])
                 sockets = self._take_sockets(each["sockets"])
                 taken.add(each["told"], sockets, Destination(self._streams.caller, target))
             taken.start()
             await self._send({"taken": True})
-            await asyncio.Event().wait()
+            asked.start(self._wanted(request.get("remotes", [])), keep_trying=request.get("again", False))
+            await asked.until_refused()
         finally:
+            await asked.close()
             await taken.close()
+
+    def _wanted(self, remotes: list[dict[str, Any]]) -> dict[Wanted, Caller]:
+        return {(None, _remote_forward(each)): self._streams.caller for each in remotes}
+
+    def _print(self, line: str) -> None:
+        self.try_send({"print": line})
 
     def _take_sockets(self, count: int) -> list[socket.socket]:
         return [socket.socket(fileno=self._descriptors.pop(0)) for _ in range(count)]
+
+
+def _remote_forward(sent: dict[str, Any]) -> RemoteForward:
+    listen = RemoteListen(tuple(map(ip_address, sent["addresses"])), sent["port"])
+    return RemoteForward(listen, parse_target(sent["target"]))
 
 
 def _ended(code: int, text: str = "") -> Message:

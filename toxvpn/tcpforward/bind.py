@@ -14,6 +14,9 @@ from .spec import Listen, Transport, join_host_port
 BACKLOG = 1024
 """A browser or `xargs -P` opens many at once; the kernel caps it at net.core.somaxconn."""
 
+MISSING = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+"""This machine does not have the address."""
+
 
 def bind(listen: Listen) -> list[socket.socket]:
     """A non-blocking socket for each address; ::1 may be missing on a machine without IPv6.
@@ -24,9 +27,9 @@ def bind(listen: Listen) -> list[socket.socket]:
     failures: list[OSError] = []
     for host in listen.hosts:
         try:
-            found.append(_bind_one(host, listen))
+            found.append(bind_one(host, listen))
         except OSError as failure:
-            if failure.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT) or len(listen.hosts) == 1:
+            if failure.errno not in MISSING or len(listen.hosts) == 1:
                 for other in found:
                     other.close()
                 raise _bind_error(host, listen.port, failure) from None
@@ -36,7 +39,8 @@ def bind(listen: Listen) -> list[socket.socket]:
     return found
 
 
-def _bind_one(host: str, listen: Listen) -> socket.socket:
+def bind_one(host: str, listen: Listen) -> socket.socket:
+    """A non-blocking socket, bound to `host`, for what `listen` says else. Raises OSError."""
     is_tcp = listen.transport is Transport.TCP
     wanted = socket.SOCK_STREAM if is_tcp else socket.SOCK_DGRAM
     family, kind, protocol, _, address = socket.getaddrinfo(

@@ -41,6 +41,19 @@ class Builtin:
     carry: Callable[[Peer, socket.socket], Awaitable[None]]
 
 
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A built-in target that leads to another end, which `connect` gives, or raises TargetRefusedError.
+
+    `connect` is called in the task that then carries the stream, whose cancellation resets it.
+    """
+
+    version: int
+    may: Callable[[bytes], bool]
+    refusal: str
+    connect: Callable[[], Awaitable[End]]
+
+
 class Builtins:
     """Those of one node, by name."""
 
@@ -48,10 +61,10 @@ class Builtins:
     """Called when a peer uses one: more streams may follow."""
 
     def __init__(self) -> None:
-        self._offered: dict[str, Builtin] = {}
+        self._offered: dict[str, Builtin | Passage] = {}
         self._running: set[asyncio.Task[None]] = set()
 
-    def offer(self, name: str, builtin: Builtin) -> Callable[[], None]:
+    def offer(self, name: str, builtin: Builtin | Passage) -> Callable[[], None]:
         """Offers it, in place of any other of that name, until the returned function is called."""
         assert name.startswith(SIGN)
         self._offered[name] = builtin
@@ -62,7 +75,7 @@ class Builtins:
 
         return withdraw
 
-    def connect(self, peer: Peer, name_untrusted: str, version: int) -> "BuiltinEnd":
+    async def connect(self, peer: Peer, name_untrusted: str, version: int) -> End:
         """Starts to serve the peer. Raises TargetRefusedError."""
         builtin = self._offered.get(name_untrusted)
         if builtin is None:
@@ -73,13 +86,7 @@ class Builtins:
             text = f"{name_untrusted}: the peer wants version {version}, not {builtin.version}"
             raise TargetRefusedError(ReplyCode.HOST_UNREACHABLE, text)
         self.on_use()
-        ours, theirs = socket.socketpair()
-        theirs.setblocking(False)
-        task = asyncio.create_task(self._carry(builtin, peer, theirs))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        task.add_done_callback(lambda _: theirs.close())  # also when it was cancelled before it began
-        return BuiltinEnd(ours, task)
+        return await builtin.connect() if isinstance(builtin, Passage) else self._start(builtin, peer)
 
     async def close(self) -> None:
         """Ends those that run."""
@@ -87,6 +94,15 @@ class Builtins:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+
+    def _start(self, builtin: Builtin, peer: Peer) -> "BuiltinEnd":
+        ours, theirs = socket.socketpair()
+        theirs.setblocking(False)
+        task = asyncio.create_task(self._carry(builtin, peer, theirs))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        task.add_done_callback(lambda _: theirs.close())  # also when it was cancelled before it began
+        return BuiltinEnd(ours, task)
 
     async def _carry(self, builtin: Builtin, peer: Peer, theirs: socket.socket) -> None:
         with theirs:

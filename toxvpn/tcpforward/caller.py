@@ -38,12 +38,12 @@ class Caller:
         self._online = asyncio.Event()
         if peer.online:
             self._online.set()
-        self._node = node
+        self.node = node
         node.subscribe(self._on_event)
 
     def close(self) -> None:
         """Opens no more streams; those that are open go on."""
-        self._node.unsubscribe(self._on_event)
+        self.node.unsubscribe(self._on_event)
 
     async def open(self, target: Target) -> Stream:
         """Raises StreamOpenError, PeerOfflineError."""
@@ -66,13 +66,16 @@ class Caller:
                 "is right, and that this machine has Internet access"
             ) from None
 
-    async def carry(self, local: socket.socket, target: Target) -> None:
-        """Carries an accepted connection to its last byte; resets it when anything goes wrong."""
+    async def carry(self, local: socket.socket, target: Target, told: str | None = None) -> None:
+        """Carries an accepted connection to its last byte; resets it when anything goes wrong.
+
+        `told` is what the log calls the target.
+        """
         end = SocketEnd(local)
         try:
             stream = await self.open(target)
         except ToxvpnError as failure:
-            self.log_limit.log(log, logging.WARNING, "%s: %s", target, failure)
+            self.log_limit.log(log, logging.WARNING, "%s: %s", told or target, failure)
             end.close(clean=False)
             return
         except BaseException:

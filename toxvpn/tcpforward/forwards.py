@@ -27,7 +27,8 @@ log = logging.getLogger("toxvpn")
 class ForwardState:
     """One local listener as it was given, e.g. `127.0.0.1:8080` to `localhost:80`.
 
-    `road` is the one that a new stream would take now, `why` the reason.
+    `road` is the one that a new stream would take now, `why` the reason. `remote`: the other direction (-R);
+    this machine listens for the peer ("here"), or the peer for us ("there"), unless there is a `problem`.
     """
 
     listen: str
@@ -35,6 +36,8 @@ class ForwardState:
     road: Literal["fast", "tuntox"]
     why: str
     streams: int
+    remote: Literal["here", "there"] | None = None
+    problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

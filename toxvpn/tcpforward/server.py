@@ -38,7 +38,7 @@ class ForwardServer:
     async def serve(self, peer: Peer, host_untrusted: str, port: int) -> End:
         """Raises TargetRefusedError."""
         if host_untrusted.startswith(SIGN):
-            return self._builtins.connect(peer, host_untrusted, port)
+            return await self._builtins.connect(peer, host_untrusted, port)
         rules = self._rules(peer)
         return SocketEnd(await connect_target(host_untrusted, port, rules, self._lookups.of(peer)))
 

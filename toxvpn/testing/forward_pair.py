@@ -183,14 +183,18 @@ class ForwardPair(Programs):
     """A client that calls through a server over the tuntox road; a context manager, leaves nothing behind."""
 
     def __init__(
-        self, rules: Rules | None = None, network: Network | None = None, serve: Serve | None = None
+        self,
+        rules: Rules | None = None,
+        network: Network | None = None,
+        serve: Serve | None = None,
+        client_serve: Serve | None = None,
     ) -> None:
         super().__init__(network)
         for node in (self.client_node, self.server_node):
             node.tox.status_message = OUR_STATUS
         serve = serve or ForwardServer(lambda _: rules or Rules()).serve
         self.server_road = TuntoxRoad(self.server_node, serve)
-        self.client_road = TuntoxRoad(self.client_node)
+        self.client_road = TuntoxRoad(self.client_node, client_serve)
         self.caller = Caller(self.client_node, self.peer, self.client_road)
 
     async def __aenter__(self) -> Self:

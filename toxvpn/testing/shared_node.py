@@ -14,6 +14,7 @@ from ..share.logrelay import NodeLogRelay
 from ..share.node import SharedNode
 from ..share.rendezvous import Rendezvous
 from ..share.streams import PeerStreams
+from ..tcpforward.builtin import Builtins
 from ..tcpforward.choice import RoadChoice
 from ..tox.peer import Peer
 from ..wire.toxid import ToxId
@@ -28,6 +29,7 @@ class FakePeerStreams:
 
     def __init__(self, pair: ForwardPair) -> None:
         self.caller = pair.caller
+        self.builtins = Builtins()
         self.stopping = asyncio.Event()
 
     def choice(self, _: Peer) -> RoadChoice:
