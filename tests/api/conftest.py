@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from random import Random
-from typing import Any, Self, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import pytest
+import pytest_asyncio
 
 import toxvpn
 from toxvpn._native.path.toxcarrier import ToxCarrier
@@ -28,23 +28,25 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 MakeNode = Callable[..., contextlib.AbstractAsyncContextManager[toxvpn.Node]]
 
 
-@pytest.fixture
-def network(monkeypatch: pytest.MonkeyPatch) -> FakeNetwork:
+@pytest.fixture(scope="module")
+def network() -> Iterator[FakeNetwork]:
     """The network in memory that every node joins."""
     made = FakeNetwork()
 
     def make_tox(own: identity.Identity, chance: Random, *options: object) -> Tox:
         return cast(Tox, FakeTox(made, savedata=own.savedata))
 
-    monkeypatch.setattr(daemon_node, "make_tox", make_tox)
-    monkeypatch.setattr(identity, "check", lambda path, savedata: None)
-    return made
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(daemon_node, "make_tox", make_tox)
+        patch.setattr(identity, "check", lambda path, savedata: None)
+        yield made
+    assert not made.members
 
 
-@pytest.fixture
-def make_node(network: FakeNetwork, tmp_path: Path) -> MakeNode:
+@pytest.fixture(scope="module")
+def make_node(network: FakeNetwork, tmp_path_factory: pytest.TempPathFactory) -> MakeNode:
     """`toxvpn.node` with bootstrap nodes of the test, on the tuntox road unless told otherwise."""
-    path = tmp_path / "nodes.json"
+    path = tmp_path_factory.mktemp("nodes") / "nodes.json"
     path.write_text(json.dumps({"nodes": [{"ipv4": "127.0.0.1", "port": 9, "public_key": "00" * 32}]}))
 
     def make(*arguments: Any, **options: Any) -> contextlib.AbstractAsyncContextManager[toxvpn.Node]:
@@ -66,7 +68,10 @@ class Pair:
     async def open(self) -> tuple[Streams, Streams]:
         """The two ends of one stream: the client's, and the server's."""
         ours = await self.client.open_connection(self.peer, "localhost", PORT)
-        return ours, await self._accepted.get()
+        return ours, await self.accepted()
+
+    async def accepted(self) -> Streams:
+        return await in_time(self._accepted.get())
 
     async def serve(self, handler: Handler | None = None) -> toxvpn.Server:
         return await self.server.start_server(handler or self._accept, PORT)
@@ -82,56 +87,50 @@ class Wire:
         self._carriers: dict[int, MemoryCarrier] = {}
 
     def carrier(self, tox: Tox) -> ToxCarrier:
-        return cast(ToxCarrier, self._carriers.setdefault(id(tox), MemoryCarrier()))
+        return cast(ToxCarrier, self._of(tox))
 
-    async def join(self, one: toxvpn.Node, other: toxvpn.Node) -> None:
+    def join(self, one: toxvpn.Node, other: toxvpn.Node) -> None:
         for ours, theirs in ((one._node, other._node), (other._node, one._node)):
             known = theirs.peer(ours.tox.public_key)
             assert known is not None
-            cast(MemoryCarrier, self.carrier(ours.tox)).join(
-                cast(MemoryCarrier, self.carrier(theirs.tox)), known.number
-            )
+            self._of(ours.tox).join(self._of(theirs.tox), known.number)
 
-    async def __aenter__(self) -> Self:
-        self._turning = asyncio.create_task(self._turn())
-        return self
+    def _of(self, tox: Tox) -> MemoryCarrier:
+        return self._carriers.setdefault(id(tox), MemoryCarrier())
 
-    async def __aexit__(self, *_: object) -> None:
-        self._turning.cancel()
-        await asyncio.wait([self._turning])
-
-    async def _turn(self) -> None:
+    async def turn(self) -> None:
+        """Nothing else ends a round of packets."""
         while True:
             for carrier in self._carriers.values():
                 carrier.flush_inbound()
             await asyncio.sleep(0.001)
 
 
-@pytest.fixture(params=["tuntox", "fast"])
-async def pair(
-    request: pytest.FixtureRequest,
-    make_node: MakeNode,
-    monkeypatch: pytest.MonkeyPatch,
-    no_descriptor_is_left: None,
-) -> AsyncIterator[Pair]:
-    """On each road; nothing is left of it in the end."""
-    road = request.param
+@contextlib.asynccontextmanager
+async def connected(make_node: MakeNode, road: str) -> AsyncIterator[Pair]:
+    """A pair whose streams take that road."""
     wire = Wire()
-    monkeypatch.setattr(fast_path, "ToxCarrier", wire.carrier)
-    before = asyncio.all_tasks()
-    async with wire:
+    turning = asyncio.create_task(wire.turn())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fast_path, "ToxCarrier", wire.carrier)
         async with make_node(secret=SECRET, road=road) as server, make_node(road=road) as client:
             made = Pair(server, client)
             await made.serve()
             await in_time(made.peer.connected())
-            await wire.join(server, client)
-            if road == "fast":
-                peer = client._node.peer(bytes.fromhex(made.peer.key))
-                assert peer is not None
-                chooser = client._calling.roads.chooser
-                await until(lambda: chooser.choice(peer)[0] == "fast")
+            wire.join(server, client)
+            peer = client._node.peer(bytes.fromhex(made.peer.key))
+            assert peer is not None
+            await until(lambda: client._calling.roads.chooser.choice(peer)[0] == road)
             yield made
-        await until(lambda: asyncio.all_tasks() <= before | {wire._turning, asyncio.current_task()})
+    turning.cancel()
+    await asyncio.wait([turning])
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module", params=["tuntox", "fast"])
+async def pair(request: pytest.FixtureRequest, make_node: MakeNode) -> AsyncIterator[Pair]:
+    """On each road; the tests of a module share it."""
+    async with connected(make_node, request.param) as made:
+        yield made
 
 
 async def in_time(work: Awaitable[R]) -> R:

@@ -2,10 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
-import os
-import signal
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +14,7 @@ from toxvpn.testing.fake_tox import FakeNetwork
 from toxvpn.testing.forward_pair import TargetProgram
 from toxvpn.wire.socks5 import ReplyCode
 
-from .conftest import PORT, SECRET, MakeNode, Pair, in_time
+from .conftest import PORT, SECRET, MakeNode, in_time
 
 
 def is_path(node: toxvpn.Node, path: str) -> bool:
@@ -130,18 +126,6 @@ class TestTargets:
 
 
 class TestListen:
-    async def test_a_local_port_leads_to_the_peer(self, pair: Pair) -> None:
-        async with pair.client.listen(pair.peer, "localhost", PORT) as forward:
-            reader, writer = await in_time(asyncio.open_connection(forward.host, forward.port))
-            writer.write(b"hello")
-            far_reader, far_writer = await in_time(pair._accepted.get())
-            assert await in_time(far_reader.read(100)) == b"hello"
-            far_writer.transport.abort()
-            with pytest.raises(ConnectionResetError):
-                await in_time(reader.read())
-        with pytest.raises(OSError):
-            await asyncio.open_connection(forward.host, forward.port)
-
     async def test_it_ends_with_the_node(self, make_node: MakeNode) -> None:
         async with make_node() as node, make_node() as other:
             forward = node.listen(node.peer(other.id), "localhost", PORT)
@@ -222,23 +206,3 @@ class TestEnd:
                         pass
                 raise LookupError
         Identity.open(tmp_path).close()
-
-    async def test_what_belongs_to_the_program_is_left_alone(self, make_node: MakeNode) -> None:
-        def state() -> tuple[object, ...]:
-            loggers = [logging.getLogger(), logging.getLogger("toxvpn")]
-            return (
-                [signal.getsignal(number) for number in signal.valid_signals()],
-                [(each.level, list(each.handlers), each.propagate) for each in loggers],
-                Path("/proc/self/status").read_text().partition("Cap")[2].partition("Cpus")[0],
-                Path("/proc/self/limits").read_text(),
-                dict(os.environ),
-                asyncio.get_running_loop().get_exception_handler(),
-                (sys.excepthook, Path.cwd(), os.umask(os.umask(0o22))),
-            )
-
-        before = state()
-        async with make_node(secret=SECRET, road="auto") as server, make_node(road="auto") as client:
-            await server.start_server(greet, PORT)
-            assert await greeting(client, client.peer(server.id, secret=SECRET))
-            assert state() == before
-        assert state() == before

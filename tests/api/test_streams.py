@@ -6,6 +6,7 @@ import pytest
 
 from .conftest import PORT, Pair, in_time
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 MUCH = bytes(range(256)) * 65536  # 16 MiB
 PIECE_BYTES = 65536
 
@@ -86,29 +87,6 @@ async def test_a_reset_is_noticed_after_the_last_byte_too(pair: Pair) -> None:
         await in_time(writer.wait_closed())
 
 
-async def test_what_is_on_the_way_arrives_when_the_node_ends(pair: Pair) -> None:
-    (_, writer), (far_reader, far_writer) = await in_time(pair.open())
-    writer.write(MUCH)
-    writer.close()
-
-    async def read() -> bytes:
-        received = await far_reader.read()
-        far_writer.close()
-        return received
-
-    reading = asyncio.create_task(read())
-    await pair.client._close(5)
-    assert await in_time(reading) == MUCH
-
-
-async def test_the_end_of_a_node_is_a_reset(pair: Pair) -> None:
-    (reader, _), (far_reader, _) = await in_time(pair.open())
-    await pair.client._close(0)
-    for each in (reader, far_reader):
-        with pytest.raises(ConnectionResetError):
-            await in_time(each.read())
-
-
 async def test_a_handler_that_fails_resets_its_stream(pair: Pair) -> None:
     told: list[dict[str, object]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
@@ -126,9 +104,31 @@ async def test_a_handler_that_fails_resets_its_stream(pair: Pair) -> None:
     assert [str(each["exception"]) for each in told] == ["on purpose"]
 
 
-async def test_a_cancelled_opening_leaves_nothing(pair: Pair) -> None:
-    opening = asyncio.create_task(pair.client.open_connection(pair.peer, "localhost", PORT))
-    await asyncio.sleep(0)
-    opening.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await opening
+async def test_a_peer_that_resets_does_not_fill_the_log(pair: Pair) -> None:
+    told: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"x")
+        await reader.readexactly(100)
+
+    async with await pair.server.start_server(handler, PORT + 1) as server:
+        for _ in range(2):
+            reader, writer = await in_time(pair.client.open_connection(pair.peer, "localhost", server.port))
+            assert await in_time(reader.read(1)) == b"x"
+            writer.transport.abort()
+    assert told == []
+
+
+async def test_a_local_port_leads_to_the_peer(pair: Pair) -> None:
+    async with pair.client.listen(pair.peer, "localhost", PORT) as forward:
+        reader, writer = await in_time(asyncio.open_connection(forward.host, forward.port))
+        writer.write(b"hello")
+        far_reader, far_writer = await pair.accepted()
+        assert await in_time(far_reader.read(100)) == b"hello"
+        far_writer.transport.abort()
+        with pytest.raises(ConnectionResetError):
+            await in_time(reader.read())
+        writer.close()
+    with pytest.raises(OSError):
+        await asyncio.open_connection(forward.host, forward.port)

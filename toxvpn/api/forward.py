@@ -1,5 +1,6 @@
 """A local port that leads to a target behind a peer: for libraries that want a host and a port."""
 
+from collections.abc import Callable
 from typing import Self
 
 from ..tcpforward.caller import Caller
@@ -10,7 +11,10 @@ from ..tcpforward.spec import Listen, Target
 class Forward:
     """Made by `Node.listen`: what connects to `host`:`port` reaches the target. An async context manager."""
 
-    def __init__(self, caller: Caller, target: Target, host: str, port: int) -> None:
+    def __init__(
+        self, caller: Caller, target: Target, host: str, port: int, forget: Callable[["Forward"], None]
+    ) -> None:
+        self._forget = forget
         self._listener = ForwardListener(Listen((host,), port))
         self._listener.destination = Destination(caller, target)
         self._listener.start()
@@ -23,6 +27,7 @@ class Forward:
     async def aclose(self) -> None:
         """Stops listening, and resets the connections that run. Idempotent."""
         await self._listener.close()
+        self._forget(self)
 
     async def __aenter__(self) -> Self:
         return self

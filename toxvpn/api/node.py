@@ -113,7 +113,7 @@ class Node:
         servers.admit = self._admit
         self._peers: WeakValueDictionary[bytes, Peer] = WeakValueDictionary()
         self._events: WeakSet[Events] = WeakSet()
-        self._forwards: WeakSet[Forward] = WeakSet()
+        self._forwards: set[Forward] = set()
         self._waits: set[asyncio.Timeout] = set()
         self._closed = False
 
@@ -197,7 +197,9 @@ class Node:
 
         Raises UsageError, ToxvpnError (a port in use), NoPermissionError, ClosedError.
         """
-        forward = Forward(self._caller(peer), _target(host, port), local_host, local_port)
+        forward = Forward(
+            self._caller(peer), _target(host, port), local_host, local_port, self._forwards.discard
+        )
         self._forwards.add(forward)
         return forward
 

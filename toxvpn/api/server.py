@@ -75,12 +75,15 @@ class Server:
         running.add_done_callback(lambda _: self._ended(running, writer))
 
     def _ended(self, running: "asyncio.Future[None]", writer: asyncio.StreamWriter) -> None:
-        """A handler that has failed has not said all it had to say: its stream is reset."""
+        """A handler that has failed has not said all it had to say: its stream is reset.
+
+        If it failed because the peer was gone, nobody is told: peers could fill the log.
+        """
         self._running.discard(running)
         failure = None if running.cancelled() else running.exception()
         if running.cancelled() or failure is not None:
             writer.transport.abort()
-        if failure is not None:
+        if failure is not None and not isinstance(failure, ConnectionError | asyncio.IncompleteReadError):
             asyncio.get_running_loop().call_exception_handler(
                 {"message": "unhandled exception in a handler of toxvpn", "exception": failure}
             )

@@ -128,6 +128,10 @@ class StreamTransport(asyncio.Transport, asyncio.Protocol):
         if not self.lost.done():
             self._end_here(None)
 
+    def _force_close(self, failure: Exception | None) -> None:
+        """What asyncio's TLS calls where it finds a fault."""
+        self._end_here(failure)
+
     def close(self) -> None:
         self._socket.close()
 
