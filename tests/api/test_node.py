@@ -91,9 +91,10 @@ class TestTargets:
         target = TargetProgram()
         async with make_node(secret=SECRET) as server, make_node() as client:
             peer = client.peer(server.id, secret=SECRET)
-            for host in ("localhost", "127.0.0.1", "127.0.0.2", "@files"):
+            await server.start_server(greet, PORT)
+            for host, port in (("localhost", target.port), ("127.0.0.2", PORT), ("box", PORT), ("@files", 1)):
                 with pytest.raises(toxvpn.StreamOpenError):
-                    await in_time(client.open_connection(peer, host, target.port))
+                    await in_time(client.open_connection(peer, host, port))
         target.close()
 
     async def test_what_cannot_be_asked_for(self, make_node: MakeNode) -> None:
