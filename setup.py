@@ -87,6 +87,7 @@ def product() -> list[Extension]:
             "net/sendbatch.c",
             "net/sendroom.c",
             "net/recvbatch.c",
+            "net/sightings.c",
             "net/pagelock.c",
         ),
         extension("toxvpn._native.net.datagrams", "net/gather.c"),

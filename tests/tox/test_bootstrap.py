@@ -13,6 +13,7 @@ from toxvpn._native.results import Connection
 from toxvpn.errors import ConfigError
 from toxvpn.tox.bootstrap import (
     FIRST_NODES,
+    HURRY_S,
     LONGEST_PAUSE_S,
     MORE_NODES,
     BootstrapNode,
@@ -255,3 +256,16 @@ def test_without_a_resolver_names_are_left_out() -> None:
     assert (
         Bootstrapper((BootstrapNode(("tox.example.org",), 1, (), b"k" * 32),), Random(1)).due(0.0, NONE) == []
     )
+
+
+def test_in_a_hurry_it_asks_at_once_whatever_seems_to_be_connected() -> None:
+    for connection in Connection:
+        bootstrapper = Bootstrapper(NODES, Random(1))
+        bootstrapper.due(0.0, Connection.NONE)
+        assert not bootstrapper.due(1.0, connection)
+        bootstrapper.hurry(1.5)
+        asked = bootstrapper.due(1.5, connection)
+        assert len(asked) == FIRST_NODES
+        assert all(contact.tcp_ports for contact in asked), "relays may be lost too"
+        bootstrapper.due(1.5 + HURRY_S, connection)
+        assert not bootstrapper.due(2.0 + HURRY_S, Connection.UDP)

@@ -150,6 +150,14 @@ def test_however_many_come_and_go_the_clock_gains_little() -> None:
         assert clock.ahead_s < MOST_AHEAD_S + FAST_RATE * EXPECT_S
 
 
+def test_a_jump_is_given_back_too() -> None:
+    clock = Clock()
+    clock.fast.jumped(33.0)
+    assert clock.run(33.0) == SLOW_RATE
+    assert clock.run(400.0) == 1
+    assert abs(clock.ahead_s + 33.0) < TICK_S
+
+
 # -- how far it moves at a time ----------------------------------------------------------------------
 
 

@@ -72,6 +72,28 @@ class Tox:
         False when the hook of the clock is not in force (netio.pyx): then nothing has changed.
         """
 
+    def jump_clock(self, jump_s: float) -> None:
+        """Put toxcore's clock ahead by `jump_s`, at most 60 s, for good.
+
+        Nothing changes when the hook of the clock is not in force.
+        """
+
+    @property
+    def source(self) -> tuple[str, int] | None:
+        """In a callback: the address and port that the packet came from; None when through a relay."""
+
+    def watch_key(self, dht_key: bytes) -> bool:
+        """Have `sightings` tell from where the owner of this DHT key asks for nodes; False when too many are
+        watched.
+        """
+
+    def forget_key(self, dht_key: bytes) -> None: ...
+    def sightings(self) -> list[tuple[bytes, str, int]]:
+        """DHT keys that are watched, each with an address and port that it speaks from now. Unproven.
+
+        Each place is told once.
+        """
+
     @property
     def sockets_version(self) -> int: ...
     def sockets(self) -> list[tuple[int, bool]]:

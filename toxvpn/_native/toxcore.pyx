@@ -227,6 +227,25 @@ cdef class Tox:
         netio.step_clock(self._owner, step_s)
         return _netio.hooks().clock.in_force
 
+    def jump_clock(self, double jump_s):
+        self.alive()
+        netio.jump_clock(self._owner, jump_s)
+
+    @property
+    def source(self):
+        return netio.source(self._owner)
+
+    def watch_key(self, bytes dht_key):
+        _sized(dht_key, TOX_PUBLIC_KEY_SIZE)
+        return netio.watch_key(self._owner, dht_key)
+
+    def forget_key(self, bytes dht_key):
+        _sized(dht_key, TOX_PUBLIC_KEY_SIZE)
+        netio.forget_key(self._owner, dht_key)
+
+    def sightings(self):
+        return netio.take_sightings(self._owner)
+
     @property
     def sockets_version(self):
         return netio.sockets_version(self._owner)

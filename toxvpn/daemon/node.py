@@ -25,6 +25,7 @@ from ..tox.handle import make_tox
 from ..tox.mtuprober import MtuProber
 from ..tox.node import Node
 from ..tox.ownstatus import OwnStatus
+from ..tox.recovery import Recovery
 from ..tox.resolver import Names
 from ..tun.exit.names import ask_beside
 from .identity import take_identity
@@ -105,6 +106,7 @@ async def running_node(
         own_status = OwnStatus(node)
         prober = MtuProber(node, own_status)
         undo.callback(prober.close)
+        undo.callback(Recovery(node, mark).close)
         yield RunningNode(
             node,
             own_status,

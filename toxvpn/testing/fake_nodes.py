@@ -21,6 +21,8 @@ class Once:
         found, self._contacts = self._contacts, []
         return found
 
+    def hurry(self, now: float) -> None: ...
+
 
 class Network:
     """Started nodes that share one FakeNetwork; `close` ends them all."""

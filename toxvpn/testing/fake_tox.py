@@ -54,6 +54,10 @@ class FakeTox:
         self.clock_rate = 1.0
         self.clock_is_ours = True
         self.steps_s: list[float] = []
+        self.jumps_s: list[float] = []
+        self.source: tuple[str, int] | None = ("203.0.113.9", 33445)
+        self.watched: set[bytes] = set()
+        self.sighted: list[tuple[bytes, str, int]] = []
         self.congested = False
         self.wants_room = False
         self.room_asked = False
@@ -146,6 +150,20 @@ class FakeTox:
         self.steps_s.append(step_s)
         return self.clock_is_ours
 
+    def jump_clock(self, jump_s: float) -> None:
+        self.jumps_s.append(jump_s)
+
+    def watch_key(self, dht_key: bytes) -> bool:
+        self.watched.add(dht_key)
+        return True
+
+    def forget_key(self, dht_key: bytes) -> None:
+        self.watched.discard(dht_key)
+
+    def sightings(self) -> list[tuple[bytes, str, int]]:
+        taken, self.sighted = self.sighted, []
+        return taken
+
     @property
     def sockets_version(self) -> int:
         return int(self.closed)
@@ -185,7 +203,7 @@ class FakeTox:
 
     @property
     def dht_id(self) -> bytes:
-        return bytes(32)
+        return self.public_key[::-1]
 
     @property
     def nospam(self) -> int:

@@ -13,6 +13,8 @@ from .._native.net import netio
 
 SOL_SOCKET, SO_RCVBUF = 1, 8
 SOCKADDR_STORAGE = 128  # bytes
+INET6_ADDRSTRLEN = 46
+KEY = 32  # bytes
 
 
 class _Timespec(Structure):
@@ -65,6 +67,13 @@ _set_segmentation = _function("netio_set_segmentation", None, c_void_p, c_bool)
 _set_mark = _function("netio_set_mark", None, c_void_p, ctypes.c_uint32)
 _set_clock_rate = _function("netio_set_clock_rate", None, c_void_p, c_double)
 _step_clock = _function("netio_step_clock", None, c_void_p, c_double)
+_jump_clock = _function("netio_jump_clock", None, c_void_p, c_double)
+_source = _function("netio_source", c_uint, c_void_p, c_void_p)
+_sightings = _function("netio_sightings", c_void_p, c_void_p)
+_watch = _function("sightings_watch", c_bool, c_void_p, ctypes.c_char_p)
+_forget = _function("sightings_forget", None, c_void_p, ctypes.c_char_p)
+_take = _function("sightings_take", c_bool, c_void_p, c_void_p, c_void_p)
+_place = _function("sightings_place", ctypes.c_uint16, c_void_p, c_void_p)
 _sockets_version = _function("netio_sockets_version", ctypes.c_uint32, c_void_p)
 _sockets = _function("netio_sockets", c_size_t, c_void_p, POINTER(_Socket), c_size_t)
 _hook_socket = _function("netio_hook_socket", c_int, c_int, c_int, c_int)
@@ -123,6 +132,12 @@ def _checked(result: int) -> int:
         error = ctypes.get_errno()
         raise OSError(error, os.strerror(error))
     return result
+
+
+def _as_place(at: Any) -> tuple[str, int]:
+    host = ctypes.create_string_buffer(INET6_ADDRSTRLEN)
+    port = int(_place(at, host))
+    return host.value.decode(), port
 
 
 class Hooked:
@@ -190,6 +205,28 @@ class Hooked:
 
     def step_clock(self, step_s: float) -> None:
         _step_clock(self._owner, step_s)
+
+    def jump_clock(self, jump_s: float) -> None:
+        _jump_clock(self._owner, jump_s)
+
+    def source(self) -> tuple[str, int] | None:
+        """Of the datagram that was received last; None when there are no more."""
+        at = ctypes.create_string_buffer(SOCKADDR_STORAGE)
+        return _as_place(at) if _source(self._owner, at) else None
+
+    def watch(self, key: bytes) -> bool:
+        return bool(_watch(_sightings(self._owner), key))
+
+    def forget(self, key: bytes) -> None:
+        _forget(_sightings(self._owner), key)
+
+    def sightings(self) -> list[tuple[bytes, str, int]]:
+        """Each watched key, and where it was seen that is new."""
+        key, at = ctypes.create_string_buffer(KEY), ctypes.create_string_buffer(SOCKADDR_STORAGE)
+        seen = []
+        while _take(_sightings(self._owner), key, at):
+            seen.append((key.raw, *_as_place(at)))
+        return seen
 
     def flush(self) -> None:
         _flush(self._owner)

@@ -28,6 +28,7 @@ FIRST_NODES = 8
 MORE_NODES = 4
 FIRST_PAUSE_S = 2.0
 LONGEST_PAUSE_S = 60.0
+HURRY_S = 3.0
 
 Resolve = Callable[[str, Callable[[list[str]], None]], None]
 """Looks a host name up without blocking and calls back with its numeric addresses."""
@@ -149,10 +150,18 @@ class Bootstrapper:
         self._ready: list[Contact] = []
         self._rounds = 0
         self._due_s = float("-inf")
+        self._hurries_until_s = float("-inf")
+
+    def hurry(self, now: float) -> None:
+        """The network around us has changed: asks at once, whatever toxcore believes to be connected to."""
+        self._rounds = 0
+        self._due_s = now
+        self._hurries_until_s = now + HURRY_S
 
     def due(self, now: float, connection: Connection) -> list[Contact]:
         """The nodes to ask now, mostly none. Cheap, to be called several times a second."""
-        if connection is Connection.UDP:
+        hurries = now < self._hurries_until_s
+        if connection is Connection.UDP and not hurries:
             self._rounds = 0
             self._due_s = now + FIRST_PAUSE_S  # toxcore's own attempts come first when we drop out
             self._ready.clear()
@@ -164,7 +173,7 @@ class Bootstrapper:
             self._due_s = now + min(FIRST_PAUSE_S * 2.0**self._rounds, LONGEST_PAUSE_S)
             self._rounds = min(self._rounds + 1, 16)
         contacts, self._ready = self._ready, []
-        if connection is Connection.TCP:
+        if connection is Connection.TCP and not hurries:
             return [replace(contact, tcp_ports=()) for contact in contacts]
         return contacts
 

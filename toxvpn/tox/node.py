@@ -35,6 +35,7 @@ class Bootstraps(Protocol):
     """Says which nodes to ask for the network, and when (bootstrap.py)."""
 
     def due(self, now: float, connection: Connection) -> list[Contact]: ...
+    def hurry(self, now: float) -> None: ...
 
 
 class Node:
@@ -45,6 +46,8 @@ class Node:
         self.connection = Connection.NONE
         self.turns = TurnLoop(tox, self._tick)
         self.now = self.turns.now
+        self.each_tick: list[Callable[[float], None]] = []
+        """Called several times a second, with the time on the loop's clock."""
         self._bootstraps = bootstraps
         self._requests = FriendRequests()
         self._seen_requests = SeenRequests()
@@ -180,6 +183,13 @@ class Node:
                 self.reach(address, message)
         for public_key in self._seen_requests.due(now):
             self.forget_request(public_key)
+        for call in self.each_tick:
+            call(now)
+
+    def bootstrap_now(self) -> None:
+        """Asks some nodes for the network, also if we seem to be in it."""
+        self.turns.note_activity()
+        self._bootstraps.hurry(self.now())
 
     def _bootstrap(self, contact: Contact) -> None:
         try:
@@ -229,6 +239,11 @@ class Node:
 
     def on_lossy(self, number: int, packet: bytes) -> None:
         """Packets of the compiled packet path do not come here."""
+        peer = self._peers.get(number)
+        if peer is not None:
+            peer.source = self.tox.source
+            if peer.source is not None:
+                peer.places[":" in peer.source[0]] = peer.source
         self._queue_packet(number, packet)
 
     def on_lossless(self, number: int, packet: bytes) -> None:

@@ -22,6 +22,10 @@ class Peer:
     """Time of the last change of the connection, on the loop's clock."""
     packet_bytes: int = CUSTOM_PACKET_BYTES
     """The largest custom packet that the path carries, as far as is known (mtuprober.py)."""
+    source: tuple[str, int] | None = None
+    """The address and port that its last packet came from, but for those of packet paths; None: a relay."""
+    places: dict[bool, tuple[str, int]] = field(default_factory=dict)
+    """Where it was last seen: for IPv4 (False) and IPv6 (True)."""
     log_limit: LogLimit = field(default_factory=LogLimit, repr=False)
 
     @property

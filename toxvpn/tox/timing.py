@@ -68,7 +68,12 @@ class FastClock:
         self._paused_until_s = float("-inf")
         self._rate = 1.0
         self._rated_s = 0.0
-        self._ahead_s = 0.0
+        self.ahead_s = 0.0
+        """How much more time toxcore has seen than has passed."""
+
+    def jumped(self, jump_s: float) -> None:
+        """toxcore's clock was put ahead."""
+        self.ahead_s += jump_s
 
     def start_burst(self, now: float) -> None:
         """A peer is to be reached: begins a burst, unless one runs or the last was lately."""
@@ -78,7 +83,7 @@ class FastClock:
 
     def expect_peer(self, now: float) -> None:
         """A peer has just been let in and connects now, while nobody else is connected."""
-        if self._ends_s is None and self._ahead_s < MOST_AHEAD_S:
+        if self._ends_s is None and self.ahead_s < MOST_AHEAD_S:
             self._ends_s = now + EXPECT_S
 
     def peer_connected(self, now: float) -> None:
@@ -93,14 +98,14 @@ class FastClock:
 
     def rate(self, now: float) -> float:
         """The rate to set now; to be called several times a second."""
-        self._ahead_s += (self._rate - 1) * (now - self._rated_s)
+        self.ahead_s += (self._rate - 1) * (now - self._rated_s)
         self._rated_s = now
         if self._ends_s is not None and now >= self._ends_s:
             self._ends_s = None
         if self._ends_s is not None:
             self._rate = FAST_RATE
         else:
-            self._rate = SLOW_RATE if self._ahead_s > 0 else 1.0
+            self._rate = SLOW_RATE if self.ahead_s > 0 else 1.0
         return self._rate
 
 

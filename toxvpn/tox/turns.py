@@ -11,7 +11,7 @@ from collections.abc import Callable
 from .._native.toxcore import Tox
 from .safecall import SafeCall
 from .sockets import SocketWatch
-from .timing import FastClock, TurnInterval
+from .timing import MOST_AHEAD_S, FastClock, TurnInterval
 
 TICK_S = 0.25
 """The interval of checks for bootstrapping, repeated requests and the clock's rate."""
@@ -83,6 +83,17 @@ class TurnLoop:
             self._no_input_until_s = self.now() + step_s
             self._sockets.forget()
             self._arm(step_s)
+
+    @property
+    def may_pass_time(self) -> bool:
+        """Whether toxcore's clock is not much ahead already."""
+        return self.fast_clock.ahead_s < MOST_AHEAD_S
+
+    def pass_time(self, jump_s: float) -> None:
+        """toxcore sees so much time pass at once, as if it had waited; it is given back slowly."""
+        self._tox.jump_clock(jump_s)
+        self.fast_clock.jumped(jump_s)
+        self.note_activity()
 
     def send_when_writable(self) -> None:
         """Sends what waits in toxcore's UDP socket's queue as soon as the socket takes more."""

@@ -288,6 +288,27 @@ def test_impossible_steps_are_ignored(step_s: float) -> None:
         assert owner.clock_ns() == 100 * S
 
 
+@pytest.mark.usefixtures("real_time")
+def test_a_jump_is_for_good_and_is_not_multiplied() -> None:
+    owner = Hooked()
+    with owner:
+        owner.set_clock_rate(4)
+        set_time(101 * S)
+        owner.jump_clock(33)
+        assert owner.clock_ns() == 137 * S
+        set_time(102 * S)
+        assert owner.clock_ns() == 141 * S
+
+
+@pytest.mark.usefixtures("real_time")
+@pytest.mark.parametrize("jump_s", [0, -1, 60.5, float("inf"), float("nan")])
+def test_impossible_jumps_are_ignored(jump_s: float) -> None:
+    owner = Hooked()
+    with owner:
+        owner.jump_clock(jump_s)
+        assert owner.clock_ns() == 100 * S
+
+
 def test_real_time_by_default() -> None:
     owner = Hooked()
     with owner:

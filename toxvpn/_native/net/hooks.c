@@ -15,12 +15,14 @@
 #include "recvbatch.h"
 #include "sendbatch.h"
 #include "shield.h"
+#include "sightings.h"
 
 #include <errno.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -28,7 +30,8 @@ enum {
     DESCRIPTORS = 65536, /* hooks ignore larger descriptors; the kernel gives out the lowest free one */
     FASTEST = 100,       /* more than 4 gains nothing; 100 keeps the arithmetic far from overflow */
     LONGEST_STEP_S = 1,  /* toxcore's shortest time-outs are some seconds */
-    TURN = 512,          /* datagrams received per turn: about 2 ms of work, then others get their turn */
+    LONGEST_JUMP_S = 60,
+    TURN = 512, /* datagrams received per turn: about 2 ms of work, then others get their turn */
 };
 
 struct entry {
@@ -51,8 +54,11 @@ struct netio_owner {
     netio_flush_inbound *flush_inbound;
     void *flush_context;
     double rate;
-    int64_t real_ns, own_ns; /* when the rate was last changed, on both clocks */
-    int64_t stepped_ns;      /* the clock shows this until its own time is later */
+    int64_t real_ns, own_ns;        /* when the rate was last changed, on both clocks */
+    int64_t stepped_ns;             /* the clock shows this until its own time is later */
+    struct sockaddr_storage source; /* of the datagram that was handed out last */
+    socklen_t source_length;        /* 0: there are no more */
+    struct sightings sightings;
 };
 
 static int queued(int fd) {
@@ -107,6 +113,7 @@ void netio_owner_free(netio_owner *owner) {
         current = NULL;
     while (owner->entries)
         forget(owner->entries);
+    sightings_free(&owner->sightings);
     free(owner);
 }
 
@@ -206,6 +213,20 @@ void netio_step_clock(netio_owner *owner, double step_s) {
     if (stepped_ns > owner->stepped_ns)
         owner->stepped_ns = stepped_ns;
 }
+
+void netio_jump_clock(netio_owner *owner, double jump_s) {
+    if (!(jump_s > 0 && jump_s <= LONGEST_JUMP_S))
+        return;
+    netio_set_clock_rate(owner, owner->rate);
+    owner->own_ns += (int64_t)(jump_s * 1e9);
+}
+
+socklen_t netio_source(const netio_owner *owner, struct sockaddr_storage *out) {
+    *out = owner->source;
+    return owner->source_length;
+}
+
+struct sightings *netio_sightings(netio_owner *owner) { return &owner->sightings; }
 
 uint32_t netio_sockets_version(const netio_owner *owner) { return owner->version; }
 
@@ -317,6 +338,7 @@ int netio_hook_setsockopt(int fd, int level, int option, const void *value, sock
 static ssize_t nothing_received(netio_owner *owner, int error) {
     if (owner == current && owner->flush_inbound && owner->turn > 0)
         owner->flush_inbound(owner->flush_context);
+    owner->source_length = 0;
     errno = error;
     return -1;
 }
@@ -339,6 +361,11 @@ static ssize_t shielded(const void *data, ssize_t length) {
     return 0;
 }
 
+static void note_source(netio_owner *owner, const struct sockaddr *from, const socklen_t *length) {
+    owner->source_length = from && length && *length <= sizeof owner->source ? *length : 0;
+    memcpy(&owner->source, from, owner->source_length);
+}
+
 ssize_t netio_hook_recvfrom(int fd, void *out, size_t room, int flags, struct sockaddr *from,
                             socklen_t *from_length) {
     struct entry *entry = find(fd);
@@ -355,6 +382,8 @@ ssize_t netio_hook_recvfrom(int fd, void *out, size_t room, int flags, struct so
         return nothing_received(entry->owner, errno);
     netio_counters.received++;
     entry->owner->turn++;
+    note_source(entry->owner, from, from_length);
+    sightings_note(&entry->owner->sightings, out, (size_t)length, from);
     return shielded(out, length);
 }
 

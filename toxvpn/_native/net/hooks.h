@@ -40,6 +40,10 @@ void netio_set_segmentation(netio_owner *owner, bool segmentation);
 void netio_set_mark(netio_owner *owner, uint32_t mark);
 void netio_set_clock_rate(netio_owner *owner, double rate);
 void netio_step_clock(netio_owner *owner, double step_s);
+void netio_jump_clock(netio_owner *owner, double jump_s);
+/* Where the datagram came from that libtoxcore is handling now; the length is 0 when there is none. */
+socklen_t netio_source(const netio_owner *owner, struct sockaddr_storage *out);
+struct sightings *netio_sightings(netio_owner *owner);
 uint32_t netio_sockets_version(const netio_owner *owner);
 size_t netio_sockets(const netio_owner *owner, netio_socket *out, size_t room);
 

@@ -36,6 +36,14 @@ cdef void set_clock_rate(netio_owner *owner, double rate) noexcept nogil
 # Puts the clock ahead at once; it then stands until its own time has come as far. Above 0, at most 1 s,
 # others are ignored.
 cdef void step_clock(netio_owner *owner, double step_s) noexcept nogil
+# Puts the clock ahead for good. Above 0, at most 60 s, others are ignored.
+cdef void jump_clock(netio_owner *owner, double jump_s) noexcept nogil
+# (address, port) of the datagram that libtoxcore is handling now; None when it came through a relay.
+cdef object source(netio_owner *owner)
+# See Tox.watch_key, Tox.forget_key, Tox.sightings.
+cdef bint watch_key(netio_owner *owner, const unsigned char *key) noexcept nogil
+cdef void forget_key(netio_owner *owner, const unsigned char *key) noexcept nogil
+cdef list take_sightings(netio_owner *owner)
 # Changes whenever the list of sockets does.
 cdef uint32_t sockets_version(netio_owner *owner) noexcept nogil
 # All sockets, as (descriptor, whether it is for datagrams).

@@ -18,7 +18,7 @@ TOXVPN_SOCKETS=off (also batch and shield), TOXVPN_UDP_BATCH=off, TOXVPN_CLOCK=o
 TOXVPN_PAGE_LOCK=strict (every scratch buffer is locked, about half the speed).
 
 Neighbours: toxcore.pyx enters and leaves an owner around each call into libtoxcore; the C files are hooks.c,
-sendbatch.c, recvbatch.c, pagelock.c, importpatch.c.
+sendbatch.c, recvbatch.c, sightings.c, pagelock.c, importpatch.c.
 """
 
 import os
@@ -63,8 +63,23 @@ cdef extern from "hooks.h" nogil:
     void netio_set_mark(netio_owner *owner, uint32_t mark)
     void netio_set_clock_rate(netio_owner *owner, double rate)
     void netio_step_clock(netio_owner *owner, double step_s)
+    void netio_jump_clock(netio_owner *owner, double jump_s)
+    struct sockaddr_storage:
+        unsigned short ss_family
+    unsigned netio_source(const netio_owner *owner, sockaddr_storage *out)
+    struct sightings:
+        pass
+    sightings *netio_sightings(netio_owner *owner)
     uint32_t netio_sockets_version(const netio_owner *owner)
     size_t netio_sockets(const netio_owner *owner, netio_socket *out, size_t room)
+
+cdef extern from "sightings.h" nogil:
+    bint sightings_watch(sightings *sightings, const unsigned char *key)
+    void sightings_forget(sightings *sightings, const unsigned char *key)
+    bint sightings_take(sightings *sightings, unsigned char *key, sockaddr_storage *out)
+    enum:
+        SIGHTINGS_HOST_BYTES
+    unsigned short sightings_place(const sockaddr_storage *at, char *host)
 
 
 # -- for the other compiled modules: see netio.pxd ---------------------------------------------------
@@ -111,6 +126,40 @@ cdef void set_clock_rate(netio_owner *owner, double rate) noexcept nogil:
 
 cdef void step_clock(netio_owner *owner, double step_s) noexcept nogil:
     netio_step_clock(owner, step_s)
+
+
+cdef void jump_clock(netio_owner *owner, double jump_s) noexcept nogil:
+    netio_jump_clock(owner, jump_s)
+
+
+cdef object _place(const sockaddr_storage *at):
+    cdef char host[SIGHTINGS_HOST_BYTES]
+    cdef unsigned short port = sightings_place(at, host)
+    return (host.decode(), port) if port else None
+
+
+cdef object source(netio_owner *owner):
+    cdef sockaddr_storage at
+    return _place(&at) if netio_source(owner, &at) else None
+
+
+cdef bint watch_key(netio_owner *owner, const unsigned char *key) noexcept nogil:
+    return sightings_watch(netio_sightings(owner), key)
+
+
+cdef void forget_key(netio_owner *owner, const unsigned char *key) noexcept nogil:
+    sightings_forget(netio_sightings(owner), key)
+
+
+cdef list take_sightings(netio_owner *owner):
+    cdef unsigned char key[32]
+    cdef sockaddr_storage at
+    cdef list taken = []
+    while sightings_take(netio_sightings(owner), key, &at):
+        place = _place(&at)
+        if place is not None:
+            taken.append(((<const char *>key)[:32], *place))
+    return taken
 
 
 cdef uint32_t sockets_version(netio_owner *owner) noexcept nogil:

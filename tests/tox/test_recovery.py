@@ -1,0 +1,214 @@
+"""What a node does when it has slept, has moved, or a peer says so; two nodes on a fake network."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from toxvpn._native.results import Connection
+from toxvpn.testing.fake_nodes import Network, until
+from toxvpn.testing.fake_tox import FakeTox
+from toxvpn.tox import recovery
+from toxvpn.tox.node import Node
+from toxvpn.tox.ownstatus import OwnStatus
+from toxvpn.tox.peer import Peer
+from toxvpn.tox.recovery import CONNECTION_S, LOST_AFTER_S, PATH_AGAIN_S, PATH_S, Recovery
+from toxvpn.wire import whereabouts
+from toxvpn.wire.whereabouts import Whereabouts
+
+AT = ("203.0.113.9", 33445)  # FakeTox.source
+ELSEWHERE = ("198.51.100.7", 40000)
+
+
+class Clock:
+    """Both that of the loop and the one that goes on in a sleep."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Side:
+    """A node with a recovery. `tick` is a tick of it, `told` what it told its peer since the last look."""
+
+    def __init__(self, network: Network, node: Node, clock: Clock) -> None:
+        self.node = node
+        self.tox: FakeTox = network.fake(node)
+        self.clock = clock
+        node.now = clock
+        self.recovery = Recovery(node, boottime=clock)
+        OwnStatus(node)
+        self._sent: list[Whereabouts] = []
+        send = self.tox.send_lossy
+
+        def noted(number: int, data: bytes | bytearray | memoryview) -> object:
+            if told := whereabouts.decode_untrusted(bytes(data)):
+                self._sent.append(told)
+            return send(number, data)
+
+        self.tox.send_lossy = noted  # type: ignore[method-assign, assignment]
+
+    @property
+    def peer(self) -> Peer:
+        [peer] = self.node
+        return peer
+
+    def tick(self) -> None:
+        for call in self.node.each_tick:
+            call(self.clock.now)
+
+    def told(self) -> list[Whereabouts]:
+        sent, self._sent[:] = list(self._sent), []
+        return sent
+
+    def asked(self) -> list[tuple[str, int, bytes]]:
+        """Where it has asked in the DHT since the last look."""
+        asked, self.tox.bootstrapped[:] = list(self.tox.bootstrapped), []
+        return asked
+
+
+class Pair:
+    def __init__(self, network: Network) -> None:
+        self.clock = Clock()
+        nodes = network.pair()
+        for node in nodes:  # their own ticks would come by the real time
+            node.turns._tick = lambda now: None
+        self.left, self.right = (Side(network, node, self.clock) for node in nodes)
+
+    async def pass_s(self, seconds: float) -> None:
+        """Both tick, a quarter of a second apart."""
+        for _ in range(round(seconds / 0.25)):
+            self.clock.now += 0.25
+            for side in (self.left, self.right):
+                side.tick()
+            await self.delivered()
+
+    async def delivered(self) -> None:
+        for side in (self.left, self.right, self.left):
+            side.node.turns.turn()
+
+
+@pytest.fixture
+async def pair() -> AsyncIterator[Pair]:
+    network = Network()
+    made = Pair(network)
+    await until(lambda: made.left.peer.status_text and made.right.peer.status_text)
+    await made.pass_s(1)
+    for side in (made.left, made.right):
+        assert side.tox.watched == {side.peer.public_key[::-1]}, "they have told their keys"
+        side.told()
+        side.asked()
+    yield made
+    for side in (made.left, made.right):
+        side.recovery.close()
+    network.close()
+
+
+def key_of(side: Side) -> bytes:
+    return side.tox.dht_id
+
+
+async def test_idle_nodes_tell_each_other_nothing_more(pair: Pair) -> None:
+    await pair.pass_s(60)
+    assert not pair.left.told() and not pair.right.told()
+    assert not pair.left.asked() and not pair.left.tox.jumps_s
+
+
+async def test_who_has_slept_for_long_lets_its_connections_time_out_and_asks_its_peers(pair: Pair) -> None:
+    pair.clock.now += 60
+    pair.left.tick()
+    assert pair.left.tox.jumps_s == [CONNECTION_S]
+    assert pair.left.asked() == [(*AT, key_of(pair.right))]
+    await pair.pass_s(60)
+    assert pair.left.tox.jumps_s == [CONNECTION_S]
+
+
+async def test_who_has_slept_a_little_only_asks(pair: Pair) -> None:
+    pair.clock.now += LOST_AFTER_S - 1
+    pair.left.tick()
+    assert pair.left.tox.jumps_s == []
+    assert pair.left.asked() == [(*AT, key_of(pair.right))]
+
+
+async def test_who_has_moved_asks_its_peers_where_they_were_and_tells_them(pair: Pair) -> None:
+    pair.left.recovery.moved()
+    assert pair.left.tox.jumps_s == [PATH_S]
+    assert pair.left.asked() == [(*AT, key_of(pair.right))]
+    assert pair.left.told() == [Whereabouts(key_of(pair.left), asks=True, moved=True)]
+    await pair.delivered()
+    await pair.pass_s(10)
+    assert pair.right.told() == [Whereabouts(key_of(pair.right))]
+    assert pair.left.told() == [], "it has been answered"
+    assert pair.right.tox.jumps_s == [], "the answer has arrived"
+
+
+async def test_it_tells_for_a_while_when_nobody_answers(pair: Pair) -> None:
+    pair.right.tox.send_lossy = lambda number, data: None  # type: ignore[method-assign, assignment, return-value]
+    pair.left.recovery.moved()
+    await pair.delivered()
+    await pair.pass_s(60)
+    told = pair.left.told()
+    assert 10 < len(told) <= 1 + recovery.TELL_S / 0.25
+    assert pair.right.tox.jumps_s == [PATH_S], "its answers get lost: they go to the old address"
+
+
+async def test_told_over_a_relay_a_peer_gives_the_path_up(pair: Pair) -> None:
+    pair.right.tox.source = None
+    pair.left.recovery.moved()
+    await pair.delivered()
+    assert pair.right.tox.jumps_s == [PATH_S]
+
+
+async def test_a_peer_on_a_relay_has_no_path_to_give_up(pair: Pair) -> None:
+    pair.right.tox.source = None
+    pair.right.peer.connection = Connection.TCP
+    pair.left.recovery.moved()
+    await pair.delivered()
+    assert pair.right.tox.jumps_s == []
+
+
+async def test_whatever_peers_say_the_clock_stays_close(pair: Pair) -> None:
+    """Connections time out after 32 s without a ping, and each has one in 8 s."""
+    pair.right.tox.source = None
+    for _ in range(100):
+        pair.left.recovery.moved()
+        await pair.delivered()
+        await pair.pass_s(1)
+    assert 1 < len(pair.right.tox.jumps_s) <= 1 + 100 / PATH_AGAIN_S
+    assert len(pair.right.told()) < 500
+
+
+async def test_where_a_peers_key_is_used_it_is_asked_whether_it_is_there(pair: Pair) -> None:
+    pair.left.tox.sighted = [(key_of(pair.right), *ELSEWHERE), (bytes(32), *AT)]
+    pair.left.tick()
+    assert pair.left.asked() == [(*ELSEWHERE, key_of(pair.right))]
+    pair.left.recovery.moved()
+    assert sorted(pair.left.asked()) == sorted((*at, key_of(pair.right)) for at in (AT, ELSEWHERE))
+
+
+async def test_many_sightings_are_not_all_looked_into(pair: Pair) -> None:
+    for port in range(1, 1000):
+        pair.left.tox.sighted = [(key_of(pair.right), AT[0], port)]
+        pair.left.tick()
+    assert len(pair.left.asked()) <= 4
+
+
+async def test_a_peer_that_is_removed_is_forgotten(pair: Pair) -> None:
+    pair.left.node.remove(pair.left.peer)
+    assert pair.left.tox.watched == set()
+    pair.left.recovery.moved()
+    assert pair.left.asked() == []
+
+
+async def test_a_peer_that_starts_anew_has_another_key(pair: Pair) -> None:
+    pair.right.tox.send_lossy(pair.right.peer.number, whereabouts.encode(Whereabouts(b"k" * 32)))
+    await pair.delivered()
+    assert pair.left.tox.watched == {b"k" * 32}
+
+
+async def test_nonsense_is_ignored(pair: Pair) -> None:
+    pair.right.tox.send_lossy(pair.right.peer.number, bytes([whereabouts.PACKET_ID, 3]))
+    await pair.delivered()
+    assert pair.left.tox.watched == {key_of(pair.right)}
+    assert pair.left.told() == []

@@ -1,0 +1,62 @@
+"""Connections to relays are broken where they are lost, and nothing else is touched."""
+
+import fcntl
+import os
+import select
+import socket
+import struct
+import termios
+from typing import cast
+
+from toxvpn._native.toxcore import Tox
+from toxvpn.tox.relays import plain, reconnect_relays
+
+LONGEST_PACKET_BYTES = 2048  # toxcore's TCP_common.h, MAX_PACKET_SIZE
+
+
+class Sockets:
+    """Has the sockets of a toxcore."""
+
+    def __init__(self, *sockets: tuple[socket.socket, bool]) -> None:
+        self._sockets = sockets
+
+    def sockets(self) -> list[tuple[int, bool]]:
+        return [(sock.fileno(), datagram) for sock, datagram in self._sockets]
+
+
+def waiting_bytes(fd: int) -> int:
+    """As toxcore asks before it reads."""
+    return int(struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, bytes(4)))[0])
+
+
+def test_only_what_is_lost_is_broken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as relay, socket.socket(type=socket.SOCK_DGRAM) as udp:
+        lost, good = (socket.create_connection(relay.getsockname()) for _ in range(2))
+        ends = [relay.accept()[0] for _ in range(2)]
+        fds = [sock.fileno() for sock in (lost, good, udp, relay)]
+        asked = []
+
+        def is_lost(local: str, of_relay: str) -> bool:
+            asked.append((local, of_relay))
+            return len(asked) == 1
+
+        sockets = Sockets((udp, True), (relay, False), (lost, False), (good, False))
+        assert reconnect_relays(cast(Tox, sockets), is_lost) == 1
+        assert asked == [("127.0.0.1", "127.0.0.1")] * 2
+        assert [sock.fileno() for sock in (lost, good, udp, relay)] == fds
+        assert waiting_bytes(lost.fileno()) > 2 + LONGEST_PACKET_BYTES
+        assert int.from_bytes(os.read(lost.fileno(), 2)) > LONGEST_PACKET_BYTES
+        assert not os.get_blocking(lost.fileno())
+        assert not os.get_inheritable(lost.fileno())
+        ends[0].settimeout(5)
+        assert ends[0].recv(1) == b"", "the relay learns of it"
+        good.sendall(b"x")
+        assert ends[1].recv(1) == b"x"
+        assert not select.select([good], [], [], 0)[0]
+        for sock in (lost, good, *ends):
+            sock.close()
+
+
+def test_an_address_that_came_mapped() -> None:
+    assert plain("::ffff:203.0.113.1") == "203.0.113.1"
+    assert plain("2001:db8::1") == "2001:db8::1"

@@ -1,0 +1,106 @@
+/* A table of few keys, searched one by one: only DHT requests are looked at, which are rare. */
+#include "sightings.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PING_REQUEST = 0, GET_NODES = 2 }; /* libtoxcore's network.h, NET_PACKET_… */
+
+static struct sighting *find(struct sightings *sightings, const uint8_t *key) {
+    for (size_t i = 0; i < sightings->count; i++)
+        if (memcmp(sightings->watched[i].key, key, SIGHTINGS_KEY_BYTES) == 0)
+            return &sightings->watched[i];
+    return NULL;
+}
+
+bool sightings_watch(struct sightings *sightings, const uint8_t *key) {
+    if (find(sightings, key))
+        return true;
+    if (sightings->count == SIGHTINGS_MOST)
+        return false;
+    struct sighting *more = realloc(sightings->watched, (sightings->count + 1) * sizeof *more);
+    if (!more)
+        return false;
+    sightings->watched = more;
+    more += sightings->count++;
+    memset(more, 0, sizeof *more);
+    memcpy(more->key, key, SIGHTINGS_KEY_BYTES);
+    return true;
+}
+
+void sightings_forget(struct sightings *sightings, const uint8_t *key) {
+    struct sighting *found = find(sightings, key);
+    if (found)
+        *found = sightings->watched[--sightings->count];
+}
+
+void sightings_free(struct sightings *sightings) {
+    free(sightings->watched);
+    memset(sightings, 0, sizeof *sightings);
+}
+
+static bool same_place(const struct sockaddr_storage *a, const struct sockaddr *b) {
+    if (a->ss_family != b->sa_family)
+        return false;
+    if (b->sa_family == AF_INET) {
+        const struct sockaddr_in *x = (const void *)a, *y = (const void *)b;
+        return x->sin_port == y->sin_port && x->sin_addr.s_addr == y->sin_addr.s_addr;
+    }
+    const struct sockaddr_in6 *x = (const void *)a, *y = (const void *)b;
+    return x->sin6_port == y->sin6_port && memcmp(&x->sin6_addr, &y->sin6_addr, sizeof x->sin6_addr) == 0;
+}
+
+/* On a socket for both, IPv4 comes as a mapped IPv6 address. */
+static bool is_ipv6(const struct sockaddr *from) {
+    return from->sa_family == AF_INET6 &&
+           !IN6_IS_ADDR_V4MAPPED(&((const struct sockaddr_in6 *)(const void *)from)->sin6_addr);
+}
+
+void sightings_note(struct sightings *sightings, const uint8_t *datagram, size_t length,
+                    const struct sockaddr *from) {
+    if (!sightings->count || length <= SIGHTINGS_KEY_BYTES || !from)
+        return;
+    if (datagram[0] != PING_REQUEST && datagram[0] != GET_NODES)
+        return;
+    if (from->sa_family != AF_INET && from->sa_family != AF_INET6)
+        return;
+    struct sighting *found = find(sightings, datagram + 1);
+    if (!found)
+        return;
+    const bool family = is_ipv6(from);
+    if (same_place(&found->from[family], from))
+        return;
+    const size_t size = from->sa_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+    memcpy(&found->from[family], from, size);
+    found->fresh[family] = true;
+}
+
+bool sightings_take(struct sightings *sightings, uint8_t *key, struct sockaddr_storage *from) {
+    for (size_t i = 0; i < sightings->count; i++)
+        for (int family = 0; family < 2; family++) {
+            struct sighting *seen = &sightings->watched[i];
+            if (seen->fresh[family]) {
+                seen->fresh[family] = false;
+                memcpy(key, seen->key, SIGHTINGS_KEY_BYTES);
+                *from = seen->from[family];
+                return true;
+            }
+        }
+    return false;
+}
+
+uint16_t sightings_place(const struct sockaddr_storage *at, char *host) {
+    const struct sockaddr_in *ipv4 = (const void *)at;
+    const struct sockaddr_in6 *ipv6 = (const void *)at;
+    if (at->ss_family != AF_INET && at->ss_family != AF_INET6)
+        return 0;
+    if (at->ss_family == AF_INET)
+        inet_ntop(AF_INET, &ipv4->sin_addr, host, SIGHTINGS_HOST_BYTES);
+    else if (is_ipv6((const struct sockaddr *)at))
+        inet_ntop(AF_INET6, &ipv6->sin6_addr, host, SIGHTINGS_HOST_BYTES);
+    else
+        inet_ntop(AF_INET, &ipv6->sin6_addr.s6_addr[12], host, SIGHTINGS_HOST_BYTES);
+    return ntohs(at->ss_family == AF_INET ? ipv4->sin_port : ipv6->sin6_port);
+}

@@ -1,0 +1,216 @@
+"""Reconnects at once when this machine has slept, has moved, or a peer says that it has.
+
+What toxcore does by itself takes 8 to 40 s: it trusts a path for 8 s after the last packet, a relay for up
+to 40 s, and a connection for 32 s, during which it also refuses a new one of the same peer. Here its clock
+is put ahead past these time-outs; relays are connected to anew (relays.py); and peers are asked at the
+addresses where they were, by their DHT keys (wire/whereabouts.py). That is how they learn our new address:
+toxcore believes an address from which the owner of that key has answered.
+"""
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from .._native.results import Connection
+from ..errors import ToxvpnError
+from ..wire import statusmessage, whereabouts
+from ..wire.ratelimit import RateLimit
+from ..wire.whereabouts import Whereabouts
+from .events import Event, PeerConnection, PeerRemoved, PeerStatus
+from .naps import Naps
+from .node import Node
+from .peer import Peer
+from .relays import reconnect_relays
+from .sources import SourceWatch, source_of
+
+log = logging.getLogger("toxvpn.tox")
+
+PATH_S = 9.0
+"""toxcore trusts a path for 8 s (UDP_DIRECT_TIMEOUT), in whole seconds."""
+CONNECTION_S = 33.0
+"""toxcore trusts a connection for 32 s (FRIEND_CONNECTION_TIMEOUT)."""
+LOST_AFTER_S = 23.0
+"""Peers may have given us up after so long: the last ping that came was up to 9 s old."""
+PATH_AGAIN_S = 20.0
+"""The clock passes PATH_S at most so often; more would add up to CONNECTION_S."""
+TELL_S = 6.0
+TELL_AGAIN_S = 0.2
+"""For TELL_S each online peer is told that we have moved, until it answers."""
+ANSWERED_S = 0.5
+"""By then who has moved has had our answer, or it gets lost."""
+ASKS = 4
+"""Times that a peer is asked for its DHT key, after its status message."""
+ASK_AGAIN_S = 2.0
+ANSWERS_PER_S, ANSWERS_AT_ONCE = 4, 8
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is known of a peer of ours."""
+
+    dht_key: bytes | None = None
+    asks: int = ASKS
+    asked_s: float = float("-inf")
+    tell_until_s: float = float("-inf")
+    told_s: float | None = None
+    """When it first said that it has moved, of late."""
+    seen: dict[bool, tuple[str, int]] = field(default_factory=dict)
+    """Where somebody used its DHT key last, for IPv4 (False) and IPv6 (True). Unproven."""
+    answers: RateLimit = field(default_factory=lambda: RateLimit(ANSWERS_PER_S, ANSWERS_AT_ONCE))
+    sightings: RateLimit = field(default_factory=lambda: RateLimit(1, 4))
+
+
+class Recovery:
+    """One for each node, for as long as the node lives. `mark`: that of toxcore's sockets (make_tox)."""
+
+    def __init__(self, node: Node, mark: int = 0, boottime: Callable[[], float] | None = None) -> None:
+        self._node = node
+        self._mark = mark
+        self._boottime = boottime or (lambda: time.clock_gettime(time.CLOCK_BOOTTIME))
+        self._naps = Naps(self._boottime())
+        self._known: dict[bytes, _Known] = {}
+        self._passed_s = float("-inf")
+        self._lines = RateLimit(1 / 60, 5)
+        self._watch = SourceWatch(self._places, self.moved, mark)
+        node.subscribe(self._on_event)
+        node.on_packet_id(whereabouts.PACKET_ID, self._receive)
+        node.each_tick.append(self._tick)
+
+    def close(self) -> None:
+        """Idempotent."""
+        self._watch.close()
+
+    # -- what has happened ---------------------------------------------------------------------
+
+    def woke(self, slept_s: float) -> None:
+        """This machine has slept, or this process has stood still, for so long."""
+        self._log("awake again after %.0f s: reconnecting", slept_s)
+        if slept_s >= LOST_AFTER_S:
+            # not only ours: peers have given us up too, and wait for a new connection
+            reconnect_relays(self._node.tox, lambda local, relay: True)
+            self._node.turns.fast_clock.cancel_burst()
+            self._node.turns.pass_time(CONNECTION_S)
+        self._reach()
+
+    def moved(self) -> None:
+        """We have another address."""
+        self._log("this machine has another address: reconnecting")
+        reconnect_relays(self._node.tox, self._is_lost)
+        self._pass_path_timeout()
+        self._reach()
+        now = self._node.now()
+        for peer in self._node:
+            if peer.online and (known := self._known.get(peer.public_key)):
+                known.tell_until_s = now + TELL_S
+                known.asked_s = float("-inf")
+        self._tell(now)
+
+    def _peer_moved(self, peer: Peer, known: _Known) -> None:
+        """What we send to its old address gets lost, as a relay or repetition tells."""
+        now = self._node.now()
+        if known.told_s is None or now - known.told_s > TELL_S:
+            known.told_s = now
+        answers_get_lost = peer.source is None or now - known.told_s >= ANSWERED_S
+        if peer.connection is Connection.UDP and answers_get_lost:
+            self._pass_path_timeout()
+
+    def _pass_path_timeout(self) -> None:
+        now = self._node.now()
+        if now - self._passed_s >= PATH_AGAIN_S and self._node.turns.may_pass_time:
+            self._passed_s = now
+            self._node.turns.pass_time(PATH_S)
+
+    def _reach(self) -> None:
+        """Asks bootstrap nodes, and peers where they were."""
+        self._node.bootstrap_now()
+        for peer in self._node:
+            known = self._known.get(peer.public_key)
+            if known is not None and known.dht_key is not None:
+                for host, port in {*peer.places.values(), *known.seen.values()}:
+                    self._ask_at(host, port, known.dht_key)
+
+    def _ask_at(self, host: str, port: int, dht_key: bytes) -> None:
+        with contextlib.suppress(ToxvpnError):
+            self._node.tox.bootstrap(host, port, dht_key)
+
+    def _is_lost(self, local: str, relay: str) -> bool:
+        return source_of(relay, self._mark) not in (local, None)
+
+    def _places(self) -> Iterator[str]:
+        for peer in self._node:
+            for host, _ in peer.places.values():
+                yield host
+
+    def _log(self, text: str, *arguments: object) -> None:
+        if self._lines.take(self._node.now()):
+            log.info(text, *arguments)
+
+    # -- whereabouts ---------------------------------------------------------------------------
+
+    def _tick(self, now: float) -> None:
+        if slept_s := self._naps.tick(self._boottime()):
+            self.woke(slept_s)
+        for dht_key, host, port in self._node.tox.sightings():
+            self._seen(dht_key, host, port, now)
+        self._tell(now)
+
+    def _tell(self, now: float) -> None:
+        for peer in self._node:
+            known = self._known.get(peer.public_key)
+            if known is None or not peer.online:
+                continue
+            moved = now < known.tell_until_s
+            if moved and now - known.asked_s >= TELL_AGAIN_S:
+                self._send(peer, asks=True, moved=True)
+                known.asked_s = now
+            elif not moved and known.dht_key is None and known.asks and now - known.asked_s >= ASK_AGAIN_S:
+                self._send(peer, asks=True)
+                known.asks -= 1
+                known.asked_s = now
+
+    def _seen(self, dht_key: bytes, host: str, port: int, now: float) -> None:
+        """Somebody asks us from there with a peer's key; only the peer can answer when we ask back."""
+        for known in self._known.values():
+            if known.dht_key == dht_key:
+                known.seen[":" in host] = host, port
+                if known.sightings.take(now):
+                    self._ask_at(host, port, dht_key)
+
+    def _send(self, peer: Peer, *, asks: bool = False, moved: bool = False) -> None:
+        told = Whereabouts(self._node.tox.dht_id, asks, moved)
+        self._node.tox.send_lossy(peer.number, whereabouts.encode(told))
+
+    def _receive(self, peer: Peer, packet: bytes) -> None:
+        told = whereabouts.decode_untrusted(packet)
+        if told is None:
+            return
+        known = self._known.setdefault(peer.public_key, _Known())
+        self._learn(known, told.dht_key)
+        if told.moved:
+            self._peer_moved(peer, known)
+        if not told.asks:
+            known.tell_until_s = float("-inf")
+        elif known.answers.take(self._node.now()):
+            self._send(peer)
+
+    def _learn(self, known: _Known, dht_key: bytes | None) -> None:
+        if known.dht_key != dht_key:
+            if known.dht_key is not None:
+                self._node.tox.forget_key(known.dht_key)
+            known.dht_key = dht_key
+            known.seen.clear()
+            if dht_key is not None:
+                self._node.tox.watch_key(dht_key)
+
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, PeerRemoved):
+            if known := self._known.pop(event.peer.public_key, None):
+                self._learn(known, None)
+        elif isinstance(event, PeerStatus):
+            if statusmessage.decode(event.text).toxvpn is not None:
+                known = self._known.setdefault(event.peer.public_key, _Known())
+                known.asks = ASKS
+        elif isinstance(event, PeerConnection):
+            self._watch.remember()
