@@ -47,6 +47,7 @@ class Recorder:
         self.requests.append((public_key, message))
 
     def on_friend_name(self, number: int, name: bytes) -> None: ...
+    def on_nap(self, slept_s: float) -> None: ...
 
     def on_friend_status_message(self, number: int, text: bytes) -> None:
         self.statuses.append(text)

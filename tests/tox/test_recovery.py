@@ -11,7 +11,7 @@ from toxvpn.tox import recovery
 from toxvpn.tox.node import Node
 from toxvpn.tox.ownstatus import OwnStatus
 from toxvpn.tox.peer import Peer
-from toxvpn.tox.recovery import CONNECTION_S, LOST_AFTER_S, PATH_AGAIN_S, PATH_S, Recovery
+from toxvpn.tox.recovery import CONNECTION_S, PATH_AGAIN_S, PATH_S, PERHAPS_LOST_S, Recovery
 from toxvpn.wire import whereabouts
 from toxvpn.wire.whereabouts import Whereabouts
 
@@ -20,7 +20,7 @@ ELSEWHERE = ("198.51.100.7", 40000)
 
 
 class Clock:
-    """Both that of the loop and the one that goes on in a sleep."""
+    """That of the loop."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -37,7 +37,7 @@ class Side:
         self.tox: FakeTox = network.fake(node)
         self.clock = clock
         node.now = clock
-        self.recovery = Recovery(node, boottime=clock)
+        self.recovery = Recovery(node)
         OwnStatus(node)
         self._sent: list[Whereabouts] = []
         send = self.tox.send_lossy
@@ -84,6 +84,13 @@ class Pair:
                 side.tick()
             await self.delivered()
 
+    def sleep(self, seconds: float) -> None:
+        """The left one."""
+        self.clock.now += seconds
+        self.left.tox.nap_s = seconds
+        self.left.node.turns.turn()
+        self.left.tick()
+
     async def delivered(self) -> None:
         for side in (self.left, self.right, self.left):
             side.node.turns.turn()
@@ -116,8 +123,7 @@ async def test_idle_nodes_tell_each_other_nothing_more(pair: Pair) -> None:
 
 
 async def test_who_has_slept_for_long_lets_its_connections_time_out_and_asks_its_peers(pair: Pair) -> None:
-    pair.clock.now += 60
-    pair.left.tick()
+    pair.sleep(60)
     assert pair.left.tox.jumps_s == [CONNECTION_S]
     assert pair.left.asked() == [(*AT, key_of(pair.right))]
     await pair.pass_s(60)
@@ -125,10 +131,17 @@ async def test_who_has_slept_for_long_lets_its_connections_time_out_and_asks_its
 
 
 async def test_who_has_slept_a_little_only_asks(pair: Pair) -> None:
-    pair.clock.now += LOST_AFTER_S - 1
-    pair.left.tick()
+    pair.sleep(PERHAPS_LOST_S - 1)
     assert pair.left.tox.jumps_s == []
     assert pair.left.asked() == [(*AT, key_of(pair.right))]
+
+
+async def test_what_toxcore_did_not_see_of_a_shorter_sleep_passes_too(pair: Pair) -> None:
+    """CLOCK_MONOTONIC stands while the machine sleeps; whoever was given up notices it in time then."""
+    pair.left.tox.nap_s = PERHAPS_LOST_S + 2
+    pair.clock.now += 3.0
+    pair.left.node.turns.turn()
+    assert pair.left.tox.jumps_s == [PERHAPS_LOST_S - 1]
 
 
 async def test_who_has_moved_asks_its_peers_where_they_were_and_tells_them(pair: Pair) -> None:

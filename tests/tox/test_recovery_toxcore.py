@@ -35,7 +35,7 @@ class Pair:
         node = Node(Tox(LOCAL), Once([]))
         node.now = node.turns.now = self.now
         OwnStatus(node)
-        self.recoveries = [*getattr(self, "recoveries", []), Recovery(node, boottime=self.now)]
+        self.recoveries = [*getattr(self, "recoveries", []), Recovery(node)]
         return node
 
     def now(self) -> float:
@@ -74,19 +74,25 @@ async def pair() -> AsyncIterator[Pair]:
         made.close()
 
 
-@pytest.mark.parametrize("slept_s", [10.0, 25.0, 35.0, 60.0, 600.0])
+@pytest.mark.parametrize(
+    ("slept_s", "goal_s"),
+    [(10.0, GOAL_S), (25.0, 9.0), (30.0, 9.0), *((s, GOAL_S) for s in (35.0, 60.0, 600.0))],
+)
 @pytest.mark.parametrize("which", [0, 1])
-async def test_who_slept_is_connected_again_at_once(pair: Pair, which: int, slept_s: float) -> None:
+async def test_who_slept_is_connected_again_at_once(
+    pair: Pair, which: int, slept_s: float, goal_s: float
+) -> None:
+    """After 24 to 33 s it depends on when the last ping came whether the other has given up."""
     sleeper = pair.nodes[which]
     pair.run(lambda: False, slept_s, sleeper)
     [peer] = sleeper
     began_s = pair.now()
     pair.run(lambda: False, 1.0)  # it may still believe to be connected
     pair.run(pair.connected, 60.0)
-    assert pair.now() - began_s <= GOAL_S
+    assert pair.now() - began_s <= goal_s
     pair.run(lambda: False, 50.0)
     assert pair.connected()
-    assert peer.changed_s - began_s <= GOAL_S, "and stays so"
+    assert peer.changed_s - began_s <= goal_s, "and stays so"
 
 
 @pytest.mark.parametrize("slept_s", [60.0, 600.0])

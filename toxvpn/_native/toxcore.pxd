@@ -40,6 +40,7 @@ cdef class Tox:
     cdef keep(self, failure)
     cdef bint _is_accepted(self, const uint8_t *data, size_t length) noexcept
 
+    cdef _notice_nap(self)
     cdef void begin(self) noexcept
     cdef void end(self) noexcept
     cdef int alive(self) except -1

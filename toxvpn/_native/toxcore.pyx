@@ -42,6 +42,7 @@ cdef extern from *:
 
 cdef enum:
     FIRST_LOSSY = 192
+    SHORTEST_NAP_S = 5  # turns are a quarter of a second apart at most, and no machine is that busy
 
 
 def version() -> str:
@@ -285,8 +286,10 @@ cdef class Tox:
         self.alive()
         if self._iterating:
             raise ClosedError("iterate() was called from inside a callback")
-        self._iterating = True
         self._handler_called = False
+        self._notice_nap()
+        self.alive()
+        self._iterating = True
         self.begin()
         # The GIL is kept: callbacks and sinks would have to take it again for each packet. Only threads that
         # resolve names wait for it, at most the 2 ms that netio lets a turn receive.
@@ -299,6 +302,17 @@ cdef class Tox:
         if self._first_error is not None:
             failure, self._first_error = self._first_error, None
             raise failure
+
+    cdef _notice_nap(self):
+        """Before toxcore sees how much time has passed, and what came in meanwhile."""
+        cdef double passed_s = netio.passed_s(self._owner)
+        if passed_s < SHORTEST_NAP_S or self.handler is None:
+            return
+        self._handler_called = True
+        try:
+            self.handler.on_nap(passed_s)
+        except BaseException as failure:
+            self.keep(failure)
 
     def iteration_interval_ms(self):
         self.alive()

@@ -53,6 +53,8 @@ class FakeTox:
         self.connection = Connection.NONE
         self.clock_rate = 1.0
         self.clock_is_ours = True
+        self.nap_s = 0.0
+        """Set it to how long the next turn comes after a sleep."""
         self.steps_s: list[float] = []
         self.jumps_s: list[float] = []
         self.source: tuple[str, int] | None = ("203.0.113.9", 33445)
@@ -118,6 +120,10 @@ class FakeTox:
         with contextlib.suppress(BlockingIOError):
             while True:
                 self._wake_read.recv(64)
+        if self.nap_s and self.handler is not None:
+            self._handler_called = True
+            nap_s, self.nap_s = self.nap_s, 0.0
+            self.handler.on_nap(nap_s)
         self._settle()
         failure: BaseException | None = None
         while self._calls and not self.closed:

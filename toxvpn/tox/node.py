@@ -46,6 +46,8 @@ class Node:
         self.connection = Connection.NONE
         self.turns = TurnLoop(tox, self._tick)
         self.now = self.turns.now
+        self.after_nap: list[Callable[[float], None]] = []
+        """Called with how long this machine slept, or this process stood still, before the next turn."""
         self.each_tick: list[Callable[[float], None]] = []
         """Called several times a second, with the time on the loop's clock."""
         self._bootstraps = bootstraps
@@ -201,6 +203,11 @@ class Node:
             log.debug("bootstrap node %s cannot be used: %s", contact.host, failure)
 
     # -- called by the binding during a turn ---------------------------------------------------
+
+    def on_nap(self, slept_s: float) -> None:
+        self.turns.note_activity()
+        for call in self.after_nap:
+            call(slept_s)
 
     def on_self_connection(self, connection: Connection) -> None:
         log.info("Tox network: %s", connection.path)

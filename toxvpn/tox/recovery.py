@@ -9,8 +9,7 @@ toxcore believes an address from which the owner of that key has answered.
 
 import contextlib
 import logging
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from .._native.results import Connection
@@ -19,10 +18,9 @@ from ..wire import statusmessage, whereabouts
 from ..wire.ratelimit import RateLimit
 from ..wire.whereabouts import Whereabouts
 from .events import Event, PeerConnection, PeerRemoved, PeerStatus
-from .naps import Naps
 from .node import Node
 from .peer import Peer
-from .relays import reconnect_relays
+from .relays import drop_received, reconnect_relays
 from .sources import SourceWatch, source_of
 
 log = logging.getLogger("toxvpn.tox")
@@ -31,7 +29,7 @@ PATH_S = 9.0
 """toxcore trusts a path for 8 s (UDP_DIRECT_TIMEOUT), in whole seconds."""
 CONNECTION_S = 33.0
 """toxcore trusts a connection for 32 s (FRIEND_CONNECTION_TIMEOUT)."""
-LOST_AFTER_S = 23.0
+PERHAPS_LOST_S = 23.0
 """Peers may have given us up after so long: the last ping that came was up to 9 s old."""
 PATH_AGAIN_S = 20.0
 """The clock passes PATH_S at most so often; more would add up to CONNECTION_S."""
@@ -65,18 +63,19 @@ class _Known:
 class Recovery:
     """One for each node, for as long as the node lives. `mark`: that of toxcore's sockets (make_tox)."""
 
-    def __init__(self, node: Node, mark: int = 0, boottime: Callable[[], float] | None = None) -> None:
+    def __init__(self, node: Node, mark: int = 0) -> None:
         self._node = node
         self._mark = mark
-        self._boottime = boottime or (lambda: time.clock_gettime(time.CLOCK_BOOTTIME))
-        self._naps = Naps(self._boottime())
         self._known: dict[bytes, _Known] = {}
         self._passed_s = float("-inf")
+        self._ticked_s = node.now()
+        self._awake_again = False
         self._lines = RateLimit(1 / 60, 5)
         self._watch = SourceWatch(self._places, self.moved, mark)
         node.subscribe(self._on_event)
         node.on_packet_id(whereabouts.PACKET_ID, self._receive)
         node.each_tick.append(self._tick)
+        node.after_nap.append(self.woke)
 
     def close(self) -> None:
         """Idempotent."""
@@ -87,18 +86,21 @@ class Recovery:
     def woke(self, slept_s: float) -> None:
         """This machine has slept, or this process has stood still, for so long."""
         self._log("awake again after %.0f s: reconnecting", slept_s)
-        if slept_s >= LOST_AFTER_S:
-            # not only ours: peers have given us up too, and wait for a new connection
+        if slept_s >= PERHAPS_LOST_S:
+            # what peers sent before they gave us up must not keep our side of the connection alive
+            drop_received(self._node.tox)
             reconnect_relays(self._node.tox, lambda local, relay: True)
             self._node.turns.fast_clock.cancel_burst()
-            self._node.turns.pass_time(CONNECTION_S)
-        self._reach()
+            unseen_s = slept_s - (self._node.now() - self._ticked_s)
+            self._node.turns.pass_time(CONNECTION_S if slept_s >= CONNECTION_S else unseen_s)
+        self._awake_again = True  # asks when toxcore has seen the time: an answer counts for 5 s
 
     def moved(self) -> None:
         """We have another address."""
         self._log("this machine has another address: reconnecting")
         reconnect_relays(self._node.tox, self._is_lost)
         self._pass_path_timeout()
+        self._node.turns.turn()  # toxcore sees the time: an answer counts for 5 s
         self._reach()
         now = self._node.now()
         for peer in self._node:
@@ -150,8 +152,10 @@ class Recovery:
     # -- whereabouts ---------------------------------------------------------------------------
 
     def _tick(self, now: float) -> None:
-        if slept_s := self._naps.tick(self._boottime()):
-            self.woke(slept_s)
+        self._ticked_s = now
+        if self._awake_again:
+            self._awake_again = False
+            self._reach()
         for dht_key, host, port in self._node.tox.sightings():
             self._seen(dht_key, host, port, now)
         self._tell(now)

@@ -5,12 +5,15 @@ not notice that the other end has closed it, nor that our address is gone. What 
 packet of an impossible length. So its socket is replaced by one that such a packet has come in on.
 """
 
+import contextlib
 import os
 import socket
 from collections.abc import Callable
 
 from .._native.toxcore import Tox
 
+MOST_DATAGRAMS = 100_000
+"""More than a receive buffer holds. Who sends faster than we drop is not waited for."""
 NONSENSE = b"\xff" * 4096
 """A length of 65535 bytes, where 2048 is the most, or the rest of a packet that cannot be decrypted."""
 
@@ -36,6 +39,15 @@ def _break_if_lost(fd: int, is_lost: Callable[[str, str], bool]) -> bool:
         ours.sendall(NONSENSE)
         os.dup2(theirs.fileno(), fd, inheritable=False)
     return True
+
+
+def drop_received(tox: Tox) -> None:
+    """Drops the datagrams that wait in the kernel: toxcore would take them for new."""
+    for fd, datagram in tox.sockets():
+        if datagram:
+            with socket.socket(fileno=os.dup(fd)) as udp, contextlib.suppress(OSError):
+                for _ in range(MOST_DATAGRAMS):
+                    udp.recv(1, socket.MSG_DONTWAIT)
 
 
 def plain(address: str) -> str:

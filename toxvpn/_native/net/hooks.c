@@ -56,6 +56,7 @@ struct netio_owner {
     double rate;
     int64_t real_ns, own_ns;        /* when the rate was last changed, on both clocks */
     int64_t stepped_ns;             /* the clock shows this until its own time is later */
+    int64_t passed_ns;              /* CLOCK_BOOTTIME at the last netio_passed_s */
     struct sockaddr_storage source; /* of the datagram that was handed out last */
     socklen_t source_length;        /* 0: there are no more */
     struct sightings sightings;
@@ -219,6 +220,15 @@ void netio_jump_clock(netio_owner *owner, double jump_s) {
         return;
     netio_set_clock_rate(owner, owner->rate);
     owner->own_ns += (int64_t)(jump_s * 1e9);
+}
+
+double netio_passed_s(netio_owner *owner) {
+    struct timespec time;
+    netio_kernel.clock_gettime(CLOCK_BOOTTIME, &time);
+    int64_t now = time.tv_sec * INT64_C(1000000000) + time.tv_nsec;
+    int64_t before = owner->passed_ns ? owner->passed_ns : now;
+    owner->passed_ns = now;
+    return (double)(now - before) / 1e9;
 }
 
 socklen_t netio_source(const netio_owner *owner, struct sockaddr_storage *out) {

@@ -41,6 +41,8 @@ void netio_set_mark(netio_owner *owner, uint32_t mark);
 void netio_set_clock_rate(netio_owner *owner, double rate);
 void netio_step_clock(netio_owner *owner, double step_s);
 void netio_jump_clock(netio_owner *owner, double jump_s);
+/* Seconds since the last call, also those in which the machine slept; 0 the first time. */
+double netio_passed_s(netio_owner *owner);
 /* Where the datagram came from that libtoxcore is handling now; the length is 0 when there is none. */
 socklen_t netio_source(const netio_owner *owner, struct sockaddr_storage *out);
 struct sightings *netio_sightings(netio_owner *owner);

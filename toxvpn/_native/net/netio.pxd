@@ -38,6 +38,8 @@ cdef void set_clock_rate(netio_owner *owner, double rate) noexcept nogil
 cdef void step_clock(netio_owner *owner, double step_s) noexcept nogil
 # Puts the clock ahead for good. Above 0, at most 60 s, others are ignored.
 cdef void jump_clock(netio_owner *owner, double jump_s) noexcept nogil
+# Seconds since the last call, also those in which the machine slept; 0 the first time.
+cdef double passed_s(netio_owner *owner) noexcept nogil
 # (address, port) of the datagram that libtoxcore is handling now; None when it came through a relay.
 cdef object source(netio_owner *owner)
 # See Tox.watch_key, Tox.forget_key, Tox.sightings.

@@ -64,6 +64,7 @@ cdef extern from "hooks.h" nogil:
     void netio_set_clock_rate(netio_owner *owner, double rate)
     void netio_step_clock(netio_owner *owner, double step_s)
     void netio_jump_clock(netio_owner *owner, double jump_s)
+    double netio_passed_s(netio_owner *owner)
     struct sockaddr_storage:
         unsigned short ss_family
     unsigned netio_source(const netio_owner *owner, sockaddr_storage *out)
@@ -130,6 +131,10 @@ cdef void step_clock(netio_owner *owner, double step_s) noexcept nogil:
 
 cdef void jump_clock(netio_owner *owner, double jump_s) noexcept nogil:
     netio_jump_clock(owner, jump_s)
+
+
+cdef double passed_s(netio_owner *owner) noexcept nogil:
+    return netio_passed_s(owner)
 
 
 cdef object _place(const sockaddr_storage *at):
