@@ -36,6 +36,9 @@ PATH_AGAIN_S = 20.0
 TELL_S = 6.0
 TELL_AGAIN_S = 0.2
 """For TELL_S each online peer is told that we have moved, until it answers."""
+SEEK_S = 10.0
+SEEK_AGAIN_S = 1.0
+"""For SEEK_S after a sleep or a move of either side, a peer without a direct path is asked where it was."""
 ANSWERED_S = 0.5
 """By then who has moved has had our answer, or it gets lost."""
 ASKS = 4
@@ -56,6 +59,8 @@ class _Known:
     """When it first said that it has moved, of late."""
     seen: dict[bool, tuple[str, int]] = field(default_factory=dict)
     """Where somebody used its DHT key last, for IPv4 (False) and IPv6 (True). Unproven."""
+    seek_until_s: float = float("-inf")
+    sought_s: float = float("-inf")
     answers: RateLimit = field(default_factory=lambda: RateLimit(ANSWERS_PER_S, ANSWERS_AT_ONCE))
     sightings: RateLimit = field(default_factory=lambda: RateLimit(1, 4))
 
@@ -103,17 +108,17 @@ class Recovery:
         self._node.turns.turn()  # toxcore sees the time: an answer counts for 5 s
         self._reach()
         now = self._node.now()
-        for peer in self._node:
-            if peer.online and (known := self._known.get(peer.public_key)):
-                known.tell_until_s = now + TELL_S
-                known.asked_s = float("-inf")
-        self._tell(now)
+        for known in self._known.values():
+            known.tell_until_s = now + TELL_S
+            known.asked_s = float("-inf")
+        self._look_after_peers(now)
 
     def _peer_moved(self, peer: Peer, known: _Known) -> None:
         """What we send to its old address gets lost, as a relay or repetition tells."""
         now = self._node.now()
         if known.told_s is None or now - known.told_s > TELL_S:
             known.told_s = now
+            self._seek(known)
         answers_get_lost = peer.source is None or now - known.told_s >= ANSWERED_S
         if peer.connection is Connection.UDP and answers_get_lost:
             self._pass_path_timeout()
@@ -127,11 +132,12 @@ class Recovery:
     def _reach(self) -> None:
         """Asks bootstrap nodes, and peers where they were."""
         self._node.bootstrap_now()
-        for peer in self._node:
-            known = self._known.get(peer.public_key)
-            if known is not None and known.dht_key is not None:
-                for host, port in {*peer.places.values(), *known.seen.values()}:
-                    self._ask_at(host, port, known.dht_key)
+        for known in self._known.values():
+            self._seek(known)
+
+    def _seek(self, known: _Known) -> None:
+        known.seek_until_s = self._node.now() + SEEK_S
+        known.sought_s = float("-inf")
 
     def _ask_at(self, host: str, port: int, dht_key: bytes) -> None:
         with contextlib.suppress(ToxvpnError):
@@ -158,21 +164,34 @@ class Recovery:
             self._reach()
         for dht_key, host, port in self._node.tox.sightings():
             self._seen(dht_key, host, port, now)
-        self._tell(now)
+        self._look_after_peers(now)
 
-    def _tell(self, now: float) -> None:
+    def _look_after_peers(self, now: float) -> None:
         for peer in self._node:
-            known = self._known.get(peer.public_key)
-            if known is None or not peer.online:
-                continue
-            moved = now < known.tell_until_s
-            if moved and now - known.asked_s >= TELL_AGAIN_S:
-                self._send(peer, asks=True, moved=True)
-                known.asked_s = now
-            elif not moved and known.dht_key is None and known.asks and now - known.asked_s >= ASK_AGAIN_S:
-                self._send(peer, asks=True)
-                known.asks -= 1
-                known.asked_s = now
+            if known := self._known.get(peer.public_key):
+                if now < known.seek_until_s:
+                    self._ask_where_it_was(peer, known, now)
+                if peer.online:
+                    self._tell(peer, known, now)
+
+    def _ask_where_it_was(self, peer: Peer, known: _Known, now: float) -> None:
+        asked_once = known.sought_s > float("-inf")
+        if known.dht_key is None or (asked_once and peer.connection is Connection.UDP):
+            return
+        if now - known.sought_s >= SEEK_AGAIN_S:
+            known.sought_s = now
+            for host, port in {*peer.places.values(), *known.seen.values()}:
+                self._ask_at(host, port, known.dht_key)
+
+    def _tell(self, peer: Peer, known: _Known, now: float) -> None:
+        moved = now < known.tell_until_s
+        if moved and now - known.asked_s >= TELL_AGAIN_S:
+            self._send(peer, asks=True, moved=True)
+            known.asked_s = now
+        elif not moved and known.dht_key is None and known.asks and now - known.asked_s >= ASK_AGAIN_S:
+            self._send(peer, asks=True)
+            known.asks -= 1
+            known.asked_s = now
 
     def _seen(self, dht_key: bytes, host: str, port: int, now: float) -> None:
         """Somebody asks us from there with a peer's key; only the peer can answer when we ask back."""
