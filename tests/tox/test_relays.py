@@ -11,7 +11,7 @@ from typing import cast
 from toxvpn._native.toxcore import Tox
 from toxvpn.tox.relays import plain, reconnect_relays
 
-LONGEST_PACKET_BYTES = 2048  # toxcore's TCP_common.h, MAX_PACKET_SIZE
+LONGEST_PACKET_BYTES = 2048  # toxcore's MAX_PACKET_SIZE
 
 
 class Sockets:

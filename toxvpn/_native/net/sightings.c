@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PING_REQUEST = 0, GET_NODES = 2 }; /* libtoxcore's network.h, NET_PACKET_… */
+enum { PING_REQUEST = 0, GET_NODES = 2 }; /* libtoxcore's NET_PACKET_… */
 
 static struct sighting *find(struct sightings *sightings, const uint8_t *key) {
     for (size_t i = 0; i < sightings->count; i++)
