@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from toxvpn._native.path.packets import Counters
 from toxvpn._native.results import Connection
 from toxvpn.testing.fake_nodes import Network, until
 from toxvpn.testing.fake_tox import FakeTox
@@ -205,6 +206,49 @@ async def test_many_sightings_are_not_all_looked_into(pair: Pair) -> None:
         pair.left.tox.sighted = [(key_of(pair.right), AT[0], port)]
         pair.left.tick()
     assert len(pair.left.asked()) <= 4
+
+
+class Datapath:
+    """Counts what went to the peer and what came."""
+
+    def __init__(self) -> None:
+        self.sent = self.received = 0
+
+    def counters(self, friend_number: int) -> Counters:
+        return Counters(self.received, 0, self.sent, 0, {})
+
+
+async def test_a_path_on_which_nobody_answers_is_given_up(pair: Pair) -> None:
+    datapath = Datapath()
+    pair.left.node.datapaths.append(datapath)
+    answer, pair.right.tox.send_lossy = pair.right.tox.send_lossy, lambda number, data: None  # type: ignore[method-assign, assignment, return-value]
+    for _ in range(3):
+        datapath.sent += 1
+        await pair.pass_s(1)
+    assert pair.left.tox.jumps_s == [PATH_S]
+    assert (*AT, key_of(pair.right)) in pair.left.asked()
+    assert any(told.moved for told in pair.left.told())
+    pair.right.tox.send_lossy = answer  # type: ignore[method-assign]
+
+
+async def test_a_peer_that_only_listens_is_asked_and_the_path_kept(pair: Pair) -> None:
+    datapath = Datapath()
+    pair.left.node.datapaths.append(datapath)
+    for _ in range(60):
+        datapath.sent += 1
+        await pair.pass_s(0.5)
+    assert pair.left.tox.jumps_s == []
+    assert 10 < len(pair.left.told()) < 40
+
+
+async def test_answers_that_come_are_enough(pair: Pair) -> None:
+    datapath = Datapath()
+    pair.left.node.datapaths.append(datapath)
+    for _ in range(60):
+        datapath.sent += 1
+        datapath.received += 1
+        await pair.pass_s(0.5)
+    assert pair.left.told() == [] and pair.left.tox.jumps_s == []
 
 
 async def test_a_peer_that_is_removed_is_forgotten(pair: Pair) -> None:

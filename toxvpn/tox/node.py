@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from .._native.path.packets import Counters
 from .._native.results import Connection, SendResult
 from .._native.toxcore import Tox
 from ..errors import ToxvpnError
@@ -38,6 +39,12 @@ class Bootstraps(Protocol):
     def hurry(self, now: float) -> None: ...
 
 
+class Counting(Protocol):
+    """A datapath."""
+
+    def counters(self, friend_number: int) -> Counters: ...
+
+
 class Node:
     """Owns the Tox handle. Made inside a running loop; `start` once, then `close`."""
 
@@ -46,6 +53,8 @@ class Node:
         self.connection = Connection.NONE
         self.turns = TurnLoop(tox, self._tick)
         self.now = self.turns.now
+        self.datapaths: list[Counting] = []
+        """What carries packets between peers and a device beside this."""
         self.after_nap: list[Callable[[float], None]] = []
         """Called with how long this machine slept, or this process stood still, before the next turn."""
         self.each_tick: list[Callable[[float], None]] = []
@@ -147,7 +156,17 @@ class Node:
 
     def send_lossless(self, peer: Peer, packet: bytes | bytearray | memoryview) -> SendResult:
         self.turns.note_activity()
+        peer.sent_packets += 1
         return self.tox.send_lossless(peer.number, packet)
+
+    def traffic(self, peer: Peer) -> tuple[int, int]:
+        """How many packets for people's use went to the peer and came from it, on any road."""
+        sent, received = peer.sent_packets, peer.received_packets
+        for datapath in self.datapaths:
+            counters = datapath.counters(peer.number)
+            sent += counters.tx_packets
+            received += counters.rx_packets
+        return sent, received
 
     def set_packet_bytes(self, peer: Peer, packet_bytes: int) -> None:
         """The largest custom packet that the path to the peer carries, in bytes."""
@@ -260,4 +279,5 @@ class Node:
     def _queue_packet(self, number: int, packet: bytes) -> None:
         peer = self._peers.get(number)
         if peer is not None:
+            peer.received_packets += 1
             self._subscriptions.queue((peer, packet))

@@ -26,6 +26,9 @@ class Peer:
     """The address and port that its last packet came from, but for those of packet paths; None: a relay."""
     places: dict[bool, tuple[str, int]] = field(default_factory=dict)
     """Where it was last seen: for IPv4 (False) and IPv6 (True)."""
+    sent_packets: int = 0
+    received_packets: int = 0
+    """Those of Python; a datapath counts its own (Node.traffic)."""
     log_limit: LogLimit = field(default_factory=LogLimit, repr=False)
 
     @property

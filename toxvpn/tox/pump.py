@@ -30,11 +30,14 @@ class PacketPump:
         self._on_gone = on_gone
         self._loop = asyncio.get_running_loop()
         datapath.on_refusal = self._warn_refusal
+        node.datapaths.append(datapath)
         add_reader(self._loop, tun_fd, datapath, self._on_readable)
 
     def close(self) -> None:
         """Idempotent; before the datapath and the descriptor are closed."""
         self._datapath.on_refusal = None
+        if self._datapath in self._node.datapaths:
+            self._node.datapaths.remove(self._datapath)
         remove_reader(self._loop, self._fd)
 
     def _warn_refusal(self) -> None:

@@ -1,4 +1,4 @@
-"""Reconnects at once when this machine has slept, has moved, or a peer says that it has.
+"""Reconnects at once when this machine has slept or moved, a peer says so, or a peer is silent.
 
 What toxcore does by itself takes 8 to 40 s: it trusts a path for 8 s after the last packet, a relay for up
 to 40 s, and a connection for 32 s, during which it also refuses a new one of the same peer. Here its clock
@@ -21,6 +21,7 @@ from .events import Event, PeerConnection, PeerRemoved, PeerStatus
 from .node import Node
 from .peer import Peer
 from .relays import drop_received, reconnect_relays
+from .silence import Silence
 from .sources import SourceWatch, source_of
 
 log = logging.getLogger("toxvpn.tox")
@@ -39,6 +40,9 @@ TELL_AGAIN_S = 0.2
 SEEK_S = 10.0
 SEEK_AGAIN_S = 1.0
 """For SEEK_S after a sleep or a move of either side, a peer without a direct path is asked where it was."""
+WONDER_S, DEAD_S = 0.75, 2.0
+"""A direct path on which we send and hear nothing for so long: the peer is asked; the path is given up."""
+LISTEN_S = 0.5
 ANSWERED_S = 0.5
 """By then who has moved has had our answer, or it gets lost."""
 ASKS = 4
@@ -61,6 +65,9 @@ class _Known:
     """Where somebody used its DHT key last, for IPv4 (False) and IPv6 (True). Unproven."""
     seek_until_s: float = float("-inf")
     sought_s: float = float("-inf")
+    silence: Silence = field(default_factory=Silence)
+    listened_s: float = float("-inf")
+    wondered_s: float = float("-inf")
     answers: RateLimit = field(default_factory=lambda: RateLimit(ANSWERS_PER_S, ANSWERS_AT_ONCE))
     sightings: RateLimit = field(default_factory=lambda: RateLimit(1, 4))
 
@@ -123,11 +130,14 @@ class Recovery:
         if peer.connection is Connection.UDP and answers_get_lost:
             self._pass_path_timeout()
 
-    def _pass_path_timeout(self) -> None:
+    def _pass_path_timeout(self) -> bool:
+        """Whether it was not so lately."""
         now = self._node.now()
-        if now - self._passed_s >= PATH_AGAIN_S and self._node.turns.may_pass_time:
+        may = now - self._passed_s >= PATH_AGAIN_S and self._node.turns.may_pass_time
+        if may:
             self._passed_s = now
             self._node.turns.pass_time(PATH_S)
+        return may
 
     def _reach(self) -> None:
         """Asks bootstrap nodes, and peers where they were."""
@@ -173,6 +183,9 @@ class Recovery:
                     self._ask_where_it_was(peer, known, now)
                 if peer.online:
                     self._tell(peer, known, now)
+                if peer.connection is Connection.UDP and now - known.listened_s >= LISTEN_S:
+                    known.listened_s = now
+                    self._listen(peer, known, now)
 
     def _ask_where_it_was(self, peer: Peer, known: _Known, now: float) -> None:
         asked_once = known.sought_s > float("-inf")
@@ -182,6 +195,19 @@ class Recovery:
             known.sought_s = now
             for host, port in {*peer.places.values(), *known.seen.values()}:
                 self._ask_at(host, port, known.dht_key)
+
+    def _listen(self, peer: Peer, known: _Known, now: float) -> None:
+        """A router between may have moved, or the peer without telling."""
+        silent_s = known.silence.lasts_s(*self._node.traffic(peer), now)
+        if silent_s < WONDER_S or known.dht_key is None:
+            return
+        if silent_s >= DEAD_S and self._pass_path_timeout():
+            peer.log(log, logging.INFO, "no answer on the direct path: looking for another")
+            self._seek(known)
+            known.tell_until_s = now + TELL_S
+        elif now - known.wondered_s >= WONDER_S:
+            known.wondered_s = now
+            self._send(peer, asks=True)
 
     def _tell(self, peer: Peer, known: _Known, now: float) -> None:
         moved = now < known.tell_until_s
