@@ -29,7 +29,7 @@ CLASS = re.compile(r"(?<![\w.:/=%-])(?:[A-Z][a-z0-9]+){2,}\b(?!=)|(?<=`)[A-Z][a-
 
 OTHERS_FILES = {
     "tox.h", "tox/tox.h", "toxcore/state.c", "net_crypto.c", "other/bootstrap_node_packets.c",
-    "onion_announce.h", "group_announce.h", "ssh.c", "net/scm.h", "pyconfig.h",
+    "onion_announce.h", "group_announce.h", "ssh.c", "net/scm.h", "net/unix/af_unix.c", "pyconfig.h",
 }  # fmt: skip
 OTHERS_CLASSES = {"CoDel", "NetBird", "EtherType"}
 """Terms of the field that look like classes."""

@@ -195,7 +195,7 @@ def test_udp_segmentation(text: str, meant: bool | None) -> None:
         (
             f'[peers.a]\nid = "{ID}"\n[[forwards]]\npeer = "a"\nlisten = 80\ntarget = "b:1"\n'
             '[[socks]]\npeer = "a"\nlisten = "80"',
-            "socks[1].listen: forwards[1] listens there too: choose another port",
+            "socks[1].listen: forwards[1] listens there too: choose another",
         ),
         (
             f'[peers.o]\nid = "{OTHER.hex()}"\n[[socks]]\npeer = "o"\nlisten = 1080',

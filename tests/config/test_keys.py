@@ -33,6 +33,7 @@ id = "{ToxId(bytes(32), b"spam")}"
 peer = "NAME"
 listen = 1000
 target = "localhost:1"
+mode = "0600"
 [[socks]]
 peer = "NAME"
 listen = 2000
@@ -62,6 +63,7 @@ OTHER_VALUES = {
     "socks[N].peer": "other",
     "forwards[N].target": "localhost:2",
     "remote_forwards[N].peer": "other",
+    "forwards[N].mode": "0660",
 }
 """Where the example is what the default is."""
 

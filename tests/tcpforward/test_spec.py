@@ -91,6 +91,7 @@ def test_what_a_target_prints_is_read_back(host: str, port: int) -> None:
 @given(HOSTS, PORTS, HOSTS, PORTS)
 def test_forward_of_any_host_and_port(bind: str, port: int, host: str, hostport: int) -> None:
     forward = parse_forward(f"{join_host_port(bind, port)}:{join_host_port(host, hostport)}")
+    assert isinstance(forward.listen, Listen)
     assert forward.listen.port == port
     assert forward.target == Target(host, hostport)
     assert bind in forward.listen.hosts or bind == "localhost"

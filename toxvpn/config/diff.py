@@ -76,7 +76,7 @@ def _peers(now: InForce) -> dict[str, Any]:
 
 
 def _forwards(now: InForce) -> dict[str, Any]:
-    return {str(each.listen): (each.peer, each.target) for each in now.config.forwards}
+    return {str(each.listen): (each.peer, each.target, each.mode) for each in now.config.forwards}
 
 
 def _remote(now: InForce) -> dict[str, Any]:

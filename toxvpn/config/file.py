@@ -39,7 +39,8 @@ from typing import Any, TypeVar
 from ..errors import ConfigError, UsageError
 from ..members.peers import check_name, same_name
 from ..state.files import open_given
-from ..tcpforward.spec import Listen
+from ..tcpforward.spec import ONLY_STREAMS, Transport, UnixListen
+from ..tcpforward.unix.paths import is_path
 from .keys import Key, Section
 from .model import Config
 from .node import NODE, NodeSection
@@ -88,7 +89,7 @@ class _Reader:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._given: dict[str, Any] = {}
-        self._listens: dict[Listen, str] = {}
+        self._listens: dict[str, str] = {}
 
     def config(self, document: dict[str, Any]) -> Config:
         self._refuse_unknown("", document, TOP)
@@ -147,8 +148,12 @@ class _Reader:
             forward = ForwardSection(**{"target": None} | self._values(path, table, keys))
             self._check_callable(path, forward.peer, peers)
             for listen in forward.listen.each():
-                if (twin := self._listens.setdefault(listen, path)) != path:
-                    raise self._wrong(f"{path}.listen", f"{twin} listens there too: choose another port")
+                if (twin := self._listens.setdefault(str(listen), path)) != path:
+                    raise self._wrong(f"{path}.listen", f"{twin} listens there too: choose another")
+            if isinstance(forward.listen, UnixListen):
+                forward = replace(forward, listen=replace(forward.listen, mode=forward.mode))
+            elif forward.listen.transport is not Transport.TCP and is_path(str(forward.target)):
+                raise self._wrong(f"{path}.target", ONLY_STREAMS)
             found.append(forward)
         return found
 

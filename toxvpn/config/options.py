@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..tcpforward.remote.spec import RemoteForward
-from ..tcpforward.spec import Forward, Listen, RoadPolicy, Target
+from ..tcpforward.spec import AnyListen, Forward, RoadPolicy, Target
 from ..wire.invite import Invite
 from ..wire.toxid import ToxId
 from .node import NodeSection
@@ -72,7 +72,7 @@ class ClientOptions(NodeOptions):
     invite: Invite | None = field(default=None, repr=False)
     kept: bool = False
     forwards: tuple[Forward, ...] = ()
-    socks: tuple[Listen, ...] = ()
+    socks: tuple[AnyListen, ...] = ()
     remotes: tuple[RemoteForward, ...] = ()
     pipe: Target | None = None
     ping: bool = False
@@ -89,7 +89,7 @@ class ClientOptions(NodeOptions):
         return self.road is not RoadPolicy.TUNTOX
 
     @property
-    def listens(self) -> list[tuple[Listen, Target | None]]:
+    def listens(self) -> list[tuple[AnyListen, Target | None]]:
         """Where to listen, and the target; None: what a SOCKS5 client asks for. Each is of one protocol."""
         forwards = [(each, forward.target) for forward in self.forwards for each in forward.listen.each()]
         return [*forwards, *((listen, None) for listen in self.socks)]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..tcpforward.remote.spec import RemoteListen
-from ..tcpforward.spec import Listen, Target
+from ..tcpforward.spec import PRIVATE, AnyListen, Target
 from ..wire.routegrant import RouteGrant
 from ..wire.toxid import ADDRESS_DIGITS, parse_public_key_or_id, parse_tox_id
 from . import values
@@ -131,14 +131,25 @@ class ForwardSection:
     """`target` None is a SOCKS5 listener."""
 
     peer: str = key(values.read_text, "the peer that carries it", form="a peer's name", example='"box"')
-    listen: Listen = key(
+    listen: AnyListen = key(
         values.read_forward_listen,
-        "[bind:]port here, of TCP; udp/… or both/…; loopback unless told otherwise",
-        form='"[bind:]port", perhaps after udp/ or both/',
+        "[bind:]port here, of TCP; udp/… or both/…; or a Unix socket's path; loopback unless told otherwise",
+        form='"[bind:]port", perhaps after udp/ or both/, or "/path"',
         example='"2222"',
     )
     target: Target | None = key(
-        values.read_target, "host:port, as the peer sees it", form='"host:port"', example='"localhost:22"'
+        values.read_target,
+        "host:port, or the path of a Unix socket, as the peer sees it",
+        form='"host:port" or "/path"',
+        example='"localhost:22"',
+    )
+    mode: int = key(
+        values.read_socket_mode,
+        "who may use the forward, where listen is a Unix socket: the mode of its file",
+        form='the mode of a file, as "0660"',
+        default=PRIVATE,
+        shown="0600",
+        example='"0600"',
     )
 
 
@@ -162,8 +173,8 @@ _FORWARD_KEYS = keys_of(ForwardSection)
 _SOCKS_LISTEN = replace(
     _FORWARD_KEYS["listen"],
     read=values.read_listen,
-    explain="[bind:]port here; loopback unless told otherwise",
-    form='"[bind:]port"',
+    explain="[bind:]port here, or a Unix socket's path; loopback unless told otherwise",
+    form='"[bind:]port" or "/path"',
 )
 
 PEER = Section("peers.NAME", "[peers.NAME]", "a machine, under its name in commands", keys_of(PeerSection))

@@ -4,6 +4,7 @@ Each raises ValueError, without a message where the key's form (keys.py) says en
 ConfigError of the function that parses the value.
 """
 
+import re
 from collections.abc import Callable
 from ipaddress import IPv4Interface
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..members.peers import check_name
 from ..tcpforward.remote.spec import RemoteListen, parse_remote_listen
-from ..tcpforward.spec import Listen, Target, parse_forward_listen, parse_listen, parse_target
+from ..tcpforward.spec import AnyListen, Target, parse_forward_listen, parse_listen, parse_target
 from ..tox.proxy import Proxy, parse_proxy
 from ..wire.addressing import is_host_address
 from ..wire.multicast import parse_groups
@@ -178,12 +179,23 @@ def read_remote_listen(value: Any) -> RemoteListen:
     return parse_remote_listen(str(value) if type(value) is int else read_text(value))
 
 
-def read_listen(value: Any) -> Listen:
+def read_listen(value: Any) -> AnyListen:
     return parse_listen(str(value) if type(value) is int else read_text(value))
 
 
-def read_forward_listen(value: Any) -> Listen:
+def read_forward_listen(value: Any) -> AnyListen:
     return parse_forward_listen(str(value) if type(value) is int else read_text(value))
+
+
+def read_socket_mode(value: Any) -> int:
+    """The mode of a socket's file, of which its owner may do what others may."""
+    text = read_text(value)
+    if not re.fullmatch("0?[0-7]{3}", text):
+        raise ValueError
+    mode = int(text, 8)
+    if mode & 0o600 != 0o600:
+        raise ValueError(f"{text} keeps its owner from using it: give one such as 0660")
+    return mode
 
 
 def read_target(value: Any) -> Target:

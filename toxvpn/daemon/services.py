@@ -40,7 +40,7 @@ from ..tcpforward.remote.spec import RemoteForward
 from ..tcpforward.roads import Roads
 from ..tcpforward.rules import Rules
 from ..tcpforward.server import ForwardServer
-from ..tcpforward.spec import Listen, RoadPolicy
+from ..tcpforward.spec import AnyListen, RoadPolicy
 from ..tcpforward.speed.server import SpeedServer
 from ..tcpforward.udp.server import DatagramServer
 from ..tun.exit.client import ExitClient
@@ -157,7 +157,7 @@ class Services:
         self.listeners.recheck()
         return [*changes(old, new), *needs_restart(self._started, config)]
 
-    def _destinations(self, config: Config) -> dict[Listen, Destination]:
+    def _destinations(self, config: Config) -> dict[AnyListen, Destination]:
         """The destinations of the forwards. Makes their peers friends, so call it after the roster."""
         return {
             listen: Destination(self.callers.get(config.peers[each.peer].public_key), each.target, each.peer)
@@ -360,5 +360,5 @@ class Services:
         )
 
 
-def _listens(config: Config) -> list[Listen]:
+def _listens(config: Config) -> list[AnyListen]:
     return [listen for forward in config.forwards for listen in forward.listen.each()]

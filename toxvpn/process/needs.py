@@ -15,6 +15,7 @@ from ..config.model import Config
 from ..config.options import ClientOptions, NodeOptions
 from ..linux import Capability
 from ..state.places import find_places
+from ..tcpforward.spec import Listen
 from ..wire.ports import FIRST_FREE_PORT
 
 OVER_FILES = frozenset({Capability.CHOWN, Capability.DAC_OVERRIDE, Capability.FOWNER})
@@ -40,8 +41,8 @@ def ports(options: NodeOptions, config: Config) -> Iterable[int]:
     """The ports that it may listen on."""
     yield from (options.tcp_port or 0, options.metrics_port or 0, *(options.udp_ports or ()))
     if isinstance(options, ClientOptions):
-        yield from (listen.port for listen, _ in options.listens)
-    yield from (forward.listen.port for forward in config.forwards)
+        yield from (listen.port for listen, _ in options.listens if isinstance(listen, Listen))
+    yield from (each.listen.port for each in config.forwards if isinstance(each.listen, Listen))
 
 
 def listens_low(config: Config) -> bool:

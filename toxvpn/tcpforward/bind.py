@@ -9,7 +9,8 @@ import errno
 import socket
 
 from ..errors import NoPermissionError, ToxvpnError
-from .spec import Listen, Transport, join_host_port
+from .spec import AnyListen, Listen, Transport, UnixListen, join_host_port
+from .unix.file import SocketFile
 
 BACKLOG = 1024
 """A browser or `xargs -P` opens many at once; the kernel caps it at net.core.somaxconn."""
@@ -18,11 +19,15 @@ MISSING = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 """This machine does not have the address."""
 
 
-def bind(listen: Listen) -> list[socket.socket]:
+def bind(listen: AnyListen) -> list[socket.socket]:
     """A non-blocking socket for each address; ::1 may be missing on a machine without IPv6.
+
+    Closing that of a Unix socket removes its file.
 
     Raises ToxvpnError (in use, no such address) or NoPermissionError (port below 1024).
     """
+    if isinstance(listen, UnixListen):
+        return [SocketFile(listen)]
     found: list[socket.socket] = []
     failures: list[OSError] = []
     for host in listen.hosts:

@@ -14,7 +14,7 @@ from ..tox.events import Event, PeerConnection
 from ..tox.loglimit import LogLimit
 from ..tox.node import Node
 from ..tox.peer import Peer
-from .ends import SocketEnd
+from .ends import socket_end
 from .road import Road, Stream
 from .spec import Target
 
@@ -71,7 +71,7 @@ class Caller:
 
         `told` is what the log calls the target.
         """
-        end = SocketEnd(local)
+        end = socket_end(local)
         try:
             stream = await self.open(target)
         except ToxvpnError as failure:

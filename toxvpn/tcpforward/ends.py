@@ -15,6 +15,7 @@ import sys
 from typing import Protocol
 
 from ..errors import LinkError
+from .unix.end import UnixEnd
 
 TCP_NOTSENT_LOWAT = 25  # linux/tcp.h
 UNSENT_BYTES = 256 * 1024
@@ -24,10 +25,21 @@ _ORDERLY = struct.pack("ii", 0, 0)
 
 
 class End(Protocol):
-    """Owned by the code that moves the bytes, which calls `close` exactly once. -1 is a closed descriptor."""
+    """Owned by the code that moves the bytes, which calls `close` exactly once. -1 is a closed descriptor.
+
+    `wake_fd` is readable when there may be something to read; so is `read_fd`, which an end may leave
+    readable for longer. `short_read_is_all`: a read that gives less than was asked for has taken everything.
+    """
 
     read_fd: int
     write_fd: int
+    short_read_is_all: bool
+
+    @property
+    def wake_fd(self) -> int: ...
+
+    def read_into(self, buffer: memoryview) -> int:
+        """The number of bytes read; 0 at EOF. Raises BlockingIOError, OSError."""
 
     def finish(self) -> None:
         """No more bytes will be written; reading goes on. The other side sees EOF. Raises OSError."""
@@ -39,6 +51,8 @@ class End(Protocol):
 class SocketEnd:
     """A connected stream socket."""
 
+    short_read_is_all = True
+
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
         self._sock = sock
@@ -46,7 +60,10 @@ class SocketEnd:
         if self._is_tcp:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             sock.setsockopt(socket.IPPROTO_TCP, TCP_NOTSENT_LOWAT, UNSENT_BYTES)
-        self.read_fd = self.write_fd = sock.fileno()
+        self.read_fd = self.write_fd = self.wake_fd = sock.fileno()
+
+    def read_into(self, buffer: memoryview) -> int:
+        return os.readv(self.read_fd, [buffer])
 
     def finish(self) -> None:
         self._sock.shutdown(socket.SHUT_WR)
@@ -56,6 +73,11 @@ class SocketEnd:
             with contextlib.suppress(OSError):  # a socket the other side has reset meanwhile
                 self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ORDERLY)
         self._sock.close()
+
+
+def socket_end(sock: socket.socket) -> End:
+    """The end of that socket, armed as its family lets us."""
+    return UnixEnd(sock) if sock.family == socket.AF_UNIX else SocketEnd(sock)
 
 
 def check_stdio(target: str) -> None:
@@ -75,8 +97,13 @@ class StdioEnd:
         # both before either is changed: they may be one socket
         blocking = os.get_blocking(read_fd), os.get_blocking(write_fd)
         self._originals: dict[int, tuple[int, bool]] = {}  # own descriptor -> original, its flag
-        self.read_fd = self._own(read_fd, os.O_RDONLY, blocking[0])
+        self.read_fd = self.wake_fd = self._own(read_fd, os.O_RDONLY, blocking[0])
         self.write_fd = self._own(write_fd, os.O_WRONLY, blocking[1])
+        # epoll(7), questions and answers, 9: a terminal gives one line at a time, a socket all it has
+        self.short_read_is_all = stat.S_ISSOCK(os.fstat(self.read_fd).st_mode)
+
+    def read_into(self, buffer: memoryview) -> int:
+        return os.readv(self.read_fd, [buffer])
 
     def finish(self) -> None:
         """A pipe ends when every copy of it is closed, the original too, which /dev/null then replaces."""

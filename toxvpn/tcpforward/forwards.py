@@ -17,8 +17,9 @@ from . import socks
 from .caller import Caller
 from .choice import RoadChoice
 from .listen import Listener
-from .spec import Listen, Target, Transport
+from .spec import AnyListen, Listen, Target, Transport, UnixListen
 from .udp.listener import DatagramListener
+from .unix.file import SocketFile
 
 log = logging.getLogger("toxvpn")
 
@@ -53,13 +54,21 @@ class Destination:
 
 
 class ForwardListener(Listener):
-    """`destination` is that of the next connection; `port` is None when another process bound the sockets."""
+    """`destination` is that of the next connection.
+
+    `port` is None for a Unix socket, and when another process bound the sockets.
+    """
 
     destination: Destination
 
-    def __init__(self, listen: Listen | list[socket.socket]) -> None:
+    def __init__(self, listen: AnyListen | list[socket.socket]) -> None:
         super().__init__(listen, self._carry)
         self.port = listen.port if isinstance(listen, Listen) else None
+
+    def set_mode(self, mode: int) -> None:
+        for bound in self.sockets:
+            if isinstance(bound, SocketFile):
+                bound.set_mode(mode)
 
     async def _carry(self, local: socket.socket) -> None:
         caller, target = self.destination.caller, self.destination.target
@@ -105,7 +114,7 @@ class Forwards:
         self._listeners: dict[str, AnyListener] = {}
         self._retired: list[AnyListener] = []  # no longer wanted, with connections that run
 
-    def add(self, name: str, listen: Listen | list[socket.socket], destination: Destination) -> None:
+    def add(self, name: str, listen: AnyListen | list[socket.socket], destination: Destination) -> None:
         """Binds it, or takes over sockets that are bound. Raises ToxvpnError, NoPermissionError."""
         listener = self._listeners[name] = _listener(listen)
         listener.destination = destination
@@ -116,14 +125,14 @@ class Forwards:
             _start(name, listener)
 
     @contextlib.contextmanager
-    def bound(self, listens: Iterable[Listen]) -> Iterator[Bound]:
+    def bound(self, listens: Iterable[AnyListen]) -> Iterator[Bound]:
         """Binds those of `listens` that are not there yet, for `replace`; lets go of them if the block fails.
 
-        Raises ToxvpnError (a port in use), NoPermissionError.
+        Raises ToxvpnError (a port or path in use), NoPermissionError.
         """
         wanted = {str(listen): listen for listen in listens}
         new = {name: listen for name, listen in wanted.items() if name not in self._listeners}
-        ports = {(_kind(listen.transport), listen.port) for listen in new.values()}
+        ports = {(_kind(each.transport), each.port) for each in new.values() if isinstance(each, Listen)}
         with contextlib.ExitStack() as undo:
             for name in self._listeners.keys() - wanted.keys():
                 leaving = self._listeners[name]
@@ -137,17 +146,19 @@ class Forwards:
             yield fresh
             undo.pop_all()
 
-    def replace(self, wanted: Mapping[Listen, Destination], fresh: Bound) -> None:
+    def replace(self, wanted: Mapping[AnyListen, Destination], fresh: Bound) -> None:
         """Forwards exactly what is wanted. `fresh` is what `bound` gave for the same listeners."""
-        destinations = {str(listen): destination for listen, destination in wanted.items()}
-        for name in self._listeners.keys() - destinations.keys():
+        for name in self._listeners.keys() - {str(listen) for listen in wanted}:
             leaving = self._listeners.pop(name)
             leaving.stop_listening()
             self._retired.append(leaving)
         self._retired = [listener for listener in self._retired if listener.connections]
         self._listeners |= fresh
-        for name, destination in destinations.items():
-            self._listeners[name].destination = destination
+        for listen, destination in wanted.items():
+            listener = self._listeners[str(listen)]
+            listener.destination = destination
+            if isinstance(listen, UnixListen) and isinstance(listener, ForwardListener):
+                listener.set_mode(listen.mode)
         for name, listener in fresh.items():
             _start(name, listener)
 
@@ -167,8 +178,10 @@ class Forwards:
         )
 
 
-def _listener(listen: Listen | list[socket.socket]) -> AnyListener:
+def _listener(listen: AnyListen | list[socket.socket]) -> AnyListener:
     """For the protocol that is wanted, or that the sockets are of."""
+    if isinstance(listen, UnixListen):
+        return ForwardListener(listen)
     if isinstance(listen, Listen):
         return _kind(listen.transport)(listen)
     return _kind(Transport.UDP if listen[0].type == socket.SOCK_DGRAM else Transport.TCP)(listen)

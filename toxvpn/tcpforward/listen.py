@@ -9,8 +9,8 @@ from functools import partial
 from ..tox.loglimit import LogLimit
 from .bind import BACKLOG, bind
 from .budget import DESCRIPTORS, STREAM_DESCRIPTORS, TOO_FEW_DESCRIPTORS
-from .ends import SocketEnd
-from .spec import Listen
+from .ends import socket_end
+from .spec import AnyListen, Listen, UnixListen
 
 log = logging.getLogger("toxvpn.tcpforward")
 
@@ -22,7 +22,7 @@ Accepted = Callable[[socket.socket], Awaitable[None]]
 
 def reset(local: socket.socket) -> None:
     """Resets a connection: the program at the other end learns at once that it is not served."""
-    SocketEnd(local).close(clean=False)
+    socket_end(local).close(clean=False)
 
 
 class Listener:
@@ -35,7 +35,7 @@ class Listener:
 
     def __init__(
         self,
-        listen: Listen | list[socket.socket],
+        listen: AnyListen | list[socket.socket],
         accepted: Accepted,
         refuse: Callable[[socket.socket], None] = reset,
     ) -> None:
@@ -44,7 +44,7 @@ class Listener:
         self._log_limit = LogLimit(at_once=1)
         self._loop = asyncio.get_running_loop()
         self._connections: set[asyncio.Task[None]] = set()
-        self.sockets = bind(listen) if isinstance(listen, Listen) else listen
+        self.sockets = bind(listen) if isinstance(listen, Listen | UnixListen) else listen
 
     def start(self) -> None:
         for bound in self.sockets:

@@ -20,7 +20,6 @@ import contextlib
 import errno
 import os
 import select
-import stat
 from collections import deque
 from dataclasses import dataclass
 
@@ -68,8 +67,7 @@ class _Pump:
         self.readable = self.writable = True  # until EAGAIN says otherwise
         self.done = False
         self.queued = False
-        # epoll(7), questions and answers, 9: a terminal gives one line at a time, a socket all it has
-        self.short_read_is_all = stat.S_ISSOCK(os.fstat(source.read_fd).st_mode)
+        self.short_read_is_all = source.short_read_is_all
 
     @property
     def runnable(self) -> bool:
@@ -81,7 +79,7 @@ class _Pump:
             self._write(self.held)
             return 0
         try:
-            count = os.readv(self.source.read_fd, [buffer[: self.chunk_bytes]])
+            count = self.source.read_into(buffer[: self.chunk_bytes])
         except BlockingIOError:
             self.readable = False
             return 0

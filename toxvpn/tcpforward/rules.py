@@ -13,14 +13,16 @@ The file of `-f`, as tuntox reads it, and a little more. One rule a line; what n
     tcp/localhost:22          that protocol only
     udp/*:53
     icmp  icmp/10.0.0.0/8     over the VPN alone: ping, to any host or to those
+    unix:/run/docker.sock     the Unix socket of that very path
 
 A rule without a protocol is for TCP and UDP, and over the VPN with any port for every protocol. There
 `localhost` is this machine's own addresses. A rule for another name holds for forwards alone: packets have no
 names.
 
-Without a file everything is allowed; with an empty one nothing is. `target.py` asks `allows` with
-the host as requested, and, when no rule is for that name, with each address it resolves to: a name
-never leads around the rules for addresses, and a rule for a name allows that name alone.
+Without a file everything is allowed but Unix sockets, which only a rule that names one opens: who connects
+to one is taken for the user of this process. With an empty file nothing is allowed. `target.py` asks `allows`
+with the host as requested, and, when no rule is for that name, with each address it resolves to: a name never
+leads around the rules for addresses, and a rule for a name allows that name alone.
 """
 
 import ipaddress
@@ -36,6 +38,7 @@ from ..wire.ip import TCP, UDP
 from ..wire.policy import ICMP
 from ..wire.ports import parse_port
 from .spec import host_is_sane, split_fields
+from .unix.paths import check_path
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -44,15 +47,16 @@ Matches = Callable[[Address | str], bool]
 
 ANY_PORT = 0
 _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
+_UNIX = "unix:"
 _PROTOCOLS = {"tcp": TCP, "udp": UDP, "icmp": ICMP}
-_EXPECTED = "expected host:port, e.g. localhost:22, 10.0.0.0/8:0, [::1]:80, tcp/*:443, udp/*:53 or icmp"
+_EXPECTED = "expected host:port, e.g. localhost:22, 10.0.0.0/8:0, [::1]:80, udp/*:53, icmp or unix:/run/x"
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
     """`matches` takes the host as `canonical` gives it; `port` 0 is any port, `protocol` None any protocol.
 
-    `where` is what the host means over the VPN; None: nothing.
+    `where` is what the host means over the VPN; None: nothing. A rule with a `path` is for that Unix socket.
     """
 
     line: str
@@ -60,6 +64,7 @@ class Rule:
     where: Network | Place | None
     port: int
     protocol: int | None = None
+    path: str | None = None
 
     def is_for(self, port: int, protocol: int) -> bool:
         """Whether it is for forwards to that port: of TCP, or of UDP."""
@@ -103,6 +108,11 @@ class Rules:
         return all(
             each._names(host, port, protocol) or each._names(address, port, protocol) for each in self._all()
         )
+
+    def allows_path(self, path: str) -> bool:
+        """Whether that Unix socket may be reached: a rule has to name it."""
+        stated = [each.rules for each in self._all() if each.rules is not None]
+        return bool(stated) and all(any(rule.path == path for rule in rules) for rules in stated)
 
     def on_network(self) -> dict[FilterRule, str]:
         """What they allow over the VPN, in their order, and the line of each."""
@@ -160,9 +170,19 @@ def parse_rules(text: str, source: str) -> Rules:
 def parse_rule(line: str) -> Rule:
     """Raises ValueError."""
     try:
+        if line.startswith(_UNIX):
+            return _unix_rule(line)
         return Rule(line, *_rule(line))
     except ValueError as error:
         raise ValueError(f"{line!r}: {error}; {_EXPECTED}") from None
+
+
+def _unix_rule(line: str) -> Rule:
+    """Raises ValueError."""
+    path = check_path(line.removeprefix(_UNIX))
+    if "*" in path:
+        raise ValueError("a Unix socket is named whole: each rule opens one")
+    return Rule(line, lambda host: False, None, ANY_PORT, path=path)
 
 
 def canonical(host: str) -> Address | str:

@@ -6,13 +6,15 @@ from ..tox.peer import Peer
 from ..wire.ip import UDP
 from ..wire.socks5 import ReplyCode
 from .builtin import SIGN, Builtins
-from .ends import End, SocketEnd
+from .ends import End, SocketEnd, socket_end
 from .lookup import LookUps
 from .rules import Rules
 from .target import Address, TargetRefusedError, allowed_addresses, connect_target
+from .unix.paths import is_path
+from .unix.target import connect_unix
 
 Serve = Callable[[Peer, str, int], Awaitable[End]]
-"""Connects to host:port for a peer; raises TargetRefusedError.
+"""Connects to host:port, or to a Unix socket, for a peer; raises TargetRefusedError.
 
 It is called in the task that then carries the stream: cancelling that resets the stream, on either road.
 """
@@ -40,6 +42,8 @@ class ForwardServer:
         if host_untrusted.startswith(SIGN):
             return await self._builtins.connect(peer, host_untrusted, port)
         rules = self._rules(peer)
+        if is_path(host_untrusted):
+            return socket_end(await connect_unix(host_untrusted, rules))
         return SocketEnd(await connect_target(host_untrusted, port, rules, self._lookups.of(peer)))
 
     def serves(self, public_key: bytes) -> bool:

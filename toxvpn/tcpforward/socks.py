@@ -9,7 +9,7 @@ from functools import partial
 from ..errors import PeerOfflineError, ToxvpnError
 from ..wire.socks5 import BadRequest, ConnectRequest, Fault, ReplyCode, Socks5Server, encode_reply
 from .caller import Caller
-from .ends import SocketEnd
+from .ends import socket_end
 from .road import Stream, StreamOpenError
 from .spec import Target
 
@@ -37,7 +37,7 @@ async def carry(caller: Caller, local: socket.socket) -> None:
         local.close()
         raise
     if stream is not None:
-        await stream.relay(SocketEnd(local), request.rest)
+        await stream.relay(socket_end(local), request.rest)
 
 
 async def handshake(local: socket.socket, on_fault: Callable[[Fault], None]) -> ConnectRequest | None:

@@ -4,7 +4,8 @@
     -P/-W host:port                  Target
     -D [bind:]port                   Listen
 
-IPv6 addresses stand in brackets; `@` may stand for `:` anywhere outside brackets, as in tuntox.
+A Unix socket's path may stand for host:port and for [bind:]port, as in ssh (unix/paths.py). IPv6 addresses
+stand in brackets; `@` may stand for `:` anywhere outside brackets and paths, as in tuntox.
 `listen.py` opens what a Listen says; a Target travels to the serving side, which resolves it.
 """
 
@@ -16,19 +17,22 @@ from typing import TypeVar
 
 from ..errors import UsageError
 from ..wire.ports import parse_port
+from .unix import paths
 
 T = TypeVar("T")
 
 LOOPBACK = ("127.0.0.1", "::1")
 EVERYWHERE = ("0.0.0.0", "::")
+PRIVATE = 0o600
+ONLY_STREAMS = "a Unix socket carries streams alone: leave out udp/ or both/"
 MAX_HOST_BYTES = 255  # a DNS name (RFC 1035 §2.3.4), and what SOCKS5 can carry (RFC 1928 §5)
 
 _FORWARD_FORM = (
-    "[bind:]port:host:hostport, IPv6 addresses in brackets, e.g. 8080:[::1]:80 or udp/53:10.0.0.1:53"
+    "[bind:]port:host:hostport, IPv6 addresses in brackets, e.g. 8080:[::1]:80, udp/53:dns:53 or 80:/path"
 )
-_FORWARD_LISTEN_FORM = "[bind:]port, an IPv6 address in brackets, e.g. [::1]:8080 or udp/5353"
-_TARGET_FORM = "host:port, an IPv6 address in brackets, e.g. [::1]:22"
-_LISTEN_FORM = "[bind:]port, an IPv6 address in brackets, e.g. [::1]:1080"
+_FORWARD_LISTEN_FORM = "[bind:]port, an IPv6 address in brackets, e.g. [::1]:8080 or udp/5353, or a path"
+_TARGET_FORM = "host:port, an IPv6 address in brackets, e.g. [::1]:22, or the path of a Unix socket"
+_LISTEN_FORM = "[bind:]port, an IPv6 address in brackets, e.g. [::1]:1080, or the path of a Unix socket"
 
 
 class RoadPolicy(StrEnum):
@@ -49,12 +53,14 @@ class Transport(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The target of a stream; the serving side resolves `host`."""
+    """The target of a stream; the serving side resolves `host`, which may be a path as it travels."""
 
     host: str
     port: int
 
     def __str__(self) -> str:
+        if paths.is_path(self.host):
+            return paths.escaped(paths.from_host(self.host))
         return join_host_port(self.host, self.port)
 
 
@@ -78,10 +84,31 @@ class Listen:
 
 
 @dataclass(frozen=True, slots=True)
+class UnixListen:
+    """A Unix socket to accept connections on; its file gets that mode."""
+
+    path: str
+    mode: int = PRIVATE
+
+    def __str__(self) -> str:
+        return paths.escaped(self.path)
+
+    @property
+    def transport(self) -> Transport:
+        return Transport.TCP
+
+    def each(self) -> "tuple[UnixListen, ...]":
+        return (self,)
+
+
+AnyListen = Listen | UnixListen
+
+
+@dataclass(frozen=True, slots=True)
 class Forward:
     """One `-L`."""
 
-    listen: Listen
+    listen: AnyListen
     target: Target
 
     def __str__(self) -> str:
@@ -89,26 +116,34 @@ class Forward:
 
 
 def parse_forward(text: str) -> Forward:
-    """`[bind:]port:host:hostport`, perhaps after `udp/` or `both/`. Raises UsageError."""
+    """`[bind:]port:host:hostport`, perhaps after `udp/` or `both/`, or with a path for either half.
+
+    Raises UsageError.
+    """
     transport, rest = _split_transport(text)
     made = _parse(text, rest, _FORWARD_FORM, _forward)
-    return Forward(replace(made.listen, transport=transport), made.target)
+    if transport is not Transport.TCP and paths.is_path(made.target.host):
+        raise UsageError(f"{text!r}: {ONLY_STREAMS}")
+    return Forward(_of(transport, made.listen, text), made.target)
 
 
 def parse_target(text: str) -> Target:
-    """`host:port`. Raises UsageError."""
+    """`host:port` or a path. Raises UsageError."""
     return _parse(text, text, _TARGET_FORM, _target)
 
 
-def parse_listen(text: str) -> Listen:
-    """`[bind:]port`; no bind: loopback; an empty one or `*`: all interfaces (as ssh). Raises UsageError."""
+def parse_listen(text: str) -> AnyListen:
+    """`[bind:]port`, where no bind is loopback, an empty one or `*` all interfaces, as in ssh; or a path.
+
+    Raises UsageError.
+    """
     return _parse(text, text, _LISTEN_FORM, _listen)
 
 
-def parse_forward_listen(text: str) -> Listen:
+def parse_forward_listen(text: str) -> AnyListen:
     """As `parse_listen`, perhaps after `udp/` or `both/`. Raises UsageError."""
     transport, rest = _split_transport(text)
-    return replace(_parse(text, rest, _FORWARD_LISTEN_FORM, _listen), transport=transport)
+    return _of(transport, _parse(text, rest, _FORWARD_LISTEN_FORM, _listen), text)
 
 
 def join_host_port(host: str, port: int) -> str:
@@ -116,10 +151,17 @@ def join_host_port(host: str, port: int) -> str:
 
 
 def split_fields(text: str) -> list[str]:
-    """Cut at each `:` or `@` outside brackets; `[::1]:22` gives `[::1]` and `22`. Raises ValueError."""
+    """Cut at each `:` or `@` outside brackets; `[::1]:22` gives `[::1]` and `22`. Raises ValueError.
+
+    A path goes on to the next `:` that has no backslash before it.
+    """
     fields, start, inside = [], 0, False
     for place, letter in enumerate(text):
-        if letter == "[":
+        if text.startswith("/", start):
+            if letter == ":" and text[place - 1] != "\\":
+                fields.append(text[start:place])
+                start = place + 1
+        elif letter == "[":
             if inside or place != start:
                 raise ValueError("a '[' that does not begin an address")
             inside = True
@@ -168,6 +210,15 @@ def _split_transport(text: str) -> tuple[Transport, str]:
     return (named, rest) if slash and named else (Transport.TCP, text)
 
 
+def _of(transport: Transport, listen: AnyListen, text: str) -> AnyListen:
+    """Raises UsageError: a Unix socket takes no datagrams."""
+    if isinstance(listen, Listen):
+        return replace(listen, transport=transport)
+    if transport is not Transport.TCP:
+        raise UsageError(f"{text!r}: {ONLY_STREAMS}")
+    return listen
+
+
 def _parse(text: str, fields: str, form: str, build: Callable[[list[str]], T]) -> T:
     """`text` is what was typed, for the error; `fields` what is left of it to read."""
     try:
@@ -177,16 +228,23 @@ def _parse(text: str, fields: str, form: str, build: Callable[[list[str]], T]) -
 
 
 def _forward(fields: list[str]) -> Forward:
-    _expect(fields, 3, 4)
-    return Forward(_listen(fields[:-2]), _target(fields[-2:]))
+    last = 1 if paths.is_path(fields[-1]) else 2  # the fields of the target
+    _expect(fields, last + 1, last + 2)
+    return Forward(_listen(fields[:-last]), _target(fields[-last:]))
 
 
 def _target(fields: list[str]) -> Target:
+    if paths.is_path(fields[0]):
+        _expect(fields, 1, 1)
+        return Target(paths.as_host(paths.check_path(paths.unescaped(fields[0]))), paths.WIRE_PORT)
     _expect(fields, 2, 2)
     return Target(parse_host(fields[0]), parse_port(fields[1]))
 
 
-def _listen(fields: list[str]) -> Listen:
+def _listen(fields: list[str]) -> AnyListen:
+    if paths.is_path(fields[0]):
+        _expect(fields, 1, 1)
+        return UnixListen(paths.check_path(paths.unescaped(fields[0])))
     _expect(fields, 1, 2)
     port = parse_port(fields[-1])
     if len(fields) == 1:

@@ -15,6 +15,7 @@ from ..ends import End
 from ..road import Ending
 
 READ_BYTES = 64 * 1024
+_BUFFER = memoryview(bytearray(READ_BYTES))
 
 
 class Driver(Protocol):
@@ -104,7 +105,7 @@ class TunnelStream:
         if self._local is None or self._local_eof or self._tunnel_over is not None:
             return
         try:
-            self._loop.add_reader(self._local.read_fd, self._read)
+            self._loop.add_reader(self._local.wake_fd, self._read)
         except PermissionError:  # a regular file is always readable, and epoll does not take it
             self._next_read = self._loop.call_soon(self._read)
 
@@ -113,12 +114,12 @@ class TunnelStream:
             self._next_read.cancel()
             self._next_read = None
         if self._local is not None:
-            self._loop.remove_reader(self._local.read_fd)
+            self._loop.remove_reader(self._local.wake_fd)
 
     def _read(self) -> None:
         assert self._local is not None
         try:
-            data = os.read(self._local.read_fd, READ_BYTES)
+            data = bytes(_BUFFER[: self._local.read_into(_BUFFER)])
         except BlockingIOError:
             return
         except OSError:

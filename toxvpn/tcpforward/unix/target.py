@@ -1,0 +1,123 @@
+"""Connects a peer to a Unix socket of this machine that a rule names.
+
+Whoever no rule allows to reach a path is refused before any file is looked at, and so learns nothing of what
+exists. Of a path that is allowed, each part is opened by itself, and a link is followed only if it is root's
+or this process's user's: another user, whose directory the path leads through, cannot aim it elsewhere.
+"""
+
+import asyncio
+import contextlib
+import errno
+import os
+import socket
+import stat
+from collections.abc import Iterator
+
+from ...wire.socks5 import ReplyCode
+from ..rules import Rules
+from ..target import CODES, TIMEOUT_S, TargetRefusedError
+from .paths import from_host
+
+MAX_LINKS = 40
+"""As the kernel follows, path_resolution(7)."""
+FULL_S = 0.02
+"""Between two tries while the target's queue of connections is full, of which nothing tells the end."""
+_PLACE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
+_CODES = CODES | dict.fromkeys(
+    (errno.ENOENT, errno.ENOTDIR, errno.ENOTSOCK, errno.EPROTOTYPE, errno.ELOOP), ReplyCode.CONNECTION_REFUSED
+)
+
+
+async def connect_unix(host_untrusted: str, rules: Rules, *, timeout_s: float = TIMEOUT_S) -> socket.socket:
+    """A connected, non-blocking stream socket. Raises TargetRefusedError within `timeout_s`."""
+    try:
+        path = from_host(host_untrusted)
+    except ValueError as error:
+        raise TargetRefusedError(ReplyCode.NOT_ALLOWED, f"{host_untrusted!r}: {error}") from None
+    if not rules.allows_path(path):
+        text = f'{path}: no rule names it; allow = ["unix:{path}"] does'
+        raise TargetRefusedError(ReplyCode.NOT_ALLOWED, text)
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await connect(path)
+    except TimeoutError:
+        text = f"{path}: it has accepted no connection in {timeout_s:g} s"
+        raise TargetRefusedError(ReplyCode.TIMED_OUT, text) from None
+    except OSError as failure:
+        code = _CODES.get(failure.errno or 0, ReplyCode.GENERAL_FAILURE)
+        raise TargetRefusedError(code, f"{path}: {_explain(failure)}") from None
+
+
+async def connect(path: str) -> socket.socket:
+    """As `connect_unix`, to a path that may be reached. Waits for a place in its queue. Raises OSError."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        with _found(path) as address:
+            while not _connected(sock, address):
+                await asyncio.sleep(FULL_S)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _connected(sock: socket.socket, address: str) -> bool:
+    """Whether it is connected at once, as a Unix socket is unless the queue is full. Raises OSError."""
+    try:
+        sock.connect(address)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _explain(failure: OSError) -> str:
+    if failure.errno == errno.EACCES:
+        return f"permission denied: toxvpn runs as user {os.geteuid()} here, who may not connect to it"
+    return failure.strerror or str(failure)
+
+
+@contextlib.contextmanager
+def _found(path: str) -> Iterator[str]:
+    """An address for connecting to the socket at `path`, valid inside the `with`. Raises OSError."""
+    descriptor = open_place(path)
+    try:
+        if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+            raise OSError(errno.ENOTSOCK, "it is not a socket")
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
+
+
+def open_place(path: str) -> int:
+    """A descriptor (O_PATH) of the file at `path`, reached by no link of another user. Raises OSError."""
+    place = os.open("/", _PLACE)
+    ahead, links = path.split("/")[::-1], 0  # the names that are ahead, the next one last
+    try:
+        while ahead:
+            reached = os.open(ahead.pop() or ".", _PLACE, dir_fd=place)
+            if stat.S_ISLNK(os.fstat(reached).st_mode):
+                links += 1
+                leads_to = _read_link(reached, links)
+                ahead += leads_to.split("/")[::-1]
+                if not leads_to.startswith("/"):
+                    continue
+                reached = os.open("/", _PLACE)
+            os.close(place)
+            place = reached
+    except BaseException:
+        os.close(place)
+        raise
+    return place
+
+
+def _read_link(link: int, number: int) -> str:
+    """Where the link, the `number`th of its path, leads; closes it. Raises OSError."""
+    try:
+        if os.fstat(link).st_uid not in (0, os.geteuid()):
+            raise OSError(errno.EPERM, "a link in it belongs to another user, and is not followed")
+        if number > MAX_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+        return os.readlink("", dir_fd=link)
+    finally:
+        os.close(link)
