@@ -6,8 +6,14 @@ import pytest
 
 from toxvpn.errors import PeerOfflineError
 from toxvpn.tcpforward import caller
+from toxvpn.tcpforward.ends import End
+from toxvpn.tcpforward.spec import Target
+from toxvpn.tcpforward.target import TargetRefusedError
+from toxvpn.tcpforward.unix.paths import WIRE_PORT
 from toxvpn.testing.fake_nodes import until
-from toxvpn.testing.forward_pair import ForwardPair
+from toxvpn.testing.forward_pair import OUR_STATUS, ForwardPair
+from toxvpn.tox.peer import Peer
+from toxvpn.wire.socks5 import ReplyCode
 
 
 @pytest.fixture
@@ -51,3 +57,26 @@ async def test_only_its_own_peer_counts(pair: ForwardPair) -> None:
     await until(lambda: pair.peer.online)
     with pytest.raises(PeerOfflineError):
         await waiting.wait_online(0.01)
+
+
+async def older(peer: Peer, host: str, port: int) -> End:
+    """A toxvpn that takes the path for a name."""
+    raise TargetRefusedError(ReplyCode.HOST_UNREACHABLE, "no such name")
+
+
+@pytest.mark.parametrize(
+    ("status", "why"),
+    [
+        (b"", "the peer runs tuntox, which does not have Unix sockets"),
+        (OUR_STATUS, "the peer's toxvpn does not have Unix sockets"),
+    ],
+)
+async def test_a_program_without_unix_sockets_is_named(
+    status: bytes, why: str, no_descriptor_is_left: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with ForwardPair(serve=older) as pair:
+        pair.server_node.tox.status_message = status
+        await until(lambda: pair.peer.status_text == status)
+        application = await pair.connect(pair.forward(Target("/run/a.sock", WIRE_PORT)))
+        assert await application.is_reset()
+        assert f"/run/a.sock: {why}" in caplog.text

@@ -14,17 +14,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from ..tox.peer import Peer
-from ..wire import statusmessage
 from ..wire.socks5 import ReplyCode
 from .caller import Caller
 from .ends import End, SocketEnd
-from .road import Ending, Stream, StreamOpenError
+from .road import Ending, Stream
+from .spec import SIGN as SIGN
 from .spec import Target
 from .target import TargetRefusedError
 
 log = logging.getLogger("toxvpn.tcpforward")
-
-SIGN = "@"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,15 +127,7 @@ class BuiltinEnd(SocketEnd):
 
 async def open_builtin(caller: Caller, name: str, version: int) -> Stream:
     """A stream to the peer's built-in target. Raises PeerOfflineError, StreamOpenError."""
-    try:
-        return await caller.open(Target(name, version))
-    except StreamOpenError as failure:
-        if statusmessage.decode(caller.peer.status_text or b"").toxvpn is None:
-            raise StreamOpenError(failure.code, "the peer runs tuntox, which does not have this") from None
-        if failure.code is ReplyCode.HOST_UNREACHABLE:
-            text = "the peer's toxvpn does not have this, or not in this version"
-            raise StreamOpenError(failure.code, text) from None
-        raise
+    return await caller.open(Target(name, version))
 
 
 def as_socket(stream: Stream) -> tuple[socket.socket, asyncio.Task[Ending]]:

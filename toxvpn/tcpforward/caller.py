@@ -14,8 +14,10 @@ from ..tox.events import Event, PeerConnection
 from ..tox.loglimit import LogLimit
 from ..tox.node import Node
 from ..tox.peer import Peer
+from ..wire import statusmessage
+from ..wire.socks5 import ReplyCode
 from .ends import socket_end
-from .road import Road, Stream
+from .road import Road, Stream, StreamOpenError
 from .spec import Target
 
 if TYPE_CHECKING:
@@ -48,7 +50,15 @@ class Caller:
     async def open(self, target: Target) -> Stream:
         """Raises StreamOpenError, PeerOfflineError."""
         await self.wait_online(WAIT_FOR_PEER_S)
-        return await self._road.open(self.peer, target.host, target.port)
+        if target.takes_toxvpn and self.peer.status_text is not None and not _is_toxvpn(self.peer):
+            raise _lacking(target, self.peer, ReplyCode.HOST_UNREACHABLE)
+        try:
+            return await self._road.open(self.peer, target.host, target.port)
+        except StreamOpenError as failure:
+            unknown = failure.code is ReplyCode.HOST_UNREACHABLE or not _is_toxvpn(self.peer)
+            if target.takes_toxvpn and unknown:
+                raise _lacking(target, self.peer, failure.code) from None
+            raise
 
     async def fast_road(self) -> "FastRoad":
         """For what needs it. Raises ToxvpnError: it does not lead there; of that PeerOfflineError."""
@@ -89,3 +99,14 @@ class Caller:
                 self._online.set()
             else:
                 self._online.clear()
+
+
+def _is_toxvpn(peer: Peer) -> bool:
+    return statusmessage.decode(peer.status_text or b"").speaks_toxvpn
+
+
+def _lacking(target: Target, peer: Peer, code: ReplyCode) -> StreamOpenError:
+    what = "Unix sockets" if target.is_path else "this"
+    if _is_toxvpn(peer):
+        return StreamOpenError(code, f"the peer's toxvpn does not have {what}, or not in this version")
+    return StreamOpenError(code, f"the peer runs tuntox, which does not have {what}")

@@ -23,6 +23,8 @@ T = TypeVar("T")
 
 LOOPBACK = ("127.0.0.1", "::1")
 EVERYWHERE = ("0.0.0.0", "::")
+SIGN = "@"
+"""Begins the name of what a toxvpn is itself (builtin.py), which is no host's and cannot be typed."""
 PRIVATE = 0o600
 ONLY_STREAMS = "a Unix socket carries streams alone: leave out udp/ or both/"
 MAX_HOST_BYTES = 255  # a DNS name (RFC 1035 §2.3.4), and what SOCKS5 can carry (RFC 1928 §5)
@@ -59,9 +61,19 @@ class Target:
     port: int
 
     def __str__(self) -> str:
-        if paths.is_path(self.host):
+        if self.is_path:
             return paths.escaped(paths.from_host(self.host))
         return join_host_port(self.host, self.port)
+
+    @property
+    def is_path(self) -> bool:
+        """Whether it is a Unix socket."""
+        return paths.is_path(self.host)
+
+    @property
+    def takes_toxvpn(self) -> bool:
+        """Whether a tuntox program cannot have it."""
+        return self.is_path or self.host.startswith(SIGN)
 
 
 @dataclass(frozen=True, slots=True)
