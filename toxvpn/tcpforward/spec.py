@@ -134,7 +134,7 @@ def parse_forward(text: str) -> Forward:
     """
     transport, rest = _split_transport(text)
     made = _parse(text, rest, _FORWARD_FORM, _forward)
-    if transport is not Transport.TCP and paths.is_path(made.target.host):
+    if transport is not Transport.TCP and made.target.is_path:
         raise UsageError(f"{text!r}: {ONLY_STREAMS}")
     return Forward(_of(transport, made.listen, text), made.target)
 

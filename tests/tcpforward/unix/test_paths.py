@@ -110,3 +110,9 @@ def test_any_request_is_a_path_or_refused(host: str) -> None:
 def test_mistakes(text: str) -> None:
     with pytest.raises(UsageError):
         parse_forward(text)
+
+
+@pytest.mark.parametrize("text", ["udp/53:/run/a", "both/53:/run/a", "udp//run/a:localhost:53"])
+def test_a_unix_socket_carries_no_datagrams(text: str) -> None:
+    with pytest.raises(UsageError, match="carries streams alone"):
+        parse_forward(text)
