@@ -141,7 +141,7 @@ def parse_forward(text: str) -> Forward:
 
 def parse_target(text: str) -> Target:
     """`host:port` or a path. Raises UsageError."""
-    return _parse(text, text, _TARGET_FORM, _target)
+    return _parse(text, text, _TARGET_FORM, target_of)
 
 
 def parse_listen(text: str) -> AnyListen:
@@ -242,10 +242,11 @@ def _parse(text: str, fields: str, form: str, build: Callable[[list[str]], T]) -
 def _forward(fields: list[str]) -> Forward:
     last = 1 if paths.is_path(fields[-1]) else 2  # the fields of the target
     _expect(fields, last + 1, last + 2)
-    return Forward(_listen(fields[:-last]), _target(fields[-last:]))
+    return Forward(_listen(fields[:-last]), target_of(fields[-last:]))
 
 
-def _target(fields: list[str]) -> Target:
+def target_of(fields: list[str]) -> Target:
+    """The target that these fields, as `split_fields` gives them, name. Raises ValueError."""
     if paths.is_path(fields[0]):
         _expect(fields, 1, 1)
         return Target(paths.as_host(paths.check_path(paths.unescaped(fields[0]))), paths.WIRE_PORT)

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,6 +54,21 @@ async def test_a_reset_crosses_as_one(pair: RemotePair) -> None:
 async def test_a_target_that_does_not_listen_resets_the_program(pair: RemotePair) -> None:
     program = await pair.connect(await pair.listening(f"127.0.0.1:0:127.0.0.1:{free_port()}"))
     assert await program.is_reset()
+
+
+async def test_the_target_may_be_a_unix_socket(pair: RemotePair, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as service:
+        service.bind(str(tmp_path / "a.sock"))
+        service.listen()
+        service.setblocking(False)
+        program = await pair.connect(await pair.listening(f"127.0.0.1:0:{tmp_path}/a.sock"))
+        await program.send(b"question")
+        accepted, _ = await in_time(asyncio.get_running_loop().sock_accept(service))
+    target = Program(accepted)
+    assert await target.receive(8) == b"question"
+    await target.send(b"answer")
+    target.close()
+    assert await program.receive_all() == b"answer"
 
 
 async def test_a_port_of_the_servers_choice_is_told_once(pair: RemotePair) -> None:

@@ -23,11 +23,13 @@ from ...wire.socks5 import ReplyCode
 from ..builtin import Builtins, Passage, as_socket, open_builtin
 from ..caller import Caller
 from ..choice import RoadChoice
-from ..ends import End, SocketEnd
+from ..ends import End, socket_end
 from ..forwards import ForwardState
 from ..road import StreamOpenError
 from ..rules import EVERYTHING
 from ..target import TargetRefusedError, connect_target
+from ..unix.paths import from_host
+from ..unix.target import connect_path
 from .control import Control
 from .refusals import explain
 from .spec import RemoteForward, RemoteListen
@@ -195,7 +197,10 @@ class RemoteForwarding:
     async def _connect(self) -> End:
         """Called by the task that then carries the stream to its end. Raises TargetRefusedError."""
         target = self._wanted.target
-        sock = await connect_target(target.host, target.port, EVERYTHING)
+        if target.is_path:
+            sock = await connect_path(from_host(target.host))
+        else:
+            sock = await connect_target(target.host, target.port, EVERYTHING)
         if self._ended:
             sock.close()
             raise TargetRefusedError(ReplyCode.HOST_UNREACHABLE, f"{target}: it is not forwarded any more")
@@ -203,7 +208,7 @@ class RemoteForwarding:
         assert task is not None
         self._streams.add(task)
         task.add_done_callback(self._streams.discard)
-        return SocketEnd(sock)
+        return socket_end(sock)
 
     def _end(self) -> None:
         """Resets the streams that run."""

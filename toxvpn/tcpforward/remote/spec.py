@@ -6,7 +6,8 @@ from ipaddress import IPv6Address, ip_address
 from ...errors import UsageError
 from ...wire.ports import parse_port
 from ...wire.remotelisten import IPAddress
-from ..spec import EVERYWHERE, LOOPBACK, Target, join_host_port, parse_host, split_fields
+from ..spec import EVERYWHERE, LOOPBACK, Target, join_host_port, parse_host, split_fields, target_of
+from ..unix.paths import is_path
 
 _FORM = "[bind:]port:host:hostport, IPv6 addresses in brackets, e.g. 8080:[::1]:80; port 0 is any"
 _LISTEN_FORM = "[bind:]port, an IPv6 address in brackets, e.g. 8080 or *:8080"
@@ -35,13 +36,13 @@ class RemoteForward:
 
 
 def parse_remote(text: str) -> RemoteForward:
-    """`[bind:]port:host:hostport`. Raises UsageError."""
+    """`[bind:]port:host:hostport`, or a path for the target. Raises UsageError."""
     try:
         fields = split_fields(text)
-        if not 3 <= len(fields) <= 4:
-            raise ValueError("parts are missing" if len(fields) < 3 else "too many parts")
-        target = Target(parse_host(fields[-2]), parse_port(fields[-1]))
-        return RemoteForward(_listen(fields[:-2]), target)
+        last = 1 if is_path(fields[-1]) else 2  # the fields of the target
+        if not last < len(fields) <= last + 2:
+            raise ValueError("parts are missing" if len(fields) <= last else "too many parts")
+        return RemoteForward(_listen(fields[:-last]), target_of(fields[-last:]))
     except ValueError as error:
         raise UsageError(f"{text!r}: {error}; expected {_FORM}") from None
 

@@ -29,7 +29,7 @@ _CODES = CODES | dict.fromkeys(
 
 
 async def connect_unix(host_untrusted: str, rules: Rules, *, timeout_s: float = TIMEOUT_S) -> socket.socket:
-    """A connected, non-blocking stream socket. Raises TargetRefusedError within `timeout_s`."""
+    """Connects a peer that the rules are for. See connect_path."""
     try:
         path = from_host(host_untrusted)
     except ValueError as error:
@@ -37,9 +37,14 @@ async def connect_unix(host_untrusted: str, rules: Rules, *, timeout_s: float = 
     if not rules.allows_path(path):
         text = f'{path}: no rule names it; allow = ["unix:{path}"] does'
         raise TargetRefusedError(ReplyCode.NOT_ALLOWED, text)
+    return await connect_path(path, timeout_s=timeout_s)
+
+
+async def connect_path(path: str, *, timeout_s: float = TIMEOUT_S) -> socket.socket:
+    """A connected, non-blocking stream socket. Raises TargetRefusedError within `timeout_s`."""
     try:
         async with asyncio.timeout(timeout_s):
-            return await connect(path)
+            return await _connect(path)
     except TimeoutError:
         text = f"{path}: it has accepted no connection in {timeout_s:g} s"
         raise TargetRefusedError(ReplyCode.TIMED_OUT, text) from None
@@ -48,8 +53,8 @@ async def connect_unix(host_untrusted: str, rules: Rules, *, timeout_s: float = 
         raise TargetRefusedError(code, f"{path}: {_explain(failure)}") from None
 
 
-async def connect(path: str) -> socket.socket:
-    """As `connect_unix`, to a path that may be reached. Waits for a place in its queue. Raises OSError."""
+async def _connect(path: str) -> socket.socket:
+    """Waits for a place in its queue. Raises OSError."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
