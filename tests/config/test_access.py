@@ -4,7 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from toxvpn.config.access import Known, checked_allow, may_listen, may_reach, offered, on_network, reach
+from toxvpn.config.access import (
+    Known,
+    checked_allow,
+    may_listen,
+    may_reach,
+    may_speed,
+    offered,
+    on_network,
+    reach,
+)
 from toxvpn.config.diff import InForce
 from toxvpn.config.file import parse
 from toxvpn.config.policy import policy
@@ -117,6 +126,31 @@ def test_who_is_on_the_network(tmp_path: Path, text: str, friend: Known, belongs
 )
 def test_what_is_offered(tmp_path: Path, text: str, what: frozenset[May]) -> None:
     assert offered(parse(text, tmp_path / "config.toml")) == what
+
+
+@pytest.mark.parametrize(
+    ("text", "friend", "may"),
+    [
+        ("[server]", Known(BOX, Grant.SECRET), False),
+        ("[server]\nopen = true", Known(BOX, Grant.OPEN), False),
+        ("[server]\nallow_speed = true", Known(BOX, Grant.SECRET), True),
+        ("[server]", Known(BOX, Grant.PEER, NETWORK), True),
+        ("[server]", Known(BOX, Grant.INVITE, FORWARDS), True),
+        ("[server]", Known(BOX, Grant.INVITE, frozenset()), False),
+        ("[server]\nallow_speed = false", Known(BOX, Grant.PEER, ALL), False),
+        (LISTED, Known(X, Grant.WHITELIST), True),
+        (LISTED, Known(BOX, Grant.SECRET), False),
+        ("[vpn]", Known(BOX, Grant.SECRET), True),  # of `up`: it is on the network
+        ("[vpn]", Known(BOX, Grant.INVITE, FORWARDS), True),
+        ("[vpn]\n[server]", Known(BOX, Grant.SECRET), False),
+        (f"[server]\n{PEER}", Known(BOX, Grant.PEER), True),
+        (f"[server]\nallow_speed = false\n{PEER}", Known(BOX, Grant.PEER), False),
+        (f"[server]\nallow_speed = false\n{PEER}allow_speed = true", Known(BOX, Grant.PEER), True),
+        (f"[vpn]\n{PEER}allow_speed = false", Known(BOX, Grant.PEER, ALL), False),
+    ],
+)
+def test_who_may_test_the_speed(tmp_path: Path, text: str, friend: Known, may: bool) -> None:
+    assert may_speed(in_force(text, tmp_path), friend) is may
 
 
 # -- `allow`, on both roads

@@ -6,27 +6,29 @@ import logging
 import os
 import socket
 import stat
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from toxvpn.config.options import ClientOptions
+from toxvpn.config.options import ClientOptions, SpeedRequest
 from toxvpn.daemon import identity
 from toxvpn.daemon.client import call
 from toxvpn.daemon.daemon import serve
-from toxvpn.errors import ConfigError, LinkError, ToxvpnError
+from toxvpn.errors import ConfigError, LinkError, PeerRefusedError, ToxvpnError
 from toxvpn.process.lifecycle import Lifecycle
 from toxvpn.process.notify import Notifier
 from toxvpn.state.identity import IdentityInUseError
 from toxvpn.tcpforward import pipe
 from toxvpn.tcpforward.ends import StdioEnd
 from toxvpn.tcpforward.spec import Forward, Listen, RoadPolicy
+from toxvpn.tcpforward.speed import client as speed_client
 from toxvpn.testing.fake_nodes import until
 from toxvpn.testing.fake_tox import FakeNetwork, FakeTox
 from toxvpn.testing.forward_pair import Program, TargetProgram, in_time
 from toxvpn.testing.options import server_options
+from toxvpn.wire.speed import book
 from toxvpn.wire.toxid import ToxId, parse_tox_id
 
 HERE = "127.0.0.1"
@@ -104,6 +106,33 @@ async def echoes(port: int, target: TargetProgram) -> bool:
     application.close()
     accepted.close()
     return received == b"hello"
+
+
+class TestSpeed:
+    """On this road; the fast one: tests/tcpforward/speed/test_fast_road.py."""
+
+    @pytest.fixture(autouse=True)
+    def quickly(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(speed_client, "IDLE_S", 0.05)
+        monkeypatch.setattr(speed_client, "PING_INTERVAL_S", 0.02)
+        monkeypatch.setattr(book, "LEAST_S", 0.1)
+
+    async def test_is_measured_and_told(self, daemons: Daemons) -> None:
+        server, _ = await daemons.serve(allow_speed=True)
+        told: list[Mapping[str, Any]] = []
+        await in_time(daemons.call(server, speed=SpeedRequest(0.1, told.append)))
+        assert told[-1]["phase"] == "done"
+        assert told[-1]["result"]["public_key"] == server.public_key.hex().upper()
+        assert told[-1]["result"]["up"]["bits_per_second"] > 0
+
+    async def test_is_not_for_who_came_by_the_secret(
+        self, daemons: Daemons, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO)
+        server, _ = await daemons.serve()
+        with pytest.raises(PeerRefusedError, match="does not let this machine test its speed"):
+            await in_time(daemons.call(server, speed=SpeedRequest(0.1, lambda _: None)))
+        assert "@speed: speed tests are for who is on the network or was named here" in caplog.text
 
 
 class TestForwards:

@@ -168,6 +168,17 @@ class TestGivesWay:
         await in_time(running.ended)
 
 
+class TestSpeed:
+    async def test_what_is_told_and_the_result_reach_the_command(
+        self, running: Running, rendezvous: Rendezvous
+    ) -> None:
+        with connected(rendezvous) as command:
+            messages.send(command, {"do": "speed", "level": 30, "seconds": 2.0})
+            assert await receive(command) == {"speed": {"phase": "idle"}}
+            assert await receive(command) == {"speed": {"phase": "done", "result": {"seconds": 2.0}}}
+            assert await receive(command) == {"ended": 0, "text": ""}
+
+
 class TestWithoutItsDirectory:
     """/run/user/UID is removed when the user logs out."""
 

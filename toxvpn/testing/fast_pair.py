@@ -31,11 +31,15 @@ STRANGER = 99
 
 
 class FastPair(Programs):
-    """A client, and a server that allows all of 127.0.0.1, or what is `allowed`. An async context manager."""
+    """A client, and a server that allows all of 127.0.0.1, or what is `allowed`. An async context manager.
 
-    def __init__(self, wanted: RoadPolicy = RoadPolicy.AUTO) -> None:
+    `when_asked`: the server has no stack before a built-in target is asked for.
+    """
+
+    def __init__(self, wanted: RoadPolicy = RoadPolicy.AUTO, *, when_asked: bool = False) -> None:
         super().__init__()
         self._wanted = wanted
+        self._when_asked = when_asked
         self.allowed = ["127.0.0.1:*"]
         self._patches = ExitStack()
         self._carriers = {id(node.tox): MemoryCarrier() for node in self.network.nodes}
@@ -47,7 +51,14 @@ class FastPair(Programs):
         self.calling = Roads(self.client_node, OwnStatus(self.client_node), self._wanted)
         self.builtins = Builtins()
         server = ForwardServer(lambda _: parse_rules("\n".join(self.allowed), "rules"), self.builtins)
-        self.serving = Roads(self.server_node, OwnStatus(self.server_node), RoadPolicy.AUTO, server.serve)
+        self.serving = Roads(
+            self.server_node,
+            OwnStatus(self.server_node),
+            RoadPolicy.AUTO,
+            server.serve,
+            when_asked=self._when_asked,
+        )
+        self.builtins.on_use = self.serving.start
         self.datagrams = DatagramServer(lambda: self.serving.chooser.fast, server.datagram_addresses)
         self.builtins.offer(associations.NAME, self.datagrams.builtin(server.serves))
         self.caller = Caller(self.client_node, self.peer, self.calling.chooser)

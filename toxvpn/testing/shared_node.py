@@ -8,7 +8,7 @@ import contextlib
 import socket
 import sys
 from pathlib import Path
-from typing import Self, cast
+from typing import Any, Self, cast
 
 from ..share.logrelay import NodeLogRelay
 from ..share.node import SharedNode
@@ -16,6 +16,7 @@ from ..share.rendezvous import Rendezvous
 from ..share.streams import PeerStreams
 from ..tcpforward.builtin import Builtins
 from ..tcpforward.choice import RoadChoice
+from ..tcpforward.speed.client import Tell
 from ..tox.peer import Peer
 from ..wire.toxid import ToxId
 from .forward_pair import ForwardPair, in_time
@@ -37,6 +38,10 @@ class FakePeerStreams:
 
     async def ping(self) -> str:
         return "pong"
+
+    async def speed(self, seconds: float, tell: Tell) -> dict[str, Any]:
+        tell({"phase": "idle"})
+        return {"phase": "done", "result": {"seconds": seconds}}
 
 
 class Running:
