@@ -136,7 +136,8 @@ async def test_without_a_test_of_its_own_a_peer_gets_no_bytes(pair: Pair) -> Non
     assert await in_time(asyncio.get_running_loop().sock_recv(load.sock, 1)) == b""
 
 
-async def test_with_its_control_stream_a_test_ends(pair: Pair) -> None:
+async def test_with_its_control_stream_a_test_ends(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server_module, "LATE_S", 100.0)
     control, begun = await pair.begun()
     load = await pair.open(Load(UP, begun.test))
     load.sock.send(b"x")
