@@ -57,6 +57,17 @@ def test_text_and_json_name_the_same_layer_with_the_same_code(
     assert len(report["layers"]) == len(Layer)
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_where_all_is_well_with_a_peer_the_next_step_is_its_speed(
+    toxvpn: Any, here: Path, monkeypatch: pytest.MonkeyPatch, named: bool
+) -> None:
+    report = make_report([OwnStatusSeen("udp", 1.0).finding()], {})
+    monkeypatch.setattr(examine, "run_doctor", lambda *_: report)
+    ran = toxvpn("-C", here, "doctor", *(["-i", str(BOX)] if named else []))
+    assert ran.code == 0
+    assert ("all is well" in ran.out, f"how fast it is: toxvpn speed {BOX}" in ran.out) == (True, named)
+
+
 def test_the_flags_arrive(toxvpn: Any, here: Path, asked: list[DoctorOptions], tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("a secret\n")

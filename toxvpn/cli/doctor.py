@@ -90,7 +90,7 @@ def command(
     if as_json:
         print_document(report)
     else:
-        print_rest(report)
+        print_rest(report, peer or tox_id)
     return report.exit_code
 
 
@@ -163,8 +163,8 @@ def print_finding(finding: "Finding") -> None:
         click.echo(f"{'':23}-> {finding.fix}")
 
 
-def print_rest(report: "Report") -> None:
-    """Prints the layers that were skipped, and the verdict."""
+def print_rest(report: "Report", peer: str | None) -> None:
+    """Prints the layers that were skipped, the verdict, and what tells more of a path that works."""
     for finding in report.findings:
         if finding.state.value == "skipped":
             print_finding(finding)
@@ -175,6 +175,8 @@ def print_rest(report: "Report") -> None:
         click.echo(f"it works, but less well than it could: see {problem.layer.value}")
     else:
         click.echo(f"the first layer that fails: {problem.layer.value}")
+    if peer is not None and (problem is None or problem.state.value == "limited"):
+        click.echo(f"how fast it is: toxvpn speed {peer}")
 
 
 def print_document(report: "Report") -> None:

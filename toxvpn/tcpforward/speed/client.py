@@ -9,6 +9,7 @@ import contextlib
 import itertools
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from ..._native.results import Connection
@@ -88,7 +89,7 @@ class SpeedClient:
         self._loop = asyncio.get_running_loop()
         self._phase: str = CONNECTING
         self._trips: dict[str, list[float]] = {}  # by the phase in which they began
-        self._pongs: dict[int, asyncio.Future[None]] = {}
+        self._answers: dict[int, asyncio.Future[None]] = {}
         self._meters = {DOWN: Meter(), UP: Meter()}
         self._sent: asyncio.Future[Sent] = self._loop.create_future()
 
@@ -166,7 +167,7 @@ class SpeedClient:
             raise PeerRefusedError(BUSY_TEXT if answer.why == BUSY else FULL_TEXT)
         if not isinstance(answer, Begun):
             raise ToxvpnError(NO_ANSWER)
-        return answer
+        return replace(answer, seconds=min(answer.seconds, seconds))
 
     # -- the control stream
 
@@ -193,7 +194,7 @@ class SpeedClient:
 
     def _on_message(self, message: Message) -> None:
         match message:
-            case Answer(number) if (waiting := self._pongs.pop(number, None)) and not waiting.done():
+            case Answer(number) if (waiting := self._answers.pop(number, None)) and not waiting.done():
                 waiting.set_result(None)
             case Received(total_bytes, at_s):
                 self._meters[UP].add(at_s, total_bytes)
@@ -204,9 +205,9 @@ class SpeedClient:
         """One after the other: a path that is slow to answer is not asked for more than it answers."""
         for number in itertools.count():
             phase, began_s = self._phase, self._loop.time()
-            pong = self._pongs[number] = self._loop.create_future()
+            answer = self._answers[number] = self._loop.create_future()
             await control.send(Ask(number))
-            await pong
+            await answer
             took_s = self._loop.time() - began_s
             self._trips.setdefault(phase, []).append(took_s)
             await asyncio.sleep(PING_INTERVAL_S - took_s)
@@ -221,7 +222,7 @@ class SpeedClient:
         received = await self._receive(begun)
         sent = await self._send(begun)
         with contextlib.suppress(TimeoutError):  # a question that was asked under load counts as well
-            await asyncio.wait_for(asyncio.gather(*self._pongs.values()), ANSWER_S)
+            await asyncio.wait_for(asyncio.gather(*self._answers.values()), ANSWER_S)
         return self._direction(DOWN, received), self._direction(UP, sent)
 
     async def _idle(self) -> None:
