@@ -123,7 +123,7 @@ class TestSpeed:
         await in_time(daemons.call(server, speed=SpeedRequest(0.1, told.append)))
         assert told[-1]["phase"] == "done"
         assert told[-1]["result"]["public_key"] == server.public_key.hex().upper()
-        assert told[-1]["result"]["up"]["bits_per_second"] > 0
+        assert told[-1]["result"]["up"]["bytes"] > 0
 
     async def test_is_not_for_who_came_by_the_secret(
         self, daemons: Daemons, caplog: pytest.LogCaptureFixture
