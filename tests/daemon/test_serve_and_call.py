@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from toxvpn.config.options import ClientOptions, SpeedRequest
-from toxvpn.daemon import identity
+from toxvpn.daemon import identity, silence
 from toxvpn.daemon.client import call
 from toxvpn.daemon.daemon import serve
 from toxvpn.errors import ConfigError, LinkError, PeerRefusedError, ToxvpnError
@@ -22,7 +22,7 @@ from toxvpn.process.notify import Notifier
 from toxvpn.state.identity import IdentityInUseError
 from toxvpn.tcpforward import pipe
 from toxvpn.tcpforward.ends import StdioEnd
-from toxvpn.tcpforward.spec import Forward, Listen, RoadPolicy
+from toxvpn.tcpforward.spec import Forward, Listen, RoadPolicy, Target
 from toxvpn.tcpforward.speed import client as speed_client
 from toxvpn.testing.fake_nodes import until
 from toxvpn.testing.fake_tox import FakeNetwork, FakeTox
@@ -133,6 +133,15 @@ class TestSpeed:
         with pytest.raises(PeerRefusedError, match="does not let this machine test its speed"):
             await in_time(daemons.call(server, speed=SpeedRequest(0.1, lambda _: None)))
         assert "@speed: speed tests are for who is on the network or was named here" in caplog.text
+
+
+async def test_without_a_secret_the_silence_of_a_peer_is_told(
+    daemons: Daemons, caplog: pytest.LogCaptureFixture, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(silence, "SILENCE_S", 0.1)
+    stranger = ToxId(bytes([9]) * 32, bytes(4))
+    daemons.call(stranger, forwards=(Forward(Listen((HERE,), port), Target(HERE, 9)),), secret=None)
+    await until(lambda: "does not let this machine in" in caplog.text)
 
 
 class TestForwards:

@@ -18,6 +18,7 @@ from ..wire import invite
 from ..wire.secret import friend_request_message
 from .calling import calling_node
 from .node import RunningNode
+from .silence import silence_told
 
 
 @dataclass(slots=True)
@@ -90,7 +91,9 @@ async def running_client(options: ClientOptions, lifecycle: Lifecycle) -> AsyncI
         caller = calling.callers.get(peer.public_key)
         run = calling.run
         streams = PeerStreams(caller, calling.roads, calling.builtins, run.stopping, run.loss)
-        yield RunningClient(run, streams, places)
+        proof = options.secret or options.invite
+        with contextlib.nullcontext() if proof else silence_told(node, peer):
+            yield RunningClient(run, streams, places)
 
 
 def _friend_request(options: ClientOptions) -> bytes:
