@@ -4,6 +4,8 @@ import asyncio
 
 import pytest
 
+from toxvpn.api import transport
+
 from .conftest import PORT, Pair, in_time
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -85,6 +87,18 @@ async def test_a_reset_is_noticed_after_the_last_byte_too(pair: Pair) -> None:
     far_writer.transport.abort()
     with pytest.raises(ConnectionResetError):
         await in_time(writer.wait_closed())
+
+
+async def test_a_stream_that_only_the_peer_keeps_open_is_reset(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "UNREAD_S", 0.1)
+    (_, writer), (far_reader, far_writer) = await in_time(pair.open())
+    writer.write(b"all")
+    writer.close()
+    assert await in_time(far_reader.read()) == b"all"
+    with pytest.raises(ConnectionResetError):
+        await in_time(far_writer.wait_closed())
 
 
 async def test_a_handler_that_fails_resets_its_stream(pair: Pair) -> None:
