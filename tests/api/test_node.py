@@ -71,9 +71,10 @@ class TestWhoMayOpenStreams:
             await server.start_server(greet, PORT)
             await client.start_server(greet, PORT)
             assert await greeting(client, client.peer(server.id, secret=SECRET))
-            back = server.peer(client.id[:64])
-            with pytest.raises(toxvpn.StreamOpenError):
-                await in_time(server.open_connection(back, "localhost", PORT))
+            for back in (client.id[:64], client.id):
+                with pytest.raises(toxvpn.StreamOpenError):
+                    await in_time(server.open_connection(server.peer(back), "localhost", PORT))
+            server.peer(client.id, secret=SECRET)
             assert await greeting(client, client.peer(server.id, secret=SECRET))
 
 

@@ -14,7 +14,7 @@ from ..config.options import NodeOptions
 from ..daemon.calling import CallingNode, calling_node
 from ..errors import ClosedError, UsageError
 from ..members.friends import Authority, Grant
-from ..members.peers import ConfiguredPeer, May, parse_peer
+from ..members.peers import ConfiguredPeer, May, parse_peer, updated
 from ..process.lifecycle import Lifecycle
 from ..process.notify import Notifier
 from ..state.places import find_places
@@ -123,18 +123,22 @@ class Node:
         """Calls a peer: by its Tox ID and the secret that it asks for, if it does, or by an invite of it.
 
         Returns at once; the node looks for the peer, and asks it again while it is away. A public key will do
-        for a peer that calls us. That we call a peer does not let it open streams here.
+        for a peer that calls us. That we call a peer does not let it open streams here. A secret or an invite
+        is not sent to a peer that is connected already: where two call each other, one allows the other.
 
         Raises UsageError: not an ID, our own, an invite that has expired, or a secret that cannot be sent.
         """
         self._check_open()
         new = replace(parse_peer(whom, None, time.time()), secret=secret_bytes(secret))
-        known = self._roster.grant(new.public_key) is not None
-        if not known or new.invite or new.secret or (new.nospam and new.public_key not in self._named):
-            named = {**self._named, new.public_key: new}
+        key = new.public_key
+        came_in = self._roster.grant(key) not in (None, Grant.PEER)
+        if not came_in or new.invite or new.secret:
+            if self._admit(key) is not None:
+                self._allowed.add(key)  # whatever let it in: to be called takes nothing from it
+            named = {**self._named, key: updated(self._named.get(key), new)}
             with self._roster.changed(self._authority, named.values()):
                 self._named = named
-        return self._peer(new.public_key)
+        return self._peer(key)
 
     def invite(self, lifetime_s: float = 86400.0) -> str:
         """An invite, which lets one machine call this node and open streams to its servers: keep it secret.
