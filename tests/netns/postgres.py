@@ -20,7 +20,9 @@ def postgres(host: Host) -> None:
     made = [programs["initdb"], "-D", directory, "-U", "postgres", "-A", "trust", "--no-locale", "--no-sync"]
     host.run([*map(str, made)], user=USER)
     settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
-    process = host.popen([str(programs["postgres"]), "-D", str(directory), *settings], user=USER)
+    argv = [str(programs["postgres"]), "-D", str(directory), *settings]
+    with host.directory.joinpath("postgres.log").open("wb") as log:
+        process = host.popen(argv, user=USER, stderr=log)
     wait_listening(process, PORT)
 
 

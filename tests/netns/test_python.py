@@ -60,5 +60,5 @@ def test_the_examples(tox_network: Lab, tmp_path: Path) -> None:
     first, second = output(laptop, calling).splitlines()
     assert (first[:8], second) == ("you are ", "HELLO")
     come = next(each for each in serving.stdout if each.startswith(b"PeerEvent"))
-    assert come.decode() == f"PeerEvent(peer=<Peer {first[8:16]} udp>, path='udp')\n"
+    assert come.decode().startswith(f"PeerEvent(peer=<Peer {first[8:16]} ")
     box.stop(serving)
