@@ -12,6 +12,7 @@ BENCHES: dict[str, tuple[list[str], list[str]]] = {
     "forward": ([], ["--runs", "1", "--trips", "100", "--seconds", "5"]),
     "beside": ([], ["--runs", "1", "--pings", "20", "--seconds", "2"]),
     "idle": ([], ["--seconds", "10"]),
+    "files": ([], ["--runs", "1", "--megabytes", "100"]),
     "vpn": ([], ["--runs", "1", "--seconds", "2", "--pings", "20"]),
     "sites": ([], ["--runs", "1", "--seconds", "2"]),
     "exit": ([], ["--runs", "1", "--seconds", "2"]),

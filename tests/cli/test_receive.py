@@ -14,6 +14,7 @@ from toxvpn.cli import drop
 from toxvpn.cli.drop import DROPS, drop_directory, drop_text, remove_drop
 from toxvpn.cli.filescreen import Screen, SenderScreen
 from toxvpn.control import socketfile
+from toxvpn.errors import NoPermissionError
 from toxvpn.files.channel import Channel
 from toxvpn.files.outgoing import Outgoing
 from toxvpn.files.sources import find_sources, measure
@@ -157,6 +158,17 @@ def test_a_drop_is_open_once(here: Path) -> None:
     drop_text(folder)
     with Identity.open(folder), pytest.raises(IdentityInUseError):
         drop_text(folder)
+
+
+def test_a_directory_of_another_user_is_not_used(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here.mkdir()
+    here.chmod(0o755)
+    own = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: own + 1 if own else 0)
+    if own == 0:
+        os.chown(here, 65534, 65534)
+    with pytest.raises(NoPermissionError, match="belongs to"):
+        drop_directory(here, b"into here")
 
 
 def test_forgotten_drops_are_removed(here: Path) -> None:

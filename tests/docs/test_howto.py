@@ -88,6 +88,7 @@ STAGES = {
     "many-machines": lambda: Stage("laptop", "a", "b"),
     "other-vpns": lambda: Stage("laptop", "box"),
     "raspberry-pi": lambda: Stage("pi", "laptop"),
+    "send-files": lambda: Stage("box", "laptop"),
     "site-to-site": lambda: Stage(hosts=two_sites),
     "ssh-git-rsync-ansible-sshfs": lambda: Stage("laptop", "box", "nas"),
     "tor-and-proxies": lambda: Stage("laptop", "server"),

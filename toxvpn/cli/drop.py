@@ -8,6 +8,7 @@ not concerned, and what is left unfinished goes on with the same text when both 
 import contextlib
 import os
 import pickle
+import pwd
 import shutil
 import subprocess
 import time
@@ -17,13 +18,13 @@ from pathlib import Path
 
 from ..config.flags import DaemonOptions
 from ..control.giveway import gives_way
-from ..errors import ToxvpnError
+from ..errors import NoPermissionError, ToxvpnError
 from ..interpreter import command_line
 from ..members import friends
 from ..members.members import Members
-from ..state.files import read_private, write_atomic
+from ..state.files import read_private, user_name, write_atomic
 from ..state.identity import Identity, IdentityInUseError
-from ..state.places import make
+from ..state.places import find_places, make
 from ..wire import invite
 from ..wire.toxid import parse_tox_id
 from .id import tox_id
@@ -37,8 +38,17 @@ LOOK_AGAIN_S = 0.05
 NODE = "from toxvpn.daemon import drop_node; sys.exit(drop_node.main())"
 
 
-def drop_directory(state: Path, purpose: bytes) -> Path:
-    """The directory for the drop of that purpose; makes it, and removes those that were forgotten."""
+def drop_directory(directory: Path | None, purpose: bytes) -> Path:
+    """The directory for the drop of that purpose; makes it, and removes those that were forgotten.
+
+    `directory` is -C. Raises NoPermissionError when it belongs to another user.
+    """
+    state = make(_state(directory))
+    if state.stat().st_uid != os.geteuid():
+        owner = user_name(state.stat().st_uid)
+        raise NoPermissionError(
+            f"{state} belongs to {owner}, who could replace files in it: run this as {owner}"
+        )
     drops = make(state / DROPS)
     for other in drops.iterdir():
         with contextlib.suppress(OSError):
@@ -47,6 +57,13 @@ def drop_directory(state: Path, purpose: bytes) -> Path:
     directory = make(drops / blake2b(purpose, digest_size=8).hexdigest())
     os.utime(directory)
     return directory
+
+
+def _state(directory: Path | None) -> Path:
+    """Root's own: the service's may belong to another user."""
+    if directory is None and os.geteuid() == 0:
+        return Path(pwd.getpwuid(0).pw_dir) / ".local/state/toxvpn"
+    return find_places(directory).state
 
 
 def remove_drop(directory: Path) -> None:

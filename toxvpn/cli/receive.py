@@ -136,8 +136,9 @@ def _connected_again(settings: Settings, senders: tuple[str, ...]) -> socket.soc
 
 
 def _receive_drop(settings: Settings, screen: Screen, reception: "Reception", into: Path) -> int:
-    folder = drop_directory(settings.places.state, b"into " + os.fsencode(into.resolve()))
+    folder = drop_directory(settings.directory, b"into " + os.fsencode(into.resolve()))
     text = drop_text(folder)
+    reception.sender = "the other machine"
     with drop_node(_drop_options(settings, folder)) as node, _connected(folder, node) as connection:
         if settings.directory is None and os.geteuid() != 0 and SERVICE_RUNTIME.exists():
             screen.line(
@@ -179,6 +180,9 @@ def _connected(folder: Path, node: "subprocess.Popen[bytes]") -> socket.socket:
 class Reception:
     """What is received, and whether a sender has sent all."""
 
+    sender: str | None = None
+    """What to call whoever sends, in place of the name of a peer."""
+
     def __init__(self, screen: Screen, into: Path, to: IntoFolder) -> None:
         self.screen = screen
         self.exit_code = 0
@@ -197,7 +201,9 @@ class Reception:
             if stream is None:
                 return False
             sock, public_key, name = stream
-            self._receiving.start(sock, public_key, ReceiverScreen(self.screen, self._into, name))
+            self._receiving.start(
+                sock, public_key, ReceiverScreen(self.screen, self._into, self.sender or name)
+            )
 
     def close(self) -> None:
         self._receiving.close()

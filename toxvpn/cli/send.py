@@ -68,7 +68,7 @@ def command(
     drop = None
     if invite.is_invite(peer):
         drop = invite.decode(peer)
-        directory = drop_directory(settings.places.state, b"to " + drop.tox_id.public_key + drop.secret)
+        directory = drop_directory(settings.directory, b"to " + drop.tox_id.public_key + drop.secret)
         if not any(directory.iterdir()):
             drop.check_fresh(time.time())
         callee, run_only = Callee(drop.tox_id, drop, kept=True), False

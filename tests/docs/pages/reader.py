@@ -19,8 +19,8 @@ ENDING_S = 60.0
 READY_S = 45.0
 SETTLED_S = 0.7
 """A program that goes on is taken to be ready when it has printed something, and then nothing for so long."""
-GOING_ON = {"up", "run"}
-ENDS_AT_ONCE = {"-p", "-P", "-W", "-V", "-h", "--help", "--version", "-z"}
+GOING_ON = {"up", "run", "receive"}
+ENDS_AT_ONCE = {"--once", "-p", "-P", "-W", "-V", "-h", "--help", "--version", "-z"}
 OTHERS_GOING_ON = r"iperf3 (.* )?-s|python3 -m http\.server|journalctl .*-f|tcpdump"
 PLACEHOLDER = re.compile(r"<[^<>\n]{1,40}>")
 
