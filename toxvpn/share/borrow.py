@@ -4,8 +4,10 @@ In: a client's options, and the target. Out: a connected socket, which a node ca
 here and has the peer, or else the one that commands share (decision 5).
 """
 
+import contextlib
 import logging
 import socket
+import threading
 from typing import Self
 
 from ..config.options import ClientOptions
@@ -24,32 +26,44 @@ LAST_WORDS_S = 2.0
 
 
 class BorrowedStream:
-    """`socket` is the stream; the node resets it when `close` is called, or this process ends."""
+    """`socket` is the stream, which ends when the node that gave it ends, and at the end of the `with`."""
 
     def __init__(self, sock: socket.socket, connection: socket.socket) -> None:
         self.socket = sock
         self._connection = connection
+        self._last_words = ""
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+        self._watcher.start()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.socket.close()
+        with contextlib.suppress(OSError):
+            self._connection.shutdown(socket.SHUT_RDWR)
+        self._watcher.join()
         self._connection.close()
 
     def why_it_broke(self) -> str:
         """What the node says about the end of the stream; empty: nothing."""
-        self._connection.settimeout(LAST_WORDS_S)
+        self._watcher.join(LAST_WORDS_S)
+        return self._last_words
+
+    def _watch(self) -> None:
+        """Waits for the node's last words, and then ends the stream, which may not go through the node."""
         try:
-            while True:
+            message: Message | None = {}
+            while message is not None and "ended" not in message:
                 message, unwanted = receive(self._connection)
                 close(unwanted)
-                if message is None:
-                    return "the toxvpn that carried it has ended"
-                if "ended" in message:
-                    return harmless(str(message["text"]))
-        except (OSError, BadMessageError):
-            return ""
+            self._last_words = (
+                harmless(str(message["text"])) if message else "the toxvpn that carried it has ended"
+            )
+        except (OSError, BadMessageError) as error:
+            self._last_words = str(error)
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
 
 
 def borrow_stream(

@@ -60,7 +60,7 @@ class FileStreams:
         self._roads = roads
         self._receiver: FileReceiver | None = None
         self._withdraw = builtins.offer(
-            filetransfer.NAME, Builtin(filetransfer.VERSION, self._may, REFUSAL, self._carry)
+            filetransfer.NAME, Builtin(filetransfer.VERSION, self._may, REFUSAL, self._carry, self._take)
         )
         self._listener = Listener(listeners, self._serve)
         self._listener.start()
@@ -77,7 +77,10 @@ class FileStreams:
         return receiver.keys is None or public_key in receiver.keys
 
     async def _carry(self, peer: Peer, sock: socket.socket) -> None:
-        """The command has the stream from here on."""
+        self._take(peer, sock)
+
+    def _take(self, peer: Peer, sock: socket.socket) -> None:
+        """The command has the stream from here on. Raises OSError, EOFError."""
         if self._receiver is None:
             raise EOFError("the command that receives has just ended")
         known = self._roster.peers().get(peer.public_key)

@@ -17,7 +17,7 @@ from .. import descriptors
 from ..control import socketfile
 from ..errors import LinkError, PeerRefusedError, ToxvpnError
 from ..tcpforward import pipe
-from ..tcpforward.builtin import as_socket, open_builtin
+from ..tcpforward.builtin import as_socket, detach, open_builtin
 from ..tcpforward.caller import Caller
 from ..tcpforward.ends import End, StdioEnd
 from ..tcpforward.forwards import Destination, Forwards, ForwardState
@@ -191,6 +191,10 @@ class CommandSession:
         except StreamOpenError as failure:
             refused = failure.code is ReplyCode.NOT_ALLOWED
             raise (PeerRefusedError if refused else ToxvpnError)(str(failure)) from None
+        if (own := detach(stream)) is not None:
+            with own:
+                messages.send(self.connection, {"stream": True}, [own.fileno()])
+            await asyncio.Event().wait()  # until the command ends
         sock, ending = as_socket(stream)
         with sock:
             messages.send(self.connection, {"stream": True}, [sock.fileno()])

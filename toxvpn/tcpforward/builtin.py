@@ -12,11 +12,13 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from ..tox.peer import Peer
 from ..wire.socks5 import ReplyCode
 from .caller import Caller
 from .ends import End, SocketEnd
+from .fast.road import FastStream
 from .road import Ending, Stream
 from .spec import SIGN as SIGN
 from .spec import Target
@@ -31,12 +33,15 @@ class Builtin:
 
     `carry` gets a connected, non-blocking stream socket, which is its own, and is cancelled when the peer
     resets the stream. When it returns, the peer sees an orderly end: a protocol says itself what is complete.
+    `take` gets the socket of the fast road itself, in place of `carry`, and must copy it before it returns:
+    for bytes that another process moves.
     """
 
     version: int
     may: Callable[[bytes], bool]
     refusal: str
     carry: Callable[[Peer, socket.socket], Awaitable[None]]
+    take: Callable[[Peer, socket.socket], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +105,7 @@ class Builtins:
         self._running.add(task)
         task.add_done_callback(self._running.discard)
         task.add_done_callback(lambda _: theirs.close())  # also when it was cancelled before it began
-        return BuiltinEnd(ours, task)
+        return BuiltinEnd(ours, task, None if builtin.take is None else partial(builtin.take, peer))
 
     async def _carry(self, builtin: Builtin, peer: Peer, theirs: socket.socket) -> None:
         with theirs:
@@ -113,11 +118,21 @@ class Builtins:
 
 
 class BuiltinEnd(SocketEnd):
-    """The end that a road carries; a reset cancels the task that serves."""
+    """The end that a road carries; a reset cancels the task that serves.
 
-    def __init__(self, sock: socket.socket, task: asyncio.Task[None]) -> None:
+    `take`, where there is one, may be given the road's own socket instead, after `reserve`.
+    """
+
+    def __init__(
+        self, sock: socket.socket, task: asyncio.Task[None], take: Callable[[socket.socket], None] | None
+    ) -> None:
         super().__init__(sock)
         self._task = task
+        self.take = take
+
+    def reserve(self) -> None:
+        """Keeps `carry` from beginning; to be called at once, when the end has just been made."""
+        self._task.cancel()
 
     def close(self, *, clean: bool) -> None:
         super().close(clean=clean)
@@ -128,6 +143,14 @@ class BuiltinEnd(SocketEnd):
 async def open_builtin(caller: Caller, name: str, version: int) -> Stream:
     """A stream to the peer's built-in target. Raises PeerOfflineError, StreamOpenError."""
     return await caller.open(Target(name, version))
+
+
+def detach(stream: Stream) -> socket.socket | None:
+    """The socket of a stream of the fast road itself, in place of `relay`; None: it has to be carried.
+
+    It is to be copied for another process, and then closed.
+    """
+    return stream.detach() if isinstance(stream, FastStream) else None
 
 
 def as_socket(stream: Stream) -> tuple[socket.socket, asyncio.Task[Ending]]:

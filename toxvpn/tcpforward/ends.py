@@ -68,6 +68,12 @@ class SocketEnd:
     def finish(self) -> None:
         self._sock.shutdown(socket.SHUT_WR)
 
+    def detach(self) -> socket.socket:
+        """The socket, to be copied for another process: from now on closing the last copy is orderly."""
+        if self._is_tcp:
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ORDERLY)
+        return self._sock
+
     def close(self, *, clean: bool) -> None:
         if clean and self._is_tcp:
             with contextlib.suppress(OSError):  # a socket the other side has reset meanwhile

@@ -44,7 +44,7 @@ class RoadBrokenError(ToxvpnError):
 class FastStream:
     """See `road.Stream`."""
 
-    def __init__(self, relay: Relay, peer: Peer, far: End, rest: bytes) -> None:
+    def __init__(self, relay: Relay, peer: Peer, far: SocketEnd, rest: bytes) -> None:
         self._relay = relay
         self._peer = peer
         self._far = far
@@ -53,6 +53,13 @@ class FastStream:
     async def relay(self, local: End, first: bytes = b"") -> Ending:
         result = await self._relay.join(local, self._far, first, self._rest, owner=self._peer)
         return result.ending
+
+    def detach(self) -> socket.socket | None:
+        """The socket, in place of `relay`, to be copied for another process, and closed.
+
+        None: bytes have come already.
+        """
+        return None if self._rest else self._far.detach()
 
     def abort(self) -> None:
         self._far.close(clean=False)

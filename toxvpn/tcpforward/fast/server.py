@@ -18,6 +18,7 @@ from ...tox.loglimit import LogLimit
 from ...tox.peer import Peer
 from ...wire.socks5 import ConnectRequest, ReplyCode, encode_refusal, encode_reply
 from ..budget import DESCRIPTORS, STREAM_DESCRIPTORS
+from ..builtin import BuiltinEnd
 from ..ends import End, SocketEnd
 from ..listen import Listener, reset
 from ..relay import Relay
@@ -90,6 +91,9 @@ class FastServer:
             end.close(clean=True)
             return
         target, rest = opened
+        if isinstance(target, BuiltinEnd) and target.take is not None:
+            _hand_over(caller, end, target, target.take if not rest else None)
+            return
         await self._relay.join(end, target, rest, owner=peer)
 
     async def _open(self, peer: Peer, caller: socket.socket) -> tuple[End, bytes] | None:
@@ -106,6 +110,8 @@ class FastServer:
         loop = asyncio.get_running_loop()
         try:
             target = await self._serve(peer, request.host, request.port)
+            if isinstance(target, BuiltinEnd) and target.take is not None:
+                target.reserve()
         except TargetRefusedError as refusal:
             peer.log(log, logging.INFO, "refused: %s", refusal)
             await loop.sock_sendall(caller, encode_reply(refusal.code))
@@ -116,6 +122,23 @@ class FastServer:
             target.close(clean=False)
             raise
         return target
+
+
+def _hand_over(
+    caller: socket.socket, end: SocketEnd, target: End, take: Callable[[socket.socket], None] | None
+) -> None:
+    """Gives the connection itself to what takes it, and closes ours; resets it when that cannot be."""
+    try:
+        if take is None:
+            raise OSError("bytes came before the answer")
+        take(caller)
+    except (OSError, EOFError) as failure:
+        log.debug("a stream could not be handed over: %s", failure)
+        end.close(clean=False)
+    else:
+        end.close(clean=True)
+    finally:
+        target.close(clean=False)
 
 
 def turn_away(caller: socket.socket) -> None:
