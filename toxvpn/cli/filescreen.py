@@ -3,6 +3,7 @@
 All of it goes to stderr. On stdout are the paths of what was received, a line each, for scripts.
 """
 
+import contextlib
 import os
 import sys
 import time
@@ -65,8 +66,9 @@ class Screen:
         if sys.stdout.isatty():
             self.line(printable(path)) if self._bars is not None else click.echo(printable(path))
             return
-        sys.stdout.buffer.write(path + b"\n")
-        sys.stdout.buffer.flush()
+        with contextlib.suppress(OSError):  # nobody reads them any more
+            sys.stdout.buffer.write(path + b"\n")
+            sys.stdout.buffer.flush()
 
     def bar(self, total_bytes: int) -> "TransferBar":
         return TransferBar(self._bars, total_bytes)

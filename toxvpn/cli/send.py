@@ -89,6 +89,9 @@ def command(
         view = SenderScreen(screen, to)
         try:
             Delivery(options, sources, screen, view, to, run_only=run_only).carry_out()
+        except KeyboardInterrupt:
+            screen.line("stopped; the same command again goes on where it was")
+            raise
         finally:
             view.close()
     if drop is not None:
