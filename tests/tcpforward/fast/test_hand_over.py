@@ -86,6 +86,25 @@ async def test_the_target_gets_the_connection_itself(serving: Serving) -> None:
     assert not serving.carried
 
 
+async def test_nothing_else_begins_to_serve_while_the_answer_is_sent(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = asyncio.get_running_loop()
+    send = loop.sock_sendall
+
+    async def slowly(sock: socket.socket, data: bytes) -> None:
+        for _ in range(5):
+            await asyncio.sleep(0)
+        await send(sock, data)
+
+    monkeypatch.setattr(loop, "sock_sendall", slowly)
+    with await serving.call() as sock:
+        answer = b""
+        while len(answer) < len(REPLY):
+            answer += await in_time(loop.sock_recv(sock, 100))
+    assert serving.taken and not serving.carried
+
+
 async def test_when_nobody_takes_it_the_peer_sees_a_reset(serving: Serving) -> None:
     serving.fails = True
     loop = asyncio.get_running_loop()
