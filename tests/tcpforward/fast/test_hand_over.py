@@ -41,7 +41,7 @@ class Serving:
         self.server = FastServer(listener, peers.get, self._serve, self.relay)
 
     async def _serve(self, peer: Peer, host: str, port: int) -> End:
-        return self.builtins.connect(peer, host, port)
+        return await self.builtins.connect(peer, host, port)
 
     async def _carry(self, _: Peer, sock: socket.socket) -> None:
         self.carried = True
