@@ -23,6 +23,7 @@ RESULT: dict[str, Any] = {
     "schema": 1,
     "public_key": "A0" * 32,
     "path": "udp",
+    "address": "203.0.113.5:33445",
     "path_changed": False,
     "road": "fast",
     "road_reason": "both sides have it",
@@ -62,7 +63,7 @@ def test_a_tox_id_is_called_as_by_a_client(toxvpn: Any, here: Path, started: lis
 def test_the_result_for_a_person(toxvpn: Any, here: Path, started: list[ClientOptions]) -> None:
     ran = toxvpn("speed", str(SERVER), "-C", here)
     assert ran.out.splitlines() == [
-        "00010203: direct, by the fast road",
+        "00010203: direct (203.0.113.5:33445), by the fast road",
         "idle  round trip 0.40 ms, at worst 1.00 ms",
         "down  812 Mbit/s, round trip 3.40 ms, at worst 12.00 ms",
         "up    64.5 Mbit/s, round trip 20.40 ms, at worst 50.00 ms",
@@ -141,12 +142,13 @@ def test_no_answer_under_load_is_told() -> None:
 def test_a_slow_road_says_why() -> None:
     result = with_load(lambda made: made.update(road="tuntox", road_reason="no\x1b[2J TUN"))
     lines = text(result, "box").splitlines()
-    assert lines[0] == "box: direct, by the tuntox road (no\ufffd[2J TUN)"
+    assert lines[0] == "box: direct (203.0.113.5:33445), by the tuntox road (no\ufffd[2J TUN)"
     assert lines[-1].startswith("the tuntox road is slow")
 
 
 def test_a_relay_and_a_change_of_the_path_are_told() -> None:
-    assert "a relay is slow" in text(with_load(lambda made: made.update(path="tcp-relay")), "box")
+    relayed = text(with_load(lambda made: made.update(path="tcp-relay", address=None)), "box")
+    assert relayed.startswith("box: tcp-relay, by the fast road\n") and "a relay is slow" in relayed
     assert "run it again" in text(with_load(lambda made: made.update(path_changed=True)), "box")
 
 

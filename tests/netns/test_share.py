@@ -1,5 +1,6 @@
 """Commands of one user to one server, on one node: real toxcore, an sshd, and a user of no privileges."""
 
+import json
 import os
 import re
 import shlex
@@ -96,7 +97,8 @@ def scene(_shared_network: Lab) -> Iterator[Scene]:
     hosts = lab.host("sharing"), lab.host("sharer")
     sshd = apps.sshd(hosts[0])
     apps.echo_server(hosts[0])
-    server = Server(lab, hosts[0], private_directory(hosts[0], "toxvpn"), env=WITH_SECRET)
+    directory = private_directory(hosts[0], "toxvpn")
+    server = Server(lab, hosts[0], directory, "--allow-speed", env=WITH_SECRET)
     home = private_directory(hosts[1], "home")
     key = home / "key"
     key.write_bytes(sshd.client_key.read_bytes())
@@ -135,6 +137,24 @@ def test_the_second_connection_uses_it(scene: Scene) -> None:
     ran = scene.echoes("-d")
     show("second connection, start to end", began_s)
     assert "(a node that runs already)" in ran.stderr
+    assert scene.node == node
+
+
+def test_the_speed_is_measured_on_it_also_after_a_test_that_was_broken_off(scene: Scene) -> None:
+    node = scene.node
+    speed = scene.argv("speed", scene.server.tox_id, "--json", "--time")
+    broken_off = scene.laptop.popen([*speed, "30"], user=USER, env=scene.env, stdout=subprocess.PIPE)
+    scene.server.wait_for("a speed test of 30 s")
+    broken_off.send_signal(signal.SIGINT)
+    assert (broken_off.communicate(timeout=ENDING_S)[0], broken_off.returncode) == (b"", 128 + signal.SIGINT)
+    ran = scene.run([*speed, "1"])
+    assert ran.returncode == 0, ran.stderr
+    result = json.loads(ran.stdout)
+    assert (result["path"], result["road"]) == ("udp", "fast")
+    for direction in (result["down"], result["up"]):
+        assert direction["bits_per_second"] > 1_000_000
+        assert 0 < direction["rtt_p50_seconds"] < 1
+        assert direction["tcp_segments"] > 0
     assert scene.node == node
 
 

@@ -39,8 +39,9 @@ def text(result: Document, name: str) -> str:
     """The result in a few lines."""
     road, why = result["road"], harmless(str(result["road_reason"]))
     because = "" if road == "fast" else f" ({why})"
+    at = f" ({harmless(result['address'])})" if result["address"] else ""
     lines = [
-        f"{name}: {path_word(result['path'])}, by the {road} road{because}",
+        f"{name}: {path_word(result['path'])}{at}, by the {road} road{because}",
         f"idle  {trips(result['idle'])}",
         f"down  {rate(result['down']['bits_per_second'])}, {trips(result['down'])}",
         f"up    {rate(result['up']['bits_per_second'])}, {trips(result['up'])}",

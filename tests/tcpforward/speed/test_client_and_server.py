@@ -87,8 +87,10 @@ async def pair(no_descriptor_is_left: None) -> AsyncIterator[Pair]:
 
 
 async def test_both_directions_are_measured(pair: Pair) -> None:
+    pair.peer.source = "192.0.2.7", 33445
     result = (await in_time(pair.client.measure(SECONDS))).document()
     assert (result["path"], result["road"], result["road_reason"]) == ("udp", "tuntox", "--road tuntox")
+    assert result["address"] == "192.0.2.7:33445"
     assert result["probe_loss"] == 0.05
     assert result["idle"]["rtt_answers"] >= 5
     for direction in (result["down"], result["up"]):

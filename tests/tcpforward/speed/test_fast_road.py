@@ -5,10 +5,12 @@ import pytest
 from toxvpn.tcpforward.speed import client as client_module
 from toxvpn.tcpforward.speed.client import SpeedClient
 from toxvpn.tcpforward.speed.server import SpeedServer
+from toxvpn.testing.fake_nodes import until
 from toxvpn.testing.fast_pair import FastPair
 from toxvpn.testing.forward_pair import in_time
 from toxvpn.wire.speed import book
 from toxvpn.wire.speed.messages import NAME
+from toxvpn.wire.statusmessage import decode
 
 pytestmark = pytest.mark.real
 
@@ -21,8 +23,14 @@ def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, name, 0.05)
 
 
+async def until_known(pair: FastPair) -> None:
+    """Until the client has read that the server is a toxvpn."""
+    await until(lambda: decode(pair.peer.status_text or b"").toxvpn is not None)
+
+
 async def test_the_stack_of_a_peer_starts_when_it_is_asked_for(no_descriptor_is_left: None) -> None:
     async with FastPair(when_asked=True) as pair:
+        await until_known(pair)
         pair.builtins.offer(NAME, SpeedServer(lambda _: True, pair.serving.segments).builtin)
         client = SpeedClient(pair.caller, pair.calling.chooser, lambda _: None, lambda _: None)
         result = (await in_time(client.measure(SECONDS))).document()
@@ -35,6 +43,7 @@ async def test_the_stack_of_a_peer_starts_when_it_is_asked_for(no_descriptor_is_
 
 async def test_a_target_that_is_not_offered_starts_no_stack(no_descriptor_is_left: None) -> None:
     async with FastPair(when_asked=True) as pair:
+        await until_known(pair)
         client = SpeedClient(pair.caller, pair.calling.chooser, lambda _: None, lambda _: None)
         with pytest.raises(Exception, match="does not have this"):
             await in_time(client.measure(SECONDS))

@@ -74,6 +74,7 @@ def test_the_document_has_units_in_its_names_and_null_for_what_is_not_known() ->
     result = Result(
         public_key=bytes(32),
         path="udp",
+        address="[2001:db8::1]:33445",
         path_changed=False,
         road="tuntox",
         road_reason="--road tuntox",
@@ -86,6 +87,7 @@ def test_the_document_has_units_in_its_names_and_null_for_what_is_not_known() ->
         "schema": 1,
         "public_key": "0" * 64,
         "path": "udp",
+        "address": "[2001:db8::1]:33445",
         "path_changed": False,
         "road": "tuntox",
         "road_reason": "--road tuntox",

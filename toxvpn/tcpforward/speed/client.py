@@ -37,6 +37,7 @@ from ..caller import WAIT_FOR_PEER_S, Caller
 from ..choice import NOT_OFFERED, RoadChooser
 from ..fast.segments import Segments, between
 from ..road import Ending, StreamOpenError
+from ..spec import join_host_port
 from .result import Direction, Meter, Result, Trips, trips
 from .streams import LineStream
 
@@ -114,6 +115,7 @@ class SpeedClient:
         return Result(
             public_key=self._peer.public_key,
             path=self._peer.connection.path,
+            address=self._address(),
             path_changed=self._peer.connection is not path,
             road=road,
             road_reason=reason,
@@ -122,6 +124,11 @@ class SpeedClient:
             up=up,
             probe_loss=self._loss(self._peer.public_key),
         )
+
+    def _address(self) -> str | None:
+        """Where the peer's last packet came from; None: it is behind a relay."""
+        source = self._peer.source
+        return join_host_port(*source) if source and self._peer.connection is Connection.UDP else None
 
     def _direction(self, name: str, sent: Segments | None) -> Direction:
         return Direction(self._meters[name], self._trips_of(name), sent)

@@ -116,10 +116,14 @@ class Direction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """`path` is udp or tcp-relay, and that of the end; `probe_loss` 0 to 1, None: not known."""
+    """`path` is udp or tcp-relay, and that of the end; `address` is where the peer is, None: not known.
+
+    `probe_loss` is 0 to 1, None: not known.
+    """
 
     public_key: bytes
     path: str
+    address: str | None
     path_changed: bool
     road: str
     road_reason: str
@@ -134,6 +138,7 @@ class Result:
             "schema": SCHEMA,
             "public_key": self.public_key.hex().upper(),
             "path": self.path,
+            "address": self.address,
             "path_changed": self.path_changed,
             "road": self.road,
             "road_reason": self.road_reason,
