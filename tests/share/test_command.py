@@ -153,6 +153,13 @@ class TestListeners:
         assert "may not listen on 0.0.0.0:8080" in said and "needs '*:8080'" in said
         assert said.count("\n") == 1
 
+    async def test_a_forward_of_udp(self, commands: Commands, pair: ForwardPair) -> None:
+        port = free_port()
+        command = await commands.start("-L", f"udp/{port}:localhost:53")
+        said = await command.line("listening")
+        assert said == f"INFO: listening: udp/127.0.0.1:{port}, [::1]:{port} -> localhost:53\n"
+        await command.line("udp/localhost:53: UDP needs the fast road")  # which this pair has not
+
     async def test_a_socks5_proxy(self, commands: Commands, pair: ForwardPair) -> None:
         port = free_port()
         command = await commands.start("-D", str(port))

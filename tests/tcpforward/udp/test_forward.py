@@ -12,14 +12,17 @@ import pytest_asyncio
 from toxvpn.tcpforward.budget import DESCRIPTORS
 from toxvpn.tcpforward.builtin import as_socket, open_builtin
 from toxvpn.tcpforward.spec import Listen, Target, Transport
+from toxvpn.tcpforward.target import Address
 from toxvpn.tcpforward.udp import flows
 from toxvpn.tcpforward.udp import listener as listener_module
 from toxvpn.tcpforward.udp import server as server_module
+from toxvpn.tcpforward.udp.asker import _Talk
 from toxvpn.tcpforward.udp.listener import DatagramListener
 from toxvpn.testing.fake_nodes import until
 from toxvpn.testing.fast_pair import FastPair
 from toxvpn.testing.forward_pair import ForwardPair, in_time
 from toxvpn.tox.loglimit import LogLimit
+from toxvpn.tox.peer import Peer
 from toxvpn.wire.associations import NAME, VERSION, Associate, Associated, AssociationEnded, decode, encode
 from toxvpn.wire.socks5 import ReplyCode
 
@@ -148,11 +151,17 @@ async def test_what_comes_before_there_is_an_association_waits(forwarded: Forwar
     assert [(await forwarded.target.receive())[0] for _ in range(2)] == [b"one", b"two"]
 
 
-async def test_a_name_is_tried_at_all_its_addresses(forwarded: Forwarded) -> None:
-    """A target that listens on 127.0.0.1 alone is found by `localhost`, of which ::1 comes first."""
-    forwarded.pair.allowed.append("udp/localhost:*")
-    forwarded.listener.aim(forwarded.pair.caller, Target("localhost", forwarded.target.port))
-    await forwarded.exchange()
+async def test_a_name_is_tried_at_all_its_addresses(
+    forwarded: Forwarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `localhost` may be, of which ::1 comes first, where the target listens on 127.0.0.1 alone."""
+
+    async def addresses(_: Peer, __: str, port: int) -> list[Address]:
+        return [Address(socket.AF_INET6, ("::1", port)), Address(socket.AF_INET, (HERE, port))]
+
+    monkeypatch.setattr(forwarded.pair.datagrams, "_addresses", addresses)
+    program, source = await forwarded.exchange()
+    assert (await forwarded.exchange(program))[1] == source
 
 
 async def test_a_target_of_ipv6(forwarded: Forwarded) -> None:
@@ -193,6 +202,19 @@ async def test_nobody_at_the_target(forwarded: Forwarded, warnings: list[str]) -
     assert forwarded.pair.datagrams.associations == 0
 
 
+async def test_what_nobody_waits_for_any_more_is_not_opened(forwarded: Forwarded) -> None:
+    """The peer is told of a program that made room while its association was being opened."""
+    await forwarded.exchange()
+    forwarded.asks()
+    await until(lambda: forwarded.listener.connections == 2)
+    [_, sender] = forwarded.listener._by_number.values()
+    forwarded.listener._end(sender)
+    forwarded.asks(b"later")
+    while (await forwarded.target.receive())[0] != b"later":
+        pass
+    await until(lambda: forwarded.pair.datagrams.associations == forwarded.listener.connections == 2)
+
+
 async def test_an_association_ends_by_being_idle(
     forwarded: Forwarded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,6 +243,22 @@ async def test_the_one_that_is_done_makes_room(forwarded: Forwarded, monkeypatch
     await forwarded.exchange()
     assert (await forwarded.exchange(long_lived))[1] == source
     await until(lambda: forwarded.listener.connections == 2)
+
+
+async def test_what_a_stranger_sends_before_there_is_an_association_is_dropped(
+    forwarded: Forwarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asks, near, far = _Talk._ask, forwarded.pair.calling.chooser.fast, forwarded.pair.serving.chooser.fast
+    assert near is not None and far is not None
+
+    async def ask(talk: _Talk, request: Associate) -> int:
+        with await far.datagram_socket() as stranger:
+            stranger.sendto(b"from elsewhere", (str(near.address), request.source))
+        return await asks(talk, request)
+
+    monkeypatch.setattr(_Talk, "_ask", ask)
+    await forwarded.exchange()
+    assert forwarded.listener.dropped["stranger"] == 1
 
 
 async def test_a_peer_that_has_started_anew_is_asked_again(forwarded: Forwarded) -> None:

@@ -93,6 +93,7 @@ class Asker:
             raise self._failure[1]
         if self._beginning is None:
             self._beginning = asyncio.create_task(self._begin())
+            self._beginning.add_done_callback(_look_at)  # perhaps nobody waits for it any more
         return await asyncio.shield(self._beginning)
 
     async def _begin(self) -> "_Talk":
@@ -105,20 +106,27 @@ class Asker:
         except ToxvpnError as failure:
             self._failure = self._loop.time(), failure
             raise
+        except OSError as error:
+            raise ToxvpnError(f"no stream to the peer: {error.strerror}") from None
         finally:
             self._beginning = None
+
+
+def _look_at(task: "asyncio.Task[_Talk]") -> None:
+    if not task.cancelled():
+        task.exception()
 
 
 class _Talk:
     """One control stream, and the associations that were opened on it."""
 
     def __init__(
-        self, road: FastRoad, peer: Peer, channel: ControlStream, ending: asyncio.Task[Ending], on_end: OnEnd
+        self, road: FastRoad, peer: Peer, control: ControlStream, ending: asyncio.Task[Ending], on_end: OnEnd
     ) -> None:
         self.is_lost = False
         self._road = road
         self._peer = peer
-        self._channel = channel
+        self._control = control
         self._ending = ending
         self._on_end = on_end
         self._waiting: dict[int, asyncio.Future[int]] = {}
@@ -128,7 +136,7 @@ class _Talk:
     async def close(self) -> None:
         self._listening.cancel()
         await asyncio.gather(self._listening, return_exceptions=True)
-        self._channel.close()
+        self._control.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(PAUSE_S):
                 await asyncio.shield(self._ending)
@@ -154,28 +162,31 @@ class _Talk:
     def end(self, number: int) -> None:
         if number in self._open:
             self._open.discard(number)
-            self._channel.send(AssociationEnded(number))
+            self._control.send(AssociationEnded(number))
 
     async def _ask(self, request: Associate) -> int:
         if self.is_lost:
             raise LostError("the peer has ended the control stream")
         answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._waiting[request.number] = answer
-        self._channel.send(request)
+        self._control.send(request)
         try:
             async with asyncio.timeout(OPEN_S):
                 return await answer
         except TimeoutError:
-            self._channel.send(AssociationEnded(request.number))
+            self._control.send(AssociationEnded(request.number))
             text = f"the peer has not answered in {OPEN_S:g} s"
             raise StreamOpenError(ReplyCode.TIMED_OUT, text) from None
+        except asyncio.CancelledError:  # nobody wants it any more
+            self._control.send(AssociationEnded(request.number))
+            raise
         finally:
             del self._waiting[request.number]
 
     async def _listen(self) -> None:
         try:
             with contextlib.suppress(OSError, BadAssociationError):
-                async for message in self._channel.messages():
+                async for message in self._control.messages():
                     self._on_message(message)
         finally:
             self._lose()
@@ -194,7 +205,7 @@ class _Talk:
 
     def _lose(self) -> None:
         self.is_lost = True
-        self._channel.close()
+        self._control.close()
         for answer in self._waiting.values():
             if not answer.done():
                 answer.set_exception(LostError("the connection to the peer was lost"))

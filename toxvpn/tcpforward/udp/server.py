@@ -11,6 +11,7 @@ import logging
 import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 
 from ..._native.net.datagrams import Gatherer
 from ...errors import ToxvpnError
@@ -39,7 +40,7 @@ log = logging.getLogger("toxvpn.tcpforward")
 MAX_ASSOCIATIONS = 512
 """Of one peer at once; then the one makes room that would have ended first."""
 MAX_REQUESTS = 64
-"""Of one control stream, that wait for a name to be looked up."""
+"""Of one peer, that wait for a name to be looked up."""
 DESCRIPTORS_OF_ONE = 2
 EXPIRY_S = 5.0
 LATER_S = 10.0
@@ -52,11 +53,11 @@ Addresses = Callable[[Peer, str, int], Awaitable[list[Address]]]
 class _Client:
     """A control stream of a peer, and what was asked for on it: by number, being opened or open."""
 
-    __slots__ = ("channel", "numbers", "peer", "requests")
+    __slots__ = ("control", "numbers", "peer", "requests")
 
-    def __init__(self, peer: Peer, channel: ControlStream) -> None:
+    def __init__(self, peer: Peer, control: ControlStream) -> None:
         self.peer = peer
-        self.channel = channel
+        self.control = control
         self.requests: dict[int, asyncio.Task[None]] = {}
         self.numbers: set[int] = set()
 
@@ -94,6 +95,7 @@ class DatagramServer:
         self._loop = asyncio.get_running_loop()
         self._gatherer = Gatherer()
         self._table: FlowTable[_Key, _Association] = FlowTable(MAX_ASSOCIATIONS)
+        self._requests: Counter[bytes] = Counter()  # that wait, by public key
         self._timer: asyncio.TimerHandle | None = None
 
     def builtin(self, may: Callable[[bytes], bool]) -> Builtin:
@@ -109,7 +111,7 @@ class DatagramServer:
         """Serves one control stream of the peer, to its end or that of the task."""
         client = _Client(peer, await ControlStream.over(sock))
         try:
-            async for message in client.channel.messages():
+            async for message in client.control.messages():
                 self._on_message(client, message)
         except BadAssociationError as fault:
             peer.log(log, logging.WARNING, "bad request for a UDP association: %s", fault)
@@ -118,7 +120,7 @@ class DatagramServer:
                 task.cancel()
             for number in list(client.numbers):
                 self._end((client, number))
-            client.channel.close()
+            client.control.close()
 
     # -- requests
 
@@ -127,17 +129,23 @@ class DatagramServer:
         match message:
             case Associate(number) if number in client.numbers or number in client.requests:
                 raise BadAssociationError("the number of an association that there is already")
-            case Associate(number) if len(client.requests) >= MAX_REQUESTS:
-                client.channel.send(AssociationEnded(number, ReplyCode.GENERAL_FAILURE))
+            case Associate(number) if self._requests[client.peer.public_key] >= MAX_REQUESTS:
+                client.control.send(AssociationEnded(number, ReplyCode.GENERAL_FAILURE))
             case Associate(number):
+                self._requests[client.peer.public_key] += 1
                 task = client.requests[number] = asyncio.create_task(self._open(client, message))
-                task.add_done_callback(lambda _: client.requests.pop(number, None))
+                task.add_done_callback(partial(self._on_opened, client, number))
             case AssociationEnded(number):
                 if number in client.requests:
                     client.requests[number].cancel()
                 self._end((client, number))
             case _:
                 raise BadAssociationError("an answer instead of a request")
+
+    def _on_opened(self, client: _Client, number: int, _: "asyncio.Task[None]") -> None:
+        del client.requests[number]
+        self._requests[client.peer.public_key] -= 1
+        self._requests += Counter()  # keeps those that have some
 
     async def _open(self, client: _Client, wanted: Associate) -> None:
         peer, code = client.peer, ReplyCode.GENERAL_FAILURE
@@ -150,7 +158,7 @@ class DatagramServer:
             peer.log(log, logging.INFO, "refused: udp/%s", refusal)
         except (OSError, ToxvpnError) as failure:
             peer.log(log, logging.INFO, "no UDP association: %s", failure)
-        client.channel.send(AssociationEnded(wanted.number, code))
+        client.control.send(AssociationEnded(wanted.number, code))
 
     async def _begin(self, client: _Client, wanted: Associate, addresses: list[Address]) -> None:
         """Raises OSError, ToxvpnError, of which TargetRefusedError."""
@@ -178,7 +186,7 @@ class DatagramServer:
         self._loop.add_reader(outside, self._on_outside, association)
         if self._timer is None:
             self._timer = self._loop.call_later(EXPIRY_S, self._expire)
-        client.channel.send(Associated(wanted.number, inside.getsockname()[1]))
+        client.control.send(Associated(wanted.number, inside.getsockname()[1]))
 
     # -- datagrams
 
@@ -254,7 +262,7 @@ class DatagramServer:
     def _close(self, association: _Association, code: ReplyCode) -> None:
         client, number = association.key
         client.numbers.discard(number)
-        client.channel.send(AssociationEnded(number, code))
+        client.control.send(AssociationEnded(number, code))
         for sock in (association.inside, association.outside):
             self._loop.remove_reader(sock)
             sock.close()
