@@ -10,6 +10,7 @@ import socket
 
 from ..errors import NoPermissionError, ToxvpnError
 from .spec import AnyListen, Listen, Transport, UnixListen, join_host_port
+from .udp.room import make_room
 from .unix.file import SocketFile
 
 BACKLOG = 1024
@@ -60,6 +61,8 @@ def bind_one(host: str, listen: Listen) -> socket.socket:
         bound.bind(address)
         if is_tcp:
             bound.listen(BACKLOG)
+        else:
+            make_room(bound)
         bound.setblocking(False)
     except BaseException:
         bound.close()

@@ -17,9 +17,6 @@ UDP_SEGMENT, UDP_GRO = 103, 104
 IP_PKTINFO, IPV6_RECVPKTINFO = 8, 49
 READS = 3
 """Of up to 64 kB from one socket, before the event loop's other work."""
-SOCKET_BYTES = 4 << 20
-"""What a socket may hold for us while we do something else, if the system allows that much."""
-
 Control = tuple[tuple[int, int, bytes], ...]
 _IN_PIECES = (errno.EMSGSIZE, errno.EINVAL, errno.EIO, errno.ENOPROTOOPT)
 """Errors of datagrams that need fragments, and of a device that cannot do it."""
@@ -40,9 +37,7 @@ class Batch(NamedTuple):
 
 
 def take_batches(sock: socket.socket) -> None:
-    """Has the kernel hand over batches, where it can, and hold what it must."""
-    for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
-        sock.setsockopt(socket.SOL_SOCKET, option, SOCKET_BYTES)
+    """Has the kernel hand over batches, where it can."""
     try:
         sock.setsockopt(socket.IPPROTO_UDP, UDP_GRO, 1)
     except OSError:  # before Linux 5.0

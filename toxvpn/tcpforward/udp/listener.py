@@ -24,6 +24,7 @@ from ..spec import Listen, Target
 from .asker import Asker
 from .batches import Batch, batches, send, take_batches, tell_destination
 from .flows import UDP_IDLE_S, FlowTable, Traffic
+from .room import ROOMY, make_room
 
 log = logging.getLogger("toxvpn.tcpforward")
 
@@ -255,6 +256,8 @@ class DatagramListener:
         finally:
             sender.opening = None
         take_batches(near)
+        if len(self._table) <= ROOMY:
+            make_room(near)
         sender.near = near
         sender.far = near.getpeername()[:2]
         self._loop.add_reader(near, self._on_answer, sender)

@@ -34,6 +34,7 @@ from ..target import Address, TargetRefusedError, refused_by
 from .batches import batches, send, take_batches
 from .control import ControlStream
 from .flows import UDP_IDLE_S, FlowTable, Traffic
+from .room import ROOMY, make_room
 
 log = logging.getLogger("toxvpn.tcpforward")
 
@@ -176,6 +177,9 @@ class DatagramServer:
             rest = connected(addresses)
             outside = undo.enter_context(next(rest))
             take_batches(inside)
+            if self._table.count(peer.public_key) < ROOMY:
+                make_room(inside)
+                make_room(outside)
             association = _Association(key, inside, outside, rest)
             undo.pop_all()
         gone = self._table.add(key, peer.public_key, association, UDP_IDLE_S + LATER_S, self._loop.time())

@@ -1,0 +1,19 @@
+"""Room in the kernel for datagrams that come while we do something else: what it cannot hold is lost."""
+
+import socket
+
+SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33  # asm-generic/socket.h
+ROOM_BYTES = 4 << 20
+"""Some 20 ms of a gigabit, as the kernel counts more than the bytes."""
+ROOMY = 32
+"""So many associations of one owner have it; more could fill the memory for all datagrams of the machine."""
+
+
+def make_room(sock: socket.socket) -> None:
+    """As much as we may: beyond net.core.rmem_max and wmem_max, usually 208 kB, it takes CAP_NET_ADMIN."""
+    for forced, modest in ((SO_RCVBUFFORCE, socket.SO_RCVBUF), (SO_SNDBUFFORCE, socket.SO_SNDBUF)):
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, forced, ROOM_BYTES)
+        except PermissionError:
+            if sock.getsockopt(socket.SOL_SOCKET, modest) < ROOM_BYTES:  # else who bound it had the right
+                sock.setsockopt(socket.SOL_SOCKET, modest, ROOM_BYTES)
