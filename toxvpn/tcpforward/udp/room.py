@@ -2,7 +2,7 @@
 
 import socket
 
-SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33  # asm-generic/socket.h
+SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33  # socket(7)
 ROOM_BYTES = 4 << 20
 """Some 20 ms of a gigabit, as the kernel counts more than the bytes."""
 ROOMY = 32
