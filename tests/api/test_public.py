@@ -80,7 +80,18 @@ def test_the_errors() -> None:
         assert getattr(toxvpn, name).__base__.__name__ == base
 
 
-def test_to_import_it_loads_nothing() -> None:
-    code = "import sys; before = set(sys.modules); import toxvpn; print(*set(sys.modules) - before)"
+def loaded_by(statements: str) -> set[str]:
+    code = f"import sys; before = set(sys.modules); {statements}; print(*set(sys.modules) - before)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ran.stdout.split() == ["toxvpn"]
+    return set(ran.stdout.split())
+
+
+def test_to_import_it_loads_nothing() -> None:
+    assert loaded_by("import toxvpn") == {"toxvpn"}
+
+
+def test_a_node_loads_little() -> None:
+    """What commands and a VPN need takes longer to load than all the rest."""
+    loaded = loaded_by("import toxvpn; toxvpn.node")
+    assert "toxvpn.api.node" in loaded
+    assert not loaded & {"click", "rich", "pyroute2", "dns", "segno", "prometheus_client", "jeepney"}

@@ -6,6 +6,7 @@ them at a reload; control.py answers commands; share/lend.py lets commands use t
 
 import contextlib
 import logging
+from functools import partial
 
 from ..config.flags import DaemonOptions, RunKind
 from ..config.model import Config
@@ -19,6 +20,7 @@ from ..share.lend import Lendable, lending
 from ..state.places import find_places
 from ..tox.proxy import Proxy
 from ..tun.exit.killswitch import MARK
+from ..tun.exit.names import ask_beside
 from ..tun.host.namespace import HERE
 from .control import controlled
 from .measured import Measured
@@ -34,8 +36,9 @@ async def serve(options: DaemonOptions, lifecycle: Lifecycle) -> None:
     config, configured = options.config_as_user(), options.source
     places = find_places(options.directory)
     mark = 0 if options.user_network else exit_mark(config)  # its packets are not in that network
+    ask = partial(ask_beside, mark) if mark else None
     async with (
-        running_node(options, places.data, lifecycle, mark) as run,
+        running_node(options, places.data, lifecycle, mark, ask) as run,
         contextlib.AsyncExitStack() as undo,
     ):
         network = None

@@ -6,7 +6,6 @@ import random
 import time
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from ..config.options import NodeOptions
@@ -26,8 +25,7 @@ from ..tox.mtuprober import MtuProber
 from ..tox.node import Node
 from ..tox.ownstatus import OwnStatus
 from ..tox.recovery import Recovery
-from ..tox.resolver import Names
-from ..tun.exit.names import ask_beside
+from ..tox.resolver import Ask, Names
 from .identity import take_identity
 
 
@@ -64,11 +62,15 @@ class RunningNode:
 
 @contextlib.asynccontextmanager
 async def running_node(
-    options: NodeOptions, directory: Path | None, lifecycle: Lifecycle, mark: int = 0
+    options: NodeOptions,
+    directory: Path | None,
+    lifecycle: Lifecycle,
+    mark: int = 0,
+    ask: Ask | None = None,
 ) -> AsyncIterator[RunningNode]:
     """Locks and loads the identity in `directory`; saves and closes at the end. Raises ToxvpnError.
 
-    `mark` is that of toxcore's sockets (make_tox).
+    `mark` is that of toxcore's sockets (make_tox); `ask` looks names up in place of getaddrinfo.
     """
     nodes = load_nodes(options.nodes_file)
     chance = random.SystemRandom()
@@ -94,7 +96,6 @@ async def running_node(
         if options.id_file is not None:
             write_atomic(options.id_file, tox.address.hex().upper().encode() + b"\n", 0o644)
         lifecycle.sockets_bound()
-        ask = partial(ask_beside, mark) if mark else None
         # our own DNS queries would reveal what the proxy is to hide
         resolve = None if options.proxy else Names(asyncio.get_running_loop(), ask).resolve
         node = Node(tox, Bootstrapper(nodes, chance, resolve))
