@@ -134,23 +134,6 @@ def test_ssh_reads_it_as_meant(toxvpn: Any, kept: Path, monkeypatch: pytest.Monk
     assert read("-o", "HostKeyAlias=other", "box")["hostkeyalias"] == "other"
 
 
-@pytest.mark.parametrize(
-    ("options", "end", "port"),
-    [
-        ((), "", 22),
-        (("-p", "2222"), "", 2222),
-        (("-p2222",), "", 2222),
-        (("-vp", "2222"), "", 2222),
-        (("-lp", "-v"), "", 22),
-        (("-p", "2222"), ":3333", 3333),
-        (("-p",), "", 22),
-        (("-p", "ssh"), "", 22),
-    ],
-)
-def test_the_port_that_was_typed(options: tuple[str, ...], end: str, port: int) -> None:
-    assert ssh.typed_port(options, end) == port
-
-
 class TestTheNetworkIsUp:
     @pytest.fixture
     def up(self, kept: Path) -> Iterator[FakeDaemon]:

@@ -81,20 +81,21 @@ def print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
 
 FLAGS: tuple[Decorator, ...] = (
     flag("Server", "-f", "rules_file", metavar="FILE", type=PATH,
-         help="Allow only the targets in FILE, one host:port a line."),
+         help="Allow only the targets in FILE, one host:port or unix:/path a line."),
     *key_options(SERVER),
     flag("Client", "-i", "ids", metavar="ID", multiple=True,
          help="The server: its Tox ID, an invite, or the name of a kept peer. "
               "On a server: only this Tox ID or public key may use it; repeatable."),
     flag("Client", "-L", "forwards", metavar="[BIND:]PORT:HOST:HOSTPORT", multiple=True,
-         help="Forward a local port to HOST:HOSTPORT as the server sees it; repeatable."),
+         help="Forward a local port to HOST:HOSTPORT as the server sees it; either may be the path of a Unix "
+              "socket; repeatable."),
     flag("Client", "-R", "remotes", metavar="[BIND:]PORT:HOST:HOSTPORT", multiple=True,
          help="Have the server listen on a port, if it allows that, and forward it to HOST:HOSTPORT as this "
               "machine sees it; port 0: the server chooses; repeatable."),
     flag("Client", "-D", "daemon_or_socks", metavar="[[BIND:]PORT]", multiple=True, is_flag=False,
          flag_value=DAEMONIZE, help="SOCKS5 proxy on a local port. Without a port: go into the background."),
     flag("Client", "-P", "-W", "pipes", metavar="HOST:PORT", multiple=True,
-         help="Tie stdin and stdout to HOST:PORT (for ssh's ProxyCommand)."),
+         help="Tie stdin and stdout to HOST:PORT, or to the path of a Unix socket (for ssh's ProxyCommand)."),
     flag("Client", "-p", "ping", is_flag=True, help="Measure the round trip to the server, and end."),
     flag("Client", "--road", type=click.Choice([road.value for road in RoadPolicy]),
          help="Pin how bytes travel: over our own stack, or as tuntox does. [default: auto]"),

@@ -6,12 +6,12 @@ ssh.
 
 import logging
 import os
-import re
 import shlex
 import socket
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +31,9 @@ from .callee import Callee, find_callee
 from .config_flag import find_configuration
 from .given_secret import VARIABLES
 from .shared import PATH, Settings
+from .ssh_words import find_destination, split_destination, typed_port
 from .statustext import short
 
-WITH_VALUE = frozenset("BDEFIJLOPQRSWbceilmopw")
-"""ssh's options that take a value, as of OpenSSH 10 (its ssh.c, getopt)."""
-URI = "ssh://"
-SSH_PORT = 22
 ANSWER_S = 1.5
 """The time for each address of the peer to answer; over a relay a round trip may take 0.3 s."""
 KEY_DIGITS = 16
@@ -74,74 +71,59 @@ def command(
         return
     before, destination, after = arguments[:place], arguments[place], arguments[place + 1 :]
     start, text, end = split_destination(destination)
-    config = find_configuration(settings, None)
-    port = typed_port(before, end)
     given = secret_file is not None or any(map(os.environ.get, VARIABLES))
+    route = find_route(settings, text, typed_port(before, end), ask_network=not given)
+    if route.address is None:
+        own = [*ourselves(settings), *own_flags(secret_file, road, proxy, no_share)]
+        option = proxy_command([*own, "-i", route.peer])
+    else:
+        option = f"HostName={route.address}"
+    host = short_name(route.peer, route.public_key)
+    dashes = ["--"] if before[-1:] == ("--",) else []
+    before = before[: len(before) - len(dashes)]
+    become_ssh([*before, *ssh_options(option, route.public_key), *dashes, f"{start}{host}{end}", *after])
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """The way to a peer: at its address on the network, or, where that is None, by our own -i and -P.
+
+    `peer` is what was typed, or its key in place of an invite: arguments are visible to all users.
+    """
+
+    public_key: bytes
+    peer: str
+    address: str | None
+
+
+def find_route(settings: Settings, text: str, port: int, *, ask_network: bool) -> Route:
+    """Raises PeerRefusedError, UsageError (no such peer), PeerOfflineError, ConfigError."""
+    config = find_configuration(settings, None)
     try:
         callee = find_callee(text, lambda: settings.places.data, time.time(), config)
     except (PeerRefusedError, UsageError):  # not kept here, or not so that it can be called
-        on_network = None if given or is_key(text) or is_invite(text) else find_on_network(settings, text)
-        if on_network is None:
+        known = ask_network and not is_key(text) and not is_invite(text)
+        member = find_on_network(settings, text) if known else None
+        if member is None:
             raise
-        public_key = bytes.fromhex(on_network["public_key"])
-        address = vpn_address(on_network, port)
+        address = vpn_address(member, port)
         if address is None:
             raise PeerOfflineError(f"{text} does not answer at its address on the network") from None
-    else:
-        public_key = callee.tox_id.public_key
-        if is_invite(text):
-            keep(settings, text, callee)
-            text = public_key.hex()  # an invite is secret, and arguments are visible to all users
-        on_network = None if given else find_on_network(settings, public_key.hex())
-        address = None if on_network is None else vpn_address(on_network, port)
-    if address is None:
-        own = ourselves(settings)
-        own += [] if secret_file is None else ["--secret-file", str(secret_file.absolute())]
-        own += [] if road is None else ["--road", road]
-        own += [] if proxy is None else ["--proxy", proxy]
-        own += ["--no-share"] if no_share else []
-        option = proxy_command([*own, "-i", text])
-    else:
-        option = f"HostName={address}"
-    host = short_name(text, public_key)
-    dashes = ["--"] if before[-1:] == ("--",) else []
-    before = before[: len(before) - len(dashes)]
-    become_ssh([*before, *ssh_options(option, public_key), *dashes, f"{start}{host}{end}", *after])
+        return Route(bytes.fromhex(member["public_key"]), text, address)
+    public_key = callee.tox_id.public_key
+    if is_invite(text):
+        keep(settings, text, callee)
+        text = public_key.hex()
+    member = find_on_network(settings, public_key.hex()) if ask_network else None
+    return Route(public_key, text, None if member is None else vpn_address(member, port))
 
 
-def find_destination(arguments: Sequence[str]) -> int | None:
-    """The index of the destination in ssh's arguments: the first word that is not an option or its value."""
-    expected = False
-    for place, word in enumerate(arguments):
-        if expected:
-            expected = False
-        elif word == "--":
-            return place + 1 if place + 1 < len(arguments) else None
-        elif not word.startswith("-"):
-            return place
-        else:
-            expected = wants_value(word)
-    return None
-
-
-def wants_value(word: str) -> bool:
-    """Whether the value of the word's last option is the next word: `-vp 22`, but not `-vp22`."""
-    for number, letter in enumerate(word[1:], 2):
-        if letter in WITH_VALUE:
-            return number == len(word)
-    return False
-
-
-def split_destination(destination: str) -> tuple[str, str, str]:
-    """Splits `user@PEER` or `ssh://user@PEER:22` into the text before the peer, the peer, and the rest."""
-    start, end = "", ""
-    rest = destination
-    if rest.startswith(URI):
-        rest = rest[len(URI) :]
-        rest, colon, port = rest.partition(":")
-        start, end = URI, colon + port
-    user, at, peer = rest.rpartition("@")
-    return start + user + at, peer, end
+def own_flags(secret_file: Path | None, road: str | None, proxy: str | None, no_share: bool) -> list[str]:
+    """Our flags as they were typed, for the command that ssh runs."""
+    words = [] if secret_file is None else ["--secret-file", str(secret_file.absolute())]
+    words += [] if road is None else ["--road", road]
+    words += [] if proxy is None else ["--proxy", proxy]
+    return words + (["--no-share"] if no_share else [])
 
 
 def keep(settings: Settings, token: str, callee: Callee) -> None:
@@ -168,17 +150,6 @@ def ourselves(settings: Settings) -> list[str]:
     words += [] if settings.directory is None else ["-C", str(settings.directory.absolute())]
     words += [] if settings.nodes_file is None else ["-b", str(settings.nodes_file.absolute())]
     return words + ["-d"] * settings.debug + (["-q"] if settings.quiet else [])
-
-
-def typed_port(options: Sequence[str], end: str) -> int:
-    """The port in the URI or after -p; a port in ~/.ssh/config is known to ssh only."""
-    typed = [end.removeprefix(":")]
-    for word, following in zip(options, [*options[1:], ""], strict=False):
-        letters = re.match(r"-([^\W\d_]*?)p(.*)", word)
-        if letters and not set(letters[1]) & WITH_VALUE:
-            typed.append(letters[2] or following)
-    ports = [int(each) for each in typed if each.isdecimal() and 0 < int(each) < 1 << 16]
-    return ports[0] if ports else SSH_PORT
 
 
 def find_on_network(settings: Settings, text: str) -> dict[str, Any] | None:

@@ -18,6 +18,7 @@ from toxvpn.tcpforward.rules import parse_rules
 from toxvpn.tcpforward.spec import Target, UnixListen
 from toxvpn.tcpforward.unix.end import UnixEnd
 from toxvpn.tcpforward.unix.paths import WIRE_PORT
+from toxvpn.testing.fast_pair import FastPair
 from toxvpn.testing.forward_pair import ForwardPair, Program, in_time
 
 BULK = random.Random(1).randbytes(3_000_001)
@@ -30,7 +31,7 @@ def pair() -> tuple[Program, UnixEnd]:
 
 
 class Relayed:
-    """Two programs with the relay of the fast road between them."""
+    """Two programs with the relay between them."""
 
     def __init__(self) -> None:
         self.relay = Relay()
@@ -42,18 +43,21 @@ class Relayed:
         self.relay.close()
 
 
-class Tunnelled:
-    """Two programs with the tuntox road between them."""
+class Forwarded:
+    """Two programs with both sides of a forward between them, by one of the roads."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, forward: ForwardPair | FastPair, directory: Path) -> None:
+        self.forward = forward
         self.served, self.listened = directory / "served", directory / "listened"
         self.service = socket.socket(socket.AF_UNIX)
         self.service.bind(str(self.served))
         self.service.listen()
         self.service.setblocking(False)
-        self.forward = ForwardPair(parse_rules(f"unix:{self.served}", "rule"))
 
     async def start(self) -> None:
+        if isinstance(self.forward, FastPair):
+            self.forward.allowed = [f"unix:{self.served}"]
+            await self.forward.until_fast()
         target = Target(str(self.served), WIRE_PORT)
         listener = Listener(UnixListen(str(self.listened)), partial(self.forward.caller.carry, target=target))
         listener.start()
@@ -64,23 +68,33 @@ class Tunnelled:
         self.there = Program(accepted)
 
     def cut(self) -> None:
-        for stream in list(self.forward.links[0].streams.values()):
-            stream.abort()
+        if isinstance(self.forward, ForwardPair):
+            for stream in list(self.forward.links[0].streams.values()):
+                stream.abort()
+        else:
+            assert self.forward.calling.chooser.fast is not None
+            self.forward.calling.chooser.fast._relay.reset(self.forward.peer, "for a test")
 
 
-Streams = Relayed | Tunnelled
+def forwarded(road: str, directory: Path) -> Forwarded:
+    if road == "fast":
+        return Forwarded(FastPair(), directory)
+    return Forwarded(ForwardPair(parse_rules(f"unix:{directory}/served", "rule")), directory)
 
 
-@pytest_asyncio.fixture(params=["fast", "tuntox"])
+Streams = Relayed | Forwarded
+
+
+@pytest_asyncio.fixture(params=["relay", "fast", "tuntox"])
 async def streams(
     request: pytest.FixtureRequest, tmp_path: Path, no_descriptor_is_left: None
 ) -> AsyncIterator[Streams]:
-    if request.param == "fast":
+    if request.param == "relay":
         made: Streams = Relayed()
         yield made
         made.cut()
     else:
-        made = Tunnelled(tmp_path)
+        made = forwarded(request.param, tmp_path)
         async with made.forward:
             await made.start()
             yield made
