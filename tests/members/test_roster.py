@@ -1,6 +1,7 @@
 """Configured peers on a Tox network in memory: several machines, each with its roster."""
 
 import json
+import logging
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -138,6 +139,21 @@ async def test_a_name_of_this_run_is_shown_and_can_be_kept(network: Network, tmp
     assert (kept.name, kept.tox_id, kept.secret) == ("cellar", bob.peer.tox_id, None)
     alice.roster.rename(bob.digits, "box")
     assert peers.load(tmp_path)[bob.key].name == "box" == alice.roster.peers()[bob.key].name
+
+
+async def test_the_log_calls_a_peer_by_its_name_of_now(
+    network: Network, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bob = Machine(network)
+    alice = Machine(network, tmp_path)
+    alice.roster.add(bob.peer)
+    peer = alice.node.peer(bob.key)
+    assert peer is not None
+    caplog.set_level(logging.INFO, "toxvpn")
+    peer.log(logging.getLogger("toxvpn"), logging.INFO, "refused")
+    alice.roster.rename(bob.digits, "box")
+    peer.log(logging.getLogger("toxvpn"), logging.INFO, "refused")
+    assert caplog.messages[-2:] == [f"peer {peer.short}: refused", f"peer box ({peer.short}): refused"]
 
 
 async def test_a_name_of_the_file_is_changed_there(network: Network, tmp_path: Path) -> None:

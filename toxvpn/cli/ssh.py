@@ -85,7 +85,7 @@ def command(
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class SshRoute:
     """The way to a peer: at its address on the network, or, where that is None, by our own -i and -P.
 
     `peer` is what was typed, or its key in place of an invite: arguments are visible to all users.
@@ -96,7 +96,7 @@ class Route:
     address: str | None
 
 
-def find_route(settings: Settings, text: str, port: int, *, ask_network: bool) -> Route:
+def find_route(settings: Settings, text: str, port: int, *, ask_network: bool) -> SshRoute:
     """Raises PeerRefusedError, UsageError (no such peer), PeerOfflineError, ConfigError."""
     config = find_configuration(settings, None)
     try:
@@ -109,13 +109,13 @@ def find_route(settings: Settings, text: str, port: int, *, ask_network: bool) -
         address = vpn_address(member, port)
         if address is None:
             raise PeerOfflineError(f"{text} does not answer at its address on the network") from None
-        return Route(bytes.fromhex(member["public_key"]), text, address)
+        return SshRoute(bytes.fromhex(member["public_key"]), text, address)
     public_key = callee.tox_id.public_key
     if is_invite(text):
         keep(settings, text, callee)
         text = public_key.hex()
     member = find_on_network(settings, public_key.hex()) if ask_network else None
-    return Route(public_key, text, None if member is None else vpn_address(member, port))
+    return SshRoute(public_key, text, None if member is None else vpn_address(member, port))
 
 
 def own_flags(secret_file: Path | None, road: str | None, proxy: str | None, no_share: bool) -> list[str]:

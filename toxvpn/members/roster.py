@@ -66,6 +66,7 @@ class Roster:
         self._run_peers = self._checked(run_peers, yielding=True)
         authority = self._with_peers(authority)
         self.admission = Admission(node, authority, book, changed, wall, self.members.redeem)
+        node.name_of = self._name_of
 
     def start(self) -> None:
         """Removes friends that are no longer authorised, then asks every peer whose Tox ID is known."""
@@ -108,6 +109,10 @@ class Roster:
         for public_key, peer in self._run_peers.items():
             both[public_key] = updated(both.get(public_key), peer)
         return {key: peer for key, peer in both.items() if key != self.own_key and not self.is_blocked(key)}
+
+    def _name_of(self, public_key: bytes) -> str | None:
+        peer = self.peers().get(public_key)
+        return None if peer is None else peer.name
 
     def may(self, public_key: bytes) -> frozenset[May] | None:
         """The rights that a person gave that key; None when nothing was stated. A configuration overrides it.

@@ -59,6 +59,8 @@ class Node:
         """Called with how long this machine slept, or this process stood still, before the next turn."""
         self.each_tick: list[Callable[[float], None]] = []
         """Called several times a second, with the time on the loop's clock."""
+        self.name_of: Callable[[bytes], str | None] = lambda _: None
+        """The name that a person here has given to a public key, for the log."""
         self._bootstraps = bootstraps
         self._requests = FriendRequests()
         self._seen_requests = SeenRequests()
@@ -176,9 +178,12 @@ class Node:
     def _enter(self, number: int) -> Peer:
         public_key = self.tox.friend_public_key(number)
         assert public_key is not None
-        peer = Peer(number, public_key, changed_s=self.now())
+        peer = Peer(number, public_key, changed_s=self.now(), name_of=self._name_of)
         self._peers[number] = peer
         return peer
+
+    def _name_of(self, public_key: bytes) -> str | None:
+        return self.name_of(public_key)
 
     def _disconnect(self, peer: Peer) -> None:
         """Delivered at once: toxcore may reuse the friend number, so tables keyed by it change first."""

@@ -1,6 +1,7 @@
 """A peer: one of our friends in the Tox network."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .._native.results import Connection
@@ -30,6 +31,8 @@ class Peer:
     received_packets: int = 0
     """Those of Python; a datapath counts its own (Node.traffic)."""
     log_limit: LogLimit = field(default_factory=LogLimit, repr=False)
+    name_of: Callable[[bytes], str | None] = field(default=lambda _: None, repr=False)
+    """The name that a person here has given to that public key."""
 
     @property
     def online(self) -> bool:
@@ -37,9 +40,15 @@ class Peer:
 
     @property
     def short(self) -> str:
-        """The first 8 digits of the public key: how logs name a peer."""
+        """The first 8 digits of the public key."""
         return short_key(self.public_key)
+
+    @property
+    def named(self) -> str:
+        """How logs name it: `laptop (01234567)`, or without a name by its digits."""
+        name = self.name_of(self.public_key)
+        return self.short if name is None else f"{name} ({self.short})"
 
     def log(self, log: logging.Logger, level: int, text: str, *arguments: object) -> None:
         """Logs a line about this peer, within its limit."""
-        self.log_limit.log(log, level, f"peer {self.short}: {text}", *arguments)
+        self.log_limit.log(log, level, f"peer {self.named}: {text}", *arguments)
