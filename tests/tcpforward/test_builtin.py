@@ -3,13 +3,15 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from typing import NoReturn
 
 import pytest
 
-from toxvpn.tcpforward.builtin import Builtin, Builtins, as_socket, open_builtin
+from toxvpn.tcpforward.builtin import Builtin, Builtins, Passage, as_socket, open_builtin
 from toxvpn.tcpforward.road import Ending, StreamOpenError
 from toxvpn.tcpforward.rules import Rules
 from toxvpn.tcpforward.server import ForwardServer
+from toxvpn.tcpforward.target import TargetRefusedError
 from toxvpn.testing.fake_nodes import until
 from toxvpn.testing.forward_pair import ForwardPair, in_time
 from toxvpn.tox.peer import Peer
@@ -120,3 +122,23 @@ async def test_an_error_of_the_service_ends_its_stream_alone(
         assert await in_time(asyncio.get_running_loop().sock_recv(sock, 1)) == b""
     await in_time(ending)
     assert "ZeroDivisionError" in caplog.text
+
+
+async def test_a_passage_leads_one_peer_to_one_end() -> None:
+    """`serves` lets it ask for datagrams, too; where they may go, the passage says."""
+
+    async def refuse() -> NoReturn:
+        raise TargetRefusedError(ReplyCode.CONNECTION_REFUSED, "nobody listens there")
+
+    builtins = Builtins()
+    server = ForwardServer(lambda _: Rules(()), builtins)
+    peer, other = Peer(0, bytes(32)), Peer(1, bytes([1]) * 32)
+    assert not server.serves(peer.public_key)
+    builtins.offer("@way", Passage(1, lambda key: key == peer.public_key, "for another", refuse, refuse))
+    assert server.serves(peer.public_key) and not server.serves(other.public_key)
+    for reach in (server.serve, server.datagram_addresses):
+        with pytest.raises(TargetRefusedError, match="nobody listens there"):
+            await reach(peer, "@way", 1)
+        for who, name, version in ((other, "@way", 1), (peer, "@way", 2), (peer, "@wa", 1)):
+            with pytest.raises(TargetRefusedError, match=r"for another|not offered|wants version"):
+                await reach(who, name, version)

@@ -91,7 +91,7 @@ def build_client(
         common,
         secret,
         forwards=parse_each("-L", parse_forward, typed.forwards),
-        remotes=parse_each("-R", parse_remote, typed.remotes),
+        remotes=tuple(each for one in parse_each("-R", parse_remote, typed.remotes) for each in one.each()),
         socks=parse_each("-D", parse_listen, typed.socks),
         pipe=next(iter(parse_each("-P", parse_target, typed.pipes)), None),
         ping=typed.ping,

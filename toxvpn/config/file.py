@@ -163,6 +163,8 @@ class _Reader:
         for path, table in self._tables("remote_forwards", document):
             forward = RemoteForwardSection(**self._values(path, table, REMOTE.keys))
             self._check_callable(path, forward.peer, peers)
+            if forward.target.is_path and forward.listen.transport is not Transport.TCP:
+                raise self._wrong(f"{path}.target", ONLY_STREAMS)
             yield forward
 
     def _tables(self, kind: str, document: dict[str, Any]) -> Iterator[tuple[str, Any]]:

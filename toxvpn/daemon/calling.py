@@ -12,6 +12,8 @@ from ..tcpforward.builtin import Builtins
 from ..tcpforward.roads import Roads
 from ..tcpforward.server import ForwardServer, Serve
 from ..tcpforward.spec import RoadPolicy
+from ..tcpforward.udp.server import DatagramServer
+from ..wire import associations
 from .callers import Callers
 from .node import RunningNode, running_node
 
@@ -50,6 +52,8 @@ async def calling_node(
             mostly_calls=True,
             keep_s=run.keep_streams_s,
         )
+        datagrams = DatagramServer(lambda: roads.chooser.fast, builtins.datagram_addresses)
+        builtins.offer(associations.NAME, datagrams.builtin(builtins.leads))
         try:
             yield CallingNode(run, roads, builtins, Callers(run.node, roads.chooser))
         finally:

@@ -168,10 +168,9 @@ class Services:
     def _remotes(self, config: Config) -> dict[Wanted, Caller]:
         """What peers are asked to listen on. As `_destinations`."""
         return {
-            (each.peer, RemoteForward(each.listen, each.target)): self.callers.get(
-                config.peers[each.peer].public_key
-            )
+            (each.peer, forward): self.callers.get(config.peers[each.peer].public_key)
             for each in config.remote_forwards
+            for forward in RemoteForward(each.listen, each.target).each()
         }
 
     def renew_secret(self) -> Policy:

@@ -24,7 +24,7 @@ from ..tcpforward.forwards import Destination, Forwards, ForwardState
 from ..tcpforward.remote.forwards import RemoteForwards, Wanted
 from ..tcpforward.remote.spec import RemoteForward, RemoteListen
 from ..tcpforward.road import Ending, StreamOpenError
-from ..tcpforward.spec import parse_target
+from ..tcpforward.spec import Transport, parse_target
 from ..tox.advisories import warn_if_exposed
 from ..wire.socks5 import ReplyCode
 from . import messages
@@ -239,7 +239,8 @@ class CommandSession:
 
 
 def _remote_forward(sent: dict[str, Any]) -> RemoteForward:
-    listen = RemoteListen(tuple(map(ip_address, sent["addresses"])), sent["port"])
+    addresses = tuple(map(ip_address, sent["addresses"]))
+    listen = RemoteListen(addresses, sent["port"], Transport(sent["transport"]))
     return RemoteForward(listen, parse_target(sent["target"]))
 
 

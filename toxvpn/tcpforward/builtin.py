@@ -22,7 +22,7 @@ from .fast.road import FastStream
 from .road import Ending, Stream
 from .spec import SIGN as SIGN
 from .spec import Target
-from .target import TargetRefusedError
+from .target import Address, TargetRefusedError
 
 log = logging.getLogger("toxvpn.tcpforward")
 
@@ -48,13 +48,15 @@ class Builtin:
 class Passage:
     """A built-in target that leads to another end, which `connect` gives, or raises TargetRefusedError.
 
-    `connect` is called in the task that then carries the stream, whose cancellation resets it.
+    `connect` is called in the task that then carries the stream, whose cancellation resets it. `addresses`
+    are those that datagrams go to.
     """
 
     version: int
     may: Callable[[bytes], bool]
     refusal: str
     connect: Callable[[], Awaitable[End]]
+    addresses: Callable[[], Awaitable[list[Address]]]
 
 
 class Builtins:
@@ -90,6 +92,17 @@ class Builtins:
             raise TargetRefusedError(ReplyCode.HOST_UNREACHABLE, text)
         self.on_use()
         return await builtin.connect() if isinstance(builtin, Passage) else self._start(builtin, peer)
+
+    async def datagram_addresses(self, peer: Peer, name_untrusted: str, version: int) -> list[Address]:
+        """Where datagrams for that target go (udp/server.py). Raises TargetRefusedError."""
+        found = self._offered.get(name_untrusted)
+        if not isinstance(found, Passage) or not found.may(peer.public_key) or found.version != version:
+            raise TargetRefusedError(ReplyCode.HOST_UNREACHABLE, f"{name_untrusted!r} is not offered here")
+        return await found.addresses()
+
+    def leads(self, public_key: bytes) -> bool:
+        """Whether there is a passage for that peer."""
+        return any(isinstance(each, Passage) and each.may(public_key) for each in self._offered.values())
 
     async def close(self) -> None:
         """Ends those that run."""

@@ -76,16 +76,13 @@ class Caller:
                 "is right, and that this machine has Internet access"
             ) from None
 
-    async def carry(self, local: socket.socket, target: Target, told: str | None = None) -> None:
-        """Carries an accepted connection to its last byte; resets it when anything goes wrong.
-
-        `told` is what the log calls the target.
-        """
+    async def carry(self, local: socket.socket, target: Target) -> None:
+        """Carries an accepted connection to its last byte; resets it when anything goes wrong."""
         end = socket_end(local)
         try:
             stream = await self.open(target)
         except ToxvpnError as failure:
-            self.log_limit.log(log, logging.WARNING, "%s: %s", told or target, failure)
+            self.log_limit.log(log, logging.WARNING, "%s: %s", target, failure)
             end.close(clean=False)
             return
         except BaseException:

@@ -48,10 +48,12 @@ class ForwardServer:
 
     def serves(self, public_key: bytes) -> bool:
         """Whether it may reach anything at all."""
-        return self._may_reach(public_key).rules != ()
+        return self._may_reach(public_key).rules != () or self._builtins.leads(public_key)
 
     async def datagram_addresses(self, peer: Peer, host_untrusted: str, port: int) -> list[Address]:
         """The addresses that its datagrams may go to (udp/server.py). Raises TargetRefusedError."""
+        if host_untrusted.startswith(SIGN):
+            return await self._builtins.datagram_addresses(peer, host_untrusted, port)
         rules = self._rules(peer)
         return await allowed_addresses(host_untrusted, port, rules, self._lookups.of(peer), UDP)
 

@@ -132,7 +132,7 @@ def parse_forward(text: str) -> Forward:
 
     Raises UsageError.
     """
-    transport, rest = _split_transport(text)
+    transport, rest = split_transport(text)
     made = _parse(text, rest, _FORWARD_FORM, _forward)
     if transport is not Transport.TCP and made.target.is_path:
         raise UsageError(f"{text!r}: {ONLY_STREAMS}")
@@ -154,7 +154,7 @@ def parse_listen(text: str) -> AnyListen:
 
 def parse_forward_listen(text: str) -> AnyListen:
     """As `parse_listen`, perhaps after `udp/` or `both/`. Raises UsageError."""
-    transport, rest = _split_transport(text)
+    transport, rest = split_transport(text)
     return _of(transport, _parse(text, rest, _FORWARD_LISTEN_FORM, _listen), text)
 
 
@@ -215,7 +215,7 @@ def host_is_sane(host: str) -> bool:
     return 0 < size <= MAX_HOST_BYTES and host.isprintable() and " " not in host
 
 
-def _split_transport(text: str) -> tuple[Transport, str]:
+def split_transport(text: str) -> tuple[Transport, str]:
     """The protocol, and what stands behind its `/`; TCP where none is named."""
     word, slash, rest = text.partition("/")
     named = next((each for each in Transport if each == word.lower()), None)

@@ -15,7 +15,7 @@ from ..tcpforward.builtin import Builtins
 from ..tcpforward.caller import Caller
 from ..tcpforward.fast import path as path_module
 from ..tcpforward.roads import Roads
-from ..tcpforward.rules import parse_rules
+from ..tcpforward.rules import Rules, parse_rules
 from ..tcpforward.server import ForwardServer
 from ..tcpforward.spec import RoadPolicy
 from ..tcpforward.udp.server import DatagramServer
@@ -48,7 +48,13 @@ class FastPair(Programs):
     async def __aenter__(self) -> Self:
         self._patches.enter_context(patch.object(path_module, "ToxCarrier", self._carrier_of))
         self._turning = asyncio.create_task(self._turn())
-        self.calling = Roads(self.client_node, OwnStatus(self.client_node), self._wanted)
+        self.client_builtins = Builtins()
+        nothing_else = ForwardServer(lambda _: Rules(()), self.client_builtins)
+        self.calling = Roads(
+            self.client_node, OwnStatus(self.client_node), self._wanted, nothing_else.serve, mostly_calls=True
+        )
+        answering = DatagramServer(lambda: self.calling.chooser.fast, self.client_builtins.datagram_addresses)
+        self.client_builtins.offer(associations.NAME, answering.builtin(self.client_builtins.leads))
         self.builtins = Builtins()
         server = ForwardServer(lambda _: parse_rules("\n".join(self.allowed), "rules"), self.builtins)
         self.serving = Roads(
@@ -68,6 +74,7 @@ class FastPair(Programs):
         await self.stack.aclose()
         await self.calling.close()
         await self.builtins.close()
+        await self.client_builtins.close()
         await self.serving.close()
         self._turning.cancel()
         await asyncio.wait([self._turning])

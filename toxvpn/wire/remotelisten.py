@@ -46,7 +46,7 @@ class ListenRefusal(StrEnum):
     NO_ADDRESS = "no-address"  # it is not one of the server's
     NO_PRIVILEGE = "no-privilege"  # a port below 1024
     TOO_MANY = "too-many"  # listeners of this client
-    NOT_HERE = "not-here"  # that protocol
+    NO_FAST_ROAD = "no-fast-road"  # which UDP needs
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,14 @@ from toxvpn.tcpforward.remote.spec import parse_remote_listen
 from toxvpn.wire.remotelisten import ListenProtocol, ListenRefusal
 
 
-@pytest.mark.parametrize("listen", ["8080", "0", "*:8080", "*:0", "10.0.0.5:8080", "[::1]:8080", "80"])
+@pytest.mark.parametrize(
+    "listen", ["8080", "0", "*:8080", "*:0", "10.0.0.5:8080", "[::1]:8080", "80", "udp/53", "udp/*:0"]
+)
 def test_the_rule_that_it_names_allows_it(listen: str) -> None:
     wanted = parse_remote_listen(listen)
     rules = parse_listen_rules([rule_for(wanted)])
-    assert all(rules.allow(address, wanted.port, ListenProtocol.TCP) for address in wanted.addresses)
+    protocol = ListenProtocol(wanted.transport)
+    assert all(rules.allow(address, wanted.port, protocol) for address in wanted.addresses)
 
 
 def test_the_narrowest_rule() -> None:

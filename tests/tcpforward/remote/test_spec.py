@@ -20,6 +20,7 @@ from toxvpn.tcpforward.spec import Target
         ("8080:/run/a.sock", "127.0.0.1:8080, [::1]:8080", Target("/run/a.sock", 1)),
         ("*:8080:/run/a.sock", "0.0.0.0:8080, [::]:8080", Target("/run/a.sock", 1)),
         ("10.0.0.5@8080@h@80", "10.0.0.5:8080", Target("h", 80)),
+        ("udp/*:53:h:53", "udp/0.0.0.0:53, [::]:53", Target("h", 53)),
     ],
 )
 def test_the_peer_listens_there_and_we_connect_to_the_target(text: str, listen: str, target: Target) -> None:
@@ -53,3 +54,12 @@ def test_where_to_listen_alone() -> None:
     assert str(parse_remote_listen("0")) == "127.0.0.1:0, [::1]:0"
     with pytest.raises(UsageError, match="too many parts"):
         parse_remote_listen("1:2:3")
+
+
+def test_both_are_two() -> None:
+    assert [str(each) for each in parse_remote("both/127.0.0.1:53:h:53").each()] == [
+        "127.0.0.1:53 -> h:53",
+        "udp/127.0.0.1:53 -> h:53",
+    ]
+    (only,) = parse_remote("8080:h:80").each()
+    assert str(only) == "127.0.0.1:8080, [::1]:8080 -> h:80"

@@ -5,7 +5,7 @@ import socket
 
 from ...wire.remotelisten import IPAddress, ListenRefusal
 from ..bind import MISSING, bind_one
-from ..spec import Listen
+from ..spec import Listen, Transport
 
 TRIES = 8
 """For a port of the kernel's choice that is free on every address."""
@@ -19,14 +19,16 @@ class ListenRefusedError(Exception):
         self.refusal = refusal
 
 
-def bind_all(addresses: tuple[IPAddress, ...], port: int) -> list[socket.socket]:
-    """Non-blocking listeners; of several addresses this machine need not have all. Port 0: one that is free.
+def bind_all(
+    addresses: tuple[IPAddress, ...], port: int, transport: Transport = Transport.TCP
+) -> list[socket.socket]:
+    """Non-blocking sockets, listening if of TCP; of several addresses this machine need not have all.
 
-    Raises ListenRefusedError.
+    Port 0: one that is free. Raises ListenRefusedError.
     """
     for tries_left in reversed(range(TRIES)):
         try:
-            return _bind_all(addresses, port)
+            return _bind_all(addresses, port, transport)
         except OSError as failure:
             if port or not tries_left or failure.errno != errno.EADDRINUSE:
                 raise _refused(failure) from None
@@ -39,14 +41,14 @@ def place(sock: socket.socket) -> tuple[str, int]:
     return host, port
 
 
-def _bind_all(addresses: tuple[IPAddress, ...], port: int) -> list[socket.socket]:
+def _bind_all(addresses: tuple[IPAddress, ...], port: int, transport: Transport) -> list[socket.socket]:
     """Raises OSError."""
     found: list[socket.socket] = []
     missing: OSError | None = None
     try:
         for address in addresses:
             try:
-                found.append(bind_one(str(address), Listen((), port)))
+                found.append(bind_one(str(address), Listen((), port, transport)))
             except OSError as failure:
                 if failure.errno not in MISSING:
                     raise

@@ -17,17 +17,27 @@ from ...errors import PeerOfflineError, ToxvpnError
 from ...tox.events import Event, PeerConnection
 from ...tox.loglimit import LogLimit
 from ...tox.peer import Peer
+from ...wire.ip import UDP
 from ...wire.jsonlines import LineFaultError
-from ...wire.remotelisten import NAME, VERSION, ListenGrant, ListenRefused, ListenRequest, passage
+from ...wire.remotelisten import (
+    NAME,
+    VERSION,
+    ListenGrant,
+    ListenProtocol,
+    ListenRefused,
+    ListenRequest,
+    passage,
+)
 from ...wire.socks5 import ReplyCode
 from ..builtin import Builtins, Passage, as_socket, open_builtin
 from ..caller import Caller
 from ..choice import RoadChoice
 from ..ends import End, socket_end
 from ..forwards import ForwardState
+from ..lookup import alone
 from ..road import StreamOpenError
 from ..rules import EVERYTHING
-from ..target import TargetRefusedError, connect_target
+from ..target import Address, TargetRefusedError, allowed_addresses, connect_target
 from ..unix.paths import from_host
 from ..unix.target import connect_path
 from .control import Control
@@ -100,7 +110,9 @@ class RemoteForwarding:
     async def run(self, *, keep_trying: bool) -> None:
         """Until cancelled. Raises ToxvpnError when the first answer is no, unless it is to keep trying."""
         server = self._caller.peer.public_key
-        way = Passage(VERSION, lambda key: key == server, "it is for another peer", self._connect)
+        way = Passage(
+            VERSION, lambda key: key == server, "it is for another peer", self._connect, self._addresses
+        )
         with contextlib.ExitStack() as undo:
             undo.callback(self._end)
             undo.callback(self._builtins.offer(passage(self._token), way))
@@ -140,7 +152,8 @@ class RemoteForwarding:
     async def _ask(self, control: Control) -> ListenGrant:
         """Raises NotListeningError, LineFaultError, OSError."""
         listen = replace(self._wanted.listen, port=self._wanted.listen.port or self._chosen_port)
-        control.send(ListenRequest(listen.addresses, listen.port, self._token))
+        protocol = ListenProtocol(listen.transport)
+        control.send(ListenRequest(listen.addresses, listen.port, self._token, protocol))
         async with asyncio.timeout(ANSWER_S):
             answer = await control.receive()
         match answer:
@@ -177,7 +190,7 @@ class RemoteForwarding:
 
     def _on_listening(self, answer: ListenGrant) -> None:
         """Tells a person, once for each port."""
-        self._listens = RemoteListen(answer.addresses, answer.port)
+        self._listens = replace(self._wanted.listen, addresses=answer.addresses, port=answer.port)
         target = self._wanted.target
         log.info("listening: %s of %s -> %s", self._listens, self._peer_name, target)
         if self._wanted.listen.port == 0 and answer.port != self._chosen_port:
@@ -209,6 +222,11 @@ class RemoteForwarding:
         self._streams.add(task)
         task.add_done_callback(self._streams.discard)
         return socket_end(sock)
+
+    async def _addresses(self) -> list[Address]:
+        """Raises TargetRefusedError."""
+        target = self._wanted.target
+        return await allowed_addresses(target.host, target.port, EVERYTHING, alone(), UDP)
 
     def _end(self) -> None:
         """Resets the streams that run."""

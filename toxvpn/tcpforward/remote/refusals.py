@@ -1,7 +1,10 @@
 """What the server's refusal to listen means, and what to do about it, in a line for a person."""
 
+from dataclasses import replace
+
 from ...wire.ports import FIRST_FREE_PORT
 from ...wire.remotelisten import ListenRefusal
+from ..spec import Transport
 from .spec import RemoteListen
 
 
@@ -21,8 +24,8 @@ def explain(code: str, peer: str, listen: RemoteListen) -> str:
             )
         case ListenRefusal.TOO_MANY:
             return f"{peer} cannot listen on {listen}: it has as many listeners for this machine as it may"
-        case ListenRefusal.NOT_HERE:
-            return f"{peer} cannot listen on {listen}: its toxvpn has only TCP for that"
+        case ListenRefusal.NO_FAST_ROAD:
+            return f"{peer} cannot listen on {listen}: UDP needs the fast road: its log says more"
     return f"{peer} cannot listen on {listen}: it says {code!r}"
 
 
@@ -33,6 +36,8 @@ def _remedy(listen: RemoteListen) -> str:
 def rule_for(listen: RemoteListen) -> str:
     """The narrowest rule of `allow_listen` that allows it."""
     address, port = listen.addresses[0], listen.port or "*"
+    if listen.transport is Transport.UDP:
+        return f"udp/{rule_for(replace(listen, transport=Transport.TCP))}"
     if address.is_unspecified:
         return f"*:{port}"
     if len(listen.addresses) > 1:  # both of loopback

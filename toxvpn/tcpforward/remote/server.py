@@ -12,10 +12,11 @@ import logging
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from ipaddress import ip_address
 
+from ...errors import ToxvpnError
 from ...tox.node import Node
 from ...tox.peer import Peer
 from ...wire.jsonlines import LineFaultError
@@ -37,10 +38,12 @@ from ..choice import RoadChoice
 from ..forwards import ForwardState
 from ..listen import Listener
 from ..road import Road
-from ..spec import Target, join_host_port
+from ..spec import Target, Transport
+from ..udp.listener import DatagramListener
 from .bound import ListenRefusedError, bind_all, place
 from .control import Control
 from .rules import ListenRules
+from .spec import RemoteListen
 
 log = logging.getLogger("toxvpn.tcpforward")
 
@@ -54,6 +57,16 @@ AWAY_S = 90.0
 """A peer that Tox has not seen for as long gives its ports to others who ask: it may never come back."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Way(Target):
+    """The peer's built-in target for one listener."""
+
+    told: str = ""
+
+    def __str__(self) -> str:
+        return self.told
+
+
 @dataclass(eq=False, slots=True)
 class _Held:
     """A listener, and the stream that it lasts as long as."""
@@ -61,13 +74,12 @@ class _Held:
     peer: Peer
     control: Control
     caller: Caller
-    listener: Listener
+    listener: Listener | DatagramListener
     descriptors: int
-    addresses: tuple[IPAddress, ...]
-    port: int
+    place: RemoteListen
 
     def __str__(self) -> str:
-        return ", ".join(join_host_port(str(address), self.port) for address in self.addresses)
+        return str(self.place)
 
 
 class RemoteListeners:
@@ -88,7 +100,7 @@ class RemoteListeners:
         self._choice = choice
         self._may_listen = may_listen
         self._held: set[_Held] = set()
-        self._let_go: set[Listener] = set()  # with connections that run
+        self._let_go: set[Listener | DatagramListener] = set()  # with connections that run
         self._controls: Counter[bytes] = Counter()  # by public key
 
     def offer(self, builtins: Builtins) -> None:
@@ -97,7 +109,7 @@ class RemoteListeners:
     def recheck(self) -> None:
         """Ends the listeners that the rules do not allow any more."""
         for held in list(self._held):
-            if not all(self._allows(held.peer, address, held.port) for address in held.addresses):
+            if self._allowed(held.peer, held.place) != held.place.addresses:
                 held.peer.log(log, logging.INFO, "it may not listen on %s any more", held)
                 self._end(held)
 
@@ -134,12 +146,11 @@ class RemoteListeners:
         try:
             held = await self._listen(peer, ask, control)
         except ListenRefusedError as refused:
-            wanted = ", ".join(join_host_port(str(address), ask.port) for address in ask.addresses)
-            peer.log(log, logging.INFO, "refused: to listen on %s: %s", wanted, refused)
+            peer.log(log, logging.INFO, "refused: to listen on %s: %s", _wanted(ask), refused)
             control.send(ListenRefused(refused.refusal))
             return
         try:
-            control.send(ListenGrant(held.addresses, held.port))
+            control.send(ListenGrant(held.place.addresses, held.place.port))
             peer.log(log, logging.INFO, "it listens here on %s", held)
             await control.until_end()
         finally:
@@ -149,48 +160,48 @@ class RemoteListeners:
         """Raises ListenRefusedError."""
         if self._controls[peer.public_key] > MAX_LISTENERS:
             raise ListenRefusedError(ListenRefusal.TOO_MANY, f"it has {MAX_LISTENERS} listeners")
-        allowed = tuple(each for each in ask.addresses if self._allows(peer, each, ask.port, ask.protocol))
-        if not allowed:
+        wanted = _wanted(ask)
+        wanted = replace(wanted, addresses=self._allowed(peer, wanted))
+        if not wanted.addresses:
             raise ListenRefusedError(ListenRefusal.NOT_ALLOWED, "allow_listen does not allow it")
-        if ask.protocol is not ListenProtocol.TCP:
-            raise ListenRefusedError(ListenRefusal.NOT_HERE, f"no {ask.protocol} here")
-        for rival in list(self._rivals(allowed, ask.port)):
+        for rival in list(self._rivals(wanted)):
             if not await self._keeps(rival, peer):
                 self._end(rival)
-        sockets = bind_all(allowed, ask.port)
+        caller = Caller(self._node, peer, self._road)
+        try:
+            if wanted.transport is Transport.UDP:
+                await _check_fast(caller)
+            sockets = bind_all(wanted.addresses, wanted.port, wanted.transport)
+        except BaseException:
+            caller.close()
+            raise
         descriptors = len(sockets) + 1  # and one of the control stream
         if not DESCRIPTORS.take(descriptors):
+            caller.close()
             for sock in sockets:
                 sock.close()
             raise ListenRefusedError(ListenRefusal.TOO_MANY, TOO_FEW_DESCRIPTORS)
-        held = self._hold(peer, control, ask.to, sockets, descriptors)
-        held.listener.start()
-        return held
-
-    def _hold(
-        self, peer: Peer, control: Control, to: str, sockets: list[socket.socket], descriptors: int
-    ) -> _Held:
-        caller = Caller(self._node, peer, self._road)
-        target = Target(passage(to), VERSION)
-        told = f"a connection to peer {peer.short}, which listens here"
-        listener = Listener(sockets, partial(caller.carry, target=target, told=told))
-        places = [place(sock) for sock in sockets]
-        addresses = tuple(ip_address(host) for host, _ in places)
-        held = _Held(peer, control, caller, listener, descriptors, addresses, places[0][1])
+        way = _Way(passage(ask.to), VERSION, told=f"peer {peer.short}, which listens on {wanted}")
+        listener = _listener(sockets, caller, way)
+        held = _Held(peer, control, caller, listener, descriptors, _place_of(sockets, wanted.transport))
         self._held.add(held)
+        listener.start()
         return held
 
-    def _allows(
-        self, peer: Peer, address: IPAddress, port: int, protocol: ListenProtocol = ListenProtocol.TCP
-    ) -> bool:
-        return self._may_listen(peer.public_key).allow(address, port, protocol)
+    def _allowed(self, peer: Peer, wanted: RemoteListen) -> tuple[IPAddress, ...]:
+        """Those of the addresses that it may have us listen on."""
+        rules, protocol = self._may_listen(peer.public_key), ListenProtocol(wanted.transport)
+        return tuple(each for each in wanted.addresses if rules.allow(each, wanted.port, protocol))
 
     # -- who has a port
 
-    def _rivals(self, addresses: tuple[IPAddress, ...], port: int) -> Iterator[_Held]:
-        """The listeners in the way of one there."""
+    def _rivals(self, wanted: RemoteListen) -> Iterator[_Held]:
+        """The listeners in the way of that one."""
         for held in self._held:
-            if port == held.port and any(_overlap(a, b) for a in addresses for b in held.addresses):
+            there = held.place
+            if (there.transport, there.port) == (wanted.transport, wanted.port) and any(
+                _overlap(one, other) for one in wanted.addresses for other in there.addresses
+            ):
                 yield held
 
     async def _keeps(self, rival: _Held, asking: Peer) -> bool:
@@ -227,3 +238,28 @@ class RemoteListeners:
 def _overlap(one: IPAddress, other: IPAddress) -> bool:
     """Whether both cannot have listeners at one port."""
     return one.version == other.version and (one == other or one.is_unspecified or other.is_unspecified)
+
+
+def _wanted(ask: ListenRequest) -> RemoteListen:
+    return RemoteListen(ask.addresses, ask.port, Transport(ask.protocol))
+
+
+def _place_of(sockets: list[socket.socket], transport: Transport) -> RemoteListen:
+    places = [place(sock) for sock in sockets]
+    return RemoteListen(tuple(ip_address(host) for host, _ in places), places[0][1], transport)
+
+
+def _listener(sockets: list[socket.socket], caller: Caller, target: Target) -> Listener | DatagramListener:
+    if sockets[0].type == socket.SOCK_STREAM:
+        return Listener(sockets, partial(caller.carry, target=target))
+    listener = DatagramListener(sockets)
+    listener.aim(caller, target)
+    return listener
+
+
+async def _check_fast(caller: Caller) -> None:
+    """Raises ListenRefusedError."""
+    try:
+        await caller.fast_road()
+    except ToxvpnError as failure:
+        raise ListenRefusedError(ListenRefusal.NO_FAST_ROAD, str(failure)) from None

@@ -1,16 +1,29 @@
 """`-R [bind:]port:host:hostport` as typed by a person; as `-L` (spec.py), with the ends exchanged."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, ip_address
 
 from ...errors import UsageError
 from ...wire.ports import parse_port
 from ...wire.remotelisten import IPAddress
-from ..spec import EVERYWHERE, LOOPBACK, Target, join_host_port, parse_host, split_fields, target_of
+from ..spec import (
+    EVERYWHERE,
+    LOOPBACK,
+    ONLY_STREAMS,
+    Target,
+    Transport,
+    join_host_port,
+    parse_host,
+    split_fields,
+    split_transport,
+    target_of,
+)
 from ..unix.paths import is_path
 
-_FORM = "[bind:]port:host:hostport, IPv6 addresses in brackets, e.g. 8080:[::1]:80; port 0 is any"
-_LISTEN_FORM = "[bind:]port, an IPv6 address in brackets, e.g. 8080 or *:8080"
+_FORM = (
+    "[bind:]port:host:hostport, IPv6 addresses in brackets, e.g. 8080:[::1]:80 or udp/53:h:53; port 0: any"
+)
+_LISTEN_FORM = "[bind:]port, an IPv6 address in brackets, e.g. 8080, *:8080 or udp/5353"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +32,11 @@ class RemoteListen:
 
     addresses: tuple[IPAddress, ...]
     port: int
+    transport: Transport = Transport.TCP
 
     def __str__(self) -> str:
-        return ", ".join(join_host_port(str(address), self.port) for address in self.addresses)
+        prefix = "" if self.transport is Transport.TCP else f"{self.transport}/"
+        return prefix + ", ".join(join_host_port(str(address), self.port) for address in self.addresses)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,34 +49,49 @@ class RemoteForward:
     def __str__(self) -> str:
         return f"{self.listen} -> {self.target}"
 
+    def each(self) -> "tuple[RemoteForward, ...]":
+        """One for each protocol."""
+        if self.listen.transport is not Transport.BOTH:
+            return (self,)
+        kinds = Transport.TCP, Transport.UDP
+        return tuple(replace(self, listen=replace(self.listen, transport=each)) for each in kinds)
+
 
 def parse_remote(text: str) -> RemoteForward:
-    """`[bind:]port:host:hostport`, or a path for the target. Raises UsageError."""
+    """`[bind:]port:host:hostport`, perhaps after `udp/` or `both/`, or a path for the target.
+
+    Raises UsageError.
+    """
+    transport, rest = split_transport(text)
     try:
-        fields = split_fields(text)
+        fields = split_fields(rest)
         last = 1 if is_path(fields[-1]) else 2  # the fields of the target
         if not last < len(fields) <= last + 2:
             raise ValueError("parts are missing" if len(fields) <= last else "too many parts")
-        return RemoteForward(_listen(fields[:-last]), target_of(fields[-last:]))
+        target = target_of(fields[-last:])
+        if target.is_path and transport is not Transport.TCP:
+            raise ValueError(ONLY_STREAMS)
+        return RemoteForward(_listen(fields[:-last], transport), target)
     except ValueError as error:
         raise UsageError(f"{text!r}: {error}; expected {_FORM}") from None
 
 
 def parse_remote_listen(text: str) -> RemoteListen:
-    """`[bind:]port`. Raises UsageError."""
+    """`[bind:]port`, perhaps after `udp/` or `both/`. Raises UsageError."""
+    transport, rest = split_transport(text)
     try:
-        fields = split_fields(text)
+        fields = split_fields(rest)
         if len(fields) > 2:
             raise ValueError("too many parts")
-        return _listen(fields)
+        return _listen(fields, transport)
     except ValueError as error:
         raise UsageError(f"{text!r}: {error}; expected {_LISTEN_FORM}") from None
 
 
-def _listen(fields: list[str]) -> RemoteListen:
+def _listen(fields: list[str], transport: Transport) -> RemoteListen:
     """No bind: loopback; an empty one or `*`: all interfaces (as ssh). Raises ValueError."""
     port = 0 if fields[-1] == "0" else parse_port(fields[-1])
-    return RemoteListen(_addresses(fields[0] if len(fields) == 2 else "localhost"), port)
+    return RemoteListen(_addresses(fields[0] if len(fields) == 2 else "localhost"), port, transport)
 
 
 def _addresses(bind: str) -> tuple[IPAddress, ...]:
