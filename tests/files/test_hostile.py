@@ -13,6 +13,7 @@ from toxvpn.wire.filetransfer import (
     EAGER_BYTES,
     LAST,
     MOST_CHUNK_BYTES,
+    Begin,
     BeginFolder,
     Check,
     Digest,
@@ -49,6 +50,7 @@ def raw(**fields: object) -> bytes:
 FAULTS = {
     "out of the folder": raw(file="../x", size=1, mtime=0, room=1),
     "an absolute path": raw(file="/etc/x", size=1, mtime=0, room=1),
+    "two beginnings": encode(Begin(1, 1)) * 2,
     "a path in no folder": file("a/b"),
     "a folder in a folder": encode(BeginFolder(b"a")) + encode(BeginFolder(b"b")),
     "a folder with a path": raw(folder="a/b"),

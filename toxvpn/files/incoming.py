@@ -97,6 +97,7 @@ class Incoming:
         self._make_way = make_way
         self._lane = Lane()
         self._folder: OpenFolder | None = None
+        self._begun = False
 
     def run(self) -> None:
         """Returns when the sender has sent all. Raises OSError, EOFError, ProtocolError: it broke."""
@@ -113,7 +114,8 @@ class Incoming:
     def _take(self, message: FromSender) -> bool:
         """Does what the message says; True: it was the last."""
         match message:
-            case Begin(files, total_bytes):
+            case Begin(files, total_bytes) if not self._begun:
+                self._begun = True
                 self._view.begin(files, total_bytes)
             case File():
                 self._take_file(message)
