@@ -97,7 +97,7 @@ class Recovery:
 
     def woke(self, slept_s: float) -> None:
         """This machine has slept, or this process has stood still, for so long."""
-        self._log("awake again after %.0f s: reconnecting", slept_s)
+        self._log("awake again after %d s: reconnecting", slept_s)
         if slept_s >= PERHAPS_LOST_S:
             # what peers sent before they gave us up must not keep our side of the connection alive
             drop_received(self._node.tox)
