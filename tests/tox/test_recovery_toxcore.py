@@ -1,5 +1,6 @@
 """How soon two peers are connected again after one of them slept: real toxcores on the test's own time."""
 
+import errno
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
@@ -11,7 +12,7 @@ from toxvpn._native.options import Options
 from toxvpn._native.results import Connection
 from toxvpn._native.toxcore import Tox
 from toxvpn.testing.fake_nodes import Once
-from toxvpn.testing.hooked import set_time
+from toxvpn.testing.hooked import fail_sends, set_time
 from toxvpn.tox.node import Node
 from toxvpn.tox.ownstatus import OwnStatus
 from toxvpn.tox.peer import Peer
@@ -88,6 +89,7 @@ class Pair:
             node.close()
         for relay in self.relays:
             relay.close()
+        fail_sends([])
         set_time(None)
 
 
@@ -157,6 +159,17 @@ async def test_who_slept_is_connected_again_at_once(
 @pytest.mark.parametrize("slept_s", [60.0, 600.0])
 async def test_when_both_slept_too(pair: Pair, slept_s: float) -> None:
     pair.run(lambda: False, slept_s, *pair.nodes)
+    began_s = pair.now()
+    pair.run(lambda: False, 1.0)
+    pair.run(pair.connected, 60.0)
+    assert pair.now() - began_s <= GOAL_S
+
+
+@pytest.mark.parametrize("gone_s", [20.0, 40.0, 60.0])
+async def test_when_the_network_was_gone(pair: Pair, gone_s: float) -> None:
+    fail_sends([errno.ENETUNREACH] * 1_000_000)
+    pair.run(lambda: False, gone_s)
+    fail_sends([])
     began_s = pair.now()
     pair.run(lambda: False, 1.0)
     pair.run(pair.connected, 60.0)
