@@ -33,6 +33,8 @@ ASK: dict[str, Any] = {"listen": ["127.0.0.1", "::1"], "port": 8080, "protocol":
         ListenRequest(LOOPBACK, 8080, TOKEN),
         ListenRequest((ip_address("::"),), 0, TOKEN, ListenProtocol.UDP),
         ListenGrant(LOOPBACK, 43210),
+        ListenRequest((), 0, TOKEN, path="/run/a.sock"),
+        ListenGrant((), 0, path="/run/a.sock"),
         ListenRefused(ListenRefusal.IN_USE),
         ListenPing(),
         ListenPong(),
@@ -52,6 +54,9 @@ def test_a_request_is_for_tcp_unless_it_says_otherwise() -> None:
     [
         {"listen": []},
         {"listen": "127.0.0.1"},
+        {"listen": "/" + 107 * "a"},
+        {"listen": "/run/a\n"},
+        {"listen": "/run/a", "to": "x"},
         {"listen": ["127.0.0.1"] * 3},
         {"listen": ["localhost"]},
         {"listen": [2130706433]},

@@ -160,7 +160,7 @@ class RemoteForwardSection:
     peer: str = key(values.read_text, "the peer that listens", form="a peer's name", example='"box"')
     listen: RemoteListen = key(
         values.read_remote_listen,
-        "[bind:]port there; loopback unless told otherwise",
+        "[bind:]port there, or a Unix socket's path; loopback unless told otherwise",
         form='"[bind:]port"',
         example='"8080"',
     )

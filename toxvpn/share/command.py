@@ -107,6 +107,7 @@ def _request(options: ClientOptions, undo: contextlib.ExitStack) -> tuple[Messag
             "addresses": [*map(str, each.listen.addresses)],
             "port": each.listen.port,
             "transport": each.listen.transport,
+            "path": each.listen.path,
             "target": str(each.target),
         }
         for each in options.remotes

@@ -6,7 +6,8 @@ The command sends one request, and closes the connection when it ends:
     {"do": "listen", "level": 20, "peer": KEY, "listeners": [
         {"told": "[::1]:80, 127.0.0.1:80", "target": "localhost:80", "sockets": 2}]}    the sockets
     {"do": "listen-there", "level": 20, "peer": KEY, "listeners": [...], "again": false,
-        "remotes": [{"addresses": ["127.0.0.1"], "port": 0, "transport": "tcp", "target": "localhost:80"}]}
+        "remotes": [{"addresses": ["127.0.0.1"], "port": 0, "transport": "tcp", "path": null,
+                     "target": "localhost:80"}]}
     {"do": "ping", "level": 20, "peer": KEY}
     {"do": "speed", "level": 30, "peer": KEY, "seconds": 5.0}
     {"do": "builtin", "level": 20, "peer": KEY, "name": "@files", "version": 1}

@@ -240,7 +240,7 @@ class CommandSession:
 
 def _remote_forward(sent: dict[str, Any]) -> RemoteForward:
     addresses = tuple(map(ip_address, sent["addresses"]))
-    listen = RemoteListen(addresses, sent["port"], Transport(sent["transport"]))
+    listen = RemoteListen(addresses, sent["port"], Transport(sent["transport"]), sent["path"])
     return RemoteForward(listen, parse_target(sent["target"]))
 
 

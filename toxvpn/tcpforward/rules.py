@@ -47,7 +47,7 @@ Matches = Callable[[Address | str], bool]
 
 ANY_PORT = 0
 _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
-_UNIX = "unix:"
+UNIX = "unix:"
 _PROTOCOLS = {"tcp": TCP, "udp": UDP, "icmp": ICMP}
 _EXPECTED = "expected host:port, e.g. localhost:22, 10.0.0.0/8:0, [::1]:80, udp/*:53, icmp or unix:/run/x"
 
@@ -170,7 +170,7 @@ def parse_rules(text: str, source: str) -> Rules:
 def parse_rule(line: str) -> Rule:
     """Raises ValueError."""
     try:
-        if line.startswith(_UNIX):
+        if line.startswith(UNIX):
             return _unix_rule(line)
         return Rule(line, *_rule(line))
     except ValueError as error:
@@ -179,7 +179,7 @@ def parse_rule(line: str) -> Rule:
 
 def _unix_rule(line: str) -> Rule:
     """Raises ValueError."""
-    path = check_path(line.removeprefix(_UNIX))
+    path = check_path(line.removeprefix(UNIX))
     if "*" in path:
         raise ValueError("a Unix socket is named whole: each rule opens one")
     return Rule(line, lambda host: False, None, ANY_PORT, path=path)

@@ -5,11 +5,13 @@ answers with ListenGrant or ListenRefused; then both only make sure of each othe
 
     {"listen":["127.0.0.1","::1"],"port":8080,"protocol":"tcp","to":"<32 hex digits>"}
     {"listening":["127.0.0.1","::1"],"port":8080}
+    {"listen":"/run/app.sock","to":"<32 hex digits>"}  {"listening":"/run/app.sock"}
     {"refused":"in-use"}
     {"ping":true}  {"pong":true}
 
-Port 0: the server chooses. For each connection the server opens a stream to the client's built-in target
-that `to` names (`passage`). Other messages are ignored: later versions may have more.
+Port 0: the server chooses. A text in place of addresses is the path of a Unix socket. For each connection the
+server opens a stream to the client's built-in target that `to` names (`passage`). Other messages are ignored:
+later versions may have more.
 """
 
 import re
@@ -26,6 +28,7 @@ NAME = "@listen"
 VERSION = 1
 MAX_ADDRESSES = 2
 """For one listener: both wildcards, or both addresses of loopback."""
+MAX_PATH_CHARACTERS = 107  # unix(7): sun_path has 108 bytes, the last is NUL
 _TOKEN = re.compile(r"[0-9a-f]{32}")
 
 IPAddress = IPv4Address | IPv6Address
@@ -51,18 +54,20 @@ class ListenRefusal(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ListenRequest:
-    """`to` is 32 hex digits."""
+    """`to` is 32 hex digits. With a `path` there are no addresses, and the port is 0."""
 
     addresses: tuple[IPAddress, ...]
     port: int
     to: str
     protocol: ListenProtocol = ListenProtocol.TCP
+    path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ListenGrant:
     addresses: tuple[IPAddress, ...]
     port: int
+    path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +97,10 @@ def passage(token: str) -> str:
 
 def encode(message: Message) -> Line:
     match message:
+        case ListenRequest(path=str(path), to=to):
+            return {"listen": path, "to": to}
+        case ListenGrant(path=str(path)):
+            return {"listening": path}
         case ListenRequest(addresses, port, to, protocol):
             return {"listen": _texts(addresses), "port": port, "protocol": protocol, "to": to}
         case ListenGrant(addresses, port):
@@ -108,6 +117,10 @@ def decode(line_untrusted: Mapping[str, Any]) -> Message | None:
     """None for a message of a later version. Raises LineFaultError."""
     line = line_untrusted
     try:
+        if isinstance(line.get("listen"), str):
+            return ListenRequest((), 0, _token(line["to"]), path=_path(line["listen"]))
+        if isinstance(line.get("listening"), str):
+            return ListenGrant((), 0, _path(line["listening"]))
         if "listen" in line:
             return ListenRequest(
                 _addresses(line["listen"]),
@@ -157,6 +170,13 @@ def _token(value: Any) -> str:
     if not isinstance(value, str) or not _TOKEN.fullmatch(value):
         raise ValueError
     return value
+
+
+def _path(text: str) -> str:
+    """Raises ValueError."""
+    if not text.startswith("/") or len(text) > MAX_PATH_CHARACTERS or not text.isprintable():
+        raise ValueError
+    return text
 
 
 def _text(value: Any) -> str:

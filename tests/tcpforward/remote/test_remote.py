@@ -71,6 +71,42 @@ async def test_the_target_may_be_a_unix_socket(pair: RemotePair, tmp_path: Path)
     assert await program.receive_all() == b"answer"
 
 
+async def test_the_server_listens_at_a_path_that_a_rule_names(pair: RemotePair, tmp_path: Path) -> None:
+    path = tmp_path / "there.sock"
+    pair.rules = parse_listen_rules(["*:*", f"unix:{path}"])
+    forwarding = pair.remote(f"{path}:{pair.target.host}:{pair.target.port}")
+    running = pair.run(forwarding)
+    await until(lambda: forwarding.state.problem is None)
+    assert forwarding.state.listen == f"box: {path}" and path.stat().st_mode & 0o777 == 0o600
+    program = pair.keep(Program(socket.socket(socket.AF_UNIX)))
+    program.socket.connect(str(path))
+    await program.send(b"question")
+    assert await (await pair.accept()).receive(8) == b"question"
+    second = pair.run(pair.remote(f"{path}:{pair.target.host}:{pair.target.port}"))
+    with pytest.raises(ToxvpnError, match="its log says why"):
+        await in_time(second)
+    running.cancel()
+    await until(lambda: not path.exists())
+
+
+@pytest.mark.parametrize("rule", ["*:*", "unix:/run/other.sock"])
+async def test_a_path_that_no_rule_names_is_refused(pair: RemotePair, tmp_path: Path, rule: str) -> None:
+    pair.rules = parse_listen_rules([rule])
+    path = tmp_path / "there.sock"
+    with pytest.raises(ToxvpnError, match=f"needs 'unix:{path}'"):
+        await in_time(pair.run(pair.remote(f"{path}:localhost:80")))
+    assert not path.exists()
+
+
+async def test_a_file_that_is_there_already_stays(pair: RemotePair, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("mine")
+    pair.rules = parse_listen_rules([f"unix:{path}"])
+    with pytest.raises(ToxvpnError, match="its log says why"):
+        await in_time(pair.run(pair.remote(f"{path}:localhost:80")))
+    assert path.read_text() == "mine"
+
+
 async def test_a_port_of_the_servers_choice_is_told_once(pair: RemotePair) -> None:
     port = await pair.listening(pair.spec("0"))
     assert is_open(port) and is_open(port, "::1")

@@ -19,6 +19,8 @@ from toxvpn.tcpforward.spec import Target
         ("0:h:80", "127.0.0.1:0, [::1]:0", Target("h", 80)),
         ("8080:/run/a.sock", "127.0.0.1:8080, [::1]:8080", Target("/run/a.sock", 1)),
         ("*:8080:/run/a.sock", "0.0.0.0:8080, [::]:8080", Target("/run/a.sock", 1)),
+        ("/run/a.sock:h:80", "/run/a.sock", Target("h", 80)),
+        ("/run/a.sock:/run/b.sock", "/run/a.sock", Target("/run/b.sock", 1)),
         ("10.0.0.5@8080@h@80", "10.0.0.5:8080", Target("h", 80)),
         ("udp/*:53:h:53", "udp/0.0.0.0:53, [::]:53", Target("h", 53)),
     ],

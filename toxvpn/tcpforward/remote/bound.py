@@ -3,9 +3,11 @@
 import errno
 import socket
 
+from ...errors import NoPermissionError, ToxvpnError
 from ...wire.remotelisten import IPAddress, ListenRefusal
 from ..bind import MISSING, bind_one
-from ..spec import Listen, Transport
+from ..spec import Listen, Transport, UnixListen
+from ..unix.file import SocketFile
 
 TRIES = 8
 """For a port of the kernel's choice that is free on every address."""
@@ -33,6 +35,16 @@ def bind_all(
             if port or not tries_left or failure.errno != errno.EADDRINUSE:
                 raise _refused(failure) from None
     raise AssertionError
+
+
+def bind_path(path: str) -> SocketFile:
+    """Raises ListenRefusedError."""
+    try:
+        return SocketFile(UnixListen(path))
+    except NoPermissionError as failure:
+        raise ListenRefusedError(ListenRefusal.NO_PRIVILEGE, str(failure)) from None
+    except ToxvpnError as failure:
+        raise ListenRefusedError(ListenRefusal.IN_USE, str(failure)) from None
 
 
 def place(sock: socket.socket) -> tuple[str, int]:

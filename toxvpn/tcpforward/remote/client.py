@@ -153,7 +153,7 @@ class RemoteForwarding:
         """Raises NotListeningError, LineFaultError, OSError."""
         listen = replace(self._wanted.listen, port=self._wanted.listen.port or self._chosen_port)
         protocol = ListenProtocol(listen.transport)
-        control.send(ListenRequest(listen.addresses, listen.port, self._token, protocol))
+        control.send(ListenRequest(listen.addresses, listen.port, self._token, protocol, listen.path))
         async with asyncio.timeout(ANSWER_S):
             answer = await control.receive()
         match answer:

@@ -10,6 +10,8 @@ from .spec import RemoteListen
 
 def explain(code: str, peer: str, listen: RemoteListen) -> str:
     """`peer` is what a person calls it; `code` is a ListenRefusal, or what a later version says."""
+    if listen.path is not None and code in (ListenRefusal.IN_USE, ListenRefusal.NO_PRIVILEGE):
+        return f"{peer} cannot listen on {listen}: its log says why"
     match code:
         case ListenRefusal.NOT_ALLOWED:
             return f"{peer} may not listen on {listen} for this machine: {_remedy(listen)}"
@@ -35,6 +37,8 @@ def _remedy(listen: RemoteListen) -> str:
 
 def rule_for(listen: RemoteListen) -> str:
     """The narrowest rule of `allow_listen` that allows it."""
+    if listen.path is not None:
+        return f"unix:{listen.path}"
     address, port = listen.addresses[0], listen.port or "*"
     if listen.transport is Transport.UDP:
         return f"udp/{rule_for(replace(listen, transport=Transport.TCP))}"

@@ -6,6 +6,7 @@
     *:8080                  this port, on any address, also on all of them at once
     10.0.0.0/8:8080         on any address in that network
     tcp/8080  udp/8080      that protocol only
+    unix:/run/app.sock      a Unix socket at that very path
 
 A port below 1024 is allowed only by a rule that names it. What no rule allows is refused.
 """
@@ -17,10 +18,12 @@ from ..._native.path.packets import Place
 from ...wire.ip import TCP, UDP
 from ...wire.ports import FIRST_FREE_PORT
 from ...wire.remotelisten import IPAddress, ListenProtocol
-from ..rules import ANY_PORT, Rule, parse_rule
+from ..rules import ANY_PORT, UNIX, Rule, parse_rule
 
 _NUMBERS = {ListenProtocol.TCP: TCP, ListenProtocol.UDP: UDP}
-_EXPECTED = "expected a port, or address:port, e.g. 8080, 127.0.0.1:*, *:8080, [::1]:8080 or udp/5353"
+_EXPECTED = (
+    "expected a port, or address:port, e.g. 8080, 127.0.0.1:*, *:8080, [::1]:8080, udp/5353 or unix:/run/x"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,10 @@ class ListenRules:
     """What a peer may have us listen on; without rules nothing."""
 
     rules: tuple[Rule, ...] = ()
+    paths: frozenset[str] = frozenset()
+
+    def allow_path(self, path: str) -> bool:
+        return path in self.paths
 
     def allow(self, address: IPAddress, port: int, protocol: ListenProtocol) -> bool:
         """Port 0 is one that the kernel will choose."""
@@ -43,11 +50,15 @@ NOTHING = ListenRules()
 
 def parse_listen_rules(lines: Iterable[str]) -> ListenRules:
     """Raises ValueError."""
-    return ListenRules(tuple(_parse(line.strip()) for line in lines))
+    rules = [_parse(line.strip()) for line in lines]
+    paths = frozenset(rule.path for rule in rules if rule.path is not None)
+    return ListenRules(tuple(rule for rule in rules if rule.path is None), paths)
 
 
 def _parse(line: str) -> Rule:
     """Raises ValueError."""
+    if line.startswith(UNIX):
+        return parse_rule(line)
     protocol, slash, rest = line.partition("/")
     if protocol not in _NUMBERS:
         protocol, slash, rest = "", "", line

@@ -40,7 +40,7 @@ from ..listen import Listener
 from ..road import Road
 from ..spec import Target, Transport
 from ..udp.listener import DatagramListener
-from .bound import ListenRefusedError, bind_all, place
+from .bound import ListenRefusedError, bind_all, bind_path, place
 from .control import Control
 from .rules import ListenRules
 from .spec import RemoteListen
@@ -109,7 +109,7 @@ class RemoteListeners:
     def recheck(self) -> None:
         """Ends the listeners that the rules do not allow any more."""
         for held in list(self._held):
-            if self._allowed(held.peer, held.place) != held.place.addresses:
+            if self._allowed(held.peer, held.place) != held.place:
                 held.peer.log(log, logging.INFO, "it may not listen on %s any more", held)
                 self._end(held)
 
@@ -150,7 +150,7 @@ class RemoteListeners:
             control.send(ListenRefused(refused.refusal))
             return
         try:
-            control.send(ListenGrant(held.place.addresses, held.place.port))
+            control.send(ListenGrant(held.place.addresses, held.place.port, held.place.path))
             peer.log(log, logging.INFO, "it listens here on %s", held)
             await control.until_end()
         finally:
@@ -160,9 +160,8 @@ class RemoteListeners:
         """Raises ListenRefusedError."""
         if self._controls[peer.public_key] > MAX_LISTENERS:
             raise ListenRefusedError(ListenRefusal.TOO_MANY, f"it has {MAX_LISTENERS} listeners")
-        wanted = _wanted(ask)
-        wanted = replace(wanted, addresses=self._allowed(peer, wanted))
-        if not wanted.addresses:
+        wanted = self._allowed(peer, _wanted(ask))
+        if wanted is None:
             raise ListenRefusedError(ListenRefusal.NOT_ALLOWED, "allow_listen does not allow it")
         for rival in list(self._rivals(wanted)):
             if not await self._keeps(rival, peer):
@@ -171,7 +170,7 @@ class RemoteListeners:
         try:
             if wanted.transport is Transport.UDP:
                 await _check_fast(caller)
-            sockets = bind_all(wanted.addresses, wanted.port, wanted.transport)
+            sockets = _bind(wanted)
         except BaseException:
             caller.close()
             raise
@@ -183,15 +182,18 @@ class RemoteListeners:
             raise ListenRefusedError(ListenRefusal.TOO_MANY, TOO_FEW_DESCRIPTORS)
         way = _Way(passage(ask.to), VERSION, told=f"peer {peer.short}, which listens on {wanted}")
         listener = _listener(sockets, caller, way)
-        held = _Held(peer, control, caller, listener, descriptors, _place_of(sockets, wanted.transport))
+        held = _Held(peer, control, caller, listener, descriptors, _place_of(sockets, wanted))
         self._held.add(held)
         listener.start()
         return held
 
-    def _allowed(self, peer: Peer, wanted: RemoteListen) -> tuple[IPAddress, ...]:
-        """Those of the addresses that it may have us listen on."""
+    def _allowed(self, peer: Peer, wanted: RemoteListen) -> RemoteListen | None:
+        """As much of that as it may have us listen on; None: nothing."""
         rules, protocol = self._may_listen(peer.public_key), ListenProtocol(wanted.transport)
-        return tuple(each for each in wanted.addresses if rules.allow(each, wanted.port, protocol))
+        if wanted.path is not None:
+            return wanted if rules.allow_path(wanted.path) else None
+        addresses = tuple(each for each in wanted.addresses if rules.allow(each, wanted.port, protocol))
+        return replace(wanted, addresses=addresses) if addresses else None
 
     # -- who has a port
 
@@ -199,8 +201,14 @@ class RemoteListeners:
         """The listeners in the way of that one."""
         for held in self._held:
             there = held.place
-            if (there.transport, there.port) == (wanted.transport, wanted.port) and any(
-                _overlap(one, other) for one in wanted.addresses for other in there.addresses
+            one_place = (there.path, there.transport, there.port) == (
+                wanted.path,
+                wanted.transport,
+                wanted.port,
+            )
+            if one_place and (
+                wanted.path is not None
+                or any(_overlap(one, other) for one in wanted.addresses for other in there.addresses)
             ):
                 yield held
 
@@ -241,12 +249,21 @@ def _overlap(one: IPAddress, other: IPAddress) -> bool:
 
 
 def _wanted(ask: ListenRequest) -> RemoteListen:
-    return RemoteListen(ask.addresses, ask.port, Transport(ask.protocol))
+    return RemoteListen(ask.addresses, ask.port, Transport(ask.protocol), ask.path)
 
 
-def _place_of(sockets: list[socket.socket], transport: Transport) -> RemoteListen:
+def _bind(wanted: RemoteListen) -> list[socket.socket]:
+    """Raises ListenRefusedError."""
+    if wanted.path is not None:
+        return [bind_path(wanted.path)]
+    return bind_all(wanted.addresses, wanted.port, wanted.transport)
+
+
+def _place_of(sockets: list[socket.socket], wanted: RemoteListen) -> RemoteListen:
+    if wanted.path is not None:
+        return wanted
     places = [place(sock) for sock in sockets]
-    return RemoteListen(tuple(ip_address(host) for host, _ in places), places[0][1], transport)
+    return RemoteListen(tuple(ip_address(host) for host, _ in places), places[0][1], wanted.transport)
 
 
 def _listener(sockets: list[socket.socket], caller: Caller, target: Target) -> Listener | DatagramListener:

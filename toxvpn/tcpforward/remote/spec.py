@@ -1,4 +1,7 @@
-"""`-R [bind:]port:host:hostport` as typed by a person; as `-L` (spec.py), with the ends exchanged."""
+"""`-R [bind:]port:host:hostport` as typed by a person; as `-L` (spec.py), with the ends exchanged.
+
+A path may stand for either half.
+"""
 
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, ip_address
@@ -18,7 +21,7 @@ from ..spec import (
     split_transport,
     target_of,
 )
-from ..unix.paths import is_path
+from ..unix.paths import check_path, escaped, is_path, unescaped
 
 _FORM = (
     "[bind:]port:host:hostport, IPv6 addresses in brackets, e.g. 8080:[::1]:80 or udp/53:h:53; port 0: any"
@@ -28,13 +31,16 @@ _LISTEN_FORM = "[bind:]port, an IPv6 address in brackets, e.g. 8080, *:8080 or u
 
 @dataclass(frozen=True, slots=True)
 class RemoteListen:
-    """Where the peer is to listen. Port 0: it chooses."""
+    """Where the peer is to listen. Port 0: it chooses; or there is a `path`, and there are no addresses."""
 
     addresses: tuple[IPAddress, ...]
     port: int
     transport: Transport = Transport.TCP
+    path: str | None = None
 
     def __str__(self) -> str:
+        if self.path is not None:
+            return escaped(self.path)
         prefix = "" if self.transport is Transport.TCP else f"{self.transport}/"
         return prefix + ", ".join(join_host_port(str(address), self.port) for address in self.addresses)
 
@@ -58,7 +64,7 @@ class RemoteForward:
 
 
 def parse_remote(text: str) -> RemoteForward:
-    """`[bind:]port:host:hostport`, perhaps after `udp/` or `both/`, or a path for the target.
+    """`[bind:]port:host:hostport`, perhaps after `udp/` or `both/`, or a path for either half.
 
     Raises UsageError.
     """
@@ -77,7 +83,7 @@ def parse_remote(text: str) -> RemoteForward:
 
 
 def parse_remote_listen(text: str) -> RemoteListen:
-    """`[bind:]port`, perhaps after `udp/` or `both/`. Raises UsageError."""
+    """`[bind:]port`, perhaps after `udp/` or `both/`, or a path. Raises UsageError."""
     transport, rest = split_transport(text)
     try:
         fields = split_fields(rest)
@@ -90,6 +96,12 @@ def parse_remote_listen(text: str) -> RemoteListen:
 
 def _listen(fields: list[str], transport: Transport) -> RemoteListen:
     """No bind: loopback; an empty one or `*`: all interfaces (as ssh). Raises ValueError."""
+    if is_path(fields[0]):
+        if len(fields) > 1:
+            raise ValueError("too many parts")
+        if transport is not Transport.TCP:
+            raise ValueError(ONLY_STREAMS)
+        return RemoteListen((), 0, path=check_path(unescaped(fields[0])))
     port = 0 if fields[-1] == "0" else parse_port(fields[-1])
     return RemoteListen(_addresses(fields[0] if len(fields) == 2 else "localhost"), port, transport)
 
