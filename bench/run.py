@@ -22,6 +22,7 @@ BENCHES: dict[str, tuple[list[str], list[str]]] = {
     "bloat": ([], ["--rates", "20", "--seconds", "5"]),
     "faults": ([], ["--runs", "1", "--asleep", "5", "--watch", "2", "--traffic", "fast", "--only", "client"]),
     "datagrams": ([], ["--runs", "1", "--game", "5", "--seconds", "2"]),
+    "remote": ([], ["--runs", "1", "--seconds", "1"]),
     "roads": ([], ["--limit", "5", "--trips", "20", "--seconds", "2", "--only", "vpn stalled plain 1%"]),
 }
 """Each with its arguments, and those of a quick run."""

@@ -26,6 +26,7 @@ from toxvpn.process.lifecycle import Lifecycle
 from toxvpn.process.notify import Notifier
 from toxvpn.state.places import find_places
 from toxvpn.tcpforward.fast.stack import Stack, StackUnavailableError
+from toxvpn.tcpforward.remote import client
 from toxvpn.tcpforward.rules import Rules
 from toxvpn.tcpforward.server import ForwardServer
 from toxvpn.tcpforward.tuntox.road import TuntoxRoad
@@ -246,6 +247,38 @@ async def test_what_is_open_stays_open_when_its_forward_goes(
     await talk(await box.reached(new))
     with pytest.raises(ConnectionRefusedError):
         await Program.connect(old)
+
+
+async def test_a_peer_listens_as_long_as_both_files_say_so(
+    machine: Machine,
+    network: Network,
+    boxes: Callable[[], Box],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(client, "AGAIN_S", 0.01)
+    box, port = boxes(), free_port()
+    laptop = Machine(tmp_path / "laptop", network, machine._undo)
+    laptop.directory.mkdir()
+    ids = {each: each.node.tox.address.hex() for each in (machine, laptop)}
+    peer = f'[peers.laptop]\nid = "{ids[laptop]}"\nallow = []\n'
+    machine.start(f'{peer}allow_listen = ["{port}"]\n')
+    wanted = f'[peers.server]\nid = "{ids[machine]}"\n'
+    remote = (
+        f'[[remote_forwards]]\npeer = "server"\nlisten = {port}\ntarget = "127.0.0.1:{box.target.port}"\n'
+    )
+    laptop.start(wanted + remote)
+    await until(lambda: [each.remote for each in machine.services.forward_states()] == ["here"])
+    ends = await box.reached(port)
+    await talk(ends)
+    machine.reload(peer)
+    with pytest.raises(ConnectionRefusedError):
+        await Program.connect(port)
+    await talk(ends)
+    await until(lambda: "may not listen" in str(laptop.services.forward_states()[0].problem))
+    lines = laptop.reload(wanted)
+    assert lines == [f"no longer asking for 127.0.0.1:{port}, [::1]:{port} of server -> {box.target.target}"]
+    assert laptop.services.forward_states() == []
 
 
 async def test_a_listener_that_stays_is_not_touched(machine: Machine, boxes: Callable[[], Box]) -> None:

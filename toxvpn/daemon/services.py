@@ -123,7 +123,7 @@ class Services:
         self.forwards = Forwards(self.roads.chooser.choice)
         undo.push_async_callback(self.forwards.close)
         self.listeners = RemoteListeners(
-            run.node, self.roads.chooser, self.roads.chooser.choice, self.may_listen
+            run.node, self.roads.chooser, self.roads.chooser.choice, self.may_listen, self._name
         )
         self.listeners.offer(self.builtins)
         undo.push_async_callback(self.listeners.close)

@@ -31,6 +31,7 @@ from ...wire.remotelisten import (
     ListenRequest,
     passage,
 )
+from ...wire.toxid import short_key
 from ..budget import DESCRIPTORS, TOO_FEW_DESCRIPTORS
 from ..builtin import Builtin, Builtins
 from ..caller import Caller
@@ -85,7 +86,7 @@ class _Held:
 class RemoteListeners:
     """Those of one node. `may_listen` gives the rules for a public key, and is asked each time.
 
-    `road` carries the streams back.
+    `road` carries the streams back; `called` is how a person calls a peer.
     """
 
     def __init__(
@@ -94,11 +95,13 @@ class RemoteListeners:
         road: Road,
         choice: Callable[[Peer], RoadChoice],
         may_listen: Callable[[bytes], ListenRules],
+        called: Callable[[bytes], str] = short_key,
     ) -> None:
         self._node = node
         self._road = road
         self._choice = choice
         self._may_listen = may_listen
+        self._called = called
         self._held: set[_Held] = set()
         self._let_go: set[Listener | DatagramListener] = set()  # with connections that run
         self._controls: Counter[bytes] = Counter()  # by public key
@@ -235,7 +238,7 @@ class RemoteListeners:
         road, why = self._choice(held.peer)
         return ForwardState(
             listen=str(held),
-            target=f"peer {held.peer.short}",
+            target=f"peer {self._called(held.peer.public_key)}",
             road=road,
             why=why,
             streams=held.listener.connections,
