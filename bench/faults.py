@@ -62,10 +62,14 @@ class Pair:
     def _dial(self) -> Socket:
         raise NotImplementedError
 
-    def _connected(self) -> TickingStream:
+    def sockets(self) -> tuple[Socket, Socket]:
+        """Both ends of a new stream."""
         near = self._dial()
         far, _ = self._listener.accept()
-        return TickingStream(near, far)
+        return near, far
+
+    def _connected(self) -> TickingStream:
+        return TickingStream(*self.sockets())
 
 
 class ForwardPair(Pair):

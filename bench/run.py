@@ -19,6 +19,7 @@ BENCHES: dict[str, tuple[list[str], list[str]]] = {
     "rootless": ([], ["--runs", "1", "--seconds", "2"]),
     "user_router": ([], ["--runs", "1", "--seconds", "2"]),
     "speed": ([], ["--runs", "1", "--seconds", "2"]),
+    "outlive": ([], ["--asleep", "5", "--watch", "2", "--traffic", "fast", "--only", "client asleep"]),
     "bloat": ([], ["--rates", "20", "--seconds", "5"]),
     "faults": ([], ["--runs", "1", "--asleep", "5", "--watch", "2", "--traffic", "fast", "--only", "client"]),
     "datagrams": ([], ["--runs", "1", "--game", "5", "--seconds", "2"]),

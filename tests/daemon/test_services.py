@@ -21,7 +21,7 @@ from toxvpn.daemon.services import Services
 from toxvpn.errors import ConfigError, PeerRefusedError, ToxvpnError, UsageError
 from toxvpn.members.autosave import Autosave
 from toxvpn.members.friends import FriendBook, Grant
-from toxvpn.members.peers import ConfiguredPeer
+from toxvpn.members.peers import ConfiguredPeer, May
 from toxvpn.process.lifecycle import Lifecycle
 from toxvpn.process.notify import Notifier
 from toxvpn.state.places import find_places
@@ -441,6 +441,21 @@ async def test_grants_are_replaced(machine: Machine, boxes: Callable[[], Box]) -
         "[server] changed",
     ]
     assert may(box.key).allows("localhost", 80) and not may(STRANGER).allows("localhost", 80)
+
+
+async def test_streams_are_judged_again_by_a_reload_and_by_commands(
+    machine: Machine, boxes: Callable[[], Box], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box = boxes()
+    machine.start("[server]\n")
+    services, judged = machine.services, []
+    monkeypatch.setattr(services._server, "judge_again", lambda: judged.append(services.may_reach(box.key)))
+    services.roster.add(ConfiguredPeer(box.key, may=frozenset({May.FORWARDS})))
+    services.roster.allow(box.key.hex(), ("localhost:22",))
+    services.roster.add(ConfiguredPeer(box.key, may=frozenset({May.VPN})))
+    machine.reload('[server]\nallow = ["localhost:80"]\n')
+    assert [rules.allows("localhost", 22) for rules in judged] == [True, True, False, False]
+    assert judged[0] != judged[1]
 
 
 async def test_what_a_peer_may_reach_over_the_vpn_is_replaced(

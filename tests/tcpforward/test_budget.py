@@ -32,6 +32,16 @@ def test_a_limit_that_changes_counts_at_once(limit: list[int]) -> None:
     assert budget.free == 668 and budget.take(1)
 
 
+def test_who_can_make_room_is_asked_before_none_is_left() -> None:
+    budget = DescriptorBudget()
+    asked = []
+    budget.when_scarce.append(lambda: asked.append(budget.free))
+    assert budget.take(192 - 24) and not asked
+    assert budget.take(2) and asked == [24]
+    budget.give(4)
+    assert budget.take(2) and asked == [24]
+
+
 def test_one_peer_leaves_room_for_the_next() -> None:
     budget = DescriptorBudget()
     for peers in range(1, 5):

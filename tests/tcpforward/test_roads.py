@@ -116,6 +116,24 @@ class TestBreaks:
         pair.client_node.remove(pair.peer)
         assert await application.is_reset()
 
+    @pytest.mark.parametrize("road", [RoadPolicy.AUTO, RoadPolicy.TUNTOX])
+    async def test_streams_to_what_the_peer_may_not_reach_any_more_are_reset(
+        self, no_descriptor_is_left: None, infos: pytest.LogCaptureFixture, road: RoadPolicy
+    ) -> None:
+        async with FastPair(road) as pair:
+            if road is RoadPolicy.AUTO:
+                await pair.until_fast()
+            application, target = await in_use(pair)
+            pair.allowed = [f"127.0.0.1:{pair.target.port}"]
+            pair.server.judge_again()
+            await application.send(b"still")
+            assert await target.receive(5) == b"still"
+            pair.allowed = ["127.0.0.1:1"]
+            pair.server.judge_again()
+            assert await application.is_reset()
+            assert await target.is_reset()
+        assert "streams to what their peers may not reach any more are reset: 1" in infos.messages
+
     @pytest.mark.parametrize("side", ["calling", "serving"])
     async def test_who_ends_resets_the_streams_of_the_other(self, pair: FastPair, side: str) -> None:
         """The farewell gets out before the stack is taken down."""

@@ -108,13 +108,12 @@ class Services:
         self.builtins.on_use = self.roads.start  # what follows may want to be fast
         self.builtins.offer(SPEED, SpeedServer(self._may_speed, self.roads.segments).builtin)
         self.vpn = None if config.vpn is None else undo.enter_context(self._make_vpn())
+        self.roster.on_allow = self._on_allow
         if self.vpn is not None:
             self.roster.on_routes = self.vpn.subnets.update
-            self.roster.on_allow = self.vpn.update_peers
         self._carrying: RouterOfUser | None = None
         if self.vpn is not None and namespace is not HERE:
             self._carrying = RouterOfUser(run.node, self.vpn, self._stated)
-            self.roster.on_allow = self._on_allow
             undo.push_async_callback(self._carrying.close)
         self.names = None if self.vpn is None else VpnNames(run, self.vpn, self.roster)
         if self.names is not None:
@@ -155,6 +154,7 @@ class Services:
             self.forwards.replace(self._destinations(config), fresh)
         self.remotes.replace(self._remotes(config))
         self.listeners.recheck()
+        self._server.judge_again()
         return [*changes(old, new), *needs_restart(self._started, config)]
 
     def _destinations(self, config: Config) -> dict[AnyListen, Destination]:
@@ -218,9 +218,11 @@ class Services:
             self._keep_names()
 
     def _on_allow(self) -> None:
-        assert self.vpn is not None and self._carrying is not None
-        self.vpn.update_peers()
-        self._carrying.update()
+        self._server.judge_again()
+        if self.vpn is not None:
+            self.vpn.update_peers()
+        if self._carrying is not None:
+            self._carrying.update()
 
     def not_carried(self) -> dict[str, int]:
         """What a user's network did not carry for its peers, by reason."""

@@ -168,6 +168,7 @@ class Roster:
         with self._kept(peer) as kept:
             self.admission.admit(kept.public_key, Grant.PEER)
             self._ask(kept)
+        self.on_allow()  # it may have less than before
         return kept
 
     def accept(

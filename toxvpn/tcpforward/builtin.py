@@ -67,7 +67,7 @@ class Builtins:
 
     def __init__(self) -> None:
         self._offered: dict[str, Builtin | Passage] = {}
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[asyncio.Task[None], Callable[[], bool]] = {}  # and whether it still may
 
     def offer(self, name: str, builtin: Builtin | Passage) -> Callable[[], None]:
         """Offers it, in place of any other of that name, until the returned function is called."""
@@ -104,6 +104,13 @@ class Builtins:
         """Whether there is a passage for that peer."""
         return any(isinstance(each, Passage) and each.may(public_key) for each in self._offered.values())
 
+    def judge_again(self) -> int:
+        """Ends those that their peers may not use any more; returns how many."""
+        lost = [task for task, allowed in self._running.items() if not allowed()]
+        for task in lost:
+            task.cancel()
+        return len(lost)
+
     async def close(self) -> None:
         """Ends those that run."""
         running = list(self._running)
@@ -115,8 +122,8 @@ class Builtins:
         ours, theirs = socket.socketpair()
         theirs.setblocking(False)
         task = asyncio.create_task(self._carry(builtin, peer, theirs))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        self._running[task] = lambda: builtin.may(peer.public_key)
+        task.add_done_callback(lambda _: self._running.pop(task))
         task.add_done_callback(lambda _: theirs.close())  # also when it was cancelled before it began
         return BuiltinEnd(ours, task, None if builtin.take is None else partial(builtin.take, peer))
 

@@ -24,6 +24,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from .ends import End
+from .granted import GrantedEnd
 from .road import Ending
 
 MIN_CHUNK_BYTES = 16 * 1024
@@ -155,6 +156,9 @@ class Relay:
         self._queue(pair.a_to_b)
         self._queue(pair.b_to_a)
         self._plan_turn()
+        for end in (a, b):
+            if isinstance(end, GrantedEnd):
+                end.stoppable(lambda: self._end(pair, "not allowed any more"))
         return result
 
     def descriptors(self, owner: object) -> set[int]:

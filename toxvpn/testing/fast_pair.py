@@ -56,17 +56,17 @@ class FastPair(Programs):
         answering = DatagramServer(lambda: self.calling.chooser.fast, self.client_builtins.datagram_addresses)
         self.client_builtins.offer(associations.NAME, answering.builtin(self.client_builtins.leads))
         self.builtins = Builtins()
-        server = ForwardServer(lambda _: parse_rules("\n".join(self.allowed), "rules"), self.builtins)
+        self.server = ForwardServer(lambda _: parse_rules("\n".join(self.allowed), "rules"), self.builtins)
         self.serving = Roads(
             self.server_node,
             OwnStatus(self.server_node),
             RoadPolicy.AUTO,
-            server.serve,
+            self.server.serve,
             when_asked=self._when_asked,
         )
         self.builtins.on_use = self.serving.start
-        self.datagrams = DatagramServer(lambda: self.serving.chooser.fast, server.datagram_addresses)
-        self.builtins.offer(associations.NAME, self.datagrams.builtin(server.serves))
+        self.datagrams = DatagramServer(lambda: self.serving.chooser.fast, self.server.datagram_addresses)
+        self.builtins.offer(associations.NAME, self.datagrams.builtin(self.server.serves))
         self.caller = Caller(self.client_node, self.peer, self.calling.chooser)
         return self
 

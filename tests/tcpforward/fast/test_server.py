@@ -6,6 +6,7 @@ from ipaddress import IPv6Address
 import pytest
 import pytest_asyncio
 
+from toxvpn._native.results import Connection
 from toxvpn.tcpforward.ends import End, SocketEnd
 from toxvpn.tcpforward.fast import server as server_module
 from toxvpn.tcpforward.fast.server import FastServer
@@ -141,6 +142,25 @@ async def test_without_room_a_caller_is_told_so_and_not_that_the_road_is_broken(
     with await serving.call(REQUEST) as caller:
         assert await receive(caller) == encode_refusal(ReplyCode.GENERAL_FAILURE)
     assert not serving.asked
+
+
+async def test_who_has_been_away_longest_makes_room(
+    serving: Serving, leave_descriptors: Callable[[int], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    peer = serving.peers[LOCALHOST]
+    peer.connection = Connection.UDP
+    with await serving.call(REQUEST) as absent:
+        await answer(absent, 10 + len(CHOSEN))
+        leave_descriptors(10)
+        serving.may_connect.clear()
+        with await serving.call(REQUEST), await serving.call(REQUEST):
+            await until(lambda: len(serving.asked) == 3)
+            assert not caplog.messages, "it is there"
+            peer.connection = Connection.NONE
+            with await serving.call(REQUEST):
+                await until(lambda: "away longest, its streams make room for others: 1" in caplog.text)
+            with pytest.raises(ConnectionResetError):
+                await receive(absent)
 
 
 @pytest.mark.parametrize(

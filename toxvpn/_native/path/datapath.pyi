@@ -100,7 +100,8 @@ class Datapath(Early):
     def set_online(self, friend_number: int, online: bool) -> None:
         """Set whether the friend is online. Packets to an offline one are dropped, and answered with ICMP.
 
-        Of each flow of TCP the newest segment is kept, in bounds, and sent as soon as the friend is back.
+        Of each flow of TCP the newest segment is kept, in bounds, and sent as soon as the friend is back. So
+        is a copy of what is sent to one that says nothing for two seconds, until it speaks again.
         """
 
     def renumber(self, friend_number: int, new_number: int) -> None:

@@ -7,6 +7,7 @@ enum { WAYS = 4 }; /* the segments among which a flow's can be */
 enum worth { BEGINS, ACKNOWLEDGES, HAS_DATA, RESETS };
 
 struct segment {
+    uint32_t kept_s;
     uint16_t length;
     uint8_t worth;
     uint8_t data[];
@@ -70,7 +71,7 @@ static struct segment **find(struct held *held, const struct packet *segment) {
     return place;
 }
 
-void held_keep(struct held **held, size_t *bytes, const struct packet *segment) {
+void held_keep(struct held **held, size_t *bytes, const struct packet *segment, uint32_t now_s) {
     if (segment->protocol != PROTOCOL_TCP || segment->fragment || segment->length > HELD_LARGEST ||
         segment->length < (size_t)segment->transport + TCP_HEADER)
         return;
@@ -85,6 +86,7 @@ void held_keep(struct held **held, size_t *bytes, const struct packet *segment) 
     size_t room = sizeof **place + segment->length;
     if (worth == BEGINS || *bytes + room > HELD_BYTES || (*place = malloc(room)) == NULL)
         return;
+    (*place)->kept_s = now_s;
     (*place)->length = (uint16_t)segment->length;
     (*place)->worth = (uint8_t)worth;
     memcpy((*place)->data, segment->ip, segment->length);
@@ -92,15 +94,15 @@ void held_keep(struct held **held, size_t *bytes, const struct packet *segment) 
     (*held)->from = 0;
 }
 
-size_t held_take(struct held **held, size_t *bytes, uint8_t *into) {
+size_t held_take(struct held **held, size_t *bytes, uint8_t *into, uint32_t now_s, uint32_t least_s) {
     for (; *held != NULL && (*held)->from < HELD_FLOWS; (*held)->from++) {
         struct segment **place = &(*held)->segments[(*held)->from];
-        if (*place != NULL) {
-            size_t length = (*place)->length;
-            memcpy(into, (*place)->data, length);
-            forget(place, bytes);
-            return length;
-        }
+        if (*place == NULL || now_s - (*place)->kept_s < least_s)
+            continue;
+        size_t length = (*place)->length;
+        memcpy(into, (*place)->data, length);
+        forget(place, bytes);
+        return length;
     }
     held_free(held, bytes);
     return 0;

@@ -74,6 +74,10 @@ static void accept_packet(struct path *path, uint32_t friend_number, struct pack
     struct friend_path *friend = &path->friends[friend_number];
     friend->rx_packets++;
     friend->rx_bytes += packet->length;
+    uint32_t now_s = path_now_s(path);
+    if (friend->held != NULL && now_s - friend->heard_s >= HELD_AFTER_S)
+        friend->is_back = path->any_is_back = true;
+    friend->heard_s = now_s;
     uint8_t *tcp = packet->ip + packet->transport;
     bool syn =
         packet->protocol == PROTOCOL_TCP && packet->transport + 14U <= packet->length && (tcp[13] & TCP_SYN);
@@ -95,6 +99,7 @@ void path_flush_inbound(void *context) {
     struct path *path = context;
     int error; /* ignored: the next read of the device meets it again */
     coalesce_flush(&path->coalescer);
+    path_resume(path);
     path->now_s = 0;
     if (path->wrote)
         path_read_tun(path, ANSWERS, &error);

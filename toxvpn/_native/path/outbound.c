@@ -135,14 +135,14 @@ static size_t replicate(struct path *path, const struct packet *packet, const st
     return pieces;
 }
 
-/* Of a super-packet the first piece. */
-static void hold(struct path *path, struct outgoing *out, const struct virtio_net_hdr *vnet, bool super) {
+/* Of a super-packet the first piece; the plan stays as it is. */
+static void hold(struct path *path, const struct outgoing *out, bool super) {
     struct friend_path *friend = &path->friends[out->friend_number];
-    struct packet *packet = &out->plan.packet;
-    if (packet->protocol != PROTOCOL_TCP || (!super && !finish_headers(packet, vnet, friend->mtu)))
+    if (out->plan.packet.protocol != PROTOCOL_TCP)
         return;
-    struct packet first = super ? cut_next(&out->plan) : *packet;
-    held_keep(&friend->held, &path->held_bytes, &first);
+    struct segmentation plan = out->plan;
+    struct packet first = super ? cut_next(&plan) : plan.packet;
+    held_keep(&friend->held, &path->held_bytes, &first, path_now_s(path));
 }
 
 static size_t send_to(struct path *path, struct outgoing *out, const struct virtio_net_hdr *vnet) {
@@ -151,7 +151,8 @@ static size_t send_to(struct path *path, struct outgoing *out, const struct virt
     bool super = vnet->gso_type != VIRTIO_NET_HDR_GSO_NONE;
     if (!friend->online) {
         drop_and_answer(path, packet, out->friend_number, DROP_OFFLINE, 0);
-        hold(path, out, vnet, super);
+        if (super || finish_headers(packet, vnet, friend->mtu))
+            hold(path, out, super);
         return 0;
     }
     if (!super)
@@ -166,25 +167,47 @@ static size_t send_to(struct path *path, struct outgoing *out, const struct virt
     }
     if (friend->policy != NULL)
         policy_outbound(friend->policy, packet, path_now_s(path));
+    if (path_now_s(path) - friend->heard_s >= HELD_AFTER_S)
+        hold(path, out, super);
     return dispatch(path, out);
 }
 
-bool path_set_online(struct path *path, uint32_t friend_number, bool online) {
+/* What is sent to one that still says nothing is held once more. */
+static void resume(struct path *path, uint32_t friend_number, uint32_t least_s) {
     static const struct virtio_net_hdr complete;
-    struct friend_path *friend = path_friend(path, friend_number);
+    struct held *held = path->friends[friend_number].held;
     uint8_t *ip = path->buffer + HEADROOM + VNET_HEADER;
     size_t length;
-    if (friend == NULL)
-        return false;
-    friend->online = online;
-    if (!online || friend->held == NULL)
-        return true;
-    while ((length = held_take(&friend->held, &path->held_bytes, ip)) > 0) {
+    path->friends[friend_number].held = NULL;
+    while ((length = held_take(&held, &path->held_bytes, ip, path_now_s(path), least_s)) > 0) {
         struct outgoing out = {.friend_number = friend_number};
         if (packet_parse(&out.plan.packet, ip, length, true))
             send_to(path, &out, &complete);
     }
     path->settings.carrier.flush(path->settings.carrier.context);
+}
+
+void path_resume(struct path *path) {
+    if (!path->any_is_back)
+        return;
+    path->any_is_back = false;
+    for (uint32_t number = 0; number < path->many_friends; number++)
+        if (path->friends[number].is_back) {
+            path->friends[number].is_back = false;
+            if (path->friends[number].online)
+                resume(path, number, HELD_AFTER_S);
+        }
+}
+
+bool path_set_online(struct path *path, uint32_t friend_number, bool online) {
+    struct friend_path *friend = path_friend(path, friend_number);
+    if (friend == NULL)
+        return false;
+    friend->online = online;
+    path->now_s = 0;
+    if (online && friend->held != NULL)
+        resume(path, friend_number, 0);
+    path->now_s = 0;
     return true;
 }
 

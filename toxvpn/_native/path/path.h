@@ -83,6 +83,8 @@ struct friend_path {
     struct budget to_groups, from_groups;
     struct policy *policy; /* what it may reach; NULL: every allowed destination */
     struct held *held;     /* for when it is back; NULL: nothing */
+    uint32_t heard_s;      /* when a packet of it has come */
+    bool is_back;          /* it has spoken again, in this batch */
 };
 
 struct backlog;
@@ -114,6 +116,7 @@ struct path {
     size_t held_bytes;            /* of all friends */
 
     uint32_t now_s;       /* the time in this batch; 0: nobody has asked for it yet */
+    bool any_is_back;     /* some friend */
     bool wrote;           /* to the TUN, since it was last read: the kernel may have answered */
     struct budget errors; /* about packets that belong to no friend */
     struct coalescer coalescer;
@@ -137,6 +140,9 @@ bool path_renumber(struct path *path, uint32_t from, uint32_t to);
 
 /* To one that is online again goes at once what is held for it (held.h). False: out of memory or range. */
 bool path_set_online(struct path *path, uint32_t friend_number, bool online);
+
+/* Sends what was held for friends that have spoken again. */
+void path_resume(struct path *path);
 
 /* Limits what the friend may reach to what one of `rules` allows, and to answers; `rules` comes from malloc()
  * and is the path's from now on. NULL: no limit. False: out of memory or range; `rules` are freed. */

@@ -51,6 +51,9 @@ SYSCTLS = {
     "net/ipv4/tcp_slow_start_after_idle": "0",
     # where large packets get lost without a word, smaller ones are tried (RFC 4821)
     "net/ipv4/tcp_mtu_probing": "1",
+    # But a peer that is away is no narrow path: TCP would go down to 48 bytes while it is. With 1024 the
+    # datagram fits into the 1280 bytes that every path has (RFC 8200 §5).
+    "net/ipv4/tcp_mtu_probe_floor": "1024",
     # One stream over a path of 100 ms: 240 Mbit/s with the usual 4 MiB, 940 with 16. Most is for who
     # can use it; a buffer grows with what its path takes.
     "net/ipv4/tcp_wmem": f"4096 16384 {16 * MIB}",

@@ -42,13 +42,15 @@ class FastServer:
         self._peer_at = peer_at
         self._serve = serve
         self._relay = relay
-        self._streams: Counter[bytes] = Counter()  # by public key
+        self._streams: Counter[Peer] = Counter()
         self._full = LogLimit(at_once=1)
         self._listener = Listener([listener], self._carry, turn_away)
         self._listener.start()
+        DESCRIPTORS.when_scarce.append(self._make_room)
 
     async def close(self) -> None:
         """Resets the streams that run."""
+        DESCRIPTORS.when_scarce.remove(self._make_room)
         await self._listener.close()
 
     async def _carry(self, caller: socket.socket) -> None:
@@ -57,18 +59,26 @@ class FastServer:
         if peer is None:
             reset(caller)
             return
-        held = self._streams[peer.public_key]
+        held = self._streams[peer]
         if held >= MAX_STREAMS or not DESCRIPTORS.allows_more(held * STREAM_DESCRIPTORS):
             text = "peer %s: refused: it already has %d streams, as many as it may have"
             self._full.log(log, logging.WARNING, text, peer.short, held)
             turn_away(caller)
             return
-        self._streams[peer.public_key] += 1
+        self._streams[peer] += 1
         try:
             await self._carry_for(peer, caller)
         finally:
-            self._streams[peer.public_key] -= 1
+            self._streams[peer] -= 1
             self._streams += Counter()  # keeps those that have some
+
+    def _make_room(self) -> None:
+        """Resets the streams of the peer that has been away longest: others need what they hold."""
+        away = [peer for peer in self._streams if not peer.online]
+        longest = min(away, key=lambda peer: peer.changed_s, default=None)
+        if longest is not None and (count := self._relay.reset(longest, "others need its descriptors")):
+            text = "peer %s has been away longest, its streams make room for others: %d"
+            log.warning(text, longest.short, count)
 
     def _caller(self, caller: socket.socket) -> Peer | None:
         try:

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from ...wire.tuntox.friend import FriendTunnels
 from ..ends import End
+from ..granted import GrantedEnd
 from ..road import Ending
 
 READ_BYTES = 64 * 1024
@@ -53,6 +54,8 @@ class TunnelStream:
 
     async def relay(self, local: End, first: bytes = b"") -> Ending:
         self._local = local
+        if isinstance(local, GrantedEnd):
+            local.stoppable(self.abort)
         try:
             if self._tunnel_over is None:
                 if first:
