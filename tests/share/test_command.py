@@ -1,6 +1,7 @@
 """Real commands on a shared node: what they are tied to, how they end, and that little is loaded for them."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -23,7 +24,7 @@ from toxvpn.share.rendezvous import NotSharedError, Rendezvous
 from toxvpn.testing.fake_nodes import until
 from toxvpn.testing.forward_pair import ForwardPair, Program
 from toxvpn.testing.remote_pair import RemotePair
-from toxvpn.testing.shared_node import Command, Commands, Running, free_port
+from toxvpn.testing.shared_node import ID, Command, Commands, Running, free_port
 
 pytestmark = [pytest.mark.real, pytest.mark.usefixtures("running")]
 
@@ -345,3 +346,20 @@ async def test_a_stranger_is_not_served(
     with socketfile.connect_to(rendezvous.path, 5, messages.KIND) as stranger:
         messages.send(stranger, {"do": "listen", "listeners": [], "level": 60})
         assert await asyncio.to_thread(messages.receive, stranger) == (None, [])
+
+
+class TestSpeed:
+    SPEED = ("speed", str(ID), "--json", "--time", "7")
+
+    async def test_the_result_is_printed(self, commands: Commands, running: Running) -> None:
+        command = await commands.start_verb(*self.SPEED)
+        assert json.loads(await command.receive_all()) == {"seconds": 7}
+        assert await command.code() == 0
+
+    async def test_a_signal_ends_the_test(self, commands: Commands, running: Running) -> None:
+        running.streams.measured.clear()
+        command = await commands.start_verb(*self.SPEED)
+        await until(lambda: any(session.understood for session in running.node.sessions))
+        command.process.send_signal(signal.SIGINT)
+        assert (await command.code(), await command.receive_all()) == (128 + signal.SIGINT, b"")
+        await until(lambda: not running.node.sessions)

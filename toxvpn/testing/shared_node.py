@@ -32,6 +32,8 @@ class FakePeerStreams:
         self.caller = pair.caller
         self.builtins = Builtins()
         self.stopping = asyncio.Event()
+        self.measured = asyncio.Event()  # until then a speed test lasts
+        self.measured.set()
 
     def choice(self, _: Peer) -> RoadChoice:
         return "tuntox", "the peer is not a toxvpn"
@@ -41,6 +43,7 @@ class FakePeerStreams:
 
     async def speed(self, seconds: float, tell: Tell) -> dict[str, Any]:
         tell({"phase": "idle"})
+        await self.measured.wait()
         return {"phase": "done", "result": {"seconds": seconds}}
 
 
@@ -126,7 +129,10 @@ class Commands:
         self._started: list[asyncio.subprocess.Process] = []
 
     async def start(self, *arguments: str, boot: tuple[str, ...] = ("-m", "toxvpn")) -> Command:
-        argv = [sys.executable, *boot, "-C", str(self._directory), "-i", str(ID), *arguments]
+        return await self.start_verb("-i", str(ID), *arguments, boot=boot)
+
+    async def start_verb(self, *arguments: str, boot: tuple[str, ...] = ("-m", "toxvpn")) -> Command:
+        argv = [sys.executable, *boot, "-C", str(self._directory), *arguments]
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(*argv, stdin=pipe, stdout=pipe, stderr=pipe)
         self._started.append(process)
