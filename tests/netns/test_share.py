@@ -175,6 +175,19 @@ def test_ssh_knows_a_peer_by_name_and_its_host_key_by_its_key(scene: Scene) -> N
     assert len(scene.nodes()) == 1
 
 
+def test_ssh_shares_its_own_connection(scene: Scene) -> None:
+    """The name of its socket is as long as a path may be that people have in ~/.ssh/config, and no longer."""
+    control = [f"-oControlPath={scene.home}/%r@%h:%p", "-oControlMaster=auto", "-oControlPersist=30"]
+    argv = scene.argv("ssh", "-F", "none", "-q", *scene.key_options, *control, f"root@{scene.server.tox_id}")
+    for _ in range(2):
+        ran = scene.run([*argv, "echo here"])
+        assert (ran.returncode, ran.stdout) == (0, "here\n"), ran.stderr
+    assert [path.name for path in scene.home.glob("root@*")] == [
+        f"root@{scene.server.tox_id[:16].lower()}:22"
+    ]
+    assert scene.run([*argv, "-Oexit"]).returncode == 0
+
+
 def test_ssh_ends_as_what_it_ran(scene: Scene) -> None:
     argv = scene.argv("ssh", "-F", "none", "-q", *scene.key_options, f"root@{scene.server.tox_id}", "exit 42")
     assert scene.run(argv).returncode == 42

@@ -46,10 +46,10 @@ class ServerSection:
     )
     allow: "Rules | None" = key(
         values.read_rules,
-        "targets of forwards that may be reached; port 0 is any port",
+        "targets of forwards that may be reached; port 0 is any port; unix:/path is a Unix socket",
         form=values.RULES_FORM,
         default=None,
-        shown=Words("everything"),
+        shown=Words("every host and port"),
         example='["localhost:22", "*.lan:0", "10.0.0.0/8:443", "[fd00::/8]:80"]',
     )
     allow_speed: bool | None = key(

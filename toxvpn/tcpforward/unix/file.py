@@ -83,7 +83,8 @@ def make_room(path: Path) -> None:
     if info.st_uid != os.geteuid():
         text = "another user has left a socket there; remove it, or choose another path"
         raise NoPermissionError(f"cannot listen on {path}: {text}")
-    if _identify(path.lstat()) == _identify(info):
+    now = path.lstat()
+    if (*_identify(now), now.st_ctime_ns) == (*_identify(info), info.st_ctime_ns):  # a number is used again
         path.unlink()
 
 
