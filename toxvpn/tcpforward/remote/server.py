@@ -10,7 +10,6 @@ no more, if it is the one that asks, or else has been away for AWAY_S.
 import asyncio
 import logging
 import socket
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -104,7 +103,6 @@ class RemoteListeners:
         self._called = called
         self._held: set[_Held] = set()
         self._let_go: set[Listener | DatagramListener] = set()  # with connections that run
-        self._controls: Counter[bytes] = Counter()  # by public key
 
     def offer(self, builtins: Builtins) -> None:
         builtins.offer(NAME, Builtin(VERSION, lambda _: True, "", self._carry))
@@ -129,16 +127,11 @@ class RemoteListeners:
     # -- one control stream
 
     async def _carry(self, peer: Peer, sock: socket.socket) -> None:
-        key = peer.public_key
-        self._controls[key] += 1
         try:
             with Control(sock) as control:
                 await self._serve(peer, control)
         except LineFaultError as fault:
             peer.log(log, logging.WARNING, "bad request to listen: %s", fault)
-        finally:
-            self._controls[key] -= 1
-            self._controls += Counter()  # keeps those that have some
 
     async def _serve(self, peer: Peer, control: Control) -> None:
         """Raises LineFaultError, OSError."""
@@ -161,14 +154,14 @@ class RemoteListeners:
 
     async def _listen(self, peer: Peer, ask: ListenRequest, control: Control) -> _Held:
         """Raises ListenRefusedError."""
-        if self._controls[peer.public_key] > MAX_LISTENERS:
-            raise ListenRefusedError(ListenRefusal.TOO_MANY, f"it has {MAX_LISTENERS} listeners")
         wanted = self._allowed(peer, _wanted(ask))
         if wanted is None:
             raise ListenRefusedError(ListenRefusal.NOT_ALLOWED, "allow_listen does not allow it")
         for rival in list(self._rivals(wanted)):
             if not await self._keeps(rival, peer):
                 self._end(rival)
+        if sum(held.peer.public_key == peer.public_key for held in self._held) >= MAX_LISTENERS:
+            raise ListenRefusedError(ListenRefusal.TOO_MANY, f"it has {MAX_LISTENERS} listeners")
         caller = Caller(self._node, peer, self._road)
         try:
             if wanted.transport is Transport.UDP:
@@ -183,11 +176,11 @@ class RemoteListeners:
             for sock in sockets:
                 sock.close()
             raise ListenRefusedError(ListenRefusal.TOO_MANY, TOO_FEW_DESCRIPTORS)
-        way = _Way(passage(ask.to), VERSION, told=f"peer {peer.short}, which listens on {wanted}")
-        listener = _listener(sockets, caller, way)
-        held = _Held(peer, control, caller, listener, descriptors, _place_of(sockets, wanted))
+        there = _place_of(sockets, wanted)
+        way = _Way(passage(ask.to), VERSION, told=f"peer {peer.short}, which listens on {there}")
+        held = _Held(peer, control, caller, _listener(sockets, caller, way), descriptors, there)
         self._held.add(held)
-        listener.start()
+        held.listener.start()
         return held
 
     def _allowed(self, peer: Peer, wanted: RemoteListen) -> RemoteListen | None:
