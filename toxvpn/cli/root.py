@@ -88,7 +88,7 @@ FLAGS: tuple[Decorator, ...] = (
               "On a server: only this Tox ID or public key may use it; repeatable."),
     flag("Client", "-L", "forwards", metavar="[BIND:]PORT:HOST:HOSTPORT", multiple=True,
          help="Forward a local port to HOST:HOSTPORT as the server sees it; either may be the path of a Unix "
-              "socket; repeatable."),
+              "socket; after udp/ it is of UDP, after both/ of both; repeatable."),
     flag("Client", "-R", "remotes", metavar="[BIND:]PORT:HOST:HOSTPORT", multiple=True,
          help="Have the server listen on a port, if it allows that, and forward it to HOST:HOSTPORT as this "
               "machine sees it; port 0: the server chooses; repeatable."),

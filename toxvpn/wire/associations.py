@@ -6,27 +6,20 @@
    <-> {"ended": 7, "code": 0}            idle, or not wanted any more
 
 The side that asks chooses the number. Its datagrams go from its UDP port `from` to the other side's port
-`at`, between the private stacks of the two. Sans-IO: lines in, messages out, and the other way round. A peer
-may say anything, so every field is checked.
+`at`, between the private stacks of the two. Sans-IO: lines (jsonlines.py) in, messages out, and the other
+way round. A peer may say anything, so every field is checked.
 """
 
-import json
 from dataclasses import dataclass
-from typing import Any
 
+from .jsonlines import Line, LineFaultError
 from .ports import LAST_PORT
 from .socks5 import ReplyCode
 
 NAME = "@udp"
 VERSION = 1
-MAX_LINE_BYTES = 4096
-SHOWN_BYTES = 40
 LAST_NUMBER = 2**53
 """The largest that every reader of JSON keeps whole."""
-
-
-class BadAssociationError(Exception):
-    """A line that is no message; `str()` says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,56 +51,46 @@ class AssociationEnded:
 Message = Associate | Associated | AssociationEnded
 
 
-def encode(message: Message) -> bytes:
+def encode(message: Message) -> Line:
     match message:
         case Associate(number, host, port, source):
-            fields: dict[str, Any] = {"open": number, "host": host, "port": port, "from": source}
+            return {"open": number, "host": host, "port": port, "from": source}
         case Associated(number, at):
-            fields = {"opened": number, "at": at}
+            return {"opened": number, "at": at}
         case AssociationEnded(number, code):
-            fields = {"ended": number, "code": int(code)}
-    return json.dumps(fields, separators=(",", ":")).encode() + b"\n"
+            return {"ended": number, "code": int(code)}
 
 
-def decode(line: bytes) -> Message:
-    """Raises BadAssociationError."""
-    if len(line) > MAX_LINE_BYTES:
-        raise BadAssociationError(f"a line of more than {MAX_LINE_BYTES} bytes")
-    try:
-        fields = json.loads(line)
-    except (ValueError, RecursionError):
-        raise BadAssociationError(f"{line[:SHOWN_BYTES]!r} is not JSON") from None
-    if not isinstance(fields, dict):
-        raise BadAssociationError(f"{line[:SHOWN_BYTES]!r} is not a JSON object")
-    if "open" in fields:
-        host = fields.get("host")
+def decode(line: Line) -> Message:
+    """Raises LineFaultError."""
+    if "open" in line:
+        host = line.get("host")
         if not isinstance(host, str):
-            raise BadAssociationError("no host")
-        return Associate(
-            _number(fields, "open", LAST_NUMBER), host, _port(fields, "port"), _port(fields, "from")
-        )
-    if "opened" in fields:
-        return Associated(_number(fields, "opened", LAST_NUMBER), _port(fields, "at"))
-    if "ended" in fields:
-        return AssociationEnded(_number(fields, "ended", LAST_NUMBER), _code(fields))
-    raise BadAssociationError("a line without a word that is known")
+            raise LineFaultError(f"{host!r} is not a host")
+        ports = _port(line, "port"), _port(line, "from")
+        return Associate(_number(line, "open", LAST_NUMBER), host, *ports)
+    if "opened" in line:
+        return Associated(_number(line, "opened", LAST_NUMBER), _port(line, "at"))
+    if "ended" in line:
+        return AssociationEnded(_number(line, "ended", LAST_NUMBER), _code(line))
+    raise LineFaultError("a line without a word that is known")
 
 
-def _number(fields: dict[str, Any], name: str, last: int) -> int:
-    value = fields.get(name)
+def _number(line: Line, name: str, last: int) -> int:
+    value = line.get(name)
     if type(value) is not int or not 0 <= value <= last:
-        raise BadAssociationError(f"{name!r} is not a number up to {last}")
+        raise LineFaultError(f"{name!r} is not a number up to {last}")
     return value
 
 
-def _port(fields: dict[str, Any], name: str) -> int:
-    if (port := _number(fields, name, LAST_PORT)) == 0:
-        raise BadAssociationError(f"{name!r} is 0")
+def _port(line: Line, name: str) -> int:
+    if (port := _number(line, name, LAST_PORT)) == 0:
+        raise LineFaultError(f"{name!r} is 0")
     return port
 
 
-def _code(fields: dict[str, Any]) -> ReplyCode:
-    code = _number(fields, "code", 255)
+def _code(line: Line) -> ReplyCode:
+    code = _number(line, "code", 255)
     try:
         return ReplyCode(code)
     except ValueError:  # of a later version

@@ -19,6 +19,7 @@ from toxvpn.testing.fast_pair import FastPair
 from toxvpn.testing.forward_pair import OUR_STATUS, in_time
 from toxvpn.testing.remote_pair import RemotePair
 from toxvpn.wire.associations import NAME, VERSION, Associate, AssociationEnded, decode, encode
+from toxvpn.wire.jsonlines import JsonLines, encode_line
 from toxvpn.wire.remotelisten import VERSION as PASSAGE_VERSION
 from toxvpn.wire.socks5 import ReplyCode
 
@@ -112,8 +113,9 @@ async def answer(scene: Scene, host: str, port: int) -> ReplyCode | None:
     sock, ending = as_socket(await in_time(open_builtin(scene.back, NAME, VERSION)))
     with sock:
         loop = asyncio.get_running_loop()
-        await loop.sock_sendall(sock, encode(Associate(1, host, port, 5353)))
-        message = decode(await in_time(loop.sock_recv(sock, 4096)))
+        await loop.sock_sendall(sock, encode_line(encode(Associate(1, host, port, 5353))))
+        [line] = JsonLines().receive(await in_time(loop.sock_recv(sock, 4096)))
+        message = decode(line)
         ending.cancel()
     return message.code if isinstance(message, AssociationEnded) else None
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import select
 import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -23,7 +24,17 @@ from toxvpn.testing.fast_pair import FastPair
 from toxvpn.testing.forward_pair import ForwardPair, in_time
 from toxvpn.tox.loglimit import LogLimit
 from toxvpn.tox.peer import Peer
-from toxvpn.wire.associations import NAME, VERSION, Associate, Associated, AssociationEnded, decode, encode
+from toxvpn.wire.associations import (
+    NAME,
+    VERSION,
+    Associate,
+    Associated,
+    AssociationEnded,
+    Message,
+    decode,
+    encode,
+)
+from toxvpn.wire.jsonlines import JsonLines, encode_line
 from toxvpn.wire.socks5 import ReplyCode
 
 pytestmark = [pytest.mark.real, pytest.mark.asyncio(loop_scope="module")]
@@ -250,12 +261,19 @@ async def test_what_a_stranger_sends_before_there_is_an_association_is_dropped(
 ) -> None:
     asks, near, far = _Talk._ask, forwarded.pair.calling.chooser.fast, forwarded.pair.serving.chooser.fast
     assert near is not None and far is not None
+    take, taken = near.datagram_socket, list[socket.socket]()
+
+    async def datagram_socket() -> socket.socket:
+        taken.append(await take())
+        return taken[-1]
 
     async def ask(talk: _Talk, request: Associate) -> int:
         with await far.datagram_socket() as stranger:
             stranger.sendto(b"from elsewhere", (str(near.address), request.source))
+        await until(lambda: select.select(taken, [], [], 0)[0])
         return await asks(talk, request)
 
+    monkeypatch.setattr(near, "datagram_socket", datagram_socket)
     monkeypatch.setattr(_Talk, "_ask", ask)
     await forwarded.exchange()
     assert forwarded.listener.dropped["stranger"] == 1
@@ -317,6 +335,15 @@ async def test_with_tuntox_there_is_no_udp(warnings: list[str], no_descriptor_is
         await listener.close()
 
 
+def line_of(message: Message) -> bytes:
+    return encode_line(encode(message))
+
+
+def message_in(data: bytes) -> Message:
+    [line] = JsonLines().receive(data)
+    return decode(line)
+
+
 class TestHostile:
     """A peer that says what it wants on the control stream."""
 
@@ -334,7 +361,7 @@ class TestHostile:
         await in_time(loop.sock_sendall(control, data))
         return await in_time(loop.sock_recv(control, 4096))
 
-    @pytest.mark.parametrize("line", [b"hello\n", b"x" * 5000, encode(Associated(1, 1)), b'{"open":1}\n'])
+    @pytest.mark.parametrize("line", [b"hello\n", b"x" * 5000, line_of(Associated(1, 1)), b'{"open":1}\n'])
     async def test_nonsense_ends_the_stream(
         self, control: socket.socket, warnings: list[str], line: bytes
     ) -> None:
@@ -342,23 +369,23 @@ class TestHostile:
         assert "bad request for a UDP association" in warnings
 
     async def test_a_number_twice_ends_the_stream(self, control: socket.socket, forwarded: Forwarded) -> None:
-        wanted = encode(Associate(1, HERE, forwarded.target.port, 40000))
-        assert isinstance(decode(await self.say(control, wanted)), Associated)
-        assert await self.say(control, wanted) in (b"", encode(AssociationEnded(1)))
+        wanted = line_of(Associate(1, HERE, forwarded.target.port, 40000))
+        assert isinstance(message_in(await self.say(control, wanted)), Associated)
+        assert await self.say(control, wanted) in (b"", line_of(AssociationEnded(1)))
         await until(lambda: forwarded.pair.datagrams.associations == 0)
 
     async def test_requests_that_wait_are_limited(
         self, control: socket.socket, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(server_module, "MAX_REQUESTS", 0)
-        assert decode(await self.say(control, encode(Associate(1, HERE, 53, 40000)))) == AssociationEnded(
-            1, ReplyCode.GENERAL_FAILURE
-        )
+        assert message_in(
+            await self.say(control, line_of(Associate(1, HERE, 53, 40000)))
+        ) == AssociationEnded(1, ReplyCode.GENERAL_FAILURE)
 
     async def test_the_end_of_the_stream_ends_its_associations(
         self, control: socket.socket, forwarded: Forwarded
     ) -> None:
-        await self.say(control, encode(Associate(1, HERE, forwarded.target.port, 40000)))
+        await self.say(control, line_of(Associate(1, HERE, forwarded.target.port, 40000)))
         assert forwarded.pair.datagrams.associations == 1
         control.shutdown(socket.SHUT_WR)
         await until(lambda: forwarded.pair.datagrams.associations == 0)

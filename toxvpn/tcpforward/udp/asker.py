@@ -18,9 +18,9 @@ from ...wire.associations import (
     Associate,
     Associated,
     AssociationEnded,
-    BadAssociationError,
     Message,
 )
+from ...wire.jsonlines import LineFaultError
 from ...wire.socks5 import ReplyCode
 from ..builtin import as_socket, open_builtin
 from ..caller import Caller
@@ -185,7 +185,7 @@ class _Talk:
 
     async def _listen(self) -> None:
         try:
-            with contextlib.suppress(OSError, BadAssociationError):
+            with contextlib.suppress(OSError, LineFaultError):
                 async for message in self._control.messages():
                     self._on_message(message)
         finally:

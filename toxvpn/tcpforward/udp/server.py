@@ -22,9 +22,9 @@ from ...wire.associations import (
     Associate,
     Associated,
     AssociationEnded,
-    BadAssociationError,
     Message,
 )
+from ...wire.jsonlines import LineFaultError
 from ...wire.socks5 import ReplyCode
 from ..budget import DESCRIPTORS, TOO_FEW_DESCRIPTORS
 from ..builtin import Builtin
@@ -114,7 +114,7 @@ class DatagramServer:
         try:
             async for message in client.control.messages():
                 self._on_message(client, message)
-        except BadAssociationError as fault:
+        except LineFaultError as fault:
             peer.log(log, logging.WARNING, "bad request for a UDP association: %s", fault)
         finally:
             for task in client.requests.values():
@@ -126,10 +126,10 @@ class DatagramServer:
     # -- requests
 
     def _on_message(self, client: _Client, message: Message) -> None:
-        """Raises BadAssociationError."""
+        """Raises LineFaultError."""
         match message:
             case Associate(number) if number in client.numbers or number in client.requests:
-                raise BadAssociationError("the number of an association that there is already")
+                raise LineFaultError("the number of an association that there is already")
             case Associate(number) if self._requests[client.peer.public_key] >= MAX_REQUESTS:
                 client.control.send(AssociationEnded(number, ReplyCode.GENERAL_FAILURE))
             case Associate(number):
@@ -141,7 +141,7 @@ class DatagramServer:
                     client.requests[number].cancel()
                 self._end((client, number))
             case _:
-                raise BadAssociationError("an answer instead of a request")
+                raise LineFaultError("an answer instead of a request")
 
     def _on_opened(self, client: _Client, number: int, _: "asyncio.Task[None]") -> None:
         del client.requests[number]
