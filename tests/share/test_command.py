@@ -133,6 +133,7 @@ class TestListeners:
     ) -> None:
         running.streams.caller, running.streams.builtins = remote.caller, remote.client_builtins
         command = await commands.start("-R", f"0:{remote.target.target}")
+        assert str(remote.target.target) in await command.line("listening: 127.0.0.1:")
         told = (await command.read(len("allocated port 12345"))).decode()
         assert told.startswith("allocated port ")
         program, target = await remote.joined(int(told.split()[2]))

@@ -113,6 +113,8 @@ class RemoteForwarding:
         way = Passage(
             VERSION, lambda key: key == server, "it is for another peer", self._connect, self._addresses
         )
+        if not self._caller.peer.online:
+            log.info("waiting for %s, which is to listen on %s", self._peer_name, self._wanted.listen)
         with contextlib.ExitStack() as undo:
             undo.callback(self._end)
             undo.callback(self._builtins.offer(passage(self._token), way))
