@@ -18,7 +18,9 @@ from ...wire.remotelisten import (
     encode,
 )
 
-READ_BYTES = 4096
+READ_BYTES = 512
+PAUSE_S = 0.01
+"""Between two reads: nobody has more to say, and the other peers want their turn."""
 
 Word = ListenRequest | ListenGrant | ListenRefused
 
@@ -32,6 +34,7 @@ class Control:
         self._lines = JsonLines()
         self._words: deque[Word] = deque()
         self._pong: asyncio.Future[bool] | None = None
+        self._pause_s = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -49,6 +52,8 @@ class Control:
     async def receive(self) -> Word | None:
         """The next message, None at the end; answers pings meanwhile. Raises LineFaultError, OSError."""
         while not self._words:
+            await asyncio.sleep(self._pause_s)
+            self._pause_s = PAUSE_S
             data = await self._loop.sock_recv(self._sock, READ_BYTES)
             if not data:
                 self._answered(False)

@@ -33,6 +33,7 @@ class ControlStream:
         while data := await self._reader.read(READ_BYTES):
             for line in self._lines.receive(data):
                 yield decode(line)
+            await asyncio.sleep(0)  # what has come already can be much: others want their turn
 
     def send(self, message: Message) -> None:
         """Sends it in the background, or ends the stream."""
