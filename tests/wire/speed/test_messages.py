@@ -96,7 +96,8 @@ def test_any_values_are_in_range_or_refused(name: str, holds: dict[str, object])
     "line",
     [b"", b"null", b"[]", b"{}", b'{"ask":{}}', b'{"ask":{"number":true}}', b'{"ask":{"number":-1}}',
      b'{"ask":{"number":1.5}}', b'{"want":{"seconds":NaN}}', b'{"want":{"seconds":Infinity}}',
-     b'{"want":{"seconds":1e400}}', b'{"want":{"seconds":"5"}}', b'{"load":{"direction":"out","test":"x"}}',
+     b'{"want":{"seconds":1e400}}', b'{"want":{"seconds":"5"}}',
+     b'{"want":{"seconds":' + b"9" * 400 + b"}}", b'{"load":{"direction":"out","test":"x"}}',
      b'{"load":{"direction":[],"test":"x"}}', b'{"begun":{"test":"\\u001b[1m","seconds":1}}',
      b'{"ask":{"number":1},"answer":{"number":1}}', b"[" * 4000, b'{"ask":{"number":' + b"9" * 4000 + b"}}"],
 )  # fmt: skip

@@ -18,7 +18,6 @@ What they are does not matter.
 """
 
 import json
-import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
@@ -139,7 +138,7 @@ def _number_or_none(value: Any) -> int | None:
 
 
 def _seconds(value: Any) -> float:
-    if type(value) not in (int, float) or not math.isfinite(value) or not 0 <= value <= 1e6:
+    if type(value) not in (int, float) or not 0 <= value <= 1e6:  # so NaN is none
         raise ValueError(f"{value!r:.40} is out of range")
     return float(value)
 
