@@ -264,6 +264,17 @@ async def test_a_peer_that_starts_anew_has_another_key(pair: Pair) -> None:
     assert pair.left.tox.watched == {b"k" * 32}
 
 
+async def test_a_peer_cannot_end_the_watch_for_the_key_of_another(pair: Pair) -> None:
+    key = key_of(pair.right)
+    other = pair.left.node.accept(b"o" * 32)
+    for claimed in (key, b"k" * 32):
+        pair.left.recovery._receive(other, whereabouts.encode(Whereabouts(claimed)))
+    assert pair.left.tox.watched == {key, b"k" * 32}
+    pair.left.recovery._receive(other, whereabouts.encode(Whereabouts(key)))
+    pair.left.node.remove(other)
+    assert pair.left.tox.watched == {key}
+
+
 async def test_nonsense_is_ignored(pair: Pair) -> None:
     pair.right.tox.send_lossy(pair.right.peer.number, bytes([whereabouts.PACKET_ID, 3]))
     await pair.delivered()

@@ -245,13 +245,16 @@ class Recovery:
             self._send(peer)
 
     def _learn(self, known: _Known, dht_key: bytes | None) -> None:
-        if known.dht_key != dht_key:
-            if known.dht_key is not None:
-                self._node.tox.forget_key(known.dht_key)
-            known.dht_key = dht_key
-            known.seen.clear()
-            if dht_key is not None:
-                self._node.tox.watch_key(dht_key)
+        """A peer may also claim the key of another, which stays watched for that one."""
+        before = known.dht_key
+        if before == dht_key:
+            return
+        known.dht_key = dht_key
+        known.seen.clear()
+        if before is not None and all(each.dht_key != before for each in self._known.values()):
+            self._node.tox.forget_key(before)
+        if dht_key is not None:
+            self._node.tox.watch_key(dht_key)
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, PeerRemoved):

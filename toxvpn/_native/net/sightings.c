@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PING_REQUEST = 0, GET_NODES = 2 }; /* libtoxcore's NET_PACKET_… */
+/* Who forges a source has us send 113 bytes there (a request for nodes), and is to gain little by it: so nothing
+ * is noted that is shorter than the shorter of both requests. */
+enum { PING_REQUEST = 0, GET_NODES = 2, SHORTEST = 82 }; /* libtoxcore's NET_PACKET_…, and bytes */
 
 static struct sighting *find(struct sightings *sightings, const uint8_t *key) {
     for (size_t i = 0; i < sightings->count; i++)
@@ -60,7 +62,7 @@ static bool is_ipv6(const struct sockaddr *from) {
 
 void sightings_note(struct sightings *sightings, const uint8_t *datagram, size_t length,
                     const struct sockaddr *from) {
-    if (!sightings->count || length <= SIGHTINGS_KEY_BYTES || !from)
+    if (!sightings->count || length < SHORTEST || !from)
         return;
     if (datagram[0] != PING_REQUEST && datagram[0] != GET_NODES)
         return;
