@@ -100,6 +100,17 @@ def test_paths_are_on_stdout_and_all_else_on_stderr(
     assert (into / "photo.jpg").read_bytes() == b"a photo"
 
 
+def test_a_name_cannot_make_two_lines_of_a_path(
+    toxvpn: Toxvpn, here: Path, into: Path, tmp_path: Path
+) -> None:
+    photo = tmp_path / "photo\npasswd\x1b"
+    photo.write_bytes(b"a photo")
+    with FakeRun(here, [photo]) as run:
+        ran = toxvpn("receive", "--once", "--into", into, "-C", here)
+    assert run.request and ran.out == f"{into}/photo_passwd_\n"
+    assert [each.name for each in into.iterdir()] == ["photo_passwd_"]
+
+
 def test_only_from_some(toxvpn: Toxvpn, here: Path, into: Path, photo: Path) -> None:
     with FakeRun(here, [photo]) as run:
         toxvpn("receive", "--once", "--from", "box", "--from", "nas", "--into", into, "-C", here)

@@ -25,6 +25,7 @@ _OPEN = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 _OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+_NO_CONTROL = bytes(b"_"[0] if each < 32 or each == 127 else each for each in range(256))
 _NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)
 
 
@@ -90,8 +91,11 @@ def unfinished_name(name: bytes, tag: bytes) -> bytes:
 def safe_name(name: bytes, *, top: bool) -> bytes:
     """The name with `_` before it if it begins with a dot in the chosen folder, or looks unfinished.
 
-    So a sender makes no hidden file where programs look for them, as .bashrc.
+    So a sender makes no hidden file where programs look for them, as .bashrc. Nor has a name there control
+    characters: a script that reads the paths line by line would take what follows for one of its own.
     """
+    if top:
+        name = name.translate(_NO_CONTROL)
     unfinished = name.startswith(b".") and name.endswith(b".part")
     return (b"_" + name)[:MOST_NAME_BYTES] if unfinished or (top and name.startswith(b".")) else name
 
