@@ -79,7 +79,7 @@ class NodeSection:
     )
     keep_streams: int = key(
         values.read_time(patience.LEAST_S, patience.MOST_S),
-        "how long streams of forwards wait for a peer that does not answer (fast road)",
+        "how long streams of forwards wait for a peer that does not answer; idle ones six times as long",
         form='a time such as "30m", "2h" or "1d", from 2m to 7d',
         default=patience.DEFAULT_S,
         shown="2h",

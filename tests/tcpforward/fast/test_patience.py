@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from toxvpn.tcpforward.fast.patience import (
     DEFAULT_S,
     IDLE_S,
+    IDLE_TIMES,
     LEAST_S,
     MOST_S,
     KeepAlive,
@@ -30,16 +31,16 @@ def modelled_s(many: int, longest_s: float) -> float:
     return total_s
 
 
-def test_two_hours_are_the_default() -> None:
+def test_two_hours_are_the_default_and_a_night_if_nothing_is_sent() -> None:
     assert DEFAULT_S == 2 * HOUR_S
-    assert keep_alive(DEFAULT_S) == KeepAlive(idle_s=40, interval_s=60, questions=120)
+    assert keep_alive(DEFAULT_S) == KeepAlive(idle_s=40, interval_s=360, questions=120)
     assert longest_rto_s(DEFAULT_S) == 30
     assert repetitions(DEFAULT_S, 30) == 246
     assert repetitions(DEFAULT_S) == 68
 
 
 def test_a_short_time_asks_often() -> None:
-    assert keep_alive(120) == KeepAlive(40, 40, 2)
+    assert keep_alive(120) == KeepAlive(40, 40, 17)
     assert longest_rto_s(120) == 5
     assert repetitions(120, 5) == 27
 
@@ -50,7 +51,8 @@ def test_an_idle_stream_asks_until_its_time_is_over(keep_s: int) -> None:
     assert made.idle_s == IDLE_S
     assert 1 <= made.questions <= 127  # MAX_TCP_KEEPCNT
     assert 1 <= made.interval_s <= 32767  # MAX_TCP_KEEPINTVL
-    assert keep_s <= made.idle_s + made.questions * made.interval_s < keep_s + 2 * made.interval_s
+    asked_s = made.idle_s + made.questions * made.interval_s
+    assert IDLE_TIMES * keep_s <= asked_s < IDLE_TIMES * keep_s + 2 * made.interval_s
 
 
 @given(seconds, st.booleans())
