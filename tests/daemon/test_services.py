@@ -281,6 +281,33 @@ async def test_a_peer_listens_as_long_as_both_files_say_so(
     assert laptop.services.forward_states() == []
 
 
+async def test_a_peer_that_a_command_keeps_with_no_rights_listens_no_more(
+    machine: Machine,
+    network: Network,
+    boxes: Callable[[], Box],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(client, "AGAIN_S", 0.01)
+    box, port = boxes(), free_port()
+    laptop = Machine(tmp_path / "laptop", network, machine._undo)
+    laptop.directory.mkdir()
+    for each in (machine, laptop):
+        secret = each.directory / "secret"
+        secret.write_text("a secret of both")
+        secret.chmod(0o600)
+    machine.start(f'[server]\nsecret_file = "secret"\nallow_listen = ["{port}"]\n')
+    laptop.start(
+        f'[peers.server]\nid = "{machine.node.tox.address.hex()}"\nsecret_file = "secret"\n'
+        f'[[remote_forwards]]\npeer = "server"\nlisten = {port}\ntarget = "127.0.0.1:{box.target.port}"\n'
+    )
+    await until(lambda: [each.remote for each in machine.services.forward_states()] == ["here"])
+    await talk(await box.reached(port))
+    machine.services.roster.add(ConfiguredPeer(laptop.node.tox.public_key, may=frozenset()))
+    with pytest.raises(ConnectionRefusedError):
+        await Program.connect(port)
+
+
 async def test_a_listener_that_stays_is_not_touched(machine: Machine, boxes: Callable[[], Box]) -> None:
     box, kept, other = boxes(), free_port(), free_port()
     machine.start(box.section() + box.forward(kept))

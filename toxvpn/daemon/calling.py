@@ -52,7 +52,8 @@ async def calling_node(
             mostly_calls=True,
             keep_s=run.keep_streams_s,
         )
-        datagrams = DatagramServer(lambda: roads.chooser.fast, builtins.datagram_addresses)
+        datagrams = DatagramServer(lambda: roads.chooser.fast, builtins)
+        builtins.on_withdraw = datagrams.judge_again
         builtins.offer(associations.NAME, datagrams.builtin(builtins.leads))
         try:
             yield CallingNode(run, roads, builtins, Callers(run.node, roads.chooser))

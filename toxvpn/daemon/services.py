@@ -101,7 +101,8 @@ class Services:
             mostly_calls=not forwards,
             keep_s=run.keep_streams_s,
         )
-        self.datagrams = DatagramServer(lambda: self.roads.chooser.fast, self._server.datagram_addresses)
+        self.datagrams = DatagramServer(lambda: self.roads.chooser.fast, self._server)
+        self.builtins.on_withdraw = self.datagrams.judge_again
         self.builtins.offer(associations.NAME, self.datagrams.builtin(self._server.serves))
         undo.push_async_callback(self.roads.close)
         undo.push_async_callback(self.builtins.close)
@@ -153,8 +154,7 @@ class Services:
             self._put_in_force(new)
             self.forwards.replace(self._destinations(config), fresh)
         self.remotes.replace(self._remotes(config))
-        self.listeners.recheck()
-        self._server.judge_again()
+        self._judge_again()
         return [*changes(old, new), *needs_restart(self._started, config)]
 
     def _destinations(self, config: Config) -> dict[AnyListen, Destination]:
@@ -217,8 +217,14 @@ class Services:
                 self._carrying.update()
             self._keep_names()
 
-    def _on_allow(self) -> None:
+    def _judge_again(self) -> None:
+        """Ends what peers have here and may not have any more."""
+        self.listeners.recheck()
         self._server.judge_again()
+        self.datagrams.judge_again()
+
+    def _on_allow(self) -> None:
+        self._judge_again()
         if self.vpn is not None:
             self.vpn.update_peers()
         if self._carrying is not None:

@@ -64,6 +64,8 @@ class Builtins:
 
     on_use: Callable[[], object] = staticmethod(lambda: None)
     """Called when a peer uses one: more streams may follow."""
+    on_withdraw: Callable[[], object] = staticmethod(lambda: None)
+    """Called when one is offered no more: datagrams may still go to it."""
 
     def __init__(self) -> None:
         self._offered: dict[str, Builtin | Passage] = {}
@@ -77,6 +79,7 @@ class Builtins:
         def withdraw() -> None:
             if self._offered.get(name) is builtin:
                 del self._offered[name]
+                self.on_withdraw()
 
         return withdraw
 
@@ -99,6 +102,11 @@ class Builtins:
         if not isinstance(found, Passage) or not found.may(peer.public_key) or found.version != version:
             raise TargetRefusedError(ReplyCode.HOST_UNREACHABLE, f"{name_untrusted!r} is not offered here")
         return await found.addresses()
+
+    def allows_datagrams(self, peer: Peer, name_untrusted: str, version: int, address: str) -> bool:
+        """Whether datagrams for that target may go on; to which address is its own decision."""
+        found = self._offered.get(name_untrusted)
+        return isinstance(found, Passage) and found.may(peer.public_key) and found.version == version
 
     def leads(self, public_key: bytes) -> bool:
         """Whether there is a passage for that peer."""

@@ -75,6 +75,12 @@ class ForwardServer:
         rules = self._rules(peer)
         return await allowed_addresses(host_untrusted, port, rules, self._lookups.of(peer), UDP)
 
+    def allows_datagrams(self, peer: Peer, host_untrusted: str, port: int, address: str) -> bool:
+        """Whether its datagrams to host:port may go to that address of it, still."""
+        if host_untrusted.startswith(SIGN):
+            return self._builtins.allows_datagrams(peer, host_untrusted, port, address)
+        return self._may_reach(peer.public_key).allows_at(host_untrusted, address, port, UDP)
+
     def _rules(self, peer: Peer) -> Rules:
         """Raises TargetRefusedError."""
         rules = self._may_reach(peer.public_key)

@@ -53,8 +53,9 @@ class FastPair(Programs):
         self.calling = Roads(
             self.client_node, OwnStatus(self.client_node), self._wanted, nothing_else.serve, mostly_calls=True
         )
-        answering = DatagramServer(lambda: self.calling.chooser.fast, self.client_builtins.datagram_addresses)
-        self.client_builtins.offer(associations.NAME, answering.builtin(self.client_builtins.leads))
+        self.answering = DatagramServer(lambda: self.calling.chooser.fast, self.client_builtins)
+        self.client_builtins.on_withdraw = self.answering.judge_again
+        self.client_builtins.offer(associations.NAME, self.answering.builtin(self.client_builtins.leads))
         self.builtins = Builtins()
         self.server = ForwardServer(lambda _: parse_rules("\n".join(self.allowed), "rules"), self.builtins)
         self.serving = Roads(
@@ -65,7 +66,7 @@ class FastPair(Programs):
             when_asked=self._when_asked,
         )
         self.builtins.on_use = self.serving.start
-        self.datagrams = DatagramServer(lambda: self.serving.chooser.fast, self.server.datagram_addresses)
+        self.datagrams = DatagramServer(lambda: self.serving.chooser.fast, self.server)
         self.builtins.offer(associations.NAME, self.datagrams.builtin(self.server.serves))
         self.caller = Caller(self.client_node, self.peer, self.calling.chooser)
         return self

@@ -142,6 +142,20 @@ async def test_datagrams_of_the_server_reach_the_target_of_the_client_and_nothin
         await in_time(open_builtin(scene.back, NAME, VERSION))
 
 
+async def test_a_server_that_keeps_its_association_loses_it_with_the_forward(scene: Scene) -> None:
+    forwarding, _ = await scene.remote(f"udp/0:{HERE}:{scene.target.getsockname()[1]}")
+    sock, ending = as_socket(await in_time(open_builtin(scene.back, NAME, VERSION)))
+    with sock:
+        loop = asyncio.get_running_loop()
+        asked = Associate(1, f"@remote-{forwarding._token}", PASSAGE_VERSION, 5353)
+        await loop.sock_sendall(sock, encode_line(encode(asked)))
+        await in_time(loop.sock_recv(sock, 4096))
+        assert scene.pair.answering.associations == 1
+        await scene.end()
+        assert scene.pair.answering.associations == 0
+        ending.cancel()
+
+
 async def test_a_rule_may_be_for_udp_alone(scene: Scene) -> None:
     scene.rules = parse_listen_rules(["udp/*"])
     await scene.remote(f"udp/0:{HERE}:{scene.target.getsockname()[1]}")

@@ -170,7 +170,7 @@ async def test_a_name_is_tried_at_all_its_addresses(
     async def addresses(_: Peer, __: str, port: int) -> list[Address]:
         return [Address(socket.AF_INET6, ("::1", port)), Address(socket.AF_INET, (HERE, port))]
 
-    monkeypatch.setattr(forwarded.pair.datagrams, "_addresses", addresses)
+    monkeypatch.setattr(forwarded.pair.server, "datagram_addresses", addresses)
     program, source = await forwarded.exchange()
     assert (await forwarded.exchange(program))[1] == source
 
@@ -389,3 +389,16 @@ class TestHostile:
         assert forwarded.pair.datagrams.associations == 1
         control.shutdown(socket.SHUT_WR)
         await until(lambda: forwarded.pair.datagrams.associations == 0)
+
+
+async def test_a_right_that_is_taken_away_ends_its_association(forwarded: Forwarded) -> None:
+    program, _ = await forwarded.exchange()
+    forwarded.pair.datagrams.judge_again()
+    await forwarded.exchange(program)
+    forwarded.pair.allowed[:] = ["tcp/127.0.0.1:*"]
+    forwarded.pair.datagrams.judge_again()
+    assert forwarded.pair.datagrams.associations == 0
+    program.socket.sendto(b"question", (HERE, forwarded.port))
+    await asyncio.sleep(0.1)
+    with pytest.raises(BlockingIOError):
+        forwarded.target.socket.recv(100)

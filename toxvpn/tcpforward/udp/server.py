@@ -10,8 +10,9 @@ import contextlib
 import logging
 import socket
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Protocol
 
 from ..._native.net.datagrams import Gatherer
 from ...errors import ToxvpnError
@@ -47,8 +48,15 @@ EXPIRY_S = 5.0
 LATER_S = 10.0
 """We keep an association for so much longer than the peer does, so that it is the one to end it."""
 
-Addresses = Callable[[Peer, str, int], Awaitable[list[Address]]]
-"""The addresses of host:port that the peer may reach, in the order to try; raises TargetRefusedError."""
+
+class Targets(Protocol):
+    """What peers may reach: ForwardServer (tcpforward/server.py), or Builtins where there is nothing else."""
+
+    async def datagram_addresses(self, peer: Peer, host_untrusted: str, port: int, /) -> list[Address]:
+        """The addresses of host:port, in the order to try. Raises TargetRefusedError."""
+
+    def allows_datagrams(self, peer: Peer, host_untrusted: str, port: int, address: str, /) -> bool:
+        """Whether host:port may be reached at that address of it, still."""
 
 
 class _Client:
@@ -69,12 +77,18 @@ _Key = tuple[_Client, int]
 class _Association:
     """`rest` are the addresses of the target that were not tried yet; `asked` is sent again to the next."""
 
-    __slots__ = ("asked", "far", "inside", "key", "outside", "rest", "traffic")
+    __slots__ = ("asked", "far", "inside", "key", "outside", "rest", "traffic", "wanted")
 
     def __init__(
-        self, key: _Key, inside: socket.socket, outside: socket.socket, rest: Iterator[socket.socket]
+        self,
+        key: _Key,
+        wanted: Associate,
+        inside: socket.socket,
+        outside: socket.socket,
+        rest: Iterator[socket.socket],
     ) -> None:
         self.key = key
+        self.wanted = wanted
         self.inside = inside
         self.far: tuple[str, int] = inside.getpeername()[:2]
         self.outside = outside
@@ -89,10 +103,10 @@ class DatagramServer:
     `dropped` counts datagrams, by reason.
     """
 
-    def __init__(self, road: Callable[[], FastRoad | None], addresses: Addresses) -> None:
+    def __init__(self, road: Callable[[], FastRoad | None], targets: Targets) -> None:
         self.dropped: Counter[str] = Counter()
         self._road = road
-        self._addresses = addresses
+        self._targets = targets
         self._loop = asyncio.get_running_loop()
         self._gatherer = Gatherer()
         self._table: FlowTable[_Key, _Association] = FlowTable(MAX_ASSOCIATIONS)
@@ -107,6 +121,14 @@ class DatagramServer:
     def associations(self) -> int:
         """How many there are now, of all peers."""
         return len(self._table)
+
+    def judge_again(self) -> None:
+        """Ends the associations with what their peers may not reach any more."""
+        for association in list(self._table.values()):
+            if self._is_allowed(association):
+                association.rest = iter(())  # those addresses were allowed by the rules before
+            else:
+                self._end(association.key, ReplyCode.NOT_ALLOWED)
 
     async def carry(self, peer: Peer, sock: socket.socket) -> None:
         """Serves one control stream of the peer, to its end or that of the task."""
@@ -151,7 +173,7 @@ class DatagramServer:
     async def _open(self, client: _Client, wanted: Associate) -> None:
         peer, code = client.peer, ReplyCode.GENERAL_FAILURE
         try:
-            addresses = await self._addresses(peer, wanted.host, wanted.port)
+            addresses = await self._targets.datagram_addresses(peer, wanted.host, wanted.port)
             await self._begin(client, wanted, addresses)
             return
         except TargetRefusedError as refusal:
@@ -180,7 +202,7 @@ class DatagramServer:
             if self._table.count(peer.public_key) < ROOMY:
                 make_room(inside)
                 make_room(outside)
-            association = _Association(key, inside, outside, rest)
+            association = _Association(key, wanted, inside, outside, rest)
             undo.pop_all()
         gone = self._table.add(key, peer.public_key, association, UDP_IDLE_S + LATER_S, self._loop.time())
         client.numbers.add(wanted.number)
@@ -250,6 +272,11 @@ class DatagramServer:
             self._pass_out(association, *association.asked)
 
     # -- the end
+
+    def _is_allowed(self, association: _Association) -> bool:
+        wanted, address = association.wanted, str(association.outside.getpeername()[0]).partition("%")[0]
+        peer = association.key[0].peer
+        return self._targets.allows_datagrams(peer, wanted.host, wanted.port, address)
 
     def _use(self, association: _Association) -> None:
         self._table.use(association.key, self._loop.time(), association.traffic.idle_s + LATER_S)
