@@ -193,6 +193,19 @@ async def test_whatever_peers_say_the_clock_stays_close(pair: Pair) -> None:
     assert len(pair.right.told()) < 500
 
 
+async def test_a_peer_that_always_says_that_it_has_moved_leaves_the_clock_to_others(pair: Pair) -> None:
+    pair.right.tox.source = None
+    for _ in range(200):
+        pair.left.recovery.moved()
+        await pair.delivered()
+        await pair.pass_s(1)
+    assert len(pair.right.tox.jumps_s) <= recovery.PASSES_AT_ONCE + 200 * recovery.PASSES_PER_S
+    pair.clock.now += PATH_AGAIN_S
+    before = len(pair.right.tox.jumps_s)
+    pair.right.recovery.moved()
+    assert len(pair.right.tox.jumps_s) == before + 1
+
+
 async def test_where_a_peers_key_is_used_it_is_asked_whether_it_is_there(pair: Pair) -> None:
     pair.left.tox.sighted = [(key_of(pair.right), *ELSEWHERE), (bytes(32), *AT)]
     pair.left.tick()

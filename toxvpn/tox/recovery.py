@@ -34,6 +34,8 @@ PERHAPS_LOST_S = 23.0
 """Peers may have given us up after so long: the last ping that came was up to 9 s old."""
 PATH_AGAIN_S = 20.0
 """The clock passes PATH_S at most so often; more would add up to CONNECTION_S."""
+PASSES_PER_S, PASSES_AT_ONCE = 1 / 120, 3
+"""Of those, for the sake of one peer: nobody takes them from the others, or from ourselves."""
 TELL_S = 6.0
 TELL_AGAIN_S = 0.2
 """For TELL_S each online peer is told that we have moved, until it answers."""
@@ -69,6 +71,7 @@ class _Known:
     listened_s: float = float("-inf")
     wondered_s: float = float("-inf")
     answers: RateLimit = field(default_factory=lambda: RateLimit(ANSWERS_PER_S, ANSWERS_AT_ONCE))
+    passes: RateLimit = field(default_factory=lambda: RateLimit(PASSES_PER_S, PASSES_AT_ONCE))
     sightings: RateLimit = field(default_factory=lambda: RateLimit(1, 4))
 
 
@@ -128,12 +131,13 @@ class Recovery:
             self._seek(known)
         answers_get_lost = peer.source is None or now - known.told_s >= ANSWERED_S
         if peer.connection is Connection.UDP and answers_get_lost:
-            self._pass_path_timeout()
+            self._pass_path_timeout(known)
 
-    def _pass_path_timeout(self) -> bool:
-        """Whether it was not so lately."""
+    def _pass_path_timeout(self, peer: _Known | None = None) -> bool:
+        """For that peer's sake, None: for ours. Whether it was not so lately."""
         now = self._node.now()
         may = now - self._passed_s >= PATH_AGAIN_S and self._node.turns.may_pass_time
+        may = may and (peer is None or peer.passes.take(now))
         if may:
             self._passed_s = now
             self._node.turns.pass_time(PATH_S)
@@ -201,7 +205,7 @@ class Recovery:
         silent_s = known.silence.lasts_s(*self._node.traffic(peer), now)
         if silent_s < WONDER_S or known.dht_key is None:
             return
-        if silent_s >= DEAD_S and self._pass_path_timeout():
+        if silent_s >= DEAD_S and self._pass_path_timeout(known):
             peer.log(log, logging.INFO, "no answer on the direct path: looking for another")
             self._seek(known)
             known.tell_until_s = now + TELL_S
