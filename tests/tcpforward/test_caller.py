@@ -1,5 +1,6 @@
 """The calling side while its peer is away; with it there: tuntox/test_road.py."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -7,11 +8,12 @@ import pytest
 from toxvpn.errors import PeerOfflineError
 from toxvpn.tcpforward import caller
 from toxvpn.tcpforward.ends import End
+from toxvpn.tcpforward.road import StreamOpenError
 from toxvpn.tcpforward.spec import Target
 from toxvpn.tcpforward.target import TargetRefusedError
 from toxvpn.tcpforward.unix.paths import WIRE_PORT
 from toxvpn.testing.fake_nodes import until
-from toxvpn.testing.forward_pair import OUR_STATUS, ForwardPair
+from toxvpn.testing.forward_pair import OUR_STATUS, ForwardPair, in_time
 from toxvpn.tox.peer import Peer
 from toxvpn.wire.socks5 import ReplyCode
 
@@ -80,3 +82,21 @@ async def test_a_program_without_unix_sockets_is_named(
         application = await pair.connect(pair.forward(Target("/run/a.sock", WIRE_PORT)))
         assert await application.is_reset()
         assert f"/run/a.sock: {why}" in caplog.text
+
+
+async def test_a_peer_is_asked_only_when_it_has_said_what_it_runs(no_descriptor_is_left: None) -> None:
+    asked = list[str]()
+
+    async def serve(peer: Peer, host: str, port: int) -> End:
+        asked.append(host)
+        return await older(peer, host, port)
+
+    async with ForwardPair(serve=serve) as pair:
+        await until(lambda: pair.peer.status_text == OUR_STATUS)
+        pair.peer.status_text = None
+        opening = asyncio.create_task(pair.caller.open(Target("@name", 1)))
+        await asyncio.sleep(0)
+        pair.client_node.on_friend_status_message(pair.peer.number, b"")
+        with pytest.raises(StreamOpenError, match="the peer runs tuntox"):
+            await in_time(opening)
+    assert not asked

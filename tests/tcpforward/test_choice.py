@@ -13,7 +13,7 @@ from toxvpn.tcpforward import choice as module
 from toxvpn.tcpforward.choice import RoadChooser
 from toxvpn.tcpforward.fast.road import FastRoad, RoadBrokenError
 from toxvpn.tcpforward.fast.stack import StackUnavailableError
-from toxvpn.tcpforward.road import StreamOpenError
+from toxvpn.tcpforward.road import STATUS_S, StreamOpenError
 from toxvpn.tcpforward.spec import RoadPolicy
 from toxvpn.tcpforward.tuntox.road import TuntoxRoad
 from toxvpn.testing.fake_nodes import until
@@ -183,7 +183,7 @@ async def test_it_does_not_wait_for_ever_for_a_status_message(scene: Scene) -> N
     scene.stack_is_up()
     peer = scene.a_peer(2, None)
     assert await scene.open(peer) == "tuntox"
-    assert scene.node.now_s > module.STATUS_S
+    assert scene.node.now_s > STATUS_S
 
 
 async def test_it_does_not_wait_for_the_status_message_of_a_peer_that_leaves(scene: Scene) -> None:
@@ -193,7 +193,7 @@ async def test_it_does_not_wait_for_the_status_message_of_a_peer_that_leaves(sce
     scene.tuntox.failure = PeerOfflineError("gone")
     with pytest.raises(PeerOfflineError):
         await scene.open(peer)
-    assert scene.node.now_s < module.STATUS_S
+    assert scene.node.now_s < STATUS_S
 
 
 async def test_a_change_is_told_once(scene: Scene, infos: pytest.LogCaptureFixture) -> None:

@@ -15,10 +15,9 @@ from .._native.net import netio
 from .._native.results import Connection
 from ..members.peers import ConfiguredPeer
 from ..state.identity import Identity
-from ..tcpforward.choice import STATUS_S
 from ..tcpforward.fast.road import RoadBrokenError
 from ..tcpforward.fast.stack import Stack, StackUnavailableError
-from ..tcpforward.road import StreamOpenError
+from ..tcpforward.road import STATUS_S, StreamOpenError
 from ..tcpforward.roads import Roads
 from ..tcpforward.spec import RoadPolicy, Target
 from ..tox import advisories

@@ -17,7 +17,7 @@ from ..tox.peer import Peer
 from ..wire import statusmessage
 from ..wire.socks5 import ReplyCode
 from .ends import socket_end
-from .road import Road, Stream, StreamOpenError
+from .road import Road, Stream, StreamOpenError, until_told
 from .spec import Target
 
 if TYPE_CHECKING:
@@ -50,8 +50,10 @@ class Caller:
     async def open(self, target: Target) -> Stream:
         """Raises StreamOpenError, PeerOfflineError."""
         await self.wait_online(WAIT_FOR_PEER_S)
-        if target.takes_toxvpn and self.peer.status_text is not None and not _is_toxvpn(self.peer):
-            raise _lacking(target, self.peer, ReplyCode.HOST_UNREACHABLE)
+        if target.takes_toxvpn:
+            await until_told(self.node, self.peer)
+            if self.peer.status_text is not None and not _is_toxvpn(self.peer):
+                raise _lacking(target, self.peer, ReplyCode.HOST_UNREACHABLE)
         try:
             return await self._road.open(self.peer, target.host, target.port)
         except StreamOpenError as failure:

@@ -15,7 +15,7 @@ from ..wire import statusmessage
 from ..wire.socks5 import ReplyCode
 from .fast.road import FastRoad, RoadBrokenError
 from .fast.stack import StackUnavailableError
-from .road import Stream, StreamOpenError
+from .road import Stream, StreamOpenError, until_told
 from .spec import RoadPolicy
 from .tuntox.road import TuntoxRoad
 
@@ -23,9 +23,6 @@ log = logging.getLogger("toxvpn.tcpforward")
 
 TRY_AGAIN_S = 60.0
 """Between two probes of a peer whose stack could not be reached; streams do not wait for them."""
-STATUS_S = 15.0
-"""Time limit for the peer's status message. Every program on toxcore sends one, perhaps empty, once it
-knows that it is connected, which may take seconds; until then it receives nothing on either road."""
 PATIENCE_S = 1.0
 """A peer's stack answers sooner. If not, the tuntox road is pinged, and has as long again to answer."""
 NEITHER_S = 30.0
@@ -109,9 +106,7 @@ class RoadChooser:
         await self.settled.wait()
         if self.fast is None:
             return
-        deadline_s = self._node.now() + STATUS_S
-        while peer.online and peer.status_text is None and self._node.now() < deadline_s:
-            await asyncio.sleep(0.02)
+        await until_told(self._node, peer)
 
     async def _open_fast(self, fast: FastRoad, peer: Peer, host: str, port: int) -> Stream:
         """As FastRoad.open, but raises RoadBrokenError only if the tuntox road works.

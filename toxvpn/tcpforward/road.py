@@ -4,16 +4,29 @@ A road opens streams to host:port through a peer. Listeners, pipe mode and SOCKS
 else, so they are written once for the tuntox road (tuntox/road.py) and the fast road (fast/road.py).
 """
 
+import asyncio
 import enum
 from typing import TYPE_CHECKING, Protocol
 
 from ..errors import ToxvpnError
+from ..tox.node import Node
 from ..tox.peer import Peer
 from ..wire.socks5 import ReplyCode
 from .ends import End
 
 if TYPE_CHECKING:
     from .fast.road import FastRoad
+
+STATUS_S = 15.0
+"""Time limit for the peer's status message. Every program on toxcore sends one, perhaps empty, once it
+knows that it is connected, which may take seconds; until then it receives nothing on either road."""
+
+
+async def until_told(node: Node, peer: Peer) -> None:
+    """Waits for the peer's status message, which says what program it runs; not longer than it is online."""
+    deadline_s = node.now() + STATUS_S
+    while peer.online and peer.status_text is None and node.now() < deadline_s:
+        await asyncio.sleep(0.02)
 
 
 class StreamOpenError(ToxvpnError):
