@@ -119,6 +119,22 @@ def test_a_stale_socket_of_another_user_stays(path: Path) -> None:
     refused(path, "another user has left a socket", NoPermissionError)
 
 
+@as_root
+def test_a_link_of_another_user_does_not_lead_elsewhere(path: Path) -> None:
+    stale = path.parent / "private" / "a.sock"
+    stale.parent.mkdir()
+    leave_stale(stale)
+    link = path.parent / "link"
+    link.symlink_to("private")
+    os.chown(link, SOMEBODY, SOMEBODY, follow_symlinks=False)
+    with pytest.raises(NoPermissionError, match="a link in it belongs to another user"):
+        SocketFile(UnixListen(str(link / "a.sock")))
+    assert stale.exists()
+    os.chown(link, 0, 0, follow_symlinks=False)
+    SocketFile(UnixListen(str(link / "a.sock"))).close()
+    assert not stale.exists()
+
+
 def test_a_file_that_has_taken_its_name_stays(path: Path, made: SocketFile) -> None:
     path.unlink()
     path.write_text("mine")

@@ -14,7 +14,8 @@ from toxvpn.tcpforward.server import ForwardServer
 from toxvpn.tcpforward.target import TargetRefusedError
 from toxvpn.tcpforward.unix import target as module
 from toxvpn.tcpforward.unix.paths import WIRE_PORT
-from toxvpn.tcpforward.unix.target import connect_unix, open_place
+from toxvpn.tcpforward.unix.place import open_place
+from toxvpn.tcpforward.unix.target import connect_unix
 from toxvpn.testing.netns import SOMEBODY
 from toxvpn.tox.peer import Peer
 from toxvpn.wire.socks5 import ReplyCode

@@ -1,7 +1,7 @@
 """The socket file of a local listener: made where nobody listens, private, and removed at the end.
 
 A file that a killed program has left is replaced, once a connection to it was refused and if it is our own
-user's. Anything else that has the name stays as it is.
+user's. Anything else that has the name stays as it is. Links of other users are not followed (place.py).
 """
 
 import contextlib
@@ -9,10 +9,12 @@ import errno
 import os
 import socket
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from ...errors import NoPermissionError, ToxvpnError
 from ..spec import UnixListen
+from .place import open_place
 
 BACKLOG = 1024
 """The kernel caps it at net.core.somaxconn."""
@@ -30,8 +32,9 @@ class SocketFile(socket.socket):
         self._path = Path(listen.path)
         self._identity: tuple[int, int] | None = None
         try:
-            make_room(self._path)
-            self._bind(listen.mode)
+            with _directory_of(self._path) as directory:
+                _make_room(self._path, directory)
+                self._bind(directory, listen.mode)
             self.listen(BACKLOG)
             self.setblocking(False)
         except OSError as failure:
@@ -44,9 +47,9 @@ class SocketFile(socket.socket):
     def close(self) -> None:
         """Idempotent. A file that has the name by now, but is another one, stays."""
         if self._identity is not None:
-            with contextlib.suppress(OSError):
-                if _identify(self._path.lstat()) == self._identity:
-                    self._path.unlink()
+            with contextlib.suppress(OSError), _directory_of(self._path) as directory:
+                if _identify(_stat(self._path, directory)) == self._identity:
+                    os.unlink(self._path.name, dir_fd=directory)
             self._identity = None
         super().close()
 
@@ -60,19 +63,34 @@ class SocketFile(socket.socket):
             finally:
                 os.close(descriptor)
 
-    def _bind(self, mode: int) -> None:
+    def _bind(self, directory: int, mode: int) -> None:
         before = os.umask(0o777 & ~mode)  # the file is never open to more, not even for a moment
         try:
             self.bind(str(self._path))
         finally:
             os.umask(before)
-        self._identity = _identify(self._path.lstat())
+        self._identity = _identify(_stat(self._path, directory))
 
 
-def make_room(path: Path) -> None:
+@contextlib.contextmanager
+def _directory_of(path: Path) -> Iterator[int]:
+    """The directory, open. Raises OSError."""
+    directory = open_place(str(path.parent))
+    try:
+        yield directory
+    finally:
+        os.close(directory)
+
+
+def _stat(path: Path, directory: int) -> os.stat_result:
+    """Raises OSError."""
+    return os.stat(path.name, dir_fd=directory, follow_symlinks=False)
+
+
+def _make_room(path: Path, directory: int) -> None:
     """Removes the socket that a program of ours has left at `path`. Raises ToxvpnError, OSError."""
     try:
-        info = path.lstat()
+        info = _stat(path, directory)
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(info.st_mode):
@@ -83,9 +101,9 @@ def make_room(path: Path) -> None:
     if info.st_uid != os.geteuid():
         text = "another user has left a socket there; remove it, or choose another path"
         raise NoPermissionError(f"cannot listen on {path}: {text}")
-    now = path.lstat()
+    now = _stat(path, directory)
     if (*_identify(now), now.st_ctime_ns) == (*_identify(info), info.st_ctime_ns):  # a number is used again
-        path.unlink()
+        os.unlink(path.name, dir_fd=directory)
 
 
 def answers(path: Path) -> bool:
