@@ -7,6 +7,7 @@ from typing import NoReturn
 
 import pytest
 
+from toxvpn.tcpforward.budget import DESCRIPTORS
 from toxvpn.tcpforward.builtin import Builtin, Builtins, Passage, as_socket, open_builtin
 from toxvpn.tcpforward.road import Ending, StreamOpenError
 from toxvpn.tcpforward.rules import Rules
@@ -62,6 +63,21 @@ async def test_bytes_go_both_ways_to_an_orderly_end(pair: ForwardPair, builtins:
         assert await in_time(loop.sock_recv(sock, 100)) == b""
         assert await in_time(ending) is Ending.CLEAN
     assert shouter.ended == "clean"
+
+
+async def test_what_serves_is_counted_among_the_descriptors(
+    pair: ForwardPair, builtins: Builtins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    builtins.offer("@shout", Shouter().builtin)
+    before = DESCRIPTORS.taken
+    sock, ending = as_socket(await in_time(open_builtin(pair.caller, "@shout", 1)))
+    with sock:
+        assert DESCRIPTORS.taken == before + 2  # one at each end of a pair
+        ending.cancel()
+        await until(lambda: DESCRIPTORS.taken == before)
+    monkeypatch.setattr(type(DESCRIPTORS), "share", DESCRIPTORS.taken + 1)
+    with pytest.raises(StreamOpenError):
+        await in_time(open_builtin(pair.caller, "@shout", 1))
 
 
 async def test_a_reset_cancels_what_serves(pair: ForwardPair, builtins: Builtins) -> None:

@@ -16,6 +16,7 @@ from functools import partial
 
 from ..tox.peer import Peer
 from ..wire.socks5 import ReplyCode
+from .budget import DESCRIPTORS, TOO_FEW_DESCRIPTORS
 from .caller import Caller
 from .ends import End, SocketEnd
 from .fast.road import FastStream
@@ -127,12 +128,20 @@ class Builtins:
         await asyncio.gather(*running, return_exceptions=True)
 
     def _start(self, builtin: Builtin, peer: Peer) -> "BuiltinEnd":
-        ours, theirs = socket.socketpair()
+        """Raises TargetRefusedError. What serves takes a descriptor more than a target would."""
+        if not DESCRIPTORS.take(1):
+            raise TargetRefusedError(ReplyCode.GENERAL_FAILURE, TOO_FEW_DESCRIPTORS)
+        try:
+            ours, theirs = socket.socketpair()
+        except OSError:
+            DESCRIPTORS.give(1)
+            raise TargetRefusedError(ReplyCode.GENERAL_FAILURE, TOO_FEW_DESCRIPTORS) from None
         theirs.setblocking(False)
         task = asyncio.create_task(self._carry(builtin, peer, theirs))
         self._running[task] = lambda: builtin.may(peer.public_key)
         task.add_done_callback(lambda _: self._running.pop(task))
         task.add_done_callback(lambda _: theirs.close())  # also when it was cancelled before it began
+        task.add_done_callback(lambda _: DESCRIPTORS.give(1))
         return BuiltinEnd(ours, task, None if builtin.take is None else partial(builtin.take, peer))
 
     async def _carry(self, builtin: Builtin, peer: Peer, theirs: socket.socket) -> None:

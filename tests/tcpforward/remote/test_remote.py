@@ -217,6 +217,21 @@ async def test_more_listeners_than_a_peer_may_have(pair: RemotePair, monkeypatch
         await in_time(pair.run(pair.remote(pair.spec())))
 
 
+async def test_a_peer_has_no_more_listeners_by_asking_for_all_at_once(
+    pair: RemotePair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "MAX_LISTENERS", 1)
+    all_wait = asyncio.Barrier(3)
+
+    async def check(_: Caller) -> None:
+        await all_wait.wait()
+
+    monkeypatch.setattr(server, "_check_fast", check)
+    asked = [pair.run(pair.remote(f"udp/{pair.spec()}")) for _ in range(3)]
+    await until(lambda: sum(each.done() for each in asked) == 2)
+    assert len(pair.listeners.states()) == 1
+
+
 async def test_a_server_that_does_not_know_it(pair: RemotePair) -> None:
     await pair.server_builtins.close()
     pair.server_builtins._offered.clear()

@@ -160,17 +160,17 @@ class RemoteListeners:
         for rival in list(self._rivals(wanted)):
             if not await self._keeps(rival, peer):
                 self._end(rival)
-        if sum(held.peer.public_key == peer.public_key for held in self._held) >= MAX_LISTENERS:
-            raise ListenRefusedError(ListenRefusal.TOO_MANY, f"it has {MAX_LISTENERS} listeners")
         caller = Caller(self._node, peer, self._road)
         try:
             if wanted.transport is Transport.UDP:
                 await _check_fast(caller)
-            sockets = _bind(wanted)
+            if sum(held.peer.public_key == peer.public_key for held in self._held) >= MAX_LISTENERS:
+                raise ListenRefusedError(ListenRefusal.TOO_MANY, f"it has {MAX_LISTENERS} listeners")
+            sockets = _bind(wanted)  # nothing waits from here on: others may ask meanwhile
         except BaseException:
             caller.close()
             raise
-        descriptors = len(sockets) + 1  # and one of the control stream
+        descriptors = len(sockets)
         if not DESCRIPTORS.take(descriptors):
             caller.close()
             for sock in sockets:
