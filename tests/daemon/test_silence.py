@@ -13,27 +13,37 @@ from toxvpn.tox.peer import Peer
 OURS = bytes([0xAB]) * 32
 
 
+NOTHING = ""
+LET_IN_BY = "`toxvpn peer accept ABABABAB`"
+NOT_HERE = "not on the Tox network"
+
+
 @pytest.mark.parametrize(
-    ("own", "peers", "told"),
+    ("own", "peers", "let_in", "told"),
     [
-        (Connection.UDP, Connection.NONE, True),
-        (Connection.TCP, Connection.NONE, True),
-        (Connection.UDP, Connection.TCP, False),  # it is there
-        (Connection.NONE, Connection.NONE, False),  # it is us who are not
+        (Connection.UDP, Connection.NONE, False, LET_IN_BY),
+        (Connection.TCP, Connection.NONE, False, LET_IN_BY),
+        (Connection.UDP, Connection.NONE, True, NOTHING),  # by a secret or an invite
+        (Connection.UDP, Connection.TCP, False, NOTHING),  # it is there
+        (Connection.NONE, Connection.NONE, False, NOT_HERE),
+        (Connection.NONE, Connection.NONE, True, NOT_HERE),
+        (Connection.NONE, Connection.UDP, False, NOTHING),  # in the LAN
     ],
 )
-async def test_it_is_told_of_a_peer_that_should_have_answered(
+async def test_it_is_told_what_is_missing_when_nothing_comes(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
     own: Connection,
     peers: Connection,
-    told: bool,
+    let_in: bool,
+    told: str,
 ) -> None:
     monkeypatch.setattr(silence, "SILENCE_S", 0)
     node: Any = SimpleNamespace(connection=own, tox=SimpleNamespace(public_key=OURS))
-    with caplog.at_level(logging.WARNING), silence_told(node, Peer(0, bytes(32), peers)):
+    with caplog.at_level(logging.WARNING), silence_told(node, Peer(0, bytes(32), peers), let_in=let_in):
         await asyncio.sleep(0.001)
-    assert ("`toxvpn peer accept ABABABAB`" in caplog.text) is told
+    assert len(caplog.messages) == bool(told)
+    assert told in caplog.text
 
 
 async def test_it_is_not_told_once_the_call_is_over(
@@ -41,7 +51,7 @@ async def test_it_is_not_told_once_the_call_is_over(
 ) -> None:
     monkeypatch.setattr(silence, "SILENCE_S", 0)
     node: Any = SimpleNamespace(connection=Connection.UDP, tox=SimpleNamespace(public_key=OURS))
-    with silence_told(node, Peer(0, bytes(32))):
+    with silence_told(node, Peer(0, bytes(32)), let_in=False):
         pass
     await asyncio.sleep(0.001)
     assert caplog.text == ""

@@ -91,8 +91,7 @@ async def running_client(options: ClientOptions, lifecycle: Lifecycle) -> AsyncI
         caller = calling.callers.get(peer.public_key)
         run = calling.run
         streams = PeerStreams(caller, calling.roads, calling.builtins, run.stopping, run.loss)
-        proof = options.secret or options.invite
-        with contextlib.nullcontext() if proof else silence_told(node, peer):
+        with silence_told(node, peer, let_in=bool(options.secret or options.invite)):
             yield RunningClient(run, streams, places)
 
 
