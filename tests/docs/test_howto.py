@@ -87,11 +87,13 @@ STAGES = {
     "names": lambda: Stage("laptop", "box"),
     "many-machines": lambda: Stage("laptop", "a", "b"),
     "other-vpns": lambda: Stage("laptop", "box"),
+    "publish-a-local-server": lambda: Stage("vps", "laptop"),
     "raspberry-pi": lambda: Stage("pi", "laptop"),
     "send-files": lambda: Stage("box", "laptop"),
     "site-to-site": lambda: Stage(hosts=two_sites),
     "ssh-git-rsync-ansible-sshfs": lambda: Stage("laptop", "box", "nas"),
     "tor-and-proxies": lambda: Stage("laptop", "server"),
+    "unix-sockets": lambda: Stage("laptop", "box"),
     "without-root": lambda: Stage(hosts=behind_a_user),
     "who-may-reach-what": lambda: Stage("box", "laptop"),
 }
@@ -114,6 +116,8 @@ def prepare(page: str, stage: Stage) -> None:
             start_resolved(machines["laptop"].booted)
         case "other-vpns":
             TAILSCALE.on(machines["laptop"].booted.host)
+        case "publish-a-local-server":
+            machines["laptop"].run(f"{WEB_PAGE} --bind 127.0.0.1 3000")
         case "site-to-site":
             machines["camera"].run(f"{WEB_PAGE} 80")
         case "ssh-git-rsync-ansible-sshfs":
@@ -123,6 +127,8 @@ def prepare(page: str, stage: Stage) -> None:
         case "tor-and-proxies":
             machines["laptop"].run(f"{PROXY} 9050")
             serve(stage, "server", caller="laptop")
+        case "unix-sockets":
+            machines["box"].run(f"groupadd docker; systemd-run -q {sys.executable} {NETNS}/docker_ping.py")
         case "without-root":
             machines["nas"].run(f"{WEB_PAGE} 80; echo the page of the NAS >/srv/www/index.html")
         case "who-may-reach-what":
