@@ -154,7 +154,8 @@ def test_a_drop_that_broke_goes_on_with_the_same_identity(
 ) -> None:
     for _ in range(2):
         node.failures = [PeerOfflineError("the peer was not reached in 60 s")]
-        assert toxvpn("send", photo, TOKEN, "-C", here).code == 5
+        ran = toxvpn("send", photo, TOKEN, "-C", here)
+        assert ran.code == 5 and "the text was used already, which is good once" in ran.err
     (first, _), (second, _) = node.asked
     assert first.directory == second.directory
     assert len(list((here / DROPS).iterdir())) == 1
@@ -209,6 +210,7 @@ def test_a_peer_that_only_the_running_toxvpn_reaches(
     ("words", "text"),
     [
         (["missing.jpg", "box"], "cannot send missing.jpg: No such file or directory"),
+        (["box", "photo.jpg"], "the peer comes last: toxvpn send FILE... PEER"),
         (["/dev/null", "box"], "only files and folders can be sent"),
         (["photo.jpg", "nobody"], "'nobody' is not a Tox ID, nor a peer that is kept here"),
         (["photo.jpg", "box:/tmp"], "leave out ':/tmp'"),

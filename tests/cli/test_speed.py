@@ -144,6 +144,8 @@ def test_a_slow_road_says_why() -> None:
     lines = text(result, "box").splitlines()
     assert lines[0] == "box: direct (203.0.113.5:33445), by the tuntox road (no\ufffd[2J TUN)"
     assert lines[-1].startswith("the tuntox road is slow")
+    chosen = with_load(lambda made: made.update(road="tuntox", road_reason="--road tuntox"))
+    assert "is slow" not in text(chosen, "box")
 
 
 def test_a_relay_and_a_change_of_the_path_are_told() -> None:

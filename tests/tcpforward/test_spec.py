@@ -126,6 +126,11 @@ def test_forward_of_any_host_and_port(bind: str, port: int, host: str, hostport:
         (f"8080:{'x' * 256}:80", "more than 255 bytes"),
         (f"8080:{'ä' * 128}:80", "more than 255 bytes"),
         ("8080:\udcff:80", "more than 255 bytes, or spaces"),
+        ("udp:8080:web:80", "is in the wrong place"),
+        ("8080:udp/web:80", "is in the wrong place"),
+        ("x/y.sock:web:80", "a path begins with '/'"),
+        ("./x.sock:web:80", "a path begins with '/'"),
+        ("8080:./x.sock", "a path begins with '/'"),
     ],
 )
 def test_a_bad_forward_is_named_with_the_expected_form(text: str, why: str) -> None:

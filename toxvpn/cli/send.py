@@ -10,7 +10,7 @@ import click
 
 from ..config.node import NODE
 from ..config.options import ClientOptions
-from ..errors import PeerRefusedError, ToxvpnError, UsageError
+from ..errors import PeerOfflineError, PeerRefusedError, ToxvpnError, UsageError
 from ..files.channel import Channel
 from ..files.outgoing import Outgoing
 from ..files.sources import Source, find_sources, measure
@@ -35,6 +35,10 @@ from .shared import SECRET, SHARED, Settings, flag, key_options, takes
 GIVE_UP_S = 600.0
 """How long it tries to go on with a transfer that broke, since the last byte that got through."""
 TRY_AGAIN_S = 2.0
+NO_DROP = (
+    "was not reached: its `toxvpn receive` has ended, or the text was used already, which is good once; "
+    "ask for a new one"
+)
 
 
 @click.command("send")
@@ -88,7 +92,8 @@ def command(
     with Screen(quiet=settings.quiet) as screen:
         view = SenderScreen(screen, to)
         try:
-            Delivery(options, sources, screen, view, to, run_only=run_only).carry_out()
+            delivery = Delivery(options, sources, screen, view, to, run_only=run_only, drop=drop is not None)
+            delivery.carry_out()
         except KeyboardInterrupt:
             screen.line("stopped; the same command again goes on where it was")
             raise
@@ -155,6 +160,7 @@ class Delivery:
         to: str,
         *,
         run_only: bool,
+        drop: bool,
     ) -> None:
         self._options = options
         self._sources = sources
@@ -162,6 +168,7 @@ class Delivery:
         self._view = view
         self._to = to
         self._run_only = run_only
+        self._drop = drop
         self._delivered = 0
         self._begun = False
 
@@ -194,6 +201,8 @@ class Delivery:
                 raise PeerRefusedError(f"{reason}, then send again") from None
             return reason
         except ToxvpnError as failure:
+            if self._drop and not self._begun and isinstance(failure, PeerOfflineError):
+                raise PeerOfflineError(f"{self._to} {NO_DROP}") from None
             if not self._begun:
                 raise
             return str(failure)

@@ -19,6 +19,8 @@ BLOAT = (
     (float("inf"), "heavy bufferbloat: whatever a person waits for is slow while something is transferred"),
 )
 """What it means that a round trip takes less than so much longer under load, in seconds."""
+PINNED = "--road tuntox"
+"""The reason for a road that a person chose."""
 PHASES = {
     "connecting": "waiting for {name} …",
     "relayed": "{name} is reached over a relay; looking for a direct path …",
@@ -52,7 +54,7 @@ def text(result: Document, name: str) -> str:
         lines.append("the path changed during the test: run it again")
     elif result["path"] == "tcp-relay":
         lines.append(f"a relay is slow: `toxvpn doctor {name}` says why there is no direct path")
-    elif road == "tuntox":
+    elif road == "tuntox" and why != PINNED:
         lines.append("the tuntox road is slow: `toxvpn doctor` says what a machine lacks for the fast one")
     return "\n".join(lines)
 

@@ -23,8 +23,9 @@ NOT_ON_THE_NETWORK = (
     "`toxvpn doctor` says why"
 )
 NO_ANSWER = (
-    "no answer in %g s: it is not running, or does not let this machine in; there, `toxvpn peer list` shows "
-    "who has asked, and `toxvpn peer accept %s` lets this machine in"
+    "no answer in %g s: it is not running, or does not let this machine in: --secret-file FILE sends its "
+    "secret; without one, `toxvpn peer list` there shows who has asked, and `toxvpn peer accept %s` lets "
+    "this machine in"
 )
 
 

@@ -58,7 +58,8 @@ def _find(path: str) -> Source:
     try:
         found, name = Path(path).stat(), _name_of(Path(path))
     except OSError as error:
-        raise ToxvpnError(f"cannot send {shown}: {error.strerror}") from None
+        hint = "" if os.path.lexists(path) else " (the peer comes last: toxvpn send FILE... PEER)"
+        raise ToxvpnError(f"cannot send {shown}: {error.strerror}{hint}") from None
     is_folder = stat.S_ISDIR(found.st_mode)
     if not is_folder and not stat.S_ISREG(found.st_mode):
         raise UsageError(f"cannot send {shown}: only files and folders can be sent, and it is something else")

@@ -189,6 +189,18 @@ def split_fields(text: str) -> list[str]:
     return [*fields, text[start:]]
 
 
+def split_forward(text: str) -> list[str]:
+    """As `split_fields`, of something that has no `/` but in paths. Raises ValueError."""
+    fields = split_fields(text)
+    for field in fields:
+        word, slash, _ = field.partition("/")
+        if word.lower() in list(Transport) and (slash or field is fields[0]):
+            raise ValueError(f"{word!r} is in the wrong place: the protocol stands first, as in udp/5353")
+        if slash and word and not field.startswith("["):
+            raise ValueError(f"a path begins with '/', and {field!r} does not")
+    return fields
+
+
 def parse_host(field: str) -> str:
     """A host name or address, taken out of its brackets. Raises ValueError."""
     if not field:
@@ -234,7 +246,7 @@ def _of(transport: Transport, listen: AnyListen, text: str) -> AnyListen:
 def _parse(text: str, fields: str, form: str, build: Callable[[list[str]], T]) -> T:
     """`text` is what was typed, for the error; `fields` what is left of it to read."""
     try:
-        return build(split_fields(fields))
+        return build(split_forward(fields))
     except ValueError as error:
         raise UsageError(f"{text!r}: {error}; expected {form}") from None
 

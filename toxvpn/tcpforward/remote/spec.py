@@ -17,7 +17,7 @@ from ..spec import (
     Transport,
     join_host_port,
     parse_host,
-    split_fields,
+    split_forward,
     split_transport,
     target_of,
 )
@@ -70,7 +70,7 @@ def parse_remote(text: str) -> RemoteForward:
     """
     transport, rest = split_transport(text)
     try:
-        fields = split_fields(rest)
+        fields = split_forward(rest)
         last = 1 if is_path(fields[-1]) else 2  # the fields of the target
         if not last < len(fields) <= last + 2:
             raise ValueError("parts are missing" if len(fields) <= last else "too many parts")
@@ -86,7 +86,7 @@ def parse_remote_listen(text: str) -> RemoteListen:
     """`[bind:]port`, perhaps after `udp/` or `both/`, or a path. Raises UsageError."""
     transport, rest = split_transport(text)
     try:
-        fields = split_fields(rest)
+        fields = split_forward(rest)
         if len(fields) > 2:
             raise ValueError("too many parts")
         return _listen(fields, transport)
