@@ -20,6 +20,7 @@ from toxvpn.tcpforward.udp.room import make_room
 BATCH_DATAGRAMS = 64
 LARGEST = 65507
 """Bytes: what fits into a UDP datagram over IPv4."""
+SO_TIMESTAMP = 29  # socket(7)
 ANY = {socket.AF_INET: "0.0.0.0", socket.AF_INET6: "::"}
 LOOPBACK = {socket.AF_INET: "127.0.0.3", socket.AF_INET6: "::1"}
 
@@ -109,6 +110,17 @@ def test_an_answer_comes_from_the_address_that_was_asked(
         answer = memoryview(b"onetwo3")
         send(server, answer, 3, batch.to_us, batch.source)
         assert read(client)[0] == [b"one", b"two", b"3"]
+
+
+def test_control_data_that_is_cut_short_is_left_out() -> None:
+    """As on a socket that its maker has told to give more than there is room for."""
+    family = socket.AF_INET6
+    with bound(family, ANY[family]) as server, bound(family, LOOPBACK[family]) as client:
+        tell_destination(server)
+        server.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMP, 1)
+        client.sendto(b"question", (LOOPBACK[family], server.getsockname()[1]))
+        [batch] = batches(server, Gatherer())
+        assert (bytes(batch.data), batch.to_us) == (b"question", ())
 
 
 def test_nobody_there(pair: tuple[socket.socket, socket.socket]) -> None:

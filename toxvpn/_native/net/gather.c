@@ -10,7 +10,14 @@
 #define UDP_GRO 104
 #endif
 
+/* Whether it is all there: the kernel cuts the last one short where a socket has been told to give more. */
+static bool is_whole(const struct cmsghdr *header, size_t length) {
+    return header->cmsg_len >= CMSG_LEN(length);
+}
+
 static void keep_control(struct gathered *got, const struct cmsghdr *header, size_t length) {
+    if (!is_whole(header, length))
+        return;
     got->level = header->cmsg_level;
     got->type = header->cmsg_type;
     got->control_length = length;
@@ -20,15 +27,18 @@ static void keep_control(struct gathered *got, const struct cmsghdr *header, siz
 static void read_control(struct gathered *got, struct msghdr *message) {
     for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header; header = CMSG_NXTHDR(message, header)) {
         if (header->cmsg_level == IPPROTO_UDP && header->cmsg_type == UDP_GRO) {
-            int size;
-            memcpy(&size, CMSG_DATA(header), sizeof size);
+            int size = 0;
+            if (is_whole(header, sizeof size))
+                memcpy(&size, CMSG_DATA(header), sizeof size);
             if (size > 0 && (size_t)size < got->length)
                 got->segment = (size_t)size;
         } else if (header->cmsg_level == IPPROTO_IP && header->cmsg_type == IP_PKTINFO) {
             /* the answer leaves from ipi_spec_dst, by whatever interface leads to its destination */
             struct in_pktinfo *info = (struct in_pktinfo *)CMSG_DATA(header);
-            info->ipi_ifindex = 0;
-            info->ipi_addr.s_addr = 0;
+            if (is_whole(header, sizeof *info)) {
+                info->ipi_ifindex = 0;
+                info->ipi_addr.s_addr = 0;
+            }
             keep_control(got, header, sizeof *info);
         } else if (header->cmsg_level == IPPROTO_IPV6 && header->cmsg_type == IPV6_PKTINFO) {
             keep_control(got, header, sizeof(struct in6_pktinfo));
