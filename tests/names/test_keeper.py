@@ -232,6 +232,17 @@ async def test_a_peer_that_keeps_changing_its_name_fills_no_log_and_keeps_no_dis
     assert await network.ask("nas.tox.internal") == ["127.0.0.1"]  # DNS does not wait
 
 
+async def test_the_changes_of_a_start_are_taken_at_once(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeper_module, "PAUSE_S", 3600)
+    network.keeper.keep_hosts(True)
+    for name in ("a", "b", "c"):
+        network.members[1] = ZoneMember(BOX, name, "", (HERE,))
+        await network.settle()
+        assert f"{HERE} {name}.tox.internal" in (network.hosts.lines or [])
+
+
 def test_the_domains_are_the_names_and_the_addresses() -> None:
     zone = Zone.of([ZoneMember(OWN, "a", "", (IPv6Address("fd74:6f78::1"), IPv4Address("100.64.1.2")))])
     assert domains_of(zone) == ("tox.internal", "8.7.f.6.4.7.d.f.ip6.arpa", "2.1.64.100.in-addr.arpa")

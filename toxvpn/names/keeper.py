@@ -7,6 +7,7 @@ Neighbour: daemon/names.py, which knows the network.
 
 import asyncio
 import logging
+import math
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -25,8 +26,11 @@ from .zone import DOMAIN, Address, Zone, ZoneMember, full_name, reverse_name
 
 log = logging.getLogger("toxvpn.names")
 
-BATCH_S, PAUSE_S = 0.05, 1.0
-"""Changes come in groups, and a peer that keeps changing its name is not to keep the disk busy."""
+BATCH_S, PAUSE_S, AT_ONCE = 0.05, 1.0, 8
+"""Changes come in groups, and a peer that keeps changing its name is not to keep the disk busy.
+
+After a quiet time so many are taken at once, as of a start: who has waited for a peer then asks for its name.
+"""
 OVERLAY_REVERSE = ".".join(reverse_name(OVERLAY_IPV6[0]).split(".")[-2 - OVERLAY_IPV6.prefixlen // 4 :])
 SETTLED_S = 3.0
 """systemd-resolved may only be restarting."""
@@ -83,7 +87,7 @@ class NameKeeper:
         self._said: dict[object, str] = {}
         self._loop = asyncio.get_running_loop()
         self._soon: asyncio.TimerHandle | None = None
-        self._next_s = 0.0
+        self._next_s = -math.inf
         self._closed = False
 
     @property
@@ -121,7 +125,8 @@ class NameKeeper:
         self._set_hosts(None)
 
     def _refresh(self) -> None:
-        self._soon, self._next_s = None, self._loop.time() + PAUSE_S
+        self._soon = None
+        self._next_s = max(self._next_s, self._loop.time() - AT_ONCE * PAUSE_S) + PAUSE_S
         zone, link = self.zone, self._link()
         for key, problem in name_problems(zone, self._seen).items():
             if key not in self._said:  # once for each: what a peer calls itself may change all the time
