@@ -92,9 +92,10 @@ bob: routes that it offers, not used here: 10.1.0.0/24
 bob: the route to fd00:1::/64 is not used: eth0 has that network
 0000000000000000: has not answered our request; if it does not know this machine: `toxvpn peer accept A1A1A1A1A1A1A1A1` there
 
-LISTEN          TARGET        STREAMS  ROAD
-127.0.0.1:1080  socks5        0        tuntox: --road tuntox
-127.0.0.1:8080  localhost:80  2        fast: both sides have it
+LISTEN              TARGET        STREAMS  ROAD
+127.0.0.1:1080      socks5        0        tuntox: --road tuntox
+127.0.0.1:8080      localhost:80  2        fast: both sides have it
+udp/127.0.0.1:5353  localhost:53  1        fast: both sides have it; lost datagrams: 7 no_room
 
 ASKED TO JOIN     LAST                  TIMES  REFUSED BECAUSE
 D0D0D0D0D0D0D0D0  2027-01-15T08:01:00Z  2      unknown key

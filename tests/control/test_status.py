@@ -51,6 +51,7 @@ CONTRACT: dict[str, Any] = {
             "target": str,
             "road": {"fast", "tuntox"},
             "streams": int,
+            "drops": {},
             "remote": {None, "here", "there"},
             "problem": str,
         }

@@ -156,7 +156,7 @@ async def test_of_a_vpn(node: Node, roster: Roster) -> None:
     member = NetworkPeer(peer, overlay_ipv6(peer.public_key), ways, *refused)
     counters = Counters(1, 100, 2, 200, NO_DROPS | {DropReason.TOO_BIG: 4})
     vpn = FakeVpn(member, counters)
-    reader = StatusReader(node, "up", roster, cast(Vpn, vpn))
+    reader = StatusReader(node, "up", roster, cast(Vpn, vpn), drops_of=lambda _: {"udp_no_room": 5})
     own = reader.read().own
     assert (own.ipv4, own.ipv6) == (vpn.router.own_ipv4, vpn.ipv6)
     assert own.routes == (ROUTE,)
@@ -170,13 +170,18 @@ async def test_of_a_vpn(node: Node, roster: Roster) -> None:
     states = {state.public_key: state for state in reader.read().peers}
     inside, outside = states[peer.public_key], states[outsider.public_key]
     assert (inside.ipv4, inside.rx_bytes, inside.tx_bytes) == (member.ipv4, 100, 200)
-    assert inside.drops == {"too_big": 4}
+    assert inside.drops == {"too_big": 4, "udp_no_room": 5}
     assert (own.multicast, inside.multicast, outside.multicast) == (("mdns",), ("mdns",), ())
     assert (inside.address_moved, outside.address_moved) == ("10.64.9.9 instead", None)
     assert inside.routes == [RouteState(network=ROUTE, used=False, problem="it overlaps another")]
     assert outside.routes == ()
     assert (inside.exit, outside.exit, inside.may_exit, outside.may_exit) == ("used", None, True, False)
     assert inside.address_problem == member.address_problem and "10.1.2.3" in str(inside.address_problem)
-    assert (outside.ipv4, outside.ipv6, outside.rx_bytes, outside.drops) == (None, None, 0, {})
+    assert (outside.ipv4, outside.ipv6, outside.rx_bytes, outside.drops) == (
+        None,
+        None,
+        0,
+        {"udp_no_room": 5},
+    )
     vpn.ipv6 = None
     assert reader.read().own.ipv6 is None

@@ -46,6 +46,7 @@ def test_one_of_everything() -> None:
     assert value(found["toxvpn_peer_round_trip_seconds"], **alice) == 0.00042
     assert value(found["toxvpn_dropped_packets"], reason="no route") == 2
     assert value(found["toxvpn_forward_streams"], listen="127.0.0.1:8080", road="fast") == 2
+    assert value(found["toxvpn_forward_dropped_datagrams"], target="localhost:53", reason="no_room") == 7
     assert value(found["toxvpn_friend_requests_refused"], reason="unknown key") == 3
     assert value(found["toxvpn_friend_requests_pending"]) == 1
     assert value(found["toxvpn_tunnel_dropped_packets"], reason="unknown_tunnel") == 4

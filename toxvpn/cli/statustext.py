@@ -36,7 +36,7 @@ def status_text(document: Mapping[str, Any], directory: Path | None, now: float,
                 each["listen"],
                 each["target"],
                 str(each["streams"]),
-                each["problem"] or f"{each['road']}: {each['road_reason']}",
+                forward_state(each),
             ]
             for each in forwards
         ]
@@ -44,6 +44,12 @@ def status_text(document: Mapping[str, Any], directory: Path | None, now: float,
     if document["pending"]:
         parts.append(pending_table(document["pending"], directory, coloured=coloured))
     return "\n\n".join(parts)
+
+
+def forward_state(forward: Mapping[str, Any]) -> str:
+    lost = drops(forward["drops"])
+    state: str = forward["problem"] or f"{forward['road']}: {forward['road_reason']}"
+    return f"{state}; lost datagrams: {lost}" if lost else state
 
 
 # -- this machine ---------------------------------------------------------------------------------

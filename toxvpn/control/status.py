@@ -249,6 +249,7 @@ def _forward(forward: "ForwardState") -> dict[str, Any]:
         "road": forward.road,
         "road_reason": forward.why,
         "streams": forward.streams,
+        "drops": _sorted(forward.drops),
         "remote": forward.remote,
         "problem": forward.problem,
     }

@@ -44,7 +44,7 @@ class NetworkNames(Protocol):
 class StatusReader:
     """`read` gives the status of one run; `kept` the peers with names, for a run without a roster.
 
-    `names` are those of the VPN. `more_drops`: what else was dropped, by reason.
+    `names` are those of the VPN. `more_drops`: what else was dropped, by reason; `drops_of`: of a peer.
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class StatusReader:
         measured: PathQuality | None = None,
         names: NetworkNames | None = None,
         more_drops: Callable[[], Mapping[str, int]] = dict,
+        drops_of: Callable[[Peer], Mapping[str, int]] = lambda _: {},
     ) -> None:
         self._node = node
         self._mode = mode
@@ -70,6 +71,7 @@ class StatusReader:
         self._measured = measured
         self._names = names
         self._more_drops = more_drops
+        self._drops_of = drops_of
 
     def read(self) -> RunStatus:
         roster = self._roster
@@ -132,6 +134,7 @@ class StatusReader:
             mtu=vpn_mtu(peer.packet_bytes) if peer.online else None,
             introduced=peer.status_text is not None,
             version=version_of(peer),
+            drops=self._drops_of(peer),
         )
         if self._vpn is None:  # the address that its key gives it on every VPN
             return replace(state, ipv6=overlay_ipv6(key))
@@ -144,7 +147,10 @@ class StatusReader:
             ipv6=member.ipv6,
             rx_bytes=counters.rx_bytes,
             tx_bytes=counters.tx_bytes,
-            drops={reason.value: count for reason, count in counters.drops.items() if count},
+            drops={
+                **state.drops,
+                **{reason.value: count for reason, count in counters.drops.items() if count},
+            },
             address_problem=member.address_problem,
             multicast=self._vpn.multicast.shared(member),
             address_moved=self._vpn.peer_moved(member),

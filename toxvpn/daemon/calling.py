@@ -26,6 +26,7 @@ class CallingNode:
     roads: Roads
     builtins: Builtins
     callers: Callers
+    datagrams: DatagramServer
 
 
 def nothing_else(builtins: Builtins) -> Serve:
@@ -56,7 +57,7 @@ async def calling_node(
         builtins.on_withdraw = datagrams.judge_again
         builtins.offer(associations.NAME, datagrams.builtin(builtins.leads))
         try:
-            yield CallingNode(run, roads, builtins, Callers(run.node, roads.chooser))
+            yield CallingNode(run, roads, builtins, Callers(run.node, roads.chooser), datagrams)
         finally:
             await builtins.close()
             await roads.close()

@@ -14,6 +14,7 @@ from ..state.places import Places, find_places
 from ..tcpforward import pipe
 from ..tcpforward.forwards import Destination, Forwards, ForwardState
 from ..tcpforward.remote.forwards import RemoteForwards
+from ..tcpforward.udp.server import DatagramServer
 from ..wire import invite
 from ..wire.secret import friend_request_message
 from .calling import calling_node
@@ -28,6 +29,7 @@ class RunningClient:
     run: RunningNode
     streams: PeerStreams
     places: Places | None
+    datagrams: DatagramServer
 
     @contextlib.asynccontextmanager
     async def controlled(
@@ -54,6 +56,7 @@ class RunningClient:
             forwards=forwards,
             kept=lambda: peers.load(places.data) if places else {},
             measured=measured,
+            drops_of=self.datagrams.drops,
         )
         async with controlled(self.run, directory, status, tuntox, measured, give_way=give_way):
             yield
@@ -92,7 +95,7 @@ async def running_client(options: ClientOptions, lifecycle: Lifecycle) -> AsyncI
         run = calling.run
         streams = PeerStreams(caller, calling.roads, calling.builtins, run.stopping, run.loss)
         with silence_told(node, peer, let_in=bool(options.secret or options.invite)):
-            yield RunningClient(run, streams, places)
+            yield RunningClient(run, streams, places, calling.datagrams)
 
 
 def _friend_request(options: ClientOptions) -> bytes:

@@ -76,6 +76,7 @@ async def serve(options: DaemonOptions, lifecycle: Lifecycle) -> None:
             measured=measured,
             names=services.names,
             more_drops=services.not_carried,
+            drops_of=services.datagrams.drops,
         )
         tox_id = run.node.tox.address.hex().upper()
 

@@ -92,7 +92,7 @@ def _peers(peers: Iterable[Mapping[str, Any]], *, traffic: bool) -> Iterator[Met
     received = CounterMetricFamily("toxvpn_peer_received_bytes", "IP packets out of Tox.", labels=PEER)
     sent = CounterMetricFamily("toxvpn_peer_sent_bytes", "IP packets into Tox.", labels=PEER)
     drops = CounterMetricFamily(
-        "toxvpn_peer_dropped_packets", "IP packets from or to the peer.", labels=[*PEER, "reason"]
+        "toxvpn_peer_dropped_packets", "Packets from or to the peer.", labels=[*PEER, "reason"]
     )
     for peer in peers:
         labels = [peer["public_key"], peer["name"] or ""]
@@ -106,17 +106,25 @@ def _peers(peers: Iterable[Mapping[str, Any]], *, traffic: bool) -> Iterator[Met
             drops.add_metric([*labels, reason], count)
     yield path
     yield rtt
+    yield drops
     if traffic:
-        yield from (received, sent, drops)
+        yield from (received, sent)
 
 
 def _forwards(forwards: Iterable[Mapping[str, Any]]) -> Iterator[Metric]:
     streams = GaugeMetricFamily(
         "toxvpn_forward_streams", "Connections that run now.", labels=["listen", "target", "road"]
     )
+    drops = CounterMetricFamily(
+        "toxvpn_forward_dropped_datagrams",
+        "Datagrams of a UDP forward that were lost here.",
+        labels=["listen", "target", "reason"],
+    )
     for each in forwards:
         streams.add_metric([each["listen"], each["target"], each["road"]], each["streams"])
-    yield streams
+        for reason, count in each["drops"].items():
+            drops.add_metric([each["listen"], each["target"], reason], count)
+    yield from (streams, drops)
 
 
 def _network(counters: Mapping[str, int]) -> Iterator[Metric]:

@@ -9,7 +9,7 @@ import contextlib
 import logging
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from ..tox.peer import Peer
@@ -30,6 +30,7 @@ class ForwardState:
 
     `road` is the one that a new stream would take now, `why` the reason. `remote`: the other direction (-R);
     this machine listens for the peer ("here"), or the peer for us ("there"), unless there is a `problem`.
+    `drops` counts datagrams of UDP that were lost here, by reason.
     """
 
     listen: str
@@ -39,6 +40,7 @@ class ForwardState:
     streams: int
     remote: Literal["here", "there"] | None = None
     problem: str | None = None
+    drops: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +176,12 @@ class Forwards:
         destination = listener.destination
         road, why = self._choice(destination.caller.peer)
         return ForwardState(
-            listen=name, target=str(destination), road=road, why=why, streams=listener.connections
+            listen=name,
+            target=str(destination),
+            road=road,
+            why=why,
+            streams=listener.connections,
+            drops=listener.drops,
         )
 
 

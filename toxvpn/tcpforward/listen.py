@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from typing import ClassVar
 
 from ..tox.loglimit import LogLimit
 from .bind import BACKLOG, bind
@@ -32,6 +33,9 @@ class Listener:
     are bound already are taken over as they are. `refuse` gets the connections that there is no room for,
     and closes them.
     """
+
+    drops: ClassVar[Mapping[str, int]] = {}
+    """As a DatagramListener has them: of a stream nothing is lost."""
 
     def __init__(
         self,

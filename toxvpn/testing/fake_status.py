@@ -86,6 +86,14 @@ def busy() -> RunStatus:
         ForwardState(
             listen="127.0.0.1:8080", target="localhost:80", road="fast", why="both sides have it", streams=2
         ),
+        ForwardState(
+            listen="udp/127.0.0.1:5353",
+            target="localhost:53",
+            road="fast",
+            why="both sides have it",
+            streams=1,
+            drops={"no_room": 7, "network_full": 0},
+        ),
         ForwardState(listen="127.0.0.1:1080", target="socks5", road="tuntox", why="--road tuntox", streams=0),
     ]
     return RunStatus(

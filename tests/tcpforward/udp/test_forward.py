@@ -1,6 +1,7 @@
 """Datagrams through both ends of a UDP forward, over two private stacks and the packet path."""
 
 import asyncio
+import errno
 import logging
 import select
 import socket
@@ -191,6 +192,7 @@ async def test_what_no_rule_allows_is_refused(
     forwarded.asks()
     await until(lambda: "the peer says: not allowed" in warnings)
     assert forwarded.pair.datagrams.associations == 1
+    assert forwarded.listener.drops["no_association"] == 1, "it waited for an association"
 
 
 async def test_a_peer_that_may_reach_nothing_cannot_even_ask(
@@ -277,6 +279,31 @@ async def test_what_a_stranger_sends_before_there_is_an_association_is_dropped(
     monkeypatch.setattr(_Talk, "_ask", ask)
     await forwarded.exchange()
     assert forwarded.listener.dropped["stranger"] == 1
+
+
+async def test_what_the_kernel_has_no_room_for_is_counted(forwarded: Forwarded) -> None:
+    (bound,), program = forwarded.listener.sockets, forwarded.program()
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 0)  # the least there is
+    for _ in range(100):
+        program.socket.sendto(bytes(1000), (HERE, forwarded.port))
+    lost = forwarded.listener.drops["no_room"]
+    assert 50 < lost < 100
+    forwarded.listener.stop_listening()
+    assert forwarded.listener.drops["no_room"] == lost
+
+
+async def test_what_cannot_be_sent_to_the_target_is_counted_for_its_peer(
+    forwarded: Forwarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_buffers(*_: object) -> None:
+        raise OSError(errno.ENOBUFS, "no buffers")
+
+    program, _ = await forwarded.exchange()
+    pair = forwarded.pair
+    monkeypatch.setattr(server_module, "send", no_buffers)
+    for _ in range(3):
+        program.socket.sendto(b"lost", (HERE, forwarded.port))
+    await until(lambda: pair.datagrams.drops(pair.client_peer)["udp_target_full"] == 3)
 
 
 async def test_a_peer_that_has_started_anew_is_asked_again(forwarded: Forwarded) -> None:

@@ -236,6 +236,7 @@ class RemoteListeners:
             why=why,
             streams=held.listener.connections,
             remote="here",
+            drops=held.listener.drops,
         )
 
 

@@ -33,7 +33,12 @@ class Batch(NamedTuple):
 
     @property
     def datagrams(self) -> int:
-        return -(-len(self.data) // self.segment_bytes) if self.segment_bytes else 1
+        return count(self.data, self.segment_bytes)
+
+
+def count(data: bytes | memoryview, segment_bytes: int) -> int:
+    """How many datagrams those are."""
+    return -(-len(data) // segment_bytes) if segment_bytes else 1
 
 
 def take_batches(sock: socket.socket) -> None:

@@ -22,9 +22,9 @@ from ..caller import Caller
 from ..road import refused
 from ..spec import Listen, Target
 from .asker import Asker
-from .batches import Batch, batches, send, take_batches, tell_destination
+from .batches import Batch, batches, count, send, take_batches, tell_destination
 from .flows import UDP_IDLE_S, FlowTable, Traffic
-from .room import ROOMY, make_room
+from .room import ROOMY, make_room, overflowed
 
 log = logging.getLogger("toxvpn.tcpforward")
 
@@ -62,12 +62,18 @@ class _Sender:
     def hold(self, batch: Batch) -> int:
         """Returns how many datagrams were dropped to make room."""
         self.held.append((bytes(batch.data), batch.segment_bytes))
-        before = len(self.held)
+        dropped = 0
         while len(self.held) > HELD_DATAGRAMS or (
             len(self.held) > 1 and sum(len(data) for data, _ in self.held) > HELD_BYTES
         ):
-            self.held.popleft()
-        return before - len(self.held)
+            dropped += count(*self.held.popleft())
+        return dropped
+
+    def hold_no_more(self) -> int:
+        """Returns how many datagrams were dropped."""
+        dropped = sum(count(*each) for each in self.held)
+        self.held.clear()
+        return dropped
 
 
 class DatagramListener:
@@ -115,6 +121,12 @@ class DatagramListener:
         """The number of associations that there are now."""
         return len(self._table)
 
+    @property
+    def drops(self) -> Counter[str]:
+        """Datagrams that were lost here, by reason; those too that the kernel had no room for."""
+        near = [sender.near for sender in self._table.values() if sender.near is not None]
+        return self.dropped + Counter(no_room=sum(map(overflowed, [*self.sockets, *near])))
+
     def suspend(self) -> None:
         """Lets another socket have an address that overlaps with ours."""
         self._close_sockets()
@@ -151,10 +163,14 @@ class DatagramListener:
     def _close_sockets(self) -> None:
         while self.sockets:
             bound = self.sockets.pop()
-            self._loop.remove_reader(bound)
-            bound.close()
+            self._close_socket(bound)
         for sender in list(self._table.values()):  # they answer from these sockets
             self._end(sender)
+
+    def _close_socket(self, sock: socket.socket) -> None:
+        self._loop.remove_reader(sock)
+        self.dropped["no_room"] += overflowed(sock)
+        sock.close()
 
     def _drop_all(self) -> None:
         for sender in list(self._table.values()):
@@ -227,7 +243,7 @@ class DatagramListener:
         except ConnectionRefusedError:
             return False
         except OSError:
-            self.dropped["network_full"] += 1
+            self.dropped["network_full"] += count(data, segment_bytes)
         return True
 
     # -- associations
@@ -267,10 +283,9 @@ class DatagramListener:
     def _refuse(self, sender: _Sender) -> None:
         """Leaves it in the table for a moment, without an association."""
         if sender.near is not None:
-            self._loop.remove_reader(sender.near)
-            sender.near.close()
+            self._close_socket(sender.near)
             sender.near = None
-        sender.held.clear()
+        self.dropped["no_association"] += sender.hold_no_more()
         self._table.use(sender.key, self._loop.time(), REFUSED_S)
         self._loop.call_later(REFUSED_S, self._end_refused, sender)
 
@@ -303,8 +318,8 @@ class DatagramListener:
         if sender.opening is not None:
             sender.opening.cancel()
         if sender.near is not None:
-            self._loop.remove_reader(sender.near)
-            sender.near.close()
+            self._close_socket(sender.near)
+        self.dropped["no_association"] += sender.hold_no_more()
         if self._asker is not None:
             self._asker.end(sender.number)
         DESCRIPTORS.give(DESCRIPTORS_OF_ONE)

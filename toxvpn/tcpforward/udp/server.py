@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Protocol
+from weakref import WeakKeyDictionary
 
 from ..._native.net.datagrams import Gatherer
 from ...errors import ToxvpnError
@@ -32,10 +33,10 @@ from ..builtin import Builtin
 from ..fast.road import FastRoad
 from ..server import NOTHING_FOR_IT
 from ..target import Address, TargetRefusedError, refused_by
-from .batches import batches, send, take_batches
+from .batches import batches, count, send, take_batches
 from .control import ControlStream
 from .flows import UDP_IDLE_S, FlowTable, Traffic
-from .room import ROOMY, make_room
+from .room import ROOMY, make_room, overflowed
 
 log = logging.getLogger("toxvpn.tcpforward")
 
@@ -98,13 +99,10 @@ class _Association:
 
 
 class DatagramServer:
-    """`road` gives the fast road while there is one.
-
-    `dropped` counts datagrams, by reason.
-    """
+    """`road` gives the fast road while there is one."""
 
     def __init__(self, road: Callable[[], FastRoad | None], targets: Targets) -> None:
-        self.dropped: Counter[str] = Counter()
+        self._dropped: WeakKeyDictionary[Peer, Counter[str]] = WeakKeyDictionary()
         self._road = road
         self._targets = targets
         self._loop = asyncio.get_running_loop()
@@ -121,6 +119,12 @@ class DatagramServer:
     def associations(self) -> int:
         """How many there are now, of all peers."""
         return len(self._table)
+
+    def drops(self, peer: Peer) -> Counter[str]:
+        """Datagrams of the peer's associations that were lost here, by reason."""
+        held = [each for each in self._table.values() if each.key[0].peer is peer]
+        no_room = sum(overflowed(each.inside) + overflowed(each.outside) for each in held)
+        return self._dropped.get(peer, Counter()) + Counter(udp_no_room=no_room)
 
     def judge_again(self) -> None:
         """Ends the associations with what their peers may not reach any more."""
@@ -220,7 +224,7 @@ class DatagramServer:
         try:
             for batch in batches(association.inside, self._gatherer):
                 if batch.source[:2] != association.far:  # it came before we were connected
-                    self.dropped["stranger"] += batch.datagrams
+                    self._drop(association, "udp_stranger", batch.datagrams)
                     continue
                 association.traffic.there += batch.datagrams
                 self._use(association)
@@ -243,7 +247,7 @@ class DatagramServer:
                     self._end(association.key)
                     return
                 except OSError:
-                    self.dropped["network_full"] += batch.datagrams
+                    self._drop(association, "udp_network_full", batch.datagrams)
         except ConnectionRefusedError:
             self._next_address(association)
 
@@ -255,7 +259,7 @@ class DatagramServer:
             self._next_address(association)
             return False
         except OSError:
-            self.dropped["target_full"] += 1
+            self._drop(association, "udp_target_full", count(data, segment_bytes))
         return True
 
     def _next_address(self, association: _Association) -> None:
@@ -264,14 +268,22 @@ class DatagramServer:
         if following is None:
             self._end(association.key, ReplyCode.CONNECTION_REFUSED)
             return
-        self._loop.remove_reader(association.outside)
-        association.outside.close()
+        self._close_socket(association, association.outside)
         association.outside = following
         self._loop.add_reader(following, self._on_outside, association)
         if association.asked is not None:
             self._pass_out(association, *association.asked)
 
+    def _drop(self, association: _Association, reason: str, datagrams: int) -> None:
+        self._dropped.setdefault(association.key[0].peer, Counter())[reason] += datagrams
+
     # -- the end
+
+    def _close_socket(self, association: _Association, sock: socket.socket) -> None:
+        self._loop.remove_reader(sock)
+        if lost := overflowed(sock):
+            self._drop(association, "udp_no_room", lost)
+        sock.close()
 
     def _is_allowed(self, association: _Association) -> bool:
         wanted, address = association.wanted, str(association.outside.getpeername()[0]).partition("%")[0]
@@ -295,8 +307,7 @@ class DatagramServer:
         client.numbers.discard(number)
         client.control.send(AssociationEnded(number, code))
         for sock in (association.inside, association.outside):
-            self._loop.remove_reader(sock)
-            sock.close()
+            self._close_socket(association, sock)
         DESCRIPTORS.give(DESCRIPTORS_OF_ONE)
 
 
