@@ -23,6 +23,15 @@ def test_streams_may_have_their_share_of_the_limit() -> None:
     assert budget.take(2)
 
 
+def test_what_comes_with_others_is_left_to_nobody_else() -> None:
+    budget = DescriptorBudget()
+    budget.take(budget.free)
+    budget.add(1)
+    assert budget.free == -1
+    budget.give(2)
+    assert budget.take(1) and not budget.take(1)
+
+
 def test_a_limit_that_changes_counts_at_once(limit: list[int]) -> None:
     budget = DescriptorBudget()
     assert budget.take(100)

@@ -47,8 +47,12 @@ class DescriptorBudget:
         self.taken += descriptors
         return True
 
+    def add(self, descriptors: int) -> None:
+        """Counts those that come with others that were free: what is asked for later has less."""
+        self.taken += descriptors
+
     def give(self, descriptors: int) -> None:
-        """Gives descriptors back that were taken."""
+        """Gives descriptors back that were taken, or added."""
         self.taken -= descriptors
 
 

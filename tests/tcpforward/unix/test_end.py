@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from toxvpn.tcpforward.budget import DESCRIPTORS
 from toxvpn.tcpforward.listen import Listener
 from toxvpn.tcpforward.relay import Relay, RelayResult
 from toxvpn.tcpforward.rules import parse_rules
@@ -203,4 +204,14 @@ def test_the_last_byte_is_held_until_a_clean_end(clean: bool, no_descriptor_is_l
     else:
         with pytest.raises(ConnectionResetError):
             program.socket.recv(1)
+    program.close()
+
+
+async def test_its_epoll_is_counted_while_it_is_open() -> None:
+    program, end = pair()
+    before = DESCRIPTORS.taken
+    assert end.wake_fd == end.wake_fd != end.read_fd
+    assert DESCRIPTORS.taken == before + 1
+    end.close(clean=True)
+    assert DESCRIPTORS.taken == before
     program.close()

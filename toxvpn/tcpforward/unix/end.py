@@ -12,6 +12,8 @@ import contextlib
 import select
 import socket
 
+from ..budget import DESCRIPTORS
+
 SO_PEEK_OFF = 42  # socket(7)
 _EVENTS = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
 _SCRATCH = memoryview(bytearray(256 * 1024))
@@ -35,6 +37,7 @@ class UnixEnd:
         """Readable when something may be there to read: the socket itself always is, with a byte held."""
         if self._edges is None:
             self._edges = select.epoll()
+            DESCRIPTORS.add(1)
             self._edges.register(self.read_fd, _EVENTS)
         return self._edges.fileno()
 
@@ -58,6 +61,8 @@ class UnixEnd:
                 self._consume(1)
         if self._edges is not None:
             self._edges.close()
+            self._edges = None
+            DESCRIPTORS.give(1)
         self._sock.close()
 
     def _consume(self, count: int) -> None:
