@@ -48,7 +48,9 @@ SELECTORS = ["box", "BOX", "00010203", BOX.public_key.hex(), str(overlay_ipv6(BO
 
 @pytest.mark.parametrize("text", SELECTORS)
 def test_a_kept_peer_is_called_as_whom_it_knows(toxvpn: Any, usual: Path, text: str) -> None:
-    assert toxvpn("-i", text, "-p").options == ClientOptions(server=BOX, kept=True, ping=True)
+    options = toxvpn("-i", text, "-p").options
+    assert options == ClientOptions(server=BOX, kept=True, ping=True)
+    assert options.name == "box", "whatever was typed"
 
 
 def test_with_the_secret_anybody_may_call(toxvpn: Any, usual: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -140,8 +140,9 @@ async def test_without_a_secret_the_silence_of_a_peer_is_told(
 ) -> None:
     monkeypatch.setattr(silence, "SILENCE_S", 0.1)
     stranger = ToxId(bytes([9]) * 32, bytes(4))
-    daemons.call(stranger, forwards=(Forward(Listen((HERE,), port), Target(HERE, 9)),), secret=None)
-    await until(lambda: "does not let this machine in" in caplog.text)
+    forwards = (Forward(Listen((HERE,), port), Target(HERE, 9)),)
+    daemons.call(stranger, forwards=forwards, secret=None, name="far")
+    await until(lambda: "peer far (09090909): no answer" in caplog.text)
 
 
 class TestForwards:

@@ -29,6 +29,7 @@ def test_what_one_command_wants_makes_no_difference(options: ClientOptions) -> N
         replace(options, pipe=Target("localhost", 22)),
         replace(options, forwards=(parse_forward("1:a:2"),), socks=(parse_listen("3"),)),
         replace(options, ping=True),
+        replace(options, name="box"),
     ]
     assert {Rendezvous(each).path for each in commands} == {Rendezvous(options).path}
 

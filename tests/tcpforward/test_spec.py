@@ -127,6 +127,8 @@ def test_forward_of_any_host_and_port(bind: str, port: int, host: str, hostport:
         (f"8080:{'ä' * 128}:80", "more than 255 bytes"),
         ("8080:\udcff:80", "more than 255 bytes, or spaces"),
         ("udp:8080:web:80", "is in the wrong place"),
+        ("53/udp:web:80", "is in the wrong place"),
+        ("8080:web:53/UDP", "is in the wrong place"),
         ("8080:udp/web:80", "is in the wrong place"),
         ("x/y.sock:web:80", "a path begins with '/'"),
         ("./x.sock:web:80", "a path begins with '/'"),

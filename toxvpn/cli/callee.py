@@ -28,6 +28,7 @@ class Callee:
     invite: Invite | None = None
     secret: bytes | None = field(default=None, repr=False)
     kept: bool = False
+    name: str | None = None
 
 
 def find_callee(
@@ -56,7 +57,7 @@ def find_callee(
             f"only the public key is known of peer {peer.short}; give its Tox ID to `toxvpn peer add`"
         )
     secret = secret_of(peer, config)
-    return Callee(peer.tox_id, peer.invite, secret, kept=secret is None)
+    return Callee(peer.tox_id, peer.invite, secret, kept=secret is None, name=peer.name)
 
 
 def known_peers(directory: Path, config: "Config | None") -> list[ConfiguredPeer]:

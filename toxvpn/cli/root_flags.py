@@ -108,6 +108,7 @@ def client_options(
     return ClientOptions(
         **common,
         server=callee.tox_id,
+        name=callee.name,
         secret=callee.secret if secret is None else secret,
         invite=callee.invite if kept else None,
         kept=kept and common["directory"] is None,

@@ -83,6 +83,7 @@ def command(
     options = ClientOptions(
         **common,
         server=callee.tox_id,
+        name=callee.name,
         secret=callee.secret if given is None else given,
         invite=callee.invite if kept else None,
         kept=kept and common["directory"] is None,

@@ -64,6 +64,7 @@ class ClientOptions(NodeOptions):
     """A client: forwards and SOCKS5 proxies together, or the pipe, the ping or the speed test alone.
 
     `invite` goes into the friend request. `kept`: with the identity of the usual places, not a passing one.
+    `name`: of the server, for the log; it makes no difference between two nodes.
     `share`: on a node that other commands of this user to this server use too, where that is possible.
     """
 
@@ -79,6 +80,7 @@ class ClientOptions(NodeOptions):
     speed: SpeedRequest | None = None
     road: RoadPolicy = RoadPolicy.AUTO
     share: bool = True
+    name: str | None = field(default=None, compare=False)
 
     @property
     def keeps_state(self) -> bool:

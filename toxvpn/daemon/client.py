@@ -87,6 +87,7 @@ async def running_client(options: ClientOptions, lifecycle: Lifecycle) -> AsyncI
     data = places.data if places else None
     async with calling_node(options, data, lifecycle, options.road) as calling:
         node = calling.run.node
+        node.name_of = {options.server.public_key: options.name}.get
         peer = node.reach(bytes(options.server), _friend_request(options))
         for other in node:
             if other is not peer:  # a client talks to this peer alone

@@ -156,6 +156,6 @@ def _name(options: ClientOptions, key: bytes) -> str:
     """
     network = Path("/proc/self/ns/net").stat()
     switches = sorted(item for item in os.environ.items() if item[0].startswith("TOXVPN_"))
-    wanted = [(each.name, getattr(options, each.name)) for each in fields(options)]
+    wanted = [(each.name, getattr(options, each.name)) for each in fields(options) if each.compare]
     everything = (PROTOCOL, __version__, network.st_dev, network.st_ino, switches, wanted)
     return hashlib.blake2b(repr(everything).encode(), key=key, digest_size=NAME_BYTES).hexdigest()

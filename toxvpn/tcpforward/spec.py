@@ -193,10 +193,11 @@ def split_forward(text: str) -> list[str]:
     """As `split_fields`, of something that has no `/` but in paths. Raises ValueError."""
     fields = split_fields(text)
     for field in fields:
-        word, slash, _ = field.partition("/")
-        if word.lower() in list(Transport) and (slash or field is fields[0]):
-            raise ValueError(f"{word!r} is in the wrong place: the protocol stands first, as in udp/5353")
-        if slash and word and not field.startswith("["):
+        if paths.is_path(field) or ("/" not in field and field is not fields[0]):
+            continue
+        if named := next((word for word in field.split("/") if word.lower() in list(Transport)), None):
+            raise ValueError(f"{named!r} is in the wrong place: the protocol stands first, as in udp/5353")
+        if "/" in field:
             raise ValueError(f"a path begins with '/', and {field!r} does not")
     return fields
 

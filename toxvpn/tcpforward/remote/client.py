@@ -84,7 +84,7 @@ class RemoteForwarding:
         self._choice = choice
         self._wanted = wanted
         self._tell = tell
-        self._peer_name = peer_name or f"peer {caller.peer.short}"
+        self._peer_name = peer_name or f"peer {caller.peer.named}"
         self._token = secrets.token_hex(16)
         self._chosen_port = 0  # by the peer, where that is its choice
         self._listens: RemoteListen | None = None
