@@ -11,6 +11,7 @@ from toxvpn.members import peers
 from toxvpn.members.blocked import BLOCKED_NAME
 from toxvpn.members.friends import FRIENDS_NAME
 from toxvpn.members.peers import PEERS_NAME, ConfiguredPeer
+from toxvpn.share.handout import FILES_SOCKET_NAME
 from toxvpn.share.logfile import LOG_NAME
 from toxvpn.share.rendezvous import RUN_SOCKET_NAME
 from toxvpn.state.identity import SAVE_NAME
@@ -44,7 +45,16 @@ def test_it_tells_versions_system_files_and_how_it_runs(toxvpn: Any, furnished: 
 
 
 def test_it_knows_the_files_by_their_names() -> None:
-    names = {RUN_SOCKET_NAME, LOG_NAME, BLOCKED_NAME, PEERS_NAME, FRIENDS_NAME, SAVE_NAME, JOURNAL_NAME}
+    names = {
+        RUN_SOCKET_NAME,
+        FILES_SOCKET_NAME,
+        LOG_NAME,
+        BLOCKED_NAME,
+        PEERS_NAME,
+        FRIENDS_NAME,
+        SAVE_NAME,
+        JOURNAL_NAME,
+    }
     assert names <= set(bugreport.FILES)
 
 

@@ -35,7 +35,8 @@ FILES = (
     "invites.json",
     "blocked.json",
     "control.sock",
-    "streams1.sock",
+    "streams2.sock",
+    "files2.sock",
     "network.journal",
     "shared.log",
 )

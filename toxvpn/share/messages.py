@@ -33,7 +33,7 @@ from typing import Any
 
 from .. import descriptors
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Part of the socket's name, so that a node and a command of different versions never meet."""
 
 KIND = socket.SOCK_SEQPACKET
