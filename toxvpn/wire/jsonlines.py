@@ -26,14 +26,15 @@ class JsonLines:
         if max(map(len, (*lines, rest))) >= MAX_LINE_BYTES:
             raise LineFaultError(f"a line of more than {MAX_LINE_BYTES} bytes")
         self._buffer = bytearray(rest)
-        return [_decode(bytes(line)) for line in lines]
+        return [decode_line(bytes(line)) for line in lines]
 
 
 def encode_line(line: Line) -> bytes:
     return json.dumps(line, separators=(",", ":")).encode() + b"\n"
 
 
-def _decode(line: bytes) -> Line:
+def decode_line(line: bytes) -> Line:
+    """Without its newline. Raises LineFaultError."""
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):

@@ -5,15 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from toxvpn.wire.jsonlines import MAX_LINE_BYTES, LineFaultError
 from toxvpn.wire.speed.messages import (
     DIRECTIONS,
     KINDS,
-    MOST_LINE_BYTES,
     MOST_NUMBER,
     READERS,
     Answer,
     Ask,
-    BadLineError,
     Begun,
     Lines,
     Load,
@@ -59,7 +58,7 @@ def test_lines_arrive_however_they_are_cut(sent: list[Message], rest: bytes, cut
 
 @given(messages)
 def test_every_message_fits_into_a_line(message: Message) -> None:
-    assert len(encode(message)) <= MOST_LINE_BYTES
+    assert len(encode(message)) <= MAX_LINE_BYTES
 
 
 def test_the_form_is_that_of_the_documentation() -> None:
@@ -74,7 +73,7 @@ def test_keys_of_a_later_version_are_ignored() -> None:
 
 @given(st.binary(max_size=100))
 def test_any_bytes_are_a_message_or_refused(data: bytes) -> None:
-    with contextlib.suppress(BadLineError):
+    with contextlib.suppress(LineFaultError):
         decode_untrusted(data)
 
 
@@ -87,7 +86,7 @@ values = st.recursive(
 
 @given(st.sampled_from(sorted(KINDS)), st.dictionaries(st.sampled_from(sorted(READERS)), values))
 def test_any_values_are_in_range_or_refused(name: str, holds: dict[str, object]) -> None:
-    with contextlib.suppress(BadLineError):
+    with contextlib.suppress(LineFaultError):
         message = decode_untrusted(json.dumps({name: holds}).encode())
         assert decode_untrusted(encode(message)) == message
 
@@ -102,14 +101,14 @@ def test_any_values_are_in_range_or_refused(name: str, holds: dict[str, object])
      b'{"ask":{"number":1},"answer":{"number":1}}', b"[" * 4000, b'{"ask":{"number":' + b"9" * 4000 + b"}}"],
 )  # fmt: skip
 def test_what_is_not_a_message(line: bytes) -> None:
-    with pytest.raises(BadLineError):
+    with pytest.raises(LineFaultError):
         decode_untrusted(line)
 
 
 def test_a_line_that_does_not_end_is_refused_in_time() -> None:
     lines = Lines()
-    lines.feed(b"x" * (MOST_LINE_BYTES - 1))
+    lines.feed(b"x" * (MAX_LINE_BYTES - 1))
     assert lines.next() is None
     lines.feed(b"x")
-    with pytest.raises(BadLineError):
+    with pytest.raises(LineFaultError):
         lines.next()

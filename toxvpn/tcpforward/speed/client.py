@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from ..._native.results import Connection
 from ...errors import PeerOfflineError, PeerRefusedError, ToxvpnError
+from ...wire.jsonlines import LineFaultError
 from ...wire.socks5 import ReplyCode
 from ...wire.speed.messages import (
     BUSY,
@@ -23,7 +24,6 @@ from ...wire.speed.messages import (
     VERSION,
     Answer,
     Ask,
-    BadLineError,
     Begun,
     Load,
     Message,
@@ -168,7 +168,7 @@ class SpeedClient:
             async with asyncio.timeout(ANSWER_S):
                 await control.send(Want(seconds))
                 answer = await control.receive()
-        except (OSError, EOFError, BadLineError) as failure:
+        except (OSError, EOFError, LineFaultError) as failure:
             raise ToxvpnError(f"{NO_ANSWER}: {_words(failure)}") from None
         if isinstance(answer, Refused):
             raise PeerRefusedError(BUSY_TEXT if answer.why == BUSY else FULL_TEXT)

@@ -13,13 +13,13 @@ import socket
 from collections.abc import Callable, Mapping
 
 from ...tox.peer import Peer
+from ...wire.jsonlines import LineFaultError
 from ...wire.speed.book import Book, SpeedTest
 from ...wire.speed.messages import (
     DOWN,
     VERSION,
     Answer,
     Ask,
-    BadLineError,
     Begun,
     Load,
     Received,
@@ -97,7 +97,7 @@ class SpeedServer:
                 await self._load(peer, stream, first)
         except TimeoutError:
             peer.log(log, logging.DEBUG, "a speed test has taken too long")
-        except BadLineError as failure:
+        except LineFaultError as failure:
             peer.log(log, logging.WARNING, "a speed test broke: %s", failure)
 
     async def _control(self, peer: Peer, stream: LineStream, wanted_s: float) -> None:

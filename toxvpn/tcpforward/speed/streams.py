@@ -9,7 +9,8 @@ import os
 import socket
 from collections.abc import Callable
 
-from ...wire.speed.messages import MOST_LINE_BYTES, Lines, Message, encode
+from ...wire.jsonlines import MAX_LINE_BYTES
+from ...wire.speed.messages import Lines, Message, encode
 
 BLOCK_BYTES = 1 << 20
 """More than the window of what compresses streams quickly."""
@@ -32,9 +33,9 @@ class LineStream:
             await self._loop.sock_sendall(self.sock, encode(message))
 
     async def receive(self) -> Message:
-        """Raises BadLineError, EOFError, OSError."""
+        """Raises LineFaultError, EOFError, OSError."""
         while (message := self._lines.next()) is None:
-            data = await self._loop.sock_recv(self.sock, MOST_LINE_BYTES)
+            data = await self._loop.sock_recv(self.sock, MAX_LINE_BYTES)
             if not data:
                 raise EOFError("the other side has ended the stream")
             self._lines.feed(data)

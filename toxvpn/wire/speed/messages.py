@@ -17,14 +17,14 @@ Then come bytes: for `down` from the server, which ends the stream after `second
 What they are does not matter.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
+from ..jsonlines import MAX_LINE_BYTES, LineFaultError, decode_line, encode_line
+
 NAME: Final = "@speed"
 VERSION: Final = 1
-MOST_LINE_BYTES = 4096
 MOST_NUMBER = (1 << 63) - 1
 MOST_TEXT = 64
 MOST_S = 60.0
@@ -40,10 +40,6 @@ BUSY: Final = "busy"
 """The peer has a test that runs."""
 FULL: Final = "full"
 """Others have all the tests that may run at once."""
-
-
-class BadLineError(ValueError):
-    """What came is not a message of this protocol."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,25 +102,22 @@ KINDS: dict[str, type[Message]] = {
 def encode(message: Message) -> bytes:
     """The line, with its end."""
     name = type(message).__name__.lower()
-    return json.dumps({name: asdict(message)}, separators=(",", ":")).encode() + b"\n"
+    return encode_line({name: asdict(message)})
 
 
 def decode_untrusted(line: bytes) -> Message:
-    """Keys that are not known are ignored. Raises BadLineError."""
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
-        raise BadLineError("not JSON") from None
-    if not isinstance(value, dict) or len(value) != 1:
-        raise BadLineError("not an object with one key")
+    """Keys that are not known are ignored. Raises LineFaultError."""
+    value = decode_line(line)
+    if len(value) != 1:
+        raise LineFaultError("not an object with one key")
     ((name, holds),) = value.items()
     kind = KINDS.get(name)
     if kind is None or not isinstance(holds, dict):
-        raise BadLineError("not a message of this protocol")
+        raise LineFaultError("not a message of this protocol")
     try:
         return kind(**{each.name: READERS[each.name](holds.get(each.name)) for each in fields(kind)})
     except ValueError as failure:
-        raise BadLineError(f"{name}: {failure}") from None
+        raise LineFaultError(f"{name}: {failure}") from None
 
 
 def _number(value: Any) -> int:
@@ -179,11 +172,11 @@ class Lines:
         self._held += data
 
     def next(self) -> Message | None:
-        """None: the line is not complete yet. Raises BadLineError."""
-        end = self._held.find(b"\n", 0, MOST_LINE_BYTES)
+        """None: the line is not complete yet. Raises LineFaultError."""
+        end = self._held.find(b"\n", 0, MAX_LINE_BYTES)
         if end < 0:
-            if len(self._held) >= MOST_LINE_BYTES:
-                raise BadLineError("a line is too long")
+            if len(self._held) >= MAX_LINE_BYTES:
+                raise LineFaultError("a line is too long")
             return None
         line = bytes(self._held[:end])
         del self._held[: end + 1]
