@@ -341,6 +341,7 @@ async def test_what_a_peer_may_reach_is_replaced_at_once(network: Network, tmp_p
     calls: list[str] = []
     host.roster.on_allow = lambda: calls.append("now")
     host.roster.add(ConfiguredPeer(guest.key, name="guest"))
+    calls.clear()
     host.roster.allow("guest", ("icmp",))
     assert (host.roster.allow_of(guest.key), calls) == (("icmp",), ["now"])
     host.roster.allow("guest", ())

@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 from pwd import getpwnam
 
+import pytest
 from forwards import USER, Client, Server, private_directory
 
 from lab import Host, Lab, apps
@@ -56,16 +57,18 @@ def test_a_configuration_for_the_server_and_a_name_for_the_client(tox_network: L
     client.wait_for(r"peer [0-9A-F]{8}: (udp|tcp-relay)")
     assert echoes(here, 7007) and not echoes(here, 7009)
     with here.connect("127.0.0.1", 7007) as old:
-        old.settimeout(10)
-        old.sendall(b"before")
-        assert old.recv(6) == b"before"
-
         (kept / "config.toml").write_text(SERVER.format(allowed=9))
         server.process.send_signal(signal.SIGHUP)
         server.wait_for(r"reload: \[server\] changed")
         assert echoes(here, 7009) and not echoes(here, 7007)
-        old.sendall(b"after")
-        assert old.recv(5) == b"after", "what is open stays open"
+        old.settimeout(10)
+        with pytest.raises(ConnectionResetError):
+            old.recv(1)
+
+    with here.connect("127.0.0.1", 7009) as old:
+        old.settimeout(10)
+        old.sendall(b"before")
+        assert old.recv(6) == b"before"
 
         (kept / "config.toml").write_text("[server")
         server.process.send_signal(signal.SIGHUP)
