@@ -119,10 +119,11 @@ TRAFFIC: dict[str, type[Pair]] = {"fast": ForwardPair, "tuntox": TuntoxPair, "vp
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`end` may be all of it."""
+    """`end` may be all of it. `from_direct`: it befalls pairs that have no relay between them."""
 
     end: Callable[[Pair], None]
     begin: Callable[[Pair], None] | None = None
+    from_direct: bool = True
 
 
 def offline(pair: Pair) -> None:
@@ -147,7 +148,7 @@ PUBLIC = {
     "client moves to another network": Fault(lambda pair: pair.lab.roam(pair.client_host)),
     "server moves to another network": Fault(lambda pair: pair.lab.roam(pair.server_host)),
     "UDP is blocked": Fault(lambda pair: pair.client_host.block_udp()),
-    "UDP passes again": Fault(lambda pair: pair.client_host.block_udp(False)),
+    "UDP passes again": Fault(lambda pair: pair.client_host.block_udp(False), from_direct=False),
 }
 
 
@@ -180,12 +181,13 @@ def hosts(lab: Lab, scene: str, number: int) -> tuple[Host, Host]:
     return lab.nat(f"{names[0]}nat").host(names[0]), lab.nat(f"{names[1]}nat").host(names[1])
 
 
-def settled(pairs: list[Pair]) -> None:
-    """Waits until all are connected without a relay, and have been for a while, with streams that tick."""
+def settled(pairs: list[Pair], *, direct: bool) -> None:
+    """Waits until all are connected, and have been for a while, with streams that tick."""
     for pair in pairs:
         if pair.stream.failure:
             pair.renew()
-        wait_until(pair.is_direct, "direct connection", LOST_S, 0.5)
+        if direct:
+            wait_until(pair.is_direct, "direct connection", LOST_S, 0.5)
     time.sleep(SETTLE_S)
 
 
@@ -212,7 +214,7 @@ def suffer(pairs: list[Pair], fault: Fault, lasts_s: float, watch_s: float) -> I
 def measure(pairs: list[Pair], faults: dict[str, Fault], lasts_s: float, watch_s: float) -> list[list[str]]:
     rows = []
     for name, fault in faults.items():
-        settled(pairs)
+        settled(pairs, direct=fault.from_direct)
         outcomes = list(suffer(pairs, fault, lasts_s, watch_s))
         name += f", {lasts_s:g} s" if fault.begin else ""
         cells = [f"{len(outcomes)} of {len(pairs)}"]
