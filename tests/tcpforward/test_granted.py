@@ -57,6 +57,12 @@ def test_what_is_not_allowed_any_more_is_stopped() -> None:
     assert granted.judge_again() == 1 and stopped == [1, 2]
 
 
+def test_a_right_that_is_lost_before_there_is_an_end_stops_it_too() -> None:
+    end, stopped = Granted().end(Target(), lambda: False), []
+    end.stoppable(lambda: stopped.append(True))
+    assert stopped == [True]
+
+
 def test_it_may_be_stopped_before_a_stream_is_made_of_it() -> None:
     granted = Granted()
     stopped: list[bool] = []

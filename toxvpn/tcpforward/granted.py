@@ -56,8 +56,11 @@ class Granted:
         self._ends: set[GrantedEnd] = set()
 
     def end(self, end: End, allowed: Callable[[], bool]) -> GrantedEnd:
+        """Stopped from the start if the right was lost while the target was looked up and connected."""
         made = GrantedEnd(end, allowed, self._ends.discard)
         self._ends.add(made)
+        if not allowed():
+            made.stop()
         return made
 
     def judge_again(self) -> int:

@@ -418,6 +418,21 @@ class TestHostile:
         await until(lambda: forwarded.pair.datagrams.associations == 0)
 
 
+async def test_a_right_that_is_lost_during_the_look_up_gives_no_association(
+    forwarded: Forwarded, monkeypatch: pytest.MonkeyPatch, warnings: list[str]
+) -> None:
+    async def too_late(_: Peer, host: str, port: int) -> list[Address]:
+        forwarded.pair.allowed[:] = ["tcp/127.0.0.1:*"]
+        return [Address(socket.AF_INET, (host, port))]
+
+    monkeypatch.setattr(forwarded.pair.server, "datagram_addresses", too_late)
+    forwarded.asks()
+    await until(lambda: "not allowed" in warnings)
+    assert forwarded.pair.datagrams.associations == 0
+    with pytest.raises(BlockingIOError):
+        forwarded.target.socket.recv(100)
+
+
 async def test_a_right_that_is_taken_away_ends_its_association(forwarded: Forwarded) -> None:
     program, _ = await forwarded.exchange()
     forwarded.pair.datagrams.judge_again()

@@ -216,6 +216,9 @@ class DatagramServer:
         self._loop.add_reader(outside, self._on_outside, association)
         if self._timer is None:
             self._timer = self._loop.call_later(EXPIRY_S, self._expire)
+        if not self._is_allowed(association):  # the right was lost while the name was looked up
+            self._end(key, ReplyCode.NOT_ALLOWED)
+            return
         client.control.send(Associated(wanted.number, inside.getsockname()[1]))
 
     # -- datagrams
