@@ -99,15 +99,14 @@ class Builtins:
 
     async def datagram_addresses(self, peer: Peer, name_untrusted: str, version: int) -> list[Address]:
         """Where datagrams for that target go (udp/server.py). Raises TargetRefusedError."""
-        found = self._offered.get(name_untrusted)
-        if not isinstance(found, Passage) or not found.may(peer.public_key) or found.version != version:
+        passage = self._passage(peer, name_untrusted, version)
+        if passage is None:
             raise TargetRefusedError(ReplyCode.HOST_UNREACHABLE, f"{name_untrusted!r} is not offered here")
-        return await found.addresses()
+        return await passage.addresses()
 
     def allows_datagrams(self, peer: Peer, name_untrusted: str, version: int, address: str) -> bool:
         """Whether datagrams for that target may go on; to which address is its own decision."""
-        found = self._offered.get(name_untrusted)
-        return isinstance(found, Passage) and found.may(peer.public_key) and found.version == version
+        return self._passage(peer, name_untrusted, version) is not None
 
     def leads(self, public_key: bytes) -> bool:
         """Whether there is a passage for that peer."""
@@ -126,6 +125,12 @@ class Builtins:
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+
+    def _passage(self, peer: Peer, name_untrusted: str, version: int) -> Passage | None:
+        found = self._offered.get(name_untrusted)
+        if isinstance(found, Passage) and found.may(peer.public_key) and found.version == version:
+            return found
+        return None
 
     def _start(self, builtin: Builtin, peer: Peer) -> "BuiltinEnd":
         """Raises TargetRefusedError. What serves takes a descriptor more than a target would."""
