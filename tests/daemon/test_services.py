@@ -249,25 +249,30 @@ async def test_what_is_open_stays_open_when_its_forward_goes(
         await Program.connect(old)
 
 
-async def test_a_peer_listens_as_long_as_both_files_say_so(
-    machine: Machine,
-    network: Network,
-    boxes: Callable[[], Box],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+async def laptop(
+    machine: Machine, network: Network, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Machine:
+    """Another machine, which has others listen for it, and asks again at once."""
     monkeypatch.setattr(client, "AGAIN_S", 0.01)
+    made = Machine(tmp_path / "laptop", network, machine._undo)
+    made.directory.mkdir()
+    return made
+
+
+def listening_for(box: Box, port: int) -> str:
+    return f'[[remote_forwards]]\npeer = "server"\nlisten = {port}\ntarget = "127.0.0.1:{box.target.port}"\n'
+
+
+async def test_a_peer_listens_as_long_as_both_files_say_so(
+    machine: Machine, laptop: Machine, boxes: Callable[[], Box]
+) -> None:
     box, port = boxes(), free_port()
-    laptop = Machine(tmp_path / "laptop", network, machine._undo)
-    laptop.directory.mkdir()
     ids = {each: each.node.tox.address.hex() for each in (machine, laptop)}
     peer = f'[peers.laptop]\nid = "{ids[laptop]}"\nallow = []\n'
     machine.start(f'{peer}allow_listen = ["{port}"]\n')
     wanted = f'[peers.server]\nid = "{ids[machine]}"\n'
-    remote = (
-        f'[[remote_forwards]]\npeer = "server"\nlisten = {port}\ntarget = "127.0.0.1:{box.target.port}"\n'
-    )
-    laptop.start(wanted + remote)
+    laptop.start(wanted + listening_for(box, port))
     await until(lambda: [each.remote for each in machine.services.forward_states()] == ["here"])
     ends = await box.reached(port)
     await talk(ends)
@@ -282,16 +287,9 @@ async def test_a_peer_listens_as_long_as_both_files_say_so(
 
 
 async def test_a_peer_that_a_command_keeps_with_no_rights_listens_no_more(
-    machine: Machine,
-    network: Network,
-    boxes: Callable[[], Box],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    machine: Machine, laptop: Machine, boxes: Callable[[], Box]
 ) -> None:
-    monkeypatch.setattr(client, "AGAIN_S", 0.01)
     box, port = boxes(), free_port()
-    laptop = Machine(tmp_path / "laptop", network, machine._undo)
-    laptop.directory.mkdir()
     for each in (machine, laptop):
         secret = each.directory / "secret"
         secret.write_text("a secret of both")
@@ -299,7 +297,7 @@ async def test_a_peer_that_a_command_keeps_with_no_rights_listens_no_more(
     machine.start(f'[server]\nsecret_file = "secret"\nallow_listen = ["{port}"]\n')
     laptop.start(
         f'[peers.server]\nid = "{machine.node.tox.address.hex()}"\nsecret_file = "secret"\n'
-        f'[[remote_forwards]]\npeer = "server"\nlisten = {port}\ntarget = "127.0.0.1:{box.target.port}"\n'
+        + listening_for(box, port)
     )
     await until(lambda: [each.remote for each in machine.services.forward_states()] == ["here"])
     await talk(await box.reached(port))
