@@ -56,7 +56,7 @@ class ConfigError(ToxvpnError):
 
 
 class LinkError(ToxvpnError):
-    """In pipe mode, the link broke or never came up (as ssh's 255)."""
+    """In pipe mode, the link broke or never came up (as ssh's 255). No text: there is nobody to tell."""
 
     exit_code = 255
 

@@ -240,7 +240,7 @@ def test_listeners_use_it_too(scene: Scene) -> None:
         sock.sendall(b"x")
         assert sock.recv(1) == b"x"
         show("-L, start to first byte", began_s)
-        assert re.search("peer [0-9A-F]{8}: udp", log.read_text())
+        assert re.search(r"peer (box \()?[0-9A-F]{8}\)?: udp", log.read_text())
         scene.laptop.stop(command)
         assert command.returncode == 128 + signal.SIGTERM
         with pytest.raises(ConnectionResetError):

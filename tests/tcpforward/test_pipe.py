@@ -40,7 +40,12 @@ class Pipe:
         if stdin is not None:
             theirs = os.open(stdin, os.O_RDONLY)
             self._open.append(theirs)
-        monkeypatch.setattr(pipe, "StdioEnd", lambda: StdioEnd(theirs, stdout))
+
+        class Ours(StdioEnd):
+            def __init__(self) -> None:
+                super().__init__(theirs, stdout)
+
+        monkeypatch.setattr(pipe, "StdioEnd", Ours)
         self.running = asyncio.create_task(pipe.run(pair.caller, pair.target.target))
 
     def write(self, data: bytes) -> None:
@@ -149,9 +154,21 @@ async def test_a_reader_that_has_gone_is_a_failure(pair: ForwardPair, pipes: Pip
     target = await pair.accept()
     pipes.close_stdout()
     await target.send(b"for nobody")
-    with pytest.raises(LinkError):
+    with pytest.raises(LinkError, match=r"^$"):
         await in_time(pipes.running)
     assert await target.is_reset()
+
+
+async def test_nothing_is_said_when_the_program_has_ended_before_the_target(
+    pair: ForwardPair, pipes: Pipe
+) -> None:
+    """As ssh does at the end of its session: it closes both pipes, and sshd has not closed yet."""
+    target = await pair.accept()
+    await target.send(b"greeting")
+    pipes.end_stdin()
+    pipes.close_stdout()
+    with pytest.raises(LinkError, match=r"^$"):
+        await in_time(pipes.running)
 
 
 async def test_a_refusal_says_why(pair: ForwardPair, pipes: Pipe) -> None:

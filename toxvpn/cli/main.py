@@ -45,7 +45,8 @@ def handle(error: Exception, settings: Settings) -> int:
     if settings.debug and not isinstance(cause, UsageError | click.ClickException):
         traceback.print_exception(error)
     if isinstance(cause, ToxvpnError):
-        print_error(str(cause))
+        if str(cause):  # else there is nobody to tell
+            print_error(str(cause))
         return cause.exit_code
     if isinstance(cause, click.ClickException):
         print_error(describe(cause))

@@ -8,6 +8,7 @@ between two ends, by `tuntox/stream.py` between an end and Tox.
 
 import contextlib
 import os
+import select
 import socket
 import stat
 import struct
@@ -125,6 +126,8 @@ class StdioEnd:
         os.close(null)
 
     def close(self, *, clean: bool) -> None:
+        if self.write_fd >= 0:
+            self.reader_has_gone = _reader_has_gone(self.write_fd)
         for own in list(self._originals):
             self._release(own)
 
@@ -145,3 +148,10 @@ class StdioEnd:
         os.close(own)
         with contextlib.suppress(OSError):  # somebody has closed it
             os.set_blocking(original, blocking)
+
+
+def _reader_has_gone(fd: int) -> bool:
+    """poll(2): POLLERR on a pipe whose reading end is closed, POLLHUP on a socket whose other end is."""
+    poller = select.poll()
+    poller.register(fd, 0)
+    return any(events & (select.POLLERR | select.POLLHUP) for _, events in poller.poll(0))

@@ -10,7 +10,11 @@ from .spec import Target
 
 
 async def run(caller: Caller, target: Target) -> None:
-    """Returns when the stream has ended cleanly; raises LinkError (exit 255) when it broke."""
+    """Returns when the stream has ended cleanly; raises LinkError (exit 255) when it did not.
+
+    Its message is empty when the reader of stdout has gone, as ssh has when its session is over: there is
+    nobody to tell. (What SIGPIPE ends says nothing either.)
+    """
     check_stdio(str(target))
 
     async def ours() -> End:
@@ -31,4 +35,5 @@ async def carry(caller: Caller, target: Target, take: Callable[[], Awaitable[End
         stream.abort()
         raise
     if await stream.relay(end) is not Ending.CLEAN:
-        raise LinkError(f"{target}: the connection broke")
+        read = not (isinstance(end, StdioEnd) and end.reader_has_gone)
+        raise LinkError(f"{target}: the connection broke" if read else "")
