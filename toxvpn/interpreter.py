@@ -13,14 +13,14 @@ ROOT = Path(__file__).parents[1]
 ENVIRONMENT = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL")
 
 
-def command_line(code: str, arguments: Sequence[str]) -> list[str]:
+def command_line(code: str, arguments: Sequence[str], flags: str = "-I") -> list[str]:
     """Runs `code` with `sys.argv[1:]` starting with `arguments`, and our `sys.path`.
 
-    With -I neither PYTHON* variables nor the current directory count.
+    With -I neither PYTHON* variables nor the current directory count; with S, too, `site` is not loaded.
     """
     paths = [*filter(None, sys.path), *([] if str(ROOT) in sys.path else [str(ROOT)])]
     start = f"import sys; sys.path[:] = sys.argv[{1 + len(arguments)}:]; {code}"
-    return [sys.executable, "-I", "-c", start, *arguments, *paths]
+    return [sys.executable, flags, "-c", start, *arguments, *paths]
 
 
 def start_helper(code: str) -> "tuple[socket.socket, subprocess.Popen[bytes]]":
@@ -33,7 +33,7 @@ def start_helper(code: str) -> "tuple[socket.socket, subprocess.Popen[bytes]]":
     with theirs:
         try:
             helper = subprocess.Popen(
-                command_line(code, [str(theirs.fileno()), str(os.getpid())]),
+                command_line(code, [str(theirs.fileno()), str(os.getpid())], "-IS"),
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

@@ -2,19 +2,19 @@
 
 For helper processes, which are started fresh: a user namespace is only open to a process with a single
 thread. Nothing is mapped into a user namespace unless `map_user` is called: the rights over the network come
-with being inside. Neighbours: `linux` (the system calls), `interpreter` (starts the helpers).
+with being inside. Neighbours: `linux` (the system calls), `interpreter` (starts the helpers). Helpers stay as
+long as a run, so nothing large is imported here, pathlib included (tests/test_loaded.py).
 """
 
 import contextlib
 import errno
 import os
 import sys
-from pathlib import Path
 
 from . import linux
 from .linux import CLONE_NEWNET, CLONE_NEWUSER, unshare
 
-SYSCTL_FOLDER = Path("/proc/sys")
+SYSCTL_FOLDER = "/proc/sys"
 APPARMOR_SYSCTL = "kernel/apparmor_restrict_unprivileged_userns"
 """Of Ubuntu: 1 takes the rights in user namespaces from programs without a profile."""
 FORBIDDING = ("kernel/unprivileged_userns_clone", "user/max_user_namespaces")
@@ -51,7 +51,7 @@ def map_user(uid: int, gid: int) -> None:
     Files and processes belong to who we are outside. Source: user_namespaces(7). Raises OSError.
     """
     for name, line in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
-        Path("/proc/self", name).write_text(line)
+        _write(f"/proc/self/{name}", line)
 
 
 def die_with(parent: int, name: str) -> None:
@@ -69,7 +69,7 @@ def die_with(parent: int, name: str) -> None:
 def set_sysctl(name: str, value: str) -> bool:
     """Whether the kernel has that sysctl (a path below /proc/sys) and let us set it."""
     with contextlib.suppress(OSError):
-        (SYSCTL_FOLDER / name).write_text(value)
+        _write(f"{SYSCTL_FOLDER}/{name}", value)
         return True
     return False
 
@@ -90,6 +90,12 @@ def _why_not(error: OSError) -> str:
 
 
 def _reads(name: str, value: str) -> bool:
-    with contextlib.suppress(OSError):
-        return (SYSCTL_FOLDER / name).read_text().strip() == value
+    with contextlib.suppress(OSError), open(f"{SYSCTL_FOLDER}/{name}") as file:  # noqa: PTH123
+        return file.read().strip() == value
     return False
+
+
+def _write(path: str, text: str) -> None:
+    """Raises OSError."""
+    with open(path, "w") as file:  # noqa: PTH123
+        file.write(text)

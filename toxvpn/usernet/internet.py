@@ -1,8 +1,8 @@
 """Gives a user's network a way to the Internet by pasta(1) of passt, which relays with ordinary sockets.
 
 In: the namespace. Out: a link in it, with this machine's addresses and default routes. pasta does not end
-with the namespace, so a process of our own starts it, and ends it when this one has gone, however that
-happens.
+with the namespace, so a process of our own (watcher.py) starts it, and ends it when this one has gone,
+however that happens.
 """
 
 import contextlib
@@ -10,7 +10,6 @@ import json
 import os
 import select
 import shutil
-import signal
 import socket
 import subprocess
 import time
@@ -22,6 +21,7 @@ from ..interpreter import start_helper
 from ..state.files import why_not_started
 from ..tun.host.netlink import Netlink
 from .namespace import UserNamespace
+from .watcher import MESSAGE_BYTES
 
 PROGRAM = "pasta"
 LINK = "internet"
@@ -33,8 +33,7 @@ OPTIONS = (
     "--no-map-gw",  # else the router's address would stand for this machine's loopback
     "--tcp-ports", "none", "--udp-ports", "none", "--tcp-ns", "none", "--udp-ns", "none",
 )  # fmt: skip
-WATCHER = "from toxvpn.usernet import internet; internet.main(int(sys.argv[1]))"
-MESSAGE_BYTES = 4096
+WATCHER = "from toxvpn.usernet import watcher; watcher.main(int(sys.argv[1]))"
 START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 2.0
 LOOK_AGAIN_S = 0.02
@@ -88,30 +87,3 @@ def has_default_route(route: Any) -> bool:
     families = (socket.AF_INET, socket.AF_INET6)
     routes = (each for family in families for each in route.get_routes(family=family))
     return any(each["dst_len"] == 0 and each["type"] == RTN_UNICAST for each in routes)
-
-
-# -- the process that ends pasta
-
-
-def main(control_fd: int) -> None:
-    """Runs the command that is sent to it until the socket closes; sends the last line of its errors."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # it ends with who started it, not before
-    with socket.socket(fileno=control_fd) as control:
-        command = control.recv(MESSAGE_BYTES)
-        if not command:
-            return
-        program = subprocess.Popen(json.loads(command), stderr=subprocess.PIPE)
-        assert program.stderr is not None
-        lines = b""
-        while True:
-            ready, _, _ = select.select([control.fileno(), program.stderr.fileno()], [], [])
-            if control.fileno() in ready:
-                break
-            if not (more := os.read(program.stderr.fileno(), MESSAGE_BYTES)):  # it has ended
-                break
-            lines = (lines + more)[-MESSAGE_BYTES:]
-        program.terminate()
-        program.wait()
-        with contextlib.suppress(OSError):
-            control.send((lines.strip().splitlines() or [b"nothing"])[-1])

@@ -11,7 +11,6 @@ from toxvpn.tcpforward.fast.patience import (
     IDLE_TIMES,
     LEAST_S,
     MOST_S,
-    KeepAlive,
     keep_alive,
     longest_rto_s,
     repetitions,
@@ -33,26 +32,26 @@ def modelled_s(many: int, longest_s: float) -> float:
 
 def test_two_hours_are_the_default_and_a_night_if_nothing_is_sent() -> None:
     assert DEFAULT_S == 2 * HOUR_S
-    assert keep_alive(DEFAULT_S) == KeepAlive(idle_s=40, interval_s=360, questions=120)
+    assert keep_alive(DEFAULT_S) == (40, 360, 120)
     assert longest_rto_s(DEFAULT_S) == 30
     assert repetitions(DEFAULT_S, 30) == 246
     assert repetitions(DEFAULT_S) == 68
 
 
 def test_a_short_time_asks_often() -> None:
-    assert keep_alive(120) == KeepAlive(40, 40, 17)
+    assert keep_alive(120) == (40, 40, 17)
     assert longest_rto_s(120) == 5
     assert repetitions(120, 5) == 27
 
 
 @given(seconds)
 def test_an_idle_stream_asks_until_its_time_is_over(keep_s: int) -> None:
-    made = keep_alive(keep_s)
-    assert made.idle_s == IDLE_S
-    assert 1 <= made.questions <= 127  # MAX_TCP_KEEPCNT
-    assert 1 <= made.interval_s <= 32767  # MAX_TCP_KEEPINTVL
-    asked_s = made.idle_s + made.questions * made.interval_s
-    assert IDLE_TIMES * keep_s <= asked_s < IDLE_TIMES * keep_s + 2 * made.interval_s
+    idle_s, interval_s, questions = keep_alive(keep_s)
+    assert idle_s == IDLE_S
+    assert 1 <= questions <= 127  # MAX_TCP_KEEPCNT
+    assert 1 <= interval_s <= 32767  # MAX_TCP_KEEPINTVL
+    asked_s = idle_s + questions * interval_s
+    assert IDLE_TIMES * keep_s <= asked_s < IDLE_TIMES * keep_s + 2 * interval_s
 
 
 @given(seconds, st.booleans())

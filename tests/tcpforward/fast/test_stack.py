@@ -356,8 +356,8 @@ async def test_the_switch_that_forbids_user_namespaces_is_named(
     (tmp_path / "user/max_user_namespaces").write_text("0\n")
     reason = await start_with(
         monkeypatch,
-        "from toxvpn import namespaces as h; import os, pathlib; "
-        f"h.SYSCTL_FOLDER = pathlib.Path({str(tmp_path)!r}); "
+        "from toxvpn import namespaces as h; import os; "
+        f"h.SYSCTL_FOLDER = {str(tmp_path)!r}; "
         "h.unshare = lambda flags: (_ for _ in ()).throw(PermissionError(1, os.strerror(1)))",
     )
     assert reason == "user namespaces are not allowed here: sysctl user.max_user_namespaces is 0"

@@ -18,25 +18,19 @@ import json
 import os
 import signal
 import socket
-from typing import Any
 
 from ... import linux
 from ...errors import ToxvpnError
 from ...namespaces import BuildError, die_with, enter_namespace, set_sysctl, without_rights
 from ...tun.host import device
 from . import patience
+from .interface import configure
 
 PROCESS_NAME = "toxvpn-stack"  # for ps and top
-IFA_F_NODAD = 0x02
-
-LOOPBACK_INDEX = 1
 MIB = 1 << 20
-QUEUE_PACKETS = 10_000  # TCP bounds what each of its streams has in it; the usual 500 overflow with 200
 BACKLOG = 4096  # as net.core.somaxconn, which caps it
 REQUEST_BYTES = 1024
-# A packet that is lost while nothing else is under way, a keystroke, is repeated a round trip and so much
-# later; usually it is 200 ms. Locked (bit 13, RTAX_RTO_MIN), or the kernel would not heed it.
-QUICK_RTO = {"rto_min": 50, "lock": 1 << 13}
+KEEP_ALIVE_OPTIONS = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
 
 # Wanted in the private namespace alone, one by one, as far as the kernel has them and lets us.
 SYSCTLS = {
@@ -87,12 +81,12 @@ def main(control_fd: int, parent: int) -> None:
             return
         socket.send_fds(control, [json.dumps(facts).encode()], [tun.fd])
         tun.close()
-        serve(control, facts["address"], patience.keep_alive(wanted["keep_s"]))
+        serve(control, wanted["address"], patience.keep_alive(wanted["keep_s"]))
 
 
 def build(
     parent: int, address: str, prefix: str, mtu: int, uid: int, gid: int, keep_s: int
-) -> tuple[device.TunDevice, dict[str, Any]]:
+) -> tuple[device.TunDevice, dict[str, str | int]]:
     """Enters a new namespace and sets it up. Raises BuildError."""
     was_root = os.geteuid() == 0
     rootless = enter_namespace()
@@ -129,23 +123,6 @@ def become(uid: int, gid: int) -> None:
     os.setgroups([])
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)
-
-
-def configure(interface: str, address: str, prefix: str, mtu: int) -> None:
-    """Sets addresses, routes and links. Raises OSError."""
-    from pyroute2 import IPRoute  # takes 0.15 s, of which nobody waits who is refused before
-    from pyroute2.netlink.exceptions import NetlinkError
-
-    with IPRoute() as route:
-        try:
-            index = route.link_lookup(ifname=interface)[0]
-            route.link("set", index=LOOPBACK_INDEX, state="up")
-            route.link("set", index=index, mtu=mtu, txqlen=QUEUE_PACKETS, state="up")
-            # without duplicate address detection: else the kernel lets nobody bind to it for a moment
-            route.addr("add", index=index, address=address, prefixlen=128, flags=IFA_F_NODAD)
-            route.route("add", dst=prefix, oif=index, metrics=QUICK_RTO)
-        except NetlinkError as error:
-            raise OSError(error.code, f"the private interface could not be set up: {error}") from None
 
 
 def serve(control: socket.socket, address: str, keep_alive: patience.KeepAlive) -> None:
@@ -186,8 +163,7 @@ def _tcp_socket(keep_alive: patience.KeepAlive) -> socket.socket:
     """A socket with our options; those of a listener also hold for what it accepts."""
     sock = socket.socket(socket.AF_INET6, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, keep_alive.idle_s)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, keep_alive.interval_s)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, keep_alive.questions)
+    for option, value in zip(KEEP_ALIVE_OPTIONS, keep_alive, strict=True):
+        sock.setsockopt(socket.IPPROTO_TCP, option, value)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock

@@ -7,7 +7,6 @@ ends streams whose reader pauses for as long (tcp_probe_timer).
 """
 
 import math
-from dataclasses import dataclass
 
 DEFAULT_S = 2 * 3600
 """As long as Linux's TCP leaves an idle connection alone."""
@@ -31,20 +30,15 @@ REPETITIONS = 240
 SHORT_RTO_S = 5.0
 
 
-@dataclass(frozen=True, slots=True)
-class KeepAlive:
-    """TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT."""
-
-    idle_s: int
-    interval_s: int
-    questions: int
+KeepAlive = tuple[int, int, int]
+"""TCP_KEEPIDLE and TCP_KEEPINTVL in seconds, TCP_KEEPCNT."""
 
 
 def keep_alive(keep_s: int, idle_s: int = IDLE_S) -> KeepAlive:
     """Questions at most `idle_s` apart while they are answered, and IDLE_TIMES `keep_s` of them if not."""
     rest_s = max(IDLE_TIMES * keep_s - idle_s, 1)
     interval_s = max(idle_s, math.ceil(rest_s / QUESTIONS))
-    return KeepAlive(idle_s, interval_s, math.ceil(rest_s / interval_s))
+    return idle_s, interval_s, math.ceil(rest_s / interval_s)
 
 
 def longest_rto_s(keep_s: int) -> float:

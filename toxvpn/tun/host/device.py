@@ -9,9 +9,7 @@ import errno
 import fcntl
 import os
 import struct
-from dataclasses import dataclass
 from enum import IntFlag
-from pathlib import Path
 
 from ...errors import NoPermissionError, ToxvpnError
 
@@ -51,7 +49,6 @@ class Offload(IntFlag):
 _OFFLOAD_SETS = (Offload.ALL, Offload.TCP, Offload.TCP & ~Offload.TSO_ECN, Offload.CHECKSUM, Offload.NONE)
 
 
-@dataclass(frozen=True, slots=True)
 class TunDevice:
     """An open TUN interface: one IP packet per read and write, without tun_pi.
 
@@ -59,10 +56,13 @@ class TunDevice:
     The interface goes away with the last copy of `fd`.
     """
 
-    fd: int
-    name: str
-    vnet_hdr: bool
-    offload: Offload
+    __slots__ = ("fd", "name", "offload", "vnet_hdr")
+
+    def __init__(self, fd: int, name: str, vnet_hdr: bool, offload: Offload) -> None:
+        self.fd = fd
+        self.name = name
+        self.vnet_hdr = vnet_hdr
+        self.offload = offload
 
     def close(self) -> None:
         os.close(self.fd)
@@ -124,7 +124,7 @@ def _describe_closed(error: PermissionError) -> str:
     if error.errno == errno.EPERM:  # the devices of its control group
         return f"{DEVICE_FILE} cannot be used here: give the container the device ('--device {DEVICE_FILE}')"
     try:
-        mode = f" (its mode is {Path(DEVICE_FILE).stat().st_mode & 0o777:04o})"
+        mode = f" (its mode is {os.stat(DEVICE_FILE).st_mode & 0o777:04o})"  # noqa: PTH116
     except OSError:
         mode = ""
     return f"this user cannot open {DEVICE_FILE}{mode}: allow it with 'chmod 666 {DEVICE_FILE}', or use sudo"

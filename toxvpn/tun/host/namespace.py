@@ -7,12 +7,14 @@ it see the VPN.
 import socket
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..neighbours.local_networks import LocalNetwork, local_networks
 from . import nftables
 from .device import TunDevice, open_tun
-from .kernel import KernelTables
+
+if TYPE_CHECKING:
+    from ..neighbours.local_networks import LocalNetwork
+    from .kernel import KernelTables
 
 SYSCTL_FOLDER = Path("/proc/sys")
 
@@ -48,8 +50,10 @@ class Namespace:
         """As nftables.run."""
         return nftables.run(script, what, output_flags)
 
-    def local_networks(self, tables: KernelTables, ignore: Collection[str]) -> list[LocalNetwork]:
+    def local_networks(self, tables: "KernelTables", ignore: Collection[str]) -> "list[LocalNetwork]":
         """As local_networks.local_networks; `tables` are those of this namespace."""
+        from ..neighbours.local_networks import local_networks
+
         return local_networks(tables, ignore)
 
 
