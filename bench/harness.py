@@ -111,7 +111,7 @@ def arguments(description: str | None, **defaults: float | str) -> argparse.Name
     given = parser.parse_args()
     if os.geteuid() != 0:
         parser.exit(1, "the benches make network namespaces and need root\n")
-    print(f"{Path(sys.argv[0]).stem} {' '.join(sys.argv[1:])}".rstrip(), machine(), sep="\n", flush=True)
+    print(f"{Path(sys.argv[0]).name} {' '.join(sys.argv[1:])}".rstrip(), machine(), sep="\n", flush=True)
     return given
 
 

@@ -13,13 +13,13 @@ from subprocess import Popen
 
 from lab import Lab, apps
 
+from .cost import cpu_s, family
 from .harness import OURS, arguments, progress, table
 from .pair import Client, Server, Site, receive
 
 GOAL_PERCENT = 0.5
 SETTLE_S = 25.0  # then a node rests (toxvpn/tox/timing.py)
 TRANSFER_BYTES = 10_000_000
-TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 Process = Popen[bytes]
 
 
@@ -43,20 +43,6 @@ def memory(process: Process) -> Memory:
     return Memory(totals["Rss"] / 1e3, totals["Pss"] / 1e3)
 
 
-def cpu_s(process: Process) -> float:
-    """Processor time (utime and stime) of the process and its living children."""
-    ticks = 0
-    for pid in family(process.pid):
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / TICKS_PER_S
-
-
-def family(pid: int) -> list[int]:
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(member for child in children for member in family(int(child)))]
-
-
 def switches(process: Process) -> int:
     """The number of times the process went to sleep, and so about how often it woke."""
     text = Path(f"/proc/{process.pid}/status").read_text()
@@ -65,13 +51,13 @@ def switches(process: Process) -> int:
 
 def idle(processes: dict[str, Process], seconds: float) -> dict[str, tuple[float, float]]:
     """Per cent of a core and wake-ups per second of each, over that time."""
-    before = {name: (cpu_s(process), switches(process)) for name, process in processes.items()}
+    before = {name: (cpu_s(process.pid), switches(process)) for name, process in processes.items()}
     began_s = time.monotonic()
     time.sleep(seconds)
     took_s = time.monotonic() - began_s
     return {
         name: (
-            100 * (cpu_s(process) - before[name][0]) / took_s,
+            100 * (cpu_s(process.pid) - before[name][0]) / took_s,
             (switches(process) - before[name][1]) / took_s,
         )
         for name, process in processes.items()

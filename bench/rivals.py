@@ -2,22 +2,25 @@
 
 Each builder starts one and returns; `wait_answer` waits until the far side is reached through it. Nothing is
 tuned: no cipher, buffer or MTU is chosen for them. Keys and configurations live and go with the lab. What
-comes first in PATH is taken: a newer one can be unpacked in a folder of its own.
+comes first in PATH is taken: newest.py unpacks newer ones in a folder of their own. Those that need a kind of
+interface from the kernel are there where the kernel makes one.
 """
 
 import json
 import os
-import re
+import platform
 import shutil
 import subprocess
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from lab import Host, wait_until
+from lab import Host, LabError, wait_until
 
+from .harness import progress
 from .traffic import answers
+from .versions import version
 
 ANSWER_S = 30.0
 PORT = 51820
@@ -50,6 +53,8 @@ class Side:
     other_ipv4: str
     ipv6: str
     other_ipv6: str
+    pids: list[int] = field(default_factory=list, compare=False)
+    """Of the programs that have been started."""
 
     def run(self, *argv: str, input: str | None = None) -> str:
         return self.host.run(argv, input=input, cwd=self.directory).stdout
@@ -57,7 +62,8 @@ class Side:
     def start(self, *argv: str) -> None:
         """Start a program on the host, with its log beside its configuration."""
         with self.directory.joinpath("log").open("wb") as log:
-            self.host.popen(argv, cwd=self.directory, stdout=log, stderr=subprocess.STDOUT)
+            process = self.host.popen(argv, cwd=self.directory, stdout=log, stderr=subprocess.STDOUT)
+        self.pids.append(process.pid)
 
     def configure(self, interface: str, *own: str) -> None:
         """Give the interface its addresses and bring it up, as soon as it is there."""
@@ -75,17 +81,34 @@ class Side:
 Build = Callable[[Side, Side], None]
 
 
-def build(name: str, near: Host, far: Host, outer: Addresses, inner: Addresses) -> None:
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """How one is set up, the program it needs and the Debian package of that.
+
+    `kinds`: the kinds of interface of which the kernel must make one.
+    """
+
+    build: Build
+    program: str
+    package: str
+    kinds: tuple[str, ...] = ()
+
+
+def build(name: str, near: Host, far: Host, outer: Addresses, inner: Addresses) -> tuple[Side, Side]:
     """Start both sides of RIVALS[name]."""
-    sides = []
-    for host, own, other in ((near, "near", "far"), (far, "far", "near")):
-        directory = host.directory / name
-        directory.mkdir()
-        both = {"near": (outer.near_ipv4, inner.near_ipv4, inner.near_ipv6)}
-        both["far"] = (outer.far_ipv4, inner.far_ipv4, inner.far_ipv6)
-        (outside, ipv4, ipv6), (other_outside, other_ipv4, other_ipv6) = both[own], both[other]
-        sides.append(Side(host, directory, outside, other_outside, ipv4, other_ipv4, ipv6, other_ipv6))
-    RIVALS[name][1](*sides)
+    near_directory, far_directory = near.directory / name, far.directory / name
+    near_side = Side(
+        near, near_directory, outer.near_ipv4, outer.far_ipv4,
+        inner.near_ipv4, inner.far_ipv4, inner.near_ipv6, inner.far_ipv6,
+    )  # fmt: skip
+    far_side = Side(
+        far, far_directory, outer.far_ipv4, outer.near_ipv4,
+        inner.far_ipv4, inner.near_ipv4, inner.far_ipv6, inner.near_ipv6,
+    )  # fmt: skip
+    for side in (near_side, far_side):
+        side.directory.mkdir()
+    RIVALS[name].build(near_side, far_side)
+    return near_side, far_side
 
 
 def wait_answer(near: Host, inner: Addresses, name: str) -> None:
@@ -93,31 +116,52 @@ def wait_answer(near: Host, inner: Addresses, name: str) -> None:
         wait_until(partial(answers, near, address), f"answer of {address} through {name}", ANSWER_S, 0.2)
 
 
-def installed() -> dict[str, str]:
-    """The versions of those that are there."""
-    paths = {name: shutil.which(program, path=SEARCHED) for name, (program, _) in RIVALS.items()}
-    return {name: version(path) for name, path in paths.items() if path}
+def available(host: Host, chosen: Collection[str]) -> dict[str, str]:
+    """The versions of those of `chosen` that can run; what the others lack is told."""
+    found = {}
+    for name in chosen:
+        rival = RIVALS[name]
+        if not (path := shutil.which(rival.program, path=SEARCHED)):
+            progress(f"{name} is left out: {rival.program} is not installed")
+        elif rival.kinds and not any(makes(host, kind) for kind in rival.kinds):
+            progress(f"{name} is left out: the kernel makes no interface of kind {' or '.join(rival.kinds)}")
+        else:
+            found[name] = version(path, rival.package)
+            if rival.kinds:
+                found[name] += f" with Linux {platform.release()}"
+    return found
 
 
-def version(program: str) -> str:
-    asked = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
-    found = re.search(r"\d+(?:\.\d+)+\S*", asked.stdout + asked.stderr)
-    return found[0] if found else "unknown"
+def makes(host: Host, kind: str) -> bool:
+    """Whether the kernel makes such interfaces; it may load a module for that."""
+    interface = ["dev", "probe"]
+    if host.run(["ip", "link", "add", *interface, "type", kind], check=False).returncode:
+        return False
+    host.run(["ip", "link", "delete", *interface])
+    return True
+
+
+def kind_of(host: Host, interface: str) -> str:
+    shown = json.loads(host.run(["ip", "-json", "-details", "link", "show", "dev", interface]).stdout)
+    return str(shown[0].get("linkinfo", {}).get("info_kind"))
 
 
 # -- OpenVPN: TLS between two, each knowing the other's certificate --------------------------------------
 
 
-def openvpn(near: Side, far: Side) -> None:
+def openvpn(near: Side, far: Side, *, offload: bool = False) -> None:
+    """`offload`: packets go by the kernel (DCO), else always by the program."""
+    name, port = ("ovpn-dco", PORT + 5) if offload else ("tun-openvpn", PORT)
     fingerprints = {side: certificate(side) for side in (near, far)}
     for side, other in ((near, far), (far, near)):
         side.directory.joinpath("openvpn.conf").write_text(
             f"""
-dev tun-openvpn
+dev {name}
 dev-type tun
+{"" if offload else "disable-dco"}
 local {side.outer}
-remote {side.other_outer} {PORT}
-port {PORT}
+remote {side.other_outer} {port}
+port {port}
 ifconfig {side.ipv4} {side.other_ipv4}
 ifconfig-ipv6 {side.ipv6}/64 {side.other_ipv6}
 {"tls-client" if side is near else "tls-server"}
@@ -128,6 +172,10 @@ peer-fingerprint {fingerprints[other]}
 """
         )
         side.start("openvpn", "--config", "openvpn.conf")
+    if offload:
+        wait_until(partial(answers, near.host, near.other_ipv4), f"answer through {name}", ANSWER_S, 0.2)
+        if kind_of(near.host, name) not in OFFLOADS:
+            raise LabError(f"this openvpn does not use the kernel's {' or '.join(OFFLOADS)}")
 
 
 def certificate(side: Side) -> str:
@@ -140,22 +188,35 @@ def certificate(side: Side) -> str:
     return text.partition("=")[2].strip()
 
 
-# -- wireguard-go ----------------------------------------------------------------------------------------
+# -- WireGuard in the kernel, and wireguard-go -------------------------------------------------------------
+
+
+def wireguard(near: Side, far: Side) -> None:
+    for side in (near, far):
+        side.host.namespace.add_link(ifname="wg-kernel", kind="wireguard")
+    wireguard_keys(near, far, ("wg-kernel", "wg-kernel"), PORT + 4)
 
 
 def wireguard_go(near: Side, far: Side) -> None:
+    # its socket is named after the interface, in a directory that both hosts share
+    interfaces = f"wg-{near.host.name}", f"wg-{far.host.name}"
+    for side, interface in zip((near, far), interfaces, strict=True):
+        side.start("wireguard-go", "-f", interface)
+    wireguard_keys(near, far, interfaces, PORT + 1)
+
+
+def wireguard_keys(near: Side, far: Side, interfaces: tuple[str, str], port: int) -> None:
+    """Addresses and keys for interfaces that are there or will soon be."""
     publics = {}
     for side in (near, far):
         private = side.run("wg", "genkey")
         side.directory.joinpath("private").write_text(private)
         publics[side] = side.run("wg", "pubkey", input=private).strip()
-    for side, other in ((near, far), (far, near)):
-        interface = f"wg-{side.host.name}"  # its socket is named after it, in a directory both hosts share
-        side.start("wireguard-go", "-f", interface)
+    for side, other, interface in ((near, far, interfaces[0]), (far, near, interfaces[1])):
         side.configure(interface, f"{side.ipv4}/24", f"{side.ipv6}/64")
         side.run(
-            "wg", "set", interface, "listen-port", str(PORT + 1), "private-key", "private",
-            "peer", publics[other], "endpoint", f"{side.other_outer}:{PORT + 1}",
+            "wg", "set", interface, "listen-port", str(port), "private-key", "private",
+            "peer", publics[other], "endpoint", f"{side.other_outer}:{port}",
             "allowed-ips", f"{side.other_ipv4}/32,{side.other_ipv6}/128",
         )  # fmt: skip
 
@@ -210,11 +271,14 @@ def nebula(near: Side, far: Side) -> None:
         side.start("nebula", "-config", "config.yml")
 
 
+OFFLOADS = ("ovpn", "ovpn-dco")
+"""Of Linux 6.16 with OpenVPN 2.7, and of a module of its own with OpenVPN 2.6."""
 SEARCHED = os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin"
-RIVALS: dict[str, tuple[str, Build]] = {
-    "openvpn": ("openvpn", openvpn),
-    "wireguard-go": ("wireguard-go", wireguard_go),
-    "tinc": ("tincd", tinc),
-    "nebula": ("nebula", nebula),
+RIVALS: Mapping[str, Rival] = {
+    "openvpn": Rival(openvpn, "openvpn", "openvpn"),
+    "openvpn-dco": Rival(partial(openvpn, offload=True), "openvpn", "openvpn", OFFLOADS),
+    "wireguard": Rival(wireguard, "wg", "wireguard-tools", ("wireguard",)),
+    "wireguard-go": Rival(wireguard_go, "wireguard-go", "wireguard-go"),
+    "tinc": Rival(tinc, "tincd", "tinc"),
+    "nebula": Rival(nebula, "nebula", "nebula"),
 }
-"""Each with the program it needs."""

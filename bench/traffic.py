@@ -9,30 +9,43 @@ from lab import Host, LabError, apps, wait_until
 from .harness import ONLINE_S, median, progress, ratio, spread, table
 
 UDP_BYTES = 200
-UDP_KPPS = 100
 UDP_BUFFER = "1M"  # with the usual 208 kB packets are lost on the bare link too, in the receiver's socket
 
 
 @dataclass(frozen=True, slots=True)
+class Flow:
+    """What one TCP flow carried, as the receiver saw it."""
+
+    mbit: float
+    gigabytes: float
+
+
+@dataclass(frozen=True, slots=True)
 class Datagrams:
-    """Rates of a stream of UDP packets, thousands per second, and its losses."""
+    """A stream of UDP packets: thousands sent per second, thousands received in all, and losses."""
 
     sent_kpps: float
-    received_kpps: float
+    received_thousand: float
     lost_percent: float
 
 
+def tcp_flow(host: Host, address: str, seconds: int, *, reverse: bool = False) -> Flow:
+    """One flow to the iperf3 server; `reverse`: from there."""
+    report = apps.iperf3_report(host, address, *(["-R"] if reverse else []), seconds=seconds)
+    received = report["sum_received"]
+    return Flow(received["bits_per_second"] / 1e6, received["bytes"] / 1e9)
+
+
 def tcp_mbit(host: Host, address: str, seconds: int, *, reverse: bool = False) -> float:
-    """One flow, as the receiver saw it, in Mbit/s; `reverse`: from the server."""
-    return apps.iperf3(host, address, seconds=seconds, reverse=reverse)
+    return tcp_flow(host, address, seconds, reverse=reverse).mbit
 
 
-def datagrams(host: Host, address: str, seconds: int) -> Datagrams:
-    """Packets of UDP_BYTES at UDP_KPPS to the iperf3 server, which counts the missing ones."""
-    offered = ["-l", str(UDP_BYTES), "-b", f"{UDP_BYTES * 8 * UDP_KPPS}K", "-w", UDP_BUFFER]
+def datagrams(host: Host, address: str, kpps: float, seconds: int) -> Datagrams:
+    """Packets of UDP_BYTES at that rate to the iperf3 server, which counts the missing ones."""
+    offered = ["-l", str(UDP_BYTES), "-b", f"{kpps * UDP_BYTES * 8:.0f}K", "-w", UDP_BUFFER]
     end = apps.iperf3_report(host, address, "-u", *offered, seconds=seconds)["sum"]
-    sent = end["packets"] / end["seconds"] / 1e3
-    return Datagrams(sent, sent * (1 - end["lost_percent"] / 100), end["lost_percent"])
+    received = (end["packets"] - end["lost_packets"]) / 1e3
+    return Datagrams(end["packets"] / end["seconds"] / 1e3, received, end["lost_percent"])
 
 
 def answers(host: Host, address: str) -> bool:

@@ -1,7 +1,6 @@
 """`toxvpn up` on two hosts that name each other, and a bootstrap node on one of them."""
 
 import json
-import os
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from typing import Any
 from lab import Host, wait_until
 from lab.bootstrap import start_nodes, write_nodes_json
 
+from .cost import cpu_s
 from .harness import ONLINE_S, TOXVPN, Environment
 from .rivals import Addresses
 
@@ -89,13 +89,15 @@ class VpnPair:
         near_self, far_self = (side.status()["self"] for side in self._sides)
         return Addresses(near_self["ipv4"], far_self["ipv4"], near_self["ipv6"], far_self["ipv6"])
 
+    @property
+    def pids(self) -> tuple[int, int]:
+        """Of the near and the far toxvpn, once started."""
+        near, far = (side.process.pid for side in self._sides)
+        return near, far
+
     def cpu_s(self) -> float:
         """Processor time that both have used so far."""
-        ticks = 0
-        for side in self._sides:
-            fields = Path(f"/proc/{side.process.pid}/stat").read_text().rpartition(")")[2].split()
-            ticks += int(fields[11]) + int(fields[12])  # utime and stime, proc_pid_stat(5)
-        return ticks / os.sysconf("SC_CLK_TCK")
+        return sum(map(cpu_s, self.pids))
 
     def configure(self, keys: str) -> None:
         """Puts `keys` of the other's section in force on both sides."""

@@ -31,7 +31,7 @@ OTHERS_FILES = {
     "tox.h", "tox/tox.h", "toxcore/state.c", "net_crypto.c", "other/bootstrap_node_packets.c",
     "onion_announce.h", "group_announce.h", "ssh.c", "net/scm.h", "net/unix/af_unix.c", "pyconfig.h",
 }  # fmt: skip
-OTHERS_CLASSES = {"CoDel", "NetBird", "EtherType"}
+OTHERS_CLASSES = {"CoDel", "NetBird", "EtherType", "WireGuard"}
 """Terms of the field that look like classes."""
 OTHERS_OPTIONS = {"DynamicUser", "PrivateTmp", "ProtectHome", "WatchdogSec", "ControlPath", "ProxyCommand"}
 """Those of systemd.exec(5), systemd.service(5) and ssh_config(5)."""
