@@ -87,6 +87,7 @@ def product() -> list[Extension]:
             "net/sendbatch.c",
             "net/sendroom.c",
             "net/recvbatch.c",
+            "net/streambuf.c",
             "net/sightings.c",
             "net/pagelock.c",
         ),

@@ -154,11 +154,12 @@ def scenes(lab: Lab) -> Iterator[Scene]:
     yield Scene("Relay: toxvpn -t", Site(server, client, nodes, OURS), "tcp-relay", 5.0)
 
 
-def toxvpn_relay(lab: Lab, host: Host) -> Path:
+def toxvpn_relay(lab: Lab, host: Host, environment: Environment = OURS) -> Path:
     """Start a relay, and return the nodes.json that lists it alone."""
     with host.directory.joinpath("relay.log").open("wb") as log:
         process = host.popen(
             module("relay_node", host.directory / "toxvpn", lab.nodes_json, RELAY_PORT),
+            env=environment,
             stdout=subprocess.PIPE,
             stderr=log,
         )

@@ -10,6 +10,7 @@ BENCHES: dict[str, tuple[list[str], list[str]]] = {
     "connect": ([], ["--runs", "2"]),
     "share": ([], ["--runs", "2"]),
     "forward": ([], ["--runs", "1", "--trips", "100", "--seconds", "5"]),
+    "relays": ([], ["--runs", "1", "--trips", "20", "--seconds", "2"]),
     "beside": ([], ["--runs", "1", "--pings", "20", "--seconds", "2"]),
     "idle": ([], ["--seconds", "10"]),
     "files": ([], ["--runs", "1", "--megabytes", "100"]),

@@ -25,6 +25,11 @@ NETWORK = {
     "refused": ("toxvpn_datagrams_refused", "Datagrams that libtoxcore was told to keep: too many waited."),
     "truncated": ("toxvpn_datagrams_truncated", "Received datagrams longer than the buffer."),
     "turns_cut": ("toxvpn_receive_turns_cut", "Receptions ended early so that others get their turn."),
+    "stream_sent": ("toxvpn_relay_sent_bytes", "Bytes to relays, and as a relay, that the kernel took."),
+    "stream_received": ("toxvpn_relay_received_bytes", "Bytes from relays, and as a relay."),
+    "stream_send_calls": ("toxvpn_relay_send_calls", "System calls that sent them."),
+    "stream_receive_calls": ("toxvpn_relay_receive_calls", "System calls that received them."),
+    "stream_refused": ("toxvpn_relay_refused", "Packets that libtoxcore was told to keep or drop."),
 }
 """The metric and the help text of each counter of netio (_native/net/kernel.h)."""
 DROPPED = "dropped_"

@@ -12,6 +12,7 @@ from typing import Any
 from .._native.net import netio
 
 SOL_SOCKET, SO_RCVBUF = 1, 8
+FIONREAD = 0x541B
 SOCKADDR_STORAGE = 128  # bytes
 INET6_ADDRSTRLEN = 46
 KEY = 32  # bytes
@@ -28,6 +29,7 @@ class _Socket(Structure):
 
 
 _SENDMSG = ctypes.CFUNCTYPE(c_ssize_t, c_int, c_void_p, c_int, use_errno=True)
+_SEND = ctypes.CFUNCTYPE(c_ssize_t, c_int, c_void_p, c_size_t, c_int, use_errno=True)
 _CLOCK_GETTIME = ctypes.CFUNCTYPE(c_int, c_int, POINTER(_Timespec))
 _FLUSH_INBOUND = ctypes.CFUNCTYPE(None, c_void_p)
 
@@ -40,6 +42,8 @@ class _Kernel(Structure):
         ("recvmsg", c_void_p),
         ("clock_gettime", _CLOCK_GETTIME),
         ("queued", c_void_p),
+        ("send", _SEND),
+        ("recv", c_void_p),
     )
 
 
@@ -63,6 +67,7 @@ _on_flush_inbound = _function("netio_on_flush_inbound", None, c_void_p, _FLUSH_I
 _congested = _function("netio_congested", c_bool, c_void_p)
 _receive_pending = _function("netio_receive_pending", c_bool, c_void_p)
 _set_batching = _function("netio_set_batching", None, c_void_p, c_bool)
+_set_streaming = _function("netio_set_streaming", None, c_void_p, c_bool)
 _set_segmentation = _function("netio_set_segmentation", None, c_void_p, c_bool)
 _set_mark = _function("netio_set_mark", None, c_void_p, ctypes.c_uint32)
 _set_clock_rate = _function("netio_set_clock_rate", None, c_void_p, c_double)
@@ -85,6 +90,9 @@ _hook_sendto = _function(
 _hook_recvfrom = _function(
     "netio_hook_recvfrom", c_ssize_t, c_int, c_void_p, c_size_t, c_int, c_void_p, POINTER(c_uint)
 )
+_hook_send = _function("netio_hook_send", c_ssize_t, c_int, ctypes.c_char_p, c_size_t, c_int)
+_hook_recv = _function("netio_hook_recv", c_ssize_t, c_int, c_void_p, c_size_t, c_int)
+_hook_ioctl = _function("netio_hook_ioctl", c_int, c_int, ctypes.c_ulong, c_void_p)
 _hook_setsockopt = _function("netio_hook_setsockopt", c_int, c_int, c_int, c_int, c_void_p, c_uint)
 _hook_clock_gettime = _function("netio_hook_clock_gettime", c_int, c_int, POINTER(_Timespec))
 
@@ -108,7 +116,14 @@ def _sendmsg(fd: int, message: int, flags: int) -> int:
     return int(_REAL.sendmsg(fd, message, flags))
 
 
-_OURS = _Kernel(sendmsg=_SENDMSG(_sendmsg), clock_gettime=_CLOCK_GETTIME(_clock_gettime))
+def _send(fd: int, data: int, length: int, flags: int) -> int:
+    if _errors and (error := _errors.pop(0)):
+        ctypes.set_errno(error)
+        return -1
+    return int(_REAL.send(fd, data, length, flags))
+
+
+_OURS = _Kernel(sendmsg=_SENDMSG(_sendmsg), send=_SEND(_send), clock_gettime=_CLOCK_GETTIME(_clock_gettime))
 
 
 def set_time(ns: int | None) -> None:
@@ -119,8 +134,9 @@ def set_time(ns: int | None) -> None:
 
 
 def fail_sends(errors: list[int]) -> None:
-    """Let the coming sendmsg calls of the hooks fail with these errno values; 0 stands for success."""
+    """Let the coming calls of the hooks that send fail with these errno values; 0 stands for success."""
     _errors[:] = errors
+    _KERNEL.send = _OURS.send if errors else _REAL.send
     _KERNEL.sendmsg = _OURS.sendmsg if errors else _REAL.sendmsg
 
 
@@ -146,7 +162,7 @@ class Hooked:
     Addresses are the bytes of a struct sockaddr.
     """
 
-    def __init__(self, batching: bool = True, segmentation: bool = True) -> None:
+    def __init__(self, batching: bool = True, segmentation: bool = True, streaming: bool = True) -> None:
         self._owner = _owner_new()
         self._previous: int | None = None
         self.inbound_flushes = 0
@@ -154,6 +170,7 @@ class Hooked:
         self._callback = _FLUSH_INBOUND(self._count_flush)
         _on_flush_inbound(self._owner, self._callback, None)
         _set_batching(self._owner, batching)
+        _set_streaming(self._owner, streaming)
         _set_segmentation(self._owner, segmentation)
 
     def _count_flush(self, _context: int | None) -> None:
@@ -191,6 +208,20 @@ class Hooked:
         source_length = c_uint(SOCKADDR_STORAGE)
         length = _checked(_hook_recvfrom(fd, data, room, flags, source, byref(source_length)))
         return data.raw[:length], source.raw[: source_length.value]
+
+    def send(self, fd: int, data: bytes) -> int:
+        return _checked(_hook_send(fd, data, len(data), 0))
+
+    def recv(self, fd: int, room: int = 65536) -> bytes:
+        data = ctypes.create_string_buffer(room)
+        length = _checked(_hook_recv(fd, data, room, 0))
+        return data.raw[:length]
+
+    def readable(self, fd: int) -> int:
+        """How many bytes of a stream can be read (FIONREAD)."""
+        count = c_int(-1)
+        _checked(_hook_ioctl(fd, FIONREAD, byref(count)))
+        return count.value
 
     def clock_ns(self, clock: int = CLOCK_MONOTONIC) -> int:
         now = _Timespec()

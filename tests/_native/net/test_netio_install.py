@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
-ALL = {"sockets", "batch", "clock", "page_lock"}
+ALL = {"sockets", "batch", "streams", "clock", "page_lock"}
 
 # What libtoxcore imports, behind functions that a test can call.
 LIBRARY = """
 #include <stddef.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -30,6 +31,10 @@ int probe_accept(int fd) { return accept(fd, 0, 0); }
 long probe_sendto(int fd, const void *a, socklen_t n) { return sendto(fd, "hello", 5, 0, a, n); }
 long probe_recvfrom(int fd, void *out, size_t room) { return recvfrom(fd, out, room, 0, 0, 0); }
 int probe_setsockopt(int fd) { int n = 1 << 20; return setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &n, sizeof n); }
+int probe_stream(void) { return socket(AF_INET, SOCK_STREAM, 0); }
+long probe_send(int fd) { return send(fd, "hello", 5, MSG_NOSIGNAL); }
+long probe_recv(int fd, void *out, size_t room) { return recv(fd, out, room, MSG_NOSIGNAL); }
+int probe_readable(int fd) { int n = -1; ioctl(fd, FIONREAD, &n); return n; }
 long probe_clock(void) { struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t); return t.tv_sec; }
 int probe_mlock(void *p, size_t n) { return sodium_mlock(p, n); }
 int probe_munlock(void *p, size_t n) { return sodium_munlock(p, n); }
@@ -73,7 +78,7 @@ LENGTHS = [353, 354, 355, 490, 490, 490, 1400]
 PRELUDE = (
     f"KINDS, LENGTHS = {KINDS}, {LENGTHS}"
     + """
-import ctypes, json, socket, sys
+import ctypes, json, os, socket, sys
 from toxvpn._native.net import netio
 from toxvpn.testing.hooked import Hooked, set_time
 from toxvpn.testing import sockaddr
@@ -92,7 +97,7 @@ hooks = netio.install(address(library.probe_clock), len(sys.argv) > 2)
 after = protection("libtox-like.so")
 again = netio.install(0) == hooks == netio.hooks()
 set_time(5 * 10**9)
-owner = Hooked(batching=hooks.batch.in_force)
+owner = Hooked(batching=hooks.batch.in_force, streaming=hooks.streams.in_force)
 owner.set_clock_rate(4)
 set_time(7 * 10**9)
 receiver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -114,7 +119,22 @@ lengths = []
 for kind, length in zip(KINDS, LENGTHS):
     receiver.sendto(bytes([kind]) + bytes(length - 1), received[0][1])
     lengths.append(library.probe_recvfrom(fd, ctypes.create_string_buffer(2048), 2048))
+listener = socket.create_server(("127.0.0.1", 0))
 with owner:
+    stream = library.probe_stream()
+    same = socket.socket(fileno=os.dup(stream))
+    same.connect(listener.getsockname())
+    library.probe_send(stream)
+    library.probe_send(stream)
+accepted = listener.accept()[0]
+streamed = accepted.recv(10, socket.MSG_WAITALL).decode()
+accepted.sendall(b"answer")
+same.recv(1, socket.MSG_PEEK)
+with owner:
+    readable = library.probe_readable(stream)
+    back = ctypes.create_string_buffer(20)
+    library.probe_recv(stream, back, 20)
+    library.probe_close(stream)
     library.probe_close(fd)
 keys, scratch, small = (ctypes.create_string_buffer(length) for length in (73728, 1432, 41))
 for memory in keys, scratch, small:
@@ -125,6 +145,7 @@ print(json.dumps({
     "hooks": hooks._asdict(), "same_protection": before == after, "idempotent": again, "sockets": sockets,
     "clock": clock, "received": [data.decode() for data, _ in received], "answer": answer.value.decode(),
     "segmented": netio.counters()["segmented"], "counted": netio.counters()["received"],
+    "streamed": [streamed, readable, back.value.decode(), netio.counters()["stream_send_calls"]],
     "lengths": lengths, "shielded": netio.counters()["shielded"], "shield": netio.shield(),
     "closed": owner.sockets() == [], "locks": count("locks"), "unlocks": count("unlocks"),
     "shortest_locked": count("shortest"),
@@ -158,6 +179,7 @@ def test_every_part_takes_in_every_linking_style(compiler: str, tmp_path: Path, 
     assert seen == {
         "same_protection": True, "idempotent": True, "sockets": True, "clock": 5 + 4 * 2,
         "received": ["hello"] * 3, "answer": "answer", "segmented": 1, "counted": 8, "closed": True,
+        "streamed": ["hellohello", 6, "answer", 1],
         "lengths": LENGTHS, "shielded": 0, "shield": None, "locks": 1, "unlocks": 1,
         "shortest_locked": 73728,
     }  # fmt: skip
@@ -166,8 +188,9 @@ def test_every_part_takes_in_every_linking_style(compiler: str, tmp_path: Path, 
 @pytest.mark.parametrize(
     ("environment", "missing"),
     [
-        ({"TOXVPN_SOCKETS": "off"}, {"sockets", "batch"}),
+        ({"TOXVPN_SOCKETS": "off"}, {"sockets", "batch", "streams"}),
         ({"TOXVPN_UDP_BATCH": "off"}, {"batch"}),
+        ({"TOXVPN_STREAMS": "off"}, {"streams"}),
         ({"TOXVPN_CLOCK": "off"}, {"clock"}),
         ({"TOXVPN_PAGE_LOCK": "strict"}, {"page_lock"}),
     ],
@@ -183,6 +206,7 @@ def test_the_environment_asks_for_plain_parts(
     assert seen["answer"] == "answer"
     assert seen["sockets"] == ("sockets" not in missing)
     assert seen["segmented"] == ("batch" not in missing)
+    assert seen["streamed"] == ["hellohello", 6, "answer", int("streams" not in missing)]
     assert (seen["clock"] == 13) == ("clock" not in missing)
     assert (seen["locks"], seen["unlocks"]) == ((3, 3) if "page_lock" in missing else (1, 1))
 
@@ -214,6 +238,7 @@ def test_a_library_that_cannot_be_shielded_tells_why() -> None:
 def test_a_part_is_all_or_nothing(compiler: str, tmp_path: Path) -> None:
     seen = report(USE, str(build(compiler, tmp_path, "-DWITHOUT_ACCEPT")))
     assert in_force(seen["hooks"]) == {"clock", "page_lock"}
+    assert seen["streamed"][:3] == ["hellohello", 6, "answer"]
     assert "does not import" in seen["hooks"]["sockets"][1]
     assert not seen["sockets"]
     assert seen["received"] == ["hello"] * 3

@@ -1,12 +1,12 @@
 /* The functions that libtoxcore calls in place of the C library's. Between netio_enter() and netio_leave(),
- * the sockets that it makes become the owner's, its monotonic clock is the owner's, and its datagrams are
+ * the sockets that it makes become the owner's, its monotonic clock is the owner's, and what it sends is
  * gathered. At other times, and on descriptors that are not known here, every hook is the plain call. Nothing
  * here touches Python, and no packet costs an allocation.
  *
  * The steps of an inbound datagram: netio_hook_recvfrom() has recvbatch.c receive many at a time and hands
  * out one after the other; when there are no more, nothing_received() flushes what toxcore's callbacks
  * gathered. Those of an outbound one: netio_hook_sendto() puts it into a batch (sendbatch.c), which
- * netio_leave() or netio_flush() sends. */
+ * netio_leave() or netio_flush() sends. TCP connections are read and written through streambuf.c. */
 #define _GNU_SOURCE
 #include "hooks.h"
 #include "importpatch.h"
@@ -16,11 +16,13 @@
 #include "sendbatch.h"
 #include "shield.h"
 #include "sightings.h"
+#include "streambuf.h"
 
 #include <errno.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -39,17 +41,20 @@ struct entry {
     struct entry *next;
     int fd;
     bool datagram;
-    struct sendbatch *out; /* NULL: not batched */
-    struct recvbatch *in;  /* NULL: not batched */
+    struct sendbatch *out;    /* NULL: not batched */
+    struct recvbatch *in;     /* NULL: not batched */
+    struct streambuf *stream; /* NULL: not a stream, or used plainly */
 };
 
 struct netio_owner {
     struct entry *entries;
     uint32_t version;
     bool batching;
+    bool streaming;
     bool segmentation;
     bool turn_cut;
-    uint32_t mark; /* 0: none */
+    uint32_t turns; /* how many have begun */
+    uint32_t mark;  /* 0: none */
     unsigned turn;
     netio_flush_inbound *flush_inbound;
     void *flush_context;
@@ -60,6 +65,7 @@ struct netio_owner {
     struct sockaddr_storage source; /* of the datagram that was handed out last */
     socklen_t source_length;        /* 0: there are no more */
     struct sightings sightings;
+    struct streamroom room;
 };
 
 static int queued(int fd) {
@@ -67,12 +73,13 @@ static int queued(int fd) {
     return ioctl(fd, SIOCOUTQ, &bytes) == 0 ? bytes : -1;
 }
 
-struct netio_kernel netio_kernel = {sendmsg, recvmsg, clock_gettime, queued};
+struct netio_kernel netio_kernel = {sendmsg, recvmsg, clock_gettime, queued, send, recv};
 struct netio_counters netio_counters;
 
 static _Thread_local netio_owner *current;
 static struct entry *by_fd[DESCRIPTORS];
 static bool batch_installed;
+static bool streams_installed;
 static bool shield_up;
 
 /* -- the owner ---------------------------------------------------------------------------------- */
@@ -86,6 +93,7 @@ netio_owner *netio_owner_new(void) {
     netio_owner *owner = calloc(1, sizeof *owner);
     if (owner) {
         owner->batching = batch_installed;
+        owner->streaming = streams_installed;
         owner->segmentation = true;
         owner->rate = 1.0;
         owner->real_ns = owner->own_ns = netio_now_ns();
@@ -104,6 +112,7 @@ static void forget(struct entry *entry) {
     by_fd[entry->fd] = NULL;
     sendbatch_free(entry->out);
     recvbatch_free(entry->in);
+    streambuf_free(entry->stream);
     free(entry);
 }
 
@@ -115,6 +124,7 @@ void netio_owner_free(netio_owner *owner) {
     while (owner->entries)
         forget(owner->entries);
     sightings_free(&owner->sightings);
+    streamroom_free(&owner->room);
     free(owner);
 }
 
@@ -123,6 +133,7 @@ netio_owner *netio_enter(netio_owner *owner) {
     if (owner && owner != previous) {
         owner->turn = 0;
         owner->turn_cut = false;
+        owner->turns += 1 + (owner->turns == UINT32_MAX); /* never 0 */
     }
     current = owner;
     return previous;
@@ -134,10 +145,16 @@ void netio_leave(netio_owner *owner, netio_owner *previous) {
     current = previous;
 }
 
+static void flush(struct entry *entry) {
+    if (entry->out)
+        sendbatch_flush(entry->out);
+    if (entry->stream)
+        streambuf_flush(entry->stream);
+}
+
 void netio_flush(netio_owner *owner) {
     for (struct entry *entry = owner ? owner->entries : NULL; entry; entry = entry->next)
-        if (entry->out)
-            sendbatch_flush(entry->out);
+        flush(entry);
 }
 
 /* A router fragments a datagram that is too large for its next link, or drops it; if the ICMP error about
@@ -187,6 +204,8 @@ bool netio_receive_pending(const netio_owner *owner) {
 }
 
 void netio_set_batching(netio_owner *owner, bool batching) { owner->batching = batching; }
+
+void netio_set_streaming(netio_owner *owner, bool streaming) { owner->streaming = streaming; }
 
 void netio_set_segmentation(netio_owner *owner, bool segmentation) { owner->segmentation = segmentation; }
 
@@ -250,7 +269,10 @@ size_t netio_sockets(const netio_owner *owner, netio_socket *out, size_t room) {
 
 /* -- sockets ------------------------------------------------------------------------------------ */
 
-static void adopt(int fd, bool datagram) {
+enum kind { DATAGRAM, STREAM, OTHER };
+
+static void adopt(int fd, enum kind kind) {
+    const bool datagram = kind == DATAGRAM;
     netio_owner *owner = current;
     if (!owner || fd < 0 || fd >= DESCRIPTORS)
         return;
@@ -268,14 +290,16 @@ static void adopt(int fd, bool datagram) {
         entry->out = sendbatch_new(fd, owner->segmentation);
         entry->in = recvbatch_new(fd);
     }
+    if (kind == STREAM && owner->streaming)
+        entry->stream = streambuf_new(fd, &owner->room);
     entry->next = owner->entries;
     owner->entries = entry;
     owner->version++;
     by_fd[fd] = entry;
 }
 
-/* libtoxcore writes its packets to a relay one by one; Nagle's algorithm holds the second back until the
- * first is acknowledged, which the other side delays by up to 40 ms. Accepted sockets inherit this. */
+/* Nagle's algorithm holds a packet to a relay back until the one before is acknowledged, which the other side
+ * delays by up to 40 ms. Accepted sockets inherit this. */
 static void send_at_once(int fd) {
     const int on = 1;
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -291,26 +315,28 @@ static void set_mark(int fd) {
 int netio_hook_socket(int domain, int type, int protocol) {
     int fd = socket(domain, type | SOCK_CLOEXEC, protocol);
     bool internet = domain == AF_INET || domain == AF_INET6;
-    int kind = type & ~(SOCK_NONBLOCK | SOCK_CLOEXEC);
-    adopt(fd, internet && kind == SOCK_DGRAM);
+    type &= ~(SOCK_NONBLOCK | SOCK_CLOEXEC);
+    enum kind kind = internet && type == SOCK_DGRAM    ? DATAGRAM
+                     : internet && type == SOCK_STREAM ? STREAM
+                                                       : OTHER;
+    adopt(fd, kind);
     if (internet && fd >= 0)
         set_mark(fd);
-    if (internet && kind == SOCK_STREAM && fd >= 0)
+    if (kind == STREAM && fd >= 0)
         send_at_once(fd);
     return fd;
 }
 
 int netio_hook_accept(int fd, struct sockaddr *from, socklen_t *from_length) {
     int accepted = accept4(fd, from, from_length, SOCK_CLOEXEC);
-    adopt(accepted, false);
+    adopt(accepted, STREAM);
     return accepted;
 }
 
 int netio_hook_close(int fd) {
     struct entry *entry = find(fd);
     if (entry) {
-        if (entry->out)
-            sendbatch_flush(entry->out);
+        flush(entry);
         forget(entry);
     }
     return close(fd);
@@ -397,6 +423,46 @@ ssize_t netio_hook_recvfrom(int fd, void *out, size_t room, int flags, struct so
     return shielded(out, length);
 }
 
+/* -- streams ------------------------------------------------------------------------------------- */
+
+ssize_t netio_hook_send(int fd, const void *data, size_t length, int flags) {
+    struct entry *entry = find(fd);
+    if (!entry || !entry->stream)
+        return send(fd, data, length, flags);
+    ssize_t taken = streambuf_write(entry->stream, data, length);
+    if (entry->owner != current) /* outside a turn nothing else would flush it */
+        streambuf_flush(entry->stream);
+    return taken;
+}
+
+ssize_t netio_hook_recv(int fd, void *out, size_t room, int flags) {
+    struct entry *entry = find(fd);
+    return entry && entry->stream ? streambuf_read(entry->stream, out, room, flags)
+                                  : recv(fd, out, room, flags);
+}
+
+/* libtoxcore asks so before it reads. */
+static int readable(struct entry *entry) {
+    netio_owner *owner = entry->owner;
+    bool cut = false;
+    size_t bytes = streambuf_readable(entry->stream, owner == current ? owner->turns : 0, &cut);
+    netio_counters.turns_cut += cut && !owner->turn_cut;
+    owner->turn_cut |= cut;
+    return (int)bytes;
+}
+
+int netio_hook_ioctl(int fd, unsigned long request, ...) {
+    struct entry *entry = find(fd);
+    va_list rest;
+    va_start(rest, request);
+    void *argument = va_arg(rest, void *);
+    va_end(rest);
+    if (!entry || !entry->stream || request != FIONREAD)
+        return ioctl(fd, request, argument);
+    *(int *)argument = readable(entry);
+    return 0;
+}
+
 /* -- clock -------------------------------------------------------------------------------------- */
 
 int netio_hook_clock_gettime(clockid_t clock, struct timespec *out) {
@@ -428,6 +494,8 @@ const char *netio_install(enum netio_hook_group group, const void *address) {
     static const struct import batch[] = {{"sendto", netio_hook_sendto},
                                           {"recvfrom", netio_hook_recvfrom},
                                           {"setsockopt", netio_hook_setsockopt}};
+    static const struct import streams[] = {
+        {"send", netio_hook_send}, {"recv", netio_hook_recv}, {"ioctl", netio_hook_ioctl}};
     static const struct import shield[] = {{"recvfrom", netio_hook_recvfrom}};
     static const struct import clock[] = {{"clock_gettime", netio_hook_clock_gettime}};
     const char *why = NULL;
@@ -438,6 +506,10 @@ const char *netio_install(enum netio_hook_group group, const void *address) {
         why = kernel_can_batch() ? importpatch_apply(address, batch, 3)
                                  : "this kernel cannot batch UDP datagrams (UDP_SEGMENT, UDP_GRO)";
         batch_installed = !why;
+        return why;
+    case NETIO_STREAMS:
+        why = importpatch_apply(address, streams, 3);
+        streams_installed = !why;
         return why;
     case NETIO_SHIELD:
         why = importpatch_apply(address, shield, 1);

@@ -1,6 +1,6 @@
 /* Functions that libtoxcore calls instead of the C library's, and the owner (a Tox handle) it calls them for.
- * Neighbours: importpatch.c puts the hooks in place, sendbatch.c and recvbatch.c batch datagrams,
- * pagelock.c decides about memory. netio.pxd documents the owner's functions. */
+ * Neighbours: importpatch.c puts the hooks in place, sendbatch.c and recvbatch.c batch datagrams, streambuf.c
+ * the packets of TCP connections, pagelock.c decides about memory. netio.pxd documents the owner's functions. */
 #ifndef TOXVPN_HOOKS_H
 #define TOXVPN_HOOKS_H
 
@@ -19,7 +19,14 @@ typedef struct {
 
 typedef void netio_flush_inbound(void *context);
 
-enum netio_hook_group { NETIO_SOCKETS, NETIO_BATCH, NETIO_SHIELD, NETIO_CLOCK, NETIO_PAGE_LOCK };
+enum netio_hook_group {
+    NETIO_SOCKETS,
+    NETIO_BATCH,
+    NETIO_STREAMS,
+    NETIO_SHIELD,
+    NETIO_CLOCK,
+    NETIO_PAGE_LOCK
+};
 
 /* Puts one group of hooks into the libtoxcore that contains `address`. Returns NULL, or why that is not
  * possible. */
@@ -36,6 +43,7 @@ bool netio_congested(const netio_owner *owner);
 bool netio_receive_pending(const netio_owner *owner);
 /* Batching is on where its hooks are in force; a test can choose. */
 void netio_set_batching(netio_owner *owner, bool batching);
+void netio_set_streaming(netio_owner *owner, bool streaming); /* the same for TCP connections */
 void netio_set_segmentation(netio_owner *owner, bool segmentation);
 void netio_set_mark(netio_owner *owner, uint32_t mark);
 void netio_set_clock_rate(netio_owner *owner, double rate);
@@ -58,6 +66,9 @@ ssize_t netio_hook_sendto(int fd, const void *data, size_t length, int flags, co
 ssize_t netio_hook_recvfrom(int fd, void *out, size_t room, int flags, struct sockaddr *from,
                             socklen_t *from_length);
 int netio_hook_setsockopt(int fd, int level, int option, const void *value, socklen_t length);
+ssize_t netio_hook_send(int fd, const void *data, size_t length, int flags);
+ssize_t netio_hook_recv(int fd, void *out, size_t room, int flags);
+int netio_hook_ioctl(int fd, unsigned long request, ...);
 int netio_hook_clock_gettime(clockid_t clock, struct timespec *out);
 
 #endif

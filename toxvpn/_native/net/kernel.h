@@ -11,6 +11,8 @@ struct netio_kernel {
     ssize_t (*recvmsg)(int, struct msghdr *, int);
     int (*clock_gettime)(clockid_t, struct timespec *);
     int (*queued)(int fd); /* bytes of a socket that are not sent yet (SIOCOUTQ), -1: unknown */
+    ssize_t (*send)(int, const void *, size_t, int);
+    ssize_t (*recv)(int, void *, size_t, int);
 };
 
 /* Counted for the process since it started. Drops are of datagrams that had been accepted for sending. */
@@ -28,8 +30,13 @@ struct netio_counters {
     uint64_t received; /* datagrams handed to libtoxcore */
     uint64_t shielded; /* of these, handed out empty as they would crash this libtoxcore (shield.h) */
     uint64_t receive_calls;
-    uint64_t truncated; /* received datagrams longer than the buffer (never seen) */
-    uint64_t turns_cut; /* turns ended early so that others get theirs */
+    uint64_t truncated;   /* received datagrams longer than the buffer (never seen) */
+    uint64_t turns_cut;   /* turns ended early so that others get theirs */
+    uint64_t stream_sent; /* bytes of TCP connections to relays and clients that the kernel took */
+    uint64_t stream_send_calls;
+    uint64_t stream_refused;  /* send calls answered EAGAIN: no more bytes could wait */
+    uint64_t stream_received; /* bytes of such connections */
+    uint64_t stream_receive_calls;
 };
 
 extern struct netio_kernel netio_kernel;

@@ -7,6 +7,7 @@ class Hook(NamedTuple):
 class Hooks(NamedTuple):
     sockets: Hook
     batch: Hook
+    streams: Hook
     clock: Hook
     page_lock: Hook
 

@@ -1,24 +1,26 @@
 """Hooks under libtoxcore: the network, the clock and the page locks that it uses, replaced by ours.
 
 `install` points libtoxcore's own import entries for some functions of the C library and of libsodium at
-functions of ours. There are four groups of hooks; each is in force or not by itself:
+functions of ours. There are five groups of hooks; each is in force or not by itself:
 
 - sockets: tells exactly which sockets are libtoxcore's (socket, accept, close)
 - batch: sends and receives many UDP datagrams per system call (sendto, recvfrom), and gets the receive buffer
   that libtoxcore asks for (setsockopt, when privileged); needs `sockets`
+- streams: sends and receives many packets of TCP connections per system call, to relays and as a relay (send,
+  recv, ioctl); needs `sockets`
 - clock: a handle's clock can run faster for a while, or in steps (clock_gettime)
 - page_lock: caches of keys stay locked in memory, the scratch memory of each packet does not (sodium_mlock,
   sodium_munlock)
 
-A libtoxcore of a version with a flaw that a stranger's datagrams can reach (flaws.py) gets a fifth group, the
+A libtoxcore of a version with a flaw that a stranger's datagrams can reach (flaws.py) gets a sixth group, the
 shield, which drops the datagrams that would harm it (recvfrom).
 
 Where a group is not in force, libtoxcore works without it. These environment variables switch groups off:
-TOXVPN_SOCKETS=off (also batch and shield), TOXVPN_UDP_BATCH=off, TOXVPN_CLOCK=off (the rate is always 1),
-TOXVPN_PAGE_LOCK=strict (every scratch buffer is locked, about half the speed).
+TOXVPN_SOCKETS=off (also batch, streams and shield), TOXVPN_UDP_BATCH=off, TOXVPN_STREAMS=off,
+TOXVPN_CLOCK=off (the rate is always 1), TOXVPN_PAGE_LOCK=strict (every scratch buffer is locked, about half the speed).
 
 Neighbours: toxcore.pyx enters and leaves an owner around each call into libtoxcore; the C files are hooks.c,
-sendbatch.c, recvbatch.c, sightings.c, pagelock.c, importpatch.c.
+sendbatch.c, recvbatch.c, streambuf.c, sightings.c, pagelock.c, importpatch.c.
 """
 
 import os
@@ -40,12 +42,14 @@ cdef extern from "kernel.h":
         uint64_t sent, send_calls, segmented, segmented_refused, deferred, refused
         uint64_t dropped_unreachable, dropped_denied, dropped_too_long, dropped_other
         uint64_t received, shielded, receive_calls, truncated, turns_cut
+        uint64_t stream_sent, stream_send_calls, stream_refused, stream_received, stream_receive_calls
     counted _counters "netio_counters"
 
 cdef extern from "hooks.h" nogil:
     enum netio_hook_group:
         NETIO_SOCKETS
         NETIO_BATCH
+        NETIO_STREAMS
         NETIO_SHIELD
         NETIO_CLOCK
         NETIO_PAGE_LOCK
@@ -203,12 +207,13 @@ class Hook(NamedTuple):
 class Hooks(NamedTuple):
     sockets: Hook
     batch: Hook
+    streams: Hook
     clock: Hook
     page_lock: Hook
 
 
 _NOT_YET = Hook(False, "libtoxcore is not loaded yet")
-_hooks = Hooks(_NOT_YET, _NOT_YET, _NOT_YET, _NOT_YET)
+_hooks = Hooks(_NOT_YET, _NOT_YET, _NOT_YET, _NOT_YET, _NOT_YET)
 _shield = None
 
 
@@ -231,13 +236,14 @@ def install(address: int, flawed: bool = False) -> Hooks:
     sockets = _install(NETIO_SOCKETS, address, "TOXVPN_SOCKETS", "off")
     if sockets.in_force:
         batch = _install(NETIO_BATCH, address, "TOXVPN_UDP_BATCH", "off")
+        streams = _install(NETIO_STREAMS, address, "TOXVPN_STREAMS", "off")
     else:
-        batch = Hook(False, f"needs the sockets ({sockets.reason})")
+        batch = streams = Hook(False, f"needs the sockets ({sockets.reason})")
     if flawed:
         _shield = _install(NETIO_SHIELD, address, "TOXVPN_SOCKETS", "off")
     clock = _install(NETIO_CLOCK, address, "TOXVPN_CLOCK", "off")
     page_lock = _install(NETIO_PAGE_LOCK, address, "TOXVPN_PAGE_LOCK", "strict")
-    _hooks = Hooks(sockets, batch, clock, page_lock)
+    _hooks = Hooks(sockets, batch, streams, clock, page_lock)
     return _hooks
 
 
