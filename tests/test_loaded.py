@@ -10,18 +10,8 @@ import pytest
 from toxvpn.interpreter import command_line
 
 PRINT = "print(*sys.modules)"
-LIBRARIES = {
-    "asyncio",
-    "click",
-    "dns",
-    "jeepney",
-    "netifaces",
-    "prometheus_client",
-    "pyroute2",
-    "rich",
-    "segno",
-}
-NOT_FOR_A_HELPER = LIBRARIES | {"asyncio", "dataclasses", "inspect", "logging", "ssl"}
+LIBRARIES = {"dns", "jeepney", "netifaces", "prometheus_client", "pyroute2", "rich", "segno"}
+NOT_FOR_A_HELPER = LIBRARIES | {"asyncio", "click", "dataclasses", "inspect", "logging", "ssl"}
 
 
 def loaded_by(code: str, flags: str = "-IS") -> set[str]:
@@ -42,6 +32,20 @@ def loaded_by(code: str, flags: str = "-IS") -> set[str]:
 )
 def test_a_helper_that_stays_is_small(module: str, not_even: set[str]) -> None:
     assert not loaded_by(f"import toxvpn.{module}") & (NOT_FOR_A_HELPER | not_even)
+
+
+@pytest.mark.parametrize("run", ["client", "daemon"])
+def test_a_run_without_vpn_needs_none_of_the_large_libraries(run: str) -> None:
+    assert not loaded_by(f"import toxvpn.cli.main, toxvpn.daemon.{run}") & LIBRARIES
+
+
+def test_a_vpn_needs_a_part_of_them() -> None:
+    loaded = loaded_by(
+        "from pathlib import Path; from toxvpn.daemon import services; from toxvpn.config.file import parse; "
+        "services.load(parse('[vpn]', Path('config.toml')))"
+    )
+    assert loaded >= {"pyroute2", "netifaces", "toxvpn.tun.vpn"}
+    assert not loaded & {"pyroute2.ndb", "rich", "prometheus_client"}
 
 
 def test_a_large_library_would_be_noticed() -> None:

@@ -15,7 +15,7 @@ import pytest_asyncio
 from toxvpn.config.file import parse
 from toxvpn.config.model import Config
 from toxvpn.config.vpn import VpnSection
-from toxvpn.daemon import services as services_module
+from toxvpn.daemon import names as names_module
 from toxvpn.daemon.node import RunningNode
 from toxvpn.daemon.services import Services
 from toxvpn.errors import ConfigError, PeerRefusedError, ToxvpnError, UsageError
@@ -35,6 +35,7 @@ from toxvpn.testing.forward_pair import Program, TargetProgram
 from toxvpn.tox.mtuprober import MtuProber
 from toxvpn.tox.node import Node
 from toxvpn.tox.ownstatus import OwnStatus
+from toxvpn.tun import vpn as vpn_module
 from toxvpn.tun.exit.exits import ExitPlan
 from toxvpn.tun.filters import Reach
 from toxvpn.tun.host.namespace import Namespace
@@ -169,8 +170,8 @@ async def machine(
         raise StackUnavailableError("not in this test")
 
     monkeypatch.setattr(Stack, "start", unavailable)
-    monkeypatch.setattr(services_module, "Vpn", FakeVpn)
-    monkeypatch.setattr(services_module, "VpnNames", FakeNames)
+    monkeypatch.setattr(vpn_module, "Vpn", FakeVpn)
+    monkeypatch.setattr(names_module, "VpnNames", FakeNames)
     async with contextlib.AsyncExitStack() as undo:
         yield Machine(tmp_path, network, undo)
 

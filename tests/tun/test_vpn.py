@@ -25,9 +25,9 @@ from toxvpn.tox.node import Node
 from toxvpn.tox.ownstatus import OwnStatus
 from toxvpn.tox.peer import Peer
 from toxvpn.tun import vpn as vpn_module
-from toxvpn.tun.host import namespace as namespace_module
 from toxvpn.tun.host import netconf
 from toxvpn.tun.host.device import open_tun
+from toxvpn.tun.neighbours import local_networks as local_networks_module
 from toxvpn.tun.neighbours.local_networks import local_networks
 from toxvpn.tun.vpn import QUEUE_PACKETS, Vpn
 from toxvpn.wire.addressing import RANGES, ipv4_candidates, overlay_ipv6
@@ -402,7 +402,7 @@ def test_a_place_with_a_peers_address_in_it(tmp_path: Path, caplog: pytest.LogCa
 def test_what_resolv_conf_names_is_no_peers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     resolver = tmp_path / "resolv.conf"
     local = partial(local_networks, resolver_files=[resolver])
-    monkeypatch.setattr(namespace_module, "local_networks", local)
+    monkeypatch.setattr(local_networks_module, "local_networks", local)
     monkeypatch.setattr(vpn_module, "RESOLVER_FILES", [resolver])
 
     async def scene(machine: Machine) -> None:

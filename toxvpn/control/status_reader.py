@@ -7,7 +7,7 @@ commands.py and report/collector.py ask for it, status.py turns it into the JSON
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .._native import toxcore
 from .._native.net import netio
@@ -17,11 +17,13 @@ from ..names.zone import Zone
 from ..tcpforward.forwards import ForwardState
 from ..tox.node import Node
 from ..tox.peer import Peer
-from ..tun.vpn import Vpn
 from ..wire import statusmessage
 from ..wire.addressing import overlay_ipv6
 from ..wire.ip import vpn_mtu
 from .status import ExitState, Mode, PeerState, RouteState, RunStatus, SelfState, ShieldState
+
+if TYPE_CHECKING:
+    from ..tun.vpn import Vpn
 
 
 class PathQuality(Protocol):
@@ -52,7 +54,7 @@ class StatusReader:
         node: Node,
         mode: Mode,
         roster: Roster | None = None,
-        vpn: Vpn | None = None,
+        vpn: "Vpn | None" = None,
         forwards: Callable[[], Iterable[ForwardState]] = tuple,
         wall: Callable[[], float] = time.time,
         kept: Callable[[], Mapping[bytes, ConfiguredPeer]] = dict,
@@ -165,7 +167,7 @@ class StatusReader:
         )
 
 
-def exit_state(vpn: Vpn) -> ExitState | None:
+def exit_state(vpn: "Vpn") -> ExitState | None:
     client = vpn.exits.client
     if client is None:
         return None

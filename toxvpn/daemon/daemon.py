@@ -10,7 +10,7 @@ from functools import partial
 
 from ..config.flags import DaemonOptions, RunKind
 from ..config.model import Config
-from ..control.join import JOIN
+from ..control.join import JOIN, refuse_to_join
 from ..control.status_reader import StatusReader
 from ..process.lifecycle import Lifecycle
 from ..report.progress import progress
@@ -19,14 +19,13 @@ from ..share.handout import handing_out
 from ..share.lend import Lendable, lending
 from ..state.places import find_places
 from ..tox.proxy import Proxy
+from ..tox.resolver import Ask
 from ..tun.exit.killswitch import MARK
-from ..tun.exit.names import ask_beside
 from ..tun.host.namespace import HERE
 from .control import controlled
 from .measured import Measured
 from .node import RunningNode, running_node
-from .services import Services
-from .user_network import JoinableNetwork, refuse_to_join
+from .services import Services, load
 
 log = logging.getLogger("toxvpn")
 
@@ -36,7 +35,10 @@ async def serve(options: DaemonOptions, lifecycle: Lifecycle) -> None:
     config, configured = options.config_as_user(), options.source
     places = find_places(options.directory)
     mark = 0 if options.user_network else exit_mark(config)  # its packets are not in that network
-    ask = partial(ask_beside, mark) if mark else None
+    ask = names_beside(mark) if mark else None
+    load(config)
+    if options.user_network is not None:
+        from .user_network import JoinableNetwork
     async with (
         running_node(options, places.data, lifecycle, mark, ask) as run,
         contextlib.AsyncExitStack() as undo,
@@ -115,6 +117,13 @@ async def serve(options: DaemonOptions, lifecycle: Lifecycle) -> None:
 def exit_mark(config: Config) -> int:
     """The mark of Tox's own packets, which go round the exit; 0: there is none."""
     return 0 if config.vpn is None or config.vpn.exit is None else MARK
+
+
+def names_beside(mark: int) -> Ask:
+    """Looks names up beside the exit."""
+    from ..tun.exit.names import ask_beside
+
+    return partial(ask_beside, mark)
 
 
 def _lendable(run: RunningNode, services: Services, proxy: Proxy | None) -> Lendable:

@@ -11,7 +11,6 @@ from typing import Self
 
 from ..config.flags import UserNetwork
 from ..control.protocol import ControlRequest
-from ..control.server import Handler
 from ..errors import ToxvpnError
 from ..linux import Capability
 from ..process.privileges import drop_privileges
@@ -25,20 +24,6 @@ from .node import RunningNode
 
 RESOLV_CONF_NAME = "resolv.conf"
 RESOLV_CONF_MODE = 0o644
-ON_THIS_MACHINE = "the network is up on this machine already: run the command without `toxvpn exec`"
-NO_NETWORK = (
-    "the toxvpn that runs here has no network for commands: stop it with `toxvpn down`, "
-    "or give exec a directory of its own with -C DIR"
-)
-
-
-def refuse_to_join(is_up: bool) -> Handler:
-    """The answer to `toxvpn exec` of a run that has no network of the user's; `is_up`: but the machine's."""
-
-    async def refuse(_: ControlRequest) -> object:
-        raise ToxvpnError(ON_THIS_MACHINE if is_up else NO_NETWORK)
-
-    return refuse
 
 
 class JoinableNetwork:

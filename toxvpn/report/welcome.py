@@ -10,14 +10,17 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..config.model import Config
 from ..config.policy import Policy, makes_secret
 from ..state.secretfile import SECRET_NAME
 from ..tcpforward.rules import Rules
-from ..tun.vpn import Vpn
 from ..wire.ports import FIRST_FREE_PORT
 from ..wire.secret import GUESSABLE_BYTES
+
+if TYPE_CHECKING:
+    from ..tun.vpn import Vpn
 
 log = logging.getLogger("toxvpn")
 
@@ -25,7 +28,7 @@ USUAL_TARGET = "localhost:22"
 SINGLE_TARGET = re.compile(r"[A-Za-z0-9_.-]+:[1-9][0-9]*")
 
 
-def log_network(vpn: Vpn) -> None:
+def log_network(vpn: "Vpn") -> None:
     own = [str(each) for each in (vpn.router.own_ipv4, vpn.ipv6) if each is not None]
     log.info("%s is up: %s", vpn.interface, ", ".join(own))
 

@@ -100,8 +100,7 @@ def own_namespace() -> int:
 
 def join(laptop: Machine, server: Machine) -> None:
     """Lays the cable, called in the server's namespace, and returns to the laptop's. Raises OSError."""
-    from pyroute2 import IPRoute  # takes 0.15 s, of which nobody waits who is refused before
-    from pyroute2.netlink.exceptions import NetlinkError
+    from ..tun.host.pyroute import IPRoute, NetlinkError  # nobody waits for it who is refused before
 
     try:
         with IPRoute() as route:

@@ -15,8 +15,6 @@ from collections.abc import Collection
 from ipaddress import IPv4Interface
 from typing import Any, Self
 
-from pyroute2 import IPRoute
-
 from .. import descriptors as passed
 from ..errors import NoPermissionError, ToxvpnError
 from ..interpreter import start_helper
@@ -24,6 +22,7 @@ from ..state.files import why_not_started
 from ..tun.host.device import Offload, TunDevice
 from ..tun.host.kernel import KernelTables
 from ..tun.host.namespace import Namespace
+from ..tun.host.pyroute import IPRoute
 from ..tun.neighbours.local_networks import LocalNetwork
 from .helper import MESSAGE_BYTES
 

@@ -13,14 +13,13 @@ from dataclasses import asdict, dataclass
 from ipaddress import ip_network
 from typing import Any, ClassVar, Protocol
 
-from pyroute2.netlink.exceptions import NetlinkError
-
 from ...errors import ToxvpnError
 from ...names.hosts import HostsBlock
 from . import nftables
 from .kernel import GONE, KernelTables, Link, read_link
 from .namespace import HERE, Namespace
 from .netlink import Netlink
+from .pyroute import NetlinkError
 
 PROTOCOL = 116  # 't': marks our routes and rules (`ip route` shows "proto 116")
 MAIN_TABLE = 254

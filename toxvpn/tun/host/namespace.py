@@ -26,7 +26,7 @@ class Namespace:
 
     def iproute(self) -> Any:
         """An IPRoute that reads and changes it; `close` ends it."""
-        from pyroute2 import IPRoute  # takes 0.15 s, for which a helper process has no time
+        from .pyroute import IPRoute  # which a helper process has no use for
 
         return IPRoute()
 

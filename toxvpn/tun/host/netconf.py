@@ -31,8 +31,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from pyroute2.netlink.exceptions import NetlinkError
-
 from ...errors import ToxvpnError
 from ...names.hosts import HostsBlock, put_block
 from .changes import (
@@ -54,6 +52,7 @@ from .journal import Journal
 from .kernel import KernelTables, Link, read_tables
 from .namespace import HERE, Namespace
 from .netlink import Netlink
+from .pyroute import NetlinkError
 
 log = logging.getLogger("toxvpn.tun")
 

@@ -11,10 +11,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from pyroute2.netlink.exceptions import NetlinkError
-
 from ...errors import NoPermissionError, ToxvpnError
 from .namespace import HERE, Namespace
+from .pyroute import NetlinkError
 
 T = TypeVar("T")
 
