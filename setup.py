@@ -22,6 +22,17 @@ NATIVE = "toxvpn/_native"
 LIMITED = ("Py_LIMITED_API", "0x030b0000")  # what Python 3.11 and every later one has
 FLAGS = ["-O2", "-fno-strict-aliasing", "-Wall", "-Wno-unused-function"]
 
+CRYPTO = [
+    "crypto/choice.c",
+    "crypto/box.c",
+    "crypto/subkeys.c",
+    "crypto/kernels.c",
+    "crypto/salsa20_portable.c",
+    "crypto/salsa20_avx2.c",
+    "crypto/poly1305_portable.c",
+    "crypto/poly1305_avx2.c",
+]
+
 
 def missing() -> list[str]:
     """What the build needs and this machine lacks."""
@@ -71,7 +82,7 @@ def extension(name: str, *c_sources: str, libraries: list[str] | None = None) ->
     return Extension(
         name,
         [f"{name.replace('.', '/')}.pyx", *(f"{NATIVE}/{source}" for source in c_sources)],
-        include_dirs=[f"{NATIVE}/net", f"{NATIVE}/path"],
+        include_dirs=[f"{NATIVE}/net", f"{NATIVE}/path", f"{NATIVE}/crypto"],
         depends=[str(header) for header in Path(NATIVE).rglob("*.h")],
         libraries=libraries or [],
         extra_compile_args=FLAGS,
@@ -90,6 +101,8 @@ def product() -> list[Extension]:
             "net/streambuf.c",
             "net/sightings.c",
             "net/pagelock.c",
+            "crypto/boxhook.c",
+            *CRYPTO,
         ),
         extension("toxvpn._native.net.datagrams", "net/gather.c"),
         extension("toxvpn._native.toxcore", libraries=["toxcore"]),

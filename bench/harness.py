@@ -25,8 +25,14 @@ Environment = Mapping[str, str]
 
 TOXVPN = str(Path(sys.executable).with_name("toxvpn"))
 OURS: Environment = {}
-STOCK: Environment = {"TOXVPN_SOCKETS": "off", "TOXVPN_CLOCK": "off", "TOXVPN_PAGE_LOCK": "strict"}
-"""libtoxcore as it comes (toxvpn/_native/net/netio.pyx): no batches, its own clock, every page lock."""
+STOCK: Environment = {
+    "TOXVPN_SOCKETS": "off",
+    "TOXVPN_CLOCK": "off",
+    "TOXVPN_PAGE_LOCK": "strict",
+    "TOXVPN_CRYPTO": "off",
+}
+"""libtoxcore as it comes (toxvpn/_native/net/netio.pyx): no batches, its own clock, page locks and
+encryption."""
 
 ONLINE_S = 90.0
 LOCALHOST = "127.0.0.1"

@@ -9,7 +9,7 @@ from lab import Host, LabError, wait_until
 from . import blaster_build
 from .harness import ONLINE_S, STOCK, Environment, module
 
-PARTS = ["sockets", "batch", "streams", "clock", "page_lock"]
+PARTS = ["sockets", "batch", "streams", "clock", "page_lock", "crypto"]
 
 
 class RawEnd:

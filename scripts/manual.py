@@ -23,8 +23,9 @@ ENVIRONMENT = {
     "TOXVPN_SERVICE": "Set for a service that does not run as root: it has root's places.",
     "TOXVPN_NETWORK": "Set for a command of toxvpn exec: the process that owns its network.",
     "TOXVPN_PAGE_LOCK=strict": "Lock all of libtoxcore's scratch memory into RAM, its own way; slow.",
-    "TOXVPN_SOCKETS=off, TOXVPN_UDP_BATCH=off, TOXVPN_STREAMS=off, TOXVPN_CLOCK=off": (
-        "Leave this part of libtoxcore's network, or its clock, as it is; toxvpn -V tells what is in force."
+    "TOXVPN_SOCKETS=off, TOXVPN_UDP_BATCH=off, TOXVPN_STREAMS=off, TOXVPN_CLOCK=off, TOXVPN_CRYPTO=off": (
+        "Leave this part of libtoxcore's network, its clock, or its encryption, as it is; "
+        "toxvpn -V tells what is in force."
     ),
 }
 FILES = {

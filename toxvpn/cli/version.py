@@ -14,7 +14,8 @@ def version_text() -> str:
     if (shield := advisories.describe_shield()) is not None:
         lines.append(f"shield: {shield}")
     for name, hook in netio.hooks()._asdict().items():
-        state = "in force" if hook.in_force else f"not in force: {hook.reason}"
+        by = f", {kernel}" if name == "crypto" and (kernel := netio.kernel()) else ""
+        state = f"in force{by}" if hook.in_force else f"not in force: {hook.reason}"
         lines.append(f"{name.replace('_', ' ')}: {state}")
     if (bad := advisories.describe_segmentation_flaw()) is not None:
         lines.append(f"{bad}; sent singly unless config.toml says otherwise")

@@ -13,7 +13,12 @@ from typing import Any
 
 import pytest
 
-ALL = {"sockets", "batch", "streams", "clock", "page_lock"}
+from toxvpn.testing import boxes
+
+CRYPTO = {"crypto"} if len(boxes.usable_kernels()) > 1 else set()
+"""On a processor for which there is a kernel besides the portable one."""
+ALL = {"sockets", "batch", "streams", "clock", "page_lock"} | CRYPTO
+
 
 # What libtoxcore imports, behind functions that a test can call.
 LIBRARY = """
@@ -23,6 +28,8 @@ LIBRARY = """
 #include <time.h>
 #include <unistd.h>
 int sodium_mlock(void *, size_t); int sodium_munlock(void *, size_t);
+int crypto_box_afternm(void *, const void *, unsigned long long, const void *, const void *);
+int crypto_box_open_afternm(void *, const void *, unsigned long long, const void *, const void *);
 int probe_socket(void) { return socket(AF_INET, SOCK_DGRAM, 0); }
 int probe_close(int fd) { return close(fd); }
 #ifndef WITHOUT_ACCEPT
@@ -38,12 +45,33 @@ int probe_readable(int fd) { int n = -1; ioctl(fd, FIONREAD, &n); return n; }
 long probe_clock(void) { struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t); return t.tv_sec; }
 int probe_mlock(void *p, size_t n) { return sodium_mlock(p, n); }
 int probe_munlock(void *p, size_t n) { return sodium_munlock(p, n); }
+int probe_seal(void *c, const void *m, unsigned long long l, const void *n, const void *k)
+{ return crypto_box_afternm(c, m, l, n, k); }
+int probe_open(void *m, const void *c, unsigned long long l, const void *n, const void *k)
+{ return crypto_box_open_afternm(m, c, l, n, k); }
 """
 SODIUM = """
 #include <stddef.h>
 int locks, unlocks, shortest = 1 << 30;
 int sodium_mlock(void *p, size_t n) { locks++; if ((int)n < shortest) shortest = n; return 0; }
 int sodium_munlock(void *p, size_t n) { unlocks++; return 0; }
+#include <dlfcn.h>
+typedef int box(void *, const void *, unsigned long long, const void *, const void *);
+int seals, opens;
+#ifndef FLAWED
+#define FLAWED 0
+#endif
+static box *real(const char *name) { return (box *)dlsym(dlopen("libsodium.so.23", RTLD_NOW), name); }
+int crypto_box_afternm(void *c, const void *m, unsigned long long l, const void *n, const void *k) {
+    seals++;
+    int result = real("crypto_box_afternm")(c, m, l, n, k);
+    ((unsigned char *)c)[l - 1] ^= FLAWED;
+    return result;
+}
+int crypto_box_open_afternm(void *m, const void *c, unsigned long long l, const void *n, const void *k) {
+    opens++;
+    return real("crypto_box_open_afternm")(m, c, l, n, k);
+}
 """
 LINKING = {
     "bound at once, read-only": ["-Wl,-z,now,-z,relro"],
@@ -81,7 +109,7 @@ PRELUDE = (
 import ctypes, json, os, socket, sys
 from toxvpn._native.net import netio
 from toxvpn.testing.hooked import Hooked, set_time
-from toxvpn.testing import sockaddr
+from toxvpn.testing import boxes, sockaddr
 def address(function):
     return ctypes.cast(function, ctypes.c_void_p).value
 def protection(name):
@@ -141,6 +169,16 @@ for memory in keys, scratch, small:
     library.probe_mlock(memory, ctypes.c_size_t(len(memory)))
     library.probe_munlock(memory, ctypes.c_size_t(len(memory)))
 count = lambda name: ctypes.c_int.in_dll(sodium, name).value
+def by_libsodium(length):
+    # how often libsodium was called to seal and open one box; the bytes are right in any case
+    before = count("seals"), count("opens")
+    text = bytes(32) + bytes(range(256)) * 8
+    box, opened = (ctypes.create_string_buffer(length) for _ in range(2))
+    right = library.probe_seal(box, text, ctypes.c_ulonglong(length), b"n" * 24, b"k" * 32) == 0
+    right &= library.probe_open(opened, box, ctypes.c_ulonglong(length), b"n" * 24, b"k" * 32) == 0
+    assert right and opened.raw == text[:length] and boxes.sodium_open(box.raw, b"n" * 24, b"k" * 32)
+    assert library.probe_seal(box, text, ctypes.c_ulonglong(31), b"n" * 24, b"k" * 32) == -1
+    return [count("seals") - before[0], count("opens") - before[1]]
 print(json.dumps({
     "hooks": hooks._asdict(), "same_protection": before == after, "idempotent": again, "sockets": sockets,
     "clock": clock, "received": [data.decode() for data, _ in received], "answer": answer.value.decode(),
@@ -148,7 +186,8 @@ print(json.dumps({
     "streamed": [streamed, readable, back.value.decode(), netio.counters()["stream_send_calls"]],
     "lengths": lengths, "shielded": netio.counters()["shielded"], "shield": netio.shield(),
     "closed": owner.sockets() == [], "locks": count("locks"), "unlocks": count("unlocks"),
-    "shortest_locked": count("shortest"),
+    "shortest_locked": count("shortest"), "kernel": netio.kernel(),
+    "by_libsodium": [by_libsodium(length) for length in (32, 2048, 2049)],
 }))
 """
 
@@ -176,6 +215,8 @@ def in_force(hooks: dict[str, tuple[bool, str]]) -> set[str]:
 def test_every_part_takes_in_every_linking_style(compiler: str, tmp_path: Path, linking: str) -> None:
     seen = report(USE, str(build(compiler, tmp_path, *LINKING[linking])))
     assert in_force(seen.pop("hooks")) == ALL
+    assert bool(seen.pop("kernel")) == bool(CRYPTO)
+    assert seen.pop("by_libsodium") == ([[1, 0], [1, 0], [2, 1]] if CRYPTO else [[2, 1]] * 3)
     assert seen == {
         "same_protection": True, "idempotent": True, "sockets": True, "clock": 5 + 4 * 2,
         "received": ["hello"] * 3, "answer": "answer", "segmented": 1, "counted": 8, "closed": True,
@@ -193,6 +234,7 @@ def test_every_part_takes_in_every_linking_style(compiler: str, tmp_path: Path, 
         ({"TOXVPN_STREAMS": "off"}, {"streams"}),
         ({"TOXVPN_CLOCK": "off"}, {"clock"}),
         ({"TOXVPN_PAGE_LOCK": "strict"}, {"page_lock"}),
+        ({"TOXVPN_CRYPTO": "off"}, CRYPTO or {"crypto"}),
     ],
 )
 def test_the_environment_asks_for_plain_parts(
@@ -201,6 +243,8 @@ def test_the_environment_asks_for_plain_parts(
     seen = report(USE, str(build(compiler, tmp_path)), **environment)
     ((name, value),) = environment.items()
     assert in_force(seen["hooks"]) == ALL - missing
+    ours = "crypto" in in_force(seen["hooks"])
+    assert bool(seen["kernel"]) == (seen["by_libsodium"][0] != [2, 1]) == ours
     assert all(f"{name}={value}" in seen["hooks"][hook][1] for hook in missing)
     assert seen["received"] == ["hello"] * 3
     assert seen["answer"] == "answer"
@@ -237,11 +281,27 @@ def test_a_library_that_cannot_be_shielded_tells_why() -> None:
 
 def test_a_part_is_all_or_nothing(compiler: str, tmp_path: Path) -> None:
     seen = report(USE, str(build(compiler, tmp_path, "-DWITHOUT_ACCEPT")))
-    assert in_force(seen["hooks"]) == {"clock", "page_lock"}
+    assert in_force(seen["hooks"]) == {"clock", "page_lock"} | CRYPTO
     assert seen["streamed"][:3] == ["hellohello", 6, "answer"]
     assert "does not import" in seen["hooks"]["sockets"][1]
     assert not seen["sockets"]
     assert seen["received"] == ["hello"] * 3
+
+
+def test_a_libsodium_that_differs_goes_on_encrypting(compiler: str, tmp_path: Path) -> None:
+    """What the other side would not open is worse than what is slow."""
+    folder = build(compiler, tmp_path).parent
+    shared = [compiler, "-shared", "-fPIC", "-DFLAWED=1"]
+    subprocess.run([*shared, "sodium.c", "-o", "libsodium-like.so"], cwd=folder, check=True)
+    seen = report(
+        "library = ctypes.CDLL(sys.argv[1])\n"
+        "hooks = netio.install(address(library.probe_clock))._asdict()\n"
+        "print(json.dumps(hooks | {'kernel': netio.kernel()}))",
+        str(folder / "libtox-like.so"),
+    )
+    assert seen.pop("kernel") == ""
+    assert in_force(seen) == ALL - {"crypto"}
+    assert not CRYPTO or "differs from libsodium" in seen["crypto"][1]
 
 
 def test_an_address_in_no_library() -> None:

@@ -1,1 +1,1 @@
-"""Hooks under libtoxcore: its network, clock and page locks."""
+"""Hooks under libtoxcore: its network, clock, page locks and encryption."""

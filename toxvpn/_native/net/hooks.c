@@ -9,6 +9,7 @@
  * netio_leave() or netio_flush() sends. TCP connections are read and written through streambuf.c. */
 #define _GNU_SOURCE
 #include "hooks.h"
+#include "boxhook.h"
 #include "importpatch.h"
 #include "kernel.h"
 #include "pagelock.h"
@@ -517,6 +518,7 @@ const char *netio_install(enum netio_hook_group group, const void *address) {
         return why;
     case NETIO_CLOCK: return importpatch_apply(address, clock, 1);
     case NETIO_PAGE_LOCK: return pagelock_install(address);
+    case NETIO_CRYPTO: return boxhook_install(address);
     }
     return "no such group of hooks";
 }

@@ -1,7 +1,7 @@
-"""Hooks under libtoxcore: the network, the clock and the page locks that it uses, replaced by ours.
+"""Hooks under libtoxcore: the network, clock, page locks and encryption that it uses, replaced by ours.
 
 `install` points libtoxcore's own import entries for some functions of the C library and of libsodium at
-functions of ours. There are five groups of hooks; each is in force or not by itself:
+functions of ours. There are six groups of hooks; each is in force or not by itself:
 
 - sockets: tells exactly which sockets are libtoxcore's (socket, accept, close)
 - batch: sends and receives many UDP datagrams per system call (sendto, recvfrom), and gets the receive buffer
@@ -11,13 +11,16 @@ functions of ours. There are five groups of hooks; each is in force or not by it
 - clock: a handle's clock can run faster for a while, or in steps (clock_gettime)
 - page_lock: caches of keys stay locked in memory, the scratch memory of each packet does not (sodium_mlock,
   sodium_munlock)
+- crypto: packets are encrypted and decrypted by wide vectors (crypto_box_afternm, crypto_box_open_afternm), where this
+  processor has those and they agree with libsodium (../crypto)
 
-A libtoxcore of a version with a flaw that a stranger's datagrams can reach (flaws.py) gets a sixth group, the
+A libtoxcore of a version with a flaw that a stranger's datagrams can reach (flaws.py) gets a seventh group, the
 shield, which drops the datagrams that would harm it (recvfrom).
 
 Where a group is not in force, libtoxcore works without it. These environment variables switch groups off:
 TOXVPN_SOCKETS=off (also batch, streams and shield), TOXVPN_UDP_BATCH=off, TOXVPN_STREAMS=off,
-TOXVPN_CLOCK=off (the rate is always 1), TOXVPN_PAGE_LOCK=strict (every scratch buffer is locked, about half the speed).
+TOXVPN_CLOCK=off (the rate is always 1), TOXVPN_PAGE_LOCK=strict (every scratch buffer is locked, about half the
+speed), TOXVPN_CRYPTO=off (libsodium encrypts).
 
 Neighbours: toxcore.pyx enters and leaves an owner around each call into libtoxcore; the C files are hooks.c,
 sendbatch.c, recvbatch.c, streambuf.c, sightings.c, pagelock.c, importpatch.c.
@@ -53,6 +56,7 @@ cdef extern from "hooks.h" nogil:
         NETIO_SHIELD
         NETIO_CLOCK
         NETIO_PAGE_LOCK
+        NETIO_CRYPTO
     const char *netio_install(netio_hook_group group, const void *address)
     netio_owner *netio_owner_new()
     void netio_owner_free(netio_owner *owner)
@@ -77,6 +81,9 @@ cdef extern from "hooks.h" nogil:
     sightings *netio_sightings(netio_owner *owner)
     uint32_t netio_sockets_version(const netio_owner *owner)
     size_t netio_sockets(const netio_owner *owner, netio_socket *out, size_t room)
+
+cdef extern from "boxhook.h" nogil:
+    const char *boxhook_kernel()
 
 cdef extern from "sightings.h" nogil:
     bint sightings_watch(sightings *sightings, const unsigned char *key)
@@ -210,10 +217,11 @@ class Hooks(NamedTuple):
     streams: Hook
     clock: Hook
     page_lock: Hook
+    crypto: Hook
 
 
 _NOT_YET = Hook(False, "libtoxcore is not loaded yet")
-_hooks = Hooks(_NOT_YET, _NOT_YET, _NOT_YET, _NOT_YET, _NOT_YET)
+_hooks = Hooks(_NOT_YET, _NOT_YET, _NOT_YET, _NOT_YET, _NOT_YET, _NOT_YET)
 _shield = None
 
 
@@ -243,13 +251,20 @@ def install(address: int, flawed: bool = False) -> Hooks:
         _shield = _install(NETIO_SHIELD, address, "TOXVPN_SOCKETS", "off")
     clock = _install(NETIO_CLOCK, address, "TOXVPN_CLOCK", "off")
     page_lock = _install(NETIO_PAGE_LOCK, address, "TOXVPN_PAGE_LOCK", "strict")
-    _hooks = Hooks(sockets, batch, streams, clock, page_lock)
+    crypto = _install(NETIO_CRYPTO, address, "TOXVPN_CRYPTO", "off")
+    _hooks = Hooks(sockets, batch, streams, clock, page_lock, crypto)
     return _hooks
 
 
 def hooks() -> Hooks:
     """Which hooks are in force, as `toxvpn -V` prints it."""
     return _hooks
+
+
+def kernel() -> str:
+    """Which of our versions encrypts: "avx2" or another name of crypto/kernels.c; empty where libsodium does."""
+    cdef const char *name = boxhook_kernel()
+    return "" if name == NULL else name.decode()
 
 
 def shield() -> Hook | None:

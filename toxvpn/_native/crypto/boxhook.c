@@ -1,0 +1,52 @@
+/* libtoxcore encrypts a packet by crypto_box_afternm and decrypts it by crypto_box_open_afternm. Here both go to
+ * our kernel, and to libsodium's own functions for lengths that are not a packet's. */
+#define _GNU_SOURCE
+#include "boxhook.h"
+#include "box.h"
+#include "choice.h"
+#include "importpatch.h"
+
+#include <dlfcn.h>
+
+static const struct kernel *in_force;
+static sodium_box *sodium_seal, *sodium_open;
+
+static bool is_packet(unsigned long long length) { return length >= BOX_ZEROS && length <= BOX_LONGEST; }
+
+int boxhook_afternm(uint8_t *box, const uint8_t *text, unsigned long long length, const uint8_t *nonce,
+                    const uint8_t *key) {
+    if (!is_packet(length))
+        return sodium_seal(box, text, length, nonce, key);
+    box_seal(in_force, box, text, (size_t)length, nonce, key);
+    return 0;
+}
+
+int boxhook_open_afternm(uint8_t *text, const uint8_t *box, unsigned long long length, const uint8_t *nonce,
+                         const uint8_t *key) {
+    if (!is_packet(length))
+        return sodium_open(text, box, length, nonce, key);
+    return box_open(in_force, text, box, (size_t)length, nonce, key) ? 0 : -1;
+}
+
+const char *boxhook_install(const void *address) {
+    static const struct import imports[] = {{"crypto_box_afternm", boxhook_afternm},
+                                            {"crypto_box_open_afternm", boxhook_open_afternm}};
+    Dl_info info;
+    void *library = dladdr(address, &info) ? dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD) : NULL;
+    const char *why;
+    if (!library)
+        return "libtoxcore was not found as a shared library";
+    sodium_seal = (sodium_box *)dlsym(library, "crypto_box_afternm");
+    sodium_open = (sodium_box *)dlsym(library, "crypto_box_open_afternm");
+    if (!sodium_seal || !sodium_open)
+        return "libsodium's own functions were not found";
+    in_force = choose_kernel(kernels, sodium_seal, sodium_open, &why);
+    if (!in_force)
+        return why;
+    why = importpatch_apply(address, imports, 2);
+    if (why)
+        in_force = NULL;
+    return why;
+}
+
+const char *boxhook_kernel(void) { return in_force ? in_force->name : NULL; }

@@ -1,0 +1,20 @@
+/* The functions that libtoxcore calls in place of libsodium's. Neighbours: importpatch.c puts them in place,
+ * choice.c says which kernel they use. */
+#ifndef TOXVPN_CRYPTO_BOXHOOK_H
+#define TOXVPN_CRYPTO_BOXHOOK_H
+
+#include <stdint.h>
+
+/* Replaces crypto_box_afternm and crypto_box_open_afternm for the libtoxcore that contains `address`. Returns
+ * NULL, or why that is not done. */
+const char *boxhook_install(const void *address);
+
+/* The name of the kernel in force, NULL if none is. */
+const char *boxhook_kernel(void);
+
+int boxhook_afternm(uint8_t *box, const uint8_t *text, unsigned long long length, const uint8_t *nonce,
+                    const uint8_t *key);
+int boxhook_open_afternm(uint8_t *text, const uint8_t *box, unsigned long long length, const uint8_t *nonce,
+                         const uint8_t *key);
+
+#endif
