@@ -10,6 +10,7 @@ import datetime
 import os
 import platform
 import re
+import shlex
 import statistics
 import subprocess
 import sys
@@ -117,7 +118,7 @@ def arguments(description: str | None, **defaults: float | str) -> argparse.Name
     given = parser.parse_args()
     if os.geteuid() != 0:
         parser.exit(1, "the benches make network namespaces and need root\n")
-    print(f"{Path(sys.argv[0]).name} {' '.join(sys.argv[1:])}".rstrip(), machine(), sep="\n", flush=True)
+    print(f"{Path(sys.argv[0]).name} {shlex.join(sys.argv[1:])}".rstrip(), machine(), sep="\n", flush=True)
     return given
 
 

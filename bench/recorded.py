@@ -56,20 +56,17 @@ def median(cell: str) -> float:
 
 def runs(text: str | None = None) -> list[Run]:
     """All of results.md, in its order; the last of a bench is the newest."""
-    lines = (RESULTS.read_text() if text is None else text).splitlines()
-    starts = [
-        number
-        for number, line in enumerate(lines)
-        if COMMAND.fullmatch(line) and re.match(r"    20\d\d-", lines[number + 1])
-    ]
     found = []
-    for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
-        command = lines[start].strip()
-        body = [line[4:] for line in lines[start + 2 : end]]
+    for bench, printed in _printed(RESULTS.read_text() if text is None else text):
+        command, machine, *body = printed.splitlines()
         notes = "\n".join(takewhile(str.strip, body))
-        tables = tuple(_tables(body))
-        found.append(Run(command.partition(".py")[0], command, lines[start + 1].strip(), notes, tables))
+        found.append(Run(bench, command, machine, notes, tuple(_tables(body))))
     return found
+
+
+def blocks(text: str) -> dict[str, str]:
+    """What each bench has printed: the last of each."""
+    return dict(_printed(text))
 
 
 def latest(bench: str, title: str) -> tuple[Run, Table]:
@@ -79,6 +76,17 @@ def latest(bench: str, title: str) -> tuple[Run, Table]:
             if run.bench == bench and table.title.startswith(title):
                 return run, table
     raise LookupError(f"results.md has no table {title!r} of {bench}.py")
+
+
+def _printed(text: str) -> Iterator[tuple[str, str]]:
+    """The benches, and what they printed: from the command to the end of what is indented."""
+    lines = text.splitlines()
+    for number, line in enumerate(lines[:-1]):
+        command = COMMAND.fullmatch(line)
+        if command and re.match(r"    20\d\d-", lines[number + 1]):
+            rest = takewhile(lambda each: COMMAND.fullmatch(each) is None, lines[number + 1 :])
+            indented = takewhile(lambda each: not each or each.startswith("    "), rest)
+            yield command["bench"], "\n".join([line[4:], *(each[4:] for each in indented)]).rstrip("\n")
 
 
 def _tables(lines: list[str]) -> Iterator[Table]:
