@@ -101,6 +101,7 @@ def product() -> list[Extension]:
             "net/streambuf.c",
             "net/sightings.c",
             "net/pagelock.c",
+            "net/scratch.c",
             "crypto/boxhook.c",
             *CRYPTO,
         ),

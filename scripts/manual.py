@@ -23,8 +23,8 @@ ENVIRONMENT = {
     "TOXVPN_SERVICE": "Set for a service that does not run as root: it has root's places.",
     "TOXVPN_NETWORK": "Set for a command of toxvpn exec: the process that owns its network.",
     "TOXVPN_PAGE_LOCK=strict": "Lock all of libtoxcore's scratch memory into RAM, its own way; slow.",
-    "TOXVPN_SOCKETS=off, TOXVPN_UDP_BATCH=off, TOXVPN_STREAMS=off, TOXVPN_CLOCK=off, TOXVPN_CRYPTO=off": (
-        "Leave this part of libtoxcore's network, its clock, or its encryption, as it is; "
+    "TOXVPN_SOCKETS, TOXVPN_UDP_BATCH, TOXVPN_STREAMS, TOXVPN_SCRATCH, TOXVPN_CLOCK, TOXVPN_CRYPTO": (
+        "With the value off, this part of libtoxcore stays as it is: network, memory, clock, encryption; "
         "toxvpn -V tells what is in force."
     ),
 }

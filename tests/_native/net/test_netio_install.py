@@ -17,17 +17,18 @@ from toxvpn.testing import boxes
 
 CRYPTO = {"crypto"} if len(boxes.usable_kernels()) > 1 else set()
 """On a processor for which there is a kernel besides the portable one."""
-ALL = {"sockets", "batch", "streams", "clock", "page_lock"} | CRYPTO
+ALL = {"sockets", "batch", "streams", "clock", "page_lock", "scratch"} | CRYPTO
 
 
 # What libtoxcore imports, behind functions that a test can call.
 LIBRARY = """
 #include <stddef.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
-int sodium_mlock(void *, size_t); int sodium_munlock(void *, size_t);
+int sodium_mlock(void *, size_t); int sodium_munlock(void *, size_t); void sodium_memzero(void *, size_t);
 int crypto_box_afternm(void *, const void *, unsigned long long, const void *, const void *);
 int crypto_box_open_afternm(void *, const void *, unsigned long long, const void *, const void *);
 int probe_socket(void) { return socket(AF_INET, SOCK_DGRAM, 0); }
@@ -45,6 +46,9 @@ int probe_readable(int fd) { int n = -1; ioctl(fd, FIONREAD, &n); return n; }
 long probe_clock(void) { struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t); return t.tv_sec; }
 int probe_mlock(void *p, size_t n) { return sodium_mlock(p, n); }
 int probe_munlock(void *p, size_t n) { return sodium_munlock(p, n); }
+void *probe_malloc(size_t n) { return malloc(n); }
+void probe_free(void *p) { free(p); }
+void probe_memzero(void *p, size_t n) { sodium_memzero(p, n); }
 int probe_seal(void *c, const void *m, unsigned long long l, const void *n, const void *k)
 { return crypto_box_afternm(c, m, l, n, k); }
 int probe_open(void *m, const void *c, unsigned long long l, const void *n, const void *k)
@@ -52,9 +56,11 @@ int probe_open(void *m, const void *c, unsigned long long l, const void *n, cons
 """
 SODIUM = """
 #include <stddef.h>
-int locks, unlocks, shortest = 1 << 30;
+#include <string.h>
+int locks, unlocks, shortest = 1 << 30, wipes;
 int sodium_mlock(void *p, size_t n) { locks++; if ((int)n < shortest) shortest = n; return 0; }
 int sodium_munlock(void *p, size_t n) { unlocks++; return 0; }
+void sodium_memzero(void *p, size_t n) { wipes++; memset(p, 0, n); }
 #include <dlfcn.h>
 typedef int box(void *, const void *, unsigned long long, const void *, const void *);
 int seals, opens;
@@ -234,6 +240,7 @@ def test_every_part_takes_in_every_linking_style(compiler: str, tmp_path: Path, 
         ({"TOXVPN_STREAMS": "off"}, {"streams"}),
         ({"TOXVPN_CLOCK": "off"}, {"clock"}),
         ({"TOXVPN_PAGE_LOCK": "strict"}, {"page_lock"}),
+        ({"TOXVPN_SCRATCH": "off"}, {"scratch"}),
         ({"TOXVPN_CRYPTO": "off"}, CRYPTO or {"crypto"}),
     ],
 )
@@ -253,6 +260,72 @@ def test_the_environment_asks_for_plain_parts(
     assert seen["streamed"] == ["hellohello", 6, "answer", int("streams" not in missing)]
     assert (seen["clock"] == 13) == ("clock" not in missing)
     assert (seen["locks"], seen["unlocks"]) == ((3, 3) if "page_lock" in missing else (1, 1))
+
+
+PACKETS = """
+library, sodium = ctypes.CDLL(sys.argv[1]), ctypes.CDLL(sys.argv[1].replace("tox-like", "sodium-like"))
+library.probe_malloc.restype = ctypes.c_void_p
+netio.install(address(library.probe_clock))
+owner, seen = Hooked(), {}
+wipes = lambda: ctypes.c_int.in_dll(sodium, "wipes").value
+def packet(size, text, locked=True):
+    "What libtoxcore does with scratch; the address, and what is left there just before it is freed."
+    memory, length = library.probe_malloc(ctypes.c_size_t(size)), ctypes.c_size_t(size)
+    place = ctypes.c_void_p(memory)
+    locked and library.probe_mlock(place, length)
+    ctypes.memmove(memory, text, len(text))
+    library.probe_memzero(place, length)
+    locked and library.probe_munlock(place, length)
+    left = ctypes.string_at(memory, len(text)).decode()
+    library.probe_free(place)
+    return memory, left
+with owner:
+    two = [library.probe_malloc(ctypes.c_size_t(1404)) for _ in range(2)]
+    seen["two"] = len(set(two))
+    for each in two:
+        library.probe_free(ctypes.c_void_p(each))
+    packets = [packet(1100 + number, b"text") for number in range(20)]
+    seen["places"] = len({at for at, _ in packets})
+    seen["kept"] = {at for at, _ in packets} <= set(two)
+    seen["left"] = sorted({left for _, left in packets})
+    seen["not scratch"] = packet(1404, b"text", locked=False)[1]
+    seen["small"] = packet(1032, b"text")[1]
+    seen["large"] = packet(2113, b"text")[1]
+    seen["wiped meanwhile"] = wipes()
+seen["wiped in the end"] = wipes()
+with owner:
+    many = [library.probe_malloc(ctypes.c_size_t(2112)) for _ in range(9)]
+    for each in many:
+        ctypes.memset(each, 1, 2112)      # all of them are whole, and none is another's
+        library.probe_free(ctypes.c_void_p(each))
+    seen["many"] = len(set(many))
+    held = library.probe_malloc(ctypes.c_size_t(1404))
+    ctypes.memmove(held, b"held", 4)
+seen["held"] = ctypes.string_at(held, 4).decode()
+seen["outside"] = packet(1404, b"text")[1]
+library.probe_free(ctypes.c_void_p(held))
+print(json.dumps(seen))
+"""
+
+
+@pytest.mark.parametrize(
+    ("environment", "kept"),
+    [({}, True), ({"TOXVPN_SCRATCH": "off"}, False), ({"TOXVPN_PAGE_LOCK": "strict"}, False)],
+)
+def test_scratch_is_lent_again_and_wiped_when_the_turn_is_over(
+    compiler: str, tmp_path: Path, environment: dict[str, str], kept: bool
+) -> None:
+    seen = report(PACKETS, str(build(compiler, tmp_path)), **environment)
+    wiped = "\0" * 4
+    assert seen["left"] == (["text"] if kept else [wiped])
+    if kept:
+        assert (seen["places"], seen["kept"]) == (1, True)
+        assert seen["wiped in the end"] == seen["wiped meanwhile"] + 1
+    else:
+        assert seen["wiped in the end"] == seen["wiped meanwhile"]
+    # what is not scratch, or of another size, or outside a turn, is wiped at once
+    assert [seen[each] for each in ("not scratch", "small", "large", "outside")] == [wiped] * 4
+    assert (seen["two"], seen["many"], seen["held"]) == (2, 9, "held")
 
 
 @pytest.mark.parametrize("linking", LINKING)
@@ -281,7 +354,7 @@ def test_a_library_that_cannot_be_shielded_tells_why() -> None:
 
 def test_a_part_is_all_or_nothing(compiler: str, tmp_path: Path) -> None:
     seen = report(USE, str(build(compiler, tmp_path, "-DWITHOUT_ACCEPT")))
-    assert in_force(seen["hooks"]) == {"clock", "page_lock"} | CRYPTO
+    assert in_force(seen["hooks"]) == {"clock", "page_lock", "scratch"} | CRYPTO
     assert seen["streamed"][:3] == ["hellohello", 6, "answer"]
     assert "does not import" in seen["hooks"]["sockets"][1]
     assert not seen["sockets"]

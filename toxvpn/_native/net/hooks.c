@@ -14,6 +14,7 @@
 #include "kernel.h"
 #include "pagelock.h"
 #include "recvbatch.h"
+#include "scratch.h"
 #include "sendbatch.h"
 #include "shield.h"
 #include "sightings.h"
@@ -120,8 +121,10 @@ static void forget(struct entry *entry) {
 void netio_owner_free(netio_owner *owner) {
     if (!owner)
         return;
-    if (current == owner)
+    if (current == owner) {
         current = NULL;
+        scratch_end();
+    }
     while (owner->entries)
         forget(owner->entries);
     sightings_free(&owner->sightings);
@@ -137,6 +140,7 @@ netio_owner *netio_enter(netio_owner *owner) {
         owner->turns += 1 + (owner->turns == UINT32_MAX); /* never 0 */
     }
     current = owner;
+    scratch_begin();
     return previous;
 }
 
@@ -144,6 +148,8 @@ void netio_leave(netio_owner *owner, netio_owner *previous) {
     if (previous != owner) /* of nested pairs, the outermost one flushes */
         netio_flush(owner);
     current = previous;
+    if (!current)
+        scratch_end();
 }
 
 static void flush(struct entry *entry) {
@@ -518,6 +524,7 @@ const char *netio_install(enum netio_hook_group group, const void *address) {
         return why;
     case NETIO_CLOCK: return importpatch_apply(address, clock, 1);
     case NETIO_PAGE_LOCK: return pagelock_install(address);
+    case NETIO_SCRATCH: return scratch_install(address);
     case NETIO_CRYPTO: return boxhook_install(address);
     }
     return "no such group of hooks";

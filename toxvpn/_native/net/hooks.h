@@ -26,7 +26,8 @@ enum netio_hook_group {
     NETIO_SHIELD,
     NETIO_CLOCK,
     NETIO_PAGE_LOCK,
-    NETIO_CRYPTO
+    NETIO_SCRATCH,
+    NETIO_CRYPTO,
 };
 
 /* Puts one group of hooks into the libtoxcore that contains `address`. Returns NULL, or why that is not

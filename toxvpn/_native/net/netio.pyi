@@ -10,6 +10,7 @@ class Hooks(NamedTuple):
     streams: Hook
     clock: Hook
     page_lock: Hook
+    scratch: Hook
     crypto: Hook
 
 def install(address: int, flawed: bool = False) -> Hooks: ...

@@ -1,7 +1,7 @@
 """Hooks under libtoxcore: the network, clock, page locks and encryption that it uses, replaced by ours.
 
 `install` points libtoxcore's own import entries for some functions of the C library and of libsodium at
-functions of ours. There are six groups of hooks; each is in force or not by itself:
+functions of ours. There are seven groups of hooks; each is in force or not by itself:
 
 - sockets: tells exactly which sockets are libtoxcore's (socket, accept, close)
 - batch: sends and receives many UDP datagrams per system call (sendto, recvfrom), and gets the receive buffer
@@ -11,19 +11,21 @@ functions of ours. There are six groups of hooks; each is in force or not by its
 - clock: a handle's clock can run faster for a while, or in steps (clock_gettime)
 - page_lock: caches of keys stay locked in memory, the scratch memory of each packet does not (sodium_mlock,
   sodium_munlock)
+- scratch: what a packet's scratch memory was is lent to the next one, and wiped when the turn is over (malloc,
+  free, sodium_memzero); with `page_lock`, as its calls tell which memory is scratch
 - crypto: packets are encrypted and decrypted by wide vectors (crypto_box_afternm, crypto_box_open_afternm), where this
   processor has those and they agree with libsodium (../crypto)
 
-A libtoxcore of a version with a flaw that a stranger's datagrams can reach (flaws.py) gets a seventh group, the
+A libtoxcore of a version with a flaw that a stranger's datagrams can reach (flaws.py) gets an eighth group, the
 shield, which drops the datagrams that would harm it (recvfrom).
 
 Where a group is not in force, libtoxcore works without it. These environment variables switch groups off:
 TOXVPN_SOCKETS=off (also batch, streams and shield), TOXVPN_UDP_BATCH=off, TOXVPN_STREAMS=off,
 TOXVPN_CLOCK=off (the rate is always 1), TOXVPN_PAGE_LOCK=strict (every scratch buffer is locked, about half the
-speed), TOXVPN_CRYPTO=off (libsodium encrypts).
+speed), TOXVPN_SCRATCH=off, TOXVPN_CRYPTO=off (libsodium encrypts).
 
 Neighbours: toxcore.pyx enters and leaves an owner around each call into libtoxcore; the C files are hooks.c,
-sendbatch.c, recvbatch.c, streambuf.c, sightings.c, pagelock.c, importpatch.c.
+sendbatch.c, recvbatch.c, streambuf.c, sightings.c, pagelock.c, scratch.c, importpatch.c.
 """
 
 import os
@@ -56,6 +58,7 @@ cdef extern from "hooks.h" nogil:
         NETIO_SHIELD
         NETIO_CLOCK
         NETIO_PAGE_LOCK
+        NETIO_SCRATCH
         NETIO_CRYPTO
     const char *netio_install(netio_hook_group group, const void *address)
     netio_owner *netio_owner_new()
@@ -217,11 +220,12 @@ class Hooks(NamedTuple):
     streams: Hook
     clock: Hook
     page_lock: Hook
+    scratch: Hook
     crypto: Hook
 
 
 _NOT_YET = Hook(False, "libtoxcore is not loaded yet")
-_hooks = Hooks(_NOT_YET, _NOT_YET, _NOT_YET, _NOT_YET, _NOT_YET, _NOT_YET)
+_hooks = Hooks._make([_NOT_YET] * len(Hooks._fields))
 _shield = None
 
 
@@ -251,8 +255,9 @@ def install(address: int, flawed: bool = False) -> Hooks:
         _shield = _install(NETIO_SHIELD, address, "TOXVPN_SOCKETS", "off")
     clock = _install(NETIO_CLOCK, address, "TOXVPN_CLOCK", "off")
     page_lock = _install(NETIO_PAGE_LOCK, address, "TOXVPN_PAGE_LOCK", "strict")
+    scratch = _install(NETIO_SCRATCH, address, "TOXVPN_SCRATCH", "off")
     crypto = _install(NETIO_CRYPTO, address, "TOXVPN_CRYPTO", "off")
-    _hooks = Hooks(sockets, batch, streams, clock, page_lock, crypto)
+    _hooks = Hooks(sockets, batch, streams, clock, page_lock, scratch, crypto)
     return _hooks
 
 

@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include "pagelock.h"
 #include "importpatch.h"
+#include "scratch.h"
 
 #include <dlfcn.h>
 
@@ -17,7 +18,10 @@ static int (*real_mlock)(void *, size_t);
 static int (*real_munlock)(void *, size_t);
 
 int pagelock_mlock(void *memory, size_t length) {
-    return length > SCRATCH_BYTES ? real_mlock(memory, length) : 0;
+    if (length > SCRATCH_BYTES)
+        return real_mlock(memory, length);
+    scratch_note(memory);
+    return 0;
 }
 
 int pagelock_munlock(void *memory, size_t length) {
