@@ -28,12 +28,14 @@ IFLA_MTU, IFLA_TXQLEN = 4, 13
 IFA_LOCAL = 2
 IFA_F_NODAD = 0x02
 RTA_DST, RTA_OIF, RTA_METRICS = 1, 4, 8
-RTAX_LOCK, RTAX_RTO_MIN = 1, 13
+RTAX_LOCK, RTAX_RTO_MIN, RTAX_QUICKACK = 1, 13, 15
 RT_TABLE_MAIN, RTPROT_STATIC, RT_SCOPE_UNIVERSE, RTN_UNICAST = 254, 4, 0, 1
 
-QUICK_RTO_MS = 50
+QUICK_RTO_MS = 4
 """A packet that is lost while nothing else is under way, a keystroke, is repeated a round trip and so much
-later; usually it is 200 ms."""
+later; usually it is 200 ms. Every segment is acknowledged at once (RTAX_QUICKACK): none is repeated only
+because its acknowledgement was held back. A path that varies by more soon has longer time-outs: what is added
+to the round trip is this, or four times its variation if that is more (RFC 6298 §2)."""
 
 
 def configure(interface: str, address: str, prefix: str, mtu: int) -> None:
@@ -60,7 +62,7 @@ def new_address(index: int, address: str) -> bytes:
 def new_route(index: int, network: str, length: int) -> bytes:
     """A route whose least time until a repetition is locked, or the kernel would not heed it."""
     kind = (RT_TABLE_MAIN, RTPROT_STATIC, RT_SCOPE_UNIVERSE, RTN_UNICAST)
-    metrics = attributes([(RTAX_LOCK, 1 << RTAX_RTO_MIN), (RTAX_RTO_MIN, QUICK_RTO_MS)])
+    metrics = attributes([(RTAX_LOCK, 1 << RTAX_RTO_MIN), (RTAX_RTO_MIN, QUICK_RTO_MS), (RTAX_QUICKACK, 1)])
     return (
         ROUTE.pack(socket.AF_INET6, length, 0, 0, *kind, 0)
         + attribute(RTA_DST, socket.inet_pton(socket.AF_INET6, network))
