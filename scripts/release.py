@@ -34,6 +34,7 @@ class Step:
 STEPS = (
     Step("version", "tag, CHANGELOG, package and debian/changelog agree, and nothing is uncommitted"),
     Step("test", "style, types and every test"),
+    Step("check-crypto", "encryption for other processors too, and nothing decided by secrets"),
     Step("docs", "the site, without warnings"),
     Step("check-howto", "the how-to pages, walked as a reader would"),
     Step("check-install", "the tutorial's installation from source, in bare Debians"),
