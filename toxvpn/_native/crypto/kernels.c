@@ -30,9 +30,16 @@ static bool has_avx2(void) { return has(bit_AVX2, YMM); }
 static const struct kernel avx2 = {"avx2", has_avx2, salsa20_avx2, poly1305_avx2};
 #endif
 
+#ifdef KERNELS_ARM
+static const struct kernel neon = {"neon", always, salsa20_neon, poly1305_neon};
+#endif
+
 const struct kernel *const kernels[] = {
 #ifdef KERNELS_X86
     &avx2,
+#endif
+#ifdef KERNELS_ARM
+    &neon,
 #endif
     NULL,
 };

@@ -16,6 +16,11 @@
 #define KERNELS_X86
 #endif
 #endif
+#if defined(__aarch64__) && defined(__has_builtin) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#if __has_builtin(__builtin_shufflevector)
+#define KERNELS_ARM
+#endif
+#endif
 
 enum {
     SALSA20_BLOCK = 64,
