@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("secrets") / "secrets"
     sources = [path for name in FILES for path in sorted(SOURCES.glob(name))]
-    flags = ["-O2", "-fno-strict-aliasing", "-g", "-I", SOURCES]
+    flags = ["-O2", "-fno-strict-aliasing", "-g", f"-I{SOURCES}"]
     subprocess.run([*COMPILER, *flags, "-o", out, FOLDER / "secrets.c", *sources], check=True)
     return out
 
