@@ -128,6 +128,7 @@ def product() -> list[Extension]:
             "path/flowqueue.c",
             "path/backlog.c",
             "path/held.c",
+            "path/bundle.c",
             libraries=["m"],
         ),
     ]

@@ -40,6 +40,26 @@ async def test_a_peer_comes_and_goes(network: Network) -> None:
     assert overlay.peer_at(address) is None
 
 
+async def test_a_peer_gets_bundles_while_its_status_says_that_it_takes_them(network: Network) -> None:
+    left, right = network.pair()
+    right.tox.status_message = b'{"toxvpn":{"v":1,"bundles":true}}'
+    tables = FakeTables()
+    overlay = Overlay(cast(Datapath, tables))
+    peer = left.peer(right.tox.public_key)
+    assert peer is not None
+    await until(lambda: bool(peer.status_text))
+    overlay.add(peer)
+    left.subscribe(overlay.on_event)
+    assert tables.bundles == {peer.number}
+    right.tox.status_message = b'{"toxvpn":{"v":1}}'
+    await until(lambda: not tables.bundles)
+    right.tox.status_message = b'{"toxvpn":{"v":1,"bundles":true}}'
+    await until(lambda: tables.bundles == {peer.number})
+    network.tox.set_online(False)
+    await until(lambda: not tables.online)
+    assert tables.bundles == set(), "it may come back as an older program"
+
+
 async def test_a_number_that_changes_hands_never_serves_two(network: Network) -> None:
     node = network.node()
     tables = FakeTables()

@@ -22,13 +22,14 @@ FULL = Status(
         fast=True,
         routes=(IPv4Network("192.0.2.0/24"), IPv6Network("2001:db8::/32")),
         name="büro",
+        bundles=True,
         version="1.2.3",
         multicast=("239.1.2.3", "mdns"),
     ),
 )
 FULL_BYTES = (
     b'{"mode":"tun","ownip":"100.64.0.2","toxvpn":{"v":1,"ip4":["10.64.0.2","198.18.0.2"],'
-    b'"ip6":"fd74:6f78::1","mtu":1280,"fast":true,"routes":["192.0.2.0/24","2001:db8::/32"],"name":"b\xc3\xbcro","version":"1.2.3",'
+    b'"ip6":"fd74:6f78::1","mtu":1280,"fast":true,"routes":["192.0.2.0/24","2001:db8::/32"],"name":"b\xc3\xbcro","bundles":true,"version":"1.2.3",'
     b'"multicast":["239.1.2.3","mdns"]}}'
 )
 
@@ -145,6 +146,7 @@ def test_an_unreadable_message_says_nothing_and_the_log_says_why(message: bytes,
         {"multicast": [1]},
         {"multicast": ["mdns"] * 17},
         {"multicast": ["x" * 40]},
+        {"bundles": 1},
         {"version": 1},
         {"version": ""},
         {"version": "1.2.3 "},

@@ -21,6 +21,7 @@ class FakeTables:
         self.own: set[Address] = set()
         self.online: set[int] = set()
         self.mtu: dict[int, int] = {}
+        self.bundles: set[int] = set()
         self.groups: list[Address] = []
         self.joined: dict[int, list[Address]] = {}
 
@@ -68,6 +69,9 @@ class FakeTables:
 
     def set_mtu(self, number: int, mtu: int) -> None:
         self.mtu[number] = mtu
+
+    def set_bundles(self, number: int, bundles: bool) -> None:
+        (self.bundles.add if bundles else self.bundles.discard)(number)
 
     def renumber(self, number: int, new_number: int) -> None:
         for table in (self.routes, self.sources):

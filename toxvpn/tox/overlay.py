@@ -2,8 +2,8 @@
 
 In: peers that are let in, events of the node. Out: for each peer a route and a source rule for the one
 address that follows from its key (docs/wire-format.md §4), keyed by its friend number, which toxcore may
-change; and the largest packet it may be sent. Used by the VPN's router and by the fast road, each with a
-datapath of its own.
+change; the largest packet it may be sent, and whether it takes bundles. Used by the VPN's router and by the
+fast road, each with a datapath of its own.
 """
 
 from dataclasses import dataclass
@@ -11,8 +11,9 @@ from ipaddress import IPv6Address, IPv6Network
 
 from .._native.path.datapath import Datapath
 from .._native.path.packets import FRAME_BYTES, Counters
+from ..wire import statusmessage
 from ..wire.addressing import overlay_ipv6
-from .events import Event, PeerConnection, PeerPacketSize, PeerRemoved
+from .events import Event, PeerConnection, PeerPacketSize, PeerRemoved, PeerStatus
 from .peer import Peer
 
 
@@ -62,6 +63,9 @@ class Overlay:
                 self._datapath.renumber(entry.number, entry.peer.number)
                 entry.number = entry.peer.number
             self._datapath.set_online(entry.number, entry.peer.online)
+            self._choose_format(entry)
+        elif isinstance(event, PeerStatus) and (entry := self._entries.get(event.peer.public_key)):
+            self._choose_format(entry)
 
     def peer_at(self, address: IPv6Address) -> Peer | None:
         """The peer with this address; a packet from it can only have come from that peer."""
@@ -78,6 +82,13 @@ class Overlay:
         self._datapath.allow_source(network, entry.number)
         self._datapath.set_online(entry.number, entry.peer.online)
         self._resize(entry)
+        self._choose_format(entry)
+
+    def _choose_format(self, entry: _Entry) -> None:
+        """A peer that has been away may be an older program now: it has to say again what it takes."""
+        text_untrusted = entry.peer.status_text or b""
+        ours = statusmessage.decode(text_untrusted).toxvpn
+        self._datapath.set_bundles(entry.number, ours is not None and ours.bundles)
 
     def _resize(self, entry: _Entry) -> None:
         """Sets the smaller of what the peer accepts and what the path carries."""

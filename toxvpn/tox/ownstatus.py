@@ -20,7 +20,7 @@ class OwnStatus:
         self._node = node
         self.on_change: Callable[[], None] = lambda: None
         self._left_out: list[str] = []
-        self._status = Status(toxvpn=ToxvpnStatus(version=__version__))
+        self._status = Status(toxvpn=ToxvpnStatus(bundles=True, version=__version__))
         self._publish()
 
     def set_ipv4(self, addresses: Sequence[IPv4Address]) -> None:

@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from struct import pack, unpack_from
 
+from .bundle import split_untrusted
+
 CUSTOM_PACKET_BYTES = 1373  # tox.h TOX_MAX_CUSTOM_PACKET_SIZE
 VPN_PACKET_ID = 200
 STACK_PACKET_ID = 201
@@ -65,17 +67,16 @@ class Header:
 
 
 def frame_vpn(packet: bytes) -> bytes:
-    """The lossy packet for an IP packet of the VPN (docs/wire-format.md §2)."""
+    """The lossy packet for an IP packet of the VPN, or a bundle of them (docs/wire-format.md §2)."""
     return pack("!BHH", VPN_PACKET_ID, 0, ETHERTYPES[packet[0] >> 4]) + packet
 
 
-def unframe_vpn_untrusted(data: bytes) -> bytes | None:
-    """The IP packet in a lossy packet; None when flags, EtherType or lengths are wrong."""
-    packet = data[5:]
-    header = parse_untrusted(packet)
-    if header is None or data[:5] != pack("!BHH", VPN_PACKET_ID, 0, ETHERTYPES[header.version]):
-        return None
-    return packet
+def unframe_vpn_untrusted(data: bytes) -> list[bytes]:
+    """The well-formed IP packets in a lossy packet; none when flags, EtherType or lengths are wrong."""
+    packets = split_untrusted(data[VPN_FRAME_BYTES:])
+    if not packets or data[:VPN_FRAME_BYTES] != frame_vpn(packets[0])[:VPN_FRAME_BYTES]:
+        return []
+    return [packet for packet in packets if parse_untrusted(packet)]
 
 
 def parse_untrusted(packet: bytes, *, exact: bool = True) -> Header | None:

@@ -6,7 +6,7 @@ Source: docs/wire-format.md §2 and §3. One JSON object of at most 1007 bytes, 
 
 - `mode` and `ownip`: what the C++ program writes and reads; both left out by a node without an IPv4 address.
 - `toxvpn`: only ours write it. `v` is required; `ip4`, `ip6`, `mtu`, `fast`, `routes`, `name`, `probes`,
-  `version`, `exit` and `multicast` may be missing; unknown keys are ignored.
+  `bundles`, `version`, `exit` and `multicast` may be missing; unknown keys are ignored.
 
 A message with an invalid value is treated as that of a plain peer, with a problem for the log. Nothing in a
 status message grants anything: what a peer may use is decided by local policy.
@@ -44,6 +44,7 @@ class ToxvpnStatus:
     routes: tuple[IPv4Network | IPv6Network, ...] = ()
     name: str = ""
     probes: bool = False  # acknowledges probes of the path MTU
+    bundles: bool = False  # takes several IP packets in one lossy packet (bundle.py)
     version: str = ""  # of the program
     exit: ExitOffer | None = None
     multicast: tuple[str, ...] = ()  # the groups that it takes part in
@@ -148,6 +149,8 @@ def _encode_ours(ours: ToxvpnStatus) -> dict[str, Any]:
         fields["name"] = ours.name
     if ours.probes:
         fields["probes"] = True
+    if ours.bundles:
+        fields["bundles"] = True
     if ours.version:
         fields["version"] = ours.version
     if ours.exit is not None:
@@ -197,6 +200,7 @@ def _decode_ours(fields: Any) -> ToxvpnStatus:
         routes=_routes(fields.get("routes", [])),
         name=_name(fields.get("name", "")),
         probes=_flag("probes", fields.get("probes", False)),
+        bundles=_flag("bundles", fields.get("bundles", False)),
         version=_version(fields.get("version")),
         exit=_exit(fields.get("exit")),
         multicast=_multicast(fields.get("multicast", [])),

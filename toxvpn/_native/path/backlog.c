@@ -113,6 +113,7 @@ void backlog_send(struct backlog *backlog, const struct carrier *carrier) {
         uint64_t at_ns = now_ns(backlog);
         while (!carrier->congested(carrier->context) && send_piece(backlog, at_ns))
             ;
+        bundle_flush(&backlog->bundle);
         carrier->flush(carrier->context);
     }
 }

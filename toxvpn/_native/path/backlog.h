@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "bundle.h"
 #include "flowqueue.h"
 
 enum { BACKLOG_BYTES = 8 << 20 }; /* bytes of memory: 0.1 s at 600 Mbit/s; CoDel keeps it far below */
@@ -18,6 +19,7 @@ struct backlog {
     uint64_t fragmented; /* the last packet that came in fragments, and the lane where those wait */
     uint32_t fragments_lane;
     uint64_t stopped_at_ns; /* the time while a test has stopped the clock; 0: it runs */
+    struct bundle bundle;   /* what goes out in this batch */
     struct flowqueue queue;
 };
 

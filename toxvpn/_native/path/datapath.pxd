@@ -57,6 +57,7 @@ cdef extern from "path.h" nogil:
         bint (*congested)(void *) noexcept
     cdef struct friend_path:
         bint online
+        bint bundles
         uint16_t mtu
         uint64_t rx_packets
         uint64_t rx_bytes

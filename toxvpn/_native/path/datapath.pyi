@@ -114,6 +114,9 @@ class Datapath(Early):
         sent.
         """
 
+    def set_bundles(self, friend_number: int, bundles: bool) -> None:
+        """Set whether the friend takes bundles: small packets that were read together, in one Tox packet."""
+
     def set_policy(self, friend_number: int, rules: Iterable[FilterRule] | None) -> None:
         """Let the friend begin only what one of `rules` allows; None: everything.
 

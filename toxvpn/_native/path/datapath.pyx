@@ -266,6 +266,9 @@ cdef class Datapath(Early):
     def set_mtu(self, uint32_t friend_number, int mtu):
         self._friend(friend_number).mtu = min(max(mtu, SMALLEST_MTU), LARGEST_MTU[self.packet_format])
 
+    def set_bundles(self, uint32_t friend_number, bint bundles):
+        self._friend(friend_number).bundles = bundles
+
     def set_policy(self, uint32_t friend_number, rules):
         cdef policy_rule *made = NULL
         cdef list wanted

@@ -1,7 +1,7 @@
 /* Inbound: out of Tox, to the TUN. The stations of a packet, in the order of the functions below:
  *
  *   1. path_inbound          gets it from Tox; the peer chose every byte of it
- *   2. unframe_untrusted     takes the frame off, and checks that it is well-formed IP
+ *   2. unframe_untrusted     takes the frame off, and checks that IP packets fill the rest: one, or a bundle (bundle.c)
  *   3. allowed_untrusted     checks that this friend may use that source, and reach that destination (policy.c)
  *   4. accept_packet         counts it, lowers the MSS of a SYN, hands it to coalesce(), which merges it with
  *                            others of its flow or writes it to the TUN (device.c)
@@ -9,30 +9,38 @@
 #include "backlog.h"
 #include "path.h"
 
-static bool unframe_untrusted(const struct path *path, struct packet *packet, const uint8_t *frame,
-                              size_t length);
+static size_t unframe_untrusted(const struct path *path, const uint8_t *frame, size_t length);
 static bool allowed_untrusted(struct path *path, uint32_t friend_number, const struct packet *packet);
 static void accept_packet(struct path *path, uint32_t friend_number, struct packet *packet);
 
+/* It is a bundle of one packet or several; one that does not add up is dropped as a whole. */
 void path_inbound(void *context, uint32_t friend_number, const uint8_t *frame, size_t length) {
     struct path *path = context;
     struct packet packet;
-    if (!unframe_untrusted(path, &packet, frame, length))
+    size_t at = unframe_untrusted(path, frame, length), next;
+    if (at == 0)
         path_drop(path, friend_number, DROP_MALFORMED);
-    else if (allowed_untrusted(path, friend_number, &packet))
-        accept_packet(path, friend_number, &packet);
+    for (; at && at < length; at += next) {
+        next = bundle_next_untrusted(frame + at, length - at, frame[at] >> 4);
+        if (!packet_parse(&packet, (uint8_t *)frame + at, next, true))
+            path_drop(path, friend_number, DROP_MALFORMED);
+        else if (allowed_untrusted(path, friend_number, &packet))
+            accept_packet(path, friend_number, &packet);
+    }
 }
 
-/* False for a malformed packet, which includes an EtherType that contradicts its IP version. */
-static bool unframe_untrusted(const struct path *path, struct packet *packet, const uint8_t *frame,
-                              size_t length) {
+/* Where the first packet begins; 0 for a malformed frame, which includes an EtherType that contradicts the packets'
+ * IP version. */
+static size_t unframe_untrusted(const struct path *path, const uint8_t *frame, size_t length) {
     size_t header = path->settings.frame;
-    if (length <= header || !packet_parse(packet, (uint8_t *)frame + header, length - header, true))
-        return false;
-    if (header == FRAME_STACK)
-        return packet->version == 6;
-    return load16(frame + 1) == 0 &&
-           load16(frame + 3) == (packet->version == 4 ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6);
+    if (length <= header)
+        return 0;
+    uint8_t version = frame[header] >> 4;
+    if (header == FRAME_STACK
+            ? version != 6
+            : load16(frame + 1) != 0 || load16(frame + 3) != (version == 4 ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6))
+        return 0;
+    return bundle_adds_up_untrusted(frame + header, length - header, version) ? header : 0;
 }
 
 static uint32_t destination_in(const struct path *path, uint32_t scope, const struct packet *packet) {

@@ -6,7 +6,7 @@
  *   4. finish_headers     of a single packet: lowers the MSS of a SYN, completes a checksum that was left to us
  *   5. dispatch           sends piece by piece while the carrier has room; the rest waits (backlog.c)
  *   6. outgoing_send      takes the next piece: of a super-packet, a segment; fragments it if it is too big
- *   7. send_framed        puts the frame before the packet and hands it to the carrier */
+ *   7. send_framed        into a bundle, if it is small; else to the carrier in a frame of its own (bundle.c) */
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -15,6 +15,11 @@
 #include "outgoing.h"
 
 static size_t route(struct path *path, uint8_t *ip, size_t length, const struct virtio_net_hdr *vnet);
+
+static void end_batch(struct path *path) {
+    bundle_flush(&path->settings.backlog->bundle);
+    path->settings.carrier.flush(path->settings.carrier.context);
+}
 
 size_t path_read_tun(struct path *path, size_t budget, int *error) {
     size_t done = 0;
@@ -40,7 +45,7 @@ size_t path_read_tun(struct path *path, size_t budget, int *error) {
         done += pieces ? pieces : 1;
     }
     if (done)
-        path->settings.carrier.flush(path->settings.carrier.context);
+        end_batch(path);
     backlog_send(path->settings.backlog, &path->settings.carrier);
     path->now_s = 0;
     return done;
@@ -184,7 +189,7 @@ static void resume(struct path *path, uint32_t friend_number, uint32_t least_s) 
         if (packet_parse(&out.plan.packet, ip, length, true))
             send_to(path, &out, &complete);
     }
-    path->settings.carrier.flush(path->settings.carrier.context);
+    end_batch(path);
 }
 
 void path_resume(struct path *path) {
@@ -263,33 +268,10 @@ void outgoing_send(struct path *path, struct outgoing *out, bool mark) {
         send_framed(&recipient, &piece);
 }
 
-static const enum drop REFUSALS[] = {
-    [SENT_OFFLINE] = DROP_OFFLINE,
-    [SENT_QUEUE_FULL] = DROP_QUEUE_FULL,
-    [SENT_NOT_FOUND] = DROP_NO_ROUTE,
-    [SENT_INVALID] = DROP_TOO_BIG,
-};
-
-/* The buffer has room for a frame before the packet. */
 static void send_framed(void *context, const struct packet *packet) {
     const struct recipient *recipient = context;
     struct path *path = recipient->path;
-    struct friend_path *friend = &path->friends[recipient->friend_number];
-    uint8_t *frame = packet->ip - path->settings.frame;
-    frame[0] = path->settings.packet_id;
-    if (path->settings.frame == FRAME_VPN) {
-        store16(frame + 1, 0);
-        store16(frame + 3, packet->version == 4 ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6);
-    }
-    const struct carrier *carrier = &path->settings.carrier;
-    int result = carrier->send(carrier->context, recipient->friend_number, frame,
-                               path->settings.frame + packet->length);
-    if (result == SENT) {
-        friend->tx_packets++;
-        friend->tx_bytes += packet->length;
-    } else {
-        path_drop(path, recipient->friend_number, REFUSALS[result]);
-    }
+    bundle_send(&path->settings.backlog->bundle, path, recipient->friend_number, packet);
 }
 
 /* -- for backlog.c */

@@ -8,6 +8,7 @@
  * policy.c     which inbound packets of a friend may pass, where that is limited
  * groups.c     which packets to multicast groups may cross
  * coalesce.c   merges inbound packets of a flow
+ * bundle.c     sends small packets together
  * cut.c        cuts super-packets into segments, and packets into fragments
  * device.c     writes to the TUN: inbound packets, and ICMP errors about outbound ones
  *
@@ -75,6 +76,7 @@ enum { ALLOWED, FORBIDDEN, OUTSIDE };
 
 struct friend_path {
     bool online;
+    bool bundles; /* it takes several packets in one (bundle.h) */
     uint16_t mtu;
     uint64_t rx_packets, rx_bytes, tx_packets, tx_bytes;
     uint64_t drops[DROP_REASONS];
