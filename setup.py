@@ -31,6 +31,8 @@ CRYPTO = [
     "crypto/salsa20_avx2.c",
     "crypto/poly1305_portable.c",
     "crypto/poly1305_avx2.c",
+    "crypto/salsa20_avx512.c",
+    "crypto/poly1305_ifma.c",
     "crypto/salsa20_neon.c",
     "crypto/poly1305_neon.c",
 ]

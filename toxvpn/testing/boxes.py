@@ -13,7 +13,7 @@ from .._native.net import netio
 ZEROS = 32
 LONGEST = 2048
 """Bytes of the longest text that is not left to libsodium."""
-STEP = 1024
+STEP = 512
 """A kernel may write a key stream up to a multiple of this."""
 SPARE = 64
 """Bytes before and behind what a function may write, so that a test sees when it writes more."""

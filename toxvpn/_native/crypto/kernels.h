@@ -24,7 +24,7 @@
 
 enum {
     SALSA20_BLOCK = 64,
-    KEYSTREAM_STEP = 1024, /* a multiple of what any kernel writes at a time */
+    KEYSTREAM_STEP = 512, /* a multiple of what any kernel writes at a time */
 };
 
 struct kernel {
@@ -40,7 +40,7 @@ struct kernel {
 /* Those that are faster than libsodium where they are usable, the fastest first; NULL ends the list. */
 extern const struct kernel *const kernels[];
 
-/* Plain C, usable everywhere: the reference. */
+/* Plain C, for every processor of 64 bits: the reference. Not in the list, as it is slower than libsodium. */
 extern const struct kernel kernel_portable;
 
 #endif

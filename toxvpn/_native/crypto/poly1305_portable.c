@@ -1,4 +1,7 @@
 /* Poly1305 a block at a time, in plain C: the reference that the wide versions are compared with. */
+#include "kernels.h"
+
+#ifdef __SIZEOF_INT128__
 #include "poly1305.h"
 #include "versions.h"
 
@@ -11,3 +14,4 @@ void poly1305_portable(uint8_t tag[16], const uint8_t *text, size_t length, cons
     sum = poly1305_rest(sum, text + whole, length - whole, r);
     poly1305_finish(tag, sum, key);
 }
+#endif

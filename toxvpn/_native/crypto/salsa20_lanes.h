@@ -19,14 +19,6 @@ typedef uint32_t unaligned __attribute__((vector_size(16), aligned(1), may_alias
 #define LOW_PAIRS(a, b) __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13)
 #define HIGH_PAIRS(a, b) __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15)
 #define COUNT {0, 1, 2, 3, 4, 5, 6, 7}
-#elif LANES == 16
-#define LOW(a, b) __builtin_shufflevector(a, b, 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29)
-#define HIGH(a, b) __builtin_shufflevector(a, b, 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31)
-#define LOW_PAIRS(a, b)                                                                                      \
-    __builtin_shufflevector(a, b, 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29)
-#define HIGH_PAIRS(a, b)                                                                                     \
-    __builtin_shufflevector(a, b, 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31)
-#define COUNT {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}
 #endif
 
 /* A quarter of a vector, which is 16 bytes of one block, to its place. */
@@ -44,10 +36,6 @@ TARGET static inline __attribute__((always_inline)) void put_four(uint8_t *out, 
         *(unaligned *)(out + SALSA20_BLOCK * i) = QUARTER(turned[i], 0);
 #if LANES > 4
         *(unaligned *)(out + SALSA20_BLOCK * (4 + i)) = QUARTER(turned[i], 1);
-#endif
-#if LANES > 8
-        *(unaligned *)(out + SALSA20_BLOCK * (8 + i)) = QUARTER(turned[i], 2);
-        *(unaligned *)(out + SALSA20_BLOCK * (12 + i)) = QUARTER(turned[i], 3);
 #endif
     }
 }
