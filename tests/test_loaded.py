@@ -39,6 +39,24 @@ def test_a_run_without_vpn_needs_none_of_the_large_libraries(run: str) -> None:
     assert not loaded_by(f"import toxvpn.cli.main, toxvpn.daemon.{run}") & LIBRARIES
 
 
+def test_a_run_does_without_tls_and_statistics() -> None:
+    loaded = loaded_by(
+        "from toxvpn.process.lean import load_asyncio; load_asyncio(); "
+        "import toxvpn.daemon.daemon, toxvpn.daemon.client"
+    )
+    assert "asyncio.selector_events" in loaded
+    assert not loaded & {"ssl", "decimal", "toxvpn.tun.vpn"}
+
+
+def test_tls_is_there_for_who_wants_it() -> None:
+    assert "_ssl" in loaded_by("from toxvpn.process.lean import load_asyncio; load_asyncio(); import ssl")
+
+
+def test_the_command_line_loads_little_before_it_knows_what_to_do() -> None:
+    not_yet = {"asyncio", "ssl", "toxvpn._native", "toxvpn.config.options", "toxvpn.members", "toxvpn.tox"}
+    assert not loaded_by("import toxvpn.cli.main") & not_yet
+
+
 def test_a_vpn_needs_a_part_of_them() -> None:
     loaded = loaded_by(
         "from pathlib import Path; from toxvpn.daemon import services; from toxvpn.config.file import parse; "

@@ -14,6 +14,10 @@ from .shared import PATH, Decorator, Settings, flag
 log = logging.getLogger("toxvpn.cli")
 
 
+DAEMONIZE = ""
+"""The value of -D when it stands alone, which then means -z."""
+
+
 def read_port(text: str) -> int:
     try:
         return parse_port(text)

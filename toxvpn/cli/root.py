@@ -18,8 +18,7 @@ from ..tcpforward.spec import RoadPolicy
 from . import verbs
 from .config_flag import CONFIG, find_configuration
 from .given_secret import find_secret
-from .process_flags import PROCESS, ProcessOptions
-from .root_flags import DAEMONIZE, RootFlags, build_client, parse_whitelist
+from .process_flags import DAEMONIZE, PROCESS, ProcessOptions
 from .run_options import daemon_options, log_left_out, node_options, start
 from .shared import ON_NETWORK, PATH, SHARED, Decorator, Settings, flag, key_options, takes
 
@@ -130,6 +129,8 @@ def root(
 
     Alone it is the server; with -i and one of -L, -R, -D PORT, -P, -p it is the client.
     """
+    from .root_flags import RootFlags, build_client, parse_whitelist  # and what reads their values
+
     process = ProcessOptions.taken_from(flags)
     typed = RootFlags(**flags)
     if typed.daemonize:

@@ -17,14 +17,12 @@ from ..tcpforward.remote.spec import parse_remote
 from ..tcpforward.spec import RoadPolicy, parse_forward, parse_listen, parse_target
 from ..wire.toxid import ToxId, parse_public_key_or_id, parse_tox_id
 from .callee import Callee, find_callee
+from .process_flags import DAEMONIZE
 
 if TYPE_CHECKING:
     from ..config.model import Config
 
 T = TypeVar("T")
-
-DAEMONIZE = ""
-"""The value of -D when it stands alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

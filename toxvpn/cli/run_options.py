@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from ..config.keys import with_typed
 from ..config.node import NODE, NodeSection
-from ..config.options import ClientOptions
 from ..errors import UsageError
-from ..members.peers import ConfiguredPeer
-from ..tox.proxy import Proxy, parse_proxy
 from .process_flags import ProcessOptions
 from .shared import Settings
 
 if TYPE_CHECKING:
     from ..config.flags import DaemonOptions, RunKind, UserNetwork
     from ..config.model import Config
+    from ..config.options import ClientOptions
+    from ..members.peers import ConfiguredPeer
+    from ..tox.proxy import Proxy
 
 log = logging.getLogger("toxvpn.cli")
 
@@ -34,7 +34,7 @@ def daemon_options(
     secret: bytes | None,
     id_file: Path | None,
     rules_file: Path | None = None,
-    peers: tuple[ConfiguredPeer, ...] = (),
+    peers: "tuple[ConfiguredPeer, ...]" = (),
     user_network: "UserNetwork | None" = None,
 ) -> "DaemonOptions":
     """Options of a run that serves. Raises UsageError, ConfigError (the file of -f)."""
@@ -104,10 +104,12 @@ def node_options(
     }
 
 
-def proxy_of(environ: Mapping[str, str]) -> Proxy | None:
+def proxy_of(environ: Mapping[str, str]) -> "Proxy | None":
     """The proxy of the environment. Raises UsageError if it cannot be used: going direct would be a leak."""
     for name in PROXY_VARIABLES:
         if environ.get(name):
+            from ..tox.proxy import parse_proxy
+
             try:
                 return parse_proxy(environ[name])
             except ValueError as failure:
@@ -117,7 +119,11 @@ def proxy_of(environ: Mapping[str, str]) -> Proxy | None:
 
 def start(options: "DaemonOptions | ClientOptions") -> int:
     """Runs it; returns the exit code."""
-    from .. import daemon  # the compiled parts and asyncio: only when it is clear what to do
+    from ..process.lean import load_asyncio
+
+    load_asyncio()
+    from .. import daemon  # the compiled parts too: only when it is clear what to do
+    from ..config.options import ClientOptions
 
     if isinstance(options, ClientOptions):
         return daemon.run_client(options)

@@ -1,11 +1,14 @@
 """The keys of [node]."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..tcpforward.fast import patience
-from ..tox.proxy import Proxy
 from . import values
 from .keys import NONE, Flag, Section, Words, key, keys_of, section
+
+if TYPE_CHECKING:
+    from ..tox.proxy import Proxy
 
 
 @section
@@ -46,7 +49,7 @@ class NodeSection:
         restart=True,
         flag=Flag("-t", metavar="PORT", from_text=values.number),
     )
-    proxy: Proxy | None = key(
+    proxy: "Proxy | None" = key(
         values.read_proxy,
         "reach Tox only through this proxy; excludes udp_ports and tcp_port",
         form="socks5://HOST:PORT or http://HOST:PORT",

@@ -1,29 +1,27 @@
 """Readers of single values: each takes the value in the file and returns the one that the run uses.
 
 Each raises ValueError, without a message where the key's form (keys.py) says enough; or the UsageError or
-ConfigError of the function that parses the value.
+ConfigError of the function that parses the value. That function is loaded when there is something to parse:
+this table is a part of every command's start.
 """
 
 import re
 from collections.abc import Callable
-from ipaddress import IPv4Interface
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..members.peers import check_name
-from ..tcpforward.remote.spec import RemoteListen, parse_remote_listen
-from ..tcpforward.spec import AnyListen, Target, parse_forward_listen, parse_listen, parse_target
-from ..tox.proxy import Proxy, parse_proxy
-from ..wire.addressing import is_host_address
-from ..wire.multicast import parse_groups
 from ..wire.ports import LAST_PORT, parse_port_range
-from ..wire.routegrant import RouteGrant, parse_grant, parse_networks, unusable
-from ..wire.routes import IPNetwork
-from ..wire.toxid import parse_public_key_or_id
 
 if TYPE_CHECKING:
+    from ipaddress import IPv4Interface
+
     from ..tcpforward.remote.rules import ListenRules
+    from ..tcpforward.remote.spec import RemoteListen
     from ..tcpforward.rules import Rules
+    from ..tcpforward.spec import AnyListen, Target
+    from ..tox.proxy import Proxy
+    from ..wire.routegrant import RouteGrant
+    from ..wire.routes import IPNetwork
 
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 FILE_FORM = "a file name"
@@ -100,11 +98,15 @@ def read_udp_ports(value: Any) -> tuple[int, int]:
         raise ValueError from None
 
 
-def read_proxy(value: Any) -> Proxy:
+def read_proxy(value: Any) -> "Proxy":
+    from ..tox.proxy import parse_proxy
+
     return parse_proxy(read_text(value))
 
 
 def read_name(value: Any) -> str:
+    from ..members.peers import check_name
+
     text = read_text(value)
     check_name(text)
     return text
@@ -115,8 +117,12 @@ def read_own_name(value: Any) -> str:
     return "" if value == "" else read_name(value)
 
 
-def read_address(value: Any) -> IPv4Interface:
+def read_address(value: Any) -> "IPv4Interface":
     """An IPv4 address of a host, with its prefix length."""
+    from ipaddress import IPv4Interface
+
+    from ..wire.addressing import is_host_address
+
     try:
         address = IPv4Interface(read_text(value))
     except ValueError:
@@ -140,8 +146,10 @@ def read_list(value: Any) -> list[str]:
     return value
 
 
-def read_advertised(value: Any) -> tuple[IPNetwork, ...]:
+def read_advertised(value: Any) -> "tuple[IPNetwork, ...]":
     """The networks behind this machine."""
+    from ..wire.routegrant import parse_networks, unusable
+
     networks = parse_networks(read_list(value))
     for network in networks:
         if (reason := unusable(network)) is not None:
@@ -151,20 +159,26 @@ def read_advertised(value: Any) -> tuple[IPNetwork, ...]:
     return networks
 
 
-def read_route_grant(value: Any) -> RouteGrant:
+def read_route_grant(value: Any) -> "RouteGrant":
+    from ..wire.routegrant import parse_grant
+
     return parse_grant([value] if isinstance(value, str) else read_list(value))
 
 
 def read_groups(value: Any) -> tuple[str, ...]:
+    from ..wire.multicast import parse_groups
+
     return parse_groups(read_list(value))
 
 
 def read_keys(value: Any) -> frozenset[bytes]:
+    from ..wire.toxid import parse_public_key_or_id
+
     return frozenset(parse_public_key_or_id(each) for each in read_list(value))
 
 
 def read_rules(value: Any) -> "Rules":
-    from ..tcpforward.rules import parse_rules  # a client has none, and is in a hurry
+    from ..tcpforward.rules import parse_rules
 
     return parse_rules("\n".join(read_list(value)), "rule")
 
@@ -175,15 +189,21 @@ def read_listen_rules(value: Any) -> "ListenRules":
     return parse_listen_rules(read_list(value))
 
 
-def read_remote_listen(value: Any) -> RemoteListen:
+def read_remote_listen(value: Any) -> "RemoteListen":
+    from ..tcpforward.remote.spec import parse_remote_listen
+
     return parse_remote_listen(str(value) if type(value) is int else read_text(value))
 
 
-def read_listen(value: Any) -> AnyListen:
+def read_listen(value: Any) -> "AnyListen":
+    from ..tcpforward.spec import parse_listen
+
     return parse_listen(str(value) if type(value) is int else read_text(value))
 
 
-def read_forward_listen(value: Any) -> AnyListen:
+def read_forward_listen(value: Any) -> "AnyListen":
+    from ..tcpforward.spec import parse_forward_listen
+
     return parse_forward_listen(str(value) if type(value) is int else read_text(value))
 
 
@@ -198,7 +218,9 @@ def read_socket_mode(value: Any) -> int:
     return mode
 
 
-def read_target(value: Any) -> Target:
+def read_target(value: Any) -> "Target":
+    from ..tcpforward.spec import parse_target
+
     return parse_target(read_text(value))
 
 

@@ -22,6 +22,7 @@ import os
 import select
 from collections import deque
 from dataclasses import dataclass
+from functools import cached_property
 
 from .ends import End
 from .granted import GrantedEnd
@@ -126,12 +127,15 @@ class Relay:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._epoll = select.epoll()
-        self._buffer = memoryview(bytearray(MAX_CHUNK_BYTES))
         self._readers: dict[int, _Pump] = {}
         self._writers: dict[int, _Pump] = {}
         self._ready: deque[_Pump] = deque()
         self._next_turn: asyncio.Handle | None = None
         self._loop.add_reader(self._epoll.fileno(), self._on_events)
+
+    @cached_property
+    def _buffer(self) -> memoryview:
+        return memoryview(bytearray(MAX_CHUNK_BYTES))
 
     def join(
         self, a: End, b: End, from_a: bytes = b"", from_b: bytes = b"", owner: object = None

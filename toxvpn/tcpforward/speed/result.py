@@ -7,7 +7,6 @@ which TCP finds out how fast it may send, are left out.
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from statistics import median
 from typing import Any
 
 from ..fast.segments import Segments
@@ -92,7 +91,9 @@ class Trips:
 def trips(times_s: Sequence[float]) -> Trips:
     if not times_s:
         return Trips(None, None, 0)
-    return Trips(median(times_s), max(times_s), len(times_s))
+    ordered, middle = sorted(times_s), len(times_s) // 2
+    median_s = (ordered[middle] + ordered[~middle]) / 2  # statistics would load decimal and fractions for it
+    return Trips(median_s, ordered[-1], len(ordered))
 
 
 @dataclass(frozen=True, slots=True)

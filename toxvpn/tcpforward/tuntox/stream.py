@@ -5,6 +5,7 @@ Outbound: the local end is read only while the tunnel asks for more. Made by lin
 """
 
 import asyncio
+import functools
 import os
 from collections import deque
 from collections.abc import Callable
@@ -16,7 +17,11 @@ from ..granted import GrantedEnd
 from ..road import Ending
 
 READ_BYTES = 64 * 1024
-_BUFFER = memoryview(bytearray(READ_BYTES))
+
+
+@functools.cache
+def _buffer() -> memoryview:
+    return memoryview(bytearray(READ_BYTES))
 
 
 class Driver(Protocol):
@@ -122,7 +127,8 @@ class TunnelStream:
     def _read(self) -> None:
         assert self._local is not None
         try:
-            data = bytes(_BUFFER[: self._local.read_into(_BUFFER)])
+            buffer = _buffer()
+            data = bytes(buffer[: self._local.read_into(buffer)])
         except BlockingIOError:
             return
         except OSError:

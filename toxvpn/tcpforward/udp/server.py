@@ -11,7 +11,7 @@ import logging
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cached_property, partial
 from typing import Protocol
 from weakref import WeakKeyDictionary
 
@@ -106,10 +106,13 @@ class DatagramServer:
         self._road = road
         self._targets = targets
         self._loop = asyncio.get_running_loop()
-        self._gatherer = Gatherer()
         self._table: FlowTable[_Key, _Association] = FlowTable(MAX_ASSOCIATIONS)
         self._requests: Counter[bytes] = Counter()  # that wait, by public key
         self._timer: asyncio.TimerHandle | None = None
+
+    @cached_property
+    def _gatherer(self) -> Gatherer:
+        return Gatherer()  # 128 kB, for who serves datagrams at all
 
     def builtin(self, may: Callable[[bytes], bool]) -> Builtin:
         """What to offer as `associations.NAME`; `may` says by public key who may ask at all."""

@@ -9,6 +9,7 @@ A program that has not sent a byte yet sees EOF: for that Linux has no means.
 """
 
 import contextlib
+import functools
 import select
 import socket
 
@@ -16,7 +17,11 @@ from ..budget import DESCRIPTORS
 
 SO_PEEK_OFF = 42  # socket(7)
 _EVENTS = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
-_SCRATCH = memoryview(bytearray(256 * 1024))
+
+
+@functools.cache
+def _scratch() -> memoryview:
+    return memoryview(bytearray(256 * 1024))
 
 
 class UnixEnd:
@@ -68,7 +73,7 @@ class UnixEnd:
     def _consume(self, count: int) -> None:
         """Takes bytes that were peeked at out of the queue. Raises OSError."""
         while count:
-            taken = self._sock.recv_into(_SCRATCH[:count])
+            taken = self._sock.recv_into(_scratch()[:count])
             if not taken:
                 raise ConnectionResetError("bytes that were there are gone")
             count -= taken
