@@ -104,6 +104,7 @@ def product() -> list[Extension]:
             "net/recvbatch.c",
             "net/streambuf.c",
             "net/sightings.c",
+            "net/introduce.c",
             "net/pagelock.c",
             "net/scratch.c",
             "crypto/boxhook.c",

@@ -101,6 +101,7 @@ cdef extern from "tox/tox.h":
     void tox_self_set_nospam(CTox *tox, uint32_t nospam)
     uint32_t tox_self_get_nospam(const CTox *tox)
     void tox_self_get_public_key(const CTox *tox, uint8_t *key)
+    void tox_self_get_secret_key(const CTox *tox, uint8_t *key)
     void tox_self_get_dht_id(const CTox *tox, uint8_t *key)
     uint16_t tox_self_get_udp_port(const CTox *tox, Tox_Err_Get_Port *error)
     uint16_t tox_self_get_tcp_port(const CTox *tox, Tox_Err_Get_Port *error)

@@ -29,6 +29,7 @@ cdef class Tox:
     cdef readonly uint64_t unaccepted_packets
     cdef object _first_error
     cdef object _log
+    cdef list _made_keys             # public ones, made with the handle
     cdef Backlog backlog             # of the datapaths
     cdef public bint room_asked
     cdef public object handler

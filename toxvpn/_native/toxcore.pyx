@@ -154,7 +154,9 @@ cdef class Tox:
             tox_options_set_log_callback(c_options, <void *>_on_log)
             tox_options_set_log_user_data(c_options, <void *>self)
         self.begin()
+        netio.begin_keys()
         self._tox = tox_new(c_options, &code)
+        self._made_keys = netio.end_keys()
         if self._tox != NULL and code != TOX_ERR_NEW_OK:  # a half-loaded savedata
             tox_kill(self._tox)
             self._tox = NULL
@@ -357,6 +359,18 @@ cdef class Tox:
         self.alive()
         tox_self_get_dht_id(self._tox, buffer)
         return buffer[:TOX_PUBLIC_KEY_SIZE]
+
+    def introductions(self, bytes public_key, bytes content):
+        cdef uint8_t secret[TOX_PUBLIC_KEY_SIZE]
+        self.alive()
+        _sized(public_key, TOX_PUBLIC_KEY_SIZE)
+        tox_self_get_secret_key(self._tox, secret)
+        try:
+            # which of these keys is the one for the onion, no function tells; what another cannot open is dropped
+            made = [netio.introduction(key, secret, public_key, content) for key in self._made_keys]
+        finally:
+            explicit_bzero(secret, sizeof(secret))
+        return [datagram for datagram in made if datagram]
 
     @property
     def nospam(self):

@@ -34,6 +34,7 @@ FILES = (
     "peers.json",
     "invites.json",
     "blocked.json",
+    "met.json",
     "control.sock",
     "streams2.sock",
     "files2.sock",

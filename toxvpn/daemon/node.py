@@ -19,6 +19,7 @@ from ..state.files import write_atomic
 from ..state.identity import Identity
 from ..state.places import find_places
 from ..tcpforward.fast import patience
+from ..tox import met
 from ..tox.bootstrap import Bootstrapper, load_nodes
 from ..tox.handle import make_tox
 from ..tox.mtuprober import MtuProber
@@ -26,6 +27,7 @@ from ..tox.node import Node
 from ..tox.ownstatus import OwnStatus
 from ..tox.recovery import Recovery
 from ..tox.resolver import Ask, Names
+from ..tox.reunion import Reunion
 from .identity import take_identity
 
 
@@ -107,7 +109,11 @@ async def running_node(
         own_status = OwnStatus(node)
         prober = MtuProber(node, own_status)
         undo.callback(prober.close)
-        undo.callback(Recovery(node, mark).close)
+        recovery = Recovery(node, mark)
+        undo.callback(recovery.close)
+        if directory is not None:
+            reunion = Reunion(node, recovery, met.load(directory, time.time()), autosave.changed)
+            autosave.others.append(reunion.snapshot)
         yield RunningNode(
             node,
             own_status,

@@ -7,9 +7,11 @@ second, and the event loop carries packets.
 import asyncio
 import logging
 import time
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from ..errors import ToxvpnError
 from ..state.identity import Identity
@@ -26,6 +28,12 @@ PERIOD_S = 600.0
 """The interval of saves for the nodes that toxcore has learnt, which only make the next start faster."""
 
 
+class Record(Protocol):
+    """Something to write, which does not change any more."""
+
+    def save(self, directory: Path) -> None: ...
+
+
 class Autosave:
     """Saves for one node; nothing when `directory` is None (ephemeral identity). `writer` has one thread."""
 
@@ -37,6 +45,8 @@ class Autosave:
         directory: Path | None,
         writer: Executor | None = None,
     ) -> None:
+        self.others: list[Callable[[], Record]] = []
+        """Each gives another record beside the identity, as it is now."""
         self._node = node
         self._identity = identity
         self._book = book
@@ -76,9 +86,9 @@ class Autosave:
             return
         try:
             self._note_online_friends()
-            record = friends.Snapshot(self._book)
+            records = [friends.Snapshot(self._book), *(record() for record in self.others)]
             self._written = self._writer.submit(
-                partial(self._write, self._directory, self._node.tox.savedata(), record)
+                partial(self._write, self._directory, self._node.tox.savedata(), records)
             )
         except Exception:  # saving must go on
             log.exception("identity and friends could not be saved")
@@ -91,11 +101,12 @@ class Autosave:
             if friend is not None and peer.online and now - friend.last_online > friends.DAY_S:
                 self._book.seen(peer.public_key, now)
 
-    def _write(self, directory: Path, savedata: bytes, record: friends.Snapshot) -> None:
+    def _write(self, directory: Path, savedata: bytes, records: Iterable[Record]) -> None:
         """Runs in the thread."""
         try:
             self._identity.save(savedata)
-            record.save(directory)
+            for record in records:
+                record.save(directory)
         except ToxvpnError as failure:  # a full disk must not end connections
             log.error("%s", failure)
         except Exception:  # saving must go on

@@ -59,6 +59,7 @@ class FakeTox:
         self.jumps_s: list[float] = []
         self.source: tuple[str, int] | None = ("203.0.113.9", 33445)
         self.watched: set[bytes] = set()
+        self.introduced: list[tuple[bytes, bytes]] = []
         self.sighted: list[tuple[bytes, str, int]] = []
         self.congested = False
         self.wants_room = False
@@ -165,6 +166,10 @@ class FakeTox:
 
     def forget_key(self, dht_key: bytes) -> None:
         self.watched.discard(dht_key)
+
+    def introductions(self, public_key: bytes, content: bytes) -> list[bytes]:
+        self.introduced.append((public_key, content))
+        return []
 
     def sightings(self) -> list[tuple[bytes, str, int]]:
         taken, self.sighted = self.sighted, []

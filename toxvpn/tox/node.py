@@ -59,6 +59,8 @@ class Node:
         """Called with how long this machine slept, or this process stood still, before the next turn."""
         self.each_tick: list[Callable[[float], None]] = []
         """Called several times a second, with the time on the loop's clock."""
+        self.relays: dict[tuple[str, int], bytes] = {}
+        """The TCP relays that it was told to use, by address and port: their DHT keys."""
         self.name_of: Callable[[bytes], str | None] = lambda _: None
         """The name that a person here has given to a public key, for the log."""
         self._bootstraps = bootstraps
@@ -223,6 +225,7 @@ class Node:
                 self.tox.bootstrap(contact.host, contact.port, contact.public_key)
             for port in contact.tcp_ports:
                 self.tox.add_tcp_relay(contact.host, port, contact.public_key)
+                self.relays[contact.host, port] = contact.public_key
         except Exception as failure:
             log.debug("bootstrap node %s cannot be used: %s", contact.host, failure)
 

@@ -96,6 +96,11 @@ class Recovery:
         """Idempotent."""
         self._watch.close()
 
+    def dht_key(self, peer: Peer) -> bytes | None:
+        """The one that the peer has told us."""
+        known = self._known.get(peer.public_key)
+        return None if known is None else known.dht_key
+
     # -- what has happened ---------------------------------------------------------------------
 
     def woke(self, slept_s: float) -> None:

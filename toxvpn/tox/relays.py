@@ -8,9 +8,10 @@ packet of an impossible length. So its socket is replaced by one that such a pac
 import contextlib
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 
 from .._native.toxcore import Tox
+from ..wire.introduction import NodeAt
 
 MOST_DATAGRAMS = 100_000
 """More than a receive buffer holds. Who sends faster than we drop is not waited for."""
@@ -39,6 +40,24 @@ def _break_if_lost(fd: int, is_lost: Callable[[str, str], bool]) -> bool:
         ours.sendall(NONSENSE)
         os.dup2(theirs.fileno(), fd, inheritable=False)
     return True
+
+
+def connected_relays(tox: Tox, known: Mapping[tuple[str, int], bytes]) -> Iterator[NodeAt]:
+    """The relays that it is connected to, of those `known` by address and port, with their DHT keys."""
+    for fd, datagram in tox.sockets():
+        if not datagram and (place := _other_end(fd)) in known and place is not None:
+            yield NodeAt(*place, known[place], relay=True)
+
+
+def _other_end(fd: int) -> tuple[str, int] | None:
+    connection = socket.socket(fileno=fd)
+    try:
+        host, port = connection.getpeername()[:2]
+        return plain(host), port
+    except OSError:  # it listens, or is not connected yet
+        return None
+    finally:
+        connection.detach()  # must not close it
 
 
 def drop_received(tox: Tox) -> None:

@@ -17,7 +17,7 @@ from toxvpn.testing import boxes
 
 CRYPTO = {"crypto"} if len(boxes.usable_kernels()) > 1 else set()
 """On a processor for which there is a kernel besides the portable one."""
-ALL = {"sockets", "batch", "streams", "clock", "page_lock", "scratch"} | CRYPTO
+ALL = {"sockets", "batch", "streams", "clock", "page_lock", "scratch", "reunion"} | CRYPTO
 
 
 # What libtoxcore imports, behind functions that a test can call.
@@ -31,6 +31,7 @@ LIBRARY = """
 int sodium_mlock(void *, size_t); int sodium_munlock(void *, size_t); void sodium_memzero(void *, size_t);
 int crypto_box_afternm(void *, const void *, unsigned long long, const void *, const void *);
 int crypto_box_open_afternm(void *, const void *, unsigned long long, const void *, const void *);
+int crypto_scalarmult_curve25519_base(unsigned char *, const unsigned char *);
 int probe_socket(void) { return socket(AF_INET, SOCK_DGRAM, 0); }
 int probe_close(int fd) { return close(fd); }
 #ifndef WITHOUT_ACCEPT
@@ -53,6 +54,7 @@ int probe_seal(void *c, const void *m, unsigned long long l, const void *n, cons
 { return crypto_box_afternm(c, m, l, n, k); }
 int probe_open(void *m, const void *c, unsigned long long l, const void *n, const void *k)
 { return crypto_box_open_afternm(m, c, l, n, k); }
+int probe_base(unsigned char *q) { return crypto_scalarmult_curve25519_base(q, q); }
 """
 SODIUM = """
 #include <stddef.h>
@@ -78,6 +80,10 @@ int crypto_box_open_afternm(void *m, const void *c, unsigned long long l, const 
     opens++;
     return real("crypto_box_open_afternm")(m, c, l, n, k);
 }
+int crypto_scalarmult_curve25519_base(unsigned char *q, const unsigned char *n) { return 7; }
+int crypto_box_easy(void) { return 0; }
+int crypto_box_keypair(void) { return 0; }
+void randombytes_buf(void *p, size_t n) {}
 """
 LINKING = {
     "bound at once, read-only": ["-Wl,-z,now,-z,relro"],
@@ -242,6 +248,7 @@ def test_every_part_takes_in_every_linking_style(compiler: str, tmp_path: Path, 
         ({"TOXVPN_PAGE_LOCK": "strict"}, {"page_lock"}),
         ({"TOXVPN_SCRATCH": "off"}, {"scratch"}),
         ({"TOXVPN_CRYPTO": "off"}, CRYPTO or {"crypto"}),
+        ({"TOXVPN_REUNION": "off"}, {"reunion"}),
     ],
 )
 def test_the_environment_asks_for_plain_parts(
@@ -354,7 +361,7 @@ def test_a_library_that_cannot_be_shielded_tells_why() -> None:
 
 def test_a_part_is_all_or_nothing(compiler: str, tmp_path: Path) -> None:
     seen = report(USE, str(build(compiler, tmp_path, "-DWITHOUT_ACCEPT")))
-    assert in_force(seen["hooks"]) == {"clock", "page_lock", "scratch"} | CRYPTO
+    assert in_force(seen["hooks"]) == {"clock", "page_lock", "scratch", "reunion"} | CRYPTO
     assert seen["streamed"][:3] == ["hellohello", 6, "answer"]
     assert "does not import" in seen["hooks"]["sockets"][1]
     assert not seen["sockets"]

@@ -11,6 +11,7 @@
 #include "hooks.h"
 #include "boxhook.h"
 #include "importpatch.h"
+#include "introduce.h"
 #include "kernel.h"
 #include "pagelock.h"
 #include "recvbatch.h"
@@ -526,6 +527,7 @@ const char *netio_install(enum netio_hook_group group, const void *address) {
     case NETIO_PAGE_LOCK: return pagelock_install(address);
     case NETIO_SCRATCH: return scratch_install(address);
     case NETIO_CRYPTO: return boxhook_install(address);
+    case NETIO_REUNION: return introduce_install(address);
     }
     return "no such group of hooks";
 }

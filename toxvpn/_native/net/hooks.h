@@ -28,6 +28,7 @@ enum netio_hook_group {
     NETIO_PAGE_LOCK,
     NETIO_SCRATCH,
     NETIO_CRYPTO,
+    NETIO_REUNION,
 };
 
 /* Puts one group of hooks into the libtoxcore that contains `address`. Returns NULL, or why that is not

@@ -54,3 +54,8 @@ cdef list sockets(netio_owner *owner)
 cdef void set_segmentation(netio_owner *owner, bint segmentation) noexcept nogil
 # The mark (SO_MARK) of sockets that are made from now on, by which routing and the firewall know them. 0: none.
 cdef void set_mark(netio_owner *owner, uint32_t mark) noexcept nogil
+# Between the two, the public keys that libtoxcore makes in this thread are noted, at most 8; `end_keys` returns them.
+cdef void begin_keys() noexcept nogil
+cdef list end_keys()
+# What tells a handle with that secret and onion key something of its friend; see Tox.introductions. b"": not possible.
+cdef bytes introduction(bytes onion_key, const unsigned char *own_secret, bytes friend_key, bytes content)

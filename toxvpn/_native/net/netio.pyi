@@ -12,6 +12,7 @@ class Hooks(NamedTuple):
     page_lock: Hook
     scratch: Hook
     crypto: Hook
+    reunion: Hook
 
 def install(address: int, flawed: bool = False) -> Hooks: ...
 def hooks() -> Hooks: ...

@@ -1,7 +1,7 @@
 """Hooks under libtoxcore: the network, clock, page locks and encryption that it uses, replaced by ours.
 
 `install` points libtoxcore's own import entries for some functions of the C library and of libsodium at
-functions of ours. There are seven groups of hooks; each is in force or not by itself:
+functions of ours. There are eight groups of hooks; each is in force or not by itself:
 
 - sockets: tells exactly which sockets are libtoxcore's (socket, accept, close)
 - batch: sends and receives many UDP datagrams per system call (sendto, recvfrom), and gets the receive buffer
@@ -15,17 +15,19 @@ functions of ours. There are seven groups of hooks; each is in force or not by i
   free, sodium_memzero); with `page_lock`, as its calls tell which memory is scratch
 - crypto: packets are encrypted and decrypted by wide vectors (crypto_box_afternm, crypto_box_open_afternm), where this
   processor has those and they agree with libsodium (../crypto)
+- reunion: a handle can be told where a friend is that it has met before
+  (crypto_scalarmult_curve25519_base, crypto_box_keypair)
 
-A libtoxcore of a version with a flaw that a stranger's datagrams can reach (flaws.py) gets an eighth group, the
+A libtoxcore of a version with a flaw that a stranger's datagrams can reach (flaws.py) gets a ninth group, the
 shield, which drops the datagrams that would harm it (recvfrom).
 
 Where a group is not in force, libtoxcore works without it. These environment variables switch groups off:
 TOXVPN_SOCKETS=off (also batch, streams and shield), TOXVPN_UDP_BATCH=off, TOXVPN_STREAMS=off,
 TOXVPN_CLOCK=off (the rate is always 1), TOXVPN_PAGE_LOCK=strict (every scratch buffer is locked, about half the
-speed), TOXVPN_SCRATCH=off, TOXVPN_CRYPTO=off (libsodium encrypts).
+speed), TOXVPN_SCRATCH=off, TOXVPN_CRYPTO=off (libsodium encrypts), TOXVPN_REUNION=off.
 
 Neighbours: toxcore.pyx enters and leaves an owner around each call into libtoxcore; the C files are hooks.c,
-sendbatch.c, recvbatch.c, streambuf.c, sightings.c, pagelock.c, scratch.c, importpatch.c.
+sendbatch.c, recvbatch.c, streambuf.c, sightings.c, introduce.c, pagelock.c, scratch.c, importpatch.c.
 """
 
 import os
@@ -60,6 +62,7 @@ cdef extern from "hooks.h" nogil:
         NETIO_PAGE_LOCK
         NETIO_SCRATCH
         NETIO_CRYPTO
+        NETIO_REUNION
     const char *netio_install(netio_hook_group group, const void *address)
     netio_owner *netio_owner_new()
     void netio_owner_free(netio_owner *owner)
@@ -95,6 +98,17 @@ cdef extern from "sightings.h" nogil:
     enum:
         SIGHTINGS_HOST_BYTES
     unsigned short sightings_place(const sockaddr_storage *at, char *host)
+
+cdef extern from "introduce.h" nogil:
+    enum:
+        INTRODUCE_KEY_BYTES
+        INTRODUCE_MOST_KEYS
+        INTRODUCE_MOST_CONTENT
+        INTRODUCE_OVERHEAD
+    void introduce_begin_keys()
+    size_t introduce_end_keys(unsigned char (*keys)[INTRODUCE_KEY_BYTES])
+    size_t introduce(unsigned char *out, const unsigned char *onion_key, const unsigned char *own_secret,
+                     const unsigned char *friend_key, const unsigned char *content, size_t length)
 
 
 # -- for the other compiled modules: see netio.pxd ---------------------------------------------------
@@ -205,6 +219,22 @@ cdef void set_mark(netio_owner *owner, uint32_t mark) noexcept nogil:
     netio_set_mark(owner, mark)
 
 
+cdef void begin_keys() noexcept nogil:
+    introduce_begin_keys()
+
+
+cdef list end_keys():
+    cdef unsigned char keys[INTRODUCE_MOST_KEYS][INTRODUCE_KEY_BYTES]
+    cdef size_t count = introduce_end_keys(keys)
+    return [(<const char *>keys[i])[:INTRODUCE_KEY_BYTES] for i in range(count)]
+
+
+cdef bytes introduction(bytes onion_key, const unsigned char *own_secret, bytes friend_key, bytes content):
+    cdef unsigned char datagram[INTRODUCE_OVERHEAD + INTRODUCE_MOST_CONTENT]
+    cdef size_t length = introduce(datagram, onion_key, own_secret, friend_key, content, len(content))
+    return (<const char *>datagram)[:length]
+
+
 # -- putting the hooks in place ----------------------------------------------------------------------
 
 class Hook(NamedTuple):
@@ -222,6 +252,7 @@ class Hooks(NamedTuple):
     page_lock: Hook
     scratch: Hook
     crypto: Hook
+    reunion: Hook
 
 
 _NOT_YET = Hook(False, "libtoxcore is not loaded yet")
@@ -257,7 +288,8 @@ def install(address: int, flawed: bool = False) -> Hooks:
     page_lock = _install(NETIO_PAGE_LOCK, address, "TOXVPN_PAGE_LOCK", "strict")
     scratch = _install(NETIO_SCRATCH, address, "TOXVPN_SCRATCH", "off")
     crypto = _install(NETIO_CRYPTO, address, "TOXVPN_CRYPTO", "off")
-    _hooks = Hooks(sockets, batch, streams, clock, page_lock, scratch, crypto)
+    reunion = _install(NETIO_REUNION, address, "TOXVPN_REUNION", "off")
+    _hooks = Hooks(sockets, batch, streams, clock, page_lock, scratch, crypto, reunion)
     return _hooks
 
 
