@@ -7,6 +7,8 @@ from toxvpn.tox.timing import (
     COMFORTABLE_STEP_S,
     EXPECT_S,
     FAST_RATE,
+    FASTEST_RATE,
+    FASTEST_S,
     FORGOTTEN_S,
     IDLE_AFTER_S,
     IDLE_INTERVAL_S,
@@ -75,7 +77,9 @@ def test_normal_until_started() -> None:
 def test_a_burst_ends_by_itself() -> None:
     fast = FastClock()
     fast.start_burst(100)
-    assert fast.rate(100) == FAST_RATE
+    assert fast.rate(100) == FASTEST_RATE
+    assert fast.rate(100 + FASTEST_S - 0.1) == FASTEST_RATE
+    assert fast.rate(100 + FASTEST_S) == FAST_RATE
     assert fast.rate(100 + BURST_S - 0.1) == FAST_RATE
     assert fast.rate(100 + BURST_S) == SLOW_RATE
 
@@ -83,9 +87,9 @@ def test_a_burst_ends_by_itself() -> None:
 def test_a_burst_ends_soon_after_the_first_connection() -> None:
     fast = FastClock()
     fast.start_burst(100)
-    assert fast.rate(101) == FAST_RATE
+    assert fast.rate(101) == FASTEST_RATE
     fast.peer_connected(101)
-    assert fast.rate(101 + SETTLE_S - 0.1) == FAST_RATE
+    assert fast.rate(101 + SETTLE_S - 0.1) == FASTEST_RATE
     assert fast.rate(101 + SETTLE_S) == SLOW_RATE
 
 
@@ -102,11 +106,11 @@ def test_bursts_do_not_follow_in_a_loop() -> None:
     fast = FastClock()
     fast.start_burst(0)
     fast.peer_connected(0)
-    assert fast.rate(SETTLE_S) != FAST_RATE
+    assert fast.rate(SETTLE_S) <= 1
     fast.start_burst(10)
-    assert fast.rate(10) != FAST_RATE, "the last one was just now"
+    assert fast.rate(10) <= 1, "the last one was just now"
     fast.start_burst(BURST_S + PAUSE_S)
-    assert fast.rate(BURST_S + PAUSE_S) == FAST_RATE
+    assert fast.rate(BURST_S + PAUSE_S) == FASTEST_RATE
 
 
 def test_starting_again_does_not_prolong() -> None:
@@ -122,7 +126,7 @@ def test_nobody_to_look_for_ends_it_without_a_rest() -> None:
     fast.cancel_burst()
     assert fast.rate(0) == 1
     fast.start_burst(1)
-    assert fast.rate(1) == FAST_RATE
+    assert fast.rate(1) == FASTEST_RATE
 
 
 def test_who_was_let_in_just_now_is_expected_for_some_seconds() -> None:
