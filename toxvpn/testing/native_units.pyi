@@ -6,6 +6,15 @@ from typing_extensions import disjoint_base
 
 from .._native.path.packets import FilterRule
 
+def checksum(data: bytes | memoryview) -> int:
+    """checksum.h: the Internet checksum's sum of the bytes, in the machine's byte order, not inverted."""
+
+def copy_checksum(out: memoryview, data: bytes | memoryview) -> int:
+    """The same, while it copies them to `out`."""
+
+def has_vectors() -> bool:
+    """Whether this processor has the vectors of checksum.c."""
+
 @disjoint_base
 class PrefixTable:
     """prefixes.c: the compiled twin of `wire.routes.PrefixTable`, which documents it."""

@@ -1,4 +1,5 @@
-"""C files of _native by themselves, compiled into this module: prefixes.c, policy.c, flowqueue.c, sendroom.c.
+"""C files of _native by themselves, compiled into this module: prefixes.c, policy.c, flowqueue.c, checksum.c,
+sendroom.c.
 
 Times are what the caller says; the items of a queue are numbers.
 """
@@ -51,6 +52,25 @@ cdef extern from "sendroom.h" nogil:
     c_bool sendroom_sent(sendroom *, size_t, int64_t)
     void sendroom_after_send(sendroom *, size_t, int64_t)
     size_t sendroom_batch_bytes(const sendroom *)
+
+cdef extern from "checksum.h" nogil:
+    c_bool csum_has_vectors
+    uint64_t csum_bytes(const uint8_t *, size_t)
+    uint64_t csum_copy(uint8_t *, const uint8_t *, size_t)
+    uint16_t csum_fold(uint64_t)
+
+
+def checksum(const uint8_t[::1] data):
+    return csum_fold(csum_bytes(&data[0], data.shape[0]))
+
+
+def copy_checksum(uint8_t[::1] out, const uint8_t[::1] data):
+    return csum_fold(csum_copy(&out[0], &data[0], data.shape[0]))
+
+
+def has_vectors():
+    return bool(csum_has_vectors)
+
 
 cdef class PrefixTable:
     cdef prefixes _table
