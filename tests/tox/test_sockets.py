@@ -38,7 +38,10 @@ class Handle:
 
 
 class Awake:
-    """A watch on a handle, which leaves everything unread; `settle` says how often it was turned."""
+    """A watch on a handle, which leaves everything unread; `settle` says how often it was turned.
+
+    A stream that is new to it, and connected, wakes once.
+    """
 
     def __init__(self, handle: Handle) -> None:
         self._handle = handle
@@ -76,7 +79,7 @@ Pair = tuple[socket.socket, socket.socket]
 async def test_wakes_for_every_arrival_on_any_socket(pair: Pair, other_pair: Pair) -> None:
     (near, far), (other_near, other_far) = pair, other_pair
     awake = Awake(Handle(near, other_near))
-    assert await awake.settle() == 0
+    assert await awake.settle() == 1
     for sender, receiver in ((far, near), (other_far, other_near), (far, near)):
         sender.send(b"packet")
         assert await awake.settle() == 1
@@ -87,6 +90,7 @@ async def test_wakes_for_every_arrival_on_any_socket(pair: Pair, other_pair: Pai
 async def test_half_a_packet_left_unread_keeps_nobody_awake(pair: Pair) -> None:
     near, far = pair
     awake = Awake(Handle(near))
+    await awake.settle()
     far.send(b"half")
     assert await awake.settle() == 1
     far.send(b"the rest")
@@ -94,9 +98,28 @@ async def test_half_a_packet_left_unread_keeps_nobody_awake(pair: Pair) -> None:
     awake.watch.forget()
 
 
+async def test_a_connection_that_was_full_wakes_when_it_has_room() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as near:
+        near.connect(listener.getsockname())
+        near.setblocking(False)
+        far, _ = listener.accept()
+        awake = Awake(Handle(near))
+        await awake.settle()
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                near.send(bytes(1 << 16))
+        assert await awake.settle() == 0
+        with far:
+            far.settimeout(10)
+            while not await awake.settle():
+                far.recv(1 << 16)
+        awake.watch.forget()
+
+
 async def test_a_connection_closed_by_the_other_side_wakes_once(pair: Pair) -> None:
     near, far = pair
     awake = Awake(Handle(near))
+    await awake.settle()
     far.close()
     assert await awake.settle() == 1
     assert await awake.settle() == 0

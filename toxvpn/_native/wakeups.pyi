@@ -32,8 +32,11 @@ class Arrivals(Early):
     """
 
     def __init__(self, tox: Turns) -> None: ...
-    def add(self, fd: int) -> None:
-        """Add a socket. It wakes once per arrival (EPOLLET), not while anything is unread. Raises OSError."""
+    def add(self, fd: int, stream: bool = False) -> None:
+        """Add a socket. It wakes once per arrival (EPOLLET), not while anything is unread. Raises OSError.
+
+        A `stream` also wakes when it is connected, and when it has room again that it had not.
+        """
 
     def fileno(self) -> int: ...
     def close(self) -> None: ...

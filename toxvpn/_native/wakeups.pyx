@@ -132,9 +132,9 @@ cdef class Arrivals(Early):
     def __dealloc__(self):
         self.close()
 
-    def add(self, int fd):
+    def add(self, int fd, bint stream=False):
         cdef epoll_event event
-        event.events = EPOLLIN | EPOLLET
+        event.events = EPOLLIN | EPOLLET | (EPOLLOUT if stream else 0)
         event.data.fd = fd
         if epoll_ctl(self._epoll, EPOLL_CTL_ADD, fd, &event) < 0:
             _fail()

@@ -17,7 +17,7 @@ log = logging.getLogger("toxvpn.tox")
 
 
 class SocketWatch:
-    """Calls `wake` when data arrives on one of toxcore's sockets.
+    """Calls `wake` when data arrives on one of toxcore's sockets, or a connection to a relay has room again.
 
     It wakes on the arrival (EPOLLET), not for as long as data is there: half a packet from a relay, or a
     connection closed by the other side, stays unread until toxcore's own time-outs.
@@ -62,13 +62,13 @@ class SocketWatch:
             self._warned = False
 
     def _watch(self) -> None:
-        found = [fd for fd, _ in self._tox.sockets()]
+        found = self._tox.sockets()
         self.exact = bool(found)
         if not self.exact:
-            found = find_udp_sockets(self._tox.udp_port)
+            found = [(fd, True) for fd in find_udp_sockets(self._tox.udp_port)]
         self._arrivals = Arrivals(self._tox)
-        for fd in found:
-            self._arrivals.add(fd)
+        for fd, datagram in found:
+            self._arrivals.add(fd, stream=not datagram)
         add_reader(self._loop, self._arrivals.fileno(), self._arrivals, self._wake)
         if self._to_call:
             self._add_writers()

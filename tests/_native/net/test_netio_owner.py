@@ -6,6 +6,7 @@ import resource
 import socket
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -125,6 +126,21 @@ def test_streams_send_small_packets_at_once_made_or_accepted(owner: Hooked) -> N
             accepted = socket.socket(fileno=owner.accept(listener.fileno()))
         for stream in (listener, accepted):
             assert stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            stream.detach()
+
+
+def test_streams_have_room_for_what_comes_in_a_pause_made_or_accepted(owner: Hooked) -> None:
+    """And they wake for the first byte."""
+    most = int(Path("/proc/sys/net/ipv4/tcp_rmem").read_text().split()[2])
+    with owner:
+        listener = socket.socket(fileno=owner.socket(socket.AF_INET, socket.SOCK_STREAM))
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        with socket.create_connection(listener.getsockname()):
+            accepted = socket.socket(fileno=owner.accept(listener.fileno()))
+        for stream in (listener, accepted):
+            assert stream.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) >= min(1 << 20, most // 2)
+            assert stream.getsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT) == 1
             stream.detach()
 
 

@@ -313,6 +313,15 @@ static void send_at_once(int fd) {
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
+/* A connection begins with a receive buffer of 64 KB. A relay drops what it has no room for, so a pause of some
+ * milliseconds here would cost packets. SO_RCVLOWAT makes the buffer large, and leaves it to the kernel to make it
+ * larger still, which SO_RCVBUF would not. Accepted sockets inherit this. */
+static void receive_much(int fd) {
+    const int much = 1 << 20, at_once = 1;
+    setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &much, sizeof much);
+    setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &at_once, sizeof at_once);
+}
+
 /* Before the socket is bound or connected, which looks up a route. Accepted sockets inherit this. */
 static void set_mark(int fd) {
     if (current && current->mark)
@@ -330,8 +339,10 @@ int netio_hook_socket(int domain, int type, int protocol) {
     adopt(fd, kind);
     if (internet && fd >= 0)
         set_mark(fd);
-    if (kind == STREAM && fd >= 0)
+    if (kind == STREAM && fd >= 0) {
         send_at_once(fd);
+        receive_much(fd);
+    }
     return fd;
 }
 
