@@ -288,7 +288,7 @@ def test_a_stream_that_closes_sends_what_it_has(stream: Stream) -> None:
 
 def test_a_stream_that_closes_may_hold_the_room_that_others_need(listener: socket.socket) -> None:
     with streams(listener, 2) as (first, second):
-        for stream in first, second:
+        for stream in second, first:
             stream.far.sendall(b"\0\3a")
             stream.arrived(3)
             with first.owner:
