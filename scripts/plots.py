@@ -87,7 +87,7 @@ def connecting(axes: Axes) -> Run:
         axes,
         labels,
         values,
-        [OURS if name.endswith(", accelerated") else OTHER for name in names],
+        [OURS if name.endswith((", accelerated", ", met before")) else OTHER for name in names],
         "{:.1f} s",
     )
     axes.set_xlabel("from the start of the client to the first byte through -L")
