@@ -6,7 +6,8 @@
 #include <cpuid.h>
 #include <stdbool.h>
 
-enum { PROCESSOR_YMM = 0x06 }; /* bits of XCR0: the halves of the 256-bit registers */
+/* Bits of XCR0: the halves of 256-bit registers; and what AVX-512 adds: masks, halves of 512 bits, 16 registers more. */
+enum { PROCESSOR_YMM = 0x06, PROCESSOR_ZMM = PROCESSOR_YMM | 0xe0 };
 
 /* Intel SDM volume 1, section 14.3: the processor has an instruction set, and the system keeps its registers. Asked
  * by hand, as not every compiler's library has what __builtin_cpu_supports() takes. */

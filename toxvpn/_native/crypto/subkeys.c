@@ -44,9 +44,9 @@ static uint64_t difference(const uint8_t *a, const uint8_t *b, size_t length) {
 
 const uint32_t *subkey_of(const uint8_t key[32], const uint8_t input[SUBKEY_INPUT]) {
     struct place *place = &places[input[0] % PLACES];
-    bool same = !difference(place->key, key, sizeof place->key) &
-                !difference(place->input, input, sizeof place->input) & place->filled;
-    if (!same) {
+    uint64_t differs =
+        difference(place->key, key, sizeof place->key) | difference(place->input, input, sizeof place->input);
+    if (differs || !place->filled) {
         hsalsa20(place->subkey, key, input);
         memcpy(place->key, key, sizeof place->key);
         memcpy(place->input, input, sizeof place->input);
