@@ -309,6 +309,19 @@ with owner:
     held = library.probe_malloc(ctypes.c_size_t(1404))
     ctypes.memmove(held, b"held", 4)
 seen["held"] = ctypes.string_at(held, 4).decode()
+libc, large = ctypes.CDLL(None), ctypes.c_size_t(4000)
+libc.realloc.restype = ctypes.c_void_p
+seen["grown"] = "never"
+for _ in range(100):
+    with owner:
+        at = library.probe_malloc(ctypes.c_size_t(2112))
+        library.probe_mlock(ctypes.c_void_p(at), ctypes.c_size_t(2112))
+        grown = libc.realloc(ctypes.c_void_p(at), large)
+        ctypes.memset(grown, 120, 4000)
+        library.probe_memzero(ctypes.c_void_p(grown), large)
+        if grown == at:
+            seen["grown"] = ctypes.string_at(at, 4).decode()
+        library.probe_free(ctypes.c_void_p(grown))
 seen["outside"] = packet(1404, b"text")[1]
 library.probe_free(ctypes.c_void_p(held))
 print(json.dumps(seen))
@@ -332,6 +345,7 @@ def test_scratch_is_lent_again_and_wiped_when_the_turn_is_over(
         assert seen["wiped in the end"] == seen["wiped meanwhile"]
     # what is not scratch, or of another size, or outside a turn, is wiped at once
     assert [seen[each] for each in ("not scratch", "small", "large", "outside")] == [wiped] * 4
+    assert seen["grown"] == wiped, "it may be smaller again when the turn is over"
     assert (seen["two"], seen["many"], seen["held"]) == (2, 9, "held")
 
 

@@ -74,9 +74,10 @@ void scratch_note(const void *memory) {
         piece->is_scratch = true;
 }
 
+/* A length beyond a piece is for memory that came to its address by other ways: it may end before the turn does. */
 void scratch_memzero(void *memory, size_t length) {
     struct piece *piece = find(memory);
-    if (!piece || !piece->is_scratch)
+    if (!piece || !piece->is_scratch || length > SCRATCH_LARGEST)
         real_memzero(memory, length);
     else if (piece->unwiped < length)
         piece->unwiped = length;
