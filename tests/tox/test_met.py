@@ -44,6 +44,16 @@ def test_what_is_old_is_forgotten(tmp_path: Path) -> None:
     assert met.load(tmp_path, NOW_S + KEPT_S).latest() == [key(2)]
 
 
+@pytest.mark.parametrize("seen", [NOW_S + 2 * KEPT_S, float("inf"), float("nan")])
+def test_what_a_wrong_clock_or_a_damaged_file_dates_is_forgotten(tmp_path: Path, seen: float) -> None:
+    """Else it would stay for ever, or nothing could be saved any more."""
+    path = saved(tmp_path, (KEY, THERE))
+    path.write_text(path.read_text().replace(f"{NOW_S:.0f}", json.dumps(seen)))
+    book = met.load(tmp_path, NOW_S)
+    assert book.latest() == []
+    book.snapshot().save(tmp_path)
+
+
 def test_the_record_is_bounded_and_keeps_those_met_last() -> None:
     book = MetBook()
     for number in range(MOST_PEERS + 3):

@@ -43,7 +43,6 @@ class MetBook:
 
     def __init__(self, peers: Iterable[tuple[bytes, Met]] = ()) -> None:
         self._peers = dict(sorted(peers, key=lambda item: item[1].seen_s)[-MOST_PEERS:])
-        self._on_disk: bytes | None = None
 
     def get(self, public_key: bytes) -> Met | None:
         return self._peers.get(public_key)
@@ -78,9 +77,12 @@ class MetSnapshot:
 
 
 def load(directory: Path, now_s: float) -> MetBook:
-    """Raises NoPermissionError or ToxvpnError when the file is there and cannot be read."""
+    """Without those of long ago, and of a future that a wrong clock has written.
+
+    Raises NoPermissionError or ToxvpnError when the file is there and cannot be read.
+    """
     peers: dict[bytes, Met] = read_entries(directory / MET_NAME, decode, {}, "peers are looked for anew")
-    return MetBook((key, met) for key, met in peers.items() if now_s - met.seen_s < KEPT_S)
+    return MetBook((key, met) for key, met in peers.items() if abs(now_s - met.seen_s) < KEPT_S)
 
 
 def encode(peers: dict[bytes, Met]) -> bytes:
