@@ -66,5 +66,28 @@ def test_a_vpn_needs_a_part_of_them() -> None:
     assert not loaded & {"pyroute2.ndb", "rich", "prometheus_client"}
 
 
+def test_a_vpn_is_loaded_before_the_user_of_the_run_takes_over() -> None:
+    """Who may not be able to read the program."""
+    loaded = loaded_by(
+        "from pathlib import Path; from types import SimpleNamespace as Some; from toxvpn import daemon; "
+        "from toxvpn.process import needs, run; from toxvpn.config.file import parse; "
+        "needs.needs = run.run = lambda *_: 0; config = parse('[vpn]', Path('config.toml')); "
+        "daemon.run_daemon(Some(config=config, source=Some(kind=None), user_network=()))"
+    )
+    needed = {"daemon.names", "daemon.user_network", "daemon.user_router", "names.keeper"}
+    assert {f"toxvpn.{each}" for each in needed | {"tun.exit.names", "tun.vpn"}} <= loaded
+
+
+def test_a_client_has_loaded_all_of_it_before_another_user_takes_over() -> None:
+    loaded = loaded_by(
+        "from types import SimpleNamespace as Some; from unittest.mock import Mock; "
+        "from toxvpn import daemon; from toxvpn.process import needs, run; "
+        "from toxvpn.share import command, rendezvous; "
+        "needs.needs = run.run = lambda *_: 0; command.run = Mock(side_effect=rendezvous.NotSharedError); "
+        "daemon.run_client(Some(user='nobody'))"
+    )
+    assert loaded >= {"toxvpn.control.status_reader", "toxvpn.daemon.control", "toxvpn.daemon.measured"}
+
+
 def test_a_large_library_would_be_noticed() -> None:
     assert loaded_by("import pyroute2") >= {"pyroute2", "asyncio"}

@@ -30,6 +30,9 @@ def run_client(options: ClientOptions) -> int:
     from ..process.run import run
     from .client import call
 
+    if options.user is not None:  # who may not be able to read it
+        from ..control import status_reader  # noqa: F401
+        from . import control, measured  # noqa: F401
     return run(call, options, needs(options))
 
 
@@ -39,10 +42,11 @@ def run_daemon(options: "DaemonOptions") -> int:
     from ..process.needs import needs
     from ..process.run import run
     from .daemon import serve
+    from .services import load
     from .up import up
 
-    vpn = options.config.vpn
-    if vpn is not None and vpn.has_names:
-        from ..names import keeper  # noqa: F401  # now: the user of -U may not be able to read it
+    load(options.config)
+    if options.user_network is not None:
+        from . import user_network  # noqa: F401
     work = up if options.source.kind is RunKind.UP else serve
     return run(work, options, needs(options))

@@ -25,7 +25,7 @@ from ..tun.host.namespace import HERE
 from .control import controlled
 from .measured import Measured
 from .node import RunningNode, running_node
-from .services import Services, load
+from .services import Services
 
 log = logging.getLogger("toxvpn")
 
@@ -36,7 +36,6 @@ async def serve(options: DaemonOptions, lifecycle: Lifecycle) -> None:
     places = find_places(options.directory)
     mark = 0 if options.user_network else exit_mark(config)  # its packets are not in that network
     ask = names_beside(mark) if mark else None
-    load(config)
     if options.user_network is not None:
         from .user_network import JoinableNetwork
     async with (

@@ -68,10 +68,15 @@ log = logging.getLogger("toxvpn")
 
 
 def load(config: Config) -> None:
-    """Loads what only a VPN needs, 12 MB and 0.15 s, while we may read it: the user of -U may not."""
-    if config.vpn is not None:
-        from ..tun.exit import client, exits  # noqa: F401
-        from . import names, user_router  # noqa: F401
+    """Loads what only a VPN needs, 12 MB and 0.15 s. Called while we may read it: the user of -U may not."""
+    if config.vpn is None:
+        return
+    from ..tun.exit import client, exits, names  # noqa: F401
+    from . import names as members  # noqa: F401
+    from . import user_router  # noqa: F401
+
+    if config.vpn.has_names:
+        from ..names import keeper  # noqa: F401
 
 
 class Services:
