@@ -21,13 +21,20 @@ SPARE = 64
 _USABLE = CFUNCTYPE(c_bool)
 _KEYSTREAM = CFUNCTYPE(None, c_void_p, c_size_t, c_void_p, c_void_p)
 _MAC = CFUNCTYPE(None, c_void_p, c_void_p, c_size_t, c_void_p)
+_MIX = CFUNCTYPE(None, c_void_p, c_void_p, c_void_p, c_size_t)
 _BOX = CFUNCTYPE(c_int, c_void_p, c_void_p, c_ulonglong, c_void_p, c_void_p)
 
 
 class BoxKernel(ctypes.Structure):
     """struct kernel of kernels.h."""
 
-    _fields_ = (("name", c_char_p), ("usable", _USABLE), ("keystream", _KEYSTREAM), ("mac", _MAC))
+    _fields_ = (
+        ("name", c_char_p),
+        ("usable", _USABLE),
+        ("keystream", _KEYSTREAM),
+        ("mac", _MAC),
+        ("mix", _MIX),
+    )
 
 
 _C = ctypes.CDLL(netio.__file__)
@@ -64,7 +71,7 @@ def broken(kernel: BoxKernel, spoil: Callable[[bytes], bytes]) -> BoxKernel:
         kernel.mac(tag, text, length, key)
         ctypes.memmove(tag, spoil(ctypes.string_at(tag, 16)), 16)
 
-    return BoxKernel(b"broken", kernel.usable, kernel.keystream, _MAC(mac))
+    return BoxKernel(b"broken", kernel.usable, kernel.keystream, _MAC(mac), kernel.mix)
 
 
 def choose(kernels: list[BoxKernel]) -> tuple[str | None, str]:

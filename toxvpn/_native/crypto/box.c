@@ -16,15 +16,10 @@ static void make(struct stream *stream, const struct kernel *kernel, size_t leng
     kernel->keystream(stream->bytes, length, subkey_of(key, nonce), nonce + SUBKEY_INPUT);
 }
 
-typedef uint64_t chunk __attribute__((vector_size(32), aligned(1), may_alias));
-
 /* `to` may be `from`. */
-static void hide(uint8_t *to, const uint8_t *from, const struct stream *stream, size_t length) {
-    size_t i = BOX_ZEROS;
-    for (; i + sizeof(chunk) <= length; i += sizeof(chunk))
-        *(chunk *)(to + i) = *(const chunk *)(from + i) ^ *(const chunk *)(stream->bytes + i);
-    for (; i < length; i++)
-        to[i] = from[i] ^ stream->bytes[i];
+static void hide(uint8_t *to, const uint8_t *from, const struct kernel *kernel, const struct stream *stream,
+                 size_t length) {
+    kernel->mix(to + BOX_ZEROS, from + BOX_ZEROS, stream->bytes + BOX_ZEROS, length - BOX_ZEROS);
 }
 
 static bool equal_tags(const uint8_t a[BOX_TAG], const uint8_t b[BOX_TAG]) {
@@ -38,7 +33,7 @@ void box_seal(const struct kernel *kernel, uint8_t *box, const uint8_t *text, si
               const uint8_t nonce[24], const uint8_t key[32]) {
     struct stream stream;
     make(&stream, kernel, length, nonce, key);
-    hide(box, text, &stream, length);
+    hide(box, text, kernel, &stream, length);
     memset(box, 0, BOX_ZEROS - BOX_TAG);
     kernel->mac(box + BOX_ZEROS - BOX_TAG, box + BOX_ZEROS, length - BOX_ZEROS, stream.bytes);
     explicit_bzero(stream.bytes, length);
@@ -52,7 +47,7 @@ bool box_open(const struct kernel *kernel, uint8_t *text, const uint8_t *box, si
     kernel->mac(tag, box + BOX_ZEROS, length - BOX_ZEROS, stream.bytes);
     bool right = equal_tags(tag, box + BOX_ZEROS - BOX_TAG);
     if (right) {
-        hide(text, box, &stream, length);
+        hide(text, box, kernel, &stream, length);
         memset(text, 0, BOX_ZEROS);
     }
     explicit_bzero(stream.bytes, length);

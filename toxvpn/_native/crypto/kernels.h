@@ -1,6 +1,6 @@
-/* The two primitives of XSalsa20-Poly1305 that a packet's time goes to, in several versions: one kernel is one
- * pair. box.c builds boxes from a kernel; choice.c takes the first of the
- * list that this processor has and that agrees with libsodium.
+/* The primitives of XSalsa20-Poly1305 that a packet's time goes to, in several versions: one kernel is one of
+ * each. box.c builds boxes from a kernel; choice.c takes the first of the list that this processor has and that
+ * agrees with libsodium.
  *
  * No kernel branches or looks up by secret bytes: key, key stream, text. Lengths are public. */
 #ifndef TOXVPN_CRYPTO_KERNELS_H
@@ -35,6 +35,8 @@ struct kernel {
     void (*keystream)(uint8_t *out, size_t length, const uint32_t subkey[8], const uint8_t nonce[8]);
     /* Poly1305 of `length` bytes, which are not aligned. */
     void (*mac)(uint8_t tag[16], const uint8_t *text, size_t length, const uint8_t key[32]);
+    /* to[i] = from[i] ^ stream[i]; none is aligned, and `to` may be `from`. */
+    void (*mix)(uint8_t *to, const uint8_t *from, const uint8_t *stream, size_t length);
 };
 
 /* Those that are faster than libsodium where they are usable, the fastest first; NULL ends the list. */
