@@ -67,12 +67,12 @@ def test_a_vpn_needs_a_part_of_them() -> None:
 
 
 def test_a_vpn_is_loaded_before_the_user_of_the_run_takes_over() -> None:
-    """Who may not be able to read the program."""
+    """Who may not be able to read the program; a reload may turn names on."""
     loaded = loaded_by(
         "from pathlib import Path; from types import SimpleNamespace as Some; from toxvpn import daemon; "
         "from toxvpn.process import needs, run; from toxvpn.config.file import parse; "
-        "needs.needs = run.run = lambda *_: 0; config = parse('[vpn]', Path('config.toml')); "
-        "daemon.run_daemon(Some(config=config, source=Some(kind=None), user_network=()))"
+        "needs.needs = run.run = lambda *_: 0; config = parse('[vpn]\\nname = \"\"', Path('config.toml')); "
+        "daemon.run_daemon(Some(config=config, source=Some(kind=None), user='nobody', user_network=()))"
     )
     needed = {"daemon.names", "daemon.user_network", "daemon.user_router", "names.keeper"}
     assert {f"toxvpn.{each}" for each in needed | {"tun.exit.names", "tun.vpn"}} <= loaded

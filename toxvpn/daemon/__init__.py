@@ -45,7 +45,7 @@ def run_daemon(options: "DaemonOptions") -> int:
     from .services import load
     from .up import up
 
-    load(options.config)
+    load(options.config, for_reloads=options.user is not None)
     if options.user_network is not None:
         from . import user_network  # noqa: F401
     work = up if options.source.kind is RunKind.UP else serve

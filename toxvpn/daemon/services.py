@@ -67,15 +67,18 @@ NAMES_OF_AN_EXIT = tuple(FilterRule(Place.HERE, protocol, 53, 53) for protocol i
 log = logging.getLogger("toxvpn")
 
 
-def load(config: Config) -> None:
-    """Loads what only a VPN needs, 12 MB and 0.15 s. Called while we may read it: the user of -U may not."""
+def load(config: Config, *, for_reloads: bool = False) -> None:
+    """Loads what only a VPN needs, 12 MB and 0.15 s. Called while we may read it: the user of -U may not.
+
+    `for_reloads`: also what it does not need yet.
+    """
     if config.vpn is None:
         return
     from ..tun.exit import client, exits, names  # noqa: F401
     from . import names as members  # noqa: F401
     from . import user_router  # noqa: F401
 
-    if config.vpn.has_names:
+    if config.vpn.has_names or for_reloads:
         from ..names import keeper  # noqa: F401
 
 
