@@ -74,7 +74,7 @@ def test_a_vpn_is_loaded_before_the_user_of_the_run_takes_over() -> None:
         "needs.needs = run.run = lambda *_: 0; config = parse('[vpn]\\nname = \"\"', Path('config.toml')); "
         "daemon.run_daemon(Some(config=config, source=Some(kind=None), user='nobody', user_network=()))"
     )
-    needed = {"daemon.names", "daemon.user_network", "daemon.user_router", "names.keeper"}
+    needed = {"daemon.names", "daemon.user_network", "daemon.user_router", "names.keeper", "report.metrics"}
     assert {f"toxvpn.{each}" for each in needed | {"tun.exit.names", "tun.vpn"}} <= loaded
 
 
@@ -86,7 +86,8 @@ def test_a_client_has_loaded_all_of_it_before_another_user_takes_over() -> None:
         "needs.needs = run.run = lambda *_: 0; command.run = Mock(side_effect=rendezvous.NotSharedError); "
         "daemon.run_client(Some(user='nobody'))"
     )
-    assert loaded >= {"toxvpn.control.status_reader", "toxvpn.daemon.control", "toxvpn.daemon.measured"}
+    needed = {"control.status_reader", "daemon.control", "daemon.measured", "report.metrics"}
+    assert {f"toxvpn.{each}" for each in needed} <= loaded
 
 
 def test_a_large_library_would_be_noticed() -> None:

@@ -30,9 +30,8 @@ def run_client(options: ClientOptions) -> int:
     from ..process.run import run
     from .client import call
 
-    if options.user is not None:  # who may not be able to read it
-        from ..control import status_reader  # noqa: F401
-        from . import control, measured  # noqa: F401
+    if options.user is not None:
+        _load_the_rest()
     return run(call, options, needs(options))
 
 
@@ -46,7 +45,16 @@ def run_daemon(options: "DaemonOptions") -> int:
     from .up import up
 
     load(options.config, for_reloads=options.user is not None)
+    if options.user is not None:
+        _load_the_rest()
     if options.user_network is not None:
         from . import user_network  # noqa: F401
     work = up if options.source.kind is RunKind.UP else serve
     return run(work, options, needs(options))
+
+
+def _load_the_rest() -> None:
+    """What a run may be asked for later, by then as the user of -U, who may not be able to read it."""
+    from ..control import status_reader  # noqa: F401
+    from ..report import metrics  # noqa: F401
+    from . import control, measured  # noqa: F401
