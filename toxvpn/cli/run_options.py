@@ -119,9 +119,6 @@ def proxy_of(environ: Mapping[str, str]) -> "Proxy | None":
 
 def start(options: "DaemonOptions | ClientOptions") -> int:
     """Runs it; returns the exit code."""
-    from ..process.lean import load_asyncio
-
-    load_asyncio()
     from .. import daemon  # the compiled parts too: only when it is clear what to do
     from ..config.options import ClientOptions
 

@@ -11,6 +11,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from ..config.options import ClientOptions
+from ..process.lean import load_asyncio
 
 if TYPE_CHECKING:
     from ..config.flags import DaemonOptions
@@ -26,6 +27,7 @@ def run_client(options: ClientOptions) -> int:
         return command.run(options)
     except rendezvous.NotSharedError as reason:
         log.debug("no shared node: %s", reason)
+    load_asyncio()
     from ..process.needs import needs
     from ..process.run import run
     from .client import call
@@ -37,6 +39,7 @@ def run_client(options: ClientOptions) -> int:
 
 def run_daemon(options: "DaemonOptions") -> int:
     """`toxvpn` alone, `up` and `run`, until a signal or `toxvpn down`; the exit code. Raises ToxvpnError."""
+    load_asyncio()
     from ..config.flags import RunKind
     from ..process.needs import needs
     from ..process.run import run
