@@ -30,10 +30,11 @@ STOCK: Environment = {
     "TOXVPN_SOCKETS": "off",
     "TOXVPN_CLOCK": "off",
     "TOXVPN_PAGE_LOCK": "strict",
+    "TOXVPN_SCRATCH": "off",
     "TOXVPN_CRYPTO": "off",
+    "TOXVPN_REUNION": "off",
 }
-"""libtoxcore as it comes (toxvpn/_native/net/netio.pyx): no batches, its own clock, page locks and
-encryption."""
+"""libtoxcore as it comes: no part of toxvpn/_native/net/netio.pyx is in force."""
 
 ONLINE_S = 90.0
 LOCALHOST = "127.0.0.1"

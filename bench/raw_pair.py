@@ -5,11 +5,14 @@ import subprocess
 from typing import Any
 
 from lab import Host, LabError, wait_until
+from toxvpn._native import toxcore  # noqa: F401  (puts the parts in force)
+from toxvpn._native.net import netio
 
 from . import blaster_build
 from .harness import ONLINE_S, STOCK, Environment, module
 
-PARTS = ["sockets", "batch", "streams", "clock", "page_lock", "crypto"]
+PARTS = [name for name, hook in netio.hooks()._asdict().items() if hook.in_force]
+"""Those that this machine has, when nothing is switched off."""
 
 
 class RawEnd:
