@@ -31,8 +31,7 @@ int boxhook_open_afternm(uint8_t *text, const uint8_t *box, unsigned long long l
 const char *boxhook_install(const void *address) {
     static const struct import imports[] = {{"crypto_box_afternm", boxhook_afternm},
                                             {"crypto_box_open_afternm", boxhook_open_afternm}};
-    Dl_info info;
-    void *library = dladdr(address, &info) ? dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD) : NULL;
+    void *library = importpatch_library(address);
     const char *why;
     if (!library)
         return "libtoxcore was not found as a shared library";

@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include "importpatch.h"
 
+#include <dlfcn.h>
 #include <elf.h>
 #include <link.h>
 #include <stdbool.h>
@@ -154,4 +155,9 @@ const char *importpatch_apply(const void *address, const struct import *imports,
             return "this libtoxcore imports the functions in more places than expected";
     }
     return write_entries(&object, entries, total);
+}
+
+void *importpatch_library(const void *address) {
+    Dl_info info;
+    return dladdr(address, &info) ? dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD) : NULL;
 }

@@ -13,4 +13,8 @@ struct import {
  * are in force, else why not (a constant string). */
 const char *importpatch_apply(const void *address, const struct import *imports, size_t count);
 
+/* The handle, for dlsym(3), of the loaded library that contains `address`; what it is linked to is found by it too. An
+ * import's entry may be unresolved, and calling one would undo the patch. NULL: it is in no shared library. */
+void *importpatch_library(const void *address);
+
 #endif

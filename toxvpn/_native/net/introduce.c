@@ -60,8 +60,7 @@ size_t introduce_end_keys(uint8_t keys[INTRODUCE_MOST_KEYS][INTRODUCE_KEY_BYTES]
 const char *introduce_install(const void *address) {
     static const struct import bases[] = {{"crypto_scalarmult_curve25519_base", scalarmult_base}};
     static const struct import pairs[] = {{"crypto_box_keypair", keypair}};
-    Dl_info info;
-    void *library = dladdr(address, &info) ? dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD) : NULL;
+    void *library = importpatch_library(address);
     if (!library)
         return "libtoxcore was not found as a shared library";
     *(void **)&real_scalarmult_base = dlsym(library, "crypto_scalarmult_curve25519_base");

@@ -31,11 +31,9 @@ int pagelock_munlock(void *memory, size_t length) {
 const char *pagelock_install(const void *address) {
     static const struct import imports[] = {{"sodium_mlock", pagelock_mlock},
                                             {"sodium_munlock", pagelock_munlock}};
-    Dl_info info;
-    void *library = dladdr(address, &info) ? dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD) : NULL;
+    void *library = importpatch_library(address);
     if (!library)
         return "libtoxcore was not found as a shared library";
-    /* not from the import entries: those may be unresolved, and calling one would then undo the patch */
     real_mlock = (int (*)(void *, size_t))dlsym(library, "sodium_mlock");
     real_munlock = (int (*)(void *, size_t))dlsym(library, "sodium_munlock");
     if (!real_mlock || !real_munlock)

@@ -98,8 +98,7 @@ void scratch_free(void *memory) {
 const char *scratch_install(const void *address) {
     static const struct import imports[] = {
         {"malloc", scratch_malloc}, {"free", scratch_free}, {"sodium_memzero", scratch_memzero}};
-    Dl_info info;
-    void *library = dladdr(address, &info) ? dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD) : NULL;
+    void *library = importpatch_library(address);
     if (!library)
         return "libtoxcore was not found as a shared library";
     real_memzero = (void (*)(void *, size_t))dlsym(library, "sodium_memzero");
