@@ -28,7 +28,7 @@ from .delayline import Delay
 from .errors import LabError
 from .host import Host
 from .namespace import Namespace, Route
-from .nat import WAN_INTERFACE, Nat, NatKind
+from .nat import CARRIER, HOME, WAN_INTERFACE, Nat, NatKind
 from .processes import Processes
 from .site import Site
 
@@ -123,11 +123,20 @@ class Lab:
             host.ipv6 = None
         return host
 
-    def nat(self, name: str, kind: NatKind = "cone", *, delay: Delay | None = None) -> Nat:
+    def nat(
+        self, name: str, kind: NatKind = "cone", *, hairpin: bool = False, delay: Delay | None = None
+    ) -> Nat:
         """A NAT router on the internet; its `host` makes hosts behind it. For kinds see provision/nat.sh."""
         nat = self._new_host(Nat, name)
         self._connect(nat, self._host_address(), delay)
-        nat.open(kind, lambda inner: self._new_host(Host, inner))
+        nat.open(kind, hairpin, HOME, self._new_host)
+        return nat
+
+    def carrier(self, name: str, kind: NatKind = "cone", *, hairpin: bool = False) -> Nat:
+        """A provider's NAT: its LAN is 100.64.0.0/10, and its `nat` makes the routers of its customers."""
+        nat = self._new_host(Nat, name)
+        self._connect(nat, self._host_address(), None)
+        nat.open(kind, hairpin, CARRIER, self._new_host)
         return nat
 
     def site(self, name: str, lan4: str, lan6: str) -> Site:

@@ -14,6 +14,7 @@ import pytest
 from lab import Delay, Host, Lab, LabError, Nat, processes, wait_until
 from lab.apps import iperf3, iperf3_server, listening_ports
 from lab.faults import freeze, thaw
+from lab.nat import NatKind
 from lab.require import require
 from lab.ticks import TickingStream
 
@@ -175,6 +176,72 @@ def test_a_cone_keeps_the_port_and_a_symmetric_nat_does_not(lab: Lab) -> None:
     assert mapped_ports(lab.nat("cone").host("a"), 4000, servers) == [4000] * 3
     ports = mapped_ports(lab.nat("sym", "symmetric").host("b"), 4000, servers)
     assert len({4000, *ports}) >= 3  # chance may repeat one of them
+
+
+def test_a_moved_cone_has_another_port_for_everybody(lab: Lab) -> None:
+    servers = [lab.host("s1"), lab.host("s2"), lab.host("s3")]
+    ports = set(mapped_ports(lab.nat("moved", "moved-cone").host("a"), 4000, servers))
+    assert len(ports) == 1 and ports != {4000}
+
+
+def test_a_full_cone_lets_strangers_in(lab: Lab) -> None:
+    friend, stranger, nat = lab.host("friend"), lab.host("stranger"), lab.nat("open", "full-cone")
+    with udp(nat.host("inner"), 4000) as client, udp(friend, 5000) as known, udp(stranger, 5000) as unknown:
+        unknown.sendto(b"early", (nat.ipv4, 4000))
+        client.sendto(b"out", (friend.ipv4, 5000))
+        assert known.recvfrom(100) == (b"out", (nat.ipv4, 4000))
+        unknown.sendto(b"in", (nat.ipv4, 4000))
+        assert client.recvfrom(100) == (b"in", (stranger.ipv4, 5000))
+        client.sendto(b"answer", (stranger.ipv4, 5000))
+        assert unknown.recvfrom(100) == (b"answer", (nat.ipv4, 4000))
+
+
+@pytest.mark.parametrize("kind", ["cone", "full-cone"])
+def test_hairpin_lets_hosts_meet_by_the_public_address(lab: Lab, kind: NatKind) -> None:
+    server = lab.host("server")
+    for hairpin in (False, True):
+        nat = lab.nat(f"nat{hairpin:d}", kind, hairpin=hairpin)
+        a, b = nat.host(f"a{hairpin:d}"), nat.host(f"b{hairpin:d}")
+        nat.isolate(a, b)
+        assert a.ping(str(b.ipv4), timeout_s=0.2) == []
+        with udp(a, 4001) as left, udp(b, 4002) as right:
+            for host in (left, right):
+                host.sendto(b"in use", (server.ipv4, 5000))
+            left.sendto(b"to b", (nat.ipv4, 4002))
+            if not hairpin:
+                assert hears_nothing(right)
+                continue
+            assert right.recvfrom(100) == (b"to b", (nat.ipv4, 4001))
+            right.sendto(b"to a", (nat.ipv4, 4001))
+            assert left.recvfrom(100) == (b"to a", (nat.ipv4, 4002))
+
+
+def test_a_carriers_customers_share_its_address(lab: Lab) -> None:
+    server, carrier = lab.host("server"), lab.carrier("carrier")
+    home = carrier.nat("home")
+    inner = home.host("inner")
+    assert (home.ipv4, inner.ipv4) == ("100.64.0.2", "192.168.1.2")
+    with udp(inner, 4000) as client, udp(server, 5000) as listener:
+        client.sendto(b"out", (server.ipv4, 5000))
+        assert listener.recvfrom(100) == (b"out", (carrier.ipv4, 4000))
+        listener.sendto(b"in", (carrier.ipv4, 4000))
+        assert client.recv(100) == b"in"
+
+
+def test_a_nat_may_let_https_through_and_nothing_else(lab: Lab) -> None:
+    server, nat = lab.host("server"), lab.nat("strict", "https-only")
+    inner = nat.host("inner")
+    with udp(inner) as client, udp(server, 443) as listener:
+        client.sendto(b"out", (server.ipv4, 443))
+        assert hears_nothing(listener)
+    with server.call(socket.create_server, ("", 5001)), pytest.raises(TimeoutError):
+        inner.connect(str(server.ipv4), 5001, 0.2)
+    with server.call(socket.create_server, ("", 443)):
+        inner.connect(str(server.ipv4), 443).close()
+        nat.become("closed")
+        with pytest.raises(TimeoutError):
+            inner.connect(str(server.ipv4), 443, 0.2)
+        nat.connect(str(server.ipv4), 443).close()
 
 
 def test_a_nat_may_block_udp(lab: Lab) -> None:
