@@ -9,8 +9,21 @@ from .delayline import Delay
 from .errors import LabError
 from .host import Host
 from .nat import Nat
+from .nat64 import Nat64
 from .site import Site
 from .waiting import wait_until
 from .world import Lab, Link
 
-__all__ = ["BootstrapNode", "Cable", "Delay", "Host", "Lab", "LabError", "Link", "Nat", "Site", "wait_until"]
+__all__ = [
+    "BootstrapNode",
+    "Cable",
+    "Delay",
+    "Host",
+    "Lab",
+    "LabError",
+    "Link",
+    "Nat",
+    "Nat64",
+    "Site",
+    "wait_until",
+]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from . import echo
+from . import proxy as proxy_program
 from .errors import LabError
 from .host import Host
 from .processes import PROVISION, Arguments
@@ -97,6 +98,11 @@ def http_server(
 def echo_server(host: Host, port: int = ECHO_PORT, bind: str | None = None) -> subprocess.Popen[bytes]:
     """Sends every byte of a TCP connection back, and its end once the client has sent its own (RFC 862)."""
     return _start(host, [sys.executable, "-I", echo.__file__, bind or "::", str(port)], port)
+
+
+def proxy(host: Host, port: int) -> subprocess.Popen[bytes]:
+    """A proxy for TCP: SOCKS5 and HTTP's CONNECT, on one port."""
+    return _start(host, [sys.executable, "-I", proxy_program.__file__, str(port)], port)
 
 
 def wait_listening(process: subprocess.Popen[bytes], port: int, timeout_s: float = 10.0) -> None:

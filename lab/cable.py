@@ -13,6 +13,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from . import delayline
 from .delayline import Delay
@@ -67,6 +68,7 @@ class Cable:
         self.far = far
         self._loss_percent = {near: 0.0, far: 0.0}  # of what comes in at that end
         self._udp_blocked = False
+        self._swallowed = ""  # ip or ip6
         self._cut = False
 
     @classmethod
@@ -96,6 +98,11 @@ class Cable:
     def block_udp(self, blocked: bool = True) -> None:
         """Drop all UDP silently, as some firewalls do."""
         self._udp_blocked = blocked
+        self._apply()
+
+    def swallow(self, family: Literal["", "ip", "ip6"]) -> None:
+        """Drop all IPv4 or all IPv6 silently, though both ends have addresses and routes; "" ends it."""
+        self._swallowed = family
         self._apply()
 
     def down(self) -> None:
@@ -130,6 +137,8 @@ class Cable:
             rules.append("icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept")
             if self._udp_blocked:
                 rules.append("meta l4proto udp drop")
+            if self._swallowed:
+                rules.append(f"meta protocol {self._swallowed} drop")
             if percent:
                 last = round(percent * 1000) - 1
                 rules.append(f"meta protocol {{ ip, ip6 }} numgen random mod 100000 <= {last} drop")

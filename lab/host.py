@@ -29,6 +29,7 @@ class Host:
         self.ipv6: str | None = None
         self.uplink: Cable | None = None
         self.interface = ""  # this end of the uplink
+        self.resolver: Path | None = None  # its /etc/resolv.conf; None: the machine's
         self._processes = processes
 
     def __repr__(self) -> str:
@@ -52,7 +53,15 @@ class Host:
         `env` is added to the caller's environment. The lab stops the program at its end at the latest.
         """
         return self._processes.start(
-            self.namespace, argv, user=user, env=env, cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr
+            self.namespace,
+            argv,
+            user=user,
+            env=env,
+            cwd=cwd,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            resolver=self.resolver,
         )
 
     def run(

@@ -3,7 +3,7 @@
 A carrier is one whose LAN is 100.64.0.0/10, with other routers on it.
 """
 
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Interface, IPv6Interface
 from typing import Literal, Protocol, TypeVar
 
 from .cable import Cable, End
@@ -12,7 +12,9 @@ from .host import Host
 from .namespace import Route
 from .processes import PROVISION
 
-NatKind = Literal["cone", "full-cone", "moved-cone", "symmetric", "udp-blocked", "https-only", "closed"]
+NatKind = Literal[
+    "cone", "full-cone", "moved-cone", "symmetric", "udp-blocked", "https-only", "closed", "portal"
+]
 H = TypeVar("H", bound=Host)
 
 LAN_INTERFACE = "lan"
@@ -30,6 +32,7 @@ class Nat(Host):
 
     kind: NatKind = "cone"
     lan: IPv4Interface
+    lan6: IPv6Interface | None = None
     _new_host: NewHost
     _hosts = 0
 
@@ -41,13 +44,19 @@ class Nat(Host):
         self.namespace.configure(LAN_INTERFACE, [str(lan)])
         self.become(kind, hairpin)
 
+    def open6(self, lan6: IPv6Interface) -> None:
+        """Have IPv6 on the LAN too, without translation and behind a firewall (provision/ipv6.sh)."""
+        self.lan6 = lan6
+        self.namespace.configure(LAN_INTERFACE, [str(lan6)])
+        self.run([PROVISION / "ipv6.sh"])
+
     def become(self, kind: NatKind, hairpin: bool = False) -> None:
         """Translate as this kind from now on; what is connected stays so where the kind lets it."""
         self.kind = kind
         self.run([PROVISION / "nat.sh", kind, *(["hairpin"] if hairpin else [])])
 
     def host(self, name: str, *, delay: Delay | None = None) -> Host:
-        """A host on the LAN: 192.168.1.2 is the first one, and IPv6 is link-local only."""
+        """A host on the LAN: 192.168.1.2 is the first. IPv6 is link-local only, unless the LAN has more."""
         return self._connect(self._new_host(Host, name), delay)
 
     def nat(self, name: str, kind: NatKind = "cone", *, hairpin: bool = False) -> "Nat":
@@ -78,5 +87,12 @@ class Nat(Host):
     def _give(self, host: Host) -> None:
         self._hosts += 1
         host.ipv4 = str(self.lan.ip + self._hosts)
-        address = f"{host.ipv4}/{self.lan.network.prefixlen}"
-        host.namespace.configure(host.interface, [address], [Route("default", str(self.lan.ip))])
+        self._configure(host, host.ipv4, self.lan)
+        if self.lan6:
+            host.ipv6 = str(self.lan6.ip + self._hosts)
+            self._configure(host, host.ipv6, self.lan6)
+
+    @staticmethod
+    def _configure(host: Host, address: str, lan: IPv4Interface | IPv6Interface) -> None:
+        own = [f"{address}/{lan.network.prefixlen}"]
+        host.namespace.configure(host.interface, own, [Route("default", str(lan.ip))])

@@ -52,6 +52,7 @@ class Processes:
         stdout: Output = None,
         stderr: Output = None,
         pass_fds: Sequence[int] = (),
+        resolver: Path | None = None,
     ) -> subprocess.Popen[bytes]:
         """See Host.popen."""
         environment = {**os.environ, **(env or {}), MARK: namespace.name}
@@ -59,6 +60,8 @@ class Processes:
             argv = [*as_user(user), *argv]
             account = pwd.getpwnam(user)
             environment |= {"HOME": account.pw_dir, "USER": account.pw_name, "LOGNAME": account.pw_name}
+        if resolver:
+            argv = with_resolver(resolver, argv)
         process = namespace.call(
             subprocess.Popen,
             argv,
@@ -107,6 +110,12 @@ def as_user(name: str, *capabilities: str) -> list[str]:
         become += [f"--{which}={kept}" for which in ("inh-caps", "ambient-caps", "bounding-set")]
     hidden = _hidden_folder(REPOSITORY)
     return [*(_showing(REPOSITORY, hidden) if hidden else []), *become, "--"]
+
+
+def with_resolver(resolver: Path, argv: Arguments) -> Arguments:
+    """The command line with that file for its /etc/resolv.conf, in a mount namespace; needs root."""
+    script = 'mount --bind "$1" /etc/resolv.conf && shift && exec "$@"'
+    return ["unshare", "--mount", "sh", "-c", script, "sh", str(resolver), *argv]
 
 
 def erase(scope: str) -> None:

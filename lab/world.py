@@ -16,7 +16,7 @@ import secrets
 import shutil
 import tempfile
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
@@ -29,6 +29,7 @@ from .errors import LabError
 from .host import Host
 from .namespace import Namespace, Route
 from .nat import CARRIER, HOME, WAN_INTERFACE, Nat, NatKind
+from .nat64 import Nat64
 from .processes import Processes
 from .site import Site
 
@@ -39,6 +40,7 @@ HOSTS_IPV4 = IPv4Network("203.0.113.0/24")
 NODES_IPV4 = IPv4Network("198.51.100.0/24")
 LINKS_IPV4 = IPv4Network("192.0.2.0/24")
 IPV6 = IPv6Network("2001:db8::/32")
+LANS_IPV6 = IPv6Network("2001:db8:1::/48")
 GATEWAY_IPV4 = "203.0.113.254"
 GATEWAY_IPV6 = "fe80::1"
 FORWARDING = {"net/ipv4/ip_forward": "1", "net/ipv6/conf/all/forwarding": "1"}
@@ -69,6 +71,7 @@ class Lab:
         self._made_nodes = 0
         self._made_links = 0
         self._made_uplinks = 0
+        self._made_lans = 0
         self._record: registry.Record | None = None
 
     def __enter__(self) -> Self:
@@ -124,12 +127,32 @@ class Lab:
         return host
 
     def nat(
-        self, name: str, kind: NatKind = "cone", *, hairpin: bool = False, delay: Delay | None = None
+        self,
+        name: str,
+        kind: NatKind = "cone",
+        *,
+        hairpin: bool = False,
+        ipv6: bool = False,
+        delay: Delay | None = None,
     ) -> Nat:
-        """A NAT router on the internet; its `host` makes hosts behind it. For kinds see provision/nat.sh."""
+        """A NAT router on the internet; its `host` makes hosts behind it. For kinds see provision/nat.sh.
+
+        With `ipv6` they have public IPv6 addresses too, behind a firewall.
+        """
         nat = self._new_host(Nat, name)
         self._connect(nat, self._host_address(), delay)
         nat.open(kind, hairpin, HOME, self._new_host)
+        if ipv6:
+            self._delegate(nat)
+        return nat
+
+    def nat64(self, name: str, kind: NatKind = "cone") -> Nat64:
+        """A router to a network that has IPv6 only, which translates to IPv4."""
+        nat = self._new_host(Nat64, name)
+        self._connect(nat, self._host_address(), None)
+        nat.open(kind, False, HOME, self._new_host)
+        self._delegate(nat)
+        nat.translate()
         return nat
 
     def carrier(self, name: str, kind: NatKind = "cone", *, hairpin: bool = False) -> Nat:
@@ -236,6 +259,14 @@ class Lab:
         host.interface = WAN_INTERFACE
         host.uplink = self._lay_uplink(host, f"to-{host.name}", delay)
         self._give(host, addresses)
+
+    def _delegate(self, nat: Nat) -> None:
+        """Give the router's LAN an IPv6 network."""
+        self._made_lans += 1
+        network = IPv6Network((LANS_IPV6[self._made_lans << 64], 64))
+        nat.open6(IPv6Interface(f"{network[1]}/64"))
+        assert nat.uplink
+        self._internet.configure(nat.uplink.far.interface, (), [Route(str(network), nat.ipv6)])
 
     def _lay_uplink(self, host: Host, far_interface: str, delay: Delay | None) -> Cable:
         near, far = End(host.namespace, host.interface), End(self._internet, far_interface)

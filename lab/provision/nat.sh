@@ -9,6 +9,7 @@
 # udp-blocked: cone, and no UDP passes.
 # https-only: nothing but TCP to port 443 passes.
 # closed: nothing passes; only the router itself reaches out.
+# portal: nothing passes, and TCP to anywhere arrives at the router's own port 80.
 # hairpin: hosts on the LAN reach each other by the public address and their ports there (cone and full-cone).
 # May be called again, to change the kind.
 set -eu
@@ -26,6 +27,7 @@ case $kind in
   udp-blocked) policy='meta l4proto udp drop' ;;
   https-only) policy="iifname != $wan tcp dport != 443 drop; iifname != $wan meta l4proto != tcp drop" ;;
   closed) policy=drop ;;
+  portal) policy=drop strangers="iifname != $wan meta l4proto tcp redirect to :80" ;;
   *) echo "nat.sh: no kind of NAT is named $kind" >&2; exit 2 ;;
 esac
 address=$(ip -4 -o address show dev "$wan" | sed -n 's,.* inet \([0-9.]*\)/.*,\1,p')

@@ -26,7 +26,7 @@ CHECK = "scripts/check-howto"
 EVERY_PAGE = "TOXVPN_EVERY_PAGE" in os.environ
 IN_CI = ("from-cpp-toxvpn", "from-tuntox", "site-to-site")
 
-PROXY = f"systemd-run -q {sys.executable} {NETNS}/proxy.py"
+PROXY = f"systemd-run -q {sys.executable} {ROOT}/lab/proxy.py"
 WEB_PAGE = """
 mkdir /srv/www
 echo the camera >/srv/www/index.html

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import time
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -26,6 +27,13 @@ BOOTSTRAP_INFO_REQUEST = BOOTSTRAP_INFO.ljust(78, b"\0")
 def udp(host: Host, port: int = 0) -> socket.socket:
     opened = host.socket(type=socket.SOCK_DGRAM)
     opened.bind(("0.0.0.0", port))
+    opened.settimeout(2)
+    return opened
+
+
+def udp6(host: Host, port: int = 0) -> socket.socket:
+    opened = host.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+    opened.bind(("::", port))
     opened.settimeout(2)
     return opened
 
@@ -242,6 +250,56 @@ def test_a_nat_may_let_https_through_and_nothing_else(lab: Lab) -> None:
         with pytest.raises(TimeoutError):
             inner.connect(str(server.ipv4), 443, 0.2)
         nat.connect(str(server.ipv4), 443).close()
+
+
+def test_a_portal_answers_for_everybody_until_it_opens(lab: Lab) -> None:
+    server, nat = lab.host("server"), lab.nat("hotel", "portal")
+    inner = nat.host("inner")
+    with nat.call(socket.create_server, ("", 80)) as portal, server.call(socket.create_server, ("", 443)):
+        inner.connect(str(server.ipv4), 443).close()
+        answering, client_at = portal.accept()
+        answering.close()
+        assert client_at[0] == inner.ipv4
+        with udp(inner) as client, udp(server, 5000) as listener:
+            client.sendto(b"out", (server.ipv4, 5000))
+            assert hears_nothing(listener)
+        nat.become("cone")
+        with inner.connect(str(server.ipv4), 443) as through:
+            assert through.getpeername()[0] == server.ipv4
+
+
+def test_a_home_may_have_ipv6_behind_a_firewall(lab: Lab) -> None:
+    server, nat = lab.host("server"), lab.nat("home", ipv6=True)
+    inner = nat.host("inner")
+    assert inner.ipv6 and server.ping(inner.ipv6, timeout_s=0.2) == []
+    assert inner.ping(str(server.ipv6)) and inner.ping(str(server.ipv4))
+
+
+def test_a_network_without_ipv4_reaches_it_by_nat64(lab: Lab) -> None:
+    require("tayga")
+    server, nat = lab.host("server", ipv6=False), lab.nat64("mobile")
+    inner = nat.host("inner")
+    assert inner.ipv4 is None
+    found = inner.run(["getent", "ahostsv6", "ipv4only.arpa"], user="nobody").stdout.split()[0]
+    prefix = found.removesuffix("c000:aa")
+    assert found != prefix
+    with udp6(inner, 4000) as client, udp(server, 5000) as listener:
+        client.sendto(b"out", (f"{prefix}{server.ipv4}", 5000))
+        said, place = listener.recvfrom(100)
+        assert (said, place[0]) == (b"out", nat.ipv4)
+        listener.sendto(b"in", place)
+        assert client.recv(100) == b"in"
+
+
+@pytest.mark.parametrize("family", ["ip", "ip6"])
+def test_one_family_is_swallowed(lab: Lab, family: Literal["ip", "ip6"]) -> None:
+    a, b = lab.host("a"), lab.host("b")
+    assert a.uplink
+    a.uplink.swallow(family)
+    dead, alive = (b.ipv4, b.ipv6) if family == "ip" else (b.ipv6, b.ipv4)
+    assert a.ping(str(dead), timeout_s=0.2) == [] and a.ping(str(alive))
+    a.uplink.swallow("")
+    assert a.ping(str(dead))
 
 
 def test_a_nat_may_block_udp(lab: Lab) -> None:

@@ -5,7 +5,6 @@ import re
 import select
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from pwd import getpwnam
@@ -291,9 +290,7 @@ def test_all_goes_through_the_proxy(tox_network: Lab, kind: str) -> None:
     here = tox_network.host("here", internet=False)
     link = tox_network.link(here, gateway)
     apps.echo_server(there, 7)
-    program = [sys.executable, str(Path(__file__).with_name("proxy.py")), str(PROXY_PORT)]
-    proxy = gateway.popen(program, stdout=subprocess.PIPE)
-    wait_listening(proxy, PROXY_PORT)
+    proxy = apps.proxy(gateway, PROXY_PORT)
     server = Server(tox_network, there, private_directory(there, kind), env=WITH_SECRET)
     where = f"{kind}://{link.b_ipv4}:{PROXY_PORT}"
     flags, env = (["--proxy", where], {}) if kind == "socks5" else ([], {"ALL_PROXY": where})
