@@ -58,8 +58,8 @@ class Tox:
     def quiet(self) -> bool:
         """Whether there is nothing for Python to do after the last `iterate`.
 
-        The handler was not called, the sockets are those that `sockets` last returned, nothing received is
-        unread, and nothing wants room that was not asked for.
+        The handler was not called, nothing was sighted, the sockets are those that `sockets` last returned,
+        nothing received is unread, and nothing wants room that was not asked for.
         """
 
     def set_clock_rate(self, rate: float) -> None:
@@ -91,7 +91,7 @@ class Tox:
     def sightings(self) -> list[tuple[bytes, str, int]]:
         """DHT keys that are watched, each with an address and port that it speaks from now. Unproven.
 
-        Each place is told once.
+        Each place is told once. Of a key that is watched only now, also where it spoke from a little earlier.
         """
 
     @property

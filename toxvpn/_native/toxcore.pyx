@@ -219,7 +219,7 @@ cdef class Tox:
     @property
     def quiet(self):
         return not (self._handler_called or self.is_wanting_room() or self.receive_pending
-                    or self._sockets_seen != self.sockets_version)
+                    or netio.sighted(self._owner) or self._sockets_seen != self.sockets_version)
 
     def set_clock_rate(self, double rate):
         self.alive()

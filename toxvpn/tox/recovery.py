@@ -90,6 +90,7 @@ class Recovery:
         node.subscribe(self._on_event)
         node.on_packet_id(whereabouts.PACKET_ID, self._receive)
         node.each_tick.append(self._tick)
+        node.turns.after_turn.append(self._look_around)
         node.after_nap.append(self.woke)
 
     def close(self) -> None:
@@ -181,9 +182,15 @@ class Recovery:
         if self._awake_again:
             self._awake_again = False
             self._reach()
-        for dht_key, host, port in self._node.tox.sightings():
-            self._seen(dht_key, host, port, now)
         self._look_after_peers(now)
+
+    def _look_around(self) -> None:
+        """After each turn. Who asks us from a new place sends everything from there once our answer has come.
+
+        Until the owner of the key has proved to be there, our toxcore drops all that: so it is asked at once.
+        """
+        for dht_key, host, port in self._node.tox.sightings():
+            self._seen(dht_key, host, port, self._node.now())
 
     def _look_after_peers(self, now: float) -> None:
         for peer in self._node:
@@ -273,5 +280,6 @@ class Recovery:
             if statusmessage.decode(event.text).toxvpn is not None:
                 known = self._known.setdefault(event.peer.public_key, _Known())
                 known.asks = ASKS
+                self._tell(event.peer, known, self._node.now())
         elif isinstance(event, PeerConnection):
             self._watch.remember()

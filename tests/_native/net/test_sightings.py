@@ -11,7 +11,7 @@ from toxvpn.testing.hooked import Hooked
 
 KEY, OTHER = os.urandom(32), os.urandom(32)
 PING_REQUEST, GET_NODES = 0, 2
-MOST = 1024
+MOST, OTHERS = 1024, 32
 
 
 class Pair:
@@ -96,6 +96,43 @@ def test_nobody_else_is_noted_and_nothing_else() -> None:
         for data in (request(OTHER), request(kind=27), request()[:81], request()[:32], b"x", b""):
             pair.receive(sender, data)
         assert pair.owner.sightings() == []
+
+
+def test_a_key_was_seen_before_it_is_watched() -> None:
+    """A peer asks for nodes, is connected, and then tells its key."""
+    with receiving() as pair:
+        (ipv4, at_ipv4), (ipv6, at_ipv6) = pair.sender(), pair.sender("::1")
+        for sender in (ipv4, ipv6, ipv4):
+            pair.receive(sender, request())
+        assert pair.owner.sightings() == []
+        pair.owner.watch(KEY)
+        assert pair.owner.sightings() == [(KEY, *at_ipv4), (KEY, *at_ipv6)]
+        pair.receive(ipv4, request())
+        assert pair.owner.sightings() == []
+        pair.owner.forget(KEY)
+        pair.owner.watch(KEY)
+        assert pair.owner.sightings() == []
+
+
+def test_of_those_who_are_not_watched_the_last_few_are_known() -> None:
+    with receiving() as pair:
+        sender, at = pair.sender()
+        keys = [os.urandom(32) for _ in range(OTHERS + 1)]
+        for key in keys:
+            pair.receive(sender, request(key))
+        for key in keys:
+            pair.owner.watch(key)
+        assert pair.owner.sightings() == [(key, *at) for key in keys[1:]]
+
+
+def test_what_is_forgotten_is_not_told() -> None:
+    with receiving() as pair:
+        sender, at = pair.sender()
+        for key in (KEY, OTHER):
+            pair.owner.watch(key)
+            pair.receive(sender, request(key))
+        pair.owner.forget(KEY)
+        assert pair.owner.sightings() == [(OTHER, *at)]
 
 
 def test_so_many_are_watched_and_no_more() -> None:

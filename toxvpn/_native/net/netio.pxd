@@ -46,6 +46,8 @@ cdef object source(netio_owner *owner)
 cdef bint watch_key(netio_owner *owner, const unsigned char *key) noexcept nogil
 cdef void forget_key(netio_owner *owner, const unsigned char *key) noexcept nogil
 cdef list take_sightings(netio_owner *owner)
+# Whether there is a sighting to take.
+cdef bint sighted(netio_owner *owner) noexcept nogil
 # Changes whenever the list of sockets does.
 cdef uint32_t sockets_version(netio_owner *owner) noexcept nogil
 # All sockets, as (descriptor, whether it is for datagrams).

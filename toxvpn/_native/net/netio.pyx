@@ -83,7 +83,7 @@ cdef extern from "hooks.h" nogil:
         unsigned short ss_family
     unsigned netio_source(const netio_owner *owner, sockaddr_storage *out)
     struct sightings:
-        pass
+        size_t fresh
     sightings *netio_sightings(netio_owner *owner)
     uint32_t netio_sockets_version(const netio_owner *owner)
     size_t netio_sockets(const netio_owner *owner, netio_socket *out, size_t room)
@@ -182,6 +182,10 @@ cdef bint watch_key(netio_owner *owner, const unsigned char *key) noexcept nogil
 
 cdef void forget_key(netio_owner *owner, const unsigned char *key) noexcept nogil:
     sightings_forget(netio_sightings(owner), key)
+
+
+cdef bint sighted(netio_owner *owner) noexcept nogil:
+    return netio_sightings(owner).fresh > 0
 
 
 cdef list take_sightings(netio_owner *owner):

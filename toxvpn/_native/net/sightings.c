@@ -10,11 +10,31 @@
  * is noted that is shorter than the shorter of both requests. */
 enum { PING_REQUEST = 0, GET_NODES = 2, SHORTEST = 82 }; /* libtoxcore's NET_PACKET_…, and bytes */
 
-static struct sighting *find(struct sightings *sightings, const uint8_t *key) {
-    for (size_t i = 0; i < sightings->count; i++)
-        if (memcmp(sightings->watched[i].key, key, SIGHTINGS_KEY_BYTES) == 0)
-            return &sightings->watched[i];
+static struct sighting *among(struct sighting *all, size_t count, const uint8_t *key) {
+    for (size_t i = 0; i < count; i++)
+        if (memcmp(all[i].key, key, SIGHTINGS_KEY_BYTES) == 0)
+            return &all[i];
     return NULL;
+}
+
+static struct sighting *find(struct sightings *sightings, const uint8_t *key) {
+    return among(sightings->watched, sightings->count, key);
+}
+
+static void start(struct sighting *sighting, const uint8_t *key) {
+    memset(sighting, 0, sizeof *sighting);
+    memcpy(sighting->key, key, SIGHTINGS_KEY_BYTES);
+}
+
+/* The asker's entry among those that are not watched; in place of the oldest where it has none. */
+static struct sighting *other(struct sightings *sightings, const uint8_t *key) {
+    struct sighting *found = among(sightings->others, SIGHTINGS_OTHERS, key);
+    if (!found) {
+        found = &sightings->others[sightings->next];
+        sightings->next = (sightings->next + 1) % SIGHTINGS_OTHERS;
+        start(found, key);
+    }
+    return found;
 }
 
 bool sightings_watch(struct sightings *sightings, const uint8_t *key) {
@@ -27,15 +47,22 @@ bool sightings_watch(struct sightings *sightings, const uint8_t *key) {
         return false;
     sightings->watched = more;
     more += sightings->count++;
-    memset(more, 0, sizeof *more);
-    memcpy(more->key, key, SIGHTINGS_KEY_BYTES);
+    start(more, key);
+    struct sighting *before = among(sightings->others, SIGHTINGS_OTHERS, key);
+    if (before) {
+        *more = *before;
+        memset(before, 0, sizeof *before);
+        sightings->fresh += more->fresh[0] + more->fresh[1];
+    }
     return true;
 }
 
 void sightings_forget(struct sightings *sightings, const uint8_t *key) {
     struct sighting *found = find(sightings, key);
-    if (found)
-        *found = sightings->watched[--sightings->count];
+    if (!found)
+        return;
+    sightings->fresh -= found->fresh[0] + found->fresh[1];
+    *found = sightings->watched[--sightings->count];
 }
 
 void sightings_free(struct sightings *sightings) {
@@ -62,29 +89,30 @@ static bool is_ipv6(const struct sockaddr *from) {
 
 void sightings_note(struct sightings *sightings, const uint8_t *datagram, size_t length,
                     const struct sockaddr *from) {
-    if (!sightings->count || length < SHORTEST || !from)
+    if (length < SHORTEST || !from)
         return;
     if (datagram[0] != PING_REQUEST && datagram[0] != GET_NODES)
         return;
     if (from->sa_family != AF_INET && from->sa_family != AF_INET6)
         return;
-    struct sighting *found = find(sightings, datagram + 1);
-    if (!found)
-        return;
+    struct sighting *watched = find(sightings, datagram + 1);
+    struct sighting *found = watched ? watched : other(sightings, datagram + 1);
     const bool family = is_ipv6(from);
     if (same_place(&found->from[family], from))
         return;
     const size_t size = from->sa_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
     memcpy(&found->from[family], from, size);
+    sightings->fresh += watched && !found->fresh[family];
     found->fresh[family] = true;
 }
 
 bool sightings_take(struct sightings *sightings, uint8_t *key, struct sockaddr_storage *from) {
-    for (size_t i = 0; i < sightings->count; i++)
+    for (size_t i = 0; sightings->fresh && i < sightings->count; i++)
         for (int family = 0; family < 2; family++) {
             struct sighting *seen = &sightings->watched[i];
             if (seen->fresh[family]) {
                 seen->fresh[family] = false;
+                sightings->fresh--;
                 memcpy(key, seen->key, SIGHTINGS_KEY_BYTES);
                 *from = seen->from[family];
                 return true;

@@ -1,5 +1,6 @@
 /* From where peers speak: the senders of DHT requests whose keys are watched. A request names its sender in the
- * clear; that it is no lie, libtoxcore finds out when it asks back. Neighbours: hooks.c, tox/recovery.py. */
+ * clear; that it is no lie, libtoxcore finds out when it asks back. The last few others are kept as well: a peer
+ * asks before it is connected, and only then tells its key. Neighbours: hooks.c, tox/recovery.py. */
 #ifndef TOXVPN_SIGHTINGS_H
 #define TOXVPN_SIGHTINGS_H
 
@@ -8,7 +9,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-enum { SIGHTINGS_KEY_BYTES = 32, SIGHTINGS_MOST = 1024 };
+enum { SIGHTINGS_KEY_BYTES = 32, SIGHTINGS_MOST = 1024, SIGHTINGS_OTHERS = 32 };
 
 struct sighting {
     uint8_t key[SIGHTINGS_KEY_BYTES];
@@ -19,6 +20,9 @@ struct sighting {
 struct sightings {
     struct sighting *watched;
     size_t count;
+    size_t fresh;                             /* places of watched keys that are not taken yet */
+    struct sighting others[SIGHTINGS_OTHERS]; /* the last askers whose keys are not watched */
+    size_t next;                              /* of them, the oldest */
 };
 
 bool sightings_watch(struct sightings *sightings, const uint8_t *key); /* false: too many, or no memory */
