@@ -1,8 +1,8 @@
 # cython: language_level=3
 """Sends and counts lossy packets at full speed over a Tox handle, without Python per packet."""
 
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.string cimport memset
 from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 from toxvpn._native.toxcore cimport Tox
@@ -39,18 +39,23 @@ cdef class Blaster:
         tox.set_lossy_sink(PACKET_ID, _count, NULL, <void *>self)
 
     def blast(self, uint32_t friend, size_t size, double seconds, int udp_fd):
-        cdef uint8_t packet[LARGEST]
-        cdef uint64_t sent = 0
-        cdef double end = _now() + seconds, iterated = 0
-        cdef pollfd writable
         if not 1 <= size <= LARGEST:
             raise ValueError(f"{size} is no size of a custom packet")
-        memset(packet, 0, LARGEST)
-        packet[0] = PACKET_ID
+        return self.spray(friend, [bytes([PACKET_ID]) + bytes(size - 1)], seconds, udp_fd)
+
+    def spray(self, uint32_t friend, list packets, double seconds, int udp_fd):
+        cdef uint64_t sent = 0
+        cdef size_t at = 0, count = len(packets)
+        cdef double end = _now() + seconds, iterated = 0
+        cdef pollfd writable
+        cdef bytes packet
         writable.fd, writable.events = udp_fd, POLLOUT
         while _now() < end:
             for _ in range(BATCH):
-                sent += self._tox.send_lossy_raw(friend, packet, size) == 0
+                packet = packets[at]
+                at = at + 1 if at + 1 < count else 0
+                sent += self._tox.send_lossy_raw(
+                    friend, <const uint8_t *>PyBytes_AS_STRING(packet), PyBytes_GET_SIZE(packet)) == 0
             self._tox.flush_lossy()
             if self._tox.is_congested():
                 poll(&writable, 1, 10)

@@ -18,10 +18,12 @@ PARTS = [name for name, hook in netio.hooks()._asdict().items() if hook.in_force
 class RawEnd:
     """One raw node; `ask` sends it a command and waits for the answer."""
 
+    program = "raw_node"
+
     def __init__(self, host: Host, environment: Environment) -> None:
         self.host = host
         self.process = host.popen(
-            module("raw_node"), env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            module(self.program), env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         self.hello = self._answer()
 

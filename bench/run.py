@@ -54,6 +54,7 @@ BENCHES: Mapping[str, tuple[str, str]] = {
         "--traffic fast --scene public --only 'both|client moves' --runs 3 --asleep 10 --watch 3",
         "--traffic fast --scene public --only 'client asleep' --runs 1 --asleep 5 --watch 2",
     ),
+    "malice": ("--seconds 2", "--seconds 1 --only 'small garbage,status'"),
 }
 """Each with its arguments, those of a quick run last."""
 

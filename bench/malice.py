@@ -1,0 +1,220 @@
+"""A VPN flow and pings of one peer of a server, while another peer of it is hostile (attacks.py).
+
+The flow is of `--mbit` at most: it measures the attention of the server, not who gets the processors of this
+machine. Before each attack the same is measured in peace. The server's processor time: of its programs;
+"after" is the third and fourth second after the end of the attack.
+"""
+
+import subprocess
+import threading
+import time
+from dataclasses import dataclass
+
+from lab import Host, Lab, LabError, apps, wait_until
+
+from . import blaster_build
+from .attacks import LOSSLESS, LOSSY
+from .cost import cpu_s, family
+from .harness import ONLINE_S, OURS, TOXVPN, arguments, percentile, progress, start_giver, table
+from .idle import memory_of
+from .pair import Site
+from .raw_pair import RawEnd
+from .vpn_pair import INTERFACE, VpnSide
+
+STATUS = "status messages"
+ATTACKS = (*LOSSY, *LOSSLESS, STATUS)
+GOAL_SHARE = 0.5
+GOAL_IDLE_PERCENT = 5.0
+GOAL_MEMORY_MB = 50.0
+CONFIG = """
+[node]
+nodes_file = "{nodes}"
+[server]
+secret_file = "{directory}/secret"
+[vpn]
+interface = "{interface}"
+[peers.good]
+id = "{good}"
+[peers.hostile]
+id = "{hostile}"
+routes = "all"
+"""
+
+
+class Victim:
+    """`toxvpn run` on a host, with a good peer and a hostile one."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.host, self.near, far = lab.host("victim"), lab.host("good"), lab.host("hostile")
+        blaster_build.build()
+        self.good = VpnSide(self.near, lab.nodes_json, OURS)
+        self.hostile = Attacker(far, OURS)
+        directory = self.host.directory / "toxvpn"
+        directory.mkdir(mode=0o700)
+        secret = Site.secret
+        text = CONFIG.format(
+            nodes=lab.nodes_json, directory=directory, interface=INTERFACE, good=self.good.tox_id,
+            hostile=self.hostile.tox_id,
+        )  # fmt: skip
+        for name, content in (("secret", f"{secret}\n"), ("config.toml", text)):
+            directory.joinpath(name).write_text(content)
+            directory.joinpath(name).chmod(0o600)
+        self.tox_id = self.host.run([TOXVPN, "id", "-C", str(directory)]).stdout.strip()
+        self.log = directory.with_suffix(".log")
+        with self.log.open("wb") as log:
+            argv = [TOXVPN, "run", "-C", str(directory)]
+            self.process = self.host.popen(argv, stdout=subprocess.DEVNULL, stderr=log)
+        self.good.up(self.tox_id)
+        self.hostile.ask("join", str(lab.nodes_json), self.tox_id, (secret.encode() + b"\0").hex())
+
+    def wait_direct(self) -> str:
+        """Returns the victim's address on the VPN."""
+        wait_until(self.good.is_direct, "direct connection of the VPN", ONLINE_S, 0.2)
+        wait_until(lambda: self.hostile.ask("online"), "the hostile peer", ONLINE_S, 0.2)
+        address: str = self.good.status()["peers"][0]["ipv4"]
+        wait_until(lambda: bool(self.near.ping(address)), "an answer over the VPN", ONLINE_S)
+        return address
+
+    def cpu_s(self) -> float:
+        return cpu_s(self.process.pid)
+
+    def memory_mb(self) -> float:
+        return sum(memory_of(pid).rss_mb for pid in family(self.process.pid))
+
+
+class Attacker(RawEnd):
+    program = "hostile"
+
+    @property
+    def tox_id(self) -> str:
+        return str(self.hello["tox_id"])
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    mbit: float
+    ping_ms: list[float]
+    lost: int
+    cpu_percent: float
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    attack: str
+    sent_per_s: float
+    peace: Figures
+    attacked: Figures
+    after_percent: float
+    grown_mb: float
+
+    @property
+    def share(self) -> float:
+        return self.attacked.mbit / self.peace.mbit
+
+    @property
+    def met(self) -> bool:
+        return (
+            self.share >= GOAL_SHARE
+            and self.after_percent < GOAL_IDLE_PERCENT
+            and self.grown_mb < GOAL_MEMORY_MB
+        )
+
+    def cells(self) -> list[str]:
+        pings = [
+            f"{percentile(each.ping_ms, 50):.1f}" if each.ping_ms else "-"
+            for each in (self.peace, self.attacked)
+        ]
+        return [
+            self.attack, f"{self.sent_per_s / 1000:.1f}",
+            f"{self.peace.mbit:.0f}", f"{self.attacked.mbit:.0f}", f"{self.share:.2f}", *pings,
+            f"{self.attacked.lost}", f"{self.attacked.cpu_percent:.0f}", f"{self.after_percent:.1f}",
+            f"{self.grown_mb:.1f}", "met" if self.met else "MISSED",
+        ]  # fmt: skip
+
+
+HEADER = [
+    "", "kpps", "Mbit/s in peace", "attacked", "share", "ping ms in peace", "attacked", "pings lost",
+    "CPU %", "after %", "memory MB", f"> {GOAL_SHARE:g}",
+]  # fmt: skip
+
+
+class Pinger(threading.Thread):
+    INTERVAL_S = 0.05
+
+    def __init__(self, host: Host, address: str, seconds: float) -> None:
+        super().__init__()
+        self.count = int(seconds / self.INTERVAL_S)
+        self.times_ms: list[float] = []
+        self._host, self._address = host, address
+
+    def run(self) -> None:
+        self.times_ms = self._host.ping(self._address, self.count, 1.0)
+
+
+def measure(victim: Victim, address: str, mbit: int, seconds: int) -> Figures:
+    pinger = Pinger(victim.near, address, seconds)
+    began_s, before_s = time.monotonic(), victim.cpu_s()
+    pinger.start()
+    try:
+        options = ["-b", f"{mbit}M"]
+        report = apps.iperf3_report(victim.near, address, *options, seconds=seconds)
+        carried = report["sum_received"]["bits_per_second"] / 1e6
+    except LabError:  # not even its control connection got through
+        carried = 0.0
+    cpu_percent = 100 * (victim.cpu_s() - before_s) / (time.monotonic() - began_s)
+    pinger.join()
+    return Figures(carried, pinger.times_ms, pinger.count - len(pinger.times_ms), cpu_percent)
+
+
+class Attack(threading.Thread):
+    def __init__(self, victim: Victim, name: str, address: str, seconds: float) -> None:
+        super().__init__()
+        self.sent = 0
+        self._victim, self._name, self._address, self._seconds = victim, name, address, seconds
+
+    def run(self) -> None:
+        self.sent = self._victim.hostile.ask("attack", self._name, self._address, self._seconds)
+
+
+def attacked(victim: Victim, address: str, name: str, mbit: int, seconds: int) -> Row:
+    wait_until(lambda: victim.hostile.ask("online"), "the hostile peer, again", ONLINE_S, 0.2)
+    peace = measure(victim, address, mbit, seconds)
+    before_mb = victim.memory_mb()
+    lasts_s = seconds + 1.5
+    attack = Attack(victim, name, address, lasts_s)
+    attack.start()
+    time.sleep(0.7)  # it makes its packets first
+    during = measure(victim, address, mbit, seconds)
+    attack.join()
+    if victim.process.poll() is not None:
+        raise LabError(f"the victim ended: {victim.log.read_text()[-3000:]}")
+    time.sleep(2)
+    began_s, used_s = time.monotonic(), victim.cpu_s()
+    time.sleep(2)
+    after_percent = 100 * (victim.cpu_s() - used_s) / (time.monotonic() - began_s)
+    return Row(name, attack.sent / lasts_s, peace, during, after_percent, victim.memory_mb() - before_mb)
+
+
+def main() -> None:
+    given = arguments(__doc__, only="", mbit=200, seconds=3)
+    names = [name for name in ATTACKS if any(word in name for word in given.only.split(","))]
+    rows = []
+    with Lab() as lab:
+        lab.bootstrap()
+        victim = Victim(lab)
+        start_giver(victim.host)
+        apps.iperf3_server(victim.host)
+        address = victim.wait_direct()
+        for name in names:
+            row = attacked(victim, address, name, given.mbit, given.seconds)
+            progress("  ".join(row.cells()))
+            rows.append(row.cells())
+        lines = victim.log.read_text().splitlines()
+    table(f"A flow of {given.mbit} Mbit/s over the VPN beside a hostile peer", HEADER, rows)
+    print(f"\nlines in the victim's log: {len(lines)}")
+    for line in lines[-20:]:
+        progress(line)
+
+
+if __name__ == "__main__":
+    main()
