@@ -13,6 +13,7 @@ from toxvpn.tox import sockets, timing
 from toxvpn.tox import turns as turns_module
 from toxvpn.tox.events import Event, FriendRequest, PeerConnection, PeerStatus, SelfConnection
 from toxvpn.tox.node import Node
+from toxvpn.tox.peer import RARE_AT_ONCE
 from toxvpn.tox.turns import TurnLoop
 
 
@@ -349,3 +350,32 @@ async def test_a_node_without_turns_is_not_alive(network: Network, monkeypatch: 
     assert left.is_alive(0), "it has ended"
     new = TurnLoop(left.tox, lambda now: None)
     assert new.is_alive(0), "it has not started"
+
+
+async def test_a_flood_of_status_messages_is_told_now_and_then_and_the_newest_at_last(
+    network: Network,
+) -> None:
+    left, right = network.pair()
+    events = recorded(left)
+    for number in range(1000):
+        right.tox.status_message = str(number).encode()
+        left.turns.turn()
+    told = [event.text for event in events if isinstance(event, PeerStatus)]
+    assert 1 <= len(told) < 20
+    peer = left.peer(right.tox.public_key)
+    assert peer is not None and peer.status_text == b"999"
+    left._tick(left.now() + 1)
+    assert [event.text for event in events if isinstance(event, PeerStatus)][-1] == b"999"
+
+
+async def test_a_flood_of_rare_packets_is_dropped_and_counted(network: Network) -> None:
+    left, right = network.pair()
+    peer, there = left.peer(right.tox.public_key), right.peer(left.tox.public_key)
+    assert peer is not None and there is not None
+    heard: list[bytes] = []
+    left.on_packet_id(203, lambda _, packet: heard.append(packet))
+    for _ in range(1000):
+        right.tox.send_lossy(there.number, b"\xcbx")
+    await until(lambda: peer.flooded_packets + len(heard) == 1000)
+    assert RARE_AT_ONCE <= len(heard) < 2 * RARE_AT_ONCE
+    assert peer.drops == {"flood": peer.flooded_packets}

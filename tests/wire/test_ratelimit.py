@@ -19,3 +19,9 @@ def test_many_small_steps_lose_nothing() -> None:
     limit = RateLimit(2, 10)
     taken(limit, 0)
     assert sum(limit.take(step / 100) for step in range(1, 1001)) == 20
+
+
+def test_a_clock_that_goes_back_takes_nothing_away() -> None:
+    limit = RateLimit(2, 10)
+    assert limit.take(100)
+    assert taken(limit, 50) == 9

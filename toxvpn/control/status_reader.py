@@ -136,7 +136,7 @@ class StatusReader:
             mtu=vpn_mtu(peer.packet_bytes) if peer.online else None,
             introduced=peer.status_text is not None,
             version=version_of(peer),
-            drops=self._drops_of(peer),
+            drops={**peer.drops, **self._drops_of(peer)},
         )
         if self._vpn is None:  # the address that its key gives it on every VPN
             return replace(state, ipv6=overlay_ipv6(key))

@@ -26,6 +26,7 @@ from .events import (
 from .peer import Peer
 from .requests import FriendRequests
 from .seenrequests import SeenRequests
+from .statuses import Statuses
 from .subscriptions import OnPacket, Subscriptions
 from .turns import TurnLoop
 
@@ -66,6 +67,7 @@ class Node:
         self._bootstraps = bootstraps
         self._requests = FriendRequests()
         self._seen_requests = SeenRequests()
+        self._statuses = Statuses()
         self._peers: dict[int, Peer] = {}
         self._subscriptions = Subscriptions()
         self.turns.after_turn.append(self._subscriptions.flush)
@@ -146,6 +148,7 @@ class Node:
     def remove(self, peer: Peer) -> None:
         """Ends the friendship. The peer is not notified; packets from it are dropped from now on."""
         self._requests.forget(peer.public_key)
+        self._statuses.forget(peer.public_key)
         self._peers.pop(peer.number, None)
         self.tox.friend_delete(peer.number)
         if peer.online:
@@ -211,8 +214,15 @@ class Node:
                 self.reach(address, message)
         for public_key in self._seen_requests.due(now):
             self.forget_request(public_key)
+        for public_key in self._statuses.due(now):
+            self._tell_status(public_key)
         for call in self.each_tick:
             call(now)
+
+    def _tell_status(self, public_key: bytes) -> None:
+        peer = self.peer(public_key)
+        if peer is not None and peer.status_text is not None:
+            self._subscriptions.deliver(PeerStatus(peer, peer.status_text))
 
     def bootstrap_now(self) -> None:
         """Asks some nodes for the network, also if we seem to be in it."""
@@ -255,7 +265,8 @@ class Node:
         peer = self._peers.get(number)
         if peer is not None:
             peer.status_text = text
-            self._subscriptions.queue(PeerStatus(peer, text))
+            if self._statuses.stated(peer.public_key, self.now()):
+                self._subscriptions.queue(PeerStatus(peer, text))
 
     def on_friend_connection(self, number: int, connection: Connection) -> None:
         peer = self._peers.get(number)
@@ -274,18 +285,20 @@ class Node:
     def on_lossy(self, number: int, packet: bytes) -> None:
         """Packets of the compiled packet path do not come here."""
         peer = self._peers.get(number)
-        if peer is not None:
+        if peer is not None and not peer.rare_packets.take(self.now()):
+            peer.flooded_packets += 1
+        elif peer is not None:
             peer.source = self.tox.source
             if peer.source is not None:
                 peer.places[":" in peer.source[0]] = peer.source
-        self._queue_packet(number, packet)
+            self._queue_packet(peer, packet)
 
     def on_lossless(self, number: int, packet: bytes) -> None:
-        self.turns.note_activity()
-        self._queue_packet(number, packet)
-
-    def _queue_packet(self, number: int, packet: bytes) -> None:
         peer = self._peers.get(number)
         if peer is not None:
-            peer.received_packets += 1
-            self._subscriptions.queue((peer, packet))
+            self.turns.note_activity()
+            self._queue_packet(peer, packet)
+
+    def _queue_packet(self, peer: Peer, packet: bytes) -> None:
+        peer.received_packets += 1
+        self._subscriptions.queue((peer, packet))

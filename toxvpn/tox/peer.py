@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 
 from .._native.results import Connection
 from ..wire.ip import CUSTOM_PACKET_BYTES
+from ..wire.ratelimit import RateLimit
 from ..wire.toxid import short_key
 from .loglimit import LogLimit
+
+RARE_PER_S, RARE_AT_ONCE = 100, 200
 
 
 @dataclass(slots=True, eq=False, weakref_slot=True)
@@ -30,6 +33,10 @@ class Peer:
     sent_packets: int = 0
     received_packets: int = 0
     """Those of Python; a datapath counts its own (Node.traffic)."""
+    rare_packets: RateLimit = field(default_factory=lambda: RateLimit(RARE_PER_S, RARE_AT_ONCE), repr=False)
+    """How many lossy packets of it Python handles; those of packet paths have no limit."""
+    flooded_packets: int = 0
+    """Those beyond the limit, which were dropped."""
     log_limit: LogLimit = field(default_factory=LogLimit, repr=False)
     name_of: Callable[[bytes], str | None] = field(default=lambda _: None, repr=False)
     """The name that a person here has given to that public key."""
@@ -37,6 +44,11 @@ class Peer:
     @property
     def online(self) -> bool:
         return self.connection is not Connection.NONE
+
+    @property
+    def drops(self) -> dict[str, int]:
+        """Packets that were dropped before anybody saw them, by reason."""
+        return {"flood": self.flooded_packets} if self.flooded_packets else {}
 
     @property
     def short(self) -> str:

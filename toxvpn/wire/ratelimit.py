@@ -11,8 +11,8 @@ class RateLimit:
         self._filled_s = float("-inf")
 
     def take(self, now: float) -> bool:
-        """Whether one more is allowed at `now` (seconds, never going back)."""
-        passed_s = now - self._filled_s
+        """Whether one more is allowed at `now` (seconds; when it goes back, nothing is added)."""
+        passed_s = max(0.0, now - self._filled_s)
         self._filled_s = now
         self._tokens = min(self._burst, self._tokens + passed_s * self._per_s)
         if self._tokens < 1:
