@@ -47,6 +47,8 @@ class LineStream:
 
         def write() -> None:
             nonlocal at
+            if done.done():  # cancelled in this turn of the loop
+                return
             try:
                 at = (at + self.sock.send(block[at : at + CHUNK_BYTES])) % BLOCK_BYTES
             except BlockingIOError:
@@ -68,6 +70,8 @@ class LineStream:
         buffer, done = bytearray(CHUNK_BYTES), self._loop.create_future()
 
         def read() -> None:
+            if done.done():  # cancelled in this turn of the loop
+                return
             try:
                 count = self.sock.recv_into(buffer)
             except BlockingIOError:
