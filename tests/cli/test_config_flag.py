@@ -126,13 +126,15 @@ def test_a_name_of_the_file(toxvpn: Any, config: Path, name: str) -> None:
     options = toxvpn("-C", config, "-i", name, "-L", "2222:localhost:22").options
     assert (options.server, options.secret) == (BOX, b"of the box")
     assert not options.kept, "who has the secret may call with any identity"
+    assert options.may_use_run, "which has the same secret"
 
 
 def test_a_secret_that_is_typed_goes_before_the_names(
     toxvpn: Any, config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TOXVPN_SHARED_SECRET", "typed")
-    assert toxvpn("-C", config, "-i", "box", "-p").secret == b"typed"
+    options = toxvpn("-C", config, "-i", "box", "-p").options
+    assert (options.secret, options.may_use_run) == (b"typed", False)
 
 
 def test_a_name_that_is_kept(toxvpn: Any, config: Path) -> None:

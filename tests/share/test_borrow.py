@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import cast
 
@@ -77,6 +78,17 @@ async def test_bytes_go_both_ways(builtins: Builtins, lender: Lender, options: C
     with await borrow(options) as stream:
         stream.socket.sendall(b"hello")
         assert await in_time(asyncio.to_thread(stream.socket.recv, 100)) == b"HELLO"
+
+
+async def test_the_secret_of_the_configuration_is_the_runs(
+    builtins: Builtins, lender: Lender, options: ClientOptions
+) -> None:
+    offer(builtins)
+    with await borrow(replace(options, secret=b"of config.toml")) as stream:
+        stream.socket.sendall(b"hello")
+        assert await in_time(asyncio.to_thread(stream.socket.recv, 100)) == b"HELLO"
+    with pytest.raises(NotSharedError):
+        await borrow(replace(options, secret=b"typed", typed_secret=True))
 
 
 async def test_the_node_says_how_it_ended(builtins: Builtins, lender: Lender, options: ClientOptions) -> None:

@@ -210,7 +210,7 @@ def test_where_nobody_runs(tmp_path: Path) -> None:
 async def test_whoever_gives_a_secret_or_a_road_means_a_node_of_that_kind(
     lender: Lender, options: ClientOptions
 ) -> None:
-    for other in (replace(options, secret=b"typed"), replace(options, road=RoadPolicy.TUNTOX)):
+    for other in (replace(options, typed_secret=True), replace(options, road=RoadPolicy.TUNTOX)):
         outcome = command_module._ask_the_run(other, {"do": "ping", "level": 20}, [])
         assert outcome == command_module.Outcome(taken=False)
     assert not lender._sessions

@@ -108,6 +108,7 @@ def client_options(
         server=callee.tox_id,
         name=callee.name,
         secret=callee.secret if secret is None else secret,
+        typed_secret=secret is not None,
         invite=callee.invite if kept else None,
         kept=kept and common["directory"] is None,
         **wanted,

@@ -29,6 +29,7 @@ from .drop import drop_directory, remove_drop
 from .filescreen import Screen, SenderScreen
 from .given_secret import find_secret
 from .process_flags import ProcessOptions
+from .root_flags import client_options
 from .run_options import node_options
 from .shared import SECRET, SHARED, Settings, flag, key_options, takes
 
@@ -79,16 +80,7 @@ def command(
         common |= {"directory": directory}
     else:
         callee, run_only = find_receiver(settings, peer, config)
-    kept = callee.kept and given is None
-    options = ClientOptions(
-        **common,
-        server=callee.tox_id,
-        name=callee.name,
-        secret=callee.secret if given is None else given,
-        invite=callee.invite if kept else None,
-        kept=kept and common["directory"] is None,
-        road=RoadPolicy(road or RoadPolicy.AUTO),
-    )
+    options = client_options(callee, common, given, road=RoadPolicy(road or RoadPolicy.AUTO))
     to = "the other side" if drop is not None else peer
     with Screen(quiet=settings.quiet) as screen:
         view = SenderScreen(screen, to)

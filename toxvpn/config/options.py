@@ -66,6 +66,7 @@ class ClientOptions(NodeOptions):
     `invite` goes into the friend request. `kept`: with the identity of the usual places, not a passing one.
     `name`: of the server, for the log; it makes no difference between two nodes.
     `share`: on a node that other commands of this user to this server use too, where that is possible.
+    `typed_secret`: the secret is not the configuration's, by which the toxvpn that runs here was let in.
     """
 
     server: ToxId
@@ -81,6 +82,12 @@ class ClientOptions(NodeOptions):
     road: RoadPolicy = RoadPolicy.AUTO
     share: bool = True
     name: str | None = field(default=None, compare=False)
+    typed_secret: bool = field(default=False, compare=False)
+
+    @property
+    def may_use_run(self) -> bool:
+        """Whether the toxvpn that runs here will do, where it has the peer: it chose its secret and road."""
+        return not self.typed_secret and self.road is RoadPolicy.AUTO
 
     @property
     def keeps_state(self) -> bool:

@@ -14,7 +14,6 @@ from ..config.options import ClientOptions
 from ..control.protocol import error_for
 from ..descriptors import close
 from ..errors import LinkError
-from ..tcpforward.spec import RoadPolicy
 from .messages import BadMessageError, Message, harmless, receive, send
 from .rendezvous import NotSharedError, Rendezvous, connect_to_run
 
@@ -82,7 +81,7 @@ def borrow_stream(
     }
     if options.proxy is not None:
         request["proxy"] = str(options.proxy)
-    if options.secret is None and options.road is RoadPolicy.AUTO:
+    if options.may_use_run:
         running = connect_to_run(options.directory)
         if running is not None and (stream := _ask(running, request)) is not None:
             return stream

@@ -22,7 +22,6 @@ from ..descriptors import close
 from ..errors import LinkError, ToxvpnError
 from ..tcpforward.bind import bind
 from ..tcpforward.ends import check_stdio
-from ..tcpforward.spec import RoadPolicy
 from .messages import MOST_DESCRIPTORS, BadMessageError, Message, harmless, receive, send
 from .rendezvous import NotSharedError, Rendezvous, connect_to_run
 
@@ -121,10 +120,10 @@ def _request(options: ClientOptions, undo: contextlib.ExitStack) -> tuple[Messag
 def _ask_the_run(options: ClientOptions, request: Message, descriptors: list[int]) -> Outcome:
     """Asks the toxvpn that runs here, if it knows the peer: it holds the identity that this command needs.
 
-    A command with a secret or a road needs a node with that secret or road, and does not ask.
+    A command that was given a secret or a road needs a node with that secret or road, and does not ask.
     """
     connection = None
-    if options.secret is None and options.road is RoadPolicy.AUTO:
+    if options.may_use_run:
         connection = connect_to_run(options.directory, descriptors)
     if connection is None:
         return Outcome(taken=False)
