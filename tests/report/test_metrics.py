@@ -32,10 +32,12 @@ def test_one_of_everything() -> None:
         network={"sent": 7, "dropped_denied": 2},
         refused={"unknown key": 3},
         tunnel_drops={"unknown_tunnel": 4},
+        tasks=17,
     )
     found = families(busy(), counted)
     alice = {"public_key": ALICE.hex().upper(), "name": "alice"}
     assert value(found["toxvpn_build_info"], version="1.0", libtoxcore="0.2.18", mode="up") == 1
+    assert value(found["toxvpn_tasks"]) == 17
     assert value(found["toxvpn_connection"], path="udp") == 1
     assert value(found["toxvpn_connection"], path="tcp-relay") == 0
     assert value(found["toxvpn_peer_connection"], **alice, path="udp") == 1

@@ -4,6 +4,7 @@ In: the run's status, and the counters beside it. Out: Prometheus text. Neighbou
 daemon/control.py has it served over the control socket and over HTTP.
 """
 
+import asyncio
 from collections.abc import Callable
 
 from .. import __version__
@@ -33,6 +34,7 @@ class Collector:
                 versions={"version": __version__, "libtoxcore": toxcore.version()},
                 network=netio.counters(),
                 refused={} if self._roster is None else self._roster.admission.refused,
+                tasks=len(asyncio.all_tasks()),
                 tunnel_drops={reason.name.lower(): count for reason, count in self._tuntox.drops().items()},
             ),
         )

@@ -41,13 +41,14 @@ class Counted:
     """The counters that are not in the status document, each since the process started.
 
     `network`: netio's counters; `refused`: friend requests, by reason; `tunnel_drops`: packets of the
-    tuntox road, by reason.
+    tuntox road, by reason; `tasks`: of the event loop, now.
     """
 
     versions: Mapping[str, str]
     network: Mapping[str, int] = field(default_factory=dict)
     refused: Mapping[str, int] = field(default_factory=dict)
     tunnel_drops: Mapping[str, int] = field(default_factory=dict)
+    tasks: int = 0
 
 
 def text(document: Mapping[str, Any], counted: Counted) -> str:
@@ -86,6 +87,7 @@ class _Families(registry.Collector):
             self._counted.tunnel_drops,
         )
         yield from _network(self._counted.network)
+        yield GaugeMetricFamily("toxvpn_tasks", "Tasks of the event loop.", self._counted.tasks)
 
 
 def _peers(peers: Iterable[Mapping[str, Any]], *, traffic: bool) -> Iterator[Metric]:
