@@ -14,6 +14,7 @@ import shlex
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -99,8 +100,8 @@ def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> N
 
 
 def progress(text: str) -> None:
-    """Print on stderr what is being done."""
-    print(f"  .. {text}", file=sys.stderr, flush=True)
+    """Print on stderr what is being done, and when."""
+    print(f"  {time.strftime('%H:%M:%S')} .. {text}", file=sys.stderr, flush=True)
 
 
 # -- programs ------------------------------------------------------------------------------------------
