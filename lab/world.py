@@ -15,6 +15,7 @@ import re
 import secrets
 import shutil
 import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from pathlib import Path
@@ -27,6 +28,7 @@ from .cable import Cable, End
 from .delayline import Delay
 from .errors import LabError
 from .host import Host
+from .mapping import MappingProtocol, map_ports
 from .namespace import Namespace, Route
 from .nat import CARRIER, HOME, WAN_INTERFACE, Nat, NatKind
 from .nat64 import Nat64
@@ -41,6 +43,8 @@ NODES_IPV4 = IPv4Network("198.51.100.0/24")
 LINKS_IPV4 = IPv4Network("192.0.2.0/24")
 IPV6 = IPv6Network("2001:db8::/32")
 LANS_IPV6 = IPv6Network("2001:db8:1::/48")
+MAPPING_IPV4 = IPv4Network("25.0.113.0/24")
+"""For routers that map ports: miniupnpd maps none where its own address is a TEST-NET's."""
 GATEWAY_IPV4 = "203.0.113.254"
 GATEWAY_IPV6 = "fe80::1"
 FORWARDING = {"net/ipv4/ip_forward": "1", "net/ipv6/conf/all/forwarding": "1"}
@@ -134,16 +138,23 @@ class Lab:
         hairpin: bool = False,
         ipv6: bool = False,
         delay: Delay | None = None,
+        maps: Collection[MappingProtocol] = (),
     ) -> Nat:
         """A NAT router on the internet; its `host` makes hosts behind it. For kinds see provision/nat.sh.
 
-        With `ipv6` they have public IPv6 addresses too, behind a firewall.
+        With `ipv6` they have public IPv6 addresses too, behind a firewall. `maps`: the router maps ports for
+        them, by these protocols (mapping.py).
         """
         nat = self._new_host(Nat, name)
-        self._connect(nat, self._host_address(), delay)
+        own4, own6 = self._host_address()
+        if maps:
+            own4 = _pick(MAPPING_IPV4, self._made_hosts)
+        self._connect(nat, (own4, own6), delay)
         nat.open(kind, hairpin, HOME, self._new_host)
         if ipv6:
             self._delegate(nat)
+        if maps:
+            map_ports(nat, maps)
         return nat
 
     def nat64(self, name: str, kind: NatKind = "cone") -> Nat64:

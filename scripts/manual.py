@@ -27,6 +27,7 @@ ENVIRONMENT = {
         "With the value off, this part of libtoxcore stays as it is: network, memory, clock, encryption; "
         "toxvpn -V tells what is in force."
     ),
+    "TOXVPN_PORT_MAPPING=off": "Do not ask the router for a port, as --no-port-mapping.",
     "TOXVPN_REUNION=off": "Search for a peer that was met before like for a new one.",
 }
 FILES = {

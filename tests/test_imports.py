@@ -13,7 +13,7 @@ ORDER: list[set[str]] = [
     {"namespaces"},
     {"_native"},
     {"wire"},
-    {"state"},
+    {"state", "portmap"},
     {"tox"},
     {"members"},
     {"names"},

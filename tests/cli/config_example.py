@@ -11,6 +11,7 @@ udp_ports = "20000:20100"
 tcp_port = 3389
 udp_segmentation = "off"
 lan_discovery = false
+port_mapping = false
 keep_streams = "8h"
 [server]
 [vpn]

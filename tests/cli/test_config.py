@@ -50,6 +50,7 @@ target = "localhost:80"
         "node.proxy = (none)  # default",
         'node.udp_segmentation = "auto"  # default',
         "node.lan_discovery = true  # default",
+        "node.port_mapping = true  # default",
         'node.keep_streams = "2h"  # default',
         f'server.secret_file = "{config}/box.secret"  # config.toml',
         "server.whitelist = (everybody with the secret)  # default",

@@ -31,6 +31,7 @@ def of_the_file(directory: Path) -> dict[str, Any]:
         "tcp_port": 3389,
         "udp_segmentation": False,
         "lan_discovery": False,
+        "port_mapping": False,
         "keep_streams": 8 * 3600,
     }
 
@@ -115,6 +116,7 @@ def test_a_client_takes_the_nodes_and_not_the_ports(toxvpn: Any, config: Path) -
         nodes_file=config / "nodes.json",
         udp_segmentation=False,
         lan_discovery=False,
+        port_mapping=False,
         keep_streams=8 * 3600,
         server=BOX,
         ping=True,

@@ -46,6 +46,7 @@ OTHER_VALUES = {
     "node.tcp_port": 1,
     "node.udp_segmentation": "on",
     "node.lan_discovery": False,
+    "node.port_mapping": False,
     "node.keep_streams": "8h",
     "server.secret_file": "{tmp}/secret",
     "server.whitelist": [ID],

@@ -44,6 +44,7 @@ OTHERS = {
     "toxcore_log": True,
     "udp_segmentation": False,
     "lan_discovery": False,
+    "port_mapping": False,
     "keep_streams": 600,
 }
 

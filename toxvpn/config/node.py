@@ -80,6 +80,15 @@ class NodeSection:
         example="true",
         restart=True,
     )
+    port_mapping: bool = key(
+        values.read_bool,
+        "have the router pass on Tox's UDP port, by PCP, NAT-PMP or UPnP",
+        form=values.BOOL_FORM,
+        default=True,
+        example="true",
+        restart=True,
+        flag=Flag("--no-port-mapping", value=False, help="Do not ask the router to pass on Tox's UDP port."),
+    )
     keep_streams: int = key(
         values.read_time(patience.LEAST_S, patience.MOST_S),
         "how long streams of forwards wait for a peer that does not answer; idle ones six times as long",

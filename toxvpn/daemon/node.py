@@ -14,6 +14,7 @@ from ..members.friends import Authority, FriendBook
 from ..members.friends import load as load_book
 from ..members.peers import ConfiguredPeer
 from ..members.roster import Roster
+from ..portmap.keeper import MappingKeeper
 from ..process.lifecycle import Lifecycle
 from ..state.files import write_atomic
 from ..state.identity import Identity
@@ -29,6 +30,7 @@ from ..tox.recovery import Recovery
 from ..tox.resolver import Ask, Names
 from ..tox.reunion import Reunion
 from .identity import take_identity
+from .mapping import mapping
 
 
 @dataclass(slots=True)
@@ -44,6 +46,7 @@ class RunningNode:
     lifecycle: Lifecycle
     metrics_port: int | None = None
     keep_streams_s: int = patience.DEFAULT_S
+    port_mapping: MappingKeeper | None = None
 
     @property
     def stopping(self) -> asyncio.Event:
@@ -114,14 +117,16 @@ async def running_node(
         if directory is not None:
             reunion = Reunion(node, recovery, met.load(directory, time.time()), autosave.changed)
             autosave.others.append(reunion.snapshot)
-        yield RunningNode(
-            node,
-            own_status,
-            prober,
-            book,
-            autosave,
-            directory,
-            lifecycle,
-            options.metrics_port,
-            options.keep_streams,
-        )
+        async with mapping(node, recovery, mark, wanted=options.port_mapping) as keeper:
+            yield RunningNode(
+                node,
+                own_status,
+                prober,
+                book,
+                autosave,
+                directory,
+                lifecycle,
+                options.metrics_port,
+                options.keep_streams,
+                keeper,
+            )

@@ -51,6 +51,8 @@ ASKS = 4
 """Times that a peer is asked for its DHT key, after its status message."""
 ASK_AGAIN_S = 2.0
 ANSWERS_PER_S, ANSWERS_AT_ONCE = 4, 8
+MAPPINGS_PER_S, MAPPINGS_AT_ONCE = 1 / 60, 3
+"""Of endpoints that a peer names; each costs at most SEEK_S / SEEK_AGAIN_S datagrams of 113 bytes."""
 
 
 @dataclass(slots=True)
@@ -65,6 +67,8 @@ class _Known:
     """When it first said that it has moved, of late."""
     seen: dict[bool, tuple[str, int]] = field(default_factory=dict)
     """Where somebody used its DHT key last, for IPv4 (False) and IPv6 (True). Unproven."""
+    mapped: tuple[str, int] | None = None
+    """Where its router passes on what comes for it, as the peer says (mapped.py). Unproven."""
     seek_until_s: float = float("-inf")
     sought_s: float = float("-inf")
     silence: Silence = field(default_factory=Silence)
@@ -73,6 +77,7 @@ class _Known:
     answers: RateLimit = field(default_factory=lambda: RateLimit(ANSWERS_PER_S, ANSWERS_AT_ONCE))
     passes: RateLimit = field(default_factory=lambda: RateLimit(PASSES_PER_S, PASSES_AT_ONCE))
     sightings: RateLimit = field(default_factory=lambda: RateLimit(1, 4))
+    mappings: RateLimit = field(default_factory=lambda: RateLimit(MAPPINGS_PER_S, MAPPINGS_AT_ONCE))
 
 
 class Recovery:
@@ -149,6 +154,17 @@ class Recovery:
             self._node.turns.pass_time(PATH_S)
         return may
 
+    def mapped(self, peer: Peer, endpoint: tuple[str, int] | None) -> None:
+        """The peer says that what comes to this endpoint reaches it; None: nothing does any more."""
+        known, now = self._known.setdefault(peer.public_key, _Known()), self._node.now()
+        is_sought = endpoint == known.mapped and now < known.seek_until_s
+        if endpoint is None:
+            known.mapped = None
+        elif not is_sought and known.mappings.take(now):
+            known.mapped = endpoint
+            if peer.connection is not Connection.UDP:
+                self._seek(known)
+
     def _reach(self) -> None:
         """Asks bootstrap nodes, and peers where they were."""
         self._node.bootstrap_now()
@@ -209,7 +225,8 @@ class Recovery:
             return
         if now - known.sought_s >= SEEK_AGAIN_S:
             known.sought_s = now
-            for host, port in {*peer.places.values(), *known.seen.values()}:
+            mapped = () if known.mapped is None else (known.mapped,)
+            for host, port in {*peer.places.values(), *known.seen.values(), *mapped}:
                 self._ask_at(host, port, known.dht_key)
 
     def _listen(self, peer: Peer, known: _Known, now: float) -> None:

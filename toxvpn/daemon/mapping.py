@@ -1,0 +1,41 @@
+"""Keeps a port mapping for a node, and has its peers told of it (portmap/, tox/mapped.py)."""
+
+import contextlib
+import os
+from collections.abc import AsyncIterator
+
+from .._native.results import Connection
+from ..portmap.keeper import MappingKeeper
+from ..tox.events import Event, SelfConnection
+from ..tox.mapped import MappedEndpoints
+from ..tox.node import Node
+from ..tox.recovery import Recovery
+
+SWITCH = "TOXVPN_PORT_MAPPING"
+
+
+@contextlib.asynccontextmanager
+async def mapping(
+    node: Node, recovery: Recovery, mark: int, *, wanted: bool
+) -> AsyncIterator[MappingKeeper | None]:
+    """From when the node is on the network to the end of the `with`; None: no mapping is wanted.
+
+    Peers' endpoints are tried in any case. `mark` is that of toxcore's sockets (make_tox).
+    """
+    endpoints = MappedEndpoints(node, recovery)
+    port = node.tox.udp_port
+    if not wanted or os.environ.get(SWITCH) == "off" or not port:  # behind a proxy there is no UDP
+        yield None
+        return
+    keeper = MappingKeeper(port, endpoints.own_is, mark)
+
+    def on_event(event: Event) -> None:
+        if isinstance(event, SelfConnection) and event.connection is not Connection.NONE:
+            keeper.begin()
+
+    node.subscribe(on_event)
+    node.after_nap.append(lambda _: keeper.hurry())
+    try:
+        yield keeper
+    finally:
+        await keeper.close()
