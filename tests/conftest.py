@@ -12,15 +12,15 @@ from pathlib import Path
 from types import FrameType
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from toxvpn.testing.chroot import leave_chroot
 
 ON_CI = os.environ.get("CI", "").lower() in {"1", "true", "yes"}
 _skipped: list[str] = []
 
-# how long an example takes depends on what else the machine does
-settings.register_profile("patient", parent=settings(), deadline=None)
+# how long an example takes, and to make one, depends on what else the machine does
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
 

@@ -12,7 +12,19 @@ import pytest
 import toxvpn
 
 ROOT = Path(__file__).parent.parent
-FOLDERS = ("toxvpn", "lab", "bench", "scripts", "docs", "tests", ".ci", "contrib", "packaging", "demos")
+FOLDERS = (
+    "toxvpn",
+    "lab",
+    "bench",
+    "fuzz",
+    "scripts",
+    "docs",
+    "tests",
+    ".ci",
+    "contrib",
+    "packaging",
+    "demos",
+)
 SOURCE = {".py", ".pyx", ".pyi", ".pxd", ".c", ".h"}
 FILES = {
     path.relative_to(ROOT)

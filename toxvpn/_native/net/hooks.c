@@ -418,7 +418,8 @@ static ssize_t shielded(const void *data, ssize_t length) {
 
 static void note_source(netio_owner *owner, const struct sockaddr *from, const socklen_t *length) {
     owner->source_length = from && length && *length <= sizeof owner->source ? *length : 0;
-    memcpy(&owner->source, from, owner->source_length);
+    if (owner->source_length)
+        memcpy(&owner->source, from, owner->source_length);
 }
 
 ssize_t netio_hook_recvfrom(int fd, void *out, size_t room, int flags, struct sockaddr *from,
