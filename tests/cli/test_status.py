@@ -72,6 +72,7 @@ Tox ID A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1A1000000010
 exit: bob, by which all of this machine's traffic leaves
 offered to the peers: 192.168.10.0/24, fd00:10::/64
 multicast: mdns, 239.1.2.3
+the router passes on UDP from 203.0.113.5:40000 (PCP)
 100.64.7.1 is 10.64.7.1 for bob, for that uses 100.64.0.0/10
 this kernel refuses super-packets of TCP: traffic is slower
 dropped: 2 no route, 1 not IP

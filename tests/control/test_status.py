@@ -23,6 +23,7 @@ CONTRACT: dict[str, Any] = {
         "exit": {"peer": str, "blocked": bool, "problem": str},
         "moved": [str],
         "multicast": [str],
+        "port_mapping": {"router": str, "protocol": str, "endpoint": str, "problem": None, "drops": {}},
     },
     "peers": [
         {

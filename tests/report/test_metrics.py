@@ -40,6 +40,9 @@ def test_one_of_everything() -> None:
     assert value(found["toxvpn_tasks"]) == 17
     assert value(found["toxvpn_connection"], path="udp") == 1
     assert value(found["toxvpn_connection"], path="tcp-relay") == 0
+    assert value(found["toxvpn_port_mapping"], protocol="PCP") == 1
+    assert value(found["toxvpn_port_mapping"], protocol="UPnP") == 0
+    assert value(found["toxvpn_port_mapping_dropped"], reason="elsewhere") == 6
     assert value(found["toxvpn_peer_connection"], **alice, path="udp") == 1
     assert value(found["toxvpn_peer_connection"], name="bob", path="tcp-relay") == 1
     assert value(found["toxvpn_peer_received_bytes"], **alice) == 1_234_567

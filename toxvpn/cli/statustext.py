@@ -18,6 +18,7 @@ from .table import path_word, round_trip, size, table, time_span
 CONNECTIONS = {"udp": "over UDP", "tcp-relay": "over a TCP relay", "none": "not yet"}
 MODES = {"up": "VPN", "server": "server", "client": "client"}
 PEER_COLUMNS = ("PEER", "ADDRESS", "PATH", "FOR", "RTT", "LOSS", "RECEIVED", "SENT", "VERSION", "DROPPED")
+RELAYED = "tcp-relay"
 KEY_DIGITS = 16
 MOST_COMMANDS = 5
 """For so many of those who wait the command is told: a crowd is no friend of this machine."""
@@ -73,12 +74,22 @@ def own_lines(document: Mapping[str, Any]) -> Iterator[str]:
         yield f"offered to the peers: {', '.join(own['routes'])}"
     if own["multicast"]:
         yield f"multicast: {', '.join(own['multicast'])}"
+    if mapping := own["port_mapping"]:
+        yield from mapping_lines(mapping, document["peers"])
     yield from own["moved"]
     if refused := " and ".join(own["refused_offload"]):
         yield f"this kernel refuses super-packets of {refused}: traffic is slower"
     if own["drops"]:
         yield f"dropped: {drops(own['drops'])}"
     yield from shield_lines(own["shield"])
+
+
+def mapping_lines(mapping: Mapping[str, Any], peers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Why there is no mapping matters to those alone who have peers without a direct path."""
+    if mapping["endpoint"]:
+        yield f"the router passes on UDP from {mapping['endpoint']} ({mapping['protocol']})"
+    elif mapping["problem"] and any(peer["path"] == RELAYED for peer in peers):
+        yield f"no port mapping: {mapping['problem']}"
 
 
 def exit_line(own_exit: Mapping[str, Any], peers: Sequence[Mapping[str, Any]]) -> str:

@@ -20,6 +20,7 @@ SELF: Document = {
     "namespace_owner": None,
     "moved": [],
     "multicast": [],
+    "port_mapping": None,
 }
 PEER: Document = {
     "dns_name": None,

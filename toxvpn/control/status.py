@@ -18,6 +18,7 @@ from ..names.zone import bare_label
 from ..wire.toxid import short_key
 
 if TYPE_CHECKING:
+    from ..portmap.keeper import MappingState
     from ..tcpforward.forwards import ForwardState  # which loads more than a reader of documents needs
 
 SCHEMA = 1
@@ -69,7 +70,8 @@ class SelfState:
     `dns_name`: its whole name on the network. `name_problem`: why that is not the one it should have.
     `shield` is None when this libtoxcore needs none. `routes`: the networks that are offered to the peers.
     `moved`: a line for each of our addresses that is not the usual one, and why. `multicast`: the groups
-    that this machine takes part in, as the configuration names them. `namespace_owner`: the process whose
+    that this machine takes part in, as the configuration names them. `port_mapping`: the port that the router
+    passes on to us, or why there is none; None: it is not asked. `namespace_owner`: the process whose
     namespaces the VPN is in, and commands of `toxvpn exec`; None: it is this machine's.
     """
 
@@ -91,6 +93,7 @@ class SelfState:
     namespace_owner: int | None = None
     moved: Sequence[str] = ()
     multicast: Sequence[str] = ()
+    port_mapping: "MappingState | None" = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,6 +195,7 @@ def document(status: RunStatus) -> dict[str, Any]:
             "namespace_owner": own.namespace_owner,
             "moved": list(own.moved),
             "multicast": list(own.multicast),
+            "port_mapping": None if own.port_mapping is None else _port_mapping(own.port_mapping),
         },
         "peers": [_peer(peer) for peer in sorted(status.peers, key=order)],
         "forwards": [_forward(each) for each in sorted(status.forwards, key=lambda each: each.listen)],
@@ -240,6 +244,16 @@ def _peer(peer: PeerState) -> dict[str, Any]:
 
 def _exit(state: ExitState) -> dict[str, Any]:
     return {"peer": state.peer.hex().upper(), "blocked": state.blocked, "problem": state.problem}
+
+
+def _port_mapping(state: "MappingState") -> dict[str, Any]:
+    return {
+        "router": state.gateway,
+        "protocol": state.protocol,
+        "endpoint": None if state.outer is None else "{}:{}".format(*state.outer),
+        "problem": state.problem,
+        "drops": _sorted(state.drops),
+    }
 
 
 def _forward(forward: "ForwardState") -> dict[str, Any]:

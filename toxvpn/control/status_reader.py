@@ -14,6 +14,7 @@ from .._native.net import netio
 from ..members.peers import ConfiguredPeer
 from ..members.roster import Roster
 from ..names.zone import Zone
+from ..portmap.keeper import MappingKeeper
 from ..tcpforward.forwards import ForwardState
 from ..tox.node import Node
 from ..tox.peer import Peer
@@ -46,7 +47,8 @@ class NetworkNames(Protocol):
 class StatusReader:
     """`read` gives the status of one run; `kept` the peers with names, for a run without a roster.
 
-    `names` are those of the VPN. `more_drops`: what else was dropped, by reason; `drops_of`: of a peer.
+    `names` are those of the VPN. `port_mapping`: that at the router. `more_drops`: what else was dropped, by
+    reason; `drops_of`: of a peer.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class StatusReader:
         names: NetworkNames | None = None,
         more_drops: Callable[[], Mapping[str, int]] = dict,
         drops_of: Callable[[Peer], Mapping[str, int]] = lambda _: {},
+        port_mapping: MappingKeeper | None = None,
     ) -> None:
         self._node = node
         self._mode = mode
@@ -74,6 +77,7 @@ class StatusReader:
         self._names = names
         self._more_drops = more_drops
         self._drops_of = drops_of
+        self._port_mapping = port_mapping
 
     def read(self) -> RunStatus:
         roster = self._roster
@@ -92,6 +96,7 @@ class StatusReader:
             tox_id=tox.address.hex().upper(),
             connection=self._node.connection.path,
             mode=self._mode,
+            port_mapping=None if self._port_mapping is None else self._port_mapping.state,
             shield=shield_state(),
             drops={"unheard": tox.unaccepted_packets} if tox.unaccepted_packets else {},
         )

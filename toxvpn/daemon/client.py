@@ -57,6 +57,7 @@ class RunningClient:
             kept=lambda: peers.load(places.data) if places else {},
             measured=measured,
             drops_of=self.datagrams.drops,
+            port_mapping=self.run.port_mapping,
         )
         async with controlled(self.run, directory, status, tuntox, measured, give_way=give_way):
             yield

@@ -78,6 +78,7 @@ async def serve(options: DaemonOptions, lifecycle: Lifecycle) -> None:
             names=services.names,
             more_drops=services.not_carried,
             drops_of=services.datagrams.drops,
+            port_mapping=run.port_mapping,
         )
         tox_id = run.node.tox.address.hex().upper()
 

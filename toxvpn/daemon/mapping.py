@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections import Counter
 from collections.abc import AsyncIterator
 
 from .._native.results import Connection
@@ -22,12 +23,13 @@ async def mapping(
 
     Peers' endpoints are tried in any case. `mark` is that of toxcore's sockets (make_tox).
     """
-    endpoints = MappedEndpoints(node, recovery)
+    drops: Counter[str] = Counter()
+    endpoints = MappedEndpoints(node, recovery, drops)
     port = node.tox.udp_port
     if not wanted or os.environ.get(SWITCH) == "off" or not port:  # behind a proxy there is no UDP
         yield None
         return
-    keeper = MappingKeeper(port, endpoints.own_is, mark)
+    keeper = MappingKeeper(port, endpoints.own_is, drops, mark)
 
     def on_event(event: Event) -> None:
         if isinstance(event, SelfConnection) and event.connection is not Connection.NONE:

@@ -9,8 +9,8 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from ..wire.mapped import Endpoint, may_be_public
 from .datagrams import NatPmp, Pcp
@@ -34,12 +34,16 @@ RELEASE_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class MappingState:
-    """`protocol` and `outer` are those of the mapping, None without one; `problem`: why there is none."""
+    """`protocol` and `outer` are those of the mapping, None without one; `problem`: why there is none.
+
+    `drops` counts what was dropped since the start, by reason.
+    """
 
     gateway: str | None = None
     protocol: str | None = None
     outer: Endpoint | None = None
     problem: str | None = None
+    drops: Mapping[str, int] = field(default_factory=dict)
 
 
 class MappingKeeper:
@@ -50,10 +54,15 @@ class MappingKeeper:
     """
 
     def __init__(
-        self, port: int, on_change: Callable[[Endpoint | None], None], mark: int = 0, grace_s: float = GRACE_S
+        self,
+        port: int,
+        on_change: Callable[[Endpoint | None], None],
+        drops: Counter[str],
+        mark: int = 0,
+        grace_s: float = GRACE_S,
     ) -> None:
-        self.state = MappingState()
-        self.drops: Counter[str] = Counter()
+        self.drops = drops
+        self._state = MappingState()
         self._port = port
         self._on_change = on_change
         self._mark = mark
@@ -61,6 +70,10 @@ class MappingKeeper:
         self._task: asyncio.Task[None] | None = None
         self._mapping: PortMapping | None = None
         self._hurry = asyncio.Event()
+
+    @property
+    def state(self) -> MappingState:
+        return replace(self._state, drops=dict(self.drops))
 
     def begin(self) -> None:
         """Idempotent."""
@@ -160,8 +173,8 @@ class MappingKeeper:
         return False
 
     def _tell(self, state: MappingState) -> None:
-        if state != self.state:
-            self.state = state
+        if state != self._state:
+            self._state = state
             if state.outer is not None:
                 log.info("the router passes on UDP from %s:%d (%s)", *state.outer, state.protocol)
             else:

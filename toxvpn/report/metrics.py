@@ -12,6 +12,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 
 PATHS = ("udp", "tcp-relay", "none")
 PEER = ("public_key", "name")
+PROTOCOLS = ("PCP", "NAT-PMP", "UPnP")
 
 NETWORK = {
     "sent": ("toxvpn_datagrams_sent", "Datagrams that the kernel took."),
@@ -72,6 +73,7 @@ class _Families(registry.Collector):
             connection.add_metric([path], path == own["connection"])
         yield connection
         yield _counter("toxvpn_dropped_packets", "IP packets that belong to no peer.", own["drops"])
+        yield from _port_mapping(own["port_mapping"])
         yield from _peers(self._document["peers"], traffic=own["interface"] is not None)
         yield from _forwards(self._document["forwards"])
         yield _counter(
@@ -88,6 +90,22 @@ class _Families(registry.Collector):
         )
         yield from _network(self._counted.network)
         yield GaugeMetricFamily("toxvpn_tasks", "Tasks of the event loop.", self._counted.tasks)
+
+
+def _port_mapping(mapping: Mapping[str, Any] | None) -> Iterator[Metric]:
+    """Nothing when the router is not asked."""
+    if mapping is not None:
+        mapped = GaugeMetricFamily(
+            "toxvpn_port_mapping", "1 for how the router maps a port to us.", labels=["protocol"]
+        )
+        for protocol in PROTOCOLS:
+            mapped.add_metric([protocol], protocol == mapping["protocol"])
+        yield mapped
+        yield _counter(
+            "toxvpn_port_mapping_dropped",
+            "Answers about port mappings, and endpoints of peers, that were dropped.",
+            mapping["drops"],
+        )
 
 
 def _peers(peers: Iterable[Mapping[str, Any]], *, traffic: bool) -> Iterator[Metric]:

@@ -5,6 +5,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from ..control.status import ExitState, PeerState, RouteState, RunStatus, SelfState, ShieldState
 from ..members.blocked import Blocked
 from ..members.pending import PendingRequest
+from ..portmap.keeper import MappingState
 from ..tcpforward.forwards import ForwardState
 
 NOW = 1_800_000_000.0
@@ -36,6 +37,7 @@ def busy() -> RunStatus:
         exit=ExitState(peer=BOB, blocked=False),
         moved=("100.64.7.1 is 10.64.7.1 for bob, for that uses 100.64.0.0/10",),
         multicast=("mdns", "239.1.2.3"),
+        port_mapping=MappingState("192.168.1.1", "PCP", ("203.0.113.5", 40000), drops={"elsewhere": 6}),
     )
     peers = [
         PeerState(public_key=CAROL, asked=True),

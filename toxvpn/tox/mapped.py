@@ -5,6 +5,8 @@ recovery.py, which asks the peer there while there is no direct path to it. What
 the peer's keys; a peer that names an endpoint of another costs that one a few small datagrams.
 """
 
+from collections import Counter
+
 from .._native.results import Connection
 from ..wire import mapped, statusmessage
 from ..wire.mapped import Endpoint
@@ -19,16 +21,15 @@ TELL_AGAIN_S = 1.0
 
 
 class MappedEndpoints:
-    """One for each node, for as long as the node lives."""
+    """One for each node, for as long as the node lives. `drops` counts packets that name no endpoint."""
 
-    def __init__(self, node: Node, recovery: Recovery) -> None:
+    def __init__(self, node: Node, recovery: Recovery, drops: Counter[str]) -> None:
         self._node = node
         self._recovery = recovery
         self._own: Endpoint | None = None
         self._tells: dict[bytes, int] = {}
         self._told_s = float("-inf")
-        self.unreadable = 0
-        """Packets of peers that name no endpoint on the Internet."""
+        self._drops = drops
         node.subscribe(self._on_event)
         node.on_packet_id(mapped.PACKET_ID, self._receive)
         node.each_tick.append(self._tick)
@@ -58,7 +59,7 @@ class MappedEndpoints:
         try:
             self._recovery.mapped(peer, mapped.decode_untrusted(packet))
         except ValueError:
-            self.unreadable += 1
+            self._drops["endpoint"] += 1
 
     def _is_ours(self, peer: Peer) -> bool:
         text = peer.status_text
