@@ -104,6 +104,8 @@ def product() -> list[Extension]:
             "net/recvbatch.c",
             "net/streambuf.c",
             "net/sightings.c",
+            "net/inject.c",
+            "net/detour.c",
             "net/introduce.c",
             "net/pagelock.c",
             "net/scratch.c",

@@ -34,6 +34,7 @@ STOCK: Environment = {
     "TOXVPN_SCRATCH": "off",
     "TOXVPN_CRYPTO": "off",
     "TOXVPN_REUNION": "off",
+    "TOXVPN_DETOUR": "off",
 }
 """libtoxcore as it comes: no part of toxvpn/_native/net/netio.pyx is in force."""
 

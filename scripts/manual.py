@@ -29,6 +29,7 @@ ENVIRONMENT = {
     ),
     "TOXVPN_PORT_MAPPING=off": "Do not ask the router for a port, as --no-port-mapping.",
     "TOXVPN_REUNION=off": "Search for a peer that was met before like for a new one.",
+    "TOXVPN_DETOUR=off": "Reach no peer by way of a friend, and be no such friend.",
 }
 FILES = {
     "/etc/toxvpn/config.toml, ~/.config/toxvpn/config.toml": "The configuration.",

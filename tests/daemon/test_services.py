@@ -35,6 +35,7 @@ from toxvpn.testing.forward_pair import Program, TargetProgram
 from toxvpn.tox.mtuprober import MtuProber
 from toxvpn.tox.node import Node
 from toxvpn.tox.ownstatus import OwnStatus
+from toxvpn.tox.relaying import Relaying
 from toxvpn.tun import vpn as vpn_module
 from toxvpn.tun.exit.exits import ExitPlan
 from toxvpn.tun.filters import Reach
@@ -128,7 +129,9 @@ class Machine:
         autosave = cast(Autosave, FakeKeeper())
         own_status = OwnStatus(self.node)
         prober = MtuProber(self.node, own_status)
-        self.base = RunningNode(self.node, own_status, prober, FriendBook(), autosave, directory, lifecycle)
+        self.base = RunningNode(
+            self.node, own_status, prober, FriendBook(), autosave, directory, lifecycle, Relaying(self.node)
+        )
         self._undo = undo
 
     def config(self, text: str) -> Config:

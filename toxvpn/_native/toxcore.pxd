@@ -18,6 +18,7 @@ cdef class Tox:
     cdef netio_owner *_previous      # the owner that was current before begin()
     cdef int _depth                  # open begin() calls
     cdef bint _gathering             # a lossy batch is open
+    cdef unsigned _since_detours     # packets since detours were last served
     cdef bint _iterating
     cdef bint _handler_called                  # the handler was called since the last iterate began
     cdef uint32_t _sockets_seen      # sockets_version when they were last asked for
@@ -49,6 +50,8 @@ cdef class Tox:
     # Returns a SendResult value. Gathers packets: the caller ends its batch with flush_lossy().
     cdef int send_lossy_raw(self, uint32_t friend_number, const uint8_t *data, size_t length) noexcept
     cdef void flush_lossy(self) noexcept
+    cdef void send_detours(self) noexcept
+    cdef void relay(self, uint32_t number, const uint8_t *packet, size_t length) noexcept
     cdef void flush_inbound(self) noexcept
     cdef bint is_congested(self) noexcept
     cdef bint is_wanting_room(self) noexcept

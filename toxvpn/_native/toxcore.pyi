@@ -2,6 +2,7 @@ from typing_extensions import Buffer, disjoint_base
 
 from .flaws import Flaw
 from .handler import Handler
+from .net.netio import DetourTraffic
 from .options import Options as Options
 from .results import Connection, SendResult
 
@@ -92,6 +93,23 @@ class Tox:
         """DHT keys that are watched, each with an address and port that it speaks from now. Unproven.
 
         Each place is told once. Of a key that is watched only now, also where it spoke from a little earlier.
+        """
+
+    def set_detour(self, slot: int, via: int, index: int, dht_key: bytes) -> bool:
+        """Make slot 0 to 127 the way to a peer through the friend of number `via`, who calls it `index`.
+
+        `dht_key`: the peer's own. It counts from 0 again. False where the hook `detour` is not in force.
+        """
+
+    def clear_detour(self, slot: int) -> None: ...
+    def open_detour(self, slot: int, open_s: float) -> tuple[str, int] | None:
+        """For so long, toxcore may ask the peer for nodes there. Returns where: bootstrap from that place."""
+
+    def detour_traffic(self, slot: int) -> DetourTraffic | None: ...
+    def relay_for(self, members: dict[int, int]) -> bool:
+        """From now on these friends, by index and number, at most 64, reach each other through us.
+
+        False where the hook `detour` is not in force.
         """
 
     @property

@@ -40,8 +40,14 @@ cdef extern from *:
     """
     const char *tox_patched_flaws
 
+cdef extern from "detour.h" nogil:
+    enum:
+        DETOUR_PACKET_ID
+
 cdef enum:
     FIRST_LOSSY = 192
+    MOST_CUSTOM = 1373  # bytes, TOX_MAX_CUSTOM_PACKET_SIZE
+    DETOUR_BATCH = 64   # packets of a batch between looks for what takes a detour
     SHORTEST_NAP_S = 5  # turns are a quarter of a second apart at most, and no machine is that busy
 
 
@@ -181,6 +187,8 @@ cdef class Tox:
         self._depth += 1
 
     cdef void end(self) noexcept:
+        if self._depth == 1:
+            self.send_detours()
         self._depth -= 1
         if self._depth == 0:
             netio.leave(self._owner, self._previous)
@@ -248,6 +256,25 @@ cdef class Tox:
 
     def sightings(self):
         return netio.take_sightings(self._owner)
+
+    # -- detours -------------------------------------------------------------------------------
+
+    def set_detour(self, unsigned slot, uint32_t via, uint8_t index, bytes dht_key):
+        self.alive()
+        _sized(dht_key, TOX_PUBLIC_KEY_SIZE)
+        return netio.set_detour(self._owner, slot, via, index, dht_key)
+
+    def clear_detour(self, unsigned slot):
+        netio.clear_detour(self._owner, slot)
+
+    def open_detour(self, unsigned slot, double open_s):
+        return netio.open_detour(self._owner, slot, open_s)
+
+    def detour_traffic(self, unsigned slot):
+        return netio.detour_traffic(self._owner, slot)
+
+    def relay_for(self, dict members):
+        return netio.relay_for(self._owner, members)
 
     @property
     def sockets_version(self):
@@ -559,6 +586,7 @@ cdef class Tox:
             if not netio.allow_fragments(self._owner, False):
                 return SendResult.QUEUE_FULL
             result = self.send_lossy(number, data)
+            self.send_detours()
         finally:
             had_room = netio.allow_fragments(self._owner, True)
             self.end()
@@ -572,7 +600,39 @@ cdef class Tox:
             self._gathering = True
             self.begin()
         cdef bint sent = tox_friend_send_lossy_packet(self._tox, friend_number, data, length, &code)
+        self._since_detours += 1
+        if self._since_detours >= DETOUR_BATCH:
+            self.send_detours()
         return _send_result(sent, code)
+
+    cdef void send_detours(self) noexcept:
+        """What libtoxcore has sent into detours goes to the friends. Never from within a call of libtoxcore's."""
+        cdef uint8_t packet[MOST_CUSTOM]
+        cdef uint32_t via = 0
+        cdef size_t length
+        self._since_detours = 0
+        if self._tox == NULL or not netio.detour_waits(self._owner):
+            return
+        netio.close_detours(self._owner, True)
+        while True:
+            length = netio.next_for_friend(self._owner, &via, packet)
+            if length == 0:
+                break
+            tox_friend_send_lossy_packet(self._tox, via, packet, length, NULL)
+        netio.close_detours(self._owner, False)
+
+    cdef void relay(self, uint32_t number, const uint8_t *packet, size_t length) noexcept:
+        """Passes a packet on from one friend to another."""
+        cdef uint8_t onward[MOST_CUSTOM]
+        cdef uint32_t to = 0
+        if not netio.relayed(self._owner, number, packet, length, &to, onward):
+            return
+        cdef bint uncut = netio.is_whole(packet) and netio.allow_fragments(self._owner, False)
+        netio.close_detours(self._owner, True)
+        tox_friend_send_lossy_packet(self._tox, to, onward, length, NULL)
+        netio.close_detours(self._owner, False)
+        if uncut:
+            netio.allow_fragments(self._owner, True)
 
     cdef void flush_lossy(self) noexcept:
         if self._gathering:
@@ -581,10 +641,12 @@ cdef class Tox:
 
     cdef void flush_inbound(self) noexcept:
         cdef int packet_id
+        self.send_detours()
         netio.flush(self._owner)  # first, as that may make room for what the sinks send
         for packet_id in range(FIRST_LOSSY, 256):
             if self._lossy_flushes[packet_id] != NULL:
                 self._lossy_flushes[packet_id](self._lossy_contexts[packet_id])
+        self.send_detours()
         netio.flush(self._owner)
 
     cdef bint is_congested(self) noexcept:
@@ -669,6 +731,10 @@ cdef void _on_friend_connection(CTox *tox, uint32_t number, int connection, void
 
 cdef void _on_lossy(CTox *tox, uint32_t number, const uint8_t *data, size_t length, void *context) noexcept:
     cdef Tox self = <Tox>context
+    if length and data[0] == DETOUR_PACKET_ID:
+        if not netio.take_onward(self._owner, number, data, length):
+            self.relay(number, data, length)
+        return
     if length and self._lossy_sinks[data[0]] != NULL:
         self._lossy_sinks[data[0]](self._lossy_contexts[data[0]], number, data, length)
         return

@@ -123,7 +123,7 @@ def called(peer: Mapping[str, Any]) -> str:
 
 
 def peer_row(peer: Mapping[str, Any], now: float) -> list[str]:
-    path = path_word(peer["path"])
+    path = path_word(peer["path"], peer.get("via"))
     if peer["mtu"] is not None and peer["mtu"] < MAX_MTU:
         path += f", MTU {peer['mtu']}"
     return [

@@ -78,6 +78,6 @@ def time_span(seconds: float) -> str:
     return f"{minutes} min" if minutes else f"{whole} s"
 
 
-def path_word(path: str) -> str:
-    """The word for a path: `direct`, `tcp-relay` or `offline`."""
-    return {"udp": "direct", "none": "offline"}.get(path, path)
+def path_word(path: str, via: str | None = None) -> str:
+    """The words for a path: `direct`, `tcp-relay`, `friend box` or `offline`."""
+    return f"{path} {via}" if via else {"udp": "direct", "none": "offline"}.get(path, path)

@@ -37,6 +37,8 @@ def changes(old: InForce, new: InForce) -> Iterator[str]:
         yield f"asking for {forward}"
     if (old.config.server, old.policy.authority.secret) != (new.config.server, new.policy.authority.secret):
         yield "[server] changed"
+    for path in _differing(NODE, old.config.node, new.config.node, restart=False):
+        yield f"{path} changed"
     for path in _differing(VPN, old.config.vpn, new.config.vpn, restart=False):
         yield f"{path} changed"
 

@@ -99,6 +99,14 @@ class NodeSection:
         restart=True,
         flag=Flag("--keep-streams", metavar="TIME"),
     )
+    relay_for: tuple[str, ...] = key(
+        values.read_names,
+        "peers that reach each other by way of this machine, where they have no direct path",
+        form="a list of two and more peers' names",
+        default=(),
+        shown=[],
+        example='["laptop", "box"]',
+    )
 
 
 NODE = Section("node", "[node]", "how to be on the Tox network", keys_of(NodeSection))

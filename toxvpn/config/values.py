@@ -146,6 +146,10 @@ def read_list(value: Any) -> list[str]:
     return value
 
 
+def read_names(value: Any) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(read_list(value)))
+
+
 def read_advertised(value: Any) -> "tuple[IPNetwork, ...]":
     """The networks behind this machine."""
     from ..wire.routegrant import parse_networks, unusable

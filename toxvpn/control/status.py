@@ -112,11 +112,13 @@ class PeerState:
     `exit`: whether it offers to be an exit, or is ours. `may_exit`: whether we are to be its exit. `allow`:
     the rules for what it may reach over the VPN; None: everything on this machine. `address_moved`: why the
     two of us meet at other addresses than the usual ones. `multicast`: the groups that both take part in.
+    `via`: the friend by way of which it is reached, where `path` is "friend".
     """
 
     public_key: bytes
     name: str | None = None
     path: str = "none"
+    via: str | None = None
     ipv4: IPv4Address | None = None
     ipv6: IPv6Address | None = None
     rx_bytes: int = 0
@@ -217,6 +219,7 @@ def _peer(peer: PeerState) -> dict[str, Any]:
         "name_problem": peer.name_problem,
         "online": peer.online,
         "path": peer.path,
+        "via": peer.via,
         "ipv4": _text(peer.ipv4),
         "ipv6": _text(peer.ipv6),
         "rx_bytes": peer.rx_bytes,

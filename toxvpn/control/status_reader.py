@@ -131,7 +131,8 @@ class StatusReader:
         state = PeerState(
             public_key=key,
             name=None if configured is None else configured.name,
-            path=peer.connection.path,
+            path=peer.path,
+            via=None if peer.via is None else self._node.called(peer.via),
             since=self._wall() - (self._node.now() - peer.changed_s),
             rtt_s=self._measured.rtt_s(key) if self._measured and peer.online else None,
             loss=self._measured.loss(key) if self._measured else None,

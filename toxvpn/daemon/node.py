@@ -22,11 +22,13 @@ from ..state.places import find_places
 from ..tcpforward.fast import patience
 from ..tox import met
 from ..tox.bootstrap import Bootstrapper, load_nodes
+from ..tox.detours import Detours
 from ..tox.handle import make_tox
 from ..tox.mtuprober import MtuProber
 from ..tox.node import Node
 from ..tox.ownstatus import OwnStatus
 from ..tox.recovery import Recovery
+from ..tox.relaying import Relaying
 from ..tox.resolver import Ask, Names
 from ..tox.reunion import Reunion
 from .identity import take_identity
@@ -44,6 +46,7 @@ class RunningNode:
     autosave: Autosave
     directory: Path | None
     lifecycle: Lifecycle
+    relaying: Relaying
     metrics_port: int | None = None
     keep_streams_s: int = patience.DEFAULT_S
     port_mapping: MappingKeeper | None = None
@@ -114,6 +117,7 @@ async def running_node(
         undo.callback(prober.close)
         recovery = Recovery(node, mark)
         undo.callback(recovery.close)
+        Detours(node, recovery)
         if directory is not None:
             reunion = Reunion(node, recovery, met.load(directory, time.time()), autosave.changed)
             autosave.others.append(reunion.snapshot)
@@ -126,6 +130,7 @@ async def running_node(
                 autosave,
                 directory,
                 lifecycle,
+                Relaying(node),
                 options.metrics_port,
                 options.keep_streams,
                 keeper,

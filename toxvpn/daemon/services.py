@@ -108,6 +108,7 @@ class Services:
         own = self.now.policy
         self.roster = run.roster(own.authority, self._peers())
         self.roster.offers = offered(config)
+        run.relaying.named = self._relayed
         self.roster.has_section = lambda public_key: public_key in config_keys(self.now.config)
         self.builtins = Builtins()
         self._server = ForwardServer(self.may_reach if forwards else lambda _: NOTHING, self.builtins)
@@ -326,6 +327,14 @@ class Services:
 
     def _belongs(self, public_key: bytes) -> bool:
         return on_network(self.now, self._known(public_key))
+
+    def _relayed(self) -> frozenset[bytes]:
+        """The peers that reach each other through this machine."""
+        names = {name.casefold() for name in self.now.config.node.relay_for}
+        if not names:
+            return frozenset()
+        known = self.roster.peers().values()
+        return frozenset(peer.public_key for peer in known if (peer.name or "").casefold() in names)
 
     def _name(self, public_key: bytes) -> str:
         peer = self.roster.peers().get(public_key)

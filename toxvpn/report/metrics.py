@@ -10,7 +10,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest, registry
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 
-PATHS = ("udp", "tcp-relay", "none")
+PATHS = ("udp", "friend", "tcp-relay", "none")
 PEER = ("public_key", "name")
 PROTOCOLS = ("PCP", "NAT-PMP", "UPnP")
 

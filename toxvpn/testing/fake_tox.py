@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 
 from .._native.handler import Handler
+from .._native.net.netio import DetourTraffic
 from .._native.options import Options
 from .._native.results import Connection, SavedataError, SendResult, error
 from ..errors import ClosedError, UsageError
@@ -61,6 +62,9 @@ class FakeTox:
         self.watched: set[bytes] = set()
         self.introduced: list[tuple[bytes, bytes]] = []
         self.sighted: list[tuple[bytes, str, int]] = []
+        self.detours: dict[int, tuple[int, int, bytes]] = {}
+        self.detour_use: dict[int, DetourTraffic] = {}
+        self.relayed: dict[int, int] = {}
         self.congested = False
         self.wants_room = False
         self.room_asked = False
@@ -166,6 +170,23 @@ class FakeTox:
 
     def forget_key(self, dht_key: bytes) -> None:
         self.watched.discard(dht_key)
+
+    def set_detour(self, slot: int, via: int, index: int, dht_key: bytes) -> bool:
+        self.detours[slot] = via, index, dht_key
+        return True
+
+    def clear_detour(self, slot: int) -> None:
+        self.detours.pop(slot, None)
+
+    def open_detour(self, slot: int, open_s: float) -> tuple[str, int] | None:
+        return f"febf::{slot:x}", 1
+
+    def detour_traffic(self, slot: int) -> DetourTraffic | None:
+        return self.detour_use.get(slot)
+
+    def relay_for(self, members: dict[int, int]) -> bool:
+        self.relayed = members
+        return True
 
     def introductions(self, public_key: bytes, content: bytes) -> list[bytes]:
         self.introduced.append((public_key, content))

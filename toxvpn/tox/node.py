@@ -13,6 +13,7 @@ from .._native.path.packets import Counters
 from .._native.results import Connection, SendResult
 from .._native.toxcore import Tox
 from ..errors import ToxvpnError
+from ..wire.toxid import short_key
 from .bootstrap import Contact
 from .events import (
     Event,
@@ -189,6 +190,10 @@ class Node:
 
     def _name_of(self, public_key: bytes) -> str | None:
         return self.name_of(public_key)
+
+    def called(self, public_key: bytes) -> str:
+        """The name that a person here has given it, or the first digits of the key."""
+        return self.name_of(public_key) or short_key(public_key)
 
     def _disconnect(self, peer: Peer) -> None:
         """Delivered at once: toxcore may reuse the friend number, so tables keyed by it change first."""

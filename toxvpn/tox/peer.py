@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from .._native.results import Connection
 from ..wire.ip import CUSTOM_PACKET_BYTES
@@ -28,6 +29,8 @@ class Peer:
     """The largest custom packet that the path carries, as far as is known (mtuprober.py)."""
     source: tuple[str, int] | None = None
     """The address and port that its last packet came from, but for those of packet paths; None: a relay."""
+    via: bytes | None = None
+    """The key of the friend by way of which it is reached (detours.py)."""
     places: dict[bool, tuple[str, int]] = field(default_factory=dict)
     """Where it was last seen: for IPv4 (False) and IPv6 (True)."""
     sent_packets: int = 0
@@ -49,6 +52,11 @@ class Peer:
     def drops(self) -> dict[str, int]:
         """Packets that were dropped before anybody saw them, by reason."""
         return {"flood": self.flooded_packets} if self.flooded_packets else {}
+
+    @property
+    def path(self) -> Literal["none", "tcp-relay", "udp", "friend"]:
+        """The name in status and metrics."""
+        return self.connection.path if self.via is None else "friend"
 
     @property
     def short(self) -> str:

@@ -17,7 +17,7 @@ from toxvpn.testing import boxes
 
 CRYPTO = {"crypto"} if len(boxes.usable_kernels()) > 1 else set()
 """On a processor for which there is a kernel besides the portable one."""
-ALL = {"sockets", "batch", "streams", "clock", "page_lock", "scratch", "reunion"} | CRYPTO
+ALL = {"sockets", "batch", "streams", "clock", "page_lock", "scratch", "reunion", "detour"} | CRYPTO
 
 
 # What libtoxcore imports, behind functions that a test can call.
@@ -241,14 +241,15 @@ def test_every_part_takes_in_every_linking_style(compiler: str, tmp_path: Path, 
 @pytest.mark.parametrize(
     ("environment", "missing"),
     [
-        ({"TOXVPN_SOCKETS": "off"}, {"sockets", "batch", "streams"}),
-        ({"TOXVPN_UDP_BATCH": "off"}, {"batch"}),
+        ({"TOXVPN_SOCKETS": "off"}, {"sockets", "batch", "streams", "detour"}),
+        ({"TOXVPN_UDP_BATCH": "off"}, {"batch", "detour"}),
         ({"TOXVPN_STREAMS": "off"}, {"streams"}),
         ({"TOXVPN_CLOCK": "off"}, {"clock"}),
         ({"TOXVPN_PAGE_LOCK": "strict"}, {"page_lock"}),
         ({"TOXVPN_SCRATCH": "off"}, {"scratch"}),
         ({"TOXVPN_CRYPTO": "off"}, CRYPTO or {"crypto"}),
         ({"TOXVPN_REUNION": "off"}, {"reunion"}),
+        ({"TOXVPN_DETOUR": "off"}, {"detour"}),
     ],
 )
 def test_the_environment_asks_for_plain_parts(

@@ -10,6 +10,7 @@
 #define _GNU_SOURCE
 #include "hooks.h"
 #include "boxhook.h"
+#include "detour.h"
 #include "importpatch.h"
 #include "introduce.h"
 #include "kernel.h"
@@ -68,6 +69,9 @@ struct netio_owner {
     struct sockaddr_storage source; /* of the datagram that was handed out last */
     socklen_t source_length;        /* 0: there are no more */
     struct sightings sightings;
+    struct detours *detours; /* NULL: none yet */
+    struct inject *inbox;    /* NULL: nothing yet */
+    bool whole;              /* routers may not fragment what is sent now */
     struct streamroom room;
 };
 
@@ -84,6 +88,7 @@ static struct entry *by_fd[DESCRIPTORS];
 static bool batch_installed;
 static bool streams_installed;
 static bool shield_up;
+static bool detours_up;
 
 /* -- the owner ---------------------------------------------------------------------------------- */
 
@@ -129,6 +134,8 @@ void netio_owner_free(netio_owner *owner) {
     while (owner->entries)
         forget(owner->entries);
     sightings_free(&owner->sightings);
+    detours_free(owner->detours);
+    inject_free(owner->inbox);
     streamroom_free(&owner->room);
     free(owner);
 }
@@ -181,6 +188,7 @@ bool netio_allow_fragments(netio_owner *owner, bool allowed) {
     netio_flush(owner);
     if (!allowed && netio_congested(owner))
         return false;
+    owner->whole = !allowed;
     for (struct entry *entry = owner->entries; entry; entry = entry->next) {
         if (entry->datagram)
             allow_fragments(entry->fd, allowed);
@@ -203,7 +211,7 @@ bool netio_congested(const netio_owner *owner) {
 }
 
 bool netio_receive_pending(const netio_owner *owner) {
-    if (owner->turn_cut)
+    if (owner->turn_cut || inject_left(owner->inbox))
         return true;
     for (const struct entry *entry = owner->entries; entry; entry = entry->next)
         if (entry->in && recvbatch_left(entry->in))
@@ -264,6 +272,14 @@ socklen_t netio_source(const netio_owner *owner, struct sockaddr_storage *out) {
 }
 
 struct sightings *netio_sightings(netio_owner *owner) { return &owner->sightings; }
+
+struct detours *netio_detours(netio_owner *owner, bool make) {
+    if (!owner->detours && make && detours_up)
+        owner->detours = detours_new();
+    return owner->detours;
+}
+
+struct inject **netio_inbox(netio_owner *owner) { return &owner->inbox; }
 
 uint32_t netio_sockets_version(const netio_owner *owner) { return owner->version; }
 
@@ -368,6 +384,10 @@ ssize_t netio_hook_sendto(int fd, const void *data, size_t length, int flags, co
     struct entry *entry = find(fd);
     if (!entry || !entry->out)
         return sendto(fd, data, length, flags, to, to_length);
+    const int detour = detour_slot(entry->owner->detours, to, to_length);
+    if (detour >= 0)
+        return detour_send(entry->owner->detours, (unsigned)detour, data, length, entry->owner->whole,
+                           netio_now_ns());
     ssize_t sent = sendbatch_put(entry->out, data, length, flags, to, to_length);
     if (sent >= 0 && entry->owner != current) /* outside a turn nothing else would flush it */
         sendbatch_flush(entry->out);
@@ -422,11 +442,25 @@ static void note_source(netio_owner *owner, const struct sockaddr *from, const s
         memcpy(&owner->source, from, owner->source_length);
 }
 
+/* What came another way. The address of a detour is not where the peer is, so nobody is to note it. */
+static ssize_t received_aside(netio_owner *owner, void *out, size_t room, struct sockaddr *from,
+                              socklen_t *from_length) {
+    owner->turn++;
+    ssize_t length = inject_take(owner->inbox, out, room, from, from_length);
+    if (detour_slot(owner->detours, from, from_length ? *from_length : 0) >= 0)
+        owner->source_length = 0;
+    else
+        note_source(owner, from, from_length);
+    return shielded(out, length);
+}
+
 ssize_t netio_hook_recvfrom(int fd, void *out, size_t room, int flags, struct sockaddr *from,
                             socklen_t *from_length) {
     struct entry *entry = find(fd);
     if (!entry || !entry->datagram || !entry->owner->batching || (flags & ~MSG_DONTWAIT))
         return shielded(out, recvfrom(fd, out, room, flags, from, from_length));
+    if (inject_left(entry->owner->inbox))
+        return received_aside(entry->owner, out, room, from, from_length);
     bool left = entry->in && recvbatch_left(entry->in);
     if (!left && entry->owner == current && turn_over(current))
         return nothing_received(current, EAGAIN);
@@ -540,6 +574,7 @@ const char *netio_install(enum netio_hook_group group, const void *address) {
     case NETIO_SCRATCH: return scratch_install(address);
     case NETIO_CRYPTO: return boxhook_install(address);
     case NETIO_REUNION: return introduce_install(address);
+    case NETIO_DETOUR: detours_up = batch_installed; return detours_up ? NULL : "needs the batch";
     }
     return "no such group of hooks";
 }

@@ -29,6 +29,7 @@ enum netio_hook_group {
     NETIO_SCRATCH,
     NETIO_CRYPTO,
     NETIO_REUNION,
+    NETIO_DETOUR,
 };
 
 /* Puts one group of hooks into the libtoxcore that contains `address`. Returns NULL, or why that is not
@@ -57,6 +58,9 @@ double netio_passed_s(netio_owner *owner);
 /* Where the datagram came from that libtoxcore is handling now; the length is 0 when there is none. */
 socklen_t netio_source(const netio_owner *owner, struct sockaddr_storage *out);
 struct sightings *netio_sightings(netio_owner *owner);
+/* NULL: there are none, and none were to be made, or that is not possible here. */
+struct detours *netio_detours(netio_owner *owner, bool make);
+struct inject **netio_inbox(netio_owner *owner);
 uint32_t netio_sockets_version(const netio_owner *owner);
 size_t netio_sockets(const netio_owner *owner, netio_socket *out, size_t room);
 

@@ -1,6 +1,6 @@
 """The network and clock under toxcore, for other compiled modules: the C files are linked once."""
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport uint8_t, uint32_t
 
 
 cdef extern from "hooks.h":
@@ -61,3 +61,22 @@ cdef void begin_keys() noexcept nogil
 cdef list end_keys()
 # What tells a handle with that secret and onion key something of its friend; see Tox.introductions. b"": not possible.
 cdef bytes introduction(bytes onion_key, const unsigned char *own_secret, bytes friend_key, bytes content)
+# Detours (detour.h): see Tox.set_detour and those that follow it. False, None: not possible here.
+cdef bint set_detour(netio_owner *owner, unsigned slot, uint32_t via, uint8_t index,
+                     const uint8_t *dht_key) noexcept nogil
+cdef void clear_detour(netio_owner *owner, unsigned slot) noexcept nogil
+cdef object open_detour(netio_owner *owner, unsigned slot, double open_s)
+cdef object detour_traffic(netio_owner *owner, unsigned slot)
+cdef bint relay_for(netio_owner *owner, dict members)
+# Whether packets for friends wait; the next one of at most 1373 bytes, its length, 0: none.
+cdef bint detour_waits(netio_owner *owner) noexcept nogil
+cdef size_t next_for_friend(netio_owner *owner, uint32_t *via, uint8_t *packet) noexcept nogil
+# While closed, what libtoxcore sends into a detour is dropped.
+cdef void close_detours(netio_owner *owner, bint closed) noexcept nogil
+# A packet of a detour came from a friend: False unless that friend has passed it on, to us.
+cdef bint take_onward(netio_owner *owner, uint32_t via, const uint8_t *packet, size_t length) noexcept nogil
+# Whether it is to be passed on to `to`, as `out`, which is as long.
+cdef bint relayed(netio_owner *owner, uint32_t from_, const uint8_t *packet, size_t length, uint32_t *to,
+                  uint8_t *out) noexcept nogil
+# Whether routers may not fragment it.
+cdef bint is_whole(const uint8_t *packet) noexcept nogil

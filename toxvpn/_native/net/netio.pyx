@@ -1,7 +1,7 @@
 """Hooks under libtoxcore: the network, clock, page locks and encryption that it uses, replaced by ours.
 
 `install` points libtoxcore's own import entries for some functions of the C library and of libsodium at
-functions of ours. There are eight groups of hooks; each is in force or not by itself:
+functions of ours. There are nine groups of hooks; each is in force or not by itself:
 
 - sockets: tells exactly which sockets are libtoxcore's (socket, accept, close)
 - batch: sends and receives many UDP datagrams per system call (sendto, recvfrom), and gets the receive buffer
@@ -17,17 +17,20 @@ functions of ours. There are eight groups of hooks; each is in force or not by i
   processor has those and they agree with libsodium (../crypto)
 - reunion: a handle can be told where a friend is that it has met before
   (crypto_scalarmult_curve25519_base, crypto_box_keypair)
+- detour: datagrams to a peer can take the way of a common friend (detour.h); needs `batch`, and has no imports of its own
 
-A libtoxcore of a version with a flaw that a stranger's datagrams can reach (flaws.py) gets a ninth group, the
+A libtoxcore of a version with a flaw that a stranger's datagrams can reach (flaws.py) gets a tenth group, the
 shield, which drops the datagrams that would harm it (recvfrom).
 
 Where a group is not in force, libtoxcore works without it. These environment variables switch groups off:
-TOXVPN_SOCKETS=off (also batch, streams and shield), TOXVPN_UDP_BATCH=off, TOXVPN_STREAMS=off,
+TOXVPN_SOCKETS=off (also batch, streams and shield), TOXVPN_UDP_BATCH=off (also detour), TOXVPN_STREAMS=off,
 TOXVPN_CLOCK=off (the rate is always 1), TOXVPN_PAGE_LOCK=strict (every scratch buffer is locked, about half the
-speed), TOXVPN_SCRATCH=off, TOXVPN_CRYPTO=off (libsodium encrypts), TOXVPN_REUNION=off.
+speed), TOXVPN_SCRATCH=off, TOXVPN_CRYPTO=off (libsodium encrypts), TOXVPN_REUNION=off,
+TOXVPN_DETOUR=off.
 
 Neighbours: toxcore.pyx enters and leaves an owner around each call into libtoxcore; the C files are hooks.c,
-sendbatch.c, recvbatch.c, streambuf.c, sightings.c, introduce.c, pagelock.c, scratch.c, importpatch.c.
+sendbatch.c, recvbatch.c, streambuf.c, sightings.c, introduce.c, inject.c, detour.c, pagelock.c, scratch.c,
+importpatch.c.
 """
 
 import os
@@ -37,7 +40,7 @@ from libc.errno cimport errno
 from .netio cimport netio_flush_inbound
 
 from libc.stdlib cimport free, malloc
-from libc.stdint cimport uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
 
 
 cdef extern from "<sys/prctl.h>" nogil:
@@ -63,6 +66,7 @@ cdef extern from "hooks.h" nogil:
         NETIO_SCRATCH
         NETIO_CRYPTO
         NETIO_REUNION
+        NETIO_DETOUR
     const char *netio_install(netio_hook_group group, const void *address)
     netio_owner *netio_owner_new()
     void netio_owner_free(netio_owner *owner)
@@ -87,6 +91,48 @@ cdef extern from "hooks.h" nogil:
     sightings *netio_sightings(netio_owner *owner)
     uint32_t netio_sockets_version(const netio_owner *owner)
     size_t netio_sockets(const netio_owner *owner, netio_socket *out, size_t room)
+
+cdef extern from "kernel.h" nogil:
+    int64_t netio_now_ns()
+
+cdef extern from "inject.h" nogil:
+    struct inject:
+        pass
+    struct sockaddr_in6:
+        pass
+
+cdef extern from "detour.h" nogil:
+    enum:
+        DETOUR_LONGEST_PACKET
+        DETOUR_MEMBERS
+        DETOUR_SLOTS
+    struct detours:
+        pass
+    struct c_detour_traffic "detour_traffic":
+        uint64_t sent, received
+        int64_t sent_ns, received_ns
+    struct c_detour_counters "detour_counters":
+        uint64_t relayed, relay_refused, relay_no_room, unknown, malformed, filtered, no_room, nested, too_long
+    c_detour_counters _detour_counters "detour_counters"
+    void detour_set(detours *all, unsigned slot, uint32_t via, uint8_t index, const uint8_t *dht_key)
+    void detour_clear(detours *all, unsigned slot)
+    void detour_open(detours *all, unsigned slot, int64_t until_ns)
+    void detour_address(const detours *all, unsigned slot, sockaddr_in6 *out)
+    c_detour_traffic c_traffic "detour_traffic"(const detours *all, unsigned slot)
+    bint c_waits "detour_waits"(const detours *all)
+    size_t c_next "detour_next"(detours *all, uint32_t *via, uint8_t *packet)
+    void detours_close(detours *all, bint closed)
+    void detour_arrived(detours *all, uint32_t via, const uint8_t *packet, size_t length, int64_t now_ns,
+                        inject **inbox)
+    void detour_relay_for(detours *all, const uint32_t *numbers, const uint8_t *indices, size_t count)
+    bint detour_is_onward(const uint8_t *packet, size_t length)
+    bint detour_is_whole(const uint8_t *packet)
+    bint c_relay "detour_relay"(const detours *all, uint32_t from_, const uint8_t *packet, size_t length,
+                                uint32_t *to, uint8_t *out)
+
+cdef extern from "hooks.h" nogil:
+    detours *netio_detours(netio_owner *owner, bint make)
+    inject **netio_inbox(netio_owner *owner)
 
 cdef extern from "boxhook.h" nogil:
     const char *boxhook_kernel()
@@ -239,6 +285,109 @@ cdef bytes introduction(bytes onion_key, const unsigned char *own_secret, bytes 
     return (<const char *>datagram)[:length]
 
 
+# -- detours ---------------------------------------------------------------------------------------
+
+cdef bint set_detour(netio_owner *owner, unsigned slot, uint32_t via, uint8_t index,
+                     const uint8_t *dht_key) noexcept nogil:
+    cdef detours *all = netio_detours(owner, True)
+    if all == NULL or slot >= DETOUR_SLOTS:
+        return False
+    detour_set(all, slot, via, index, dht_key)
+    return True
+
+
+cdef void clear_detour(netio_owner *owner, unsigned slot) noexcept nogil:
+    if netio_detours(owner, False) != NULL and slot < DETOUR_SLOTS:
+        detour_clear(netio_detours(owner, False), slot)
+
+
+cdef object open_detour(netio_owner *owner, unsigned slot, double open_s):
+    cdef sockaddr_in6 at
+    cdef detours *all = netio_detours(owner, False)
+    if all == NULL or slot >= DETOUR_SLOTS:
+        return None
+    detour_open(all, slot, netio_now_ns() + <int64_t>(open_s * 1e9))
+    detour_address(all, slot, &at)
+    return _place(<const sockaddr_storage *>&at)
+
+
+cdef object detour_traffic(netio_owner *owner, unsigned slot):
+    cdef c_detour_traffic traffic
+    cdef int64_t now_ns = netio_now_ns()
+    if netio_detours(owner, False) == NULL or slot >= DETOUR_SLOTS:
+        return None
+    traffic = c_traffic(netio_detours(owner, False), slot)
+    return DetourTraffic(
+        traffic.sent,
+        traffic.received,
+        (now_ns - traffic.sent_ns) / 1e9 if traffic.sent_ns else None,
+        (now_ns - traffic.received_ns) / 1e9 if traffic.received_ns else None,
+    )
+
+
+cdef bint detour_waits(netio_owner *owner) noexcept nogil:
+    return c_waits(netio_detours(owner, False))
+
+
+cdef size_t next_for_friend(netio_owner *owner, uint32_t *via, uint8_t *packet) noexcept nogil:
+    return c_next(netio_detours(owner, False), via, packet)
+
+
+cdef void close_detours(netio_owner *owner, bint closed) noexcept nogil:
+    detours_close(netio_detours(owner, False), closed)
+
+
+cdef bint take_onward(netio_owner *owner, uint32_t via, const uint8_t *packet, size_t length) noexcept nogil:
+    if not detour_is_onward(packet, length):
+        return False
+    detour_arrived(netio_detours(owner, False), via, packet, length, netio_now_ns(), netio_inbox(owner))
+    return True
+
+
+cdef bint relayed(netio_owner *owner, uint32_t from_, const uint8_t *packet, size_t length, uint32_t *to,
+                  uint8_t *out) noexcept nogil:
+    if not c_relay(netio_detours(owner, False), from_, packet, length, to, out):
+        _detour_counters.relay_refused += 1
+        return False
+    if netio_congested(owner):
+        _detour_counters.relay_no_room += 1
+        return False
+    _detour_counters.relayed += 1
+    return True
+
+
+cdef bint is_whole(const uint8_t *packet) noexcept nogil:
+    return detour_is_whole(packet)
+
+
+cdef bint relay_for(netio_owner *owner, dict members):
+    cdef uint32_t numbers[DETOUR_MEMBERS]
+    cdef uint8_t indices[DETOUR_MEMBERS]
+    cdef size_t count = 0
+    cdef detours *all = netio_detours(owner, bool(members))
+    if all == NULL:
+        return not members
+    for index, number in list(members.items())[:DETOUR_MEMBERS]:
+        indices[count], numbers[count] = index, number
+        count += 1
+    detour_relay_for(all, numbers, indices, count)
+    return True
+
+
+class DetourTraffic(NamedTuple):
+    """Datagrams of a connection that took a detour, and the seconds since the last one; None: there was none."""
+
+    sent: int
+    received: int
+    sent_ago_s: float | None
+    received_ago_s: float | None
+
+
+def detour_counters() -> dict[str, int]:
+    """What the detours counted since the process started; detour.h explains each counter."""
+    return dict(_detour_counters)
+
+
 # -- putting the hooks in place ----------------------------------------------------------------------
 
 class Hook(NamedTuple):
@@ -257,6 +406,7 @@ class Hooks(NamedTuple):
     scratch: Hook
     crypto: Hook
     reunion: Hook
+    detour: Hook
 
 
 _NOT_YET = Hook(False, "libtoxcore is not loaded yet")
@@ -293,7 +443,11 @@ def install(address: int, flawed: bool = False) -> Hooks:
     scratch = _install(NETIO_SCRATCH, address, "TOXVPN_SCRATCH", "off")
     crypto = _install(NETIO_CRYPTO, address, "TOXVPN_CRYPTO", "off")
     reunion = _install(NETIO_REUNION, address, "TOXVPN_REUNION", "off")
-    _hooks = Hooks(sockets, batch, streams, clock, page_lock, scratch, crypto, reunion)
+    if batch.in_force:
+        detour = _install(NETIO_DETOUR, address, "TOXVPN_DETOUR", "off")
+    else:
+        detour = Hook(False, f"needs the batch ({batch.reason})")
+    _hooks = Hooks(sockets, batch, streams, clock, page_lock, scratch, crypto, reunion, detour)
     return _hooks
 
 
