@@ -12,6 +12,7 @@ from toxvpn.doctor.observations import (
     NodesSeen,
     Observation,
     OwnStatusSeen,
+    PortMappingSeen,
     PrivateStackSeen,
     ProxySeen,
     UdpSeen,
@@ -37,6 +38,7 @@ WELL: list[Observation] = [
     ANSWERED,
     UdpSeen(ANSWERED),
     OwnStatusSeen("udp", 60.0),
+    PortMappingSeen("203.0.113.5:40000", "PCP"),
     FriendRequestSeen(peer="box", online=True, waited_s=60.0),
     PathSeen("udp", 25.0),
     ProtocolSeen(toxvpn=True, wire=2, rtt_s=0.001),
@@ -186,13 +188,20 @@ def test_a_kernel_that_corrupts_batches_limits_only_who_asks_for_them() -> None:
     assert asked_for.state is State.LIMITED and "udp_segmentation" in (asked_for.fix or "")
 
 
+def test_a_router_that_maps_no_port_is_no_fault() -> None:
+    seen = PortMappingSeen(problem="the router speaks neither PCP nor NAT-PMP nor UPnP").finding()
+    assert seen.state is State.OK and seen.detail.startswith("none: the router")
+    mapped = PortMappingSeen("203.0.113.5:40000", "PCP").finding()
+    assert mapped.detail == "the router passes on UDP from 203.0.113.5:40000 (PCP)"
+
+
 def test_without_a_secret_the_advice_is_to_give_one() -> None:
     seen = FriendRequestSeen(peer="box", online=False, waited_s=None, secret=False).finding()
     assert "--secret-file" in (seen.fix or "") and "yet" in seen.detail
 
 
 def test_what_nobody_asked_for_is_skipped_with_the_reason() -> None:
-    made = make_report(findings()[:6], {Layer.TARGET: "no target was given"})
+    made = make_report(findings()[:7], {Layer.TARGET: "no target was given"})
     assert made.exit_code == 0
     assert made.findings[-1].detail == "no target was given"
 

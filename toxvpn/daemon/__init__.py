@@ -59,5 +59,6 @@ def run_daemon(options: "DaemonOptions") -> int:
 def _load_the_rest() -> None:
     """What a run may be asked for later, by then as the user of -U, who may not be able to read it."""
     from ..control import status_reader  # noqa: F401
+    from ..portmap import upnp  # noqa: F401
     from ..report import metrics  # noqa: F401
     from . import control, measured  # noqa: F401

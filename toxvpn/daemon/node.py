@@ -24,6 +24,7 @@ from ..tox import met
 from ..tox.bootstrap import Bootstrapper, load_nodes
 from ..tox.detours import Detours
 from ..tox.handle import make_tox
+from ..tox.mapping import mapping
 from ..tox.mtuprober import MtuProber
 from ..tox.node import Node
 from ..tox.ownstatus import OwnStatus
@@ -32,7 +33,6 @@ from ..tox.relaying import Relaying
 from ..tox.resolver import Ask, Names
 from ..tox.reunion import Reunion
 from .identity import take_identity
-from .mapping import mapping
 
 
 @dataclass(slots=True)

@@ -14,6 +14,7 @@ from .. import __version__
 from .._native.net import netio
 from .._native.results import Connection
 from ..members.peers import ConfiguredPeer
+from ..portmap.keeper import MappingKeeper
 from ..state.identity import Identity
 from ..tcpforward.fast.road import RoadBrokenError
 from ..tcpforward.fast.stack import Stack, StackUnavailableError
@@ -23,10 +24,12 @@ from ..tcpforward.spec import RoadPolicy, Target
 from ..tox import advisories
 from ..tox.bootstrap import Bootstrapper, load_nodes
 from ..tox.handle import make_tox
+from ..tox.mapping import mapping
 from ..tox.mtuprober import MtuProber
 from ..tox.node import Node
 from ..tox.ownstatus import OwnStatus
 from ..tox.peer import Peer
+from ..tox.recovery import Recovery
 from ..tox.resolver import Names
 from ..wire import statusmessage
 from ..wire.addressing import overlay_ipv6
@@ -36,7 +39,7 @@ from .findings import Finding, Layer, Report, make_report
 from .layers import LayerFailed, Layers, wait_until
 from .network import check_network, check_nodes
 from .nodes import ResolvedNode
-from .observations import LibrarySeen, OwnStatusSeen, PrivateStackSeen
+from .observations import NOT_ASKED, LibrarySeen, OwnStatusSeen, PortMappingSeen, PrivateStackSeen
 from .options import DoctorOptions
 from .peer_observations import FriendRequestSeen, PathSeen, ProtocolSeen, RoadSeen, TargetSeen
 from .running import examine_running
@@ -45,6 +48,8 @@ UPGRADE_S = 5.0
 """toxcore is often connected over a relay first, and over UDP a moment later."""
 DIRECT_S = 25.0
 """Punching a hole through two NATs takes up to that long."""
+ROUTER_S = 8.0
+"""A router that speaks none of the protocols is known for that after 6 s."""
 PING_S = 10.0
 SEARCH_S = STATUS_S + 6.0
 """The path's MTU is found within 4 s of the peer's status message."""
@@ -118,7 +123,7 @@ async def check_private_stack() -> PrivateStackSeen:
 
 
 async def examine_with_own_node(layers: Layers, options: DoctorOptions, nodes: list[ResolvedNode]) -> None:
-    async with own_node(options) as node:
+    async with own_node(options) as (node, keeper):
         status_message = OwnStatus(node)
         prober = MtuProber(node, status_message)
         roads = Roads(node, status_message, RoadPolicy.AUTO)
@@ -127,6 +132,7 @@ async def examine_with_own_node(layers: Layers, options: DoctorOptions, nodes: l
             node.start()  # first, so that it connects while the nodes are asked
             udp = await check_network(layers, options, nodes, lambda: node.connection.path)
             await layers.check(Layer.OWN_STATUS, check_own_status(node, udp, options.timeout_s))
+            await layers.check(Layer.PORT_MAPPING, check_port_mapping(keeper))
             if peer is not None:
                 await check_peer(layers, options, roads, prober, peer, udp)
         finally:
@@ -135,8 +141,11 @@ async def examine_with_own_node(layers: Layers, options: DoctorOptions, nodes: l
 
 
 @contextlib.asynccontextmanager
-async def own_node(options: DoctorOptions) -> AsyncIterator[Node]:
-    """A node with the identity in `options.directory`, locked and never written, or a temporary one."""
+async def own_node(options: DoctorOptions) -> AsyncIterator[tuple[Node, MappingKeeper | None]]:
+    """A node with the identity in `options.directory`, locked and never written, or a temporary one.
+
+    Its port mapping goes with it, as that of a run.
+    """
     nodes = load_nodes(options.nodes_file)
     chance = random.SystemRandom()
     with contextlib.ExitStack() as undo:
@@ -154,7 +163,10 @@ async def own_node(options: DoctorOptions) -> AsyncIterator[Node]:
         resolve = None if options.proxy else Names(asyncio.get_running_loop()).resolve
         node = Node(tox, Bootstrapper(nodes, chance, resolve))
         undo.callback(node.close)
-        yield node
+        recovery = Recovery(node)
+        undo.callback(recovery.close)
+        async with mapping(node, recovery, 0, wanted=options.port_mapping) as keeper:
+            yield node, keeper
 
 
 def request_access(node: Node, peer: ConfiguredPeer, secret: bytes | None) -> Peer:
@@ -169,6 +181,15 @@ async def check_own_status(node: Node, udp: bool | None, timeout_s: float) -> Ow
     if udp:
         await wait_until(lambda: node.connection is Connection.UDP, UPGRADE_S)
     return OwnStatusSeen(node.connection.path, timeout_s)
+
+
+async def check_port_mapping(keeper: MappingKeeper | None) -> PortMappingSeen:
+    if keeper is None:
+        return PortMappingSeen(problem=NOT_ASKED)
+    await wait_until(lambda: keeper.settled, ROUTER_S)
+    state = keeper.state
+    endpoint = None if state.outer is None else "{}:{}".format(*state.outer)
+    return PortMappingSeen(endpoint, state.protocol, state.problem)
 
 
 # -- the peer -------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ class Layer(StrEnum):
     BOOTSTRAP = "bootstrap"
     UDP = "udp"
     OWN_STATUS = "own-status"
+    PORT_MAPPING = "port-mapping"
     FRIEND_REQUEST = "friend-request"
     PATH = "path"
     PROTOCOL = "protocol"

@@ -11,6 +11,8 @@ from .._native.flaws import CURE
 from ..errors import ConfigError, PeerOfflineError
 from .findings import Finding, Layer, failed, limited, ok
 
+NOT_ASKED = "the router is not asked: port mapping is switched off, or there is a proxy"
+
 
 class Observation(Protocol):
     """What was observed in one layer."""
@@ -200,6 +202,21 @@ class OwnStatusSeen:
             "try other nodes (-b FILE); -d logs each attempt",
             PeerOfflineError,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class PortMappingSeen:
+    """What the router does for us: `endpoint` and `protocol` of a mapping, or the `problem`."""
+
+    endpoint: str | None = None
+    protocol: str | None = None
+    problem: str | None = None
+
+    def finding(self) -> Finding:
+        """Never worse than ok: most paths are found without it."""
+        if self.endpoint is not None:
+            return ok(Layer.PORT_MAPPING, f"the router passes on UDP from {self.endpoint} ({self.protocol})")
+        return ok(Layer.PORT_MAPPING, f"none: {self.problem or 'the router has not answered yet'}")
 
 
 def after(waited_s: float | None) -> str:

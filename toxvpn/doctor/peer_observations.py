@@ -70,7 +70,8 @@ class PathSeen:
         return limited(
             Layer.PATH,
             f"over a TCP relay: no direct way was found{after(self.waited_s)}",
-            "on one of the two routers, forward a UDP port to toxvpn and give it with -u PORT; "
+            "on one of the two routers, switch on UPnP, NAT-PMP or PCP (see port-mapping), or forward a UDP "
+            "port to toxvpn and give it with -u PORT; "
             "or make sure that UDP is not blocked on the other side (`toxvpn doctor` there)",
         )
 

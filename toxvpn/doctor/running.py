@@ -13,7 +13,7 @@ from .findings import Layer
 from .layers import Layers
 from .network import check_network
 from .nodes import ResolvedNode
-from .observations import OwnStatusSeen
+from .observations import NOT_ASKED, OwnStatusSeen, PortMappingSeen
 from .options import DoctorOptions
 from .peer_observations import FriendRequestSeen, PathSeen, ProtocolSeen
 from .vpn import check_vpn
@@ -30,6 +30,7 @@ async def examine_running(
         path: str = document["self"]["connection"]
         udp = await check_network(layers, options, nodes, lambda: path)
         layers.add(OwnStatusSeen(path, None, tuple(document["self"]["refused_offload"])))
+        layers.add(port_mapping_of(document["self"]["port_mapping"]))
         peer = options.peer
         if peer is None:
             return
@@ -41,6 +42,12 @@ async def examine_running(
         if addresses := common_addresses(document["self"], state):
             stated = bool(state["ipv4"] or state["address_problem"])
             await layers.check(Layer.VPN, check_vpn(document["self"]["interface"], addresses, stated=stated))
+
+
+def port_mapping_of(stated: dict[str, Any] | None) -> PortMappingSeen:
+    if stated is None:
+        return PortMappingSeen(problem=NOT_ASKED)
+    return PortMappingSeen(stated["endpoint"], stated["protocol"], stated["problem"])
 
 
 def common_addresses(own: dict[str, Any], state: dict[str, Any]) -> list[str]:

@@ -75,6 +75,11 @@ class MappingKeeper:
     def state(self) -> MappingState:
         return replace(self._state, drops=dict(self.drops))
 
+    @property
+    def settled(self) -> bool:
+        """Whether the router has been asked, with or without success."""
+        return self._state.outer is not None or self._state.problem is not None
+
     def begin(self) -> None:
         """Idempotent."""
         if self._task is None:

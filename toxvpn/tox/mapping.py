@@ -1,4 +1,4 @@
-"""Keeps a port mapping for a node, and has its peers told of it (portmap/, tox/mapped.py)."""
+"""Keeps a port mapping for a node, and has its peers told of it: portmap/ and mapped.py together."""
 
 import contextlib
 import os
@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 
 from .._native.results import Connection
 from ..portmap.keeper import MappingKeeper
-from ..tox.events import Event, SelfConnection
-from ..tox.mapped import MappedEndpoints
-from ..tox.node import Node
-from ..tox.recovery import Recovery
+from .events import Event, SelfConnection
+from .mapped import MappedEndpoints
+from .node import Node
+from .recovery import Recovery
 
 SWITCH = "TOXVPN_PORT_MAPPING"
 
