@@ -1,4 +1,4 @@
-"""Networks that people have, where a path is found that libtoxcore alone does not find (bench/networks.py has all)."""
+"""Networks in which libtoxcore alone finds no path, or none that is direct; bench/networks.py has more."""
 
 from vpns import Machine, connected
 
