@@ -102,6 +102,7 @@ def product() -> list[Extension]:
             "net/sendbatch.c",
             "net/sendroom.c",
             "net/recvbatch.c",
+            "net/fairshare.c",
             "net/streambuf.c",
             "net/sightings.c",
             "net/inject.c",

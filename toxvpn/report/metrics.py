@@ -25,6 +25,10 @@ NETWORK = {
     "deferred": ("toxvpn_datagrams_deferred", "Datagrams that waited for room in the kernel."),
     "refused": ("toxvpn_datagrams_refused", "Datagrams that libtoxcore was told to keep: too many waited."),
     "truncated": ("toxvpn_datagrams_truncated", "Received datagrams longer than the buffer."),
+    "unfair": (
+        "toxvpn_datagrams_unfair",
+        "Datagrams dropped as their sender takes more than its share of a busy process.",
+    ),
     "turns_cut": ("toxvpn_receive_turns_cut", "Receptions ended early so that others get their turn."),
     "stream_sent": ("toxvpn_relay_sent_bytes", "Bytes to relays, and as a relay, that the kernel took."),
     "stream_received": ("toxvpn_relay_received_bytes", "Bytes from relays, and as a relay."),

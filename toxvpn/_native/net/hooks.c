@@ -419,9 +419,11 @@ static ssize_t nothing_received(netio_owner *owner, int error) {
 }
 
 /* Whether the current turn has received enough. Asked only when every received datagram was handed out. */
-static bool turn_over(netio_owner *owner) {
+static bool turn_over(netio_owner *owner, struct recvbatch *in) {
     if (owner->turn < TURN)
         return false;
+    if (in)
+        recvbatch_turn_over(in);
     netio_counters.turns_cut += !owner->turn_cut;
     owner->turn_cut = true;
     return true;
@@ -462,7 +464,7 @@ ssize_t netio_hook_recvfrom(int fd, void *out, size_t room, int flags, struct so
     if (inject_left(entry->owner->inbox))
         return received_aside(entry->owner, out, room, from, from_length);
     bool left = entry->in && recvbatch_left(entry->in);
-    if (!left && entry->owner == current && turn_over(current))
+    if (!left && entry->owner == current && turn_over(current, entry->in))
         return nothing_received(current, EAGAIN);
     if (!entry->in)
         netio_counters.receive_calls++;

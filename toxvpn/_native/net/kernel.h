@@ -31,6 +31,7 @@ struct netio_counters {
     uint64_t shielded; /* of these, handed out empty as they would crash this libtoxcore (shield.h) */
     uint64_t receive_calls;
     uint64_t truncated;   /* received datagrams longer than the buffer (never seen) */
+    uint64_t unfair;      /* datagrams dropped because their source had more than its share (fairshare.h) */
     uint64_t turns_cut;   /* turns ended early so that others get theirs */
     uint64_t stream_sent; /* bytes of TCP connections to relays and clients that the kernel took */
     uint64_t stream_send_calls;

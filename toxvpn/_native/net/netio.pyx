@@ -29,8 +29,8 @@ speed), TOXVPN_SCRATCH=off, TOXVPN_CRYPTO=off (libsodium encrypts), TOXVPN_REUNI
 TOXVPN_DETOUR=off.
 
 Neighbours: toxcore.pyx enters and leaves an owner around each call into libtoxcore; the C files are hooks.c,
-sendbatch.c, recvbatch.c, streambuf.c, sightings.c, introduce.c, inject.c, detour.c, pagelock.c, scratch.c,
-importpatch.c.
+sendbatch.c, recvbatch.c, fairshare.c, streambuf.c, sightings.c, introduce.c, inject.c, detour.c, pagelock.c,
+scratch.c, importpatch.c.
 """
 
 import os
@@ -51,7 +51,7 @@ cdef extern from "kernel.h":
     struct counted "netio_counters":
         uint64_t sent, send_calls, segmented, segmented_refused, deferred, refused
         uint64_t dropped_unreachable, dropped_denied, dropped_too_long, dropped_other
-        uint64_t received, shielded, receive_calls, truncated, turns_cut
+        uint64_t received, shielded, receive_calls, truncated, unfair, turns_cut
         uint64_t stream_sent, stream_send_calls, stream_refused, stream_received, stream_receive_calls
     counted _counters "netio_counters"
 

@@ -3,8 +3,10 @@
  * save 0.1 µs of 0.7 µs a datagram (measured): not worth its code. */
 #define _GNU_SOURCE
 #include "recvbatch.h"
+#include "fairshare.h"
 #include "kernel.h"
 
+#include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <stdint.h>
@@ -15,8 +17,16 @@
 #define UDP_GRO 104
 #endif
 
+enum {
+    MOST_DROPPED = 16
+}; /* system calls for each that hands something out: a flood must not stop the turn */
+
 struct recvbatch {
     int fd;
+    bool overloaded; /* the kernel's buffer was half full after a turn, and was not empty since */
+    int64_t
+        handed_out_ns; /* while overloaded: when the present datagrams were received; 0: in an earlier turn */
+    struct fairshare share;
     size_t length, offset, segment;
     struct sockaddr_storage from;
     socklen_t from_length;
@@ -51,8 +61,40 @@ static size_t segment_size(struct msghdr *message, size_t total) {
     return total;
 }
 
+static bool half_full(int fd) {
+    uint32_t memory[SK_MEMINFO_VARS] = {0};
+    socklen_t length = sizeof memory;
+    return getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory, &length) == 0 &&
+           memory[SK_MEMINFO_RMEM_ALLOC] > memory[SK_MEMINFO_RCVBUF] / 2;
+}
+
+/* Whether the datagrams that were just received are to be dropped, so that others get their share. */
+static bool too_many(struct recvbatch *batch) {
+    return batch->overloaded && fairshare_exceeded(&batch->share, &batch->from) && half_full(batch->fd);
+}
+
+static void drop(struct recvbatch *batch) {
+    const size_t segment = batch->segment ? batch->segment : 1;
+    netio_counters.unfair += batch->length ? (batch->length + segment - 1) / segment : 1;
+    batch->offset = batch->length;
+}
+
+/* The processor time that this thread has used. */
+static int64_t used_ns(void) {
+    struct timespec used;
+    netio_kernel.clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+    return used.tv_sec * INT64_C(1000000000) + used.tv_nsec;
+}
+
+/* What was used since the last datagrams were received was spent on those. */
+static void account(struct recvbatch *batch) {
+    if (batch->overloaded && batch->handed_out_ns)
+        fairshare_spent(&batch->share, &batch->from, used_ns() - batch->handed_out_ns);
+    batch->handed_out_ns = 0;
+}
+
 /* Receives the next datagrams. False with errno set, as recvmsg(2). */
-static bool receive(struct recvbatch *batch, int flags) {
+static bool receive_any(struct recvbatch *batch, int flags) {
     struct iovec piece = {batch->data, sizeof batch->data};
     union {
         struct cmsghdr aligned;
@@ -74,6 +116,25 @@ static bool receive(struct recvbatch *batch, int flags) {
     batch->length = (size_t)length;
     batch->segment = segment_size(&message, (size_t)length);
     return true;
+}
+
+static bool receive(struct recvbatch *batch, int flags) {
+    account(batch);
+    for (unsigned dropped = 0;; dropped++) {
+        if (!receive_any(batch, flags))
+            return batch->overloaded = false;
+        if (dropped == MOST_DROPPED || !too_many(batch))
+            break;
+        drop(batch);
+    }
+    if (batch->overloaded)
+        batch->handed_out_ns = used_ns();
+    return true;
+}
+
+void recvbatch_turn_over(struct recvbatch *batch) {
+    account(batch);
+    batch->overloaded = batch->overloaded || half_full(batch->fd);
 }
 
 static void hand_out_address(const struct recvbatch *batch, struct sockaddr *from, socklen_t *from_length) {

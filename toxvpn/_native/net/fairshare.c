@@ -1,0 +1,68 @@
+#include "fairshare.h"
+
+#include <netinet/in.h>
+#include <stddef.h>
+#include <string.h>
+
+enum { MEMORY_NS = 50 * 1000 * 1000 }; /* after so much work, what was before counts half */
+
+/* On a socket for both families, IPv4 comes as a mapped IPv6 address. */
+static void address_of(const struct sockaddr_storage *from, uint8_t *address) {
+    const struct sockaddr_in *ipv4 = (const void *)from;
+    const struct sockaddr_in6 *ipv6 = (const void *)from;
+    memset(address, 0, 8);
+    if (from->ss_family == AF_INET)
+        memcpy(address, &ipv4->sin_addr, 4);
+    else if (from->ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&ipv6->sin6_addr))
+        memcpy(address, &ipv6->sin6_addr.s6_addr[12], 4);
+    else if (from->ss_family == AF_INET6)
+        memcpy(address, &ipv6->sin6_addr, 8);
+}
+
+static size_t find(const struct fairshare *share, const uint8_t *address) {
+    size_t i = 0;
+    while (i < FAIRSHARE_SOURCES &&
+           !(share->sources[i].spent_ns && memcmp(share->sources[i].address, address, 8) == 0))
+        i++;
+    return i;
+}
+
+static struct fairshare_source *least(struct fairshare *share) {
+    struct fairshare_source *found = share->sources;
+    for (size_t i = 1; i < FAIRSHARE_SOURCES; i++)
+        if (share->sources[i].spent_ns < found->spent_ns)
+            found = &share->sources[i];
+    return found;
+}
+
+static void halve(struct fairshare *share) {
+    share->spent_ns /= 2;
+    for (size_t i = 0; i < FAIRSHARE_SOURCES; i++)
+        share->sources[i].spent_ns /= 2;
+}
+
+void fairshare_spent(struct fairshare *share, const struct sockaddr_storage *from, int64_t spent_ns) {
+    uint8_t address[8];
+    address_of(from, address);
+    size_t at = find(share, address);
+    struct fairshare_source *source = at < FAIRSHARE_SOURCES ? &share->sources[at] : least(share);
+    if (at == FAIRSHARE_SOURCES) { /* in place of the one that matters least */
+        memcpy(source->address, address, 8);
+        source->spent_ns = 0;
+    }
+    source->spent_ns += spent_ns;
+    share->spent_ns += spent_ns;
+    if (share->spent_ns >= MEMORY_NS)
+        halve(share);
+}
+
+bool fairshare_exceeded(const struct fairshare *share, const struct sockaddr_storage *from) {
+    uint8_t address[8];
+    address_of(from, address);
+    size_t at = find(share, address);
+    int64_t others = 0;
+    for (size_t i = 0; i < FAIRSHARE_SOURCES; i++)
+        if (i != at && share->sources[i].spent_ns > others)
+            others = share->sources[i].spent_ns;
+    return at < FAIRSHARE_SOURCES && others && share->sources[at].spent_ns > others;
+}
