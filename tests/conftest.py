@@ -48,7 +48,12 @@ def do_nothing(number: int, frame: FrameType | None) -> None:
 
 @pytest.hookimpl(trylast=True)  # the marks of other conftests come first
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Have what is marked `real` tried once more when it fails; pdb wants the first failure."""
+    """Have what is marked `real` tried once more when it fails (pdb wants the first failure).
+
+    Files with such tests run first: they take longest, and no process shall wait for another one at the end.
+    """
+    slow = {item.path for item in items if item.get_closest_marker("real")}
+    items.sort(key=lambda item: item.path not in slow)
     if not config.pluginmanager.hasplugin("rerunfailures") or config.getoption("usepdb"):
         return
     for item in items:

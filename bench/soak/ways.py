@@ -11,6 +11,7 @@ from ..harness import LOCALHOST
 from .machines import ECHO, FAST, REMOTE, SOCKS, TARGET, TUNTOX, UDP, Machine, Program
 
 CONNECT_S = 60.0
+OWN_UDP = 7006
 Dial = Callable[[Machine, Machine], Awaitable[Socket]]
 
 
@@ -28,12 +29,16 @@ class Way:
     steady: bool = True
 
 
-async def _connect(machine: Machine, address: str, port: int, kind: int = SOCK_STREAM) -> Socket:
+async def _connect(
+    machine: Machine, address: str, port: int, kind: int = SOCK_STREAM, own_port: int = 0
+) -> Socket:
     """Raises OSError, also TimeoutError."""
     family = AF_INET6 if ip_address(address).version == 6 else AF_INET
     sock = machine.host.socket(family, kind)
     sock.setblocking(False)
     try:
+        if own_port:
+            sock.bind(("", own_port))
         async with asyncio.timeout(CONNECT_S):
             await asyncio.get_running_loop().sock_connect(sock, (address, port))
     except BaseException:
@@ -100,7 +105,8 @@ STREAMS = (
 
 
 async def forwarded_datagrams(here: Machine, there: Machine) -> Socket:
-    return await _connect(here, LOCALHOST, UDP, SOCK_DGRAM)
+    """From one port always: each is an association that stays for two minutes after its last datagram."""
+    return await _connect(here, LOCALHOST, UDP, SOCK_DGRAM, OWN_UDP)
 
 
 async def vpn_datagrams(here: Machine, there: Machine) -> Socket:

@@ -138,7 +138,7 @@ class Work:
     async def _datagrams(self, here: Machine, there: Machine, random: Random) -> None:
         name = random.choice([*DATAGRAMS])
         with suppress(OSError):
-            sock = await DATAGRAMS[name](here, there)
+            sock = await DATAGRAMS[name](here, there)  # an error: the forward's port is in use by another one
             echoed = await exchange(sock, random, random.randint(10, 300), random.choice((0.0, 0.01, 0.05)))
             self._findings.count(name, "back", echoed.back)
             if echoed.wrong:

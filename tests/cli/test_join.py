@@ -17,7 +17,11 @@ INVITE = Invite(HOST, b"fifteen secrets", int(time.time()) + 3600)
 TOKEN = encode(INVITE)
 
 
-@pytest.mark.parametrize("text", [TOKEN, TOKEN.upper(), f" {TOKEN[:50]} {TOKEN[50:]}\n"])
+@pytest.mark.parametrize(
+    "text",
+    [TOKEN, TOKEN.upper(), f" {TOKEN[:50]} {TOKEN[50:]}\n"],
+    ids=["as it is", "in capitals", "with spaces"],
+)
 def test_without_a_daemon_it_is_kept(toxvpn: Any, here: Path, text: str) -> None:
     ran = toxvpn("join", text, "-C", here, "--name", "host")
     assert (ran.code, ran.out) == (0, "")
@@ -51,7 +55,7 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize(("text", "message"), MISTAKES)
+@pytest.mark.parametrize(("text", "message"), MISTAKES, ids=["an ID", "short", "a name", "expired"])
 def test_mistakes(toxvpn: Any, here: Path, text: str, message: str) -> None:
     ran = toxvpn("join", text, "-C", here)
     assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
