@@ -1,4 +1,4 @@
-"""Datagrams that an echo returns: what comes back is what was sent, or it is lost."""
+"""Datagrams that an echo returns: what comes back is what was sent, once, or it is lost."""
 
 import asyncio
 import contextlib
@@ -6,7 +6,10 @@ import socket
 from dataclasses import dataclass
 from random import Random
 
-HEADER_BYTES = 8
+from .content import Content
+
+SEED_BYTES, LENGTH_BYTES = 8, 2
+HEADER_BYTES = SEED_BYTES + LENGTH_BYTES
 LARGEST_BYTES = 3000
 """More than one packet of any path."""
 LAST_S = 1.0
@@ -19,10 +22,24 @@ class Echoed:
     wrong: int
 
 
+def datagram(random: Random) -> bytes:
+    """One that tells by itself whether it was changed: its content follows from its header."""
+    header = random.randbytes(SEED_BYTES) + random.randint(HEADER_BYTES, LARGEST_BYTES).to_bytes(LENGTH_BYTES)
+    return header + _content(header)
+
+
+def is_right(data: bytes) -> bool:
+    header = data[:HEADER_BYTES]
+    return len(header) == HEADER_BYTES and data == header + _content(header)
+
+
+def _content(header: bytes) -> bytes:
+    return Content(header).take(max(0, int.from_bytes(header[SEED_BYTES:]) - HEADER_BYTES))
+
+
 async def exchange(sock: socket.socket, random: Random, count: int, pause_s: float) -> Echoed:
     """Sends `count` datagrams from a connected socket, and takes what comes back; closes the socket."""
     loop = asyncio.get_running_loop()
-    waiting: dict[bytes, bytes] = {}
     back = wrong = 0
 
     async def receive() -> None:
@@ -33,15 +50,13 @@ async def exchange(sock: socket.socket, random: Random, count: int, pause_s: flo
             except OSError:  # an ICMP error of an earlier one
                 continue
             back += 1
-            wrong += waiting.get(data[:HEADER_BYTES]) != data
+            wrong += not is_right(data)
 
     receiving = loop.create_task(receive())
     try:
         for _ in range(count):
-            data = random.randbytes(random.randint(HEADER_BYTES, LARGEST_BYTES))
-            waiting[data[:HEADER_BYTES]] = data
             with contextlib.suppress(OSError):  # no route for the moment, or an ICMP error
-                await loop.sock_sendall(sock, data)
+                await loop.sock_sendall(sock, datagram(random))
             await asyncio.sleep(pause_s)
         await asyncio.sleep(LAST_S)
     finally:

@@ -1,18 +1,15 @@
 """What the programs of a machine hold while nothing goes on, and what of that is too much.
 
-All processes that were started on the machine are looked at, helpers as well; each carries the lab's mark
-in its environment (lab/processes.py).
+Every program of the lab leads a session of its own, and its helpers stay in it, even when it was killed.
 """
 
 import contextlib
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from lab.processes import MARK
 
 from ..cost import TICKS_PER_S
 
@@ -56,17 +53,17 @@ class Sample:
         return Counter(held.what for held in self.processes.values())
 
 
-def sample(mark: str, tasks: int = 0, proc: Path = Path("/proc")) -> Sample:
-    """Of the processes that carry this mark."""
+def sample(sessions: Collection[int], tasks: int = 0, proc: Path = Path("/proc")) -> Sample:
+    """Of the processes of these sessions."""
     processes: dict[Key, Held] = {}
     namespaces = set()
     for folder in proc.iterdir():
         if not folder.name.isdigit() or int(folder.name) == os.getpid():
             continue
         try:
-            if f"{MARK}={mark}".encode() not in folder.joinpath("environ").read_bytes().split(b"\0"):
-                continue
             fields = folder.joinpath("stat").read_text().rpartition(")")[2].split()
+            if int(fields[3]) not in sessions:
+                continue
             namespace = folder.joinpath("ns/net").stat()
             held = _held(folder, fields)
         except OSError:  # it has ended
@@ -81,12 +78,20 @@ def _held(folder: Path, fields: list[str]) -> Held:
     rollup = folder.joinpath("smaps_rollup").read_text()
     private = sum(int(kb) for kb in re.findall(r"^Private_\w+: +(\d+) kB", rollup, re.M))
     return Held(
-        what=" ".join(Path(word).name for word in words[:4] if word and not word.startswith("-")),
+        what=_what(words),
         descriptors=_descriptors(folder),
         threads=int(fields[17]),
         memory_kb=private,
         cpu_s=(int(fields[11]) + int(fields[12])) / TICKS_PER_S,
     )
+
+
+def _what(words: list[str]) -> str:
+    """The beginning of a command line, or the module that a helper runs."""
+    helper = re.search(r"from (\S+) import (\w+)", " ".join(words))
+    if helper:
+        return f"{helper[1]}.{helper[2]}"
+    return " ".join(Path(word).name for word in words[:4] if word and not word.startswith("-"))
 
 
 def _descriptors(folder: Path) -> Counter[str]:

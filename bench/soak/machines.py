@@ -57,6 +57,7 @@ class Program:
         self._host, self._argv, self._port = host, argv, port
         self.log = host.directory / f"{name}.log"
         self.process: subprocess.Popen[bytes] | None = None
+        self.sessions: list[int] = []
         self._is_ready = False
         self._ended_s = 0.0
 
@@ -70,6 +71,7 @@ class Program:
                 stderr=log,
                 cwd=self._host.directory,
             )
+        self.sessions.append(self.process.pid)
         if self._port is not None:
             apps.wait_listening(self.process, self._port, STARTING_S)
         self._is_ready = True
@@ -140,6 +142,11 @@ class Machine:
     @property
     def running(self) -> list[Program]:
         return [program for program in self.programs if program.process]
+
+    @property
+    def sessions(self) -> list[int]:
+        """Of all that its programs have ever been."""
+        return [session for program in self.programs for session in program.sessions]
 
     @property
     def programs(self) -> tuple[Program, ...]:

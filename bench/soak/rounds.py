@@ -115,7 +115,7 @@ class Soak:
     def _sample(machine: Machine) -> health.Sample:
         metrics = machine.toxvpn("metrics").stdout
         tasks = re.search(r"^toxvpn_tasks ([\d.]+)", metrics, re.M)
-        return health.sample(machine.host.namespace.name, int(float(tasks[1])) if tasks else 0)
+        return health.sample(machine.sessions, int(float(tasks[1])) if tasks else 0)
 
     def _read_logs(self, machine: Machine) -> None:
         for program in machine.programs:

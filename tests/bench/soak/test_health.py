@@ -5,7 +5,6 @@ import subprocess
 from dataclasses import replace
 
 from bench.soak.health import Held, Sample, busy, growth, leaks, sample
-from lab.processes import MARK
 
 RUN = Held("python3 toxvpn run", {"socket": 10, "/dev/null": 2}, threads=3, memory_kb=40_000, cpu_s=5.0)
 FIRST = Sample({(10, 1): RUN}, namespaces=1, tasks=16)
@@ -45,10 +44,10 @@ def test_processes_by_kind() -> None:
     assert leaks(FIRST, Sample({}, 1, 16)) == ["1 fewer of the process 'python3 toxvpn run'"]
 
 
-def test_only_marked_processes_are_looked_at() -> None:
-    with subprocess.Popen(["sleep", "60"], env={MARK: "tv-1-box"}) as process:
+def test_only_processes_of_the_sessions_are_looked_at() -> None:
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as process:
         try:
-            found = sample("tv-1-box", tasks=3)
+            found = sample([process.pid], tasks=3)
         finally:
             process.kill()
     [(key, held)] = found.processes.items()
