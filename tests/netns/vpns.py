@@ -126,17 +126,26 @@ class Machine:
 class SteadyPing:
     """A ping from a host to an address that goes on until it is asked what was lost."""
 
+    FEWEST = 50
+
     def __init__(self, sender: Host, address: str) -> None:
-        argv = ["ping", "-n", "-i", "0.02", address]
-        self._process = sender.popen(argv, stdout=subprocess.PIPE)
+        self._output = sender.directory / f"ping-{address.replace(':', '-')}"
+        with self._output.open("wb") as output:
+            self._process = sender.popen(["ping", "-n", "-i", "0.02", address], stdout=output)
 
     def lost(self) -> list[int]:
-        """The numbers of the pings without an answer, of those before the last answered one."""
+        """The numbers of the pings without an answer, of those before the last answered one.
+
+        A quick test waits until there are enough of them.
+        """
+        wait_until(lambda: len(self._answered()) > self.FEWEST, f"{self.FEWEST} answers to pings")
         self._process.send_signal(signal.SIGINT)
-        output = self._process.communicate(timeout=10)[0].decode()
-        answered = [int(number) for number in re.findall(r"icmp_seq=(\d+) ttl", output)]
-        assert len(answered) > 50, output
+        self._process.wait(10)
+        answered = self._answered()
         return sorted(set(range(1, max(answered))) - set(answered))
+
+    def _answered(self) -> list[int]:
+        return [int(number) for number in re.findall(r"icmp_seq=(\d+) ttl", self._output.read_text())]
 
 
 def network_of(host: Host) -> dict[str, str]:
