@@ -17,7 +17,7 @@ from .machines import Machine
 from .work import WORKERS, Findings, Work
 
 CONNECT_S = 90.0
-DRAIN_S = 120.0
+SLOW_S, DRAIN_S = 10.0, 120.0
 REST_S = 2.0
 GIVEN_BACK_S = 40.0
 """Connections that have ended, and sockets to relays, go some seconds later."""
@@ -85,6 +85,9 @@ class Soak:
 
     async def _drain(self, workers: Sequence["asyncio.Task[None]"]) -> None:
         """Whatever is under way has to end."""
+        _, still = await asyncio.wait(workers, timeout=SLOW_S)
+        for task in still:
+            progress(f"still under way: {task.get_name()}")
         _, still = await asyncio.wait(workers, timeout=DRAIN_S)
         for task in still:
             self.findings.problem(f"stands still {DRAIN_S:g} s after everything works: {task.get_name()}")

@@ -1,6 +1,7 @@
 """A whole speed test over the tuntox road, and peers that do not keep to its rules."""
 
 import asyncio
+import gc
 import socket
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -222,6 +223,29 @@ class TestAPeerThat:
         self.serve(pair, b'{"begun":{"test":"x","seconds":1}}\n', b'{"answer":{"number":0}}\n')
         with pytest.raises(ToxvpnError, match="the speed test broke: the other side has ended the stream"):
             await in_time(pair.client.measure(SECONDS))
+
+    async def test_breaks_off_instead_of_the_last_answer(
+        self, pair: Pair, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The loop has nothing to complain of."""
+        faults: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: faults.append(context))
+
+        async def until_asked() -> None:
+            await until(lambda: 1 in pair.client._answers)
+
+        async def nothing(_: Begun) -> None:
+            return None
+
+        monkeypatch.setattr(pair.client, "_idle", until_asked)
+        for name in ("_receive", "_send"):
+            monkeypatch.setattr(pair.client, name, nothing)
+        begun, answer = b'{"begun":{"test":"x","seconds":1}}\n', b'{"answer":{"number":0}}\n'
+        self.serve(pair, begun, answer, b"")
+        with pytest.raises(ToxvpnError, match="the speed test broke: the other side has ended the stream"):
+            await in_time(pair.client.measure(SECONDS))
+        gc.collect()
+        assert faults == []
 
     async def test_says_that_it_is_busy(self, pair: Pair) -> None:
         self.serve(pair, b'{"refused":{"why":"full"}}\n')
