@@ -5,8 +5,8 @@ import math
 from bench.soak.__main__ import soak
 from lab import Lab
 
-SEED, SECONDS = 6, 12.0
-"""The laptop gets another address, and its power is cut for a moment."""
+SEED, SECONDS = 1, 10.0
+"""The laptop gets another address and is offline for a moment; so are the bootstrap nodes, twice."""
 
 
 async def test_a_round(tox_network: Lab) -> None:
