@@ -11,7 +11,7 @@ from lab.faults import freeze, thaw
 
 from .machines import Machine
 
-GAP_S = 4.0
+GAP_S = 6.0
 """Between a fault and the next of the same subject, on average."""
 
 

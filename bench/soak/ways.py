@@ -10,7 +10,7 @@ from socket import socket as Socket  # noqa: N812
 from ..harness import LOCALHOST
 from .machines import ECHO, FAST, REMOTE, SOCKS, TARGET, TUNTOX, UDP, Machine, Program
 
-CONNECT_S = 60.0
+CONNECT_S = 20.0
 OWN_UDP = 7006
 Dial = Callable[[Machine, Machine], Awaitable[Socket]]
 

@@ -19,7 +19,7 @@ from .machines import Machine
 from .streams import TOKEN_BYTES, Carried, Ending, Plan, carry
 from .ways import DATAGRAMS, STREAMS, Way
 
-WORKERS = 10
+WORKERS = 16
 FILE_BYTES = 10_000_000
 TRIES = 3
 PROBE_BYTES = 20_000

@@ -311,7 +311,9 @@ with owner:
     ctypes.memmove(held, b"held", 4)
 seen["held"] = ctypes.string_at(held, 4).decode()
 libc, large = ctypes.CDLL(None), ctypes.c_size_t(4000)
-libc.realloc.restype = ctypes.c_void_p
+libc.realloc.restype = libc.malloc.restype = ctypes.c_void_p
+for _ in range(1000):                    # no hole is left that is too small for it to grow in
+    libc.malloc(ctypes.c_size_t(2112))
 seen["grown"] = "never"
 for _ in range(100):
     with owner:
