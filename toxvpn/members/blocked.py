@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..state.files import write_atomic
-from ..state.records import LeftOut, named, put_each, read_entries
+from ..state.records import LeftOut, moment, named, put_each, read_entries
 from ..wire.toxid import parse_public_key_or_id
 
 BLOCKED_NAME = "blocked.json"
@@ -56,7 +56,7 @@ def decode(data: bytes, left_out: LeftOut) -> dict[bytes, Blocked]:
         if not isinstance(raw["name"], str | None):
             raise TypeError(f"the name {raw['name']!r} is not text")
         key = parse_public_key_or_id(raw["public_key"])
-        found[key] = Blocked(key, float(raw["since"]), raw["name"])
+        found[key] = Blocked(key, moment(raw["since"]), raw["name"])
 
     put_each(((named(raw, "name", "public_key"), raw) for raw in document["blocked"]), put, left_out)
     return found

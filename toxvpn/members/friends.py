@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..state.files import write_atomic
-from ..state.records import LeftOut, put_each, read_entries
+from ..state.records import LeftOut, moment, put_each, read_entries
 from ..wire.toxid import parse_public_key_or_id
 
 FRIENDS_NAME = "friends.json"
@@ -276,7 +276,7 @@ def decode(data: bytes, left_out: LeftOut) -> FriendBook:
 def decode_entry(raw: dict[str, Any]) -> Friend:
     return Friend(
         by=Grant(raw["by"]),
-        since=float(raw["since"]),
-        last_online=float(raw["last_online"]),
+        since=moment(raw["since"]),
+        last_online=moment(raw["last_online"]),
         secret_digest=str(raw.get("secret_digest", "")),
     )

@@ -17,7 +17,7 @@ from typing import Any
 
 from ..errors import PeerRefusedError, UsageError
 from ..state.files import write_atomic
-from ..state.records import LeftOut, named, put_each, read_entries
+from ..state.records import LeftOut, moment, named, put_each, read_entries
 from ..wire.toxid import key_prefix
 from .peers import ALL, Allow, May, parse_allow, parse_may
 
@@ -219,4 +219,5 @@ def decode_entry(raw: dict[str, Any]) -> Outstanding:
     may = parse_may(raw["may"]) if "may" in raw else ALL  # a version without "may" let it do everything
     allow = None if raw.get("allow") is None else parse_allow(raw["allow"])
     closed = raw.get("closed", False) is not False
-    return Outstanding(digest, int(raw["made"]), int(raw["expires"]), name, key, may, allow, closed)
+    made, expires = int(moment(raw["made"])), int(moment(raw["expires"]))
+    return Outstanding(digest, made, expires, name, key, may, allow, closed)

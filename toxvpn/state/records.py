@@ -21,6 +21,8 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 R = TypeVar("R")
 
+LATEST_S = 253_402_300_799
+"""The end of the year 9999, after which Python has no dates."""
 LeftOut = list[str]
 """One line for each damaged entry: which, and why."""
 
@@ -57,6 +59,13 @@ def put_each(raws: Iterable[tuple[str, R]], put: Callable[[R], object], left_out
         except (*DAMAGE, ToxvpnError) as error:
             reason = f"{type(error).__name__}: {error}" if isinstance(error, KeyError) else str(error)
             left_out.append(f"the entry of {what} is damaged ({reason})")
+
+
+def moment(value: Any) -> float:
+    """A time in an entry, in seconds since the epoch. Raises ValueError when it is none."""
+    if type(value) not in (int, float) or not 0 <= value <= LATEST_S:  # NaN is not, either
+        raise ValueError(f"{value!r:.20} is not a time")
+    return float(value)
 
 
 def named(raw: Any, *keys: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..state.files import write_atomic
-from ..state.records import LeftOut, put_each, read_entries
+from ..state.records import LeftOut, moment, put_each, read_entries
 from ..wire import relaylist
 from ..wire.introduction import KEY_BYTES, NodeAt
 from ..wire.toxid import parse_public_key_or_id
@@ -124,7 +124,7 @@ def _decode_entry(raw: dict[str, Any]) -> Met:
         relays=tuple(NodeAt(*_place(host, port), _key(key), relay=True) for host, port, key in raw["relays"])[
             : relaylist.MOST
         ],
-        seen_s=float(raw["seen"]),
+        seen_s=moment(raw["seen"]),
     )
 
 
