@@ -7,7 +7,16 @@ import pytest
 
 from toxvpn.descriptors import close
 from toxvpn.share import messages
-from toxvpn.share.messages import KIND, MOST_DESCRIPTORS, BadMessageError, harmless, receive, send
+from toxvpn.share.messages import (
+    KIND,
+    MOST_DESCRIPTORS,
+    BadMessageError,
+    harmless,
+    number_of,
+    receive,
+    send,
+    text_of,
+)
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -53,13 +62,28 @@ def test_the_most_that_can_be_listened_on_fits(pair: Pair) -> None:
     assert message == {"listeners": listeners} and len(found) == MOST_DESCRIPTORS
 
 
-@pytest.mark.parametrize("said", [b"{", b"[]", b"\xff", b"7", b"{" + b" " * messages.MOST_BYTES + b"}"])
+@pytest.mark.parametrize(
+    "said", [b"{", b"[]", b"\xff", b"7", b"[" * 5000, b"{" + b" " * messages.MOST_BYTES + b"}"]
+)
 def test_nonsense_leaves_no_descriptor_behind(pair: Pair, said: bytes) -> None:
     before = descriptors()
     socket.send_fds(pair[0], [said], [0, 1])
     with pytest.raises(BadMessageError):
         receive(pair[1])
     assert descriptors() == before
+
+
+@pytest.mark.parametrize("said", [{}, {"log": True}, {"log": -1}, {"log": 256}, {"log": "20"}, {"log": 20.0}])
+def test_a_number_is_one_and_small(said: messages.Message) -> None:
+    with pytest.raises(BadMessageError):
+        number_of(said, "log")
+
+
+def test_what_is_to_be_shown_is_text() -> None:
+    assert text_of({"text": "a\x1bb"}, "text") == "a\ufffdb"
+    for said in ({}, {"text": None}, {"text": ["x"]}):
+        with pytest.raises(BadMessageError):
+            text_of(said, "text")
 
 
 def test_nothing_that_is_said_steers_a_terminal() -> None:

@@ -14,7 +14,7 @@ from ..config.options import ClientOptions
 from ..control.protocol import error_for
 from ..descriptors import close
 from ..errors import LinkError
-from .messages import BadMessageError, Message, harmless, receive, send
+from .messages import BadMessageError, Message, log_line, number_of, receive, send, text_of
 from .rendezvous import NotSharedError, Rendezvous, connect_to_run
 
 log = logging.getLogger("toxvpn.share")
@@ -56,9 +56,7 @@ class BorrowedStream:
             while message is not None and "ended" not in message:
                 message, unwanted = receive(self._connection)
                 close(unwanted)
-            self._last_words = (
-                harmless(str(message["text"])) if message else "the toxvpn that carried it has ended"
-            )
+            self._last_words = text_of(message, "text") if message else "the toxvpn that carried it has ended"
         except (OSError, BadMessageError) as error:
             self._last_words = str(error)
         with contextlib.suppress(OSError):
@@ -115,9 +113,9 @@ def _ask(connection: socket.socket, request: Message) -> BorrowedStream | None:
                 connection.close()
                 return None
             if "log" in message:
-                logging.getLogger(message["name"]).log(message["log"], "%s", harmless(message["text"]))
+                log_line(message)
             elif "ended" in message:
-                raise error_for(message["ended"], harmless(message["text"]))
+                raise error_for(number_of(message, "ended"), text_of(message, "text"))
     except BrokenPipeError:
         connection.close()
         return None

@@ -22,7 +22,16 @@ from ..descriptors import close
 from ..errors import LinkError, ToxvpnError
 from ..tcpforward.bind import bind
 from ..tcpforward.ends import check_stdio
-from .messages import MOST_DESCRIPTORS, BadMessageError, Message, harmless, receive, send
+from .messages import (
+    MOST_DESCRIPTORS,
+    BadMessageError,
+    Message,
+    log_line,
+    number_of,
+    receive,
+    send,
+    text_of,
+)
 from .rendezvous import NotSharedError, Rendezvous, connect_to_run
 
 log = logging.getLogger("toxvpn.share")
@@ -167,22 +176,22 @@ def _follow(connection: socket.socket, options: ClientOptions) -> Outcome:
         try:
             message, unwanted = receive(connection)
             close(unwanted)
+            if message is None:
+                return Outcome(taken)
+            if "log" in message:
+                log_line(message)
+            elif "speed" in message and options.speed is not None:
+                options.speed.tell(message["speed"])
+            elif "print" in message:
+                print(text_of(message, "print"), flush=True)  # noqa: T201
+            elif "taken" in message:
+                taken = True
+                if options.pipe is not None:
+                    _let_go_of_stdio()
+            elif "ended" in message:
+                return Outcome(taken, number_of(message, "ended"), text_of(message, "text"))
         except BadMessageError as error:
             raise LinkError(f"cannot understand the shared node: {error}") from None
-        if message is None:
-            return Outcome(taken)
-        if "log" in message:
-            logging.getLogger(message["name"]).log(message["log"], "%s", harmless(message["text"]))
-        elif "speed" in message and options.speed is not None:
-            options.speed.tell(message["speed"])
-        elif "print" in message:
-            print(harmless(message["print"]), flush=True)  # noqa: T201
-        elif "taken" in message:
-            taken = True
-            if options.pipe is not None:
-                _let_go_of_stdio()
-        elif "ended" in message:
-            return Outcome(taken, message["ended"], harmless(message["text"]))
 
 
 def _let_go_of_stdio() -> None:

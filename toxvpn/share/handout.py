@@ -179,15 +179,22 @@ def connect_as_receiver(directory: Path | None, senders: Sequence[str]) -> socke
         messages.send(connection, {"from": list(senders) or None})
         answer, unwanted = messages.receive(connection)
         descriptors.close(unwanted)
+        refusal = None if answer is None or "taken" in answer else _refusal(answer)
     except (OSError, BadMessageError):
-        answer = None
-    if answer is None or "taken" not in answer:
+        answer = refusal = None
+    if answer is None or refusal is not None:
         connection.close()
-        if answer is None:
-            return None
-        raise error_for(int(answer["ended"]), harmless(str(answer["text"])))
+    if refusal is not None:
+        raise refusal
+    if answer is None:
+        return None
     connection.settimeout(None)
     return connection
+
+
+def _refusal(answer: Message) -> ToxvpnError:
+    """Raises BadMessageError."""
+    return error_for(messages.number_of(answer, "ended"), messages.text_of(answer, "text"))
 
 
 def next_stream(connection: socket.socket) -> tuple[socket.socket, bytes, str] | None:

@@ -27,6 +27,7 @@ stream to the built-in target, and at the end with
 """
 
 import json
+import logging
 import socket
 from collections.abc import Sequence
 from typing import Any
@@ -39,6 +40,7 @@ PROTOCOL = 2
 KIND = socket.SOCK_SEQPACKET
 MOST_BYTES = 160 * 1024  # the most listeners with the longest names; a socket takes 208 KiB (wmem_default)
 MOST_DESCRIPTORS = 253  # SCM_MAX_FD in the kernel's net/scm.h
+MOST_NUMBER = 255
 
 Message = dict[str, Any]
 
@@ -69,12 +71,34 @@ def receive(connection: socket.socket) -> tuple[Message | None, list[int]]:
         return None, received
     try:
         message = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         message = None
     if not isinstance(message, dict):
         descriptors.close(received)
         raise BadMessageError("the message is not a JSON object")
     return message, received
+
+
+def text_of(message: Message, name: str) -> str:
+    """What the message says under that name, for a terminal. Raises BadMessageError."""
+    value = message.get(name)
+    if not isinstance(value, str):
+        raise BadMessageError(f"{name!r} is not text")
+    return harmless(value)
+
+
+def number_of(message: Message, name: str) -> int:
+    """A number that is small, as levels and exit codes are. Raises BadMessageError."""
+    value = message.get(name)
+    if type(value) is not int or not 0 <= value <= MOST_NUMBER:
+        raise BadMessageError(f"{name!r} is not a number up to {MOST_NUMBER}")
+    return value
+
+
+def log_line(message: Message) -> None:
+    """Logs what the node has logged. Raises BadMessageError."""
+    name, level, text = text_of(message, "name"), number_of(message, "log"), text_of(message, "text")
+    logging.getLogger(name).log(level, "%s", text)
 
 
 def harmless(text: str) -> str:
