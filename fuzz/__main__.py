@@ -29,6 +29,13 @@ def parse(words: Sequence[str], known: Sequence[str]) -> argparse.Namespace:
     return arguments
 
 
+def batches(names: Sequence[str], jobs: int) -> list[list[str]]:
+    """What is run by one process each: a process in Python takes seconds to start, so it has many targets."""
+    programs = [[name] for name in names if name in native.PROGRAMS]
+    python = [name for name in names if name not in native.PROGRAMS]
+    return [*filter(None, (python[each::jobs] for each in range(jobs))), *programs]
+
+
 def show(outcomes: Sequence[Outcome]) -> None:
     print(f"{'target':<20} {'inputs':>10} {'branches':>8}")
     for each in outcomes:
@@ -57,7 +64,9 @@ def main() -> int:
     seconds = max(1, round(arguments.minutes * 60 * arguments.jobs / len(names)))
     limits = options(seconds=0 if arguments.runs else seconds, runs=arguments.runs, seed=arguments.seed)
     with ThreadPoolExecutor(arguments.jobs) as pool:
-        tasks = [pool.submit(run, [name], limits, plain=arguments.plain) for name in names]
+        tasks = [
+            pool.submit(run, batch, limits, plain=arguments.plain) for batch in batches(names, arguments.jobs)
+        ]
         outcomes = list(chain.from_iterable(task.result() for task in tasks))
     show(outcomes)
     if arguments.keep:

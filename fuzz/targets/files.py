@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from toxvpn.config import file as config
 from toxvpn.errors import ConfigError
@@ -14,6 +16,8 @@ from toxvpn.tox import bootstrap, met
 from toxvpn.tun.host import changes
 
 from ..target import target
+
+T = TypeVar("T")
 
 HERE = Path("/nowhere/config.toml")
 
@@ -57,53 +61,45 @@ def savedata(data: bytes) -> None:
         identity.check(HERE, identity.MAGIC + data)
 
 
-@target
-def peers_file(data: bytes) -> None:
-    """peers.json: what is read can be written, and read again."""
+def kept(data: bytes, decode: Callable[[bytes, LeftOut], T], encode: Callable[[T], bytes]) -> None:
+    """What is read of a file can be written, and is the same when it is read again."""
     left_out: LeftOut = []
     try:
-        found = peers.decode(data, left_out)
+        found = decode(data, left_out)
     except DAMAGE:
         return
-    assert peers.decode(peers.encode(found), left_out) == found
+    written = encode(found)
+    assert encode(decode(written, left_out)) == written
+
+
+@target
+def peers_file(data: bytes) -> None:
+    """peers.json."""
+    kept(data, peers.decode, peers.encode)
 
 
 @target
 def invites_file(data: bytes) -> None:
     """invites.json."""
-    left_out: LeftOut = []
-    with contextlib.suppress(*DAMAGE):
-        book = invites.decode(data, left_out)
-        again = invites.decode(invites.encode(book), [])
-        assert list(again) == list(book)
+    kept(data, invites.decode, invites.encode)
 
 
 @target
 def friends_file(data: bytes) -> None:
     """friends.json."""
-    left_out: LeftOut = []
-    with contextlib.suppress(*DAMAGE):
-        book = friends.decode(data, left_out)
-        again = friends.decode(friends.encode(book), [])
-        assert again.friends == book.friends
+    kept(data, friends.decode, friends.encode)
 
 
 @target
 def blocked_file(data: bytes) -> None:
     """blocked.json."""
-    left_out: LeftOut = []
-    with contextlib.suppress(*DAMAGE):
-        found = blocked.decode(data, left_out)
-        assert blocked.decode(blocked.encode(found), []) == found
+    kept(data, blocked.decode, blocked.encode)
 
 
 @target
 def met_file(data: bytes) -> None:
     """met.json, where peers were."""
-    left_out: LeftOut = []
-    with contextlib.suppress(*DAMAGE):
-        found = met.decode(data, left_out)
-        met.encode(found)
+    kept(data, met.decode, met.encode)
 
 
 @target

@@ -2,8 +2,11 @@
 
 import contextlib
 import socket
+from collections.abc import Callable
+from io import StringIO
 
 from toxvpn import descriptors
+from toxvpn.config.options import ClientOptions
 from toxvpn.control.protocol import (
     MAX_REQUEST_BYTES,
     BadRequestError,
@@ -13,8 +16,9 @@ from toxvpn.control.protocol import (
     encode_request,
 )
 from toxvpn.errors import ToxvpnError
-from toxvpn.share import messages
+from toxvpn.share import borrow, command, messages
 from toxvpn.share.messages import BadMessageError
+from toxvpn.wire.toxid import ToxId
 
 from ..target import Choices, pieces, target
 
@@ -40,6 +44,28 @@ def control_answer(data: bytes) -> None:
     for line in data.split(b"\n"):
         with contextlib.suppress(ToxvpnError):
             decode_answer(line)
+
+
+OPTIONS = ClientOptions(server=ToxId(bytes(32), bytes(4)))
+FOLLOWERS: list[Callable[[socket.socket], object]] = [
+    lambda connection: command._follow(connection, OPTIONS),
+    lambda connection: borrow._ask(connection, {}),
+]
+
+
+@target
+def node_answers(data: bytes) -> None:
+    """What a node says to a command: an outcome, or an error for a person."""
+    choices = Choices(data)
+    follow = choices.pick(FOLLOWERS)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, messages.KIND)
+    ours.setblocking(False)
+    with ours, theirs, contextlib.redirect_stdout(StringIO()):
+        for line in choices.rest().split(b"\n")[:16]:
+            theirs.send(line or b" ")
+        theirs.close()
+        with contextlib.suppress(ToxvpnError, OSError):
+            follow(ours)
 
 
 @target

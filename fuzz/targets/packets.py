@@ -2,7 +2,17 @@
 
 from ipaddress import ip_address
 
-from toxvpn.wire import exitoffer, invite, pathmtu, relaylist, secret, statusmessage, whereabouts
+from toxvpn.wire import (
+    exitoffer,
+    invite,
+    mapped,
+    pathmtu,
+    relaylist,
+    relayoffer,
+    secret,
+    statusmessage,
+    whereabouts,
+)
 from toxvpn.wire.answers import Echo, Opening, Unreachable, echo_reply, reset, unreachable
 from toxvpn.wire.answers import parse_untrusted as parse_opening
 from toxvpn.wire.ip import CUSTOM_PACKET_BYTES, checksum, parse_untrusted
@@ -63,6 +73,33 @@ def relay_list(data: bytes) -> None:
         assert not address.is_loopback
         assert not address.is_multicast
         assert each.port
+
+
+@target
+def mapped_port(data: bytes) -> None:
+    """The port that a peer's router has mapped: on the Internet, or an error."""
+    packet = bytes([mapped.PACKET_ID]) + data
+    try:
+        found = mapped.decode_untrusted(packet)
+    except ValueError:
+        return
+    assert mapped.encode(found) == packet
+    if found is not None:
+        address = ip_address(found[0])
+        assert not (address.is_loopback or address.is_multicast or address.is_link_local)
+
+
+@target
+def relay_offer(data: bytes) -> None:
+    """Whom a friend relays for: those that we know, by the index that it has said."""
+    choices = Choices(data)
+    known = [bytes([number]) * 32 for number in range(4)]
+    offered = {choices.number(): known[number] for number in range(choices.below(4))}
+    said = relayoffer.encode(known[0], known[1], offered)
+    read = relayoffer.decode_untrusted(said, known[0], known[1], known)
+    assert read == {key: index for index, key in offered.items() if key not in known[:2]}
+    found = relayoffer.decode_untrusted(choices.rest(), known[0], known[1], known)
+    assert found is None or set(found) <= set(known[2:])
 
 
 @target

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from fuzz import corpus
+from fuzz import corpus, native
 from fuzz.run import Outcome, options, run
 from fuzz.target import Choices, pieces
 from fuzz.targets import TARGETS
 
-FEW_RUNS, MOST_S = 300, 1
+FEW_RUNS, MOST_S = 150, 1
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -27,12 +27,19 @@ def test_new_inputs(tmp_path: Path) -> None:
     assert all(each.inputs for each in outcomes)
 
 
+@pytest.mark.parametrize("name", native.PROGRAMS)
+def test_new_inputs_of_a_program(name: str, tmp_path: Path) -> None:
+    [outcome] = run([name], options(runs=5 * FEW_RUNS, seconds=MOST_S, seed=1), tmp_path)
+    assert outcome.code == 0, said(outcome, tmp_path)
+    assert outcome.inputs
+
+
 def said(outcome: Outcome, work: Path) -> str:
     return work.joinpath(f"{outcome.name}.log").read_text(errors="replace")
 
 
-def test_each_kept_corpus_is_of_a_target() -> None:
-    assert {path.stem for path in corpus.HERE.iterdir()} <= set(TARGETS)
+def test_each_target_has_a_corpus() -> None:
+    assert {path.stem for path in corpus.HERE.iterdir()} == {*TARGETS, *native.PROGRAMS}
 
 
 def test_what_is_kept_can_be_unpacked(tmp_path: Path) -> None:
