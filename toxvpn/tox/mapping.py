@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 
 from .._native.results import Connection
 from ..portmap.keeper import MappingKeeper
-from .events import Event, SelfConnection
+from ..wire.ratelimit import RateLimit
+from .events import Event, PeerConnection, SelfConnection
 from .mapped import MappedEndpoints
 from .node import Node
 from .recovery import Recovery
@@ -29,11 +30,14 @@ async def mapping(
     if not wanted or os.environ.get(SWITCH) == "off" or not port:  # behind a proxy there is no UDP
         yield None
         return
+    losses = RateLimit(1 / 60, 3)
     keeper = MappingKeeper(port, endpoints.own_is, drops, mark)
 
     def on_event(event: Event) -> None:
         if isinstance(event, SelfConnection) and event.connection is not Connection.NONE:
             keeper.begin()
+        elif isinstance(event, PeerConnection) and event.before is Connection.UDP and losses.take(node.now()):
+            keeper.hurry()  # a router that was restarted knows of no mapping any more
 
     node.subscribe(on_event)
     node.after_nap.append(lambda _: keeper.hurry())
