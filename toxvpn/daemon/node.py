@@ -23,6 +23,7 @@ from ..tcpforward.fast import patience
 from ..tox import met
 from ..tox.bootstrap import Bootstrapper, load_nodes
 from ..tox.detours import Detours
+from ..tox.greeter import Greeter
 from ..tox.handle import make_tox
 from ..tox.mapping import mapping
 from ..tox.mtuprober import MtuProber
@@ -118,6 +119,10 @@ async def running_node(
         recovery = Recovery(node, mark)
         undo.callback(recovery.close)
         Detours(node, recovery)
+        if options.lan_discovery and options.proxy is None:
+            greeter = Greeter(node, mark)
+            undo.callback(greeter.close)
+            recovery.after_move.append(greeter.again)
         if directory is not None:
             reunion = Reunion(node, recovery, met.load(directory, time.time()), autosave.changed)
             autosave.others.append(reunion.snapshot)

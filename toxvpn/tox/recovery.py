@@ -9,7 +9,7 @@ toxcore believes an address from which the owner of that key has answered.
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from .._native.results import Connection
@@ -90,6 +90,8 @@ class Recovery:
         self._passed_s = float("-inf")
         self._ticked_s = node.now()
         self._awake_again = False
+        self.after_move: list[Callable[[], None]] = []
+        """Called when this machine has another address."""
         self._lines = RateLimit(1 / 60, 5)
         self._watch = SourceWatch(self._places, self.moved, mark)
         node.subscribe(self._on_event)
@@ -133,6 +135,8 @@ class Recovery:
             known.tell_until_s = now + TELL_S
             known.asked_s = float("-inf")
         self._look_after_peers(now)
+        for call in self.after_move:
+            call()
 
     def _peer_moved(self, peer: Peer, known: _Known) -> None:
         """What we send to its old address gets lost, as a relay or repetition tells."""

@@ -1,0 +1,96 @@
+"""Two toxvpn that meet over some network: when, by which path, and how fast that is."""
+
+import contextlib
+import time
+from typing import Any
+
+from lab import Lab, LabError, apps, wait_until
+from toxvpn.control.client import call
+from toxvpn.errors import ToxvpnError
+
+from .harness import ONLINE_S, OURS, progress
+from .scenes import Ends
+from .vpn_pair import VpnSide
+
+PATHS = {"udp": "direct", "tcp-relay": "relay", "none": "none"}
+ALONE_S = 8.0
+"""A server without a way to the Tox network is given so long, and then the client starts all the same."""
+LOGIN_S = 15.0
+"""How long a client has been up when its captive portal opens."""
+
+
+class Meeting:
+    """`serve` first, then `connect`."""
+
+    def __init__(self, lab: Lab, ends: Ends) -> None:
+        self._ends = ends
+        self._client, self._server = (
+            VpnSide(host, lab.nodes_json, OURS) for host in (ends.client, ends.server)
+        )
+        self._client.directory.joinpath("config.toml").write_text(ends.settings)
+        self._began_s = 0.0
+
+    def serve(self) -> None:
+        self._server.up(self._client.tox_id)
+        apps.iperf3_server(self._ends.server)
+
+    def wait_served(self) -> None:
+        with contextlib.suppress(LabError):
+            wait_until(lambda: _self(self._server)["connection"] != "none", "connection to Tox", ALONE_S, 0.1)
+
+    def connect(self) -> float | None:
+        """Starts the client. Seconds until the server answers a ping; None: it does not."""
+        address: str = _self(self._server)["ipv4"]
+        self._began_s = time.monotonic()
+        self._client.up(self._server.tox_id)
+        wait_until(lambda: _self(self._client).get("interface_up"), "client", ONLINE_S)
+        if self._ends.opens:
+            time.sleep(LOGIN_S)
+            self._began_s = time.monotonic()
+            self._ends.opens()
+        try:
+            wait_until(lambda: self.path() != "none", "path to the server", ONLINE_S)
+            wait_until(lambda: self._ends.client.ping(address, timeout_s=0.3), "answer", ONLINE_S)
+        except LabError:
+            return None
+        return time.monotonic() - self._began_s
+
+    def wait_direct(self, watch_s: float) -> float | None:
+        """Seconds from the client's start until the path needs no relay; None: it did within `watch_s`."""
+        try:
+            wait_until(lambda: self.path() == "direct", "direct path", watch_s, 0.1)
+        except LabError:
+            return None
+        return time.monotonic() - self._began_s
+
+    def path(self) -> str:
+        peers = _status(self._client).get("peers", [])
+        return PATHS[peers[0]["path"]] if peers else "none"
+
+    def mbit(self, seconds: int) -> list[float]:
+        """Of one TCP flow each way; 0 for one that got nowhere."""
+        return [self._flow(seconds, reverse=reverse) for reverse in (False, True)]
+
+    def _flow(self, seconds: int, *, reverse: bool) -> float:
+        address: str = _self(self._server)["ipv4"]
+        try:
+            return apps.iperf3(self._ends.client, address, seconds=seconds, reverse=reverse)
+        except LabError as failure:
+            progress(str(failure))
+            return 0.0
+
+
+def _status(side: VpnSide) -> dict[str, Any]:
+    """Empty before it runs."""
+    try:
+        document: dict[str, Any] = call(side.directory, "status")
+    except ToxvpnError:
+        if side.process.poll() is not None:
+            raise
+        return {}
+    return document
+
+
+def _self(side: VpnSide) -> dict[str, Any]:
+    found: dict[str, Any] = _status(side).get("self", {"connection": "none"})
+    return found

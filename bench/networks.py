@@ -1,0 +1,130 @@
+"""What toxvpn makes of the networks that people have: which path, how soon, and how fast.
+
+Between the two ends of each scene (scenes.py) runs `toxvpn up`. The server's has been up for a while; the
+client's starts with a new identity. "connected" is the time from its start to the first answer to a ping,
+"direct" that to a path without a relay, if there is one within `watch` seconds. Then one TCP flow runs each
+way. The second table is of each kind of NAT with each. `--write 1` puts both into docs/networks.md.
+"""
+
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from lab import Lab
+
+from .harness import ROOT, arguments, machine, progress, spread, table
+from .meeting import Meeting
+from .scenes import KINDS, PEOPLE, Scene, Street, kinds_of, scene_of
+
+PAGE = ROOT / "docs/networks.md"
+TOGETHER = 8
+"""Scenes in one lab. Their programs run beside each other, and are idle while another scene is measured."""
+
+
+@dataclass(slots=True)
+class Outcomes:
+    """Of all runs of one scene; the path is that at the end."""
+
+    paths: list[str] = field(default_factory=list)
+    connected_s: list[float] = field(default_factory=list)
+    direct_s: list[float] = field(default_factory=list)
+    mbit: list[float] = field(default_factory=list)
+
+    def path(self) -> str:
+        """That of most runs, and of how many unless of all."""
+        most = max(sorted(set(self.paths)), key=self.paths.count)
+        times, runs = self.paths.count(most), len(self.paths)
+        return most if times == runs else f"{most} ({times} of {runs})"
+
+    def cells(self) -> list[str]:
+        figures = (self.connected_s, ".1f"), (self.direct_s, ".1f"), (self.mbit, ".0f")
+        return [self.path(), *(spread(values, form) if values else "-" for values, form in figures)]
+
+
+def measure(scenes: Mapping[str, Scene], watch_s: float, seconds: int, outcomes: dict[str, Outcomes]) -> None:
+    """One run of each scene, in a lab of their own."""
+    with Lab() as lab, ThreadPoolExecutor(len(scenes)) as watchers:
+        lab.bootstrap()
+        meetings = {
+            name: Meeting(lab, scene.make(Street(lab, number)))
+            for number, (name, scene) in enumerate(scenes.items())
+        }
+        for meeting in meetings.values():
+            meeting.serve()
+        for meeting in meetings.values():
+            meeting.wait_served()
+        watched = {}
+        for name, meeting in meetings.items():
+            if (connected_s := meeting.connect()) is not None:
+                outcomes[name].connected_s.append(connected_s)
+            watched[name] = watchers.submit(meeting.wait_direct, watch_s)
+        for name, direct in watched.items():
+            if (direct_s := direct.result()) is not None:
+                outcomes[name].direct_s.append(direct_s)
+        for name, meeting in meetings.items():
+            outcomes[name].paths.append(meeting.path())
+            if seconds and meeting.path() != "none":
+                outcomes[name].mbit += meeting.mbit(seconds)
+            progress(f"{name}: {' | '.join(outcomes[name].cells())}")
+
+
+def batches(scenes: Mapping[str, Scene]) -> Iterator[dict[str, Scene]]:
+    items = list(scenes.items())
+    for first in range(0, len(items), TOGETHER):
+        yield dict(items[first : first + TOGETHER])
+
+
+def people_rows(outcomes: Mapping[str, Outcomes]) -> list[list[str]]:
+    return [[name, PEOPLE[name].what, *found.cells(), PEOPLE[name].best] for name, found in outcomes.items()]
+
+
+def kinds_rows(outcomes: Mapping[str, Outcomes]) -> list[list[str]]:
+    """A row and a column for each kind: the path, and seconds until it was direct."""
+
+    def cell(one: str, other: str) -> str:
+        if not (found := outcomes.get(scene_of(one, other)) or outcomes.get(scene_of(other, one))):
+            return ""
+        return f"{found.path()} {spread(found.direct_s)}" if found.direct_s else found.path()
+
+    return [[KINDS[one], *(cell(one, other) for other in KINDS)] for one in KINDS]
+
+
+def written(page: str, mark: str, header: Sequence[str], rows: Sequence[Sequence[str]], note: str) -> str:
+    """The page with this table between the comments of that name. Raises ValueError: they are not there."""
+    lines = [header, ["---"] * len(header), *rows]
+    text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    begin, end = f"<!-- {mark} -->\n", f"<!-- end of {mark} -->"
+    if begin not in page or end not in page:
+        raise ValueError(f"the page has no place for {mark}")
+    head, tail = page.split(begin)[0], page.split(end)[1]
+    return f"{head}{begin}\n{text}\n\n{note}\n\n{end}{tail}"
+
+
+def main() -> None:
+    given = arguments(__doc__, runs=3, watch=45.0, seconds=2, only="", kinds=1, write=0)
+    chosen = {name: scene for name, scene in PEOPLE.items() if re.search(given.only, name)}
+    pairs = kinds_of(given.only) if given.kinds else {}
+    outcomes = {name: Outcomes() for name in (*chosen, *pairs)}
+    for _ in range(given.runs):
+        for batch in batches(chosen):
+            measure(batch, given.watch, given.seconds, outcomes)
+        for batch in batches(pairs):
+            measure(batch, given.watch, 0, outcomes)
+    rows = people_rows({name: outcomes[name] for name in chosen})
+    header = ["network", "path", "connected, s", "direct, s", "Mbit/s", "best"]
+    table(f"Networks, median of {given.runs}", header, [[name, *rest] for name, _, *rest in rows])
+    crossed = kinds_rows({name: outcomes[name] for name in pairs})
+    if pairs:
+        table("Kinds of NAT, each with each; seconds until direct", ["", *KINDS.values()], crossed)
+    if given.write:
+        if given.only:
+            sys.exit("--write takes all scenes: leave out --only")
+        note = f"Medians of {given.runs} (least-greatest). {machine()}."
+        page = written(PAGE.read_text(), "people", ["network", "what it is", *header[1:]], rows, note)
+        PAGE.write_text(written(page, "kinds", ["", *KINDS.values()], crossed, note))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""The tables of bench/networks.py, and where they go."""
+
+import pytest
+
+from bench.networks import Outcomes, batches, kinds_rows, written
+from bench.scenes import KINDS, PEOPLE, kinds_of
+
+
+def test_the_path_is_that_of_most_runs() -> None:
+    assert Outcomes(["direct"] * 3).path() == "direct"
+    assert Outcomes(["direct", "relay", "direct"]).path() == "direct (2 of 3)"
+    assert Outcomes(["relay"], [3.0], [], [10.0, 20.0]).cells() == ["relay", "3.0", "-", "15 (10-20)"]
+
+
+def test_every_kind_meets_every_kind_once() -> None:
+    kinds = kinds_of("")
+    assert len(kinds) == len(KINDS) * (len(KINDS) + 1) / 2
+    rows = kinds_rows({name: Outcomes([name]) for name in kinds})
+    cells = [cell for _, *row in rows for cell in row]
+    assert len(cells) == len(KINDS) ** 2 and all(cells) and set(cells) == set(kinds)
+
+
+def test_every_scene_is_in_one_batch() -> None:
+    assert [name for batch in batches(PEOPLE) for name in batch] == list(PEOPLE)
+
+
+def test_a_table_replaces_the_one_before() -> None:
+    page = "Before.\n\n<!-- people -->\n| old |\n<!-- end of people -->\nAfter.\n"
+    new = written(page, "people", ["network", "path"], [["Home", "direct"]], "Medians.")
+    assert new == (
+        "Before.\n\n<!-- people -->\n\n| network | path |\n| --- | --- |\n| Home | direct |\n\nMedians.\n\n"
+        "<!-- end of people -->\nAfter.\n"
+    )
+    assert written(new, "people", ["network", "path"], [["Home", "direct"]], "Medians.") == new
+    with pytest.raises(ValueError, match="no place for kinds"):
+        written(page, "kinds", [], [], "")
