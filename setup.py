@@ -107,6 +107,8 @@ def product() -> list[Extension]:
             "net/sightings.c",
             "net/inject.c",
             "net/detour.c",
+            "net/overheard.c",
+            "net/doors.c",
             "net/introduce.c",
             "net/pagelock.c",
             "net/scratch.c",

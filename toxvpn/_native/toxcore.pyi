@@ -112,6 +112,19 @@ class Tox:
         False where the hook `detour` is not in force.
         """
 
+    def overheard(self) -> list[tuple[bytes, tuple[str, int], tuple[str, int]]]:
+        """What DHT nodes say of keys that are watched: the key, the IPv4 address and port that they see its
+        owner at, and where the node is. Unproven; told once. Needs netio's `punch`.
+        """
+
+    def open_door(self, fd: int, host: str, port: int) -> bool:
+        """Take this bound UDP socket over: what is sent to that IPv4 address and port leaves by it, and what
+        comes in by it from there is toxcore's. False: nothing has changed.
+        """
+
+    def close_door(self, fd: int) -> None:
+        """Close such a socket."""
+
     @property
     def sockets_version(self) -> int: ...
     def sockets(self) -> list[tuple[int, bool]]:

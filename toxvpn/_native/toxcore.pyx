@@ -276,6 +276,17 @@ cdef class Tox:
     def relay_for(self, dict members):
         return netio.relay_for(self._owner, members)
 
+    # -- doors ---------------------------------------------------------------------------------
+
+    def overheard(self):
+        return netio.take_overheard(self._owner)
+
+    def open_door(self, int fd, str host, int port):
+        return netio.open_door(self._owner, fd, host.encode(), port)
+
+    def close_door(self, int fd):
+        netio.close_door(self._owner, fd)
+
     @property
     def sockets_version(self):
         return netio.sockets_version(self._owner)

@@ -29,6 +29,7 @@ from ..tox.mapping import mapping
 from ..tox.mtuprober import MtuProber
 from ..tox.node import Node
 from ..tox.ownstatus import OwnStatus
+from ..tox.punch import Punch
 from ..tox.recovery import Recovery
 from ..tox.relaying import Relaying
 from ..tox.resolver import Ask, Names
@@ -123,6 +124,7 @@ async def running_node(
             greeter = Greeter(node, mark)
             undo.callback(greeter.close)
             recovery.after_move.append(greeter.again)
+        undo.callback(Punch(node, recovery, mark).close)
         if directory is not None:
             reunion = Reunion(node, recovery, met.load(directory, time.time()), autosave.changed)
             autosave.others.append(reunion.snapshot)

@@ -5,6 +5,7 @@ through a socket of its own, as the real one, so that a Node runs on it unchange
 """
 
 import contextlib
+import os
 import secrets
 import socket
 from collections import deque
@@ -65,6 +66,10 @@ class FakeTox:
         self.detours: dict[int, tuple[int, int, bytes]] = {}
         self.detour_use: dict[int, DetourTraffic] = {}
         self.relayed: dict[int, int] = {}
+        self.told_places: list[tuple[bytes, tuple[str, int], tuple[str, int]]] = []
+        self.udp: socket.socket | None = None
+        """Set it to a bound socket that is to count as toxcore's own."""
+        self.doors: dict[int, tuple[str, int]] = {}
         self.congested = False
         self.wants_room = False
         self.room_asked = False
@@ -110,6 +115,8 @@ class FakeTox:
             return
         self.network.members.pop(self.public_key, None)
         self.closed = True
+        for fd in list(self.doors):
+            self.close_door(fd)
         self._wake_read.close()
         self._wake_write.close()
         for member in self.network.members.values():
@@ -196,12 +203,25 @@ class FakeTox:
         taken, self.sighted = self.sighted, []
         return taken
 
+    def overheard(self) -> list[tuple[bytes, tuple[str, int], tuple[str, int]]]:
+        taken, self.told_places = self.told_places, []
+        return taken
+
+    def open_door(self, fd: int, host: str, port: int) -> bool:
+        self.doors[fd] = host, port
+        return True
+
+    def close_door(self, fd: int) -> None:
+        del self.doors[fd]
+        os.close(fd)
+
     @property
     def sockets_version(self) -> int:
         return int(self.closed)
 
     def sockets(self) -> list[tuple[int, bool]]:
-        return [] if self.closed else [(self._wake_read.fileno(), True)]
+        own = [] if self.udp is None else [(self.udp.fileno(), True)]
+        return [] if self.closed else [(self._wake_read.fileno(), True), *own]
 
     # -- ourselves
 
@@ -247,7 +267,7 @@ class FakeTox:
 
     @property
     def udp_port(self) -> int:
-        return 33445
+        return 33445 if self.udp is None else int(self.udp.getsockname()[1])
 
     @property
     def tcp_port(self) -> int:

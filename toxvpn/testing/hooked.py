@@ -15,7 +15,10 @@ SOL_SOCKET, SO_RCVBUF = 1, 8
 FIONREAD = 0x541B
 SOCKADDR_STORAGE = 128  # bytes
 INET6_ADDRSTRLEN = 46
+SOCKADDR_IN = 16
 KEY = 32  # bytes
+_TELLER_AT = 48
+"""In struct heard of overheard.h."""
 
 
 class _Timespec(Structure):
@@ -79,6 +82,13 @@ _watch = _function("sightings_watch", c_bool, c_void_p, ctypes.c_char_p)
 _forget = _function("sightings_forget", None, c_void_p, ctypes.c_char_p)
 _take = _function("sightings_take", c_bool, c_void_p, c_void_p, c_void_p)
 _place = _function("sightings_place", ctypes.c_uint16, c_void_p, c_void_p)
+_open_door = _function("netio_open_door", c_bool, c_void_p, c_int, ctypes.c_char_p, ctypes.c_ushort)
+_close_door = _function("netio_close_door", None, c_void_p, c_int)
+_overheard = _function("netio_overheard", c_void_p, c_void_p)
+_overheard_note = _function(
+    "overheard_note", None, c_void_p, c_void_p, ctypes.c_char_p, c_size_t, ctypes.c_char_p
+)
+_overheard_take = _function("overheard_take", c_bool, c_void_p, c_void_p)
 _sockets_version = _function("netio_sockets_version", ctypes.c_uint32, c_void_p)
 _sockets = _function("netio_sockets", c_size_t, c_void_p, POINTER(_Socket), c_size_t)
 _hook_socket = _function("netio_hook_socket", c_int, c_int, c_int, c_int)
@@ -258,6 +268,27 @@ class Hooked:
         while _take(_sightings(self._owner), key, at):
             seen.append((key.raw, *_as_place(at)))
         return seen
+
+    def overhear(self, text: bytes, teller: bytes) -> None:
+        """As if that had been in an answer of `teller`, a packed sockaddr."""
+        storage = teller.ljust(SOCKADDR_STORAGE, b"\0")
+        _overheard_note(_overheard(self._owner), _sightings(self._owner), text, len(text), storage)
+
+    def overheard(self) -> list[tuple[bytes, tuple[str, int], tuple[str, int]]]:
+        """The key, where its owner is seen, and by whom."""
+        heard = ctypes.create_string_buffer(KEY + SOCKADDR_IN + SOCKADDR_STORAGE + 8)
+        told = []
+        while _overheard_take(_overheard(self._owner), heard):
+            teller = heard.raw[_TELLER_AT : _TELLER_AT + SOCKADDR_STORAGE]
+            at = heard.raw[KEY : KEY + SOCKADDR_IN].ljust(SOCKADDR_STORAGE, b"\0")
+            told.append((heard.raw[:KEY], _as_place(at), _as_place(teller)))
+        return told
+
+    def open_door(self, fd: int, host: str, port: int) -> bool:
+        return bool(_open_door(self._owner, fd, host.encode(), port))
+
+    def close_door(self, fd: int) -> None:
+        _close_door(self._owner, fd)
 
     def flush(self) -> None:
         _flush(self._owner)

@@ -10,8 +10,16 @@
 
 static const struct kernel *in_force;
 static sodium_box *sodium_seal, *sodium_open;
+_Thread_local void (*boxhook_next_text)(const uint8_t *text, size_t length);
 
 static bool is_packet(unsigned long long length) { return length >= BOX_ZEROS && length <= BOX_LONGEST; }
+
+static void tell(const uint8_t *text, size_t length) {
+    void (*call)(const uint8_t *, size_t) = boxhook_next_text;
+    boxhook_next_text = NULL;
+    if (text)
+        call(text, length);
+}
 
 int boxhook_afternm(uint8_t *box, const uint8_t *text, unsigned long long length, const uint8_t *nonce,
                     const uint8_t *key) {
@@ -25,7 +33,10 @@ int boxhook_open_afternm(uint8_t *text, const uint8_t *box, unsigned long long l
                          const uint8_t *key) {
     if (!is_packet(length))
         return sodium_open(text, box, length, nonce, key);
-    return box_open(in_force, text, box, (size_t)length, nonce, key) ? 0 : -1;
+    bool opened = box_open(in_force, text, box, (size_t)length, nonce, key);
+    if (boxhook_next_text)
+        tell(opened ? text + BOX_ZEROS : NULL, (size_t)length - BOX_ZEROS);
+    return opened ? 0 : -1;
 }
 
 const char *boxhook_install(const void *address) {

@@ -3,6 +3,7 @@
 #ifndef TOXVPN_CRYPTO_BOXHOOK_H
 #define TOXVPN_CRYPTO_BOXHOOK_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 /* Replaces crypto_box_afternm and crypto_box_open_afternm for the libtoxcore that contains `address`. Returns
@@ -16,5 +17,8 @@ int boxhook_afternm(uint8_t *box, const uint8_t *text, unsigned long long length
                     const uint8_t *key);
 int boxhook_open_afternm(uint8_t *text, const uint8_t *box, unsigned long long length, const uint8_t *nonce,
                          const uint8_t *key);
+
+/* Called once, with the text of the next box that this thread opens; NULL: none is waited for. */
+extern _Thread_local void (*boxhook_next_text)(const uint8_t *text, size_t length);
 
 #endif

@@ -11,9 +11,11 @@
 #include "hooks.h"
 #include "boxhook.h"
 #include "detour.h"
+#include "doors.h"
 #include "importpatch.h"
 #include "introduce.h"
 #include "kernel.h"
+#include "overheard.h"
 #include "pagelock.h"
 #include "recvbatch.h"
 #include "scratch.h"
@@ -48,6 +50,8 @@ struct entry {
     struct sendbatch *out;    /* NULL: not batched */
     struct recvbatch *in;     /* NULL: not batched */
     struct streambuf *stream; /* NULL: not a stream, or used plainly */
+    bool door;
+    struct sockaddr_storage beyond; /* a door: the address that it is for */
 };
 
 struct netio_owner {
@@ -72,6 +76,9 @@ struct netio_owner {
     struct detours *detours; /* NULL: none yet */
     struct inject *inbox;    /* NULL: nothing yet */
     bool whole;              /* routers may not fragment what is sent now */
+    struct overheard overheard;
+    unsigned doors;
+    struct entry *receiving; /* where the last datagram came in, while there are doors */
     struct streamroom room;
 };
 
@@ -89,6 +96,7 @@ static bool batch_installed;
 static bool streams_installed;
 static bool shield_up;
 static bool detours_up;
+static bool overhears;
 
 /* -- the owner ---------------------------------------------------------------------------------- */
 
@@ -117,11 +125,21 @@ static void forget(struct entry *entry) {
         link = &(*link)->next;
     *link = entry->next;
     entry->owner->version++;
+    entry->owner->doors -= entry->door;
+    entry->owner->receiving = NULL;
     by_fd[entry->fd] = NULL;
     sendbatch_free(entry->out);
     recvbatch_free(entry->in);
     streambuf_free(entry->stream);
     free(entry);
+}
+
+/* A door is ours to close. */
+static void remove_entry(struct entry *entry) {
+    const int door = entry->door ? entry->fd : -1;
+    forget(entry);
+    if (door >= 0)
+        close(door);
 }
 
 void netio_owner_free(netio_owner *owner) {
@@ -132,10 +150,11 @@ void netio_owner_free(netio_owner *owner) {
         scratch_end();
     }
     while (owner->entries)
-        forget(owner->entries);
+        remove_entry(owner->entries);
     sightings_free(&owner->sightings);
     detours_free(owner->detours);
     inject_free(owner->inbox);
+    overheard_free(&owner->overheard);
     streamroom_free(&owner->room);
     free(owner);
 }
@@ -280,6 +299,9 @@ struct detours *netio_detours(netio_owner *owner, bool make) {
 }
 
 struct inject **netio_inbox(netio_owner *owner) { return &owner->inbox; }
+void netio_overhear(void) { overhears = true; }
+
+struct overheard *netio_overheard(netio_owner *owner) { return &owner->overheard; }
 
 uint32_t netio_sockets_version(const netio_owner *owner) { return owner->version; }
 
@@ -295,16 +317,15 @@ size_t netio_sockets(const netio_owner *owner, netio_socket *out, size_t room) {
 
 enum kind { DATAGRAM, STREAM, OTHER };
 
-static void adopt(int fd, enum kind kind) {
+static struct entry *adopt(netio_owner *owner, int fd, enum kind kind) {
     const bool datagram = kind == DATAGRAM;
-    netio_owner *owner = current;
     if (!owner || fd < 0 || fd >= DESCRIPTORS)
-        return;
+        return NULL;
     if (by_fd[fd]) /* closed without our hook */
         forget(by_fd[fd]);
     struct entry *entry = calloc(1, sizeof *entry);
     if (!entry)
-        return;
+        return NULL;
     entry->owner = owner;
     entry->fd = fd;
     entry->datagram = datagram;
@@ -320,6 +341,7 @@ static void adopt(int fd, enum kind kind) {
     owner->entries = entry;
     owner->version++;
     by_fd[fd] = entry;
+    return entry;
 }
 
 /* Nagle's algorithm holds a packet to a relay back until the one before is acknowledged, which the other side
@@ -352,7 +374,7 @@ int netio_hook_socket(int domain, int type, int protocol) {
     enum kind kind = internet && type == SOCK_DGRAM    ? DATAGRAM
                      : internet && type == SOCK_STREAM ? STREAM
                                                        : OTHER;
-    adopt(fd, kind);
+    adopt(current, fd, kind);
     if (internet && fd >= 0)
         set_mark(fd);
     if (kind == STREAM && fd >= 0) {
@@ -364,7 +386,7 @@ int netio_hook_socket(int domain, int type, int protocol) {
 
 int netio_hook_accept(int fd, struct sockaddr *from, socklen_t *from_length) {
     int accepted = accept4(fd, from, from_length, SOCK_CLOEXEC);
-    adopt(accepted, STREAM);
+    adopt(current, accepted, STREAM);
     return accepted;
 }
 
@@ -377,13 +399,50 @@ int netio_hook_close(int fd) {
     return close(fd);
 }
 
+/* -- doors -------------------------------------------------------------------------------------- */
+
+static struct entry *door_to(const netio_owner *owner, const struct sockaddr *to) {
+    for (struct entry *entry = owner->doors && to ? owner->entries : NULL; entry; entry = entry->next)
+        if (entry->door && sightings_same_place(&entry->beyond, to))
+            return entry;
+    return NULL;
+}
+
+bool netio_open_door(netio_owner *owner, int fd, const char *host, unsigned short port) {
+    struct sockaddr_storage beyond;
+    if (!owner->batching || !doors_address(fd, host, port, &beyond) ||
+        door_to(owner, (struct sockaddr *)&beyond))
+        return false;
+    struct entry *entry = adopt(owner, fd, DATAGRAM);
+    if (!entry)
+        return false;
+    doors_buffers(fd);
+    if (entry->out)
+        sendbatch_start_room(entry->out);
+    entry->door = true;
+    entry->beyond = beyond;
+    owner->doors++;
+    return true;
+}
+
+void netio_close_door(netio_owner *owner, int fd) {
+    struct entry *entry = find(fd);
+    if (!entry || !entry->door || entry->owner != owner)
+        return;
+    flush(entry);
+    remove_entry(entry);
+}
+
 /* -- datagrams ---------------------------------------------------------------------------------- */
 
 ssize_t netio_hook_sendto(int fd, const void *data, size_t length, int flags, const struct sockaddr *to,
                           socklen_t to_length) {
     struct entry *entry = find(fd);
+    struct entry *door = entry ? door_to(entry->owner, to) : NULL;
+    if (door)
+        entry = door;
     if (!entry || !entry->out)
-        return sendto(fd, data, length, flags, to, to_length);
+        return sendto(door ? door->fd : fd, data, length, flags, to, to_length);
     const int detour = detour_slot(entry->owner->detours, to, to_length);
     if (detour >= 0)
         return detour_send(entry->owner->detours, (unsigned)detour, data, length, entry->owner->whole,
@@ -414,6 +473,7 @@ static ssize_t nothing_received(netio_owner *owner, int error) {
     if (owner == current && owner->flush_inbound && owner->turn > 0)
         owner->flush_inbound(owner->flush_context);
     owner->source_length = 0;
+    boxhook_next_text = NULL;
     errno = error;
     return -1;
 }
@@ -448,12 +508,60 @@ static void note_source(netio_owner *owner, const struct sockaddr *from, const s
 static ssize_t received_aside(netio_owner *owner, void *out, size_t room, struct sockaddr *from,
                               socklen_t *from_length) {
     owner->turn++;
+    boxhook_next_text = NULL;
     ssize_t length = inject_take(owner->inbox, out, room, from, from_length);
     if (detour_slot(owner->detours, from, from_length ? *from_length : 0) >= 0)
         owner->source_length = 0;
     else
         note_source(owner, from, from_length);
     return shielded(out, length);
+}
+
+/* The text of an answer that libtoxcore has just opened. */
+static void heard(const uint8_t *text, size_t length) {
+    if (current)
+        overheard_note(&current->overheard, &current->sightings, text, length, &current->source);
+}
+
+static void note(netio_owner *owner, const uint8_t *datagram, size_t length, const struct sockaddr *from) {
+    sightings_note(&owner->sightings, datagram, length, from);
+    const bool answer = overhears && owner->sightings.count && overheard_is_answer(datagram, length);
+    boxhook_next_text = answer ? heard : NULL;
+}
+
+static ssize_t take(struct entry *entry, void *out, size_t room, int flags, struct sockaddr *from,
+                    socklen_t *from_length) {
+    if (!entry->in)
+        netio_counters.receive_calls++;
+    return entry->in ? recvbatch_take(entry->in, out, room, flags, from, from_length)
+                     : recvfrom(entry->fd, out, room, flags, from, from_length);
+}
+
+/* After `entry`, in turns: libtoxcore's own socket, and the doors. */
+static struct entry *next_source(struct entry *own, struct entry *entry) {
+    for (struct entry *next = entry == own ? own->owner->entries : entry->next; next; next = next->next)
+        if (next->door)
+            return next;
+    return own;
+}
+
+/* As `take`, from the socket that has more, then from the next one, until none has. Through a door comes only who
+ * it is for: others are as if they had sent nothing, but count for the turn. */
+static ssize_t take_in_turns(struct entry *own, void *out, size_t room, int flags, struct sockaddr *from,
+                             socklen_t *from_length) {
+    netio_owner *owner = own->owner;
+    struct entry *first = owner->receiving ? owner->receiving : own, *entry = first;
+    const socklen_t address_room = *from_length;
+    do {
+        *from_length = address_room;
+        ssize_t length = take(entry, out, room, flags, from, from_length);
+        bool more = !entry->in || recvbatch_left(entry->in);
+        owner->receiving = length >= 0 && more ? entry : next_source(own, entry);
+        if (length >= 0)
+            return entry->door && !sightings_same_place(&entry->beyond, from) ? 0 : length;
+        entry = owner->receiving;
+    } while (entry != first);
+    return -1;
 }
 
 ssize_t netio_hook_recvfrom(int fd, void *out, size_t room, int flags, struct sockaddr *from,
@@ -463,19 +571,19 @@ ssize_t netio_hook_recvfrom(int fd, void *out, size_t room, int flags, struct so
         return shielded(out, recvfrom(fd, out, room, flags, from, from_length));
     if (inject_left(entry->owner->inbox))
         return received_aside(entry->owner, out, room, from, from_length);
-    bool left = entry->in && recvbatch_left(entry->in);
-    if (!left && entry->owner == current && turn_over(current, entry->in))
+    const bool in_turns = entry->owner->doors && from && from_length;
+    const struct entry *last = in_turns && entry->owner->receiving ? entry->owner->receiving : entry;
+    bool left = last->in && recvbatch_left(last->in);
+    if (!left && entry->owner == current && turn_over(current, last->in))
         return nothing_received(current, EAGAIN);
-    if (!entry->in)
-        netio_counters.receive_calls++;
-    ssize_t length = entry->in ? recvbatch_take(entry->in, out, room, flags, from, from_length)
-                               : recvfrom(fd, out, room, flags, from, from_length);
+    ssize_t length = in_turns ? take_in_turns(entry, out, room, flags, from, from_length)
+                              : take(entry, out, room, flags, from, from_length);
     if (length < 0)
         return nothing_received(entry->owner, errno);
     netio_counters.received++;
     entry->owner->turn++;
     note_source(entry->owner, from, from_length);
-    sightings_note(&entry->owner->sightings, out, (size_t)length, from);
+    note(entry->owner, out, (size_t)length, from);
     return shielded(out, length);
 }
 

@@ -61,6 +61,12 @@ struct sightings *netio_sightings(netio_owner *owner);
 /* NULL: there are none, and none were to be made, or that is not possible here. */
 struct detours *netio_detours(netio_owner *owner, bool make);
 struct inject **netio_inbox(netio_owner *owner);
+/* What DHT nodes say of keys that are watched (overheard.h), from now on; boxhook.c must be installed. */
+void netio_overhear(void);
+struct overheard *netio_overheard(netio_owner *owner);
+/* Opens a door (doors.h): `fd` is a bound UDP socket, which is the owner's from then on. False: nothing has changed. */
+bool netio_open_door(netio_owner *owner, int fd, const char *host, unsigned short port);
+void netio_close_door(netio_owner *owner, int fd);
 uint32_t netio_sockets_version(const netio_owner *owner);
 size_t netio_sockets(const netio_owner *owner, netio_socket *out, size_t room);
 

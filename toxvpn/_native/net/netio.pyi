@@ -14,6 +14,7 @@ class Hooks(NamedTuple):
     crypto: Hook
     reunion: Hook
     detour: Hook
+    punch: Hook
 
 class DetourTraffic(NamedTuple):
     sent: int

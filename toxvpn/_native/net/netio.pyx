@@ -1,7 +1,7 @@
 """Hooks under libtoxcore: the network, clock, page locks and encryption that it uses, replaced by ours.
 
 `install` points libtoxcore's own import entries for some functions of the C library and of libsodium at
-functions of ours. There are nine groups of hooks; each is in force or not by itself:
+functions of ours. There are ten groups of hooks; each is in force or not by itself:
 
 - sockets: tells exactly which sockets are libtoxcore's (socket, accept, close)
 - batch: sends and receives many UDP datagrams per system call (sendto, recvfrom), and gets the receive buffer
@@ -19,18 +19,21 @@ functions of ours. There are nine groups of hooks; each is in force or not by it
   (crypto_scalarmult_curve25519_base, crypto_box_keypair)
 - detour: datagrams to a peer can take the way of a common friend (detour.h); needs `batch`, and has no imports of its own
 
-A libtoxcore of a version with a flaw that a stranger's datagrams can reach (flaws.py) gets a tenth group, the
+- punch: a handle tells where DHT nodes see its friends, and has a socket more for a peer behind a router that changes
+  ports; with `batch` and `crypto`, whose functions it uses
+
+A libtoxcore of a version with a flaw that a stranger's datagrams can reach (flaws.py) gets one group more, the
 shield, which drops the datagrams that would harm it (recvfrom).
 
 Where a group is not in force, libtoxcore works without it. These environment variables switch groups off:
 TOXVPN_SOCKETS=off (also batch, streams and shield), TOXVPN_UDP_BATCH=off (also detour), TOXVPN_STREAMS=off,
 TOXVPN_CLOCK=off (the rate is always 1), TOXVPN_PAGE_LOCK=strict (every scratch buffer is locked, about half the
 speed), TOXVPN_SCRATCH=off, TOXVPN_CRYPTO=off (libsodium encrypts), TOXVPN_REUNION=off,
-TOXVPN_DETOUR=off.
+TOXVPN_DETOUR=off, TOXVPN_PUNCH=off.
 
 Neighbours: toxcore.pyx enters and leaves an owner around each call into libtoxcore; the C files are hooks.c,
-sendbatch.c, recvbatch.c, fairshare.c, streambuf.c, sightings.c, introduce.c, inject.c, detour.c, pagelock.c,
-scratch.c, importpatch.c.
+sendbatch.c, recvbatch.c, fairshare.c, streambuf.c, sightings.c, overheard.c, doors.c, introduce.c, inject.c,
+detour.c, pagelock.c, scratch.c, importpatch.c.
 """
 
 import os
@@ -89,6 +92,12 @@ cdef extern from "hooks.h" nogil:
     struct sightings:
         size_t fresh
     sightings *netio_sightings(netio_owner *owner)
+    struct overheard:
+        pass
+    overheard *netio_overheard(netio_owner *owner)
+    void netio_overhear()
+    bint netio_open_door(netio_owner *owner, int fd, const char *host, unsigned short port)
+    void netio_close_door(netio_owner *owner, int fd)
     uint32_t netio_sockets_version(const netio_owner *owner)
     size_t netio_sockets(const netio_owner *owner, netio_socket *out, size_t room)
 
@@ -144,6 +153,15 @@ cdef extern from "sightings.h" nogil:
     enum:
         SIGHTINGS_HOST_BYTES
     unsigned short sightings_place(const sockaddr_storage *at, char *host)
+
+cdef extern from "overheard.h" nogil:
+    struct sockaddr_in:
+        pass
+    struct heard:
+        unsigned char key[32]
+        sockaddr_in at
+        sockaddr_storage teller
+    bint overheard_take(overheard *overheard, heard *out)
 
 cdef extern from "introduce.h" nogil:
     enum:
@@ -243,6 +261,24 @@ cdef list take_sightings(netio_owner *owner):
         if place is not None:
             taken.append(((<const char *>key)[:32], *place))
     return taken
+
+
+cdef list take_overheard(netio_owner *owner):
+    cdef heard one
+    cdef list taken = []
+    while overheard_take(netio_overheard(owner), &one):
+        at, teller = _place(<const sockaddr_storage *>&one.at), _place(&one.teller)
+        if at is not None and teller is not None:
+            taken.append(((<const char *>one.key)[:32], at, teller))
+    return taken
+
+
+cdef bint open_door(netio_owner *owner, int fd, bytes host, unsigned short port):
+    return netio_open_door(owner, fd, host, port)
+
+
+cdef void close_door(netio_owner *owner, int fd) noexcept nogil:
+    netio_close_door(owner, fd)
 
 
 cdef uint32_t sockets_version(netio_owner *owner) noexcept nogil:
@@ -407,6 +443,7 @@ class Hooks(NamedTuple):
     crypto: Hook
     reunion: Hook
     detour: Hook
+    punch: Hook
 
 
 _NOT_YET = Hook(False, "libtoxcore is not loaded yet")
@@ -419,6 +456,15 @@ cdef object _install(netio_hook_group group, uintptr_t address, str switch, str 
         return Hook(False, f"{switch}={plain}")
     cdef const char *why = netio_install(group, <const void *>address)
     return Hook(True, "") if why == NULL else Hook(False, why.decode())
+
+
+cdef object _punch(batch, crypto):
+    if os.environ.get("TOXVPN_PUNCH") == "off":
+        return Hook(False, "TOXVPN_PUNCH=off")
+    for name, needed in (("batch", batch), ("crypto", crypto)):
+        if not needed.in_force:
+            return Hook(False, f"needs {name} ({needed.reason})")
+    return Hook(True, "")
 
 
 def install(address: int, flawed: bool = False) -> Hooks:
@@ -447,7 +493,10 @@ def install(address: int, flawed: bool = False) -> Hooks:
         detour = _install(NETIO_DETOUR, address, "TOXVPN_DETOUR", "off")
     else:
         detour = Hook(False, f"needs the batch ({batch.reason})")
-    _hooks = Hooks(sockets, batch, streams, clock, page_lock, scratch, crypto, reunion, detour)
+    punch = _punch(batch, crypto)
+    if punch.in_force:
+        netio_overhear()
+    _hooks = Hooks(sockets, batch, streams, clock, page_lock, scratch, crypto, reunion, detour, punch)
     return _hooks
 
 

@@ -37,6 +37,10 @@ static struct sighting *other(struct sightings *sightings, const uint8_t *key) {
     return found;
 }
 
+bool sightings_watched(struct sightings *sightings, const uint8_t *key) {
+    return find(sightings, key) != NULL;
+}
+
 bool sightings_watch(struct sightings *sightings, const uint8_t *key) {
     if (find(sightings, key))
         return true;
@@ -70,7 +74,7 @@ void sightings_free(struct sightings *sightings) {
     memset(sightings, 0, sizeof *sightings);
 }
 
-static bool same_place(const struct sockaddr_storage *a, const struct sockaddr *b) {
+bool sightings_same_place(const struct sockaddr_storage *a, const struct sockaddr *b) {
     if (a->ss_family != b->sa_family)
         return false;
     if (b->sa_family == AF_INET) {
@@ -98,7 +102,7 @@ void sightings_note(struct sightings *sightings, const uint8_t *datagram, size_t
     struct sighting *watched = find(sightings, datagram + 1);
     struct sighting *found = watched ? watched : other(sightings, datagram + 1);
     const bool family = is_ipv6(from);
-    if (same_place(&found->from[family], from))
+    if (sightings_same_place(&found->from[family], from))
         return;
     const size_t size = from->sa_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
     memcpy(&found->from[family], from, size);

@@ -26,12 +26,16 @@ struct sightings {
 };
 
 bool sightings_watch(struct sightings *sightings, const uint8_t *key); /* false: too many, or no memory */
+bool sightings_watched(struct sightings *sightings, const uint8_t *key);
 void sightings_forget(struct sightings *sightings, const uint8_t *key);
 void sightings_free(struct sightings *sightings);
 void sightings_note(struct sightings *sightings, const uint8_t *datagram, size_t length,
                     const struct sockaddr *from);
 /* The next place that a watched key speaks from and has not been taken; false: there is none. */
 bool sightings_take(struct sightings *sightings, uint8_t *key, struct sockaddr_storage *from);
+
+/* Whether both are the same address and port; `b` is AF_INET or AF_INET6. */
+bool sightings_same_place(const struct sockaddr_storage *a, const struct sockaddr *b);
 
 enum { SIGHTINGS_HOST_BYTES = 46 }; /* INET6_ADDRSTRLEN */
 /* An address as text, IPv4 also where it comes mapped into IPv6, and the port. Returns the port, 0: it is neither. */

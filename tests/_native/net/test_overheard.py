@@ -1,0 +1,68 @@
+"""What DHT nodes say of watched keys, read from the answers that toxcore has opened."""
+
+import ipaddress
+
+import pytest
+
+from toxvpn.testing.hooked import Hooked
+from toxvpn.testing.sockaddr import pack
+
+KEY, OTHER = b"k" * 32, b"o" * 32
+TELLER = ("198.51.100.7", 33445)
+AT = ("203.0.113.9", 40000)
+MOST = 64
+UDP_IPV4, UDP_IPV6, TCP_IPV4 = 2, 10, 130
+
+
+def node(key: bytes = KEY, at: tuple[str, int] = AT, kind: int = UDP_IPV4) -> bytes:
+    return bytes([kind]) + ipaddress.ip_address(at[0]).packed + at[1].to_bytes(2) + key
+
+
+def answer(*nodes: bytes, count: int | None = None) -> bytes:
+    return bytes([len(nodes) if count is None else count]) + b"".join(nodes) + bytes(8)
+
+
+def heard(text: bytes) -> list[tuple[bytes, tuple[str, int], tuple[str, int]]]:
+    owner = Hooked()
+    owner.watch(KEY)
+    owner.overhear(text, pack(*TELLER))
+    return owner.overheard()
+
+
+def test_where_the_owner_of_a_watched_key_is_seen_and_by_whom() -> None:
+    ipv6 = node(OTHER, ("2001:db8::1", 1), UDP_IPV6)
+    assert heard(answer(ipv6, node(OTHER), node())) == [(KEY, AT, TELLER)]
+
+
+def test_it_is_told_once() -> None:
+    owner = Hooked()
+    owner.watch(KEY)
+    owner.overhear(answer(node()), pack(*TELLER))
+    assert owner.overheard() and not owner.overheard()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        answer(),
+        answer(node(OTHER)),
+        answer(node(at=("2001:db8::1", 1), kind=UDP_IPV6)),
+        answer(node(kind=TCP_IPV4), node()),
+        answer(node()[:-1]),
+        answer(node(), count=0),
+        answer(node(), count=5),
+        node(),
+    ],
+    ids=range(9),
+)
+def test_nothing_else(text: bytes) -> None:
+    assert heard(text) == []
+
+
+def test_no_more_are_kept_than_so_many() -> None:
+    owner = Hooked()
+    owner.watch(KEY)
+    for _ in range(MOST):
+        owner.overhear(answer(node(), node()), pack(*TELLER))
+    assert len(owner.overheard()) == MOST
