@@ -16,22 +16,35 @@ from lab import Host, Lab, LabError, apps, wait_until
 from . import blaster_build
 from .attacks import LOSSLESS, LOSSY
 from .cost import cpu_s, family
-from .harness import ONLINE_S, OURS, TOXVPN, arguments, percentile, progress, start_giver, table
+from .harness import ONLINE_S, OURS, TOXVPN, arguments, module, percentile, progress, start_giver, table
 from .idle import memory_of
 from .pair import Site
 from .raw_pair import RawEnd
 from .vpn_pair import INTERFACE, VpnSide
 
 STATUS = "status messages"
-ATTACKS = (*LOSSLESS, STATUS, *LOSSY)
+STRANGERS = {
+    "strangers' pings": ["00"],
+    "strangers' searches": ["02"],
+    "strangers' cookies": ["18"],
+    "strangers' handshakes": ["1a"],
+    "strangers' announcements": ["83"],
+    "strangers' onion packets": ["80"],
+    "strangers' data": ["1b"],
+    "pings of spoofed addresses": ["00", "spoofed"],
+    "cookies of spoofed addresses": ["18", "spoofed"],
+}
+ATTACKS = (*LOSSLESS, STATUS, *LOSSY, *STRANGERS)
 """Those first whose rate libtoxcore lowers after a flood that lost packets."""
 GOAL_SHARE = 0.5
 GOAL_IDLE_PERCENT = 5.0
 GOAL_MEMORY_MB = 50.0
 PRIORITY = -10
+UDP_PORT = 40000
 CONFIG = """
 [node]
 nodes_file = "{nodes}"
+udp_ports = "{port}:{port}"
 [server]
 secret_file = "{directory}/secret"
 [vpn]
@@ -48,7 +61,7 @@ class Victim:
     """`toxvpn run` on a host, with a good peer and a hostile one."""
 
     def __init__(self, lab: Lab) -> None:
-        self.host, self.near, far = lab.host("victim"), lab.host("good"), lab.host("hostile")
+        self.host, self.near, far = (lab.host(name, ipv6=False) for name in ("victim", "good", "hostile"))
         blaster_build.build()
         self.good = VpnSide(self.near, lab.nodes_json, OURS)
         self.hostile = Attacker(far, OURS)
@@ -57,7 +70,7 @@ class Victim:
         secret = Site.secret
         text = CONFIG.format(
             nodes=lab.nodes_json, directory=directory, interface=INTERFACE, good=self.good.tox_id,
-            hostile=self.hostile.tox_id,
+            hostile=self.hostile.tox_id, port=UDP_PORT,
         )  # fmt: skip
         for name, content in (("secret", f"{secret}\n"), ("config.toml", text)):
             directory.joinpath(name).write_text(content)
@@ -162,14 +175,14 @@ def measure(victim: Victim, address: str, mbit: int, seconds: int) -> Figures:
     began_s, before_s = time.monotonic(), victim.cpu_s()
     pinger.start()
     try:
-        options = ["-b", f"{mbit}M"]
-        report = apps.iperf3_report(victim.near, address, *options, seconds=seconds)
-        carried = report["sum_received"]["bits_per_second"] / 1e6
+        report = apps.iperf3_report(victim.near, address, "-b", f"{mbit}M", seconds=seconds)
+        carried = report["sum_received"]["bytes"] * 8 / 1e6
     except LabError:  # not even its control connection got through
         carried = 0.0
-    cpu_percent = 100 * (victim.cpu_s() - before_s) / (time.monotonic() - began_s)
+    took_s = time.monotonic() - began_s  # a flow that began late has carried less
+    cpu_percent = 100 * (victim.cpu_s() - before_s) / took_s
     pinger.join()
-    return Figures(carried, pinger.times_ms, pinger.count - len(pinger.times_ms), cpu_percent)
+    return Figures(carried / took_s, pinger.times_ms, pinger.count - len(pinger.times_ms), cpu_percent)
 
 
 class Attack(threading.Thread):
@@ -179,7 +192,13 @@ class Attack(threading.Thread):
         self._victim, self._name, self._address, self._seconds = victim, name, address, seconds
 
     def run(self) -> None:
-        self.sent = self._victim.hostile.ask("attack", self._name, self._address, self._seconds)
+        if self._name in STRANGERS:
+            kind, *how = STRANGERS[self._name]
+            here, port = self._victim.host.ipv4, UDP_PORT
+            argv = module("stranger", here, port, kind, self._seconds, *how)
+            self.sent = int(self._victim.hostile.host.run(argv).stdout)
+        else:
+            self.sent = self._victim.hostile.ask("attack", self._name, self._address, self._seconds)
 
 
 def attacked(victim: Victim, address: str, name: str, mbit: int, seconds: int) -> Row:
