@@ -8,22 +8,23 @@ from . import sockaddr
 _BYTES = 1024
 _C = ctypes.PyDLL(netio.__file__)
 _spent = _C["fairshare_spent"]
-_spent.restype, _spent.argtypes = None, (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int64)
-_exceeded = _C["fairshare_exceeded"]
-_exceeded.restype, _exceeded.argtypes = ctypes.c_bool, (ctypes.c_void_p, ctypes.c_char_p)
+_spent.restype, _spent.argtypes = None, (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_uint8, ctypes.c_int64)
+_eighths = _C["fairshare_eighths"]
+_eighths.restype, _eighths.argtypes = ctypes.c_uint, (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_uint8)
+CONNECTED = 0x1B
 
 
 class FairShare:
-    """`host` is an address of either family."""
+    """`host` is an address of either family; `kind` the first byte of a datagram."""
 
     def __init__(self) -> None:
         self._share = ctypes.create_string_buffer(_BYTES)
 
-    def spent(self, host: str, spent_ns: int) -> None:
-        _spent(self._share, _address(host), spent_ns)
+    def spent(self, host: str, spent_ns: int, kind: int = CONNECTED) -> None:
+        _spent(self._share, _address(host), kind, spent_ns)
 
-    def exceeded(self, host: str) -> bool:
-        return bool(_exceeded(self._share, _address(host)))
+    def eighths(self, host: str, kind: int = CONNECTED) -> int:
+        return int(_eighths(self._share, _address(host), kind))
 
 
 def _address(host: str) -> bytes:

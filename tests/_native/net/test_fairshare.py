@@ -9,24 +9,41 @@ from collections.abc import Iterator
 import pytest
 
 from toxvpn._native.net import netio
-from toxvpn.testing.fairshare import FairShare
+from toxvpn.testing.fairshare import CONNECTED, FairShare
 from toxvpn.testing.hooked import Hooked, set_time
 
 FLOODER, OTHER, THIRD = "127.0.0.2", "127.0.0.3", "127.0.0.4"
 MS = 1_000_000
 FLOOD, FEW = 4000, 200
+STRANGE = 0
+ALL, NEARLY_ALL, HALF = 8, 7, 4
 ROOM_BYTES = 2_000_000
 
 
-def test_who_has_had_most_of_the_time_has_exceeded_its_share() -> None:
+def test_who_competes_with_nobody_has_all_of_the_buffer() -> None:
     share = FairShare()
-    assert not share.exceeded(FLOODER)
+    assert share.eighths(FLOODER) == ALL
     share.spent(FLOODER, 2000)
-    assert not share.exceeded(FLOODER), "nobody else wants a share"
+    assert share.eighths(FLOODER) == ALL
+
+
+def test_who_has_had_most_of_the_time_has_half_of_it() -> None:
+    share = FairShare()
+    share.spent(FLOODER, 2000)
     share.spent(OTHER, 1000)
-    assert [share.exceeded(each) for each in (FLOODER, OTHER, THIRD)] == [True, False, False]
+    assert [share.eighths(each) for each in (FLOODER, OTHER, THIRD)] == [HALF, ALL, ALL]
     share.spent(OTHER, 2000)
-    assert [share.exceeded(each) for each in (FLOODER, OTHER, THIRD)] == [False, True, False]
+    assert [share.eighths(each) for each in (FLOODER, OTHER, THIRD)] == [ALL, HALF, ALL]
+
+
+def test_beside_those_who_want_hardly_anything_it_has_nearly_all() -> None:
+    share = FairShare()
+    share.spent(FLOODER, 2000)
+    share.spent(OTHER, 60)
+    share.spent(THIRD, 60, STRANGE)
+    assert share.eighths(FLOODER) == NEARLY_ALL
+    share.spent(THIRD, 60, STRANGE)
+    assert share.eighths(FLOODER) == HALF
 
 
 def test_what_was_long_ago_counts_little() -> None:
@@ -34,15 +51,15 @@ def test_what_was_long_ago_counts_little() -> None:
     share.spent(FLOODER, 40 * MS)
     for _ in range(8):
         share.spent(OTHER, 10 * MS)
-    assert share.exceeded(OTHER)
-    assert not share.exceeded(FLOODER)
+    assert share.eighths(OTHER) < ALL
+    assert share.eighths(FLOODER) == ALL
 
 
 def test_an_ipv4_address_is_the_same_on_a_socket_for_both_families() -> None:
     share = FairShare()
     share.spent("::ffff:127.0.0.2", 2000)
     share.spent(OTHER, 1000)
-    assert share.exceeded(FLOODER)
+    assert share.eighths(FLOODER) == HALF
 
 
 def test_a_network_of_ipv6_has_one_share() -> None:
@@ -50,8 +67,18 @@ def test_a_network_of_ipv6_has_one_share() -> None:
     for host in range(1, 100):
         share.spent(f"2001:db8:1::{host:x}", 10)
     share.spent("2001:db8:2::1", 100)
-    assert share.exceeded("2001:db8:1::ffff")
-    assert not share.exceeded("2001:db8:2::1")
+    assert share.eighths("2001:db8:1::ffff") == HALF
+    assert share.eighths("2001:db8:2::1") == ALL
+
+
+def test_strangers_have_one_share_whatever_their_addresses() -> None:
+    share = FairShare()
+    share.spent(OTHER, 500)
+    for number in range(100):
+        share.spent(f"10.0.0.{number + 1}", 10, STRANGE)
+    assert share.eighths("10.1.1.1", STRANGE) == HALF
+    assert share.eighths(OTHER) == ALL
+    assert share.eighths("10.0.0.1") == ALL, "as a peer it is somebody else"
 
 
 def test_many_sources_take_the_place_of_those_that_matter_least() -> None:
@@ -60,7 +87,7 @@ def test_many_sources_take_the_place_of_those_that_matter_least() -> None:
     share.spent(OTHER, MS // 2)
     for number in range(1000):
         share.spent(f"10.0.{number // 250}.{number % 250 + 1}", 1000)
-    assert share.exceeded(FLOODER)
+    assert share.eighths(FLOODER) == HALF
 
 
 class Receiver:
@@ -86,14 +113,14 @@ class Receiver:
         if host not in self._senders:
             self._senders[host] = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             self._senders[host].bind((host, 0))
-        self._senders[host].sendto(host.encode(), ("127.0.0.1", self.port))
+        self._senders[host].sendto(bytes([CONNECTED]) + host.encode(), ("127.0.0.1", self.port))
 
     def turn(self) -> bool:
         """Whether there is more."""
         with self.owner, contextlib.suppress(BlockingIOError):
             while True:
                 data, _ = self.owner.recvfrom(self.fd)
-                self.handed_out[data.decode()] += 1
+                self.handed_out[data[1:].decode()] += 1
                 self._now_ns += self.COST_NS
                 set_time(self._now_ns)
         return self.owner.receive_pending()

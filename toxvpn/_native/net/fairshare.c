@@ -4,14 +4,22 @@
 #include <stddef.h>
 #include <string.h>
 
-enum { MEMORY_NS = 50 * 1000 * 1000 }; /* after so much work, what was before counts half */
+enum {
+    MEMORY_NS = 50 * 1000 * 1000, /* after so much work, what was before counts half */
+    ALL = 8,
+    NEARLY_ALL =
+        7,    /* beside those who want hardly anything: a flow as fast as it can go loses next to nothing */
+    HALF = 4, /* beside those who want more than a sixteenth of the time */
+};
 
 /* On a socket for both families, IPv4 comes as a mapped IPv6 address. */
-static void address_of(const struct sockaddr_storage *from, uint8_t *address) {
+static void address_of(const struct sockaddr_storage *from, uint8_t kind, uint8_t *address) {
     const struct sockaddr_in *ipv4 = (const void *)from;
     const struct sockaddr_in6 *ipv6 = (const void *)from;
     memset(address, 0, 8);
-    if (from->ss_family == AF_INET)
+    if (kind != FAIRSHARE_CONNECTED)
+        memset(address, 0xff, 8); /* a multicast address, of which nobody sends */
+    else if (from->ss_family == AF_INET)
         memcpy(address, &ipv4->sin_addr, 4);
     else if (from->ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&ipv6->sin6_addr))
         memcpy(address, &ipv6->sin6_addr.s6_addr[12], 4);
@@ -41,13 +49,15 @@ static void halve(struct fairshare *share) {
         share->sources[i].spent_ns /= 2;
 }
 
-void fairshare_spent(struct fairshare *share, const struct sockaddr_storage *from, int64_t spent_ns) {
+void fairshare_spent(struct fairshare *share, const struct sockaddr_storage *from, uint8_t kind,
+                     int64_t spent_ns) {
     uint8_t address[8];
-    address_of(from, address);
+    address_of(from, kind, address);
     size_t at = find(share, address);
     struct fairshare_source *source = at < FAIRSHARE_SOURCES ? &share->sources[at] : least(share);
     if (at == FAIRSHARE_SOURCES) { /* in place of the one that matters least */
         memcpy(source->address, address, 8);
+        share->spent_ns -= source->spent_ns;
         source->spent_ns = 0;
     }
     source->spent_ns += spent_ns;
@@ -56,13 +66,16 @@ void fairshare_spent(struct fairshare *share, const struct sockaddr_storage *fro
         halve(share);
 }
 
-bool fairshare_exceeded(const struct fairshare *share, const struct sockaddr_storage *from) {
+unsigned fairshare_eighths(const struct fairshare *share, const struct sockaddr_storage *from, uint8_t kind) {
     uint8_t address[8];
-    address_of(from, address);
+    address_of(from, kind, address);
     size_t at = find(share, address);
-    int64_t others = 0;
+    const int64_t own = at < FAIRSHARE_SOURCES ? share->sources[at].spent_ns : 0;
+    const int64_t others = share->spent_ns - own;
     for (size_t i = 0; i < FAIRSHARE_SOURCES; i++)
-        if (i != at && share->sources[i].spent_ns > others)
-            others = share->sources[i].spent_ns;
-    return at < FAIRSHARE_SOURCES && others && share->sources[at].spent_ns > others;
+        if (i != at && share->sources[i].spent_ns >= own)
+            return ALL;
+    if (others <= 0)
+        return ALL;
+    return others > own / 16 ? HALF : NEARLY_ALL;
 }

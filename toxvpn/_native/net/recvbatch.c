@@ -23,7 +23,7 @@ enum {
 
 struct recvbatch {
     int fd;
-    bool overloaded; /* the kernel's buffer was half full after a turn, and was not empty since */
+    bool overloaded; /* a turn left a quarter of the kernel's buffer full, and it was not empty since */
     int64_t
         handed_out_ns; /* while overloaded: when the present datagrams were received; 0: in an earlier turn */
     struct fairshare share;
@@ -61,16 +61,20 @@ static size_t segment_size(struct msghdr *message, size_t total) {
     return total;
 }
 
-static bool half_full(int fd) {
+/* Whether more than so many eighths of the kernel's buffer are in use. */
+static bool fuller(int fd, unsigned eighths) {
     uint32_t memory[SK_MEMINFO_VARS] = {0};
     socklen_t length = sizeof memory;
     return getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory, &length) == 0 &&
-           memory[SK_MEMINFO_RMEM_ALLOC] > memory[SK_MEMINFO_RCVBUF] / 2;
+           memory[SK_MEMINFO_RMEM_ALLOC] > memory[SK_MEMINFO_RCVBUF] / 8 * (uint64_t)eighths;
 }
 
 /* Whether the datagrams that were just received are to be dropped, so that others get their share. */
 static bool too_many(struct recvbatch *batch) {
-    return batch->overloaded && fairshare_exceeded(&batch->share, &batch->from) && half_full(batch->fd);
+    if (!batch->overloaded)
+        return false;
+    const unsigned eighths = fairshare_eighths(&batch->share, &batch->from, batch->data[0]);
+    return eighths < 8 && fuller(batch->fd, eighths);
 }
 
 static void drop(struct recvbatch *batch) {
@@ -89,7 +93,7 @@ static int64_t used_ns(void) {
 /* What was used since the last datagrams were received was spent on those. */
 static void account(struct recvbatch *batch) {
     if (batch->overloaded && batch->handed_out_ns)
-        fairshare_spent(&batch->share, &batch->from, used_ns() - batch->handed_out_ns);
+        fairshare_spent(&batch->share, &batch->from, batch->data[0], used_ns() - batch->handed_out_ns);
     batch->handed_out_ns = 0;
 }
 
@@ -134,7 +138,7 @@ static bool receive(struct recvbatch *batch, int flags) {
 
 void recvbatch_turn_over(struct recvbatch *batch) {
     account(batch);
-    batch->overloaded = batch->overloaded || half_full(batch->fd);
+    batch->overloaded = batch->overloaded || fuller(batch->fd, 2);
 }
 
 static void hand_out_address(const struct recvbatch *batch, struct sockaddr *from, socklen_t *from_length) {
