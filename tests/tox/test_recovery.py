@@ -207,7 +207,7 @@ async def test_a_peer_that_always_says_that_it_has_moved_leaves_the_clock_to_oth
 
 
 async def test_where_a_peers_key_is_used_it_is_asked_whether_it_is_there(pair: Pair) -> None:
-    pair.left.tox.sighted = [(key_of(pair.right), *ELSEWHERE), (bytes(32), *AT)]
+    pair.left.tox.sighted = [(key_of(pair.right), *ELSEWHERE)]
     pair.left.node.turns.turn()
     assert pair.left.asked() == [(*ELSEWHERE, key_of(pair.right))]
     pair.left.recovery.moved()
@@ -219,6 +219,15 @@ async def test_many_sightings_are_not_all_looked_into(pair: Pair) -> None:
         pair.left.tox.sighted = [(key_of(pair.right), AT[0], port)]
         pair.left.node.turns.turn()
     assert len(pair.left.asked()) <= 4
+
+
+async def test_a_stranger_may_be_a_peer_but_many_are_not_asked(pair: Pair) -> None:
+    for port in range(1, 1000):
+        pair.left.tox.sighted = [(bytes(32), AT[0], port)]
+        pair.left.node.turns.turn()
+    assert len(pair.left.asked()) == recovery.STRANGERS_AT_ONCE
+    pair.left.recovery.moved()
+    assert pair.left.asked() == [(*AT, key_of(pair.right))], "it is not taken for one"
 
 
 class Datapath:

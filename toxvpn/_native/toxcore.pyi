@@ -93,6 +93,7 @@ class Tox:
         """DHT keys that are watched, each with an address and port that it speaks from now. Unproven.
 
         Each place is told once. Of a key that is watched only now, also where it spoke from a little earlier.
+        Also any key that spoke from where toxcore knows no peer, and that sends as a connected peer does.
         """
 
     def set_detour(self, slot: int, via: int, index: int, dht_key: bytes) -> bool:

@@ -219,6 +219,13 @@ class Hooked:
         length = _checked(_hook_recvfrom(fd, data, room, flags, source, byref(source_length)))
         return data.raw[:length], source.raw[: source_length.value]
 
+    def recv_into(self, fd: int, buffer: "ctypes.Array[ctypes.c_char]") -> bytes | None:
+        """As `recvfrom` of a datagram socket, without its source, into this buffer; None: there are none."""
+        source = ctypes.create_string_buffer(SOCKADDR_STORAGE)
+        source_length = c_uint(SOCKADDR_STORAGE)
+        length = _hook_recvfrom(fd, buffer, len(buffer), 0, source, byref(source_length))
+        return buffer.raw[:length] if length >= 0 else None
+
     def send(self, fd: int, data: bytes) -> int:
         return _checked(_hook_send(fd, data, len(data), 0))
 
@@ -260,6 +267,10 @@ class Hooked:
 
     def forget(self, key: bytes) -> None:
         _forget(_sightings(self._owner), key)
+
+    def open_a_box(self) -> None:
+        """As libtoxcore does with what comes from a place where it knows a peer."""
+        ctypes.c_uint64.in_dll(_C, "boxhook_opened").value += 1
 
     def sightings(self) -> list[tuple[bytes, str, int]]:
         """Each watched key, and where it was seen that is new."""

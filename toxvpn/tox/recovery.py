@@ -53,6 +53,8 @@ ASK_AGAIN_S = 2.0
 ANSWERS_PER_S, ANSWERS_AT_ONCE = 4, 8
 MAPPINGS_PER_S, MAPPINGS_AT_ONCE = 1 / 60, 3
 """Of endpoints that a peer names; each costs at most SEEK_S / SEEK_AGAIN_S datagrams of 113 bytes."""
+STRANGERS_PER_S, STRANGERS_AT_ONCE = 4, 16
+"""So often an unknown sender of what peers send is asked: it may be a peer that has not told its key yet."""
 
 
 @dataclass(slots=True)
@@ -93,6 +95,7 @@ class Recovery:
         self.after_move: list[Callable[[], None]] = []
         """Called when this machine has another address."""
         self._lines = RateLimit(1 / 60, 5)
+        self._strangers = RateLimit(STRANGERS_PER_S, STRANGERS_AT_ONCE)
         self._watch = SourceWatch(self._places, self.moved, mark)
         node.subscribe(self._on_event)
         node.on_packet_id(whereabouts.PACKET_ID, self._receive)
@@ -207,10 +210,10 @@ class Recovery:
     def _look_around(self) -> None:
         """After each turn. Who asks us from a new place sends everything from there once our answer has come.
 
-        Until the owner of the key has proved to be there, our toxcore drops all that: so it is asked at once.
+        Until the owner of the key has proved to be there, our toxcore takes none of that. So it is asked now.
         """
-        for dht_key, host, port in self._node.tox.sightings():
-            self._seen(dht_key, host, port, self._node.now())
+        for sighting in self._node.tox.sightings():
+            self._seen(*sighting, self._node.now())
 
     def _look_after_peers(self, now: float) -> None:
         for peer in self._node:
@@ -257,12 +260,12 @@ class Recovery:
             known.asked_s = now
 
     def _seen(self, dht_key: bytes, host: str, port: int, now: float) -> None:
-        """Somebody asks us from there with a peer's key; only the peer can answer when we ask back."""
-        for known in self._known.values():
-            if known.dht_key == dht_key:
-                known.seen[":" in host] = host, port
-                if known.sightings.take(now):
-                    self._ask_at(host, port, dht_key)
+        """Somebody asks us from there with that key; only its owner can answer when we ask back."""
+        owners = [known for known in self._known.values() if known.dht_key == dht_key]
+        for known in owners:
+            known.seen[":" in host] = host, port
+        if (owners[0].sightings if owners else self._strangers).take(now):
+            self._ask_at(host, port, dht_key)
 
     def _send(self, peer: Peer, *, asks: bool = False, moved: bool = False) -> None:
         told = Whereabouts(self._node.tox.dht_id, asks, moved)

@@ -93,7 +93,7 @@ def test_nobody_else_is_noted_and_nothing_else() -> None:
         pair.owner.forget(OTHER)
         pair.owner.forget(OTHER)
         sender, _ = pair.sender()
-        for data in (request(OTHER), request(kind=27), request()[:81], request()[:32], b"x", b""):
+        for data in (request(kind=27), request(OTHER), request()[:81], request()[:32], b"x", b""):
             pair.receive(sender, data)
         assert pair.owner.sightings() == []
 

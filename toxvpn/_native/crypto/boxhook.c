@@ -11,6 +11,7 @@
 static const struct kernel *in_force;
 static sodium_box *sodium_seal, *sodium_open;
 _Thread_local void (*boxhook_next_text)(const uint8_t *text, size_t length);
+uint64_t boxhook_opened;
 
 static bool is_packet(unsigned long long length) { return length >= BOX_ZEROS && length <= BOX_LONGEST; }
 
@@ -31,6 +32,7 @@ int boxhook_afternm(uint8_t *box, const uint8_t *text, unsigned long long length
 
 int boxhook_open_afternm(uint8_t *text, const uint8_t *box, unsigned long long length, const uint8_t *nonce,
                          const uint8_t *key) {
+    boxhook_opened++;
     if (!is_packet(length))
         return sodium_open(text, box, length, nonce, key);
     bool opened = box_open(in_force, text, box, (size_t)length, nonce, key);

@@ -13,6 +13,9 @@ const char *boxhook_install(const void *address);
 /* The name of the kernel in force, NULL if none is. */
 const char *boxhook_kernel(void);
 
+/* How many boxes libtoxcore has tried to open. */
+extern uint64_t boxhook_opened;
+
 int boxhook_afternm(uint8_t *box, const uint8_t *text, unsigned long long length, const uint8_t *nonce,
                     const uint8_t *key);
 int boxhook_open_afternm(uint8_t *text, const uint8_t *box, unsigned long long length, const uint8_t *nonce,

@@ -12,6 +12,7 @@
 #include "boxhook.h"
 #include "detour.h"
 #include "doors.h"
+#include "early.h"
 #include "importpatch.h"
 #include "introduce.h"
 #include "kernel.h"
@@ -79,6 +80,7 @@ struct netio_owner {
     struct overheard overheard;
     unsigned doors;
     struct entry *receiving; /* where the last datagram came in, while there are doors */
+    struct early early;
     struct streamroom room;
 };
 
@@ -155,6 +157,7 @@ void netio_owner_free(netio_owner *owner) {
     detours_free(owner->detours);
     inject_free(owner->inbox);
     overheard_free(&owner->overheard);
+    early_free(&owner->early);
     streamroom_free(&owner->room);
     free(owner);
 }
@@ -569,8 +572,14 @@ ssize_t netio_hook_recvfrom(int fd, void *out, size_t room, int flags, struct so
     struct entry *entry = find(fd);
     if (!entry || !entry->datagram || !entry->owner->batching || (flags & ~MSG_DONTWAIT))
         return shielded(out, recvfrom(fd, out, room, flags, from, from_length));
+    early_look_back(&entry->owner->early, &entry->owner->sightings, out);
     if (inject_left(entry->owner->inbox))
         return received_aside(entry->owner, out, room, from, from_length);
+    ssize_t again = early_take(&entry->owner->early, out, room, from, from_length);
+    if (again >= 0) {
+        note_source(entry->owner, from, from_length);
+        return shielded(out, again);
+    }
     const bool in_turns = entry->owner->doors && from && from_length;
     const struct entry *last = in_turns && entry->owner->receiving ? entry->owner->receiving : entry;
     bool left = last->in && recvbatch_left(last->in);
@@ -584,6 +593,7 @@ ssize_t netio_hook_recvfrom(int fd, void *out, size_t room, int flags, struct so
     entry->owner->turn++;
     note_source(entry->owner, from, from_length);
     note(entry->owner, out, (size_t)length, from);
+    early_note(&entry->owner->early, out, (size_t)length, from, from_length ? *from_length : 0);
     return shielded(out, length);
 }
 

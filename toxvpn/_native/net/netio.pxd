@@ -46,7 +46,7 @@ cdef object source(netio_owner *owner)
 cdef bint watch_key(netio_owner *owner, const unsigned char *key) noexcept nogil
 cdef void forget_key(netio_owner *owner, const unsigned char *key) noexcept nogil
 cdef list take_sightings(netio_owner *owner)
-# Whether there is a sighting to take.
+# Whether there may be a sighting to take.
 cdef bint sighted(netio_owner *owner) noexcept nogil
 # See Tox.overheard, Tox.open_door, Tox.close_door.
 cdef list take_overheard(netio_owner *owner)

@@ -32,8 +32,8 @@ speed), TOXVPN_SCRATCH=off, TOXVPN_CRYPTO=off (libsodium encrypts), TOXVPN_REUNI
 TOXVPN_DETOUR=off, TOXVPN_PUNCH=off.
 
 Neighbours: toxcore.pyx enters and leaves an owner around each call into libtoxcore; the C files are hooks.c,
-sendbatch.c, recvbatch.c, fairshare.c, streambuf.c, sightings.c, overheard.c, doors.c, introduce.c, inject.c,
-detour.c, pagelock.c, scratch.c, importpatch.c.
+sendbatch.c, recvbatch.c, fairshare.c, streambuf.c, sightings.c, overheard.c, early.c, doors.c, introduce.c,
+inject.c, detour.c, pagelock.c, scratch.c, importpatch.c.
 """
 
 import os
@@ -90,7 +90,7 @@ cdef extern from "hooks.h" nogil:
         unsigned short ss_family
     unsigned netio_source(const netio_owner *owner, sockaddr_storage *out)
     struct sightings:
-        size_t fresh
+        bint any
     sightings *netio_sightings(netio_owner *owner)
     struct overheard:
         pass
@@ -249,7 +249,7 @@ cdef void forget_key(netio_owner *owner, const unsigned char *key) noexcept nogi
 
 
 cdef bint sighted(netio_owner *owner) noexcept nogil:
-    return netio_sightings(owner).fresh > 0
+    return netio_sightings(owner).any
 
 
 cdef list take_sightings(netio_owner *owner):

@@ -1,5 +1,6 @@
 /* A table of few keys, searched one by one: only DHT requests are looked at, which are rare. */
 #include "sightings.h"
+#include "kernel.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -9,6 +10,7 @@
 /* Who forges a source has us send 113 bytes there (a request for nodes), and is to gain little by it: so nothing
  * is noted that is shorter than the shorter of both requests. */
 enum { PING_REQUEST = 0, GET_NODES = 2, SHORTEST = 82 }; /* libtoxcore's NET_PACKET_…, and bytes */
+#define DOUBTED_AGAIN_NS INT64_C(100000000)
 
 static struct sighting *among(struct sighting *all, size_t count, const uint8_t *key) {
     for (size_t i = 0; i < count; i++)
@@ -56,17 +58,15 @@ bool sightings_watch(struct sightings *sightings, const uint8_t *key) {
     if (before) {
         *more = *before;
         memset(before, 0, sizeof *before);
-        sightings->fresh += more->fresh[0] + more->fresh[1];
+        sightings->any = true;
     }
     return true;
 }
 
 void sightings_forget(struct sightings *sightings, const uint8_t *key) {
     struct sighting *found = find(sightings, key);
-    if (!found)
-        return;
-    sightings->fresh -= found->fresh[0] + found->fresh[1];
-    *found = sightings->watched[--sightings->count];
+    if (found)
+        *found = sightings->watched[--sightings->count];
 }
 
 void sightings_free(struct sightings *sightings) {
@@ -106,23 +106,49 @@ void sightings_note(struct sightings *sightings, const uint8_t *datagram, size_t
         return;
     const size_t size = from->sa_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
     memcpy(&found->from[family], from, size);
-    sightings->fresh += watched && !found->fresh[family];
     found->fresh[family] = true;
+    sightings->any |= watched != NULL;
+}
+
+static bool doubt(struct sightings *sightings, struct sighting *all, size_t count,
+                  const struct sockaddr *from) {
+    const bool family = is_ipv6(from);
+    for (size_t i = 0; i < count; i++) {
+        if (!sightings_same_place(&all[i].from[family], from))
+            continue;
+        const int64_t now = netio_now_ns();
+        if (!all[i].doubted_ns || now - all[i].doubted_ns >= DOUBTED_AGAIN_NS) {
+            all[i].doubted_ns = now;
+            all[i].doubted[family] = sightings->any = true;
+        }
+        return true;
+    }
+    return false;
+}
+
+bool sightings_doubt(struct sightings *sightings, const struct sockaddr *from) {
+    return doubt(sightings, sightings->watched, sightings->count, from) ||
+           doubt(sightings, sightings->others, SIGHTINGS_OTHERS, from);
+}
+
+static bool take(struct sighting *all, size_t count, bool watched, uint8_t *key,
+                 struct sockaddr_storage *from) {
+    for (size_t i = 0; i < count; i++)
+        for (int family = 0; family < 2; family++) {
+            if (!all[i].doubted[family] && !(watched && all[i].fresh[family]))
+                continue;
+            all[i].doubted[family] = all[i].fresh[family] = false;
+            memcpy(key, all[i].key, SIGHTINGS_KEY_BYTES);
+            *from = all[i].from[family];
+            return true;
+        }
+    return false;
 }
 
 bool sightings_take(struct sightings *sightings, uint8_t *key, struct sockaddr_storage *from) {
-    for (size_t i = 0; sightings->fresh && i < sightings->count; i++)
-        for (int family = 0; family < 2; family++) {
-            struct sighting *seen = &sightings->watched[i];
-            if (seen->fresh[family]) {
-                seen->fresh[family] = false;
-                sightings->fresh--;
-                memcpy(key, seen->key, SIGHTINGS_KEY_BYTES);
-                *from = seen->from[family];
-                return true;
-            }
-        }
-    return false;
+    sightings->any = sightings->any && (take(sightings->watched, sightings->count, true, key, from) ||
+                                        take(sightings->others, SIGHTINGS_OTHERS, false, key, from));
+    return sightings->any;
 }
 
 uint16_t sightings_place(const struct sockaddr_storage *at, char *host) {

@@ -1,6 +1,7 @@
 /* From where peers speak: the senders of DHT requests whose keys are watched. A request names its sender in the
  * clear; that it is no lie, libtoxcore finds out when it asks back. The last few others are kept as well: a peer
- * asks before it is connected, and only then tells its key. Neighbours: hooks.c, tox/recovery.py. */
+ * asks before it is connected, and tells its key only then; where it sends before that, it has to be asked.
+ * Neighbours: hooks.c, early.c, tox/recovery.py. */
 #ifndef TOXVPN_SIGHTINGS_H
 #define TOXVPN_SIGHTINGS_H
 
@@ -14,15 +15,17 @@ enum { SIGHTINGS_KEY_BYTES = 32, SIGHTINGS_MOST = 1024, SIGHTINGS_OTHERS = 32 };
 struct sighting {
     uint8_t key[SIGHTINGS_KEY_BYTES];
     struct sockaddr_storage from[2]; /* the last of each family, IPv4 first; AF_UNSPEC: none yet */
-    bool fresh[2];                   /* not taken yet */
+    bool fresh[2];                   /* not taken since it was noted; counts once the key is watched */
+    bool doubted[2];                 /* to be taken in any case */
+    int64_t doubted_ns;
 };
 
 struct sightings {
     struct sighting *watched;
     size_t count;
-    size_t fresh;                             /* places of watched keys that are not taken yet */
     struct sighting others[SIGHTINGS_OTHERS]; /* the last askers whose keys are not watched */
     size_t next;                              /* of them, the oldest */
+    bool any;                                 /* whether there may be one to take */
 };
 
 bool sightings_watch(struct sightings *sightings, const uint8_t *key); /* false: too many, or no memory */
@@ -31,7 +34,9 @@ void sightings_forget(struct sightings *sightings, const uint8_t *key);
 void sightings_free(struct sightings *sightings);
 void sightings_note(struct sightings *sightings, const uint8_t *datagram, size_t length,
                     const struct sockaddr *from);
-/* The next place that a watched key speaks from and has not been taken; false: there is none. */
+/* libtoxcore knows no peer at that place: whether a key spoke from there. It is then told again, not too often. */
+bool sightings_doubt(struct sightings *sightings, const struct sockaddr *from);
+/* The next place to be told of: where a watched key speaks from, or what is doubted. false: there is none. */
 bool sightings_take(struct sightings *sightings, uint8_t *key, struct sockaddr_storage *from);
 
 /* Whether both are the same address and port; `b` is AF_INET or AF_INET6. */
