@@ -18,7 +18,8 @@ from socket import socket as Socket  # noqa: N812
 
 from lab import Lab, wait_until
 
-from .faults import LOST_S, PUBLIC, TRAFFIC, Fault, Pair, hosts
+from .fault_pairs import TRAFFIC, Pair
+from .faults import LOST_S, PUBLIC, Fault, hosts
 from .harness import arguments, progress, table
 
 CHUNK_BYTES = 64 * 1024

@@ -50,17 +50,21 @@ class Server:
         if site.user:
             shutil.chown(directory, site.user)
         self.log = directory.with_suffix(".log")
-        with self.log.open("wb") as log:
-            self.process = site.server.popen(
-                [TOXVPN, "-C", directory, "-b", site.nodes, *flags],
-                user=site.user, env=site.variables(), stdout=subprocess.PIPE, stderr=log,
-            )  # fmt: skip
+        self._argv: list[str | Path] = [TOXVPN, "-C", directory, "-b", site.nodes, *flags]
+        self.start()
+        ping = [TOXVPN, "-q", "-b", str(site.nodes), "-i", self.tox_id, "-p"]
+        site.client.run(ping, user=site.user, env=site.variables(), timeout_s=ONLINE_S)
+
+    def start(self) -> None:
+        """Also once more, after it was killed."""
+        with self.log.open("ab") as log:
+            self.process = self.site.server.popen(
+                self._argv, user=self.site.user, env=self.site.variables(), stdout=subprocess.PIPE, stderr=log
+            )
         assert self.process.stdout
         self.tox_id = self.process.stdout.readline().decode().strip()
         if not self.tox_id:
             raise LabError(f"the server ended: {self.log.read_text()}")
-        ping = [TOXVPN, "-q", "-b", str(site.nodes), "-i", self.tox_id, "-p"]
-        site.client.run(ping, user=site.user, env=site.variables(), timeout_s=ONLINE_S)
 
     def stop(self) -> None:
         self.site.server.stop(self.process)

@@ -36,7 +36,8 @@ class VpnSide:
     def up(self, *peers: str) -> None:
         """`peers` are their Tox IDs."""
         words = [word for peer in peers for word in ("--peer", peer)]
-        with self._log.open("wb") as log:
+        self.up_again = partial(self.up, *peers)
+        with self._log.open("ab") as log:
             self.process = self.host.popen(
                 [*self._verb("up"), "-b", str(self._nodes), "--interface", INTERFACE, *words]
                 + (["--user"] if self._user else []),
@@ -55,9 +56,13 @@ class VpnSide:
         return json.loads(self._ask("status", "--json"))
 
     def is_direct(self) -> bool:
+        return self.paths() == ["udp"]
+
+    def paths(self) -> list[str]:
+        """To each peer: udp, tcp-relay or none."""
         if self.process.poll() is not None:
             raise RuntimeError(self._log.read_text())
-        return [peer["path"] for peer in self.status().get("peers", [])] == ["udp"]
+        return [peer["path"] for peer in self.status().get("peers", [])]
 
     def reload(self) -> None:
         self.host.run(self._verb("reload"), env=self._environment)

@@ -6,7 +6,7 @@ the real one needs eight of them, each knowing the first.
 
 import json
 import re
-from collections.abc import Callable
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,7 @@ class BootstrapNode:
 
     host: Host
     public_key: str  # 64 hex digits, upper case
+    process: "subprocess.Popen[bytes]"
     port: int = UDP_PORT
     tcp_ports: tuple[int, ...] = RELAY_PORTS
 
@@ -33,17 +34,17 @@ class BootstrapNode:
 class _Starting:
     host: Host
     log: Path
-    process_ended: Callable[[], int | None]
+    process: "subprocess.Popen[bytes]"
 
     def wait(self) -> BootstrapNode:
         key = wait_until(self._public_key, f"public key from tox-bootstrapd on {self.host.name}")
-        return BootstrapNode(self.host, key)
+        return BootstrapNode(self.host, key, self.process)
 
     def _public_key(self) -> str | None:
         printed = self.log.read_text()
         if found := re.search(r"Public Key: ([0-9A-F]{64})\b", printed):
             return found[1]
-        if self.process_ended() is not None:
+        if self.process.poll() is not None:
             raise LabError(f"tox-bootstrapd on {self.host.name} ended:\n{printed}")
         return None
 
@@ -53,6 +54,11 @@ def start_nodes(hosts: list[Host]) -> list[BootstrapNode]:
     first = _start(hosts[0], known=None).wait()
     others = [_start(host, known=first) for host in hosts[1:]]
     return [first, *(starting.wait() for starting in others)]
+
+
+def restart_nodes(nodes: list[BootstrapNode]) -> list[BootstrapNode]:
+    """Start nodes that were killed again, on their hosts and with their keys."""
+    return start_nodes([node.host for node in nodes])
 
 
 def _start(host: Host, known: BootstrapNode | None) -> _Starting:
@@ -67,7 +73,7 @@ def _start(host: Host, known: BootstrapNode | None) -> _Starting:
     log = host.directory / "bootstrapd.log"
     with log.open("wb") as output:
         process = host.popen(argv, stdout=output, stderr=output)
-    return _Starting(host, log, process.poll)
+    return _Starting(host, log, process)
 
 
 def write_nodes_json(path: Path, nodes: list[BootstrapNode]) -> None:

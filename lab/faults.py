@@ -1,4 +1,4 @@
-"""A machine asleep, as far as its programs can tell: they are stopped, and go on later.
+"""Faults of machines: asleep, as far as its programs can tell; killed; a router that forgets its connections.
 
 Other faults are in cable.py (cut, UDP blocked) and world.py (other addresses, another network).
 """
@@ -10,6 +10,24 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+from pyroute2.netlink.nfnetlink.nfctsocket import NFCTSocket
+
+from .host import Host
+
+SILENCE = """
+table inet silence {{
+  chain arriving {{
+    type filter hook prerouting priority -400
+    {family} saddr {address} drop
+  }}
+  chain leaving {{
+    type filter hook postrouting priority 400
+    {family} daddr {address} drop
+  }}
+}}
+"""
+HEAR = "table inet silence {}\ndelete table inet silence"
+
 
 def freeze(*processes: "subprocess.Popen[bytes]") -> None:
     """SIGSTOP to each process and all its descendants. CLOCK_MONOTONIC goes on, unlike in a real sleep."""
@@ -18,6 +36,32 @@ def freeze(*processes: "subprocess.Popen[bytes]") -> None:
 
 def thaw(*processes: "subprocess.Popen[bytes]") -> None:
     _signal(processes, signal.SIGCONT)
+
+
+def kill(*processes: "subprocess.Popen[bytes]") -> None:
+    """SIGKILL to each process and all its descendants; returns when these processes have ended."""
+    _signal(processes, signal.SIGKILL)
+    for process in processes:
+        process.wait()
+
+
+def forget_connections(router: Host) -> None:
+    """Have the router's NAT forget all its mappings, as after a restart."""
+
+    def flush() -> None:
+        with NFCTSocket() as table:
+            table.flush()
+
+    router.call(flush)
+
+
+def silence(host: Host, address: str) -> None:
+    """From now on nothing passes between the host and that address, and nobody is told."""
+    host.namespace.nft(SILENCE.format(family="ip6" if ":" in address else "ip", address=address))
+
+
+def hear_again(host: Host) -> None:
+    host.namespace.nft(HEAR)
 
 
 def _signal(processes: "tuple[subprocess.Popen[bytes], ...]", number: signal.Signals) -> None:
