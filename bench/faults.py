@@ -158,8 +158,9 @@ def suffer(pairs: list[Pair], fault: Fault, lasts_s: float, watch_s: float) -> I
         time.sleep(lasts_s)
     ended_s = [time.monotonic()] * len(pairs)
     for number, pair in enumerate(sufferers):
-        ended_s[number] = time.monotonic()
-        fault.end(pair)
+        before_s = time.monotonic()
+        fault.end(pair)  # what is started again here is waited for; what only happens here may be prepared
+        ended_s[number] = before_s if fault.begin else time.monotonic()
     for pair, since_s, (cpu_s, memory_bytes) in zip(pairs, ended_s, before, strict=True):
         try:
             next_s = pair.stream.next_tick(since_s, LOST_S)

@@ -51,8 +51,8 @@ BENCHES: Mapping[str, tuple[str, str]] = {
         "--traffic fast --only 'client asleep' --asleep 5 --watch 2",
     ),
     "faults": (
-        "--traffic fast --scene public --only 'both|client moves' --runs 3 --asleep 10 --watch 3",
-        "--traffic fast --scene public --only 'client asleep' --runs 1 --asleep 5 --watch 2",
+        "--traffic fast --scene public --only 'both|client moves' --runs 3 --lasts 10 --watch 3",
+        "--traffic fast --scene public --only 'client asleep' --runs 1 --lasts 5 --watch 2",
     ),
     "malice": ("--seconds 2", "--seconds 1 --only 'small garbage,status'"),
 }

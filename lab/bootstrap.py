@@ -57,7 +57,12 @@ def start_nodes(hosts: list[Host]) -> list[BootstrapNode]:
 
 
 def restart_nodes(nodes: list[BootstrapNode]) -> list[BootstrapNode]:
-    """Start nodes that were killed again, on their hosts and with their keys."""
+    """Start nodes that were killed again, on their hosts and with their keys.
+
+    Their ports for relays are free once the kernel has forgotten the connections of those who were killed.
+    """
+    for node in nodes:
+        node.host.run(["ss", "-K", "-tH", "state", "all"], check=False)
     return start_nodes([node.host for node in nodes])
 
 

@@ -20,10 +20,6 @@ table inet silence {{
     type filter hook prerouting priority -400
     {family} saddr {address} drop
   }}
-  chain leaving {{
-    type filter hook postrouting priority 400
-    {family} daddr {address} drop
-  }}
 }}
 """
 HEAR = "table inet silence {}\ndelete table inet silence"
@@ -56,7 +52,7 @@ def forget_connections(router: Host) -> None:
 
 
 def silence(host: Host, address: str) -> None:
-    """From now on nothing passes between the host and that address, and nobody is told."""
+    """From now on nothing from that address comes in, and nobody is told."""
     host.namespace.nft(SILENCE.format(family="ip6" if ":" in address else "ip", address=address))
 
 

@@ -14,6 +14,7 @@ from toxvpn.errors import ConfigError
 from toxvpn.tox.bootstrap import (
     FIRST_NODES,
     HURRY_S,
+    LONGEST_LOST_S,
     LONGEST_PAUSE_S,
     MORE_NODES,
     BootstrapNode,
@@ -188,15 +189,23 @@ def test_a_short_list_is_asked_whole() -> None:
     assert len(Bootstrapper((), Random(1)).due(0.0, NONE)) == 0
 
 
-def test_offline_it_never_gives_up_and_takes_its_time() -> None:
+def pauses(connection: Connection) -> list[float]:
+    """Between the rounds of an hour."""
     policy = Bootstrapper(NODES, Random(1))
-    times = []
-    for tick in range(int(3600 / 0.25)):
-        if policy.due(tick * 0.25, NONE):
-            times.append(tick * 0.25)
-    pauses = [later - earlier for earlier, later in pairwise(times)]
-    assert pauses[:6] == [2.0, 4.0, 8.0, 16.0, 32.0, LONGEST_PAUSE_S]
-    assert set(pauses[6:]) == {LONGEST_PAUSE_S}
+    times = [tick * 0.25 for tick in range(int(3600 / 0.25)) if policy.due(tick * 0.25, connection)]
+    return [later - earlier for earlier, later in pairwise(times)]
+
+
+def test_offline_it_never_gives_up_and_notices_soon_that_it_could_go_on() -> None:
+    found = pauses(NONE)
+    assert found[:3] == [2.0, 4.0, LONGEST_LOST_S]
+    assert set(found[3:]) == {LONGEST_LOST_S}
+
+
+def test_on_relays_it_takes_its_time() -> None:
+    found = pauses(Connection.TCP)
+    assert found[:6] == [2.0, 4.0, 8.0, 16.0, 32.0, LONGEST_PAUSE_S]
+    assert set(found[6:]) == {LONGEST_PAUSE_S}
 
 
 def test_each_round_takes_nodes_that_had_no_turn_yet() -> None:

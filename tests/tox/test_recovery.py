@@ -253,6 +253,99 @@ async def test_a_path_on_which_nobody_answers_is_given_up(pair: Pair) -> None:
     pair.right.tox.send_lossy = answer  # type: ignore[method-assign]
 
 
+class Relays:
+    """In place of the connections to relays. `dead`: how many of them the kernel knows to be dead."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, tox: FakeTox) -> None:
+        self.dead = self.reconnected = 0
+        self._tox = tox
+        patch.setattr(recovery, "reconnect_dead_relays", self._dead)
+        patch.setattr(recovery, "reconnect_relays", self._all)
+
+    def _dead(self, tox: object) -> int:
+        dead, self.dead = self.dead, 0
+        return dead
+
+    def _all(self, tox: object, is_lost: object) -> int:
+        self.reconnected += tox is self._tox
+        return 1
+
+
+async def over_a_relay(pair: Pair, *, silent: bool) -> Datapath:
+    """The left one's packets; `silent`: nothing that the right one sends arrives."""
+    for side in (pair.left, pair.right):
+        side.node.on_friend_connection(side.peer.number, Connection.TCP)
+    await pair.delivered()
+    if silent:
+        pair.right.tox.send_lossy = lambda number, data: None  # type: ignore[method-assign, assignment, return-value]
+    datapath = Datapath()
+    pair.left.node.datapaths.append(datapath)
+    return datapath
+
+
+async def test_a_dead_relay_is_replaced_as_soon_as_a_peer_is_silent(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relays = Relays(monkeypatch, pair.left.tox)
+    datapath = await over_a_relay(pair, silent=True)
+    await pair.pass_s(5)
+    relays.dead = 1
+    datapath.sent += 1
+    await pair.pass_s(recovery.WONDER_S + 2 * recovery.LISTEN_S)
+    assert relays.dead == 0
+    assert relays.reconnected == 0
+    assert any(told.moved for told in pair.left.told()), "the peer's own way to us may be gone too"
+    assert pair.left.tox.jumps_s == []
+
+
+async def test_over_a_relay_that_swallows_everything_all_are_replaced_but_seldom(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relays = Relays(monkeypatch, pair.left.tox)
+    datapath = await over_a_relay(pair, silent=True)
+    datapath.sent += 1
+    await pair.pass_s(recovery.RELAY_DEAD_S)
+    assert relays.reconnected == 0
+    await pair.pass_s(1)
+    assert relays.reconnected == 1
+    for _ in range(200):
+        datapath.sent += 1
+        await pair.pass_s(1)
+    assert relays.reconnected <= recovery.PASSES_AT_ONCE + 200 * recovery.PASSES_PER_S
+
+
+async def test_relays_over_which_somebody_talks_are_kept(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    relays = Relays(monkeypatch, pair.left.tox)
+    datapath = await over_a_relay(pair, silent=True)
+    other = pair.left.node.accept(b"o" * 32)
+    pair.left.node.on_friend_connection(other.number, Connection.TCP)
+    pair.left.recovery._receive(other, whereabouts.encode(Whereabouts(b"k" * 32)))
+    for _ in range(20):
+        datapath.sent += 1
+        other.received_packets += 1
+        await pair.pass_s(0.5)
+    assert relays.reconnected == 0
+
+
+async def test_who_does_not_hear_us_over_a_relay_has_us_replace_ours(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relays = Relays(monkeypatch, pair.right.tox)
+    await over_a_relay(pair, silent=False)
+    moved = whereabouts.encode(Whereabouts(key_of(pair.left), asks=True, moved=True))
+    for _ in range(5):
+        pair.right.recovery._receive(pair.right.peer, moved)
+        pair.clock.now += 0.25
+    assert relays.reconnected == 1
+
+
+async def test_outside_the_network_peers_are_asked_again_and_again(pair: Pair) -> None:
+    pair.left.node.on_self_connection(Connection.NONE)
+    pair.left.node.on_friend_connection(pair.left.peer.number, Connection.NONE)
+    await pair.pass_s(60)
+    assert pair.left.asked().count((*AT, key_of(pair.right))) >= 60 / recovery.LOST_AGAIN_S - 1
+
+
 async def test_a_peer_that_only_listens_is_asked_and_the_path_kept(pair: Pair) -> None:
     datapath = Datapath()
     pair.left.node.datapaths.append(datapath)

@@ -9,7 +9,7 @@ import termios
 from typing import cast
 
 from toxvpn._native.toxcore import Tox
-from toxvpn.tox.relays import plain, reconnect_relays
+from toxvpn.tox.relays import UNANSWERED_MS, is_dead, plain, reconnect_dead_relays, reconnect_relays
 
 LONGEST_PACKET_BYTES = 2048  # toxcore's MAX_PACKET_SIZE
 
@@ -55,6 +55,33 @@ def test_only_what_is_lost_is_broken() -> None:
         assert not select.select([good], [], [], 0)[0]
         for sock in (lost, good, *ends):
             sock.close()
+
+
+def test_those_that_the_relay_has_closed_are_dead() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as relay:
+        connections = [socket.create_connection(relay.getsockname()) for _ in range(3)]
+        closed, reset, good = connections
+        ends = [relay.accept()[0] for _ in connections]
+        ends[1].setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        for end in ends[:2]:
+            end.close()
+        sockets = cast(Tox, Sockets((relay, False), *((each, False) for each in connections)))
+        assert reconnect_dead_relays(sockets) == 2
+        assert waiting_bytes(closed.fileno()) > LONGEST_PACKET_BYTES < waiting_bytes(reset.fileno())
+        assert waiting_bytes(good.fileno()) == 0
+        assert reconnect_dead_relays(sockets) == 0, "they are broken already"
+        for each in (*connections, *ends):
+            each.close()
+
+
+def test_those_whose_other_end_is_gone_are_dead() -> None:
+    """As in linux/tcp.h: 1 is ESTABLISHED, 2 SYN_SENT, 8 CLOSE_WAIT."""
+    assert is_dead(1, 2, 3, UNANSWERED_MS)
+    assert not is_dead(1, 2, 3, UNANSWERED_MS - 1), "it may still answer"
+    assert not is_dead(1, 0, 3, UNANSWERED_MS), "nothing was lost yet"
+    assert not is_dead(1, 0, 0, 1_000_000), "nobody sends"
+    assert not is_dead(2, 3, 1, 1_000_000), "it is being made"
+    assert is_dead(8, 0, 0, 0)
 
 
 def test_an_address_that_came_mapped() -> None:

@@ -11,6 +11,7 @@ def test_who_sends_and_hears_nothing_counts_the_seconds() -> None:
     assert silence.lasts_s(30, 10, 103.0) == 2.5, "also when it sends no more"
     assert silence.lasts_s(40, 11, 103.5) == 0, "an answer ends it"
     assert silence.lasts_s(40, 11, 200.0) == 0, "nobody sends, nobody answers"
+    assert silence.heard_s == 103.5
     assert silence.lasts_s(41, 11, 200.5) == 0
     assert silence.lasts_s(41, 11, 201.5) == 1.0
 

@@ -28,6 +28,8 @@ FIRST_NODES = 8
 MORE_NODES = 4
 FIRST_PAUSE_S = 2.0
 LONGEST_PAUSE_S = 60.0
+LONGEST_LOST_S = 8.0
+"""The same where we are not in the network at all: it may be back at any time."""
 HURRY_S = 3.0
 
 Resolve = Callable[[str, Callable[[list[str]], None]], None]
@@ -170,7 +172,8 @@ class Bootstrapper:
             count = MORE_NODES if self._rounds else FIRST_NODES
             for node in self._choose(count):
                 self._ask(node)
-            self._due_s = now + min(FIRST_PAUSE_S * 2.0**self._rounds, LONGEST_PAUSE_S)
+            longest_s = LONGEST_PAUSE_S if connection is Connection.TCP else LONGEST_LOST_S
+            self._due_s = now + min(FIRST_PAUSE_S * 2.0**self._rounds, longest_s)
             self._rounds = min(self._rounds + 1, 16)
         contacts, self._ready = self._ready, []
         if connection is Connection.TCP and not hurries:

@@ -20,7 +20,7 @@ from ..wire.whereabouts import Whereabouts
 from .events import Event, PeerConnection, PeerRemoved, PeerStatus
 from .node import Node
 from .peer import Peer
-from .relays import drop_received, reconnect_relays
+from .relays import drop_received, reconnect_dead_relays, reconnect_relays
 from .silence import Silence
 from .sources import SourceWatch, source_of
 
@@ -44,9 +44,15 @@ SEEK_AGAIN_S = 1.0
 """For SEEK_S after a sleep or a move of either side, a peer without a direct path is asked where it was."""
 WONDER_S, DEAD_S = 0.75, 2.0
 """A direct path on which we send and hear nothing for so long: the peer is asked; the path is given up."""
+RELAY_DEAD_S = 3.0
+"""The same over a relay, which may hold much back: all are connected to anew."""
+RELAYS_AGAIN_S = 10.0
+LOST_AGAIN_S = 4.0
+"""Outside the Tox network, peers are asked so often where they were: it may be back."""
 LISTEN_S = 0.5
 ANSWERED_S = 0.5
 """By then who has moved has had our answer, or it gets lost."""
+RELAY_ANSWERED_S = 1.0
 ASKS = 4
 """Times that a peer is asked for its DHT key, after its status message."""
 ASK_AGAIN_S = 2.0
@@ -90,6 +96,8 @@ class Recovery:
         self._mark = mark
         self._known: dict[bytes, _Known] = {}
         self._passed_s = float("-inf")
+        self._reconnected_s = float("-inf")
+        self._lost_s = node.now()
         self._ticked_s = node.now()
         self._awake_again = False
         self.after_move: list[Callable[[], None]] = []
@@ -150,6 +158,17 @@ class Recovery:
         answers_get_lost = peer.source is None or now - known.told_s >= ANSWERED_S
         if peer.connection is Connection.UDP and answers_get_lost:
             self._pass_path_timeout(known)
+        elif peer.connection is Connection.TCP and now - known.told_s >= RELAY_ANSWERED_S:
+            self._reconnect_relays(known)
+
+    def _reconnect_relays(self, peer: _Known) -> bool:
+        """All of them, for that peer's sake. Whether it was not so lately."""
+        now = self._node.now()
+        may = now - self._reconnected_s >= RELAYS_AGAIN_S and peer.passes.take(now)
+        if may:
+            self._reconnected_s = now
+            reconnect_relays(self._node.tox, lambda local, relay: True)
+        return may
 
     def _pass_path_timeout(self, peer: _Known | None = None) -> bool:
         """For that peer's sake, None: for ours. Whether it was not so lately."""
@@ -175,6 +194,9 @@ class Recovery:
     def _reach(self) -> None:
         """Asks bootstrap nodes, and peers where they were."""
         self._node.bootstrap_now()
+        self._seek_all()
+
+    def _seek_all(self) -> None:
         for known in self._known.values():
             self._seek(known)
 
@@ -205,6 +227,11 @@ class Recovery:
         if self._awake_again:
             self._awake_again = False
             self._reach()
+        if self._node.connection is not Connection.NONE:
+            self._lost_s = now
+        elif now - self._lost_s >= LOST_AGAIN_S:
+            self._lost_s = now
+            self._seek_all()
         self._look_after_peers(now)
 
     def _look_around(self) -> None:
@@ -222,7 +249,7 @@ class Recovery:
                     self._ask_where_it_was(peer, known, now)
                 if peer.online:
                     self._tell(peer, known, now)
-                if peer.connection is Connection.UDP and now - known.listened_s >= LISTEN_S:
+                if peer.online and now - known.listened_s >= LISTEN_S:
                     known.listened_s = now
                     self._listen(peer, known, now)
 
@@ -237,17 +264,40 @@ class Recovery:
                 self._ask_at(host, port, known.dht_key)
 
     def _listen(self, peer: Peer, known: _Known, now: float) -> None:
-        """A router between may have moved, or the peer without telling."""
+        """A router between may have moved, or the peer without telling, or a relay is gone."""
         silent_s = known.silence.lasts_s(*self._node.traffic(peer), now)
         if silent_s < WONDER_S or known.dht_key is None:
             return
-        if silent_s >= DEAD_S and self._pass_path_timeout(known):
-            peer.log(log, logging.INFO, "no answer on the direct path: looking for another")
+        is_direct = peer.connection is Connection.UDP
+        if self._gives_up(peer, known, silent_s, now):
+            peer.log(
+                log,
+                logging.INFO,
+                "no answer on the %s: looking for another",
+                "direct path" if is_direct else "relay",
+            )
             self._seek(known)
             known.tell_until_s = now + TELL_S
         elif now - known.wondered_s >= WONDER_S:
             known.wondered_s = now
             self._send(peer, asks=True)
+
+    def _gives_up(self, peer: Peer, known: _Known, silent_s: float, now: float) -> bool:
+        if peer.connection is Connection.UDP:
+            return silent_s >= DEAD_S and self._pass_path_timeout(known)
+        if reconnect_dead_relays(self._node.tox):
+            return True
+        return silent_s >= RELAY_DEAD_S and self._relays_are_silent(now) and self._reconnect_relays(known)
+
+    def _relays_are_silent(self, now: float) -> bool:
+        """No peer was heard over any of them of late: so nobody is interrupted."""
+        heard = (
+            self._known[peer.public_key].silence.heard_s for peer in self._node if self._is_relayed(peer)
+        )
+        return all(now - heard_s >= DEAD_S for heard_s in heard)
+
+    def _is_relayed(self, peer: Peer) -> bool:
+        return peer.connection is Connection.TCP and peer.public_key in self._known
 
     def _tell(self, peer: Peer, known: _Known, now: float) -> None:
         moved = now < known.tell_until_s

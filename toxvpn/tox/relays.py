@@ -8,11 +8,20 @@ packet of an impossible length. So its socket is replaced by one that such a pac
 import contextlib
 import os
 import socket
+import struct
 from collections.abc import Callable, Iterator, Mapping
 
 from .._native.toxcore import Tox
 from ..wire.introduction import NodeAt
 
+UNANSWERED_MS = 1500
+"""The other end is gone when its kernel has acknowledged nothing for so long, and ours repeats."""
+TCP_INFO = struct.Struct("@BxB21xI28xI")
+"""linux/tcp.h, struct tcp_info: the state, how often the oldest segment was repeated, how many segments wait
+for an acknowledgement, and milliseconds since the last one."""
+ESTABLISHED = 1
+ALIVE = (ESTABLISHED, 2, 3, 10)
+"""Or becoming so, or listening: TCP_SYN_SENT, TCP_SYN_RECV, TCP_LISTEN."""
 MOST_DATAGRAMS = 100_000
 """More than a receive buffer holds. Who sends faster than we drop is not waited for."""
 NONSENSE = b"\xff" * 4096
@@ -22,6 +31,31 @@ NONSENSE = b"\xff" * 4096
 def reconnect_relays(tox: Tox, is_lost: Callable[[str, str], bool]) -> int:
     """Breaks the connections for which `is_lost(local address, address of the relay)`. Returns how many."""
     return sum(_break_if_lost(fd, is_lost) for fd, datagram in tox.sockets() if not datagram)
+
+
+def reconnect_dead_relays(tox: Tox) -> int:
+    """Breaks the connections that the other end has closed, or whose other end is gone. Returns how many."""
+    dead = [fd for fd, datagram in tox.sockets() if not datagram and _is_dead(fd)]
+    for fd in dead:
+        _break(fd)
+    return len(dead)
+
+
+def _is_dead(fd: int) -> bool:
+    connection = socket.socket(fileno=fd)
+    try:
+        info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO.size)
+    except OSError:  # it is broken already
+        return False
+    finally:
+        connection.detach()  # must not close it
+    return is_dead(*TCP_INFO.unpack(info))
+
+
+def is_dead(state: int, repeated: int, waiting: int, since_ms: int) -> bool:
+    """Whether a connection is closed, or its other end gone; of struct tcp_info what TCP_INFO takes."""
+    is_gone = state == ESTABLISHED and repeated and waiting and since_ms >= UNANSWERED_MS
+    return bool(is_gone or state not in ALIVE)
 
 
 def _break_if_lost(fd: int, is_lost: Callable[[str, str], bool]) -> bool:
@@ -34,12 +68,16 @@ def _break_if_lost(fd: int, is_lost: Callable[[str, str], bool]) -> bool:
         connection.detach()  # must not close it
     if not is_lost(plain(local), plain(relay)):
         return False
+    _break(fd)
+    return True
+
+
+def _break(fd: int) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.setblocking(False)
         ours.sendall(NONSENSE)
         os.dup2(theirs.fileno(), fd, inheritable=False)
-    return True
 
 
 def connected_relays(tox: Tox, known: Mapping[tuple[str, int], bytes]) -> Iterator[NodeAt]:

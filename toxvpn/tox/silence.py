@@ -8,9 +8,13 @@ class Silence:
         self._sent = 0
         self._received = 0
         self._since_s: float | None = None
+        self.heard_s = float("-inf")
+        """When something was received last, as far as looked."""
 
     def lasts_s(self, sent: int, received: int, now: float) -> float:
         """For how long something has been sent and nothing received; 0: nothing is sent, or all is well."""
+        if received != self._received:
+            self.heard_s = now
         if received != self._received or sent < self._sent:
             self._since_s = None
         elif sent != self._sent and self._since_s is None:
