@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from random import Random
 
-from lab import Lab, Nat
+from lab import Lab, LabError, Nat
 from lab.faults import freeze, thaw
 
 from .machines import Machine
@@ -106,14 +106,19 @@ def plan(random: Random, faults: tuple[Fault, ...], seconds: float) -> Iterator[
         at_s += lasts_s + random.expovariate(1 / GAP_S)
 
 
-async def suffer(scene: Scene, machine: Machine, events: list[Event]) -> None:
-    """Has it all happen. A fault that has begun also ends when this is cancelled."""
+async def suffer(
+    scene: Scene, machine: Machine, events: list[Event], on_problem: Callable[[str], None]
+) -> None:
+    """Has it all happen. A problem: a program that does not end, or does not start again."""
     began_s = time.monotonic()
     for event in events:
         await asyncio.sleep(max(0.0, began_s + event.at_s - time.monotonic()))
-        await asyncio.to_thread(event.fault.begin, scene, machine)
-        try:
-            await asyncio.sleep(event.lasts_s)
-        finally:
-            if event.fault.end:
-                await asyncio.to_thread(event.fault.end, scene, machine)
+        for step in (event.fault.begin, event.fault.end):
+            if step is None:
+                continue
+            try:
+                await asyncio.to_thread(step, scene, machine)
+            except (LabError, OSError) as error:
+                on_problem(f"{machine.name}, {event.fault.name}: {error}")
+            if step is event.fault.begin:
+                await asyncio.sleep(event.lasts_s)

@@ -73,7 +73,11 @@ class Program:
             )
         self.sessions.append(self.process.pid)
         if self._port is not None:
-            apps.wait_listening(self.process, self._port, STARTING_S)
+            try:
+                apps.wait_listening(self.process, self._port, STARTING_S)
+            except LabError:
+                self.stop()
+                raise
         self._is_ready = True
 
     def kill(self) -> None:
@@ -143,6 +147,11 @@ class Machine:
     def running(self) -> list[Program]:
         return [program for program in self.programs if program.process]
 
+    def crashed(self) -> list[str]:
+        """The programs that have ended by themselves."""
+        codes = [(p.log.stem, p.process.poll()) for p in self.running if p.process]
+        return [f"{name} has ended with {code}" for name, code in codes if code is not None]
+
     @property
     def sessions(self) -> list[int]:
         """Of all that its programs have ever been."""
@@ -154,7 +163,8 @@ class Machine:
 
     def start(self) -> None:
         for program in self.programs:
-            program.start()
+            if program.process is None:
+                program.start()
         self.is_on = True
 
     def learn_addresses(self) -> None:

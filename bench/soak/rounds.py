@@ -4,6 +4,7 @@ import asyncio
 import re
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from random import Random
@@ -21,6 +22,7 @@ SLOW_S, DRAIN_S = 10.0, 120.0
 REST_S = 2.0
 GIVEN_BACK_S = 40.0
 """Connections that have ended, and sockets to relays, go some seconds later."""
+COMMANDS_AT_ONCE = 32
 BAD_WORDS = ("Traceback", "never retrieved", "never awaited", "Fatal Python", "ERROR")
 
 
@@ -49,6 +51,7 @@ class Soak:
             machine.learn_addresses()
         await self._work.probe()
         await self._rest()
+        progress("every way works")
 
     async def close(self) -> None:
         for machine in self._scene.machines:
@@ -80,7 +83,8 @@ class Soak:
         ):
             events = [*plan(Random(f"{self._seed}/{number}/{subject}"), faults, seconds)]
             progress(f"round {number}, {subject}: {'; '.join(map(str, events)) or 'nothing'}")
-            suffering.append(suffer(self._scene, machine, events))
+            self.findings.faults.update(event.fault.name for event in events)
+            suffering.append(suffer(self._scene, machine, events, self.findings.problem))
         await asyncio.gather(*suffering)
 
     async def _drain(self, workers: Sequence["asyncio.Task[None]"]) -> None:
@@ -112,7 +116,7 @@ class Soak:
         await asyncio.sleep(REST_S)
         now = self._sample(machine)
         first = self.samples.get(machine.name, [now])[0]
-        return health.leaks(first, now) + health.busy(before, now, REST_S)
+        return [*machine.crashed(), *health.leaks(first, now), *health.busy(before, now, REST_S)]
 
     @staticmethod
     def _sample(machine: Machine) -> health.Sample:
@@ -132,3 +136,17 @@ class Soak:
                             f"{program.log.name} of {machine.name}: {said[max(0, at - 200) :][:3000]}"
                         )
                         break
+
+
+async def soak(lab: Lab, *, seed: int, rounds: range, seconds: float, until_s: float) -> Soak:
+    """Rounds of so many seconds of faults each; none begins after `until_s` (time.monotonic)."""
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(COMMANDS_AT_ONCE))
+    soak = Soak(lab, seed)
+    await soak.start()
+    for number in rounds:
+        if time.monotonic() > until_s:
+            break
+        await soak.round(number, seconds)
+        progress(f"round {number} has ended: {len(soak.findings.problems)} problems so far")
+    await soak.close()
+    return soak

@@ -39,6 +39,7 @@ class Findings:
     def __init__(self) -> None:
         self.outcomes: Counter[tuple[str, str]] = Counter()
         self.bytes: Counter[str] = Counter()
+        self.faults: Counter[str] = Counter()
         self.problems: list[str] = []
         self.back_s: list[float] = []
         self.context = "before the first round"

@@ -2,7 +2,7 @@
 
 import math
 
-from bench.soak.__main__ import soak
+from bench.soak.rounds import soak
 from lab import Lab
 
 SEED, SECONDS = 1, 10.0
