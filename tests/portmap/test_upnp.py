@@ -1,6 +1,8 @@
 """UPnP with a router on the loopback interface, also one that lies."""
 
 import asyncio
+import contextlib
+import socket
 from collections import Counter
 from collections.abc import AsyncIterator
 from typing import cast
@@ -23,19 +25,20 @@ class Router(asyncio.DatagramProtocol):
         self.location = ""
         self.control = "/ctl"
         self.faults: list[int] = []
-        self.padding = 0
+        self.answer_from: socket.socket | None = None
         self.requests: list[str] = []
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        self.transport.sendto(f"HTTP/1.1 200 OK\r\nLOCATION: {self.location}\r\n\r\n".encode(), addr)
+        answer = f"HTTP/1.1 200 OK\r\nLOCATION: {self.location}\r\n\r\n".encode()
+        (self.answer_from or self.transport).sendto(answer, addr)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         self.requests.append(head.split("#")[1].split('"')[0] if "#" in head else head.split(" HTTP")[0])
-        body = self.body(self.requests[-1]).encode() + b" " * self.padding
+        body = self.body(self.requests[-1]).encode()
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
         writer.close()
 
@@ -112,11 +115,33 @@ async def test_nothing_is_sent_elsewhere(router: Router, asked: Asked) -> None:
     victim.close()
 
 
-async def test_an_answer_without_end(router: Router, asked: Asked) -> None:
-    router.padding = igd.MOST_BYTES * 4
+async def test_an_answer_without_end(router: Router, asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        with contextlib.suppress(OSError):
+            while True:
+                writer.write(b" " * igd.MOST_BYTES)
+                await writer.drain()
+                sent += igd.MOST_BYTES
+
+    server = await asyncio.start_server(serve, HOST, 0)
+    router.location = f"http://{HOST}:{server.sockets[0].getsockname()[1]}/desc.xml"
     with pytest.raises(NoAnswerError):
         await Upnp(asked).ask(600)
     assert asked.drops == {"too-large": 1}
+    assert sent < 16 << 20, "what the buffers of two sockets hold, and no more"
+    server.close()
+
+
+async def test_an_answer_from_elsewhere_counts_for_nothing(router: Router, asked: Asked) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.2", 0))
+        router.answer_from = other
+        with pytest.raises(NoAnswerError):
+            await Upnp(asked).ask(600)
+    assert asked.drops["elsewhere"] >= 1 and router.requests == []
 
 
 @pytest.mark.parametrize(
