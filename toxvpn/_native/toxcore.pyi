@@ -106,6 +106,12 @@ class Tox:
     def open_detour(self, slot: int, open_s: float) -> tuple[str, int] | None:
         """For so long, toxcore may ask the peer for nodes there. Returns where: bootstrap from that place."""
 
+    def straighten_detour(self, slot: int, host: str, port: int, straight_s: float) -> bool:
+        """For so long, what toxcore sends into the detour goes straight to that address of the peer's.
+
+        `open_detour` ends that. False: the host is no address.
+        """
+
     def detour_traffic(self, slot: int) -> DetourTraffic | None: ...
     def relay_for(self, members: dict[int, int]) -> bool:
         """From now on these friends, by index and number, at most 64, reach each other through us.

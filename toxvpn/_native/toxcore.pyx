@@ -270,6 +270,10 @@ cdef class Tox:
     def open_detour(self, unsigned slot, double open_s):
         return netio.open_detour(self._owner, slot, open_s)
 
+    def straighten_detour(self, unsigned slot, str host, uint16_t port, double straight_s):
+        cdef bytes c_host = host.encode()
+        return netio.straighten_detour(self._owner, slot, c_host, port, straight_s)
+
     def detour_traffic(self, unsigned slot):
         return netio.detour_traffic(self._owner, slot)
 

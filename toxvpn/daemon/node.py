@@ -34,6 +34,7 @@ from ..tox.recovery import Recovery
 from ..tox.relaying import Relaying
 from ..tox.resolver import Ask, Names
 from ..tox.reunion import Reunion
+from ..tox.straight import Straight
 from .identity import take_identity
 
 
@@ -119,7 +120,7 @@ async def running_node(
         undo.callback(prober.close)
         recovery = Recovery(node, mark)
         undo.callback(recovery.close)
-        Detours(node, recovery)
+        Straight(node, recovery, Detours(node, recovery))
         if options.lan_discovery and options.proxy is None:
             greeter = Greeter(node, mark)
             undo.callback(greeter.close)

@@ -65,6 +65,7 @@ class FakeTox:
         self.sighted: list[tuple[bytes, str, int]] = []
         self.detours: dict[int, tuple[int, int, bytes]] = {}
         self.detour_use: dict[int, DetourTraffic] = {}
+        self.straightened: list[tuple[int, str, int, float]] = []
         self.relayed: dict[int, int] = {}
         self.told_places: list[tuple[bytes, tuple[str, int], tuple[str, int]]] = []
         self.udp: socket.socket | None = None
@@ -187,6 +188,10 @@ class FakeTox:
 
     def open_detour(self, slot: int, open_s: float) -> tuple[str, int] | None:
         return f"febf::{slot:x}", 1
+
+    def straighten_detour(self, slot: int, host: str, port: int, straight_s: float) -> bool:
+        self.straightened.append((slot, host, port, straight_s))
+        return True
 
     def detour_traffic(self, slot: int) -> DetourTraffic | None:
         return self.detour_use.get(slot)

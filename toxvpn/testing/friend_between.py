@@ -10,6 +10,7 @@ from ..tox.ownstatus import OwnStatus
 from ..tox.peer import Peer
 from ..tox.recovery import Recovery
 from ..tox.relaying import Relaying
+from ..tox.straight import Straight
 from .fake_nodes import Network
 from .fake_tox import FakeTox
 
@@ -25,6 +26,7 @@ class OneOfThree:
         OwnStatus(self.node)
         self.relaying = Relaying(self.node)
         self.detours = Detours(self.node, self.recovery)
+        self.straight = Straight(self.node, self.recovery, self.detours)
 
     @property
     def key(self) -> bytes:
@@ -45,9 +47,9 @@ class OneOfThree:
         places, self.fake.bootstrapped = self.fake.bootstrapped, []
         return [host for host, *_ in places if host.startswith("febf")]
 
-    def uses(self, slot: int, ago_s: float | None) -> None:
+    def uses(self, slot: int, ago_s: float | None, asked: int = 0) -> None:
         """Datagrams took the detour of that slot so long ago."""
-        self.fake.detour_use[slot] = DetourTraffic(1, 1, ago_s, ago_s)
+        self.fake.detour_use[slot] = DetourTraffic(1, 1, asked, ago_s, ago_s)
 
 
 class Three:

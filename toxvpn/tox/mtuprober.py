@@ -33,7 +33,7 @@ class _Probed:
 
     def __init__(self, peer: Peer) -> None:
         self.peer = peer
-        self.path: Connection | None = None
+        self.path: tuple[Connection, bytes | None] | None = None
         self.mtu = PathMtu(peer.packet_bytes)
         self.trips = RoundTrips()
         self.looks = 0
@@ -98,9 +98,10 @@ class MtuProber:
     def _follow(self, peer: Peer) -> None:
         """Starts a search when the peer is on another path than before."""
         probed = self._probed.get(peer.public_key)
-        if probed is None or probed.path is peer.connection:
+        path = peer.connection, peer.via
+        if probed is None or probed.path == path:
             return
-        probed.path = peer.connection
+        probed.path = path
         probed.trips = RoundTrips()
         if peer.online:
             probed.mtu.search(self._node.now())

@@ -191,6 +191,10 @@ class Node:
     def _name_of(self, public_key: bytes) -> str | None:
         return self.name_of(public_key)
 
+    def path_changed(self, peer: Peer) -> None:
+        """It is reached on another path, though toxcore calls both by the same name."""
+        self._subscriptions.deliver(self._set_connection(peer, peer.connection))
+
     def called(self, public_key: bytes) -> str:
         """The name that a person here has given it, or the first digits of the key."""
         return self.name_of(public_key) or short_key(public_key)

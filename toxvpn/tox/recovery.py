@@ -92,6 +92,8 @@ class Recovery:
     """One for each node, for as long as the node lives. `mark`: that of toxcore's sockets (make_tox)."""
 
     def __init__(self, node: Node, mark: int = 0) -> None:
+        self.dead_s: Callable[[Peer], float] = lambda _: DEAD_S
+        """How long a peer on a direct path may be silent before all paths are given up for its sake."""
         self._node = node
         self._mark = mark
         self._known: dict[bytes, _Known] = {}
@@ -191,6 +193,21 @@ class Recovery:
             if peer.connection is not Connection.UDP:
                 self._seek(known)
 
+    def ask(self, peer: Peer) -> None:
+        """Asks the peer for a sign of life."""
+        self._send(peer, asks=True)
+
+    def places(self, peer: Peer) -> set[tuple[str, int]]:
+        """Where the peer was, or somebody used its DHT key."""
+        known = self._known.get(peer.public_key)
+        return {*peer.places.values(), *(known.seen.values() if known else ())}
+
+    def ask_at(self, peer: Peer, place: tuple[str, int]) -> None:
+        """Has toxcore look for the peer there."""
+        dht_key = self.dht_key(peer)
+        if dht_key is not None:
+            self._ask_at(*place, dht_key)
+
     def _reach(self) -> None:
         """Asks bootstrap nodes, and peers where they were."""
         self._node.bootstrap_now()
@@ -284,7 +301,7 @@ class Recovery:
 
     def _gives_up(self, peer: Peer, known: _Known, silent_s: float, now: float) -> bool:
         if peer.connection is Connection.UDP:
-            return silent_s >= DEAD_S and self._pass_path_timeout(known)
+            return silent_s >= self.dead_s(peer) and self._pass_path_timeout(known)
         if reconnect_dead_relays(self._node.tox):
             return True
         return silent_s >= RELAY_DEAD_S and self._relays_are_silent(now) and self._reconnect_relays(known)

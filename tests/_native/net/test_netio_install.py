@@ -324,8 +324,9 @@ for _ in range(100):
         grown = libc.realloc(ctypes.c_void_p(at), large)
         ctypes.memset(grown, 120, 4000)
         library.probe_memzero(ctypes.c_void_p(grown), large)
-        if grown == at:
-            seen["grown"] = ctypes.string_at(at, 4).decode()
+        if grown != at:
+            continue  # kept, so that the next one lies elsewhere
+        seen["grown"] = ctypes.string_at(at, 4).decode()
         library.probe_free(ctypes.c_void_p(grown))
 seen["outside"] = packet(1404, b"text")[1]
 library.probe_free(ctypes.c_void_p(held))

@@ -18,7 +18,8 @@ enum {
     UNCUT = 1 << 2,   /* routers may not cut the packet either: it probes how much a path carries */
     ONWARD = 1 << 3,  /* passed on by the friend */
     NUMBER_SHIFT = 4, /* what two halves have in common */
-    PORT = 1,
+    FIRST_PORT = 1024,
+    PORTS = 60000,
     PREFIX = 14, /* bytes of the address; the slot follows */
 };
 
@@ -31,7 +32,10 @@ struct slot {
     uint8_t number; /* of the last datagram in two halves */
     uint32_t via;
     uint8_t dht_key[DETOUR_KEY_BYTES];
+    uint16_t port; /* another one each time that it is opened */
     int64_t open_until_ns;
+    int64_t straight_until_ns;
+    struct sockaddr_in6 straight;
     struct detour_traffic traffic;
     uint8_t half_number;
     size_t half_length; /* 0: no first half waits */
@@ -76,8 +80,10 @@ void detours_free(struct detours *all) { free(all); }
 
 void detour_set(struct detours *all, unsigned slot, uint32_t via, uint8_t index, const uint8_t *dht_key) {
     struct slot *set = &all->slots[slot];
+    const uint16_t port = set->port;
     memset(set, 0, sizeof *set);
     set->used = true;
+    set->port = port;
     set->via = via;
     set->index = index;
     memcpy(set->dht_key, dht_key, DETOUR_KEY_BYTES);
@@ -87,12 +93,23 @@ void detour_clear(struct detours *all, unsigned slot) { all->slots[slot].used = 
 
 void detour_open(struct detours *all, unsigned slot, int64_t until_ns) {
     all->slots[slot].open_until_ns = until_ns;
+    all->slots[slot].port++;
+}
+
+void detour_straighten(struct detours *all, unsigned slot, const struct sockaddr_in6 *to, int64_t until_ns) {
+    all->slots[slot].straight = *to;
+    all->slots[slot].straight_until_ns = until_ns;
+}
+
+const struct sockaddr_in6 *detour_straight(const struct detours *all, unsigned at, int64_t now_ns) {
+    const struct slot *slot = &all->slots[at % DETOUR_SLOTS];
+    return slot->used && now_ns < slot->straight_until_ns ? &slot->straight : NULL;
 }
 
 void detour_address(const struct detours *all, unsigned slot, struct sockaddr_in6 *out) {
     memset(out, 0, sizeof *out);
     out->sin6_family = AF_INET6;
-    out->sin6_port = htons(PORT);
+    out->sin6_port = htons((uint16_t)(FIRST_PORT + all->slots[slot].port % PORTS));
     memcpy(&out->sin6_addr, all->prefix, PREFIX);
     out->sin6_addr.s6_addr[PREFIX] = (uint8_t)(slot >> 8);
     out->sin6_addr.s6_addr[PREFIX + 1] = (uint8_t)slot;
@@ -217,6 +234,7 @@ static void deliver(struct detours *all, struct slot *slot, const uint8_t *data,
         detour_counters.no_room++;
         return;
     }
+    slot->traffic.asked += data[0] == NODES_REQUEST;
     if (data[0] == DATA) {
         slot->traffic.received++;
         slot->traffic.received_ns = now_ns;

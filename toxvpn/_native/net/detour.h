@@ -33,6 +33,7 @@ struct detours;
 /* Times are those of CLOCK_MONOTONIC, 0: never. */
 struct detour_traffic {
     uint64_t sent, received; /* datagrams of the connection */
+    uint64_t asked;          /* requests for nodes that came: the peer looks for us here */
     int64_t sent_ns, received_ns;
 };
 
@@ -58,7 +59,13 @@ void detours_free(struct detours *all); /* NULL is fine, also where the others a
 /* Sets slot `slot`: the peer that `via` (friend number) calls `index`. Its traffic counts from 0 on. */
 void detour_set(struct detours *all, unsigned slot, uint32_t via, uint8_t index, const uint8_t *dht_key);
 void detour_clear(struct detours *all, unsigned slot);
+/* libtoxcore may ask for nodes there until then, and gets another port to do so: a path that it has given up does not
+ * come back at the same place. */
 void detour_open(struct detours *all, unsigned slot, int64_t until_ns);
+/* Until then, what is sent to the slot goes straight to that address of the peer's. */
+void detour_straighten(struct detours *all, unsigned slot, const struct sockaddr_in6 *to, int64_t until_ns);
+/* NULL: it goes by way of the friend. */
+const struct sockaddr_in6 *detour_straight(const struct detours *all, unsigned slot, int64_t now_ns);
 void detour_address(const struct detours *all, unsigned slot, struct sockaddr_in6 *out);
 struct detour_traffic detour_traffic(const struct detours *all, unsigned slot);
 

@@ -441,15 +441,21 @@ void netio_close_door(netio_owner *owner, int fd) {
 ssize_t netio_hook_sendto(int fd, const void *data, size_t length, int flags, const struct sockaddr *to,
                           socklen_t to_length) {
     struct entry *entry = find(fd);
+    struct detours *detours = entry ? entry->owner->detours : NULL;
+    const int detour = detour_slot(detours, to, to_length);
+    if (detour >= 0) {
+        const int64_t now_ns = netio_now_ns();
+        const struct sockaddr_in6 *straight = detour_straight(detours, (unsigned)detour, now_ns);
+        if (!straight)
+            return detour_send(detours, (unsigned)detour, data, length, entry->owner->whole, now_ns);
+        to = (const void *)straight;
+        to_length = sizeof *straight;
+    }
     struct entry *door = entry ? door_to(entry->owner, to) : NULL;
     if (door)
         entry = door;
     if (!entry || !entry->out)
         return sendto(door ? door->fd : fd, data, length, flags, to, to_length);
-    const int detour = detour_slot(entry->owner->detours, to, to_length);
-    if (detour >= 0)
-        return detour_send(entry->owner->detours, (unsigned)detour, data, length, entry->owner->whole,
-                           netio_now_ns());
     ssize_t sent = sendbatch_put(entry->out, data, length, flags, to, to_length);
     if (sent >= 0 && entry->owner != current) /* outside a turn nothing else would flush it */
         sendbatch_flush(entry->out);

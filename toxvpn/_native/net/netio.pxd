@@ -70,6 +70,8 @@ cdef bint set_detour(netio_owner *owner, unsigned slot, uint32_t via, uint8_t in
                      const uint8_t *dht_key) noexcept nogil
 cdef void clear_detour(netio_owner *owner, unsigned slot) noexcept nogil
 cdef object open_detour(netio_owner *owner, unsigned slot, double open_s)
+cdef bint straighten_detour(netio_owner *owner, unsigned slot, const char *host, unsigned short port,
+                            double straight_s)
 cdef object detour_traffic(netio_owner *owner, unsigned slot)
 cdef bint relay_for(netio_owner *owner, dict members)
 # Whether packets for friends wait; the next one of at most 1373 bytes, its length, 0: none.

@@ -19,6 +19,7 @@ class Hooks(NamedTuple):
 class DetourTraffic(NamedTuple):
     sent: int
     received: int
+    asked: int
     sent_ago_s: float | None
     received_ago_s: float | None
 

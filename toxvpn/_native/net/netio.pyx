@@ -43,12 +43,17 @@ from libc.errno cimport errno
 from .netio cimport netio_flush_inbound
 
 from libc.stdlib cimport free, malloc
+from libc.string cimport memset
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t, uintptr_t
 
 
 cdef extern from "<sys/prctl.h>" nogil:
     int PR_SET_DUMPABLE
     int prctl(int option, unsigned long value, unsigned long, unsigned long, unsigned long)
+
+cdef extern from "<netinet/in.h>" nogil:
+    struct sockaddr_in6:
+        pass
 
 cdef extern from "kernel.h":
     struct counted "netio_counters":
@@ -107,8 +112,6 @@ cdef extern from "kernel.h" nogil:
 cdef extern from "inject.h" nogil:
     struct inject:
         pass
-    struct sockaddr_in6:
-        pass
 
 cdef extern from "detour.h" nogil:
     enum:
@@ -118,7 +121,7 @@ cdef extern from "detour.h" nogil:
     struct detours:
         pass
     struct c_detour_traffic "detour_traffic":
-        uint64_t sent, received
+        uint64_t sent, received, asked
         int64_t sent_ns, received_ns
     struct c_detour_counters "detour_counters":
         uint64_t relayed, relay_refused, relay_no_room, unknown, malformed, filtered, no_room, nested, too_long
@@ -126,6 +129,7 @@ cdef extern from "detour.h" nogil:
     void detour_set(detours *all, unsigned slot, uint32_t via, uint8_t index, const uint8_t *dht_key)
     void detour_clear(detours *all, unsigned slot)
     void detour_open(detours *all, unsigned slot, int64_t until_ns)
+    void detour_straighten(detours *all, unsigned slot, const sockaddr_in6 *to, int64_t until_ns)
     void detour_address(const detours *all, unsigned slot, sockaddr_in6 *out)
     c_detour_traffic c_traffic "detour_traffic"(const detours *all, unsigned slot)
     bint c_waits "detour_waits"(const detours *all)
@@ -153,6 +157,7 @@ cdef extern from "sightings.h" nogil:
     enum:
         SIGHTINGS_HOST_BYTES
     unsigned short sightings_place(const sockaddr_storage *at, char *host)
+    bint sightings_at(const char *host, unsigned short port, sockaddr_in6 *out)
 
 cdef extern from "overheard.h" nogil:
     struct sockaddr_in:
@@ -342,9 +347,21 @@ cdef object open_detour(netio_owner *owner, unsigned slot, double open_s):
     cdef detours *all = netio_detours(owner, False)
     if all == NULL or slot >= DETOUR_SLOTS:
         return None
+    memset(&at, 0, sizeof(at))
+    detour_straighten(all, slot, &at, 0)
     detour_open(all, slot, netio_now_ns() + <int64_t>(open_s * 1e9))
     detour_address(all, slot, &at)
     return _place(<const sockaddr_storage *>&at)
+
+
+cdef bint straighten_detour(netio_owner *owner, unsigned slot, const char *host, unsigned short port,
+                            double straight_s):
+    cdef sockaddr_in6 to
+    cdef detours *all = netio_detours(owner, False)
+    if all == NULL or slot >= DETOUR_SLOTS or not sightings_at(host, port, &to):
+        return False
+    detour_straighten(all, slot, &to, netio_now_ns() + <int64_t>(straight_s * 1e9))
+    return True
 
 
 cdef object detour_traffic(netio_owner *owner, unsigned slot):
@@ -356,6 +373,7 @@ cdef object detour_traffic(netio_owner *owner, unsigned slot):
     return DetourTraffic(
         traffic.sent,
         traffic.received,
+        traffic.asked,
         (now_ns - traffic.sent_ns) / 1e9 if traffic.sent_ns else None,
         (now_ns - traffic.received_ns) / 1e9 if traffic.received_ns else None,
     )
@@ -411,10 +429,14 @@ cdef bint relay_for(netio_owner *owner, dict members):
 
 
 class DetourTraffic(NamedTuple):
-    """Datagrams of a connection that took a detour, and the seconds since the last one; None: there was none."""
+    """Datagrams of a connection that took a detour, and the seconds since the last one; None: there was none.
+
+    `asked`: how often the peer looked for us there.
+    """
 
     sent: int
     received: int
+    asked: int
     sent_ago_s: float | None
     received_ago_s: float | None
 

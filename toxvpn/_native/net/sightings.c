@@ -164,3 +164,13 @@ uint16_t sightings_place(const struct sockaddr_storage *at, char *host) {
         inet_ntop(AF_INET, &ipv6->sin6_addr.s6_addr[12], host, SIGHTINGS_HOST_BYTES);
     return ntohs(at->ss_family == AF_INET ? ipv4->sin_port : ipv6->sin6_port);
 }
+
+bool sightings_at(const char *host, uint16_t port, struct sockaddr_in6 *out) {
+    memset(out, 0, sizeof *out);
+    out->sin6_family = AF_INET6;
+    out->sin6_port = htons(port);
+    if (inet_pton(AF_INET6, host, &out->sin6_addr) == 1)
+        return true;
+    out->sin6_addr.s6_addr[10] = out->sin6_addr.s6_addr[11] = 0xff;
+    return inet_pton(AF_INET, host, &out->sin6_addr.s6_addr[12]) == 1;
+}

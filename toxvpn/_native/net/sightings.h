@@ -5,6 +5,7 @@
 #ifndef TOXVPN_SIGHTINGS_H
 #define TOXVPN_SIGHTINGS_H
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -45,5 +46,7 @@ bool sightings_same_place(const struct sockaddr_storage *a, const struct sockadd
 enum { SIGHTINGS_HOST_BYTES = 46 }; /* INET6_ADDRSTRLEN */
 /* An address as text, IPv4 also where it comes mapped into IPv6, and the port. Returns the port, 0: it is neither. */
 uint16_t sightings_place(const struct sockaddr_storage *at, char *host);
+/* The other way round, as a socket for both families has it: IPv4 mapped. False: the text is no address. */
+bool sightings_at(const char *host, uint16_t port, struct sockaddr_in6 *out);
 
 #endif
