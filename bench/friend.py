@@ -1,7 +1,8 @@
 """The VPN by way of a common friend against the direct path, by turns: one TCP flow each way, and pings.
 
-Between the two hosts a filter drops UDP, or does not; the friend relays for both all the time. All three share
-the processors of this machine: on machines of their own, the friend's work would be beside that of the ends.
+Between the two hosts a filter drops UDP, or does not; the friend relays for both all the time. All three
+share the processors of this machine: on machines of their own, the friend's work would be beside that of
+the ends.
 """
 
 import statistics

@@ -696,3 +696,12 @@ async def test_up_never_serves(machine: Machine) -> None:
     machine.start("[vpn]", forwards=False)
     await asyncio.sleep(0)
     assert machine.services.roads._stack_task is None
+
+
+async def test_relay_for_names_peers(machine: Machine, caplog: pytest.LogCaptureFixture) -> None:
+    machine.start(f'[node]\nrelay_for = ["Box", "cellar"]\n[peers.box]\nid = "{STRANGER.hex()}"\n')
+    assert machine.base.relaying.named() == {STRANGER}
+    assert "relay_for names 'cellar', and no peer is called that; see `toxvpn peer list`" in caplog.messages
+    assert "'Box'" not in caplog.text
+    machine.reload(f'[peers.box]\nid = "{STRANGER.hex()}"\n')
+    assert machine.base.relaying.named() == frozenset()

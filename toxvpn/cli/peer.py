@@ -322,7 +322,7 @@ def running_row(peer: dict[str, Any]) -> list[str]:
         called(peer),
         peer["public_key"][:16],
         address,
-        path_word(peer["path"]),
+        path_word(peer["path"], peer.get("via")),
         peer["grant"] or "",
     ]
 

@@ -155,6 +155,7 @@ class Services:
             self.vpn.update_peers()
         self._keep_names()
         self._check_secret()
+        self._check_relay_for()
         self._run.node.start()
         self.remotes.replace(self._remotes(config))
 
@@ -170,6 +171,7 @@ class Services:
             self.forwards.replace(self._destinations(config), fresh)
         self.remotes.replace(self._remotes(config))
         self._judge_again()
+        self._check_relay_for()
         return [*changes(old, new), *needs_restart(self._started, config)]
 
     def _destinations(self, config: Config) -> dict[AnyListen, Destination]:
@@ -327,6 +329,12 @@ class Services:
 
     def _belongs(self, public_key: bytes) -> bool:
         return on_network(self.now, self._known(public_key))
+
+    def _check_relay_for(self) -> None:
+        known = {(peer.name or "").casefold() for peer in self.roster.peers().values()}
+        for name in self.now.config.node.relay_for:
+            if name.casefold() not in known:
+                log.warning("relay_for names %r, and no peer is called that; see `toxvpn peer list`", name)
 
     def _relayed(self) -> frozenset[bytes]:
         """The peers that reach each other through this machine."""

@@ -33,6 +33,7 @@ class Collector:
             metrics.Counted(
                 versions={"version": __version__, "libtoxcore": toxcore.version()},
                 network=netio.counters(),
+                detours=netio.detour_counters(),
                 refused={} if self._roster is None else self._roster.admission.refused,
                 tasks=len(asyncio.all_tasks()),
                 tunnel_drops={reason.name.lower(): count for reason, count in self._tuntox.drops().items()},

@@ -45,12 +45,14 @@ DROPPED = "dropped_"
 class Counted:
     """The counters that are not in the status document, each since the process started.
 
-    `network`: netio's counters; `refused`: friend requests, by reason; `tunnel_drops`: packets of the
-    tuntox road, by reason; `tasks`: of the event loop, now.
+    `network`: netio's counters; `detours`: packets by way of a friend, by what became of them; `refused`:
+    friend requests, by reason; `tunnel_drops`: packets of the tuntox road, by reason; `tasks`: of the
+    event loop, now.
     """
 
     versions: Mapping[str, str]
     network: Mapping[str, int] = field(default_factory=dict)
+    detours: Mapping[str, int] = field(default_factory=dict)
     refused: Mapping[str, int] = field(default_factory=dict)
     tunnel_drops: Mapping[str, int] = field(default_factory=dict)
     tasks: int = 0
@@ -76,6 +78,11 @@ class _Families(registry.Collector):
         for path in PATHS:
             connection.add_metric([path], path == own["connection"])
         yield connection
+        yield _counter(
+            "toxvpn_detour_packets",
+            "Packets by way of a friend that were passed on (relayed), or why they were dropped.",
+            self._counted.detours,
+        )
         yield _counter("toxvpn_dropped_packets", "IP packets that belong to no peer.", own["drops"])
         yield from _port_mapping(own["port_mapping"])
         yield from _peers(self._document["peers"], traffic=own["interface"] is not None)

@@ -149,7 +149,7 @@ class CommandSession:
     async def _outcome(self, request: Message) -> Message:
         peer = self._streams.caller.peer
         if peer.online and request["do"] != "ping":
-            log.info("peer %s: %s (a node that runs already)", peer.named, peer.connection.path)
+            log.info("peer %s: %s (a node that runs already)", peer.named, peer.path)
         try:
             return _ended(0, await self._do(request))
         except ToxvpnError as failure:

@@ -58,4 +58,4 @@ class PeerStreams:
             raise PeerOfflineError(
                 f"no answer in {PING_S:.0f} s: the peer is online but does not run tuntox or toxvpn"
             ) from None
-        return f"pong from {peer.short} via {peer.connection.path} in {rtt_s * 1000:.2f} ms"
+        return f"pong from {peer.short} via {peer.path} in {rtt_s * 1000:.2f} ms"

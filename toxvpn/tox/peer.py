@@ -56,7 +56,8 @@ class Peer:
     @property
     def path(self) -> Literal["none", "tcp-relay", "udp", "friend"]:
         """The name in status and metrics."""
-        return self.connection.path if self.via is None else "friend"
+        by_friend = self.via is not None and self.connection is Connection.UDP
+        return "friend" if by_friend else self.connection.path
 
     @property
     def short(self) -> str:

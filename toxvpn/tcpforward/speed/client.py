@@ -114,7 +114,7 @@ class SpeedClient:
             raise PeerOfflineError("the peer went offline during the test")
         return Result(
             public_key=self._peer.public_key,
-            path=self._peer.connection.path,
+            path=self._peer.path,
             address=self._address(),
             path_changed=self._peer.connection is not path,
             road=road,
