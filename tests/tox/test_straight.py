@@ -77,6 +77,7 @@ async def test_who_is_heard_sends_straight_for_a_while(three: Three) -> None:
 
 
 async def test_a_knock_that_nobody_hears_changes_nothing(three: Three) -> None:
+    mute(three.ben)
     three.ben.fake._accepted.discard(knock.PACKET_ID)
     to_ben = three.ben.fake.unaccepted_packets
     three.keep_s(600)
