@@ -1,6 +1,7 @@
 """Files and classes that docstrings, comments and documents mention exist."""
 
 import ast
+import functools
 import io
 import re
 import tokenize
@@ -64,19 +65,28 @@ def prose(path: Path) -> Iterator[tuple[int, str]]:
             and isinstance(node.value.value, str)
         ):
             yield from enumerate(node.value.value.splitlines(), node.lineno)
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type == tokenize.COMMENT:
-            yield token.start[0], token.string
+    yield from names_and_comments(path)[1]
 
 
+@functools.cache
+def names_and_comments(path: Path) -> tuple[set[str], list[tuple[int, str]]]:
+    """The names in a file of Python, and its comments with their line numbers."""
+    names, comments = set(), []
+    for token in tokenize.generate_tokens(io.StringIO((ROOT / path).read_text()).readline):
+        if token.type == tokenize.NAME:
+            names.add(token.string)
+        elif token.type == tokenize.COMMENT:
+            comments.append((token.start[0], token.string))
+    return names, comments
+
+
+@functools.cache
 def names_of_code() -> set[str]:
     """Every name that the code defines, imports or uses."""
     names: set[str] = set()
     for path in FILES:
         if path.suffix in {".py", ".pyi"}:
-            for token in tokenize.generate_tokens(io.StringIO((ROOT / path).read_text()).readline):
-                if token.type == tokenize.NAME:
-                    names.add(token.string)
+            names |= names_and_comments(path)[0]
         elif path.suffix in {".pyx", ".pxd"}:
             names.update(
                 re.findall(r"^(?:cdef |final )*class (\w+)", (ROOT / path).read_text(), re.MULTILINE)
@@ -84,12 +94,14 @@ def names_of_code() -> set[str]:
     return names
 
 
-NAMES = names_of_code()
+@functools.cache
+def ends_of_paths() -> set[tuple[str, ...]]:
+    """The ways in which a file may be named."""
+    return {file.parts[start:] for file in FILES for start in range(len(file.parts))}
 
 
 def exists(name: str) -> bool:
-    parts = Path(name).parts
-    return any(file.parts[-len(parts) :] == parts for file in FILES)
+    return Path(name).parts in ends_of_paths()
 
 
 def missing(line: str) -> list[str]:
@@ -97,7 +109,7 @@ def missing(line: str) -> list[str]:
     files = [name for name in FILE.findall(line) if "NAME" not in name]
     files += [f"{stem}.py" for group in ENUMERATION.findall(line) for stem in group.split(",")]
     gone = [name for name in files if not (exists(name) or name in OTHERS_FILES or name.startswith("linux/"))]
-    classes = set(CLASS.findall(line)) - NAMES - OTHERS_CLASSES - OTHERS_OPTIONS
+    classes = set(CLASS.findall(line)) - names_of_code() - OTHERS_CLASSES - OTHERS_OPTIONS
     return gone + sorted(classes)
 
 

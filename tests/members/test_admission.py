@@ -282,14 +282,17 @@ async def test_a_full_disk_lets_nobody_in_and_breaks_nothing(
     assert book.friends == {} and "No space left" in caplog.text and "Traceback" not in caplog.text
 
 
+MANY = 3 * MOST_ONCE
+
+
 async def test_strangers_fill_no_memory(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     server = Flooded(network, Authority(open=True), monkeypatch)
-    for number in range(20_000):
+    for number in range(MANY):
         server.now += 0.1
         server.receive(number)
     assert len(server.book.friends) == len(list(server.node)) == MOST_PASSING
     closed = Flooded(network, Authority(secret=SECRET), monkeypatch)
-    for number in range(20_000):
+    for number in range(MANY):
         closed.now += 0.1
         closed.receive(number)
     assert len(list(closed.admission.pending)) == MOST_ONCE
