@@ -13,6 +13,7 @@ from ...tox.safecall import SafeCall
 from ...tox.timing import ClockSteps
 from ...wire.tuntox.events import Event
 from ...wire.tuntox.friend import FriendTunnels
+from ...wire.tuntox.tail import Tail
 from .retries import SendRetries
 
 
@@ -25,6 +26,7 @@ class TunnelDriver:
         self.tunnels = FriendTunnels(node.tox.public_key, peer.public_key)
         self.tunnels.resize(peer.packet_bytes)
         self.steps = ClockSteps()
+        self._tail = Tail()
         self._node = node
         self._peer = peer
         self._retries = retries
@@ -32,6 +34,7 @@ class TunnelDriver:
         self._guarded = SafeCall()
         self._loop = asyncio.get_running_loop()
         self._send_planned = False
+        self._asking = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_s: float | None = None
 
@@ -40,6 +43,7 @@ class TunnelDriver:
 
     def receive(self, packet: bytes) -> None:
         """Takes a lossless packet from the peer."""
+        self._tail.received(self.now())
         self.tunnels.receive_packet(packet, self.now())
         self.send_soon()
 
@@ -78,6 +82,8 @@ class TunnelDriver:
         finally:
             self._node.tox.uncork()
             self._retries.set_blocked(self, blocked)
+            if sent and not self._asking:
+                self._tail.sent(self.now())
             self._set_timer()
         return sent
 
@@ -85,12 +91,23 @@ class TunnelDriver:
         """Sends after a step of the node's clock, in which toxcore may have become ready for packets."""
         self.steps.stepped(self.send(), self.now())
 
+    def _ask_for_the_tail(self) -> None:
+        """The peer, or its answer, tells its toxcore that something is missing."""
+        if not self._peer.online:
+            self._tail.forget()
+        elif not self._retries.is_blocked(self):
+            self.tunnels.ping(self.now())
+            self._asking = True
+            self.send()
+            self._asking = False
+
     def _report_events(self) -> None:
         while (event := self.tunnels.next_event()) is not None:
             self._guarded(self._on_event, event)
 
     def _set_timer(self) -> None:
-        due_s = self.tunnels.next_timer()
+        times_s = self.tunnels.next_timer(), self._tail.next_s
+        due_s = min((time_s for time_s in times_s if time_s is not None), default=None)
         if due_s == self._timer_s:
             return
         if self._timer is not None:
@@ -100,5 +117,7 @@ class TunnelDriver:
 
     def _on_timer(self) -> None:
         self._timer = self._timer_s = None
+        if self._tail.due(self.now()):
+            self._ask_for_the_tail()
         self.send_soon()
         self.tunnels.handle_timer(self.now())
