@@ -78,10 +78,10 @@ class Side:
             call(self.clock.now)
 
     def close(self) -> None:
-        assert self.tox.udp
         self.punch.close()
         self.recovery.close()
-        self.tox.udp.close()
+        if self.tox.udp:
+            self.tox.udp.close()
 
 
 class Pair:
@@ -172,6 +172,16 @@ async def test_a_peer_that_does_not_answer_is_asked_more_and_more_seldom(pair: P
     pair.easy.see(pair.hard.tox.dht_id, 5001, 5002, 5003)
     await pair.pass_s(SETTLE_S + 7 * ASK_S)
     assert len(pair.easy.sent) == 4
+
+
+async def test_who_has_no_udp_opens_nothing_and_says_nothing(pair: Pair) -> None:
+    assert pair.hard.tox.udp
+    pair.hard.tox.udp.close()
+    pair.hard.tox.udp = None
+    pair.hard.see(pair.easy.tox.dht_id, 4000, 4000)
+    pair.easy.see(pair.hard.tox.dht_id, 5001, 5002, 5003)
+    await pair.pass_s(SETTLE_S + 1)
+    assert OpenPorts(None) in pair.easy.sent and not pair.hard.sent
 
 
 async def test_ports_that_no_probe_finds_are_closed(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -194,7 +194,8 @@ class Punch:
             self._shut()
             peer.log(log, logging.DEBUG, "no sockets to find a direct path with: %s", failure.strerror)
         else:
-            self._node.tox.send_lossy(peer.number, punch.encode(OpenPorts(opening.token)))
+            if opening.sockets:
+                self._node.tox.send_lossy(peer.number, punch.encode(OpenPorts(opening.token)))
 
     def _open(self, opening: _Opening) -> None:
         """Raises OSError."""
