@@ -287,12 +287,10 @@ class Recovery:
             return
         is_direct = peer.connection is Connection.UDP
         if self._gives_up(peer, known, silent_s, now):
-            peer.log(
-                log,
-                logging.INFO,
-                "no answer on the %s: looking for another",
-                "direct path" if is_direct else "relay",
-            )
+            if is_direct:
+                peer.log(log, logging.INFO, "no answer on the direct path: looking for another")
+            else:
+                peer.log(log, logging.INFO, "no answer over the relay: looking for another")
             self._seek(known)
             known.tell_until_s = now + TELL_S
         elif now - known.wondered_s >= WONDER_S:
