@@ -15,6 +15,7 @@ from .vpn_pair import VpnSide
 PATHS = {"udp": "direct", "tcp-relay": "relay", "none": "none"}
 ALONE_S = 8.0
 """A server without a way to the Tox network is given so long, and then the client starts all the same."""
+MEETING_S = 45.0
 LOGIN_S = 15.0
 """How long a client has been up when its captive portal opens."""
 
@@ -49,8 +50,8 @@ class Meeting:
             self._began_s = time.monotonic()
             self._ends.opens()
         try:
-            wait_until(lambda: self.path() != "none", "path to the server", ONLINE_S)
-            wait_until(lambda: self._ends.client.ping(address, timeout_s=0.3), "answer", ONLINE_S)
+            wait_until(lambda: self.path() != "none", "path to the server", MEETING_S)
+            wait_until(lambda: self._ends.client.ping(address, timeout_s=0.3), "answer", MEETING_S)
         except LabError:
             return None
         return time.monotonic() - self._began_s

@@ -3,18 +3,18 @@
 Between the two ends of each scene (scenes.py) runs `toxvpn up`. The server's has been up for a while; the
 client's starts with a new identity. "connected" is the time from its start to the first answer to a ping,
 "direct" that to a path without a relay, if there is one within `watch` seconds. Then one TCP flow runs each
-way. The second table is of each kind of NAT with each. `--write 1` puts both into docs/networks.md.
+way. The second table is of each kind of NAT with each. `--write 1` puts both into docs/networks.md; with
+`--only REGEX` it replaces the rows of those scenes there. `--kinds ''` leaves the second table out.
 """
 
 import re
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from lab import Lab
 
-from .harness import ROOT, arguments, machine, progress, spread, table
+from .harness import ROOT, arguments, progress, spread, table
 from .meeting import Meeting
 from .scenes import KINDS, PEOPLE, Scene, Street, kinds_of, scene_of
 
@@ -91,21 +91,27 @@ def kinds_rows(outcomes: Mapping[str, Outcomes]) -> list[list[str]]:
     return [[KINDS[one], *(cell(one, other) for other in KINDS)] for one in KINDS]
 
 
-def written(page: str, mark: str, header: Sequence[str], rows: Sequence[Sequence[str]], note: str) -> str:
-    """The page with this table between the comments of that name. Raises ValueError: they are not there."""
-    lines = [header, ["---"] * len(header), *rows]
-    text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def written(page: str, mark: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """The page with these rows in the table between the comments of that name.
+
+    A row replaces the one with the same first cell; the others stay. Raises ValueError: no such comments.
+    """
     begin, end = f"<!-- {mark} -->\n", f"<!-- end of {mark} -->"
     if begin not in page or end not in page:
         raise ValueError(f"the page has no place for {mark}")
-    head, tail = page.split(begin)[0], page.split(end)[1]
-    return f"{head}{begin}\n{text}\n\n{note}\n\n{end}{tail}"
+    (head, rest), tail = page.split(begin), page.split(end)[1]
+    lines = [
+        line.strip("| ").split(" | ") for line in rest.split(end)[0].splitlines() if line.startswith("| ")
+    ]
+    kept = {cells[0]: cells for cells in lines[2:]} | {cells[0]: list(cells) for cells in rows}
+    table = "\n".join(f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *kept.values()))
+    return f"{head}{begin}\n{table}\n\n{end}{tail}"
 
 
 def main() -> None:
-    given = arguments(__doc__, runs=3, watch=45.0, seconds=2, only="", kinds=1, write=0)
-    chosen = {name: scene for name, scene in PEOPLE.items() if re.search(given.only, name)}
-    pairs = kinds_of(given.only) if given.kinds else {}
+    given = arguments(__doc__, runs=3, watch=45.0, seconds=2, only=".", kinds=".", write=0)
+    chosen = {name: scene for name, scene in PEOPLE.items() if given.only and re.search(given.only, name)}
+    pairs = kinds_of(given.kinds) if given.kinds else {}
     outcomes = {name: Outcomes() for name in (*chosen, *pairs)}
     for _ in range(given.runs):
         for batch in batches(chosen):
@@ -119,11 +125,10 @@ def main() -> None:
     if pairs:
         table("Kinds of NAT, each with each; seconds until direct", ["", *KINDS.values()], crossed)
     if given.write:
-        if given.only:
-            sys.exit("--write takes all scenes: leave out --only")
-        note = f"Medians of {given.runs} (least-greatest). {machine()}."
-        page = written(PAGE.read_text(), "people", ["network", "what it is", *header[1:]], rows, note)
-        PAGE.write_text(written(page, "kinds", ["", *KINDS.values()], crossed, note))
+        page = written(PAGE.read_text(), "people", ["network", "what it is", *header[1:]], rows)
+        if given.kinds == ".":
+            page = written(page, "kinds", ["one side", *KINDS.values()], crossed)
+        PAGE.write_text(page)
 
 
 if __name__ == "__main__":

@@ -83,6 +83,11 @@ def server_behind(kind: NatKind, *, ipv6: bool = False) -> Callable[[Street], Ho
     return lambda street: street.server_at(street.router("far", kind, ipv6=ipv6))
 
 
+def mapped(street: Street) -> Host:
+    """The server, behind a router that maps ports by PCP."""
+    return street.server_at(street.lab.nat(street.name("far"), "symmetric", maps=["pcp"]))
+
+
 def customer(kind: NatKind) -> Callable[[Street], Host]:
     """The client, at a home behind a provider's NAT of this kind."""
     return lambda street: street.client_at(street.carrier("cgnat", kind).nat(street.name("near")))
@@ -223,6 +228,9 @@ PEOPLE: Mapping[str, Scene] = {
     ),
     "Office to office": Scene(
         "random ports on both sides", "direct", between(behind("symmetric"), server_behind("symmetric"))
+    ),
+    "Office to office, PCP": Scene(
+        "the same, and one router maps ports", "direct", between(behind("symmetric"), mapped)
     ),
 }  # fmt: skip
 

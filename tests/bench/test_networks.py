@@ -24,13 +24,14 @@ def test_every_scene_is_in_one_batch() -> None:
     assert [name for batch in batches(PEOPLE) for name in batch] == list(PEOPLE)
 
 
-def test_a_table_replaces_the_one_before() -> None:
-    page = "Before.\n\n<!-- people -->\n| old |\n<!-- end of people -->\nAfter.\n"
-    new = written(page, "people", ["network", "path"], [["Home", "direct"]], "Medians.")
-    assert new == (
-        "Before.\n\n<!-- people -->\n\n| network | path |\n| --- | --- |\n| Home | direct |\n\nMedians.\n\n"
-        "<!-- end of people -->\nAfter.\n"
+def test_rows_replace_those_of_the_same_scene() -> None:
+    page = "Before.\n\n<!-- people -->\n<!-- end of people -->\nAfter.\n"
+    header = ["network", "path"]
+    first = written(page, "people", header, [["Home", "relay"], ["Hotel", "none"]])
+    second = written(first, "people", header, [["Home", "direct"], ["LTE", "direct"]])
+    assert second == (
+        "Before.\n\n<!-- people -->\n\n| network | path |\n| --- | --- |\n"
+        "| Home | direct |\n| Hotel | none |\n| LTE | direct |\n\n<!-- end of people -->\nAfter.\n"
     )
-    assert written(new, "people", ["network", "path"], [["Home", "direct"]], "Medians.") == new
     with pytest.raises(ValueError, match="no place for kinds"):
-        written(page, "kinds", [], [], "")
+        written(page, "kinds", header, [])
