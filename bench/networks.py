@@ -8,7 +8,8 @@ way. The second table is of each kind of NAT with each. `--write 1` puts both in
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -21,6 +22,9 @@ from .scenes import KINDS, PEOPLE, Scene, Street, kinds_of, scene_of
 PAGE = ROOT / "docs/networks.md"
 TOGETHER = 8
 """Scenes in one lab. Their programs run beside each other, and are idle while another scene is measured."""
+
+SETTLE_S = 10.0
+"""So long after the last server's start the first client starts."""
 
 
 @dataclass(slots=True)
@@ -55,6 +59,7 @@ def measure(scenes: Mapping[str, Scene], watch_s: float, seconds: int, outcomes:
             meeting.serve()
         for meeting in meetings.values():
             meeting.wait_served()
+        time.sleep(SETTLE_S)
         watched = {}
         for name, meeting in meetings.items():
             if (connected_s := meeting.connect()) is not None:
@@ -91,10 +96,12 @@ def kinds_rows(outcomes: Mapping[str, Outcomes]) -> list[list[str]]:
     return [[KINDS[one], *(cell(one, other) for other in KINDS)] for one in KINDS]
 
 
-def written(page: str, mark: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def written(
+    page: str, mark: str, header: Sequence[str], rows: Sequence[Sequence[str]], order: Iterable[str]
+) -> str:
     """The page with these rows in the table between the comments of that name.
 
-    A row replaces the one with the same first cell; the others stay. Raises ValueError: no such comments.
+    A row replaces the one with the same first cell; others in `order` stay. ValueError: no such comments.
     """
     begin, end = f"<!-- {mark} -->\n", f"<!-- end of {mark} -->"
     if begin not in page or end not in page:
@@ -104,7 +111,8 @@ def written(page: str, mark: str, header: Sequence[str], rows: Sequence[Sequence
         line.strip("| ").split(" | ") for line in rest.split(end)[0].splitlines() if line.startswith("| ")
     ]
     kept = {cells[0]: cells for cells in lines[2:]} | {cells[0]: list(cells) for cells in rows}
-    table = "\n".join(f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *kept.values()))
+    lines = [list(header), ["---"] * len(header), *(kept[name] for name in order if name in kept)]
+    table = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
     return f"{head}{begin}\n{table}\n\n{end}{tail}"
 
 
@@ -125,9 +133,9 @@ def main() -> None:
     if pairs:
         table("Kinds of NAT, each with each; seconds until direct", ["", *KINDS.values()], crossed)
     if given.write:
-        page = written(PAGE.read_text(), "people", ["network", "what it is", *header[1:]], rows)
+        page = written(PAGE.read_text(), "people", ["network", "what it is", *header[1:]], rows, PEOPLE)
         if given.kinds == ".":
-            page = written(page, "kinds", ["one side", *KINDS.values()], crossed)
+            page = written(page, "kinds", ["one side", *KINDS.values()], crossed, KINDS.values())
         PAGE.write_text(page)
 
 

@@ -27,11 +27,12 @@ def test_every_scene_is_in_one_batch() -> None:
 def test_rows_replace_those_of_the_same_scene() -> None:
     page = "Before.\n\n<!-- people -->\n<!-- end of people -->\nAfter.\n"
     header = ["network", "path"]
-    first = written(page, "people", header, [["Home", "relay"], ["Hotel", "none"]])
-    second = written(first, "people", header, [["Home", "direct"], ["LTE", "direct"]])
+    order = ["Home", "Hotel", "LTE"]
+    first = written(page, "people", header, [["Hotel", "none"], ["Home", "relay"], ["Gone", "none"]], order)
+    second = written(first, "people", header, [["LTE", "direct"], ["Home", "direct"]], order)
     assert second == (
         "Before.\n\n<!-- people -->\n\n| network | path |\n| --- | --- |\n"
         "| Home | direct |\n| Hotel | none |\n| LTE | direct |\n\n<!-- end of people -->\nAfter.\n"
     )
     with pytest.raises(ValueError, match="no place for kinds"):
-        written(page, "kinds", header, [])
+        written(page, "kinds", header, [], order)

@@ -157,6 +157,13 @@ async def test_who_has_moved_asks_its_peers_where_they_were_and_tells_them(pair:
     assert pair.right.tox.jumps_s == [], "the answer has arrived"
 
 
+async def test_others_are_told_of_a_move_too(pair: Pair) -> None:
+    told: list[str] = []
+    pair.left.recovery.after_move.append(lambda: told.append("moved"))
+    pair.left.recovery.moved()
+    assert told == ["moved"]
+
+
 async def test_it_tells_for_a_while_when_nobody_answers(pair: Pair) -> None:
     pair.right.tox.send_lossy = lambda number, data: None  # type: ignore[method-assign, assignment, return-value]
     pair.left.recovery.moved()
