@@ -30,6 +30,7 @@ BENCHES: Mapping[str, tuple[str, str]] = {
         "--scene direct --runs 1 --trips 20 --seconds 1",
     ),
     "relays": ("--runs 1 --seconds 3 --trips 40", "--runs 1 --seconds 2 --lossless 2 --trips 20"),
+    "friend": ("--runs 3 --seconds 3", "--runs 1 --seconds 1 --pings 10"),
     "roads": (
         "--only 'vpn plain 1%' --limit 10 --trips 100",
         "--only 'vpn plain' --limit 3 --trips 20",
