@@ -1,5 +1,6 @@
 /* A UDP socket of libtoxcore over a network that refuses, joins and forges: what was accepted for sending leaves
- * once and in order, or is counted as dropped; what came is handed out once, in order, from where it came. */
+ * once and in order, or is counted as dropped; what came is handed out once, in order, from where it came, or is
+ * counted as unfair. */
 #define _GNU_SOURCE
 #include "fake_net.h"
 #include "shield.h"
@@ -27,9 +28,10 @@ static struct {
     uint16_t port;
 } came[MOST];
 static size_t came_many, handed_out;
+static uint64_t unfair;
 
 static struct sockaddr_in place(uint16_t port) {
-    return (struct sockaddr_in){.sin_family = AF_INET, .sin_port = port, .sin_addr = {0x0100007f}};
+    return (struct sockaddr_in){.sin_family = AF_INET, .sin_port = port, .sin_addr = {port & 3}};
 }
 
 /* -- the kernel: sending */
@@ -147,6 +149,9 @@ static void receive_one(int fd) {
     struct sockaddr_in from;
     socklen_t from_length = sizeof from;
     ssize_t length = netio_hook_recvfrom(fd, out, room, 0, (struct sockaddr *)&from, &from_length);
+    handed_out += netio_counters.unfair - unfair;
+    unfair = netio_counters.unfair;
+    CHECK(handed_out <= came_many);
     if (length >= 0) {
         CHECK(handed_out < came_many);
         size_t whole = came[handed_out].length, expected = whole < room ? whole : room;
@@ -164,6 +169,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     netio_owner *owner = begin_network(data, size);
     accepted = last_left = 0;
     came_many = handed_out = 0;
+    unfair = 0;
     network_is_good = false;
     netio_set_segmentation(owner, below(&script, 4) != 0);
     netio_owner *previous = netio_enter(owner);

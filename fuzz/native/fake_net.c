@@ -43,8 +43,12 @@ int fake_accept4(int fd, struct sockaddr *from, socklen_t *length, int flags) { 
 
 int fake_setsockopt(int fd, int level, int option, const void *value, socklen_t length) { return 0; }
 
+/* Also how full the socket's buffers are (SO_MEMINFO). */
 int fake_getsockopt(int fd, int level, int option, void *value, socklen_t *length) {
-    *(int *)value = 212992;
+    for (size_t at = 0; at + sizeof(int) <= *length; at += sizeof(int)) {
+        int each = option == SO_MEMINFO ? (int)below(&script, 3) : 212992;
+        memcpy((uint8_t *)value + at, &each, sizeof each);
+    }
     return 0;
 }
 
