@@ -4,6 +4,7 @@ from ipaddress import ip_address
 
 from toxvpn.wire import (
     exitoffer,
+    hello,
     invite,
     mapped,
     pathmtu,
@@ -87,6 +88,16 @@ def mapped_port(data: bytes) -> None:
     if found is not None:
         address = ip_address(found[0])
         assert not (address.is_loopback or address.is_multicast or address.is_link_local)
+
+
+@target
+def greeting(data: bytes) -> None:
+    """What somebody in the local network says, to everybody."""
+    for datagram in (data, hello.encode(hello.Greeting(bytes(32), 1))[:8] + data):
+        found = hello.decode_untrusted(datagram)
+        if found is not None:
+            assert hello.encode(found) == datagram
+            assert found.port
 
 
 @target
