@@ -42,6 +42,7 @@ def options(*, seconds: int = 0, runs: int = 0, seed: int = 0) -> list[str]:
     return [
         *(f"{name}={value}" for name, value in limits.items() if value),
         f"-max_len={LARGEST_BYTES}",
+        "-len_control=10",  # inputs may soon be long: many are stories
         f"-timeout={SLOW_S}",
         f"-rss_limit_mb={MEMORY_MB}",
     ]

@@ -79,9 +79,9 @@ static void carry(struct end *end, struct end *other) {
 }
 
 static void friend_sends(struct end *end) {
-    size_t length;
+    size_t length = below(&script, 4) ? 1000 + below(&script, 400) : number(&script, 2) % 1500;
     uint32_t to;
-    uint8_t out[DETOUR_LONGEST_PACKET], *packet = chunk(&script, number(&script, 2) % 1500, &length);
+    uint8_t out[DETOUR_LONGEST_PACKET], *packet = padded(&script, 8, length);
     honest = false;
     if (length > 2 && below(&script, 4))
         packet[1] = (uint8_t)(20 + below(&script, 3));

@@ -51,4 +51,16 @@ static inline uint8_t *chunk(struct input *input, size_t most, size_t *length) {
     return copy;
 }
 
+/* So many bytes in memory of their own, of which the first ones are the input's and the others 0: what is long need
+ * not come of a long input. */
+static inline uint8_t *padded(struct input *input, size_t most, size_t length) {
+    size_t taken;
+    uint8_t *head = chunk(input, most < length ? most : length, &taken);
+    uint8_t *whole = calloc(1, length ? length : 1);
+    CHECK(whole != NULL);
+    memcpy(whole, head, taken);
+    free(head);
+    return whole;
+}
+
 #endif

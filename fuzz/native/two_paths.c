@@ -261,14 +261,18 @@ static void kernel_sends(int which) {
     free(packet);
 }
 
-/* The friend of `which` sends what it likes. */
+/* The friend of `which` sends what it likes: mostly a bundle, of which little is wrong. */
 static void friend_sends(int which) {
-    size_t length;
-    uint8_t *frame = chunk(&script, number(&script, 2) % (LARGEST_FRAME + 1), &length);
-    if (length > FRAME_VPN && below(&script, 4)) {
-        mend(frame + FRAME_VPN, length - FRAME_VPN, !which, length - FRAME_VPN);
-        memcpy(frame, frame[FRAME_VPN] >> 4 == 4 ? "\310\0\0\10\0" : "\310\0\0\206\335", FRAME_VPN);
+    size_t length = number(&script, 2) % (LARGEST_FRAME + 1);
+    uint8_t *frame = padded(&script, 96, length);
+    bool mending = below(&script, 4);
+    for (size_t at = FRAME_VPN, next; mending && at < length; at += next) {
+        next = below(&script, 2) ? length - at : number(&script, 2) % (length - at) + 1;
+        size_t wrong = below(&script, 16) ? 0 : 1;
+        mend(frame + at, next, !which, next + wrong);
     }
+    if (mending && length > FRAME_VPN)
+        memcpy(frame, frame[FRAME_VPN] >> 4 == 4 ? "\310\0\0\10\0" : "\310\0\0\206\335", FRAME_VPN);
     uint64_t before = counted(&ends[which]);
     path_inbound(ends[which].path, FRIEND, frame, length);
     CHECK(counted(&ends[which]) > before);
