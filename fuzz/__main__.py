@@ -43,17 +43,6 @@ def show(outcomes: Sequence[Outcome]) -> None:
         print(f"{each.name:<20} {each.inputs:>10} {each.branches:>8}{found}")
 
 
-def keep(names: Sequence[str], *, plain: bool) -> None:
-    """Puts the fewest inputs that reach what all of them reach into corpus/."""
-    for name in names:
-        fewest = WORK / f"{name}.fewest"
-        fewest.mkdir(exist_ok=True)
-        for old in fewest.iterdir():
-            old.unlink()
-        run([name], ["-merge=1", str(fewest)], plain=plain)
-        print(f"{name}: {corpus.pack(name, fewest)} inputs are kept")
-
-
 def main() -> int:
     known = [*TARGETS, *native.PROGRAMS]
     arguments = parse(sys.argv[1:], known)
@@ -69,8 +58,8 @@ def main() -> int:
         ]
         outcomes = list(chain.from_iterable(task.result() for task in tasks))
     show(outcomes)
-    if arguments.keep:
-        keep(names, plain=arguments.plain)
+    for name in names if arguments.keep else ():
+        print(f"{name}: {corpus.pack(name, WORK / name)} inputs are kept")
     return 1 if any(each.code for each in outcomes) else 0
 
 
