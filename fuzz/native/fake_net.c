@@ -1,6 +1,5 @@
 #define _GNU_SOURCE
 #include "fake_net.h"
-#include "boxhook.h"
 #include "importpatch.h"
 #include "pagelock.h"
 
@@ -74,4 +73,3 @@ int fake_clock_gettime(clockid_t clock, struct timespec *out) {
 const char *importpatch_apply(const void *address, const struct import *imports, size_t many) { return NULL; }
 void *importpatch_library(const void *address) { return NULL; }
 const char *pagelock_install(const void *address) { return NULL; }
-const char *boxhook_install(const void *address) { return NULL; }
