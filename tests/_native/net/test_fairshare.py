@@ -16,7 +16,7 @@ FLOODER, OTHER, THIRD = "127.0.0.2", "127.0.0.3", "127.0.0.4"
 MS = 1_000_000
 FLOOD, FEW = 4000, 200
 STRANGE = 0
-ALL, NEARLY_ALL, HALF = 8, 7, 4
+ALL, NEARLY_ALL, HALF, QUARTER = 8, 7, 4, 2
 ROOM_BYTES = 2_000_000
 
 
@@ -40,9 +40,9 @@ def test_beside_those_who_want_hardly_anything_it_has_nearly_all() -> None:
     share = FairShare()
     share.spent(FLOODER, 2000)
     share.spent(OTHER, 60)
-    share.spent(THIRD, 60, STRANGE)
+    share.spent(THIRD, 15, STRANGE)
     assert share.eighths(FLOODER) == NEARLY_ALL
-    share.spent(THIRD, 60, STRANGE)
+    share.spent(THIRD, 15, STRANGE)
     assert share.eighths(FLOODER) == HALF
 
 
@@ -74,9 +74,12 @@ def test_a_network_of_ipv6_has_one_share() -> None:
 def test_strangers_have_one_share_whatever_their_addresses() -> None:
     share = FairShare()
     share.spent(OTHER, 500)
-    for number in range(100):
+    for number in range(10):
         share.spent(f"10.0.0.{number + 1}", 10, STRANGE)
-    assert share.eighths("10.1.1.1", STRANGE) == HALF
+    assert share.eighths("10.1.1.1", STRANGE) == ALL, "who is connected goes before, and still has more"
+    for number in range(10):
+        share.spent(f"10.0.0.{number + 1}", 10, STRANGE)
+    assert share.eighths("10.1.1.1", STRANGE) == QUARTER
     assert share.eighths(OTHER) == ALL
     assert share.eighths("10.0.0.1") == ALL, "as a peer it is somebody else"
 

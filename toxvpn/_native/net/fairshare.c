@@ -8,8 +8,10 @@ enum {
     MEMORY_NS = 50 * 1000 * 1000, /* after so much work, what was before counts half */
     ALL = 8,
     NEARLY_ALL =
-        7,    /* beside those who want hardly anything: a flow as fast as it can go loses next to nothing */
-    HALF = 4, /* beside those who want more than a sixteenth of the time */
+        7, /* beside those who want hardly anything: a flow as fast as it can go loses next to nothing */
+    STRANGERS_WEIGHT = 4, /* theirs counts so often: whoever is connected goes before */
+    QUARTER = 2,          /* strangers beside those who want more than a sixteenth, weighed */
+    HALF = 4,             /* beside those who want more than a sixteenth of the time */
 };
 
 /* On a socket for both families, IPv4 comes as a mapped IPv6 address. */
@@ -60,6 +62,7 @@ void fairshare_spent(struct fairshare *share, const struct sockaddr_storage *fro
         share->spent_ns -= source->spent_ns;
         source->spent_ns = 0;
     }
+    spent_ns *= kind == FAIRSHARE_CONNECTED ? 1 : STRANGERS_WEIGHT;
     source->spent_ns += spent_ns;
     share->spent_ns += spent_ns;
     if (share->spent_ns >= MEMORY_NS)
@@ -77,5 +80,7 @@ unsigned fairshare_eighths(const struct fairshare *share, const struct sockaddr_
             return ALL;
     if (others <= 0)
         return ALL;
-    return others > own / 16 ? HALF : NEARLY_ALL;
+    if (others <= own / 16)
+        return NEARLY_ALL;
+    return kind == FAIRSHARE_CONNECTED ? HALF : QUARTER;
 }
