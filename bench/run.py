@@ -55,6 +55,7 @@ BENCHES: Mapping[str, tuple[str, str]] = {
         "--traffic fast --scene public --only 'both|client moves' --runs 3 --lasts 10 --watch 3",
         "--traffic fast --scene public --only 'client asleep' --runs 1 --lasts 5 --watch 2",
     ),
+    "crowd": ("--seconds 20", "--clients 5 --streams 100 --seconds 2"),
     "malice": ("--seconds 2", "--seconds 1 --only 'small garbage,status'"),
 }
 """Each with its arguments, those of a quick run last."""
