@@ -9,7 +9,14 @@ import termios
 from typing import cast
 
 from toxvpn._native.toxcore import Tox
-from toxvpn.tox.relays import UNANSWERED_MS, is_dead, plain, reconnect_dead_relays, reconnect_relays
+from toxvpn.tox.relays import (
+    UNANSWERED_MS,
+    connected_relays,
+    is_dead,
+    plain,
+    reconnect_dead_relays,
+    reconnect_relays,
+)
 
 LONGEST_PACKET_BYTES = 2048  # toxcore's MAX_PACKET_SIZE
 
@@ -72,6 +79,21 @@ def test_those_that_the_relay_has_closed_are_dead() -> None:
         assert reconnect_dead_relays(sockets) == 0, "they are broken already"
         for each in (*connections, *ends):
             each.close()
+
+
+def test_one_that_is_broken_already_is_no_relay() -> None:
+    """toxcore may take a while to notice."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as relay,
+        socket.create_connection(relay.getsockname()) as lost,
+    ):
+        place = relay.getsockname()
+        sockets = cast(Tox, Sockets((lost, False)))
+        known = {place: bytes(32)}
+        assert [each.port for each in connected_relays(sockets, known)] == [place[1]]
+        assert reconnect_relays(sockets, lambda *_: True) == 1
+        assert list(connected_relays(sockets, known)) == []
+        assert reconnect_relays(sockets, lambda *_: True) == 0
 
 
 def test_those_whose_other_end_is_gone_are_dead() -> None:

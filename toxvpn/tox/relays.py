@@ -59,14 +59,8 @@ def is_dead(state: int, repeated: int, waiting: int, since_ms: int) -> bool:
 
 
 def _break_if_lost(fd: int, is_lost: Callable[[str, str], bool]) -> bool:
-    connection = socket.socket(fileno=fd)
-    try:
-        local, relay = connection.getsockname()[0], connection.getpeername()[0]
-    except OSError:  # it listens, or is not connected any more
-        return False
-    finally:
-        connection.detach()  # must not close it
-    if not is_lost(plain(local), plain(relay)):
+    ends = _ends(fd)
+    if ends is None or not is_lost(*(host for host, _ in ends)):
         return False
     _break(fd)
     return True
@@ -83,16 +77,19 @@ def _break(fd: int) -> None:
 def connected_relays(tox: Tox, known: Mapping[tuple[str, int], bytes]) -> Iterator[NodeAt]:
     """The relays that it is connected to, of those `known` by address and port, with their DHT keys."""
     for fd, datagram in tox.sockets():
-        if not datagram and (place := _other_end(fd)) in known and place is not None:
+        if not datagram and (ends := _ends(fd)) is not None and (place := ends[1]) in known:
             yield NodeAt(*place, known[place], relay=True)
 
 
-def _other_end(fd: int) -> tuple[str, int] | None:
+def _ends(fd: int) -> tuple[tuple[str, int], tuple[str, int]] | None:
+    """Addresses and ports of a connection: here, and there."""
     connection = socket.socket(fileno=fd)
     try:
-        host, port = connection.getpeername()[:2]
-        return plain(host), port
-    except OSError:  # it listens, or is not connected yet
+        if connection.family == socket.AF_UNIX:  # `_break` put it there, and toxcore has not noticed
+            return None
+        (local, port), (other, other_port) = connection.getsockname()[:2], connection.getpeername()[:2]
+        return (plain(local), port), (plain(other), other_port)
+    except OSError:  # it listens, or is not connected
         return None
     finally:
         connection.detach()  # must not close it
