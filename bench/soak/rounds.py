@@ -20,8 +20,8 @@ from .work import WORKERS, Findings, Work
 CONNECT_S = 90.0
 SLOW_S, DRAIN_S = 10.0, 120.0
 REST_S = 2.0
-GIVEN_BACK_S = 40.0
-"""Connections that have ended, and sockets to relays, go some seconds later."""
+GIVEN_BACK_S = 120.0
+"""TCP repeats what is lost at ever longer intervals: a stream whose peer was killed ends late."""
 COMMANDS_AT_ONCE = 32
 BAD_WORDS = ("Traceback", "never retrieved", "never awaited", "Fatal Python", "ERROR")
 
