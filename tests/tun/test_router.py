@@ -14,6 +14,7 @@ from toxvpn.testing.fake_tables import FakeTables
 from toxvpn.tox.loglimit import AT_ONCE
 from toxvpn.tox.node import Node
 from toxvpn.tox.peer import Peer
+from toxvpn.tox.statuses import Statuses
 from toxvpn.tun.host.netconf import NetworkChanges
 from toxvpn.tun.router import Router
 from toxvpn.wire.addressbook import AddressBook, AllowedAddresses
@@ -184,7 +185,10 @@ async def test_a_peer_may_change_its_address(network: Network) -> None:
     assert machine.changes.routes == [IPv4Network("10.203.0.10/32")]
 
 
-async def test_the_log_is_not_a_peers_to_fill(network: Network, caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_log_is_not_a_peers_to_fill(
+    network: Network, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Statuses, "stated", lambda *_: True)  # not just one a second
     machine, other = Machine(network), network.node()
     peer = await machine.meet(other, said(None))
     caplog.set_level("INFO", "toxvpn.tun")
