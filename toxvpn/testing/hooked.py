@@ -88,6 +88,8 @@ _overheard = _function("netio_overheard", c_void_p, c_void_p)
 _overheard_note = _function(
     "overheard_note", None, c_void_p, c_void_p, ctypes.c_char_p, c_size_t, ctypes.c_char_p
 )
+_overheard_asking = _function("overheard_asking", None, c_void_p, ctypes.c_char_p)
+_overheard_sent = _function("overheard_sent", None, c_void_p, ctypes.c_char_p, c_size_t, ctypes.c_char_p)
 _overheard_take = _function("overheard_take", c_bool, c_void_p, c_void_p)
 _sockets_version = _function("netio_sockets_version", ctypes.c_uint32, c_void_p)
 _sockets = _function("netio_sockets", c_size_t, c_void_p, POINTER(_Socket), c_size_t)
@@ -279,6 +281,13 @@ class Hooked:
         while _take(_sightings(self._owner), key, at):
             seen.append((key.raw, *_as_place(at)))
         return seen
+
+    def ask_for_nodes(self, number: bytes, to: bytes) -> None:
+        """As libtoxcore does: a request of that number, to a packed sockaddr."""
+        text = bytes(KEY) + number
+        datagram = bytes([2]) + bytes(KEY + 24) + text + bytes(16)
+        _overheard_asking(_overheard(self._owner), text)
+        _overheard_sent(_overheard(self._owner), datagram, len(datagram), to.ljust(SOCKADDR_STORAGE, b"\0"))
 
     def overhear(self, text: bytes, teller: bytes) -> None:
         """As if that had been in an answer of `teller`, a packed sockaddr."""

@@ -8,9 +8,10 @@ from toxvpn.testing.hooked import Hooked
 from toxvpn.testing.sockaddr import pack
 
 KEY, OTHER = b"k" * 32, b"o" * 32
-TELLER = ("198.51.100.7", 33445)
+TELLER, ANOTHER = ("198.51.100.7", 33445), ("198.51.100.8", 33445)
 AT = ("203.0.113.9", 40000)
-MOST = 64
+NUMBER = bytes(range(1, 9))
+MOST, MOST_ASKED = 64, 512
 UDP_IPV4, UDP_IPV6, TCP_IPV4 = 2, 10, 130
 
 
@@ -19,12 +20,19 @@ def node(key: bytes = KEY, at: tuple[str, int] = AT, kind: int = UDP_IPV4) -> by
 
 
 def answer(*nodes: bytes, count: int | None = None) -> bytes:
-    return bytes([len(nodes) if count is None else count]) + b"".join(nodes) + bytes(8)
+    return bytes([len(nodes) if count is None else count]) + b"".join(nodes) + NUMBER
+
+
+def asking() -> Hooked:
+    """An owner whose request for nodes has gone to the teller."""
+    owner = Hooked()
+    owner.watch(KEY)
+    owner.ask_for_nodes(NUMBER, pack(*TELLER))
+    return owner
 
 
 def heard(text: bytes) -> list[tuple[bytes, tuple[str, int], tuple[str, int]]]:
-    owner = Hooked()
-    owner.watch(KEY)
+    owner = asking()
     owner.overhear(text, pack(*TELLER))
     return owner.overheard()
 
@@ -35,8 +43,7 @@ def test_where_the_owner_of_a_watched_key_is_seen_and_by_whom() -> None:
 
 
 def test_it_is_told_once() -> None:
-    owner = Hooked()
-    owner.watch(KEY)
+    owner = asking()
     owner.overhear(answer(node()), pack(*TELLER))
     assert owner.overheard() and not owner.overheard()
 
@@ -64,5 +71,28 @@ def test_no_more_are_kept_than_so_many() -> None:
     owner = Hooked()
     owner.watch(KEY)
     for _ in range(MOST):
+        owner.ask_for_nodes(NUMBER, pack(*TELLER))
         owner.overhear(answer(node(), node()), pack(*TELLER))
     assert len(owner.overheard()) == MOST
+
+
+@pytest.mark.parametrize("number, teller", [(NUMBER, ANOTHER), (b"anything", TELLER), (bytes(8), TELLER)])
+def test_who_was_not_asked_has_nothing_to_say(number: bytes, teller: tuple[str, int]) -> None:
+    owner = asking()
+    owner.overhear(answer(node())[:-8] + number, pack(*teller))
+    assert owner.overheard() == []
+
+
+def test_each_request_has_one_answer() -> None:
+    owner = asking()
+    for _ in range(3):
+        owner.overhear(answer(node()), pack(*TELLER))
+    assert len(owner.overheard()) == 1
+
+
+def test_an_old_request_has_none_any_more() -> None:
+    owner = asking()
+    for number in range(MOST_ASKED):
+        owner.ask_for_nodes(number.to_bytes(8), pack(*ANOTHER))
+    owner.overhear(answer(node()), pack(*TELLER))
+    assert owner.overheard() == []

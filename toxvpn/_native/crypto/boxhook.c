@@ -12,6 +12,8 @@ static const struct kernel *in_force;
 static sodium_box *sodium_seal, *sodium_open;
 _Thread_local void (*boxhook_next_text)(const uint8_t *text, size_t length);
 uint64_t boxhook_opened;
+static unsigned long long told_length; /* 0: none */
+static void (*tell_sealing)(const uint8_t *text);
 
 static bool is_packet(unsigned long long length) { return length >= BOX_ZEROS && length <= BOX_LONGEST; }
 
@@ -26,6 +28,8 @@ int boxhook_afternm(uint8_t *box, const uint8_t *text, unsigned long long length
                     const uint8_t *key) {
     if (!is_packet(length))
         return sodium_seal(box, text, length, nonce, key);
+    if (length == told_length)
+        tell_sealing(text + BOX_ZEROS);
     box_seal(in_force, box, text, (size_t)length, nonce, key);
     return 0;
 }
@@ -39,6 +43,11 @@ int boxhook_open_afternm(uint8_t *text, const uint8_t *box, unsigned long long l
     if (boxhook_next_text)
         tell(opened ? text + BOX_ZEROS : NULL, (size_t)length - BOX_ZEROS);
     return opened ? 0 : -1;
+}
+
+void boxhook_on_sealing(size_t length, void (*call)(const uint8_t *text)) {
+    tell_sealing = call;
+    told_length = BOX_ZEROS + length;
 }
 
 const char *boxhook_install(const void *address) {

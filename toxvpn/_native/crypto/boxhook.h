@@ -23,5 +23,7 @@ int boxhook_open_afternm(uint8_t *text, const uint8_t *box, unsigned long long l
 
 /* Called once, with the text of the next box that this thread opens; NULL: none is waited for. */
 extern _Thread_local void (*boxhook_next_text)(const uint8_t *text, size_t length);
+/* From now on `call` gets each text of `length` bytes before it is encrypted. */
+void boxhook_on_sealing(size_t length, void (*call)(const uint8_t *text));
 
 #endif

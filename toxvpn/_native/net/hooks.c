@@ -302,7 +302,16 @@ struct detours *netio_detours(netio_owner *owner, bool make) {
 }
 
 struct inject **netio_inbox(netio_owner *owner) { return &owner->inbox; }
-void netio_overhear(void) { overhears = true; }
+
+static void asking(const uint8_t *text) {
+    if (current)
+        overheard_asking(&current->overheard, text);
+}
+
+void netio_overhear(void) {
+    overhears = true;
+    boxhook_on_sealing(OVERHEARD_REQUEST_BYTES, asking);
+}
 
 struct overheard *netio_overheard(netio_owner *owner) { return &owner->overheard; }
 
@@ -443,6 +452,8 @@ ssize_t netio_hook_sendto(int fd, const void *data, size_t length, int flags, co
     struct entry *entry = find(fd);
     struct detours *detours = entry ? entry->owner->detours : NULL;
     const int detour = detour_slot(detours, to, to_length);
+    if (entry)
+        overheard_sent(&entry->owner->overheard, data, length, to);
     if (detour >= 0) {
         const int64_t now_ns = netio_now_ns();
         const struct sockaddr_in6 *straight = detour_straight(detours, (unsigned)detour, now_ns);

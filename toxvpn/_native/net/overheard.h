@@ -1,6 +1,8 @@
 /* Where DHT nodes see those whose DHT keys are watched (sightings.h): libtoxcore asks nodes for its friends, and
  * for itself, and the answers name addresses and ports. It keeps them to itself, so they are read here, once they
- * have been decrypted. What a node says is unproven. Neighbours: hooks.c, boxhook.c, tox/punch.py. */
+ * have been decrypted. What a node says is unproven, but it was asked: whoever can forge the source of a datagram could
+ * else say it in the name of many. So each answer repeats the number of a request, once, from where that went.
+ * Neighbours: hooks.c, boxhook.c, tox/punch.py. */
 #ifndef TOXVPN_OVERHEARD_H
 #define TOXVPN_OVERHEARD_H
 
@@ -11,7 +13,12 @@
 
 #include "sightings.h"
 
-enum { OVERHEARD_MOST = 64 };
+enum {
+    OVERHEARD_MOST = 64,
+    OVERHEARD_ASKED = 512,       /* requests that are remembered; libtoxcore takes answers for five seconds */
+    OVERHEARD_NUMBER_BYTES = 8,  /* of a request, in its text and in that of the answer */
+    OVERHEARD_REQUEST_BYTES = 40 /* the text of a request */
+};
 
 struct heard {
     uint8_t key[SIGHTINGS_KEY_BYTES];
@@ -23,8 +30,17 @@ struct heard {
 struct overheard {
     struct heard *heard; /* NULL: never any */
     size_t count;
+    struct asked *asked; /* NULL: nobody yet */
+    size_t next;         /* of those, the oldest */
+    bool asking;
+    uint8_t number[OVERHEARD_NUMBER_BYTES]; /* while asking */
 };
 
+/* libtoxcore encrypts a text as long as that of a request. */
+void overheard_asking(struct overheard *overheard, const uint8_t *text);
+/* It sends a datagram. */
+void overheard_sent(struct overheard *overheard, const uint8_t *datagram, size_t length,
+                    const struct sockaddr *to);
 void overheard_free(struct overheard *overheard);
 
 /* Whether this datagram answers a request for nodes. */
