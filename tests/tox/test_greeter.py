@@ -10,8 +10,16 @@ from toxvpn._native.results import Connection
 from toxvpn.testing.fake_nodes import Network
 from toxvpn.testing.fake_tox import FakeTox
 from toxvpn.tox import greeter
-from toxvpn.tox.events import PeerConnection
-from toxvpn.tox.greeter import FIRST_PAUSE_S, GROUP, HEARD_AT_ONCE, LONGEST_PAUSE_S, PORT, Greeter
+from toxvpn.tox.events import PeerConnection, SelfConnection
+from toxvpn.tox.greeter import (
+    ALONE_S,
+    FIRST_PAUSE_S,
+    GROUP,
+    HEARD_AT_ONCE,
+    LONGEST_PAUSE_S,
+    PORT,
+    Greeter,
+)
 from toxvpn.tox.node import Node
 from toxvpn.wire.hello import KEY_BYTES, Greeting, encode
 
@@ -51,6 +59,10 @@ class Side:
         node.now = lambda: self.time
         self.greeter = Greeter(node)
 
+    def connect(self, connection: Connection) -> None:
+        """To the Tox network."""
+        self.greeter._on_event(SelfConnection(connection))
+
     def wait(self, seconds: float) -> int:
         """How many times it greeted meanwhile; ticks come four times a second."""
         before = len(self.group.sent)
@@ -69,7 +81,7 @@ class Side:
 
 
 @pytest.fixture
-async def side(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Side]:
+async def new(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Side]:
     group = Group()
     monkeypatch.setattr(greeter, "_listening", lambda mark: group)
     monkeypatch.setattr(greeter, "_local_interfaces", lambda asked: iter([7]))
@@ -78,6 +90,13 @@ async def side(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Side]:
     yield side
     side.greeter.close()
     side.node.close()
+
+
+@pytest.fixture
+async def side(new: Side) -> Side:
+    """One that UDP connects."""
+    new.connect(Connection.UDP)
+    return new
 
 
 async def test_it_greets_at_the_start_and_then_ever_more_seldom(side: Side) -> None:
@@ -104,6 +123,25 @@ async def test_it_begins_anew_when_a_peer_is_not_reached_directly(
 
 async def test_it_asks_whom_it_hears(side: Side) -> None:
     assert side.hear(encode(OTHER)) == [(AT, OTHER.port, OTHER.dht_key)]
+
+
+async def test_where_udp_is_blocked_it_neither_greets_nor_hears(new: Side) -> None:
+    new.connect(Connection.TCP)
+    assert new.wait(300) == 0
+    assert new.hear(encode(OTHER)) == []
+    assert new.greeter.drops == {"not_now": 1}
+    new.connect(Connection.NONE)  # a relay is lost
+    assert new.wait(300) == 0
+    new.greeter.moved()
+    assert new.wait(ALONE_S + FIRST_PAUSE_S) > 0
+    assert new.hear(encode(OTHER))
+
+
+async def test_without_the_internet_it_greets_after_a_while(new: Side) -> None:
+    assert new.wait(ALONE_S - 1) == 0
+    assert new.hear(encode(OTHER)) == []
+    assert new.wait(1 + FIRST_PAUSE_S) > 0
+    assert new.hear(encode(OTHER))
 
 
 async def test_its_own_greeting_tells_it_nothing(side: Side) -> None:

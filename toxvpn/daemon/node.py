@@ -124,7 +124,7 @@ async def running_node(
         if options.lan_discovery and options.proxy is None:
             greeter = Greeter(node, mark)
             undo.callback(greeter.close)
-            recovery.after_move.append(greeter.again)
+            recovery.after_move.append(greeter.moved)
         undo.callback(Punch(node, recovery, mark).close)
         if directory is not None:
             reunion = Reunion(node, recovery, met.load(directory, time.time()), autosave.changed)

@@ -1,7 +1,10 @@
 """Finds other toxvpn in the local network: greets them by multicast, and asks whom it hears for Tox's DHT.
 
 Two machines of one LAN so meet without the Internet, and directly rather than over a relay. Greetings go out
-at the start, after a move, and when a peer is not reached directly; then ever more seldom. Neighbours:
+at the start, after a move, and when a peer is not reached directly; then ever more seldom.
+
+Where UDP to the Internet is blocked, neither is done: libtoxcore looks for friends over the nodes of the DHT
+as soon as it knows one, even in the local network, and would find those alone that are here. Neighbours:
 wire/hello.py; recovery.py, which notices moves.
 """
 
@@ -17,7 +20,7 @@ from .._native.results import Connection
 from ..errors import ToxvpnError
 from ..wire.hello import GREETING_BYTES, Greeting, decode_untrusted, encode, is_local
 from ..wire.ratelimit import RateLimit
-from .events import Event, PeerConnection
+from .events import Event, PeerConnection, SelfConnection
 from .node import Node
 
 GROUP, PORT = "239.255.116.120", 19445
@@ -26,6 +29,8 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 64.0
 HEARD_PER_S, HEARD_AT_ONCE = 4, 32
 """Each costs a datagram of toxcore's."""
 MOST_AT_ONCE = 64
+ALONE_S = 5.0
+"""After so long without any connection there is no Internet here; a relay answers sooner."""
 
 SIOCGIFFLAGS, SIOCGIFADDR = 0x8913, 0x8915  # linux/sockios.h
 IFF_UP, IFF_BROADCAST, IFF_MULTICAST = 0x1, 0x2, 0x1000  # linux/if.h
@@ -45,6 +50,8 @@ class Greeter:
         self._heard = RateLimit(HEARD_PER_S, HEARD_AT_ONCE)
         self._due_s = float("-inf")
         self._pause_s = FIRST_PAUSE_S
+        self._best = Connection.NONE
+        self._here_s = node.now()
         self._socket: socket.socket | None = None
         with contextlib.suppress(OSError):  # without multicast here, peers are found in other ways
             self._socket = _listening(mark)
@@ -59,17 +66,28 @@ class Greeter:
             self._socket.close()
             self._socket = None
 
-    def again(self) -> None:
-        """Begin anew: the network, or what is in it, has changed."""
+    def moved(self) -> None:
+        """Begin anew: this may be another network."""
+        self._best, self._here_s = Connection.NONE, self._node.now()
+        self._again()
+
+    def _again(self) -> None:
         self._due_s = min(self._due_s, self._node.now() + FIRST_PAUSE_S)
         self._pause_s = FIRST_PAUSE_S
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, PeerConnection) and event.peer.connection is not Connection.UDP:
-            self.again()
+            self._again()
+        elif isinstance(event, SelfConnection):
+            self._best = max(self._best, event.connection)
+
+    def _may_meet(self) -> bool:
+        """Whether UDP reaches the Internet from here, or nothing does."""
+        is_alone = self._node.now() - self._here_s >= ALONE_S
+        return self._best is Connection.UDP or (self._best is Connection.NONE and is_alone)
 
     def _tick(self, now: float) -> None:
-        if now >= self._due_s:
+        if now >= self._due_s and self._may_meet():
             self._due_s = now + self._pause_s
             self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
             self._greet()
@@ -101,6 +119,8 @@ class Greeter:
             self.drops["not_local"] += 1
         elif greeting.dht_key == self._node.tox.dht_id:
             pass  # our own
+        elif not self._may_meet():
+            self.drops["not_now"] += 1
         elif not self._heard.take(self._node.now()):
             self.drops["too_many"] += 1
         else:
