@@ -14,7 +14,18 @@ from toxvpn.testing.fake_tox import FakeTox
 from toxvpn.tox.node import Node
 from toxvpn.tox.ownstatus import OwnStatus
 from toxvpn.tox.peer import Peer
-from toxvpn.tox.punch import ASK_S, KEEP_S, OPEN_S, SETTLE_S, TRY_S, Pause, Punch
+from toxvpn.tox.punch import (
+    ALL_TRIES_AT_ONCE,
+    ALL_TRIES_PER_S,
+    ASK_S,
+    KEEP_S,
+    OPEN_S,
+    SETTLE_S,
+    TRY_S,
+    Pause,
+    Punch,
+    _Opening,
+)
 from toxvpn.tox.recovery import Recovery
 from toxvpn.wire import punch
 from toxvpn.wire.punch import OpenPorts
@@ -238,6 +249,23 @@ async def test_a_peer_that_always_says_open_has_us_probe_seldom(
     assert probed == 3  # after 0, 20 and 60 s
 
 
+async def test_many_peers_together_have_us_probe_no_more(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(punch, "ports_to_try", lambda random: iter([pair.easy.port]))
+    probed, seconds = 0, 100
+    for _ in range(seconds):
+        pair.easy.punch._known.clear()  # as if it were another peer
+        pair.seen()
+        pair.easy.tick()
+        pair.clock.now += 1
+        pair.hard.tox.send_lossy(pair.hard.peer.number, punch.encode(OpenPorts(bytes(16))))
+        await pair.delivered()
+        if pair.easy.punch._probing is not None:
+            probed += 1
+            pair.easy.punch.close()
+            pair.easy.punch._probing = None
+    assert 10 < probed <= ALL_TRIES_AT_ONCE + seconds * ALL_TRIES_PER_S
+
+
 async def test_a_peer_that_always_asks_has_us_open_seldom(pair: Pair) -> None:
     pair.seen()
     pair.hard.tick()
@@ -261,6 +289,13 @@ async def test_a_door_that_leads_nowhere_is_closed(pair: Pair) -> None:
     pair.connect(Connection.NONE)
     await pair.pass_s(KEEP_S + 1)
     assert not pair.hard.tox.doors
+
+
+async def test_a_peer_that_moves_leaves_no_door_behind(pair: Pair) -> None:
+    for port in (7, 8, 9):
+        one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        pair.hard.punch._pass_through(one, _Opening(pair.hard.peer, (HERE, port), b"", 0.0), pair.clock.now)
+    assert list(pair.hard.tox.doors.values()) == [(HERE, 9)]
 
 
 async def test_a_peer_that_is_removed_takes_its_door_along(pair: Pair) -> None:

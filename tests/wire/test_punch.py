@@ -59,6 +59,15 @@ def test_one_node_counts_once_and_its_last_word() -> None:
     assert seen.mapping(2.0) == Mapping(HOST, 1)
 
 
+def test_a_network_of_ipv6_counts_once() -> None:
+    seen = Views()
+    for number in range(1, 9):
+        seen.note(f"2001:db8::{number}", (HOST, 4000 + number), 0.0)
+    assert seen.mapping(0.0) is None
+    seen.note("2001:db8:0:1::1", (HOST, 4008), 0.0)
+    assert seen.mapping(0.0) == Mapping(HOST, 4008)
+
+
 def test_the_address_that_most_see_counts() -> None:
     seen = views(4000, 4000, 4000)
     seen.note("192.0.2.1", ("192.0.2.9", 7), 0.0)

@@ -40,6 +40,8 @@ TRY_S, TRY_SELDOM_S = 20.0, 600.0
 before. A peer that sees only now where we are answers a later question."""
 AT_ONCE, EVERY_S = 32, 0.04
 """Probes; 800 a second."""
+ALL_TRIES_PER_S, ALL_TRIES_AT_ONCE = 1 / 5, 8
+"""Of all peers together: a try is a thousand probes to where one seems to be."""
 LOOK_S = 5.0
 """toxcore is asked to look at what was found for so long."""
 KEEP_S = 60.0
@@ -112,6 +114,7 @@ class Punch:
         self._mark = mark
         self._loop = asyncio.get_running_loop()
         self._known: dict[bytes, _Known] = {}
+        self._all_tries = RateLimit(ALL_TRIES_PER_S, ALL_TRIES_AT_ONCE)
         self._opening: _Opening | None = None
         self._doors: list[_Door] = []
         self._probing: asyncio.TimerHandle | None = None
@@ -165,7 +168,9 @@ class Punch:
 
     def _answered(self, peer: Peer, known: _Known, token: bytes, now: float) -> None:
         theirs = known.views.mapping(now)
-        if theirs is not None and theirs.port is None and self._probing is None and known.tries.is_over(now):
+        if theirs is None or theirs.port is not None or self._probing is not None:
+            return
+        if known.tries.is_over(now) and self._all_tries.take(now):
             known.tries.begin(now)
             self._probe(peer, theirs.host, token, punch.ports_to_try(random.SystemRandom()))
 
@@ -237,8 +242,9 @@ class Punch:
             each.close()
 
     def _pass_through(self, one: socket.socket, opening: _Opening, now: float) -> None:
-        for door in [door for door in self._doors if door.place == opening.place]:
-            self._close(door)
+        for door in list(self._doors):
+            if door.place == opening.place or door.peer is opening.peer:
+                self._close(door)
         fd = one.detach()
         if not self._node.tox.open_door(fd, *opening.place):
             os.close(fd)

@@ -9,7 +9,7 @@ ports open, 1024 tries fail once in 59 times. Sans-IO; docs/wire-format.md §12;
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from random import Random
 from struct import Struct
 
@@ -80,7 +80,9 @@ class Views:
         self._told: dict[str, tuple[tuple[str, int], float]] = {}
 
     def note(self, teller: str, place: tuple[str, int], now: float) -> None:
-        """The last one that a teller told counts."""
+        """The last one that a teller told counts. Who has an IPv6 address has a whole /64 of them."""
+        if ":" in teller:
+            teller = IPv6Address(teller).packed[:8].hex()
         self._told.pop(teller, None)
         if len(self._told) >= MOST_TELLERS:
             del self._told[next(iter(self._told))]
