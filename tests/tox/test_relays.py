@@ -24,8 +24,9 @@ LONGEST_PACKET_BYTES = 2048  # toxcore's MAX_PACKET_SIZE
 class Sockets:
     """Has the sockets of a toxcore."""
 
-    def __init__(self, *sockets: tuple[socket.socket, bool]) -> None:
+    def __init__(self, *sockets: tuple[socket.socket, bool], tcp_port: int = 0) -> None:
         self._sockets = sockets
+        self.tcp_port = tcp_port
 
     def sockets(self) -> list[tuple[int, bool]]:
         return [(sock.fileno(), datagram) for sock, datagram in self._sockets]
@@ -34,6 +35,19 @@ class Sockets:
 def waiting_bytes(fd: int) -> int:
     """As toxcore asks before it reads."""
     return int(struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, bytes(4)))[0])
+
+
+def test_who_has_us_as_a_relay_is_not_interrupted() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as own, socket.create_server(("127.0.0.1", 0)) as other:
+        client = socket.create_connection(own.getsockname())
+        accepted = own.accept()[0]
+        to_relay = socket.create_connection(other.getsockname())
+        sockets = Sockets((own, False), (accepted, False), (to_relay, False), tcp_port=own.getsockname()[1])
+        assert reconnect_relays(cast(Tox, sockets), lambda local, relay: True) == 1
+        accepted.sendall(b"x")
+        assert client.recv(1) == b"x"
+        for each in (client, accepted, to_relay):
+            each.close()
 
 
 def test_only_what_is_lost_is_broken() -> None:

@@ -94,6 +94,27 @@ async def test_an_answer_to_no_knock_of_ours_is_ignored(three: Three) -> None:
     assert three.ann.fake.straightened == []
 
 
+async def test_who_guesses_has_one_guess(three: Three, monkeypatch: pytest.MonkeyPatch) -> None:
+    mute(three.ben)
+    monkeypatch.setattr("secrets.randbelow", lambda _: 40_000)
+    tokens: list[int] = []
+    handler = three.ben.fake.handler
+    assert handler is not None
+
+    def guess(_number: int, packet: bytes) -> None:
+        told = knock.decode_untrusted(packet)
+        if told is not None and told.kind is KnockKind.KNOCK:
+            tokens.append(told.token)
+            for token in (*range(30), told.token):
+                answer = knock.encode(Knock(KnockKind.HEARD, token))
+                three.ben.fake.send_lossy(three.ben.sees(three.ann).number, answer)
+
+    monkeypatch.setattr(handler, "on_lossy", guess)
+    three.keep_s(120)
+    assert tokens, "it knocked"
+    assert not [each for each in three.ann.fake.straightened if each[-1] == STRAIGHT_S]
+
+
 async def test_answers_are_bounded(three: Three) -> None:
     to_ann = said(three.ann)
     for _ in range(100):

@@ -29,8 +29,12 @@ NONSENSE = b"\xff" * 4096
 
 
 def reconnect_relays(tox: Tox, is_lost: Callable[[str, str], bool]) -> int:
-    """Breaks the connections for which `is_lost(local address, address of the relay)`. Returns how many."""
-    return sum(_break_if_lost(fd, is_lost) for fd, datagram in tox.sockets() if not datagram)
+    """Breaks the connections for which `is_lost(local address, address of the relay)`. Returns how many.
+
+    Those of others, who have us as a relay, are none.
+    """
+    port = tox.tcp_port
+    return sum(_break_if_lost(fd, is_lost, port) for fd, datagram in tox.sockets() if not datagram)
 
 
 def reconnect_dead_relays(tox: Tox) -> int:
@@ -58,9 +62,9 @@ def is_dead(state: int, repeated: int, waiting: int, since_ms: int) -> bool:
     return bool(is_gone or state not in ALIVE)
 
 
-def _break_if_lost(fd: int, is_lost: Callable[[str, str], bool]) -> bool:
+def _break_if_lost(fd: int, is_lost: Callable[[str, str], bool], own_port: int) -> bool:
     ends = _ends(fd)
-    if ends is None or not is_lost(*(host for host, _ in ends)):
+    if ends is None or ends[0][1] == own_port or not is_lost(*(host for host, _ in ends)):
         return False
     _break(fd)
     return True

@@ -8,6 +8,7 @@ itself goes over to the direct path. So nothing gets lost. In: the node's events
 and where the detour leads.
 """
 
+import secrets
 from dataclasses import dataclass, field
 
 from ..wire import knock
@@ -35,9 +36,8 @@ class _Try:
     look_s: float
     pause_s: float = LOOK_S
     knock_s: float | None = None
-    token: int = 0
     knocked: dict[int, tuple[str, int]] = field(default_factory=dict)
-    """Where we knocked last, by token."""
+    """Where we knocked last, by token: at random, as who guesses one leads what we send anywhere."""
     leads: tuple[str, int] | None = None
     """Where packets go straight to, until `leads_until_s`."""
     leads_until_s: float = 0.0
@@ -84,11 +84,11 @@ class Straight:
         places = [this.leads] if this.leads is not None and straight else self._places(peer)
         this.knocked.clear()
         for place in places:
-            this.token = (this.token + 1) & knock.LAST_TOKEN
-            this.knocked[this.token] = place
+            token = secrets.randbelow(knock.LAST_TOKEN + 1)
+            this.knocked[token] = place
             if not straight:
                 self._node.tox.straighten_detour(slot, *place, 1.0)
-            self._send(peer, Knock(KnockKind.KNOCK, this.token))
+            self._send(peer, Knock(KnockKind.KNOCK, token))
             if not straight:
                 self._node.tox.straighten_detour(slot, *place, 0.0)
 
@@ -111,6 +111,8 @@ class Straight:
     def _on_heard(self, peer: Peer, token: int, now: float) -> None:
         this, slot = self._tries.get(peer.public_key), self._detours.slot_of(peer)
         place = None if this is None else this.knocked.get(token)
+        if this is not None and place is None:
+            this.knocked.clear()  # so one guess is all
         if this is not None and slot is not None and place is not None:
             self._node.tox.straighten_detour(slot, *place, STRAIGHT_S)
             this.leads, this.leads_until_s = place, now + STRAIGHT_S

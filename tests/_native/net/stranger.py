@@ -1,6 +1,6 @@
 """Somebody on the Tox network who knows a node's DHT key and asks it where our own key is announced.
 
-Wire format: c-toxcore's onion_announce.h and group_announce.h, made with libsodium alone.
+Wire format: c-toxcore's onion_announce.h and group_announce.h, and its DHT, made with libsodium alone.
 """
 
 import ctypes
@@ -15,6 +15,7 @@ SENDBACK = 8
 RETURN_PATH = 177
 """ONION_RETURN_3: what a node sends back in front of its answer, unread."""
 ANNOUNCE_REQUEST = b"\x87"
+NODES_RESPONSE = b"\x04"
 ANNOUNCED = KEY + 2 + 19 + 51
 """Bytes of a member's entry in the answer, with an address and a relay, both IPv6."""
 IPV6 = b"\x0a"
@@ -55,6 +56,13 @@ class Stranger:
         box = ctypes.create_string_buffer(MAC + len(plain))
         _sodium.crypto_box_easy(box, plain, ctypes.c_ulonglong(len(plain)), nonce, self._node, self._secret)
         self._socket.send(ANNOUNCE_REQUEST + nonce + self._public + box.raw + os.urandom(RETURN_PATH))
+
+    def tell_nodes(self, nodes: bytes) -> None:
+        """An answer to a request for nodes that was never made; `nodes`: how many, and each."""
+        plain, nonce = nodes + os.urandom(SENDBACK), os.urandom(NONCE)
+        box = ctypes.create_string_buffer(MAC + len(plain))
+        _sodium.crypto_box_easy(box, plain, ctypes.c_ulonglong(len(plain)), nonce, self._node, self._secret)
+        self._socket.send(NODES_RESPONSE + self._public + nonce + box.raw)
 
     def _opened(self, datagram: bytes) -> bytes:
         answer = datagram[1 + RETURN_PATH :]

@@ -1,11 +1,18 @@
 """What DHT nodes say of watched keys, read from the answers that toxcore has opened."""
 
+import contextlib
 import ipaddress
+import select
 
 import pytest
 
+from toxvpn._native.net import netio
+from toxvpn._native.options import Options
+from toxvpn._native.toxcore import Tox
 from toxvpn.testing.hooked import Hooked
 from toxvpn.testing.sockaddr import pack
+
+from .stranger import Stranger
 
 KEY, OTHER = b"k" * 32, b"o" * 32
 TELLER, ANOTHER = ("198.51.100.7", 33445), ("198.51.100.8", 33445)
@@ -96,3 +103,15 @@ def test_an_old_request_has_none_any_more() -> None:
         owner.ask_for_nodes(number.to_bytes(8), pack(*ANOTHER))
     owner.overhear(answer(node()), pack(*TELLER))
     assert owner.overheard() == []
+
+
+def test_toxcore_opens_what_a_stranger_sends_unasked_and_it_is_not_overheard() -> None:
+    tox = Tox(Options(ipv6=False, local_discovery=False))
+    with contextlib.closing(tox), contextlib.closing(Stranger(tox.udp_port, tox.dht_id)) as stranger:
+        assert netio.hooks().punch.in_force
+        tox.watch_key(KEY)
+        stranger.tell_nodes(answer(node())[:-8])
+        [(udp, _)] = [each for each in tox.sockets() if each[1]]
+        assert select.select([udp], [], [], 5)[0]
+        tox.iterate()
+        assert tox.overheard() == []
