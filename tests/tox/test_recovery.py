@@ -321,6 +321,23 @@ async def test_over_a_relay_that_swallows_everything_all_are_replaced_but_seldom
     assert relays.reconnected <= recovery.PASSES_AT_ONCE + 200 * recovery.PASSES_PER_S
 
 
+async def test_while_a_peer_is_silent_over_relays_others_are_looked_for_again_and_again(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Relays(monkeypatch, pair.left.tox)
+    sought: list[Peer] = []
+    pair.left.recovery.without_relay.append(sought.append)
+    datapath = await over_a_relay(pair, silent=True)
+    datapath.sent += 1
+    await pair.pass_s(recovery.RELAY_DEAD_S)
+    assert sought == []
+    await pair.pass_s(3 * recovery.NAME_AGAIN_S)
+    assert sought == [pair.left.peer] * 3
+    pair.left.peer.received_packets += 1
+    await pair.pass_s(3 * recovery.NAME_AGAIN_S)
+    assert len(sought) == 3
+
+
 async def test_relays_over_which_somebody_talks_are_kept(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     relays = Relays(monkeypatch, pair.left.tox)
     datapath = await over_a_relay(pair, silent=True)

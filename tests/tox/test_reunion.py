@@ -11,13 +11,15 @@ from toxvpn._native.results import Connection
 from toxvpn._native.toxcore import Tox
 from toxvpn.testing.fake_nodes import Network, Once, until
 from toxvpn.testing.hooked import set_time
+from toxvpn.tox.events import PeerStatus
 from toxvpn.tox.met import Met, MetBook
 from toxvpn.tox.node import Node
 from toxvpn.tox.ownstatus import OwnStatus
 from toxvpn.tox.recovery import Recovery
-from toxvpn.tox.reunion import PEERS_AT_ONCE, TELLS, TIMES, Reunion
-from toxvpn.wire import introduction, relaylist
+from toxvpn.tox.reunion import AHEAD_S, COMPARE_S, PEERS_AT_ONCE, TELLS, TIMES, Reunion
+from toxvpn.wire import introduction, relaylist, statusmessage, whereabouts
 from toxvpn.wire.introduction import NodeAt
+from toxvpn.wire.whereabouts import Whereabouts
 
 NOW_S = 1.7e9
 RELAY = NodeAt("192.0.2.9", 443, bytes(range(32)), relay=True)
@@ -105,6 +107,55 @@ async def test_peers_are_told_of_relays_a_few_times_and_again_when_they_change(
         side.recovery.close()
 
 
+async def over_relays(network: Network, monkeypatch: pytest.MonkeyPatch) -> tuple[Side, Side]:
+    left, right = await pair(network, monkeypatch)
+    for side in (left, right):
+        side.fake.introduced.clear()
+    return left, right
+
+
+async def test_where_all_relays_to_a_peer_are_gone_both_toxcores_are_told_of_the_same(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, right = await over_relays(network, monkeypatch)
+    other = NodeAt("192.0.2.10", 443, bytes(32), relay=True)
+    right.reunion._receive(next(iter(right.node)), relaylist.encode([other]))
+    left.reunion._own_relays = (other,)
+    monkeypatch.setattr("toxvpn.tox.reunion.connected_relays", lambda tox, known: iter([]))
+    for side in (left, right):
+        side.pass_s(2 * COMPARE_S)
+        assert side.fake.introduced == []
+        for call in side.recovery.without_relay:
+            call(next(iter(side.node)))
+    number = round(NOW_S) + AHEAD_S + 1
+    assert left.fake.introduced == [
+        (right.fake.public_key, introduction.encode(number, right.fake.dht_id, [other, RELAY]))
+    ]
+    assert right.fake.introduced == [
+        (left.fake.public_key, introduction.encode(number, left.fake.dht_id, [other, RELAY]))
+    ]
+    for side in (left, right):
+        side.recovery.close()
+
+
+async def test_each_time_by_a_larger_number_and_for_a_lost_peer_not_at_all(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, right = await over_relays(network, monkeypatch)
+    peer = next(iter(left.node))
+    for _ in range(3):
+        left.recovery.without_relay[0](peer)
+    number = round(NOW_S) + AHEAD_S
+    content = [introduction.encode(number + n, right.fake.dht_id, [RELAY]) for n in (1, 2, 3)]
+    assert [packet for _, packet in left.fake.introduced] == content
+    left.node.on_friend_connection(peer.number, Connection.NONE)
+    left.node.turns.turn()
+    left.recovery.without_relay[0](peer)
+    assert len(left.fake.introduced) == 3, "the number of the next introduction is for who is offline"
+    for side in (left, right):
+        side.recovery.close()
+
+
 async def test_at_the_start_toxcore_is_introduced_to_peers_that_were_met(network: Network) -> None:
     key, stranger = network.node().tox.public_key, network.node().tox.public_key
     side = Side(network, network.node(friends=[key]), MetBook([(key, THERE), (stranger, THERE)]))
@@ -160,12 +211,15 @@ class Pair:
             for datagram in self.here.tox.introductions(self.there.tox.public_key, content):
                 own.sendto(datagram, ("127.0.0.1", self.here.tox.udp_port))
 
+    def turn(self) -> None:
+        self._now_ns += 50_000_000
+        set_time(self._now_ns)
+        for node in (self.here, self.there):
+            node.turns.turn()
+
     def connected_after_s(self, limit_s: float) -> float | None:
         for turn in range(round(limit_s / 0.05)):
-            self._now_ns += 50_000_000
-            set_time(self._now_ns)
-            for node in (self.here, self.there):
-                node.turns.turn()
+            self.turn()
             if all(peer.online for node in (self.here, self.there) for peer in node):
                 return turn * 0.05
         return None
@@ -211,6 +265,35 @@ async def test_only_the_friends_own_node_can_be_introduced(real: Pair) -> None:
             own.sendto(datagram, ("127.0.0.1", real.here.tox.udp_port))
     assert real.connected_after_s(5) is None
     other.close()
+
+
+async def test_a_connected_friends_introduction_counts_if_its_number_is_above_those_of_its_own(
+    real: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """toxcore connects to the relay that is named, at once."""
+    real.introduce(1, real.there.tox.dht_id)
+    assert real.connected_after_s(10) is not None
+    book = MetBook()
+    recovery = Recovery(real.here)
+    reunion = Reunion(real.here, recovery, book, lambda: None)
+    peer = next(iter(real.here))
+    recovery._receive(peer, whereabouts.encode(Whereabouts(real.there.tox.dht_id)))
+    reunion._on_event(
+        PeerStatus(
+            peer, statusmessage.encode(statusmessage.Status(toxvpn=statusmessage.ToxvpnStatus(version="1")))
+        )
+    )
+    real.introduce(round(time.time()), real.there.tox.dht_id)  # as the friend's own toxcore numbers them
+    with socket.create_server(("127.0.0.1", 0)) as relay:
+        relay.setblocking(False)
+        reunion._relays_of[peer.public_key] = (
+            NodeAt("127.0.0.1", relay.getsockname()[1], bytes(range(32)), relay=True),
+        )
+        recovery.without_relay[0](peer)
+        for _ in range(40):
+            real.turn()
+        relay.accept()[0].close()
+    recovery.close()
 
 
 def test_what_is_told_is_bounded() -> None:

@@ -126,8 +126,9 @@ async def running_node(
             undo.callback(greeter.close)
             recovery.after_move.append(greeter.moved)
         undo.callback(Punch(node, recovery, mark).close)
+        met_before = met.MetBook() if directory is None else met.load(directory, time.time())
+        reunion = Reunion(node, recovery, met_before, autosave.changed)
         if directory is not None:
-            reunion = Reunion(node, recovery, met.load(directory, time.time()), autosave.changed)
             autosave.others.append(reunion.snapshot)
         async with mapping(node, recovery, mark, wanted=options.port_mapping) as keeper:
             yield RunningNode(

@@ -47,6 +47,8 @@ WONDER_S, DEAD_S = 0.75, 2.0
 RELAY_DEAD_S = 3.0
 """The same over a relay, which may hold much back: all are connected to anew."""
 RELAYS_AGAIN_S = 10.0
+NAME_AGAIN_S = 2.0
+"""While a peer is silent over relays, its toxcore and ours are told again so often where they may meet."""
 LOST_AGAIN_S = 4.0
 """Outside the Tox network, peers are asked so often where they were: it may be back."""
 LISTEN_S = 0.5
@@ -82,6 +84,7 @@ class _Known:
     silence: Silence = field(default_factory=Silence)
     listened_s: float = float("-inf")
     wondered_s: float = float("-inf")
+    named_s: float = float("-inf")
     answers: RateLimit = field(default_factory=lambda: RateLimit(ANSWERS_PER_S, ANSWERS_AT_ONCE))
     passes: RateLimit = field(default_factory=lambda: RateLimit(PASSES_PER_S, PASSES_AT_ONCE))
     sightings: RateLimit = field(default_factory=lambda: RateLimit(1, 4))
@@ -104,6 +107,8 @@ class Recovery:
         self._awake_again = False
         self.after_move: list[Callable[[], None]] = []
         """Called when this machine has another address."""
+        self.without_relay: list[Callable[[Peer], None]] = []
+        """Called again and again while a peer without a direct path is silent."""
         self._lines = RateLimit(1 / 60, 5)
         self._strangers = RateLimit(STRANGERS_PER_S, STRANGERS_AT_ONCE)
         self._watch = SourceWatch(self._places, self.moved, mark)
@@ -286,6 +291,10 @@ class Recovery:
         if silent_s < WONDER_S or known.dht_key is None:
             return
         is_direct = peer.connection is Connection.UDP
+        if not is_direct and silent_s >= RELAY_DEAD_S and now - known.named_s >= NAME_AGAIN_S:
+            known.named_s = now
+            for call in self.without_relay:
+                call(peer)
         if self._gives_up(peer, known, silent_s, now):
             if is_direct:
                 peer.log(log, logging.INFO, "no answer on the direct path: looking for another")

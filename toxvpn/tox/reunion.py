@@ -7,12 +7,16 @@ addresses that the peer was seen at. At the next start our toxcore gets them as 
 from the friend (wire/introduction.py): it asks at those addresses, and connects at once. Whether the friend
 is there, its keys have to prove as ever. Where it has other keys or addresses by now, toxcore finds it as it
 always does: the friend's own announcement outranks ours.
+
+Where all relays to a connected peer are gone, toxcore waits until it has lost the peer, 32 s, before it takes
+others, or the same again. Both ends name each other's last relays to their own toxcore, until it is heard.
 """
 
 import contextlib
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import astuple
 
 from .._native.results import Connection
 from ..wire import introduction, relaylist, statusmessage
@@ -34,6 +38,8 @@ TELLS = 3
 """Times that a peer is told of our relays after each change, LOOK_S apart: packets are lossy."""
 COMPARE_S = 10.0
 """Interval of looks for other relays."""
+AHEAD_S = 60
+"""toxcore's clock is at most so far ahead (MOST_AHEAD_S): by it the friend numbers its own announcements."""
 
 
 class Reunion:
@@ -61,6 +67,9 @@ class Reunion:
         self._own_relays: tuple[NodeAt, ...] = ()
         self._tells: dict[bytes, int] = {}
         self._relays_of: dict[bytes, tuple[NodeAt, ...]] = {}
+        self._numbers: dict[bytes, int] = {}
+        """Of the last introduction to each connected peer: above those that its own announcements had."""
+        recovery.without_relay.append(self._name_relays)
         node.subscribe(self._on_event)
         node.on_packet_id(relaylist.PACKET_ID, self._receive)
         node.each_tick.append(self._tick)
@@ -82,17 +91,21 @@ class Reunion:
     # -- at the start --------------------------------------------------------------------------
 
     def _introduce(self, keys: list[bytes]) -> None:
+        self._number += 1
+        for key in keys:
+            peer, met = self._node.peer(key), self._book.get(key)
+            if peer is not None and not peer.online and met is not None:
+                self._send(key, self._content(met))
+
+    def _send(self, key: bytes, content: bytes) -> None:
+        """To our own toxcore, as if it came from that friend."""
         port = self._node.tox.udp_port
         if not port:  # behind a proxy
             return
-        self._number += 1
+        self._node.turns.note_activity()
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as own, contextlib.suppress(OSError):
-            for key in keys:
-                peer, met = self._node.peer(key), self._book.get(key)
-                if peer is not None and not peer.online and met is not None:
-                    self._node.turns.note_activity()
-                    for datagram in self._node.tox.introductions(key, self._content(met)):
-                        own.sendto(datagram, ("127.0.0.1", port))
+            for datagram in self._node.tox.introductions(key, content):
+                own.sendto(datagram, ("127.0.0.1", port))
 
     def _content(self, met: Met) -> bytes:
         places = [NodeAt(*place, met.dht_key) for place in met.places]
@@ -100,6 +113,18 @@ class Reunion:
         return introduction.encode(self._number, met.dht_key, nodes)
 
     # -- while connected -----------------------------------------------------------------------
+
+    def _name_relays(self, peer: Peer) -> None:
+        """toxcore connects to those for this peer at once, and so does the peer's, with the same ones."""
+        dht_key, number = self._recovery.dht_key(peer), self._numbers.get(peer.public_key)
+        if dht_key is None or number is None:
+            return
+        both = sorted({*self._relays_of.get(peer.public_key, ()), *self._own_relays}, key=astuple)
+        for at in range(0, len(both), introduction.MOST_NODES):
+            number += 1
+            nodes = both[at : at + introduction.MOST_NODES]
+            self._send(peer.public_key, introduction.encode(number, dht_key, nodes))
+        self._numbers[peer.public_key] = number
 
     def snapshot(self) -> MetSnapshot:
         """The record, with where each connected peer is now."""
@@ -128,8 +153,8 @@ class Reunion:
 
     def _compare(self) -> None:
         online = [peer.public_key for peer in self._node if self._is_ours(peer)]
-        relays = tuple(connected_relays(self._node.tox, self._node.relays)) if online else self._own_relays
-        if relays != self._own_relays:
+        relays = tuple(connected_relays(self._node.tox, self._node.relays)) if online else ()
+        if relays and relays != self._own_relays:
             self._own_relays = relays
             self._tells = dict.fromkeys(online, TELLS)
 
@@ -154,8 +179,11 @@ class Reunion:
             self._plan()
         elif isinstance(event, PeerStatus) and statusmessage.decode(event.text).toxvpn is not None:
             self._tells[event.peer.public_key] = TELLS
+            self._numbers.setdefault(event.peer.public_key, round(self._clock()) + AHEAD_S)
         elif isinstance(event, PeerConnection) and not event.peer.online:
             self._tells.pop(event.peer.public_key, None)
+            self._numbers.pop(event.peer.public_key, None)
         elif isinstance(event, PeerRemoved):
             self._tells.pop(event.peer.public_key, None)
+            self._numbers.pop(event.peer.public_key, None)
             self._relays_of.pop(event.peer.public_key, None)
