@@ -109,6 +109,7 @@ def product() -> list[Extension]:
             "net/detour.c",
             "net/overheard.c",
             "net/doors.c",
+            "net/twins.c",
             "net/early.c",
             "net/introduce.c",
             "net/pagelock.c",

@@ -132,6 +132,11 @@ class Tox:
     def close_door(self, fd: int) -> None:
         """Close such a socket."""
 
+    def know_twin(self, ipv4: str, ipv6: str) -> bool:
+        """A node has both addresses: a relay that is named by the one is connected to at the other where this
+        machine has no way to the one. False: they are no addresses, or too many are known. Needs netio's `sockets`.
+        """
+
     @property
     def sockets_version(self) -> int: ...
     def sockets(self) -> list[tuple[int, bool]]:

@@ -291,6 +291,9 @@ cdef class Tox:
     def close_door(self, int fd):
         netio.close_door(self._owner, fd)
 
+    def know_twin(self, str ipv4, str ipv6):
+        return netio.know_twin(self._owner, ipv4.encode(), ipv6.encode())
+
     @property
     def sockets_version(self):
         return netio.sockets_version(self._owner)

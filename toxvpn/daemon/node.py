@@ -35,6 +35,7 @@ from ..tox.relaying import Relaying
 from ..tox.resolver import Ask, Names
 from ..tox.reunion import Reunion
 from ..tox.straight import Straight
+from ..tox.twins import Twins
 from .identity import take_identity
 
 
@@ -115,6 +116,7 @@ async def running_node(
         autosave = Autosave(node, identity, book, directory)
         undo.callback(autosave.close)
         lifecycle.watch(node)
+        Twins(node, nodes, None if options.proxy else Names(asyncio.get_running_loop(), ask).resolve)
         own_status = OwnStatus(node)
         prober = MtuProber(node, own_status)
         undo.callback(prober.close)

@@ -71,6 +71,7 @@ class FakeTox:
         self.udp: socket.socket | None = None
         """Set it to a bound socket that is to count as toxcore's own."""
         self.doors: dict[int, tuple[str, int]] = {}
+        self.twins: list[tuple[str, str]] = []
         self.congested = False
         self.wants_room = False
         self.room_asked = False
@@ -211,6 +212,10 @@ class FakeTox:
     def overheard(self) -> list[tuple[bytes, tuple[str, int], tuple[str, int]]]:
         taken, self.told_places = self.told_places, []
         return taken
+
+    def know_twin(self, ipv4: str, ipv6: str) -> bool:
+        self.twins.append((ipv4, ipv6))
+        return True
 
     def open_door(self, fd: int, host: str, port: int) -> bool:
         self.doors[fd] = host, port

@@ -84,6 +84,7 @@ _take = _function("sightings_take", c_bool, c_void_p, c_void_p, c_void_p)
 _place = _function("sightings_place", ctypes.c_uint16, c_void_p, c_void_p)
 _open_door = _function("netio_open_door", c_bool, c_void_p, c_int, ctypes.c_char_p, ctypes.c_ushort)
 _close_door = _function("netio_close_door", None, c_void_p, c_int)
+_know_twin = _function("netio_know_twin", c_bool, c_void_p, ctypes.c_char_p, ctypes.c_char_p)
 _overheard = _function("netio_overheard", c_void_p, c_void_p)
 _overheard_note = _function(
     "overheard_note", None, c_void_p, c_void_p, ctypes.c_char_p, c_size_t, ctypes.c_char_p
@@ -95,6 +96,7 @@ _sockets_version = _function("netio_sockets_version", ctypes.c_uint32, c_void_p)
 _sockets = _function("netio_sockets", c_size_t, c_void_p, POINTER(_Socket), c_size_t)
 _hook_socket = _function("netio_hook_socket", c_int, c_int, c_int, c_int)
 _hook_accept = _function("netio_hook_accept", c_int, c_int, c_void_p, c_void_p)
+_hook_connect = _function("netio_hook_connect", c_int, c_int, ctypes.c_char_p, c_uint)
 _hook_close = _function("netio_hook_close", c_int, c_int)
 _hook_sendto = _function(
     "netio_hook_sendto", c_ssize_t, c_int, ctypes.c_char_p, c_size_t, c_int, ctypes.c_char_p, c_uint
@@ -204,6 +206,10 @@ class Hooked:
     def accept(self, fd: int) -> int:
         return _checked(_hook_accept(fd, None, None))
 
+    def connect(self, fd: int, to: bytes) -> int:
+        """Errno, 0: it is connected already."""
+        return 0 if _hook_connect(fd, to, len(to)) == 0 else ctypes.get_errno()
+
     def close(self, fd: int) -> None:
         _checked(_hook_close(fd))
 
@@ -303,6 +309,9 @@ class Hooked:
             at = heard.raw[KEY : KEY + SOCKADDR_IN].ljust(SOCKADDR_STORAGE, b"\0")
             told.append((heard.raw[:KEY], _as_place(at), _as_place(teller)))
         return told
+
+    def know_twin(self, ipv4: str, ipv6: str) -> bool:
+        return bool(_know_twin(self._owner, ipv4.encode(), ipv6.encode()))
 
     def open_door(self, fd: int, host: str, port: int) -> bool:
         return bool(_open_door(self._owner, fd, host.encode(), port))

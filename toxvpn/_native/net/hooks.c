@@ -24,8 +24,10 @@
 #include "shield.h"
 #include "sightings.h"
 #include "streambuf.h"
+#include "twins.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -82,6 +84,7 @@ struct netio_owner {
     struct entry *receiving; /* where the last datagram came in, while there are doors */
     struct early early;
     struct streamroom room;
+    struct twins twins;
 };
 
 static int queued(int fd) {
@@ -159,6 +162,7 @@ void netio_owner_free(netio_owner *owner) {
     overheard_free(&owner->overheard);
     early_free(&owner->early);
     streamroom_free(&owner->room);
+    twins_free(&owner->twins);
     free(owner);
 }
 
@@ -394,6 +398,35 @@ int netio_hook_socket(int domain, int type, int protocol) {
         receive_much(fd);
     }
     return fd;
+}
+
+bool netio_know_twin(netio_owner *owner, const char *ipv4, const char *ipv6) {
+    return twins_add(&owner->twins, ipv4, ipv6);
+}
+
+/* libtoxcore keeps its descriptor, which is of a socket of the other family from then on. */
+static bool connect_instead(int fd, const struct sockaddr_storage *to, socklen_t length) {
+    int fresh = socket(to->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fresh < 0)
+        return false;
+    set_mark(fresh);
+    send_at_once(fresh);
+    receive_much(fresh);
+    bool begun = connect(fresh, (const struct sockaddr *)to, length) == 0 || errno == EINPROGRESS;
+    begun = begun && dup3(fresh, fd, O_CLOEXEC) == fd;
+    close(fresh);
+    return begun;
+}
+
+int netio_hook_connect(int fd, const struct sockaddr *to, socklen_t length) {
+    int result = connect(fd, to, length), error = errno;
+    bool no_way = result != 0 && (error == ENETUNREACH || error == EHOSTUNREACH || error == EADDRNOTAVAIL);
+    struct entry *entry = no_way ? find(fd) : NULL;
+    struct sockaddr_storage twin;
+    socklen_t twin_length = entry && !entry->datagram ? twins_other(&entry->owner->twins, to, &twin) : 0;
+    bool begun = twin_length && connect_instead(fd, &twin, twin_length);
+    errno = begun ? EINPROGRESS : error;
+    return result;
 }
 
 int netio_hook_accept(int fd, struct sockaddr *from, socklen_t *from_length) {
@@ -680,8 +713,10 @@ static bool kernel_can_batch(void) {
 }
 
 const char *netio_install(enum netio_hook_group group, const void *address) {
-    static const struct import sockets[] = {
-        {"socket", netio_hook_socket}, {"accept", netio_hook_accept}, {"close", netio_hook_close}};
+    static const struct import sockets[] = {{"socket", netio_hook_socket},
+                                            {"accept", netio_hook_accept},
+                                            {"connect", netio_hook_connect},
+                                            {"close", netio_hook_close}};
     static const struct import batch[] = {{"sendto", netio_hook_sendto},
                                           {"recvfrom", netio_hook_recvfrom},
                                           {"setsockopt", netio_hook_setsockopt}};
@@ -692,7 +727,7 @@ const char *netio_install(enum netio_hook_group group, const void *address) {
     const char *why = NULL;
 
     switch (group) {
-    case NETIO_SOCKETS: return importpatch_apply(address, sockets, 3);
+    case NETIO_SOCKETS: return importpatch_apply(address, sockets, 4);
     case NETIO_BATCH:
         why = kernel_can_batch() ? importpatch_apply(address, batch, 3)
                                  : "this kernel cannot batch UDP datagrams (UDP_SEGMENT, UDP_GRO)";

@@ -67,12 +67,15 @@ struct overheard *netio_overheard(netio_owner *owner);
 /* Opens a door (doors.h): `fd` is a bound UDP socket, which is the owner's from then on. False: nothing has changed. */
 bool netio_open_door(netio_owner *owner, int fd, const char *host, unsigned short port);
 void netio_close_door(netio_owner *owner, int fd);
+/* A node has both addresses (twins.h). False: it is not kept. */
+bool netio_know_twin(netio_owner *owner, const char *ipv4, const char *ipv6);
 uint32_t netio_sockets_version(const netio_owner *owner);
 size_t netio_sockets(const netio_owner *owner, netio_socket *out, size_t room);
 
 /* The hooks themselves, each with the interface of the function that it replaces. */
 int netio_hook_socket(int domain, int type, int protocol);
 int netio_hook_accept(int fd, struct sockaddr *from, socklen_t *from_length);
+int netio_hook_connect(int fd, const struct sockaddr *to, socklen_t length);
 int netio_hook_close(int fd);
 ssize_t netio_hook_sendto(int fd, const void *data, size_t length, int flags, const struct sockaddr *to,
                           socklen_t to_length);

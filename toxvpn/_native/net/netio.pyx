@@ -3,7 +3,8 @@
 `install` points libtoxcore's own import entries for some functions of the C library and of libsodium at
 functions of ours. There are ten groups of hooks; each is in force or not by itself:
 
-- sockets: tells exactly which sockets are libtoxcore's (socket, accept, close)
+- sockets: tells exactly which sockets are libtoxcore's (socket, accept, close), and connects to a
+  relay at the other of its two addresses where there is no way to the one (connect)
 - batch: sends and receives many UDP datagrams per system call (sendto, recvfrom), and gets the receive buffer
   that libtoxcore asks for (setsockopt, when privileged); needs `sockets`
 - streams: sends and receives many packets of TCP connections per system call, to relays and as a relay (send,
@@ -32,7 +33,7 @@ speed), TOXVPN_SCRATCH=off, TOXVPN_CRYPTO=off (libsodium encrypts), TOXVPN_REUNI
 TOXVPN_DETOUR=off, TOXVPN_PUNCH=off.
 
 Neighbours: toxcore.pyx enters and leaves an owner around each call into libtoxcore; the C files are hooks.c,
-sendbatch.c, recvbatch.c, fairshare.c, streambuf.c, sightings.c, overheard.c, early.c, doors.c, introduce.c,
+sendbatch.c, recvbatch.c, fairshare.c, streambuf.c, sightings.c, overheard.c, early.c, doors.c, twins.c, introduce.c,
 inject.c, detour.c, pagelock.c, scratch.c, importpatch.c.
 """
 
@@ -103,6 +104,7 @@ cdef extern from "hooks.h" nogil:
     void netio_overhear()
     bint netio_open_door(netio_owner *owner, int fd, const char *host, unsigned short port)
     void netio_close_door(netio_owner *owner, int fd)
+    bint netio_know_twin(netio_owner *owner, const char *ipv4, const char *ipv6)
     uint32_t netio_sockets_version(const netio_owner *owner)
     size_t netio_sockets(const netio_owner *owner, netio_socket *out, size_t room)
 
@@ -284,6 +286,10 @@ cdef bint open_door(netio_owner *owner, int fd, bytes host, unsigned short port)
 
 cdef void close_door(netio_owner *owner, int fd) noexcept nogil:
     netio_close_door(owner, fd)
+
+
+cdef bint know_twin(netio_owner *owner, bytes ipv4, bytes ipv6):
+    return netio_know_twin(owner, ipv4, ipv6)
 
 
 cdef uint32_t sockets_version(netio_owner *owner) noexcept nogil:
