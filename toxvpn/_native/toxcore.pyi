@@ -133,8 +133,9 @@ class Tox:
         """Close such a socket."""
 
     def know_twin(self, ipv4: str, ipv6: str) -> bool:
-        """A node has both addresses: a relay that is named by the one is connected to at the other where this
-        machine has no way to the one. False: they are no addresses, or too many are known. Needs netio's `sockets`.
+        """A node has both addresses: without a way to the one, its relay is connected to at the other.
+
+        False: they are no addresses, or too many are known. Needs netio's `sockets`.
         """
 
     @property

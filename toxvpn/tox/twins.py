@@ -1,8 +1,8 @@
 """Tells the network under toxcore which nodes have two addresses, one of each family (_native/net/twins.c).
 
 A friend names the relays that it uses, each by one address. Where it has IPv6 alone and we IPv4 alone, or the
-other way round, there is no way from here to that address, and we would meet only on a relay that both happen to
-use. With this, the relay is reached at its other address. In: bootstrap nodes. Out: pairs of addresses.
+other way round, there is no way from here to that address, and we would meet only on a relay that both happen
+to use. With this, the relay is reached at its other address. In: bootstrap nodes. Out: pairs of addresses.
 """
 
 from collections.abc import Iterable

@@ -1,12 +1,13 @@
 """Relays that have an address of each family: where there is no way to the one, the other is connected to.
 
-A TCP connection to a multicast address fails as one does for which there is no route (ENETUNREACH), everywhere.
+A TCP connection to a multicast address fails everywhere as one does without a route (ENETUNREACH).
 """
 
 import errno
 import os
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -81,12 +82,12 @@ def test_an_address_that_there_is_a_way_to_is_the_one_that_is_used(owner: Hooked
 
 def test_where_neither_address_has_a_way_the_error_stays(owner: Hooked) -> None:
     owner.know_twin(NOWHERE4, NOWHERE6)
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     fd = stream(owner, socket.AF_INET)
     assert connect(owner, fd, NOWHERE4, 443) == errno.ENETUNREACH
     with owner:
         owner.close(fd)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_the_mark_of_the_handle_is_on_that_socket_too(owner: Hooked) -> None:
