@@ -42,6 +42,7 @@ long probe_sendto(int fd, const void *a, socklen_t n) { return sendto(fd, "hello
 long probe_recvfrom(int fd, void *out, size_t room) { return recvfrom(fd, out, room, 0, 0, 0); }
 int probe_setsockopt(int fd) { int n = 1 << 20; return setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &n, sizeof n); }
 int probe_stream(void) { return socket(AF_INET, SOCK_STREAM, 0); }
+int probe_connect(int fd, const void *a, socklen_t n) { return connect(fd, a, n); }
 long probe_send(int fd) { return send(fd, "hello", 5, MSG_NOSIGNAL); }
 long probe_recv(int fd, void *out, size_t room) { return recv(fd, out, room, MSG_NOSIGNAL); }
 int probe_readable(int fd) { int n = -1; ioctl(fd, FIONREAD, &n); return n; }
