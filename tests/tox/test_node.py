@@ -216,6 +216,25 @@ async def test_room_is_asked_for_again_while_something_waits(
     assert not asked and not node.tox.room_asked
 
 
+async def test_what_waits_for_a_relay_is_sent_when_it_has_room_without_a_turn(
+    network: Network, no_settling: None
+) -> None:
+    node = network.node()
+    tox = network.fake(node)
+    flushes: list[None] = []
+
+    def flush() -> None:
+        flushes.append(None)
+        tox.streams_held = len(flushes) < 3
+
+    tox.flush = flush  # type: ignore[method-assign]
+    tox.streams_held = True
+    node.turns.turn()
+    await until(lambda: not tox.streams_held)
+    node.turns.turn()
+    assert len(flushes) == 3
+
+
 async def test_where_not_every_socket_is_watched_a_quiet_node_takes_its_turns(
     network: Network, no_settling: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,6 +51,11 @@ class Tox:
         """Whether something waits for room in the socket, and `room_asked` is not set."""
 
     @property
+    def streams_held(self) -> bool:
+        """Whether packets for a TCP relay wait until it has room, of which nothing wakes: then flush again
+        soon."""
+
+    @property
     def receive_pending(self) -> bool:
         """Whether received datagrams wait in our own buffer: then iterate again without waiting for the
         socket."""
@@ -60,7 +65,7 @@ class Tox:
         """Whether there is nothing for Python to do after the last `iterate`.
 
         The handler was not called, nothing was sighted, the sockets are those that `sockets` last returned,
-        nothing received is unread, and nothing wants room that was not asked for.
+        nothing received is unread, nothing waits for a relay, and nothing wants room that was not asked for.
         """
 
     def set_clock_rate(self, rate: float) -> None:

@@ -221,12 +221,16 @@ cdef class Tox:
         return self.is_wanting_room()
 
     @property
+    def streams_held(self):
+        return netio.streams_held(self._owner)
+
+    @property
     def receive_pending(self):
         return netio.receive_pending(self._owner)
 
     @property
     def quiet(self):
-        return not (self._handler_called or self.is_wanting_room() or self.receive_pending
+        return not (self._handler_called or self.is_wanting_room() or self.receive_pending or self.streams_held
                     or netio.sighted(self._owner) or self._sockets_seen != self.sockets_version)
 
     def set_clock_rate(self, double rate):

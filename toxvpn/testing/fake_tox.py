@@ -77,6 +77,7 @@ class FakeTox:
         self.room_asked = False
         self.path_bytes = MAX_PACKET_BYTES
         self.receive_pending = False
+        self.streams_held = False
         self._handler_called = False
         self._accepted: set[int] = set()
         self.unaccepted_packets = 0
@@ -126,7 +127,7 @@ class FakeTox:
 
     @property
     def quiet(self) -> bool:
-        return not (self._handler_called or self.wants_room or self.receive_pending)
+        return not (self._handler_called or self.wants_room or self.receive_pending or self.streams_held)
 
     def iterate(self) -> None:
         self._alive()

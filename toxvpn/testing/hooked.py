@@ -47,6 +47,7 @@ class _Kernel(Structure):
         ("queued", c_void_p),
         ("send", _SEND),
         ("recv", c_void_p),
+        ("window", c_void_p),
     )
 
 
@@ -68,6 +69,7 @@ _flush = _function("netio_flush", None, c_void_p)
 _allow_fragments = _function("netio_allow_fragments", c_bool, c_void_p, c_bool)
 _on_flush_inbound = _function("netio_on_flush_inbound", None, c_void_p, _FLUSH_INBOUND, c_void_p)
 _congested = _function("netio_congested", c_bool, c_void_p)
+_streams_held = _function("netio_streams_held", c_bool, c_void_p)
 _receive_pending = _function("netio_receive_pending", c_bool, c_void_p)
 _set_batching = _function("netio_set_batching", None, c_void_p, c_bool)
 _set_streaming = _function("netio_set_streaming", None, c_void_p, c_bool)
@@ -327,6 +329,9 @@ class Hooked:
 
     def congested(self) -> bool:
         return bool(_congested(self._owner))
+
+    def streams_held(self) -> bool:
+        return bool(_streams_held(self._owner))
 
     def receive_pending(self) -> bool:
         return bool(_receive_pending(self._owner))

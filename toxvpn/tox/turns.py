@@ -15,6 +15,8 @@ from .timing import MOST_AHEAD_S, FastClock, TurnInterval
 
 TICK_S = 0.25
 """The interval of checks for bootstrapping, repeated requests and the clock's rate."""
+RELAY_ROOM_S = 0.005
+"""The interval of looks whether a relay that was full has room again; stock ones read every 30 ms."""
 
 
 class TurnLoop:
@@ -38,6 +40,7 @@ class TurnLoop:
         self._call_safely = SafeCall()
         self._no_input_until_s: float | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._relay_timer: asyncio.TimerHandle | None = None
         self._started = False
         self._turned_s = 0.0
         self._ticked_s = float("-inf")
@@ -53,6 +56,8 @@ class TurnLoop:
         self.closed = True
         if self._timer is not None:
             self._timer.cancel()
+        if self._relay_timer is not None:
+            self._relay_timer.cancel()
         self._sockets.close()
 
     def is_alive(self, within_s: float) -> bool:
@@ -101,6 +106,16 @@ class TurnLoop:
             self._sockets.when_writable(self._on_writable)
             self._tox.room_asked = True
 
+    def _send_when_relay_has_room(self) -> None:
+        """The kernel tells when it has room itself, but not when the other side of a connection has."""
+        if self._tox.streams_held and self._relay_timer is None and not self.closed:
+            self._relay_timer = self._loop.call_later(RELAY_ROOM_S, self._on_relay_timer)
+
+    def _on_relay_timer(self) -> None:
+        self._relay_timer = None
+        self._tox.flush()
+        self._send_when_relay_has_room()
+
     def _on_readable(self) -> None:
         self._turn(self._sockets.turn)
 
@@ -130,6 +145,7 @@ class TurnLoop:
         if self._tox.receive_pending:
             self._loop.call_soon(self.turn)
         self._call_safely(self.send_when_writable)
+        self._call_safely(self._send_when_relay_has_room)
         if self._no_input_until_s is None:
             self._call_safely(self._sockets.refresh)
         if self._timer is None:

@@ -5,9 +5,13 @@ One end is hooked and used as libtoxcore does; the other is an ordinary socket.
 
 import contextlib
 import errno
+import fcntl
 import os
 import socket
-from collections.abc import Iterator
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import given, settings
@@ -17,6 +21,7 @@ from toxvpn._native.net import netio
 from toxvpn.testing.hooked import Hooked, fail_sends
 
 KB = 1 << 10
+MB = 1 << 20
 WAITING = 128 * KB
 TURN = 512 * KB
 
@@ -63,6 +68,20 @@ class Stream:
             found.append(self.owner.recv(self.fd, self.next_length))
             self.next_length = 0
 
+    def under_way(self) -> int:
+        """How many bytes the kernel was given that the other side has not acknowledged."""
+        with socket.socket(fileno=os.dup(self.fd)) as same:
+            return int.from_bytes(fcntl.ioctl(same, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+
+    def fill(self, packet: bytes) -> int:
+        """Sends packets until no more may wait and the other side's kernel takes no more: how many."""
+        count = 0
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                with self.owner:
+                    count += self.owner.send(self.fd, packet) == len(packet)
+        return count
+
     def close(self) -> None:
         self.owner.close(self.fd)
         self.far.close()
@@ -70,6 +89,17 @@ class Stream:
 
 def framed(packet: bytes) -> bytes:
     return len(packet).to_bytes(2, "big") + packet
+
+
+def readable(plain: socket.socket) -> int:
+    return int.from_bytes(fcntl.ioctl(plain, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    give_up_s = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < give_up_s, what
+        time.sleep(0.001)
 
 
 @pytest.fixture(scope="module")
@@ -259,6 +289,37 @@ def test_a_part_that_the_kernel_took_is_not_sent_again(stream: Stream) -> None:
                 stream.owner.send(stream.fd, packet)
                 sent += packet
     assert stream.received(len(sent)) == sent
+
+
+def test_the_kernel_is_given_whole_packets_that_the_other_side_has_room_for(stream: Stream) -> None:
+    """A relay that waits for the rest of a packet, with its receive buffer full, would wait for ever."""
+    packet = framed(bytes(1419))
+    stream.fill(packet)
+    until(lambda: stream.under_way() == 0, "what was sent is with the other side")
+    assert stream.owner.streams_held()
+    assert readable(stream.far) > 30 * KB
+    assert readable(stream.far) % len(packet) == 0
+
+
+@pytest.mark.parametrize("size", [20, 1419, 2048])
+def test_a_relay_that_reads_whole_packets_only_gets_them_all(stream: Stream, size: int) -> None:
+    packet = framed(bytes(size))
+    sent = read = 0
+    while sent < 4 * MB:
+        sent += stream.fill(packet) * len(packet)
+        while readable(stream.far) >= len(packet):
+            read += len(stream.far.recv(len(packet)))
+        stream.owner.flush()
+
+    def all_read() -> bool:
+        nonlocal read
+        stream.owner.flush()
+        while readable(stream.far) >= len(packet):
+            read += len(stream.far.recv(len(packet)))
+        return read == sent
+
+    until(all_read, "every packet is read")
+    assert not stream.owner.streams_held()
 
 
 def test_an_interrupted_call_is_made_again(stream: Stream) -> None:

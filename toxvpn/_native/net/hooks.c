@@ -92,7 +92,25 @@ static int queued(int fd) {
     return ioctl(fd, SIOCOUTQ, &bytes) == 0 ? bytes : -1;
 }
 
-struct netio_kernel netio_kernel = {sendmsg, recvmsg, clock_gettime, queued, send, recv};
+/* The beginning of the kernel's struct tcp_info (linux/tcp.h), as far as Linux 5.4 has it: older headers do not. */
+struct connection_info {
+    uint8_t state;
+    uint8_t others[227];
+    uint32_t announced;
+};
+
+/* What the other side has announced, less what is under way. */
+static int64_t window(int fd) {
+    struct connection_info info;
+    socklen_t length = sizeof info;
+    if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) < 0 || length < sizeof info ||
+        (info.state != TCP_ESTABLISHED && info.state != TCP_CLOSE_WAIT))
+        return INT64_MAX;
+    const int under_way = queued(fd);
+    return under_way < 0 ? INT64_MAX : (int64_t)info.announced - under_way;
+}
+
+struct netio_kernel netio_kernel = {sendmsg, recvmsg, clock_gettime, queued, send, recv, window};
 struct netio_counters netio_counters;
 
 static _Thread_local netio_owner *current;
@@ -232,6 +250,13 @@ void netio_on_flush_inbound(netio_owner *owner, netio_flush_inbound *call, void 
 bool netio_congested(const netio_owner *owner) {
     for (const struct entry *entry = owner->entries; entry; entry = entry->next)
         if (entry->out && sendbatch_blocked(entry->out))
+            return true;
+    return false;
+}
+
+bool netio_streams_held(const netio_owner *owner) {
+    for (const struct entry *entry = owner->entries; entry; entry = entry->next)
+        if (entry->stream && streambuf_held(entry->stream))
             return true;
     return false;
 }

@@ -44,6 +44,8 @@ void netio_flush(netio_owner *owner);
 bool netio_allow_fragments(netio_owner *owner, bool allowed);
 void netio_on_flush_inbound(netio_owner *owner, netio_flush_inbound *call, void *context);
 bool netio_congested(const netio_owner *owner);
+/* Whether packets wait for the other side of a TCP connection, of which nothing wakes: flush again soon. */
+bool netio_streams_held(const netio_owner *owner);
 bool netio_receive_pending(const netio_owner *owner);
 /* Batching is on where its hooks are in force; a test can choose. */
 void netio_set_batching(netio_owner *owner, bool batching);

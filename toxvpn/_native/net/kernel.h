@@ -13,6 +13,7 @@ struct netio_kernel {
     int (*queued)(int fd); /* bytes of a socket that are not sent yet (SIOCOUTQ), -1: unknown */
     ssize_t (*send)(int, const void *, size_t, int);
     ssize_t (*recv)(int, void *, size_t, int);
+    int64_t (*window)(int fd); /* bytes that the other side of a connection takes now; much, if unknown */
 };
 
 /* Counted for the process since it started. Drops are of datagrams that had been accepted for sending. */

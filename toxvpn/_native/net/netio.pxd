@@ -28,6 +28,7 @@ cdef bint allow_fragments(netio_owner *owner, bint allowed) noexcept nogil
 cdef void on_flush_inbound(netio_owner *owner, netio_flush_inbound *call, void *context) noexcept nogil
 # Whether the kernel takes no more for now: stop producing, wait until the socket is writable, then flush.
 cdef bint congested(netio_owner *owner) noexcept nogil
+cdef bint streams_held(netio_owner *owner) noexcept nogil
 # Whether datagrams were received but not yet handed out (turns are bounded): iterate again soon.
 cdef bint receive_pending(netio_owner *owner) noexcept nogil
 # Sets the rate of the owner's CLOCK_MONOTONIC, which never goes backwards. Above 0, at most 100, others

@@ -85,6 +85,7 @@ cdef extern from "hooks.h" nogil:
     bint netio_allow_fragments(netio_owner *owner, bint allowed)
     void netio_on_flush_inbound(netio_owner *owner, netio_flush_inbound *call, void *context)
     bint netio_congested(const netio_owner *owner)
+    bint netio_streams_held(const netio_owner *owner)
     bint netio_receive_pending(const netio_owner *owner)
     void netio_set_segmentation(netio_owner *owner, bint segmentation)
     void netio_set_mark(netio_owner *owner, uint32_t mark)
@@ -214,6 +215,10 @@ cdef void on_flush_inbound(netio_owner *owner, netio_flush_inbound *call, void *
 
 cdef bint congested(netio_owner *owner) noexcept nogil:
     return netio_congested(owner)
+
+
+cdef bint streams_held(netio_owner *owner) noexcept nogil:
+    return netio_streams_held(owner)
 
 
 cdef bint receive_pending(netio_owner *owner) noexcept nogil:

@@ -14,12 +14,19 @@ enum {
     FULL_BYTES = 64 << 10,     /* sent at once: the most that the kernel puts into one packet of its own */
     WAITING_BYTES = 128 << 10, /* a turn of a relay's packets; more would only add delay */
     SMALLEST_BYTES = 4 << 10,
+    FIRST_PACKETS = 64,
 };
 
 /* Bytes from `start` on; `data` is NULL when there are none. */
 struct bytes {
     uint8_t *data;
     size_t start, length, room;
+};
+
+/* The lengths of packets in a row. */
+struct packets {
+    uint32_t *lengths;
+    size_t start, count, room;
 };
 
 struct streambuf {
@@ -31,6 +38,9 @@ struct streambuf {
     struct streamroom *shared;
     struct bytes in; /* in the shared room, or set aside */
     struct bytes out;
+    struct packets waiting; /* in `out`; the first one may be sent in part */
+    int64_t room;           /* the other side has taken on to receive at least so many bytes more */
+    bool held;              /* more waits, but the other side has no room for the next packet */
 };
 
 static void release(struct bytes *bytes) {
@@ -113,12 +123,63 @@ ssize_t streambuf_read(struct streambuf *stream, void *out, size_t room, int fla
 
 /* -- out ----------------------------------------------------------------------------------------- */
 
+static bool note_packet(struct packets *packets, size_t length) {
+    if (packets->start + packets->count == packets->room) {
+        size_t room = packets->count < packets->room / 2 ? packets->room : 2 * packets->room + FIRST_PACKETS;
+        uint32_t *lengths = realloc(packets->lengths, room * sizeof *lengths);
+        if (!lengths)
+            return false;
+        memmove(lengths, lengths + packets->start, packets->count * sizeof *lengths);
+        *packets = (struct packets){lengths, 0, packets->count, room};
+    }
+    packets->lengths[packets->start + packets->count++] = (uint32_t)length;
+    return true;
+}
+
+static void packets_sent(struct packets *packets, size_t bytes) {
+    while (bytes) {
+        uint32_t *first = &packets->lengths[packets->start];
+        uint32_t part = bytes < *first ? (uint32_t)bytes : *first;
+        *first -= part;
+        bytes -= part;
+        if (*first == 0) {
+            packets->start++;
+            packets->count--;
+        }
+    }
+}
+
+/* How many bytes the packets have that fit into the room as a whole, from the first one on. */
+static size_t fitting(const struct packets *packets, int64_t room) {
+    size_t bytes = 0;
+    for (size_t i = packets->start; i < packets->start + packets->count; i++) {
+        if ((int64_t)(bytes + packets->lengths[i]) > room)
+            break;
+        bytes += packets->lengths[i];
+    }
+    return bytes;
+}
+
+/* How much may be sent now: all that waits, or the packets that the other side has room for. */
+static size_t sendable(struct streambuf *stream) {
+    if ((int64_t)stream->out.length > stream->room)
+        stream->room = netio_kernel.window(stream->fd);
+    if ((int64_t)stream->out.length <= stream->room)
+        return stream->out.length;
+    return fitting(&stream->waiting, stream->room);
+}
+
 void streambuf_flush(struct streambuf *stream) {
     struct bytes *out = &stream->out;
+    size_t length;
+    stream->held = false;
     while (out->length) {
+        stream->held = (length = sendable(stream)) == 0;
+        if (stream->held)
+            return;
         netio_counters.stream_send_calls++;
         ssize_t sent =
-            netio_kernel.send(stream->fd, out->data + out->start, out->length, MSG_DONTWAIT | MSG_NOSIGNAL);
+            netio_kernel.send(stream->fd, out->data + out->start, length, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (sent < 0 && errno == EINTR)
             continue;
         if (sent < 0 && errno == EAGAIN)
@@ -130,9 +191,14 @@ void streambuf_flush(struct streambuf *stream) {
         netio_counters.stream_sent += (uint64_t)sent;
         out->start += (size_t)sent;
         out->length -= (size_t)sent;
+        stream->room -= sent;
+        packets_sent(&stream->waiting, (size_t)sent);
     }
     release(out);
+    stream->waiting.start = stream->waiting.count = 0;
 }
+
+bool streambuf_held(const struct streambuf *stream) { return stream->held; }
 
 /* Makes room for `length` more bytes. */
 static bool grow(struct bytes *out, size_t length) {
@@ -160,7 +226,8 @@ ssize_t streambuf_write(struct streambuf *stream, const void *data, size_t lengt
     }
     if (out->length >= FULL_BYTES)
         streambuf_flush(stream);
-    if (out->length + length > WAITING_BYTES || !grow(out, length)) {
+    if (out->length + length > WAITING_BYTES || !grow(out, length) ||
+        !note_packet(&stream->waiting, length)) {
         netio_counters.stream_refused++;
         errno = EAGAIN;
         return -1;
@@ -191,5 +258,6 @@ void streambuf_free(struct streambuf *stream) {
     else
         free(stream->in.data);
     free(stream->out.data);
+    free(stream->waiting.lengths);
     free(stream);
 }

@@ -2,7 +2,11 @@
  *
  * libtoxcore sends each packet to a relay by a call, and receives one by four: how much is there, two bytes of
  * length, how much is there, the packet. Here packets are gathered until the end of the turn, and as much is
- * received at once as the kernel has. */
+ * received at once as the kernel has.
+ *
+ * A packet is given to the kernel only when the other side has taken on to receive all of it. A stock relay reads
+ * whole packets only. If its receive buffer were full with a part of one behind, it would wait for the rest, and its
+ * kernel, which frees memory for what was read in large pieces, would not let the rest in: for ever. */
 #ifndef TOXVPN_STREAMBUF_H
 #define TOXVPN_STREAMBUF_H
 
@@ -35,4 +39,6 @@ ssize_t streambuf_read(struct streambuf *stream, void *out, size_t room, int fla
  * more may wait. */
 ssize_t streambuf_write(struct streambuf *stream, const void *data, size_t length);
 void streambuf_flush(struct streambuf *stream);
+/* Whether packets wait that the other side has no room for, about which the kernel does not wake anybody. */
+bool streambuf_held(const struct streambuf *stream);
 #endif
