@@ -14,6 +14,7 @@ from toxvpn.errors import ConfigError
 from toxvpn.tox.bootstrap import (
     FIRST_NODES,
     HURRY_S,
+    KNOCK_S,
     LONGEST_LOST_S,
     LONGEST_PAUSE_S,
     MORE_NODES,
@@ -190,9 +191,14 @@ def test_a_short_list_is_asked_whole() -> None:
 
 
 def pauses(connection: Connection) -> list[float]:
-    """Between the rounds of an hour."""
+    """Between the rounds of an hour; those that knock are none."""
     policy = Bootstrapper(NODES, Random(1))
-    times = [tick * 0.25 for tick in range(int(3600 / 0.25)) if policy.due(tick * 0.25, connection)]
+    rounds = ((tick * 0.25, policy.due(tick * 0.25, connection)) for tick in range(int(3600 / 0.25)))
+    times = [
+        time
+        for time, asked in rounds
+        if asked and (connection is TCP or any(each.tcp_ports for each in asked))
+    ]
     return [later - earlier for earlier, later in pairwise(times)]
 
 
@@ -200,6 +206,39 @@ def test_offline_it_never_gives_up_and_notices_soon_that_it_could_go_on() -> Non
     found = pauses(NONE)
     assert found[:3] == [2.0, 4.0, LONGEST_LOST_S]
     assert set(found[3:]) == {LONGEST_LOST_S}
+
+
+def test_offline_datagrams_go_out_more_often_and_less_so_as_time_goes_by() -> None:
+    policy = Bootstrapper(NODES, Random(1))
+    rounds = [(tick * 0.25, policy.due(tick * 0.25, NONE)) for tick in range(int(3600 / 0.25))]
+    times = [time for time, asked in rounds if asked]
+    gaps = {later: later - earlier for earlier, later in pairwise(times)}
+    assert max(gap for later, gap in gaps.items() if later <= 60) <= KNOCK_S
+    assert max(gap for later, gap in gaps.items() if later <= 120) <= 2 * KNOCK_S + 0.25
+    assert {gap for later, gap in gaps.items() if later > 300} == {LONGEST_LOST_S}
+    knocked = [contact for _, asked in rounds for contact in asked if not contact.tcp_ports]
+    assert knocked and all(len(asked) <= FIRST_NODES for _, asked in rounds)
+    assert (
+        sum(len(asked) for time, asked in rounds if time < 60) < 60 / KNOCK_S * MORE_NODES + 2 * FIRST_NODES
+    )
+
+
+def test_a_knock_looks_up_no_names() -> None:
+    names = SlowNames()
+    node = BootstrapNode(("tox.example.org", "2001:db8::1"), 33445, (443,), b"k" * 32)
+    policy = Bootstrapper((node,), Random(1), names.resolve)
+    for time in (0.0, 2.0):  # rounds
+        policy.due(time, NONE)
+    assert policy.due(4.0, NONE) == [Contact("2001:db8::1", 33445, (), b"k" * 32)]
+    assert len(names.asked) == 2
+
+
+def test_there_are_no_knocks_in_the_network() -> None:
+    policy = Bootstrapper(NODES, Random(1))
+    policy.due(0.0, NONE)
+    policy.due(2.0, NONE)
+    assert policy.due(4.0, TCP) == []
+    assert policy.due(5.0, NONE) != []
 
 
 def test_on_relays_it_takes_its_time() -> None:

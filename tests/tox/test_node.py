@@ -9,7 +9,7 @@ import pytest
 
 from toxvpn._native.results import Connection, SendResult
 from toxvpn.testing.fake_nodes import Network, until
-from toxvpn.tox import sockets, timing
+from toxvpn.tox import returning, sockets, timing
 from toxvpn.tox import turns as turns_module
 from toxvpn.tox.events import Event, FriendRequest, PeerConnection, PeerStatus, SelfConnection
 from toxvpn.tox.node import Node
@@ -398,3 +398,23 @@ async def test_a_flood_of_rare_packets_is_dropped_and_counted(network: Network) 
     await until(lambda: peer.flooded_packets + len(heard) == 1000)
     assert RARE_AT_ONCE <= len(heard) < 2 * RARE_AT_ONCE
     assert peer.drops == {"flood": peer.flooded_packets}
+
+
+async def test_a_network_that_is_back_is_joined_on_a_fast_clock(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, now = network.node(), 0.0
+    peer_away = Network()
+    node.reach(peer_away.node().tox.address, b"hi")
+    node.connection = Connection.NONE
+    network.fake(node).answers += 1
+    clock = node.turns.fast_clock
+    node._watch_answers(node.now())
+    assert clock.rate(node.now()) > 1
+    for now in (node.now() + returning.SILENT_S, node.now() + 2 * returning.SILENT_S):
+        node._watch_answers(now)
+        assert clock.rate(now) <= 1, "nobody answers"
+    network.fake(node).answers += 1
+    node._watch_answers(now + 1)
+    assert clock.rate(now + 1) == timing.FASTEST_RATE
+    peer_away.close()

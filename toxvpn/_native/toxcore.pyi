@@ -137,6 +137,10 @@ class Tox:
     def close_door(self, fd: int) -> None:
         """Close such a socket."""
 
+    @property
+    def answers(self) -> int:
+        """Datagrams so far that seem to answer a request for nodes, modulo 2**32. Needs netio's `batch`."""
+
     def know_twin(self, ipv4: str, ipv6: str) -> bool:
         """A node has both addresses: without a way to the one, its relay is connected to at the other.
 

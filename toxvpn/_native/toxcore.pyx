@@ -295,6 +295,10 @@ cdef class Tox:
     def close_door(self, int fd):
         netio.close_door(self._owner, fd)
 
+    @property
+    def answers(self):
+        return netio.answers(self._owner)
+
     def know_twin(self, str ipv4, str ipv6):
         return netio.know_twin(self._owner, ipv4.encode(), ipv6.encode())
 

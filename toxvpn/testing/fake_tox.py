@@ -72,6 +72,7 @@ class FakeTox:
         """Set it to a bound socket that is to count as toxcore's own."""
         self.doors: dict[int, tuple[str, int]] = {}
         self.twins: list[tuple[str, str]] = []
+        self.answers = 0
         self.congested = False
         self.wants_room = False
         self.room_asked = False

@@ -30,6 +30,10 @@ FIRST_PAUSE_S = 2.0
 LONGEST_PAUSE_S = 60.0
 LONGEST_LOST_S = 8.0
 """The same where we are not in the network at all: it may be back at any time."""
+KNOCK_S = 2.0
+KNOCK_SHARE = 1 / 30
+"""Outside the network, datagrams alone go out more often: each KNOCK_S, or after this share of the time lost,
+if that is longer."""
 HURRY_S = 3.0
 
 Resolve = Callable[[str, Callable[[list[str]], None]], None]
@@ -153,6 +157,9 @@ class Bootstrapper:
         self._rounds = 0
         self._due_s = float("-inf")
         self._hurries_until_s = float("-inf")
+        self._knock_s = float("-inf")
+        self._lost_s: float | None = None
+        """Since when we are not in the network."""
 
     def hurry(self, now: float) -> None:
         """The network around us has changed: asks at once, whatever toxcore believes to be connected to."""
@@ -163,9 +170,14 @@ class Bootstrapper:
     def due(self, now: float, connection: Connection) -> list[Contact]:
         """The nodes to ask now, mostly none. Cheap, to be called several times a second."""
         hurries = now < self._hurries_until_s
+        if connection is not Connection.NONE:
+            self._lost_s = None
+        elif self._lost_s is None:
+            self._lost_s = now
         if connection is Connection.UDP and not hurries:
             self._rounds = 0
-            self._due_s = now + FIRST_PAUSE_S  # toxcore's own attempts come first when we drop out
+            # toxcore's own attempts come first when we drop out
+            self._due_s = self._knock_s = now + FIRST_PAUSE_S
             self._ready.clear()
             return []
         if now >= self._due_s:
@@ -175,10 +187,19 @@ class Bootstrapper:
             longest_s = LONGEST_PAUSE_S if connection is Connection.TCP else LONGEST_LOST_S
             self._due_s = now + min(FIRST_PAUSE_S * 2.0**self._rounds, longest_s)
             self._rounds = min(self._rounds + 1, 16)
+            self._knock_s = self._next_knock_s(now)
+        elif self._lost_s is not None and now >= self._knock_s:
+            for node in self._choose(MORE_NODES):
+                self._ready += knocks(node)
+            self._knock_s = self._next_knock_s(now)
         contacts, self._ready = self._ready, []
         if connection is Connection.TCP and not hurries:
             return [replace(contact, tcp_ports=()) for contact in contacts]
         return contacts
+
+    def _next_knock_s(self, now: float) -> float:
+        lost_for_s = 0.0 if self._lost_s is None else now - self._lost_s
+        return now + min(max(KNOCK_S, lost_for_s * KNOCK_SHARE), LONGEST_LOST_S)
 
     def _choose(self, count: int) -> Iterator[BootstrapNode]:
         for _ in range(min(count, len(self._nodes))):
@@ -200,6 +221,11 @@ class Bootstrapper:
                 found([host])
             elif self._resolve is not None:
                 self._resolve(host, found)
+
+
+def knocks(node: BootstrapNode) -> list[Contact]:
+    """Its addresses, without its relays, and without a look-up of names."""
+    return [Contact(host, node.port, (), node.public_key) for host in node.hosts if is_numeric(host)]
 
 
 def is_numeric(host: str) -> bool:

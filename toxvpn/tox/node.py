@@ -26,6 +26,7 @@ from .events import (
 )
 from .peer import Peer
 from .requests import FriendRequests
+from .returning import Noticed, Returning
 from .seenrequests import SeenRequests
 from .statuses import Statuses
 from .subscriptions import OnPacket, Subscriptions
@@ -69,6 +70,7 @@ class Node:
         self._requests = FriendRequests()
         self._seen_requests = SeenRequests()
         self._statuses = Statuses()
+        self._returning = Returning(self.now())
         self._peers: dict[int, Peer] = {}
         self._subscriptions = Subscriptions()
         self.turns.after_turn.append(self._subscriptions.flush)
@@ -215,6 +217,7 @@ class Node:
     # -- what is due from time to time ---------------------------------------------------------
 
     def _tick(self, now: float) -> None:
+        self._watch_answers(now)
         for contact in self._bootstraps.due(now, self.connection):
             self._bootstrap(contact)
         for address, message in self._requests.due(now):
@@ -227,6 +230,15 @@ class Node:
             self._tell_status(public_key)
         for call in self.each_tick:
             call(now)
+
+    def _watch_answers(self, now: float) -> None:
+        """toxcore's clock runs fast while somebody answers, not while nobody can."""
+        noticed = self._returning.look(self.tox.answers, self.connection, now)
+        if noticed is Noticed.SILENCE:
+            self.turns.fast_clock.cancel_burst()
+        elif noticed is Noticed.ANSWER and self.turns.may_pass_time:
+            self.turns.note_activity()
+            self.turns.fast_clock.start_burst(now)
 
     def _tell_status(self, public_key: bytes) -> None:
         peer = self.peer(public_key)

@@ -2,7 +2,9 @@
 
 import contextlib
 import ipaddress
+import os
 import select
+import socket
 
 import pytest
 
@@ -19,6 +21,7 @@ TELLER, ANOTHER = ("198.51.100.7", 33445), ("198.51.100.8", 33445)
 AT = ("203.0.113.9", 40000)
 NUMBER = bytes(range(1, 9))
 MOST, MOST_ASKED = 64, 512
+REQUEST, ANSWER = 2, 4
 UDP_IPV4, UDP_IPV6, TCP_IPV4 = 2, 10, 130
 
 
@@ -115,3 +118,18 @@ def test_toxcore_opens_what_a_stranger_sends_unasked_and_it_is_not_overheard() -
         assert select.select([udp], [], [], 5)[0]
         tox.iterate()
         assert tox.overheard() == []
+
+
+def test_answers_are_counted_and_nothing_else() -> None:
+    owner = Hooked()
+    with owner, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as node:
+        own = owner.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        bound = socket.socket(fileno=os.dup(own))
+        bound.setblocking(False)
+        bound.bind(("127.0.0.1", 0))
+        for kind in (REQUEST, ANSWER, ANSWER):
+            node.sendto(bytes([kind]) + bytes(200), bound.getsockname())
+            owner.recvfrom(own)
+        bound.close()
+        owner.close(own)
+    assert owner.answers() == 2

@@ -85,6 +85,7 @@ struct netio_owner {
     struct early early;
     struct streamroom room;
     struct twins twins;
+    uint32_t answers; /* of nodes that were asked for others, as far as it seems */
 };
 
 static int queued(int fd) {
@@ -425,6 +426,8 @@ int netio_hook_socket(int domain, int type, int protocol) {
     return fd;
 }
 
+uint32_t netio_answers(const netio_owner *owner) { return owner->answers; }
+
 bool netio_know_twin(netio_owner *owner, const char *ipv4, const char *ipv6) {
     return twins_add(&owner->twins, ipv4, ipv6);
 }
@@ -603,6 +606,7 @@ static void heard(const uint8_t *text, size_t length) {
 
 static void note(netio_owner *owner, const uint8_t *datagram, size_t length, const struct sockaddr *from) {
     sightings_note(&owner->sightings, datagram, length, from);
+    owner->answers += overheard_is_answer(datagram, length);
     const bool answer = overhears && owner->sightings.count && overheard_is_answer(datagram, length);
     boxhook_next_text = answer ? heard : NULL;
 }

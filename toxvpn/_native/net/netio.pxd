@@ -53,6 +53,8 @@ cdef bint sighted(netio_owner *owner) noexcept nogil
 cdef list take_overheard(netio_owner *owner)
 cdef bint open_door(netio_owner *owner, int fd, bytes host, unsigned short port)
 cdef void close_door(netio_owner *owner, int fd) noexcept nogil
+# See Tox.answers.
+cdef uint32_t answers(netio_owner *owner) noexcept nogil
 cdef bint know_twin(netio_owner *owner, bytes ipv4, bytes ipv6)
 # Changes whenever the list of sockets does.
 cdef uint32_t sockets_version(netio_owner *owner) noexcept nogil

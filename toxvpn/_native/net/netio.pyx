@@ -105,6 +105,7 @@ cdef extern from "hooks.h" nogil:
     void netio_overhear()
     bint netio_open_door(netio_owner *owner, int fd, const char *host, unsigned short port)
     void netio_close_door(netio_owner *owner, int fd)
+    uint32_t netio_answers(const netio_owner *owner)
     bint netio_know_twin(netio_owner *owner, const char *ipv4, const char *ipv6)
     uint32_t netio_sockets_version(const netio_owner *owner)
     size_t netio_sockets(const netio_owner *owner, netio_socket *out, size_t room)
@@ -291,6 +292,10 @@ cdef bint open_door(netio_owner *owner, int fd, bytes host, unsigned short port)
 
 cdef void close_door(netio_owner *owner, int fd) noexcept nogil:
     netio_close_door(owner, fd)
+
+
+cdef uint32_t answers(netio_owner *owner) noexcept nogil:
+    return netio_answers(owner)
 
 
 cdef bint know_twin(netio_owner *owner, bytes ipv4, bytes ipv6):
