@@ -19,6 +19,8 @@ from toxvpn.tox.punch import (
     ALL_TRIES_PER_S,
     ASK_S,
     KEEP_S,
+    LOOK_AGAIN_S,
+    LOOK_SELDOM_S,
     OPEN_S,
     SETTLE_S,
     TRY_S,
@@ -323,3 +325,20 @@ def test_a_pause_is_twice_the_one_before() -> None:
     pause.reset()
     pause.begin(200)
     assert pause.is_over(202)
+
+
+async def test_on_a_relay_both_look_where_the_dht_saw_the_other_last_again_and_again(pair: Pair) -> None:
+    asked: list[tuple[str, int]] = []
+    pair.easy.recovery.ask_at = lambda peer, place: asked.append(place)  # type: ignore[method-assign]
+    pair.easy.see(pair.hard.tox.dht_id, 7001, 7001, 7001)
+    await pair.pass_s(SETTLE_S + LOOK_AGAIN_S)
+    assert (HERE, 7001) in asked
+    pair.easy.tox.told_places.append((pair.hard.tox.dht_id, (HERE, 7002), ("198.51.100.9", 33445)))
+    asked.clear()
+    await pair.pass_s(200)
+    assert 200 / LOOK_SELDOM_S <= asked.count((HERE, 7002)) <= 200 / LOOK_SELDOM_S + 4
+    pair.connect(Connection.UDP)
+    await pair.pass_s(1)
+    asked.clear()
+    await pair.pass_s(60)
+    assert asked == []

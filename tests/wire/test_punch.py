@@ -107,3 +107,10 @@ def test_addresses_of_no_router_on_the_internet(host: str) -> None:
 @pytest.mark.parametrize("host", [HOST, "8.8.8.8", "172.15.0.1"])
 def test_addresses_that_a_router_may_have(host: str) -> None:
     assert punch.may_be_public(host)
+
+
+def test_after_a_move_the_latest_few_count() -> None:
+    seen = views(4000, 4000, 4000, 4000)
+    seen.note("198.51.100.1", ("192.0.2.9", 7), 1.0)
+    assert seen.latest() == {(HOST, 4000), ("192.0.2.9", 7)}
+    assert Views().latest() == set()

@@ -35,9 +35,11 @@ SETTLE_S = 2.0
 OPEN_S = 5.0
 """Ports stay open for so long; probes come within two seconds."""
 ASK_S, ASK_SELDOM_S = 2.0, 60.0
+LOOK_AGAIN_S, LOOK_SELDOM_S = 2.0, 20.0
 TRY_S, TRY_SELDOM_S = 20.0, 600.0
-"""Pauses between questions to one peer, and between tries: the first, and the longest. Each is twice the one
-before. A peer that sees only now where we are answers a later question."""
+"""Pauses between questions to one peer, looks for it, and tries: the first, and the longest. Each is twice
+the one before. A peer that sees only now where we are answers a later question. A router lets answers in for
+30 s and more after it has sent something there."""
 AT_ONCE, EVERY_S = 32, 0.04
 """Probes; 800 a second."""
 ALL_TRIES_PER_S, ALL_TRIES_AT_ONCE = 1 / 5, 8
@@ -73,12 +75,14 @@ class _Known:
 
     views: Views = field(default_factory=Views)
     ask: Pause = field(default_factory=lambda: Pause(ASK_S, ASK_SELDOM_S))
+    looks: Pause = field(default_factory=lambda: Pause(LOOK_AGAIN_S, LOOK_SELDOM_S))
     tries: Pause = field(default_factory=lambda: Pause(TRY_S, TRY_SELDOM_S))
     opens: RateLimit = field(default_factory=lambda: RateLimit(2 / TRY_S, 1))
 
     def rest(self) -> None:
         """There is a direct path."""
         self.ask.reset()
+        self.looks.reset()
         self.tries.reset()
 
 
@@ -137,6 +141,7 @@ class Punch:
             self._look_after(door, now)
         for peer in self._node:
             if is_indirect(peer) and now - peer.changed_s >= SETTLE_S:
+                self._look(peer, self._of(peer), now)
                 self._ask(peer, self._of(peer), now)
             elif is_direct(peer) and peer.public_key in self._known:
                 self._of(peer).rest()
@@ -157,6 +162,13 @@ class Punch:
             self._asked(peer, known, self._node.now())
         else:
             self._answered(peer, known, opened.token, self._node.now())
+
+    def _look(self, peer: Peer, known: _Known, now: float) -> None:
+        """Both sides do, so that each router has sent something to the other when an address has changed."""
+        if known.looks.is_over(now):
+            known.looks.begin(now)
+            for place in self._recovery.places(peer) | known.views.latest():
+                self._recovery.ask_at(peer, place)
 
     # -- the peer's router changes ports -------------------------------------------------------
 

@@ -19,6 +19,7 @@ PROBE_ID = 0xFB
 """Of datagrams; libtoxcore has none of that kind, and drops it."""
 PORTS = range(1024, 65536)
 OPEN, TRIES = 256, 1024
+LATEST = 3
 FRESH_S = 120.0
 MOST_TELLERS = 32
 _FORM = Struct(f"!BB{TOKEN_BYTES}s")  # packet ID, whether ports are open, token
@@ -87,6 +88,10 @@ class Views:
         if len(self._told) >= MOST_TELLERS:
             del self._told[next(iter(self._told))]
         self._told[teller] = place, now
+
+    def latest(self) -> set[tuple[str, int]]:
+        """What the last LATEST of them told. After a move, most still tell the place before."""
+        return {place for place, _ in list(self._told.values())[-LATEST:]}
 
     def mapping(self, now: float) -> Mapping | None:
         """None: not known."""
