@@ -14,12 +14,13 @@ FLAGS = (
 )
 
 CRYPTO = ("crypto/*.c",)
-NET = ("net/[!ip]*.c", "net/in*.c", *CRYPTO)
+HOOKS = ("net/[!ip]*.c", "net/in*.c")
 """Without what changes a library's imports (importpatch.c, pagelock.c), which fake_net.c stands in for."""
+NET = (*HOOKS, *CRYPTO)
 PATH = ("path/*.c",)
 
 ON_THE_NET = (
-    "socket close accept4 setsockopt getsockopt shutdown ioctl clock_gettime "
+    "socket close accept4 setsockopt getsockopt getsockname shutdown ioctl clock_gettime "
     "send recv sendto recvfrom sendmsg recvmsg"
 )
 """The system calls that fake_net.c, or the target itself, has in place of the kernel's."""
@@ -29,6 +30,8 @@ PROGRAMS: dict[str, tuple[tuple[str, ...], str]] = {
     "boxes": (("crypto/[!bc]*.c", "crypto/box.c"), ""),
     "datagrams": (NET, ON_THE_NET),
     "streams": (NET, ON_THE_NET),
+    "arrivals": (HOOKS, ON_THE_NET),
+    "gathered": (("net/gather.c",), "recvmsg"),
     "detours": (("net/detour.c", "net/inject.c"), "getrandom"),
     "two_paths": (PATH, ON_A_DEVICE),
 }
@@ -40,7 +43,7 @@ def built(name: str) -> Path:
     program = FOLDER / name
     patterns, calls = PROGRAMS[name]
     files = [HERE / f"{name}.c", *(path for pattern in patterns for path in sorted(NATIVE.glob(pattern)))]
-    if patterns is NET:
+    if calls is ON_THE_NET:
         files.append(HERE / "fake_net.c")
     headers = [*NATIVE.rglob("*.h"), *HERE.glob("*.h")]
     newest = max(path.stat().st_mtime for path in (*files, *headers))

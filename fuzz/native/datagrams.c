@@ -18,15 +18,22 @@
 
 enum { MOST = 4096, LARGEST = 2048 };
 
-static uint32_t accepted, last_left;
-static bool network_is_good;
+static uint32_t accepted, left_many, last_left;
+static bool network_is_good, lost_as_asked;
 
-/* What came in, in order: of each datagram its length, its first byte and its sender's port. */
+/* What was to be sent, by its number. */
 static struct {
     size_t length;
-    uint8_t first;
+    uint16_t port;
+} sent[MOST];
+
+/* What came in, in order. */
+static struct {
+    size_t length;
+    const uint8_t *data;
     uint16_t port;
 } came[MOST];
+static uint8_t came_bytes[1 << 20], *came_end;
 static size_t came_many, handed_out;
 static uint64_t unfair;
 
@@ -36,13 +43,24 @@ static struct sockaddr_in place(uint16_t port) {
 
 /* -- the kernel: sending */
 
-/* Datagrams of four bytes and more begin with their number. */
-static void note_left(const uint8_t *data, size_t length) {
+/* Datagrams of four bytes and more begin with their number; the rest follows from it. */
+static uint8_t byte_at(uint32_t serial, size_t at) { return (uint8_t)(serial * 31 + at * 7 + at / 256); }
+
+static void fill(uint8_t *data, size_t length, uint32_t serial) {
+    for (size_t at = 0; at < length; at++)
+        data[at] = at < sizeof serial ? ((uint8_t *)&serial)[at] : byte_at(serial, at);
+}
+
+static void note_left(const uint8_t *data, size_t length, uint16_t port) {
     uint32_t serial;
+    left_many++;
     if (length < sizeof serial)
         return;
     memcpy(&serial, data, sizeof serial);
-    CHECK(serial > last_left && serial <= accepted + 1);
+    CHECK(serial > last_left && serial <= accepted);
+    CHECK(length == sent[serial].length && port == sent[serial].port);
+    for (size_t at = sizeof serial; at < length; at++)
+        CHECK(data[at] == byte_at(serial, at));
     last_left = serial;
 }
 
@@ -65,15 +83,20 @@ ssize_t fake_sendmsg(int fd, const struct msghdr *message, int flags) {
         return -1;
     }
     CHECK(segment == 0 || (length > segment && length <= 64 * segment));
-    for (size_t at = 0; at < length; at += segment ? segment : length)
-        note_left(data + at, segment && length - at > segment ? segment : length - at);
+    uint16_t port = ((const struct sockaddr_in *)message->msg_name)->sin_port;
+    size_t at = 0;
+    do {
+        size_t step = segment && length - at > segment ? segment : length - at;
+        note_left(data + at, step, port);
+        at += step;
+    } while (at < length);
     return (ssize_t)length;
 }
 
 ssize_t fake_sendto(int fd, const void *data, size_t length, int flags, const struct sockaddr *to,
                     socklen_t room) {
     struct iovec piece = {(void *)data, length};
-    struct msghdr message = {.msg_iov = &piece, .msg_iovlen = 1};
+    struct msghdr message = {.msg_name = (void *)to, .msg_iov = &piece, .msg_iovlen = 1};
     return fake_sendmsg(fd, &message, flags);
 }
 
@@ -106,15 +129,18 @@ ssize_t fake_recvmsg(int fd, struct msghdr *message, int flags) {
         message->msg_controllen = CMSG_SPACE(sizeof gro);
     }
     uint32_t step = joined && gro > 0 ? (uint32_t)gro : length;
+    CHECK(came_end + length <= came_bytes + sizeof came_bytes);
+    memcpy(came_end, into, length);
     for (uint32_t at = 0; (at < length || length == 0) && came_many < MOST; at += step, came_many++) {
         came[came_many].length = length - at < step ? length - at : step;
-        came[came_many].first = length ? into[at] : 0;
+        came[came_many].data = came_end + at;
         came[came_many].port = from.sin_port;
         if (length == 0) {
             came_many++;
             break;
         }
     }
+    came_end += length;
     return (ssize_t)length;
 }
 
@@ -129,15 +155,18 @@ ssize_t fake_recv(int fd, void *out, size_t room, int flags) { return 0; }
 /* -- libtoxcore */
 
 static void send_one(int fd) {
-    uint8_t data[LARGEST] = {0};
+    uint8_t data[LARGEST];
     size_t length = below(&script, 4) ? 1200 : number(&script, 2) % (LARGEST + 1);
     uint32_t serial = accepted + 1;
     struct sockaddr_in to = place((uint16_t)below(&script, 3));
-    memcpy(data, &serial, sizeof serial);
+    CHECK(serial < MOST);
+    fill(data, length, serial);
+    sent[serial].length = length;
+    sent[serial].port = to.sin_port;
     accepted = serial; /* it may leave at once */
-    ssize_t sent = netio_hook_sendto(fd, data, length, 0, (struct sockaddr *)&to, sizeof to);
-    CHECK(sent < 0 || (size_t)sent == length);
-    if (sent < 0) {
+    ssize_t result = netio_hook_sendto(fd, data, length, 0, (struct sockaddr *)&to, sizeof to);
+    CHECK(result < 0 || (size_t)result == length);
+    if (result < 0) {
         CHECK(last_left < serial);
         accepted--;
     }
@@ -158,19 +187,34 @@ static void receive_one(int fd) {
         if (expected && shield_refuses(out, expected))
             expected = 0;
         CHECK((size_t)length == expected);
-        CHECK(expected == 0 || out[0] == came[handed_out].first);
+        CHECK(memcmp(out, came[handed_out].data, expected) == 0);
         CHECK(from.sin_port == came[handed_out].port);
         handed_out++;
     }
     free(out);
 }
 
+/* Datagrams that must not be cut do not wait; libtoxcore's owner is told when there was no room for some. A link may
+ * also be left alone until what was learnt of it is forgotten. */
+static void change(netio_owner *owner, uint32_t how) {
+    if (how >= 14)
+        pass_ns((int64_t)below(&script, 100) * 1000000000);
+    else
+        lost_as_asked |= !netio_allow_fragments(owner, how & 1);
+}
+
+static uint64_t dropped(void) {
+    const struct netio_counters *all = &netio_counters;
+    return all->dropped_unreachable + all->dropped_denied + all->dropped_too_long + all->dropped_other;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     netio_owner *owner = begin_network(data, size);
-    accepted = last_left = 0;
+    accepted = left_many = last_left = 0;
+    came_end = came_bytes;
     came_many = handed_out = 0;
     unfair = 0;
-    network_is_good = false;
+    network_is_good = lost_as_asked = false;
     netio_set_segmentation(owner, below(&script, 4) != 0);
     netio_owner *previous = netio_enter(owner);
     int fd = netio_hook_socket(AF_INET, SOCK_DGRAM, 0);
@@ -181,15 +225,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             netio_leave(owner, previous);
             previous = netio_enter(owner);
             break;
-        case 2: netio_allow_fragments(owner, below(&script, 2)); break;
+        case 2: change(owner, below(&script, 16)); break;
         case 3:
         case 4: receive_one(fd); break;
         default: send_one(fd);
         }
     network_is_good = true;
-    netio_allow_fragments(owner, true);
+    lost_as_asked |= !netio_allow_fragments(owner, true);
     netio_flush(owner);
     CHECK(!netio_congested(owner));
+    CHECK(left_many + dropped() == accepted || (lost_as_asked && left_many + dropped() < accepted));
     netio_leave(owner, previous);
     netio_hook_close(fd);
     end_network(owner);

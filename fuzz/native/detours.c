@@ -10,7 +10,7 @@ enum { FRIEND = 2, SLOT = 5, MOST = 600, COOKIE_REQUEST = 0x18, NODES_REQUEST = 
 /* What one end has sent to the other and has not arrived. */
 struct sent {
     size_t length[MOST];
-    uint8_t first[MOST], last[MOST];
+    uint8_t first[MOST], seed[MOST];
     size_t from, to;
 };
 
@@ -32,8 +32,22 @@ ssize_t fake_getrandom(void *out, size_t length, unsigned flags) {
     return (ssize_t)length;
 }
 
+static const uint8_t keys[2][DETOUR_KEY_BYTES] = {{1}, {2}};
+
+/* What one end sends: mostly bytes that follow from a number. Where nodes are asked for, and told, the key may be that
+ * of its sender. */
+static bool names_its_sender(uint8_t kind, uint8_t seed, size_t length) {
+    return (kind == NODES_REQUEST || kind == 4) && seed & 1 && length > DETOUR_KEY_BYTES;
+}
+
+static void fill(const struct end *end, uint8_t *data, size_t length, uint8_t kind, uint8_t seed) {
+    for (size_t at = 0; at < length; at++)
+        data[at] = at ? (uint8_t)(seed * 31 + at * 7 + at / 256) : kind;
+    if (names_its_sender(kind, seed, length))
+        memcpy(data + 1, keys[end - ends], DETOUR_KEY_BYTES);
+}
+
 static void make(int which) {
-    static const uint8_t keys[2][DETOUR_KEY_BYTES] = {{1}, {2}};
     struct end *end = &ends[which];
     *end = (struct end){.detours = detours_new(), .number = (uint32_t)(10 + which)};
     detour_set(end->detours, SLOT, FRIEND, (uint8_t)(20 + !which), keys[!which]);
@@ -45,10 +59,9 @@ static void send_one(struct end *end) {
     size_t length = below(&script, 3) ? 1200 + below(&script, 900) : number(&script, 2) % 2300;
     uint8_t *data = calloc(1, length ? length : 1);
     bool whole = below(&script, 4) == 0;
-    if (length) {
-        data[length - 1] = (uint8_t)number(&script, 1);
-        data[0] = kinds[below(&script, sizeof kinds)];
-    }
+    uint8_t seed = length ? (uint8_t)number(&script, 1) : 0;
+    uint8_t kind = length ? kinds[below(&script, sizeof kinds)] : 0;
+    fill(end, data, length, kind, seed);
     detour_address(end->detours, SLOT, &to);
     CHECK(detour_slot(end->detours, (struct sockaddr *)&to, sizeof to) == SLOT);
     bool waited = detour_waits(end->detours);
@@ -58,8 +71,8 @@ static void send_one(struct end *end) {
     CHECK(result == (ssize_t)length || (result < 0 && waited));
     if (result >= 0 && !counted && end->sent.to < MOST) {
         end->sent.length[end->sent.to] = length;
-        end->sent.first[end->sent.to] = data[0];
-        end->sent.last[end->sent.to++] = data[length - 1];
+        end->sent.first[end->sent.to] = kind;
+        end->sent.seed[end->sent.to++] = seed;
     }
     free(data);
 }
@@ -94,6 +107,30 @@ static void friend_sends(struct end *end) {
     free(packet);
 }
 
+/* Two halves of any lengths, of one datagram or of two, and the second once more. */
+static void friend_sends_halves(struct end *end) {
+    uint8_t index = (uint8_t)(20 + !(end - ends));
+    bool same = below(&script, 4);
+    size_t lengths[3], data = 0;
+    for (int half = 0; half < 2; half++) {
+        lengths[half] = 4 + (below(&script, 3) ? 900 + below(&script, 470) : below(&script, 1370));
+        data += lengths[half] - DETOUR_HEADER;
+    }
+    lengths[2] = lengths[1];
+    for (int half = 0; half < 3; half++) {
+        uint8_t part = half ? 2 : 1, number = half && !same ? 16 : 0;
+        uint8_t head[] = {DETOUR_PACKET_ID, index, (uint8_t)(8 | part | number), 0x1b};
+        uint8_t *packet = calloc(1, lengths[half]);
+        memcpy(packet, head, sizeof head);
+        uint64_t received = detour_traffic(end->detours, SLOT).received, full = detour_counters.no_room;
+        detour_arrived(end->detours, FRIEND, packet, lengths[half], now_ns, &end->inbox);
+        bool whole = half == 1 && same && data <= INJECT_LONGEST && detour_counters.no_room == full;
+        CHECK(detour_traffic(end->detours, SLOT).received == received + whole);
+        free(packet);
+    }
+    honest = false;
+}
+
 static void receive(struct end *end, struct end *other) {
     struct sockaddr_in6 from;
     socklen_t from_length = sizeof from;
@@ -109,11 +146,14 @@ static void receive(struct end *end, struct end *other) {
         return;
     /* requests for nodes that do not name the peer's key are lost */
     while (sent->from < sent->to &&
-           (sent->first[sent->from] == NODES_REQUEST || sent->first[sent->from] == 4))
+           (sent->first[sent->from] == NODES_REQUEST || sent->first[sent->from] == 4) &&
+           !names_its_sender(sent->first[sent->from], sent->seed[sent->from], sent->length[sent->from]))
         sent->from++;
     CHECK(sent->from < sent->to);
     CHECK((size_t)length == sent->length[sent->from]);
-    CHECK(out[0] == sent->first[sent->from] && out[length - 1] == sent->last[sent->from]);
+    uint8_t expected[INJECT_LONGEST];
+    fill(other, expected, (size_t)length, sent->first[sent->from], sent->seed[sent->from]);
+    CHECK(memcmp(out, expected, (size_t)length) == 0);
     sent->from++;
 }
 
@@ -143,6 +183,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             receive(other, end);
             break;
         case 8: receive(end, other); break;
+        case 9: friend_sends_halves(end); break;
         default: send_one(end);
         }
         if (inject_left(ends[0].inbox) && ends[0].sent.to > 200) /* it holds a bounded number, and drops */

@@ -32,6 +32,10 @@ netio_owner *begin_network(const uint8_t *data, size_t size) {
 
 void end_network(netio_owner *owner) { netio_owner_free(owner); }
 
+int64_t network_ns(void) { return clock_ns; }
+
+void pass_ns(int64_t time_ns) { clock_ns += time_ns; }
+
 /* -- system calls that always do what they are asked for */
 
 int fake_socket(int domain, int type, int protocol) { return next_fd++; }
@@ -48,6 +52,11 @@ int fake_getsockopt(int fd, int level, int option, void *value, socklen_t *lengt
         int each = option == SO_MEMINFO ? (int)below(&script, 3) : 212992;
         memcpy((uint8_t *)value + at, &each, sizeof each);
     }
+    return 0;
+}
+
+int fake_getsockname(int fd, struct sockaddr *out, socklen_t *length) {
+    out->sa_family = AF_INET;
     return 0;
 }
 

@@ -13,6 +13,10 @@ extern struct input script;
 /* The errors that a call may fail with; 0: it does not. */
 int script_error(void);
 
+/* The network's clock, and lets time pass. */
+int64_t network_ns(void);
+void pass_ns(int64_t time_ns);
+
 /* Ends what all targets of the network share: the owner and its sockets. */
 netio_owner *begin_network(const uint8_t *data, size_t size);
 void end_network(netio_owner *owner);

@@ -1,6 +1,6 @@
 /* Two packet paths that are each other's friend, in any order of what their kernels and a hostile friend may do: a
  * path takes every frame that the other makes for well-formed, every packet is counted, and what is written to a TUN
- * is well-formed again. */
+ * is well-formed again, and was sent. */
 #define _GNU_SOURCE
 #include "backlog.h"
 #include "cut.h"
@@ -21,17 +21,74 @@ struct end {
     struct path *path;
     struct backlog *backlog;
     struct end *other;
-    int room; /* packets that its carrier takes until it is congested */
+    int room;         /* packets that its carrier takes until it is congested */
+    uint64_t carried; /* packets */
+};
+
+/* Payloads that may come out, as sums: of each packet or segment that went in. */
+struct payloads {
+    uint64_t sums[4096];
+    size_t many;
+    bool all; /* there was room for all of them */
 };
 
 static struct input script;
 static struct end ends[2];
 static uint64_t clock_ms;
-static const uint8_t *tun_packet; /* what the kernel gives at the next read */
+static const uint8_t *tun_packet; /* what the kernel gives at the next reads */
+static uint32_t tun_times;
 static size_t tun_length;
 static int tun_error;
 static bool
     kernel_lies; /* about where a checksum belongs: no kernel does, and what it leads to is malformed */
+
+static struct payloads sent, came; /* by kernels, and by friends */
+
+static uint64_t sum_of(const uint8_t *data, size_t length) {
+    uint64_t sum = length;
+    while (length--)
+        sum = sum * 1099511628211u + *data++;
+    return sum;
+}
+
+static bool is_known(const struct payloads *known, uint64_t sum) {
+    for (size_t at = 0; at < known->many; at++)
+        if (known->sums[at] == sum)
+            return true;
+    return !known->all;
+}
+
+static void know(struct payloads *known, uint64_t sum) {
+    if (is_known(known, sum))
+        return;
+    if (known->many < sizeof known->sums / sizeof *known->sums)
+        known->sums[known->many++] = sum;
+    else
+        known->all = false;
+}
+
+/* Where what the packet carries begins: headers change on the way. */
+static size_t payload_of(const struct packet *packet) {
+    size_t at = packet->transport;
+    if (packet->protocol == PROTOCOL_UDP)
+        at += 8;
+    if (packet->protocol == PROTOCOL_TCP && at + 12 < packet->length)
+        at += (size_t)(packet->ip[at + 12] >> 4) * 4;
+    return at < packet->length ? at : packet->length;
+}
+
+static uint64_t payload_sum(const struct packet *packet) {
+    size_t at = payload_of(packet);
+    return sum_of(packet->ip + at, packet->length - at);
+}
+
+static bool is_fragment(const struct packet *packet) {
+    return packet->version == 4 && load16(packet->ip + 6) & 0x3fff;
+}
+
+static bool is_error(const struct packet *packet) {
+    return packet->protocol == PROTOCOL_ICMP || packet->protocol == PROTOCOL_ICMPV6;
+}
 
 /* -- the kernel */
 
@@ -42,7 +99,8 @@ ssize_t fake_read(int fd, void *out, size_t room) {
     }
     size_t length = tun_length < room ? tun_length : room;
     memcpy(out, tun_packet, length);
-    tun_packet = NULL;
+    if (--tun_times == 0)
+        tun_packet = NULL;
     return (ssize_t)length;
 }
 
@@ -59,7 +117,10 @@ static void check_written(const uint8_t *data, size_t length) {
         while (plan.left) {
             struct packet piece = cut_next(&plan);
             CHECK(packet_parse(&piece, piece.ip, piece.length, true));
+            CHECK(is_known(&came, payload_sum(&piece)));
         }
+    } else {
+        CHECK(is_error(&plan.packet) || is_known(&came, payload_sum(&plan.packet)));
     }
     free(copy);
 }
@@ -105,21 +166,44 @@ static uint64_t counted(const struct end *end) {
     return sum;
 }
 
+/* Looks at each packet of a frame by itself. Returns how many there are. */
+static unsigned look_at(const uint8_t *frame, size_t length, bool honest) {
+    unsigned packets = 0;
+    for (size_t at = FRAME_VPN, next; at < length; at += next, packets++) {
+        struct packet packet;
+        const uint8_t *ip = frame + at;
+        size_t left = length - at;
+        bool whole = left >= (ip[0] >> 4 == 4 ? 20 : 40);
+        next = !whole ? left : ip[0] >> 4 == 4 ? load16(ip + 2) : 40u + load16(ip + 4);
+        CHECK(!honest || (whole && next <= left && next > 0));
+        next = next && next < left ? next : left;
+        if (!packet_parse(&packet, (uint8_t *)ip, next, true))
+            continue;
+        CHECK(!honest || is_fragment(&packet) || is_known(&sent, payload_sum(&packet)));
+        know(&came, payload_sum(&packet));
+    }
+    return packets;
+}
+
 static int carry(void *context, uint32_t friend_number, const uint8_t *packet, size_t length) {
     struct end *end = context, *other = end->other;
     CHECK(length > FRAME_VPN && length <= LARGEST_FRAME);
     CHECK(friend_number < end->path->many_friends);
+    unsigned packets = look_at(packet, length, !kernel_lies);
+    CHECK(kernel_lies || packets == 1 ||
+          (packets <= BUNDLE_PACKETS && length - FRAME_VPN <= end->path->friends[friend_number].mtu));
     if (end->room > 0)
         end->room--;
     uint32_t result = below(&script, 64);
     if (result > SENT && result <= SENT_INVALID)
         return (int)result;
+    end->carried += packets;
     uint8_t *copy = malloc(length);
     memcpy(copy, packet, length);
     uint64_t malformed = other->path->friends[FRIEND].drops[DROP_MALFORMED], before = counted(other);
     path_inbound(other->path, FRIEND, copy, length);
     CHECK(kernel_lies || other->path->friends[FRIEND].drops[DROP_MALFORMED] == malformed);
-    CHECK(counted(other) > before);
+    CHECK(counted(other) >= before + packets || (kernel_lies && counted(other) > before));
     CHECK(memcmp(copy, packet, length) == 0);
     free(copy);
     return SENT;
@@ -143,6 +227,7 @@ static void make(int which) {
     end->backlog = backlog_new();
     end->other = &ends[!which];
     end->room = -1;
+    end->carried = 0;
     struct path_settings settings = {
         .tun = TUN,
         .vnet_hdr = true,
@@ -232,8 +317,22 @@ static void leave_checksum(struct virtio_net_hdr *vnet, uint8_t *ip, size_t leng
     }
 }
 
-/* The kernel of `which` sends: a packet, or a super-packet. */
-static void kernel_sends(int which) {
+static void know_sent(uint8_t *ip, size_t length, const struct virtio_net_hdr *vnet) {
+    struct packet packet;
+    if (!packet_parse(&packet, ip, length, vnet->gso_type == 0))
+        return;
+    size_t at = payload_of(&packet), left = packet.length - at;
+    size_t step = vnet->gso_type && vnet->gso_size ? vnet->gso_size : left + 1;
+    if (left == 0 || step > left)
+        know(&sent, payload_sum(&packet));
+    for (; left && step <= packet.length - at && sent.all; at += step, left = packet.length - at)
+        know(&sent, sum_of(ip + at, step));
+    if (left && vnet->gso_type)
+        know(&sent, sum_of(ip + at, left));
+}
+
+/* The kernel of `which` sends: a packet, or a super-packet; so often, and with `fit` bytes if that is not 0. */
+static void kernel_sends(int which, uint32_t times, size_t fit) {
     size_t length, more = below(&script, 4) ? 0 : number(&script, 2);
     uint32_t mending = below(&script, 4);
     struct virtio_net_hdr vnet = {0};
@@ -244,16 +343,25 @@ static void kernel_sends(int which) {
     vnet.gso_size = (uint16_t)number(&script, 2);
     uint8_t *head = chunk(&script, number(&script, 1) * 6U, &length);
     size_t whole = length + more < LARGEST_FRAGMENTED ? length + more : LARGEST_FRAGMENTED;
+    if (fit) {
+        whole = fit;
+        length = length < whole ? length : whole;
+        vnet.gso_type = 0;
+    }
     uint8_t *packet = calloc(1, sizeof vnet + whole + 1);
     memcpy(packet + sizeof vnet, head, length);
+    if (fit)
+        memset(packet + sizeof vnet + length, 0xa5, whole - length);
     if (mending)
         mend(packet + sizeof vnet, whole, which, whole);
     if (incomplete)
         leave_checksum(&vnet, packet + sizeof vnet, whole);
     memcpy(packet, &vnet, sizeof vnet);
+    know_sent(packet + sizeof vnet, whole, &vnet);
     free(head);
     int error;
     tun_packet = packet;
+    tun_times = times;
     tun_length = sizeof vnet + whole;
     path_read_tun(ends[which].path, 256, &error);
     CHECK(error == 0);
@@ -273,11 +381,37 @@ static void friend_sends(int which) {
     }
     if (mending && length > FRAME_VPN)
         memcpy(frame, frame[FRAME_VPN] >> 4 == 4 ? "\310\0\0\10\0" : "\310\0\0\206\335", FRAME_VPN);
+    look_at(frame, length, false);
     uint64_t before = counted(&ends[which]);
     path_inbound(ends[which].path, FRIEND, frame, length);
     CHECK(counted(&ends[which]) > before);
     path_inbound(ends[which].path, below(&script, 2) ? STRANGER : MAX_FRIENDS + 7, frame, length);
     free(frame);
+}
+
+/* So many empty packets in one frame: sixteen are a bundle, more are none. */
+static void friend_sends_many(int which) {
+    uint32_t many = 1 + below(&script, 32);
+    uint8_t frame[FRAME_VPN + 33 * IPV6_HEADER] = "\310\0\0\206\335";
+    for (uint32_t at = 0; at < many; at++) {
+        uint8_t *ip = frame + FRAME_VPN + at * IPV6_HEADER;
+        ip[6] = 59;
+        mend(ip, IPV6_HEADER, !which, IPV6_HEADER);
+    }
+    size_t length = FRAME_VPN + many * IPV6_HEADER;
+    const struct friend_path *friend = &ends[which].path->friends[FRIEND];
+    uint64_t before = counted(&ends[which]), malformed = friend->drops[DROP_MALFORMED];
+    look_at(frame, length, false);
+    path_inbound(ends[which].path, FRIEND, frame, length);
+    CHECK(counted(&ends[which]) >= before + (many > BUNDLE_PACKETS ? 1 : many));
+    CHECK(friend->drops[DROP_MALFORMED] == malformed + (many > BUNDLE_PACKETS));
+}
+
+/* Packets that fill a bundle, or would by a byte more or less. */
+static void kernel_sends_many(int which) {
+    size_t mtu = ends[which].path->friends[FRIEND].mtu,
+           fit = (mtu + below(&script, 3)) / (2 + below(&script, 16));
+    kernel_sends(which, 1 + below(&script, 40), fit);
 }
 
 static void set_rules(struct path *path) {
@@ -311,8 +445,12 @@ static void step(int which) {
     case 8: path_flush_inbound(path); break;
     case 9: friend_sends(which); break;
     case 10: friend_sends(which); break;
-    default: kernel_sends(which);
+    case 11: kernel_sends_many(which); break;
+    case 12: friend_sends_many(which); break;
+    default: kernel_sends(which, 1, 0);
     }
+    for (int each = 0; each < 2; each++)
+        CHECK(kernel_lies || ends[each].path->friends[FRIEND].tx_packets == ends[each].carried);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -320,6 +458,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     clock_ms = 1000000;
     tun_error = 0;
     kernel_lies = false;
+    sent.many = came.many = 0;
+    sent.all = came.all = true;
     make(0);
     make(1);
     while (script.left) {

@@ -137,7 +137,8 @@ def path_mtu(data: bytes) -> None:
             case 1:
                 path.stop()
             case 2:
-                if (probe := pathmtu.decode_untrusted(choices.chunk(CUSTOM_PACKET_BYTES))) is not None:
+                if (probe := pathmtu.decode_untrusted(choices.chunk(2000))) is not None:
+                    assert pathmtu.LADDER[-1] <= probe.size_bytes <= CUSTOM_PACKET_BYTES
                     path.acknowledged(probe.token, probe.size_bytes, now)
             case 3 if sent:
                 probe = choices.pick(sent)
@@ -156,6 +157,26 @@ def path_mtu(data: bytes) -> None:
             assert len(answer) == pathmtu.ACKNOWLEDGEMENT_BYTES
         sent = (sent + [each for each in probes if each.kind is ProbeKind.PROBE])[-8:]
         assert path.packet_bytes in pathmtu.LADDER
+
+
+@target
+def path_of_a_size(data: bytes) -> None:
+    """A search finds the largest size that the path carries; one that is lost does not matter."""
+    choices, path, now = Choices(data), PathMtu(), 0.0
+    carried = pathmtu.LADDER[-1] + choices.number(2) % (CUSTOM_PACKET_BYTES - pathmtu.LADDER[-1] + 1)
+    lost = {choices.below(200) for _ in range(choices.below(2))}
+    answered = 0
+    path.search(now)
+    for _ in range(1000):
+        for probe in path.next_probes():
+            answered += probe.size_bytes <= carried
+            if probe.size_bytes <= carried and answered - 1 not in lost:
+                path.acknowledged(probe.token, probe.size_bytes, now)
+        if not path.searching:
+            break
+        now = path.next_timer() or now
+        path.handle_timer(now)
+    assert path.packet_bytes == max(size for size in pathmtu.LADDER if size <= carried)
 
 
 @target

@@ -1,5 +1,7 @@
 """What a peer says on a stream: SOCKS5, and the lines of built-in targets. Streams come in any pieces."""
 
+from dataclasses import fields
+
 from toxvpn.wire import associations, filetransfer, remotelisten
 from toxvpn.wire.filetransfer import ProtocolError
 from toxvpn.wire.jsonlines import JsonLines, LineFaultError, decode_line, encode_line
@@ -117,11 +119,25 @@ def file_lines(data: bytes) -> None:
             except ValueError:  # too long
                 continue
             assert decode(again) == message
-            name = getattr(message, "name", b"")
-            assert b"/" not in name
-            assert filetransfer.printable(name).isprintable()
+            within_bounds(message)
         if len(line) == filetransfer.LENGTH_BYTES:
             try:
-                assert filetransfer.encode_length(filetransfer.decode_length(line)) == line
+                length_bytes = filetransfer.decode_length(line)
             except ProtocolError:
                 continue
+            assert 0 <= length_bytes <= filetransfer.MOST_CHUNK_BYTES
+            assert filetransfer.encode_length(length_bytes) == line
+
+
+def within_bounds(message: filetransfer.FromSender | filetransfer.FromReceiver) -> None:
+    """Names are those of files, and paths not too deep; numbers are not negative, and not too large."""
+    for field in fields(message):
+        value = getattr(message, field.name)
+        names = {"name": (value,), "path": value}.get(field.name, ())
+        assert len(names) <= filetransfer.MOST_DEPTH
+        for name in names:
+            assert 0 < len(name) <= filetransfer.MOST_NAME_BYTES
+            assert name not in (b".", b"..")
+            assert not {0, ord("/")} & set(name)
+            assert filetransfer.printable(name).isprintable()
+        assert not isinstance(value, int) or field.name == "mtime_ns" or 0 <= value <= filetransfer.LAST
