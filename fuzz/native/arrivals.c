@@ -24,6 +24,7 @@ enum {
     MOST = 1500,
     HEAD = 37, /* bytes: kind, a key, the number of the datagram */
     LARGEST = 1600,
+    REQUEST = 113, /* for nodes */
     PING_RESPONSE = 1,
     GET_NODES = 2,
     SEND_NODES = 4,
@@ -69,6 +70,11 @@ uint64_t boxhook_opened;
 _Thread_local void (*boxhook_next_text)(const uint8_t *text, size_t length);
 const char *boxhook_install(const void *address) { return NULL; }
 const char *boxhook_kernel(void) { return "one"; }
+static void (*sealing)(const uint8_t *text);
+void boxhook_on_sealing(size_t length, void (*call)(const uint8_t *text)) {
+    CHECK(length == OVERHEARD_REQUEST_BYTES);
+    sealing = call;
+}
 
 /* -- the kernel */
 
@@ -134,7 +140,7 @@ ssize_t fake_sendmsg(int fd, const struct msghdr *message, int flags) {
     size_t length = message->msg_iov->iov_len;
     CHECK(place < PLACES && fd == door_for(place));
     for (size_t at = 0; at < length; at++)
-        CHECK(data[at] == place);
+        CHECK(data[at] == place || data[at] == GET_NODES);
     sent_to[place] -= length;
     return (ssize_t)length;
 }
@@ -153,12 +159,30 @@ ssize_t fake_recv(int fd, void *out, size_t room, int flags) { return 0; }
 
 static bool is_watched(const uint8_t *key) { return sightings_watched(netio_sightings(owner), key); }
 
-/* An answer, whose nodes are right as often as not, and what is to be kept of it. */
+/* Asks a place for nodes; the answer has to have the number of the request. */
+static void ask(uint8_t place, const uint8_t *asked_number) {
+    uint8_t text[OVERHEARD_REQUEST_BYTES] = {0}, data[REQUEST];
+    struct sockaddr_in to = at_place(place);
+    memcpy(text + SIGHTINGS_KEY_BYTES, asked_number, OVERHEARD_NUMBER_BYTES);
+    sealing(text);
+    memset(data, place, sizeof data);
+    data[0] = GET_NODES;
+    sent_to[place] += sizeof data;
+    CHECK(netio_hook_sendto(OWN_FD, data, REQUEST, 0, (struct sockaddr *)&to, sizeof to) == REQUEST);
+}
+
+/* An answer, mostly to a request, whose nodes are right as often as not, and what is to be kept of it. */
 static void open_answer(const struct came *answer) {
+    static uint16_t requests;
+    uint8_t asked_number[OVERHEARD_NUMBER_BYTES] = {0xcd, (uint8_t)(requests >> 8), (uint8_t)requests, 0xce};
+    requests++;
+    uint32_t asked = below(&script, 8); /* 0: nobody, 1: another place */
+    if (asked)
+        ask(asked == 1 ? (uint8_t)((answer->place + 1) % PLACES) : answer->place, asked_number);
     uint8_t nodes = (uint8_t)(below(&script, 8) ? below(&script, 5) : number(&script, 1));
     size_t cut = below(&script, 4) ? 0 : number(&script, 1), length = 1;
     uint8_t text[1 + 5 * 64 + 8] = {nodes};
-    bool right = nodes <= 4;
+    bool right = nodes <= 4 && asked > 1;
     struct sockaddr_in teller = at_place(answer->place);
     struct heard found[4];
     size_t found_many = 0, ends[5] = {0};
@@ -183,12 +207,13 @@ static void open_answer(const struct came *answer) {
             ends[found_many++] = length;
         }
     }
-    length += 8;
-    length -= cut < length ? cut : length;
+    length -= cut < length - 1 ? cut : length - 1;
     for (size_t at = 0; at < found_many && expected_many < OVERHEARD_MOST; at++)
-        if (ends[at] + 8 <= length)
+        if (ends[at] <= length)
             expected[expected_many++] = found[at];
-    uint8_t *copy = malloc(length ? length : 1);
+    memcpy(text + length, asked_number, sizeof asked_number);
+    length += sizeof asked_number;
+    uint8_t *copy = malloc(length);
     memcpy(copy, text, length);
     void (*call)(const uint8_t *, size_t) = boxhook_next_text;
     boxhook_next_text = NULL;
