@@ -42,10 +42,12 @@ class Bootstraps(Protocol):
     def hurry(self, now: float) -> None: ...
 
 
-class Counting(Protocol):
+class Carried(Protocol):
     """A datapath."""
 
     def counters(self, friend_number: int) -> Counters: ...
+
+    def heard(self, friend_number: int) -> None: ...
 
 
 class Node:
@@ -56,7 +58,7 @@ class Node:
         self.connection = Connection.NONE
         self.turns = TurnLoop(tox, self._tick)
         self.now = self.turns.now
-        self.datapaths: list[Counting] = []
+        self.datapaths: list[Carried] = []
         """What carries packets between peers and a device beside this."""
         self.after_nap: list[Callable[[float], None]] = []
         """Called with how long this machine slept, or this process stood still, before the next turn."""
@@ -177,6 +179,11 @@ class Node:
             sent += counters.tx_packets
             received += counters.rx_packets
         return sent, received
+
+    def heard(self, peer: Peer) -> None:
+        """The peer has just answered, or asked: what datapaths hold for it may go now."""
+        for datapath in self.datapaths:
+            datapath.heard(peer.number)
 
     def set_packet_bytes(self, peer: Peer, packet_bytes: int) -> None:
         """The largest custom packet that the path to the peer carries, in bytes."""

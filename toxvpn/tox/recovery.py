@@ -351,6 +351,7 @@ class Recovery:
             return
         known = self._known.setdefault(peer.public_key, _Known())
         self._learn(known, told.dht_key)
+        self._node.heard(peer)
         if told.moved:
             self._peer_moved(peer, known)
         if not told.asks:

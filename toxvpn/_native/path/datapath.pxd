@@ -97,6 +97,7 @@ cdef extern from "path.h" nogil:
     void path_remove_friend(c_path *, uint32_t)
     bint path_renumber(c_path *, uint32_t, uint32_t)
     bint path_set_online(c_path *, uint32_t, bint)
+    bint path_heard(c_path *, uint32_t)
     bint path_set_policy(c_path *, uint32_t, policy_rule *, size_t)
     size_t path_read_tun(c_path *, size_t, int *)
     void path_inbound(void *, uint32_t, const uint8_t *, size_t) noexcept

@@ -104,6 +104,12 @@ class Datapath(Early):
         is a copy of what is sent to one that says nothing for two seconds, until it speaks again.
         """
 
+    def heard(self, friend_number: int) -> None:
+        """The friend was heard otherwise: what is kept for it is sent, and kept on until it speaks here.
+
+        At most once a second.
+        """
+
     def renumber(self, friend_number: int, new_number: int) -> None:
         """Give everything that is known of the friend to its new number; the old one is nobody's."""
 

@@ -258,6 +258,10 @@ cdef class Datapath(Early):
         self._friend(friend_number)
         path_set_online(self._path, friend_number, online)
 
+    def heard(self, uint32_t friend_number):
+        self._friend(friend_number)
+        path_heard(self._path, friend_number)
+
     def renumber(self, uint32_t friend_number, uint32_t new_number):
         self._friend(friend_number)
         self._friend(new_number)

@@ -200,8 +200,29 @@ void path_resume(struct path *path) {
         if (path->friends[number].is_back) {
             path->friends[number].is_back = false;
             if (path->friends[number].online)
-                resume(path, number, HELD_AFTER_S);
+                resume(path, number, path->friends[number].is_unsure ? 0 : HELD_AFTER_S);
+            path->friends[number].is_unsure = false;
         }
+}
+
+/* It may come too early: a friend that has just started does not know our addresses yet, and a path that is new
+ * here may not be so there. */
+static void resume_early(struct path *path, uint32_t friend_number) {
+    struct friend_path *friend = &path->friends[friend_number];
+    friend->repeated_s = path_now_s(path);
+    friend->is_unsure = true;
+    resume(path, friend_number, 0);
+}
+
+bool path_heard(struct path *path, uint32_t friend_number) {
+    struct friend_path *friend = path_friend(path, friend_number);
+    if (friend == NULL)
+        return false;
+    path->now_s = 0;
+    if (friend->online && friend->held != NULL && friend->repeated_s != path_now_s(path))
+        resume_early(path, friend_number);
+    path->now_s = 0;
+    return true;
 }
 
 bool path_set_online(struct path *path, uint32_t friend_number, bool online) {
@@ -211,7 +232,7 @@ bool path_set_online(struct path *path, uint32_t friend_number, bool online) {
     friend->online = online;
     path->now_s = 0;
     if (online && friend->held != NULL)
-        resume(path, friend_number, 0);
+        resume_early(path, friend_number);
     path->now_s = 0;
     return true;
 }

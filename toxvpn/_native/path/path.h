@@ -86,6 +86,8 @@ struct friend_path {
     struct policy *policy; /* what it may reach; NULL: every allowed destination */
     struct held *held;     /* for when it is back; NULL: nothing */
     uint32_t heard_s;      /* when a packet of it has come */
+    uint32_t repeated_s;   /* when what was held for it was sent last, though it had not spoken again */
+    bool is_unsure;        /* that was so since it spoke last */
     bool is_back;          /* it has spoken again, in this batch */
 };
 
@@ -142,6 +144,10 @@ bool path_renumber(struct path *path, uint32_t from, uint32_t to);
 
 /* To one that is online again goes at once what is held for it (held.h). False: out of memory or range. */
 bool path_set_online(struct path *path, uint32_t friend_number, bool online);
+
+/* The friend has just been heard, though not by a packet of the network: sends what is held for it, at most once
+ * a second. It is held on, until the friend speaks. False: out of memory or range. */
+bool path_heard(struct path *path, uint32_t friend_number);
 
 /* Sends what was held for friends that have spoken again. */
 void path_resume(struct path *path);
