@@ -442,7 +442,10 @@ static void step(int which) {
     case 5: end->room = (int)below(&script, 40) - 1; break;
     case 6: clock_ms += number(&script, 2); break;
     case 7: tun_error = errors[below(&script, sizeof errors / sizeof *errors)]; break;
-    case 8: path_flush_inbound(path); break;
+    case 8:
+        path_flush_inbound(path);
+        path_heard(path, FRIEND);
+        break;
     case 9: friend_sends(which); break;
     case 10: friend_sends(which); break;
     case 11: kernel_sends_many(which); break;

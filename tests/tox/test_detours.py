@@ -127,6 +127,9 @@ class Counting:
     def counters(self, friend_number: int) -> Counters:
         return Counters(self.received, 0, self.sent, 0, {})
 
+    def heard(self, friend_number: int) -> None:
+        pass
+
 
 @pytest.fixture
 def datapath(three: Three) -> Counting:

@@ -242,9 +242,24 @@ class Datapath:
 
     def __init__(self) -> None:
         self.sent = self.received = 0
+        self.heard_of: int | None = None
 
     def counters(self, friend_number: int) -> Counters:
         return Counters(self.received, 0, self.sent, 0, {})
+
+    def heard(self, friend_number: int) -> None:
+        self.heard_of = friend_number
+
+
+async def test_who_is_heard_is_told_to_the_datapaths(pair: Pair) -> None:
+    """They hold packets for it."""
+    datapath = Datapath()
+    pair.left.node.datapaths.append(datapath)
+    await pair.pass_s(5)
+    assert datapath.heard_of is None
+    pair.right.recovery.ask(pair.right.peer)
+    await pair.delivered()
+    assert datapath.heard_of == pair.left.peer.number
 
 
 async def test_a_path_on_which_nobody_answers_is_given_up(pair: Pair) -> None:

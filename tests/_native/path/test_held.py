@@ -14,6 +14,7 @@ from toxvpn._native.path.packets import DropReason, Sending
 from toxvpn.testing.craft import dissect, ip_header, offloaded, tcp_packet, udp_packet, unfinished
 from toxvpn.testing.memory_path import FRIENDS, MemoryPath, address_pair
 from toxvpn.testing.memory_tun import VnetHeader
+from toxvpn.wire.ip import frame_vpn
 
 versions = pytest.mark.parametrize("version", [4, 6])
 FLOWS = 1024
@@ -71,7 +72,7 @@ def test_the_newest_segment_of_each_flow_is_sent_when_the_friend_is_back(path: P
     flushes = path.carrier.flushes
     assert sorted(path.back()) == sorted(newest)
     assert path.carrier.flushes > flushes
-    assert path.datapath.counters(3).tx_packets == 3
+    assert path.datapath.counters(3).tx_packets == 2 * 3, "when it was back, and when it first spoke"
     assert path.back() == []
 
 
@@ -317,6 +318,7 @@ def test_a_friend_with_a_new_number_keeps_everything(path: Path, version: int) -
     answer = tcp_packet(ip_header(version, theirs, ours), b"", flags="SA", sport=2, dport=1)
     assert path.inbound(answer, friend_number=3) == []
     assert [packet for _, packet in path.inbound(answer, friend_number=1)] == [answer]  # its flow is known
+    assert path.carrier.sent.pop() == (1, frame_vpn(kept))
     stranger = tcp_packet(ip_header(version, theirs, ours), b"", flags="S", sport=9, dport=9)
     assert path.inbound(stranger, friend_number=1) == []
     assert path.outbound(opening) == [(1, opening)]
@@ -328,3 +330,41 @@ def test_a_friend_with_a_new_number_keeps_everything(path: Path, version: int) -
 def test_a_new_number_is_a_number() -> None:
     with Path() as path, pytest.raises(ValueError):
         path.datapath.renumber(3, 1 << 20)
+
+
+@pytest.fixture
+def returned(silent: Silent) -> Silent:
+    """It was away, and has just been sent what was held for it."""
+    silent.wait(10)
+    silent.datapath.set_online(3, False)
+    silent.outbound(segment())
+    silent.datapath.set_online(3, True)
+    assert silent.sent() == [segment()]
+    return silent
+
+
+def test_what_may_have_come_too_early_is_sent_again_at_the_first_word(returned: Silent) -> None:
+    """A friend that has just started does not know our addresses yet."""
+    assert returned.hear() == [segment()]
+    returned.wait(10)
+    assert returned.hear() == []
+
+
+def test_it_is_sent_again_when_the_friend_is_heard_otherwise(returned: Silent) -> None:
+    returned.datapath.heard(3)
+    assert returned.sent() == [segment()]
+    returned.datapath.heard(3)
+    assert returned.sent() == [], "once a second"
+    returned.wait(1)
+    returned.datapath.heard(3)
+    assert returned.sent() == [segment()]
+    assert returned.hear() == [segment()]
+    returned.wait(10)
+    returned.datapath.heard(3)
+    assert returned.sent() == []
+
+
+def test_one_that_is_heard_and_away_gets_nothing(returned: Silent) -> None:
+    returned.datapath.set_online(3, False)
+    returned.datapath.heard(3)
+    assert returned.sent() == []

@@ -208,9 +208,7 @@ void path_resume(struct path *path) {
 /* It may come too early: a friend that has just started does not know our addresses yet, and a path that is new
  * here may not be so there. */
 static void resume_early(struct path *path, uint32_t friend_number) {
-    struct friend_path *friend = &path->friends[friend_number];
-    friend->repeated_s = path_now_s(path);
-    friend->is_unsure = true;
+    path->friends[friend_number].is_unsure = true;
     resume(path, friend_number, 0);
 }
 
@@ -219,8 +217,10 @@ bool path_heard(struct path *path, uint32_t friend_number) {
     if (friend == NULL)
         return false;
     path->now_s = 0;
-    if (friend->online && friend->held != NULL && friend->repeated_s != path_now_s(path))
+    if (friend->online && friend->held != NULL && friend->repeated_s != path_now_s(path)) {
+        friend->repeated_s = path_now_s(path);
         resume_early(path, friend_number);
+    }
     path->now_s = 0;
     return true;
 }

@@ -86,8 +86,8 @@ struct friend_path {
     struct policy *policy; /* what it may reach; NULL: every allowed destination */
     struct held *held;     /* for when it is back; NULL: nothing */
     uint32_t heard_s;      /* when a packet of it has come */
-    uint32_t repeated_s;   /* when what was held for it was sent last, though it had not spoken again */
-    bool is_unsure;        /* that was so since it spoke last */
+    uint32_t repeated_s;   /* when what is held was sent last because of path_heard() */
+    bool is_unsure;        /* what is held was sent, but perhaps too early: it has not spoken since */
     bool is_back;          /* it has spoken again, in this batch */
 };
 
