@@ -12,14 +12,15 @@ from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import IPv6
 
 from toxvpn.tcpforward.fast.stack import FORWARD_PORT
-from toxvpn.wire import pathmtu, relaylist, statusmessage, whereabouts
+from toxvpn.wire import pathmtu, statusmessage
 from toxvpn.wire.addressing import ipv4_candidates, overlay_ipv6
-from toxvpn.wire.introduction import NodeAt
 from toxvpn.wire.pathmtu import Probe, ProbeKind
+from toxvpn.wire.reach import relaylist, whereabouts
+from toxvpn.wire.reach.introduction import NodeAt
+from toxvpn.wire.reach.whereabouts import Whereabouts
 from toxvpn.wire.statusmessage import Status, ToxvpnStatus
 from toxvpn.wire.tuntox import frames
 from toxvpn.wire.tuntox.frames import Version
-from toxvpn.wire.whereabouts import Whereabouts
 
 VPN_IPV4, VPN_IPV6 = b"\xc8\0\0\x08\0", b"\xc8\0\0\x86\xdd"
 FAST = b"\xc9"

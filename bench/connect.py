@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from lab import Host, Lab, apps, wait_until
-from toxvpn.tox.met import MET_NAME
+from toxvpn.tox.reach.met import MET_NAME
 
 from .harness import ONLINE_S, Environment, arguments, median, progress, spread, table
 from .pair import Client, Server, Site, receive

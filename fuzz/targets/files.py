@@ -12,7 +12,8 @@ from toxvpn.members import blocked, friends, invites, peers
 from toxvpn.state import identity
 from toxvpn.state.files import DAMAGE
 from toxvpn.state.records import LeftOut
-from toxvpn.tox import bootstrap, met
+from toxvpn.tox import bootstrap
+from toxvpn.tox.reach import met
 from toxvpn.tun.host import changes
 
 from ..target import target

@@ -2,22 +2,12 @@
 
 from ipaddress import ip_address
 
-from toxvpn.wire import (
-    exitoffer,
-    hello,
-    invite,
-    mapped,
-    pathmtu,
-    relaylist,
-    relayoffer,
-    secret,
-    statusmessage,
-    whereabouts,
-)
+from toxvpn.wire import exitoffer, invite, pathmtu, secret, statusmessage
 from toxvpn.wire.answers import Echo, Opening, Unreachable, echo_reply, reset, unreachable
 from toxvpn.wire.answers import parse_untrusted as parse_opening
 from toxvpn.wire.ip import CUSTOM_PACKET_BYTES, checksum, parse_untrusted
 from toxvpn.wire.pathmtu import PathMtu, Probe, ProbeKind
+from toxvpn.wire.reach import hello, mapped, relaylist, relayoffer, whereabouts
 from toxvpn.wire.tuntox import frames
 
 from ..target import Choices, target

@@ -4,9 +4,9 @@ import contextlib
 from ipaddress import IPv4Address, ip_address
 
 from toxvpn.portmap.upnp import body_untrusted
-from toxvpn.wire import igd, natpmp
-from toxvpn.wire.igd import FaultError, OnRouter
-from toxvpn.wire.pcp import PcpMapped, PcpRefusal, PcpRequest
+from toxvpn.wire.router import igd, natpmp
+from toxvpn.wire.router.igd import FaultError, OnRouter
+from toxvpn.wire.router.pcp import PcpMapped, PcpRefusal, PcpRequest
 
 from ..target import Choices, target
 

@@ -35,7 +35,7 @@ from toxvpn.testing.forward_pair import Program, TargetProgram
 from toxvpn.tox.mtuprober import MtuProber
 from toxvpn.tox.node import Node
 from toxvpn.tox.ownstatus import OwnStatus
-from toxvpn.tox.relaying import Relaying
+from toxvpn.tox.reach.relaying import Relaying
 from toxvpn.tun import vpn as vpn_module
 from toxvpn.tun.exit.exits import ExitPlan
 from toxvpn.tun.filters import Reach

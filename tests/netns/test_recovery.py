@@ -1,6 +1,6 @@
 """A stream between two unprivileged toxvpn ticks again soon after either has another address, or has slept.
 
-Long sleeps are in tests/tox/test_recovery_toxcore.py, on a time of its own, and in bench/faults.py.
+Long sleeps are in tests/tox/reach/test_recovery_toxcore.py, on a time of its own, and in bench/faults.py.
 """
 
 import time

@@ -13,7 +13,7 @@ from toxvpn.portmap import datagrams
 from toxvpn.portmap.datagrams import NatPmp, Pcp
 from toxvpn.portmap.gateway import Gateway
 from toxvpn.portmap.protocol import Asked, GrantedPort, NoAnswerError, NotMappedError
-from toxvpn.wire import natpmp
+from toxvpn.wire.router import natpmp
 
 PUBLIC = bytes([203, 0, 113, 5])
 Answers = Callable[[bytes], list[bytes]]

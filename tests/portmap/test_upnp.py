@@ -13,7 +13,7 @@ from toxvpn.portmap import upnp
 from toxvpn.portmap.gateway import Gateway
 from toxvpn.portmap.protocol import Asked, GrantedPort, NoAnswerError, NotMappedError
 from toxvpn.portmap.upnp import Upnp, body_untrusted
-from toxvpn.wire import igd
+from toxvpn.wire.router import igd
 
 HOST = "127.0.0.1"
 

@@ -6,7 +6,7 @@ import pytest
 
 from toxvpn.members import blocked, friends, invites
 from toxvpn.state.records import LATEST_S, LeftOut, moment
-from toxvpn.tox import met
+from toxvpn.tox.reach import met
 
 KEY = "AB" * 31 + "0B"
 

@@ -9,11 +9,12 @@ import pytest
 
 from toxvpn._native.results import Connection, SendResult
 from toxvpn.testing.fake_nodes import Network, until
-from toxvpn.tox import returning, sockets, timing
+from toxvpn.tox import sockets, timing
 from toxvpn.tox import turns as turns_module
 from toxvpn.tox.events import Event, FriendRequest, PeerConnection, PeerStatus, SelfConnection
 from toxvpn.tox.node import Node
 from toxvpn.tox.peer import RARE_AT_ONCE
+from toxvpn.tox.reach import returning
 from toxvpn.tox.turns import TurnLoop
 
 

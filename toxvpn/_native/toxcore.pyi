@@ -166,8 +166,8 @@ class Tox:
     def introductions(self, public_key: bytes, content: bytes) -> list[bytes]:
         """Datagrams that tell this handle `content` as if the friend with that key had written it.
 
-        `content`: wire/introduction.py, at most 512 bytes. They are for the handle's own UDP port: toxcore
-        can open one of them, and drops the others. Empty where the hook `reunion` is not in force.
+        `content`: wire/reach/introduction.py, at most 512 bytes. They are for the handle's own UDP port:
+        toxcore can open one of them, and drops the others. Empty where the hook `reunion` is not in force.
         """
 
     nospam: int

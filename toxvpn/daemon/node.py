@@ -20,22 +20,22 @@ from ..state.files import write_atomic
 from ..state.identity import Identity
 from ..state.places import find_places
 from ..tcpforward.fast import patience
-from ..tox import met
 from ..tox.bootstrap import Bootstrapper, load_nodes
-from ..tox.detours import Detours
-from ..tox.greeter import Greeter
 from ..tox.handle import make_tox
-from ..tox.mapping import mapping
 from ..tox.mtuprober import MtuProber
 from ..tox.node import Node
 from ..tox.ownstatus import OwnStatus
-from ..tox.punch import Punch
-from ..tox.recovery import Recovery
-from ..tox.relaying import Relaying
+from ..tox.reach import met
+from ..tox.reach.detours import Detours
+from ..tox.reach.greeter import Greeter
+from ..tox.reach.mapping import mapping
+from ..tox.reach.punch import Punch
+from ..tox.reach.recovery import Recovery
+from ..tox.reach.relaying import Relaying
+from ..tox.reach.reunion import Reunion
+from ..tox.reach.straight import Straight
+from ..tox.reach.twins import Twins
 from ..tox.resolver import Ask, Names
-from ..tox.reunion import Reunion
-from ..tox.straight import Straight
-from ..tox.twins import Twins
 from .identity import take_identity
 
 

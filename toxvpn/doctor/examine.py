@@ -24,12 +24,12 @@ from ..tcpforward.spec import RoadPolicy, Target
 from ..tox import advisories
 from ..tox.bootstrap import Bootstrapper, load_nodes
 from ..tox.handle import make_tox
-from ..tox.mapping import mapping
 from ..tox.mtuprober import MtuProber
 from ..tox.node import Node
 from ..tox.ownstatus import OwnStatus
 from ..tox.peer import Peer
-from ..tox.recovery import Recovery
+from ..tox.reach.mapping import mapping
+from ..tox.reach.recovery import Recovery
 from ..tox.resolver import Names
 from ..wire import statusmessage
 from ..wire.addressing import overlay_ipv6

@@ -1,6 +1,7 @@
 """Mappings by PCP and by NAT-PMP: a datagram to the router, and one back.
 
-In: a router and our port. Out: what it grants. wire/pcp.py and wire/natpmp.py have the datagrams.
+In: a router and our port. Out: what it grants. wire/router/pcp.py and wire/router/natpmp.py have the
+datagrams.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ from collections.abc import Callable
 from ipaddress import IPv4Address
 from typing import TypeVar
 
-from ..wire import natpmp, pcp
+from ..wire.router import natpmp, pcp
 from .protocol import Asked, GrantedPort, NoAnswerError, NotMappedError
 
 T = TypeVar("T")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from struct import Struct, error
 
-from ..wire.mapped import may_be_public
+from ..wire.reach.mapped import may_be_public
 
 ANYWHERE = "192.0.2.1"
 """An address of nobody (RFC 5737), for the default route. Nothing is sent there."""

@@ -2,7 +2,7 @@
 
 Only the gateway of the default route is asked, by PCP, NAT-PMP and UPnP in turn. A mapping is asked for
 LEASE_S, so that it goes by itself after a kill. The outer endpoint goes to `on_change`; what the router says
-is believed only as far as it may be true (wire/mapped.py), and its lifetime within bounds.
+is believed only as far as it may be true (wire/reach/mapped.py), and its lifetime within bounds.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from ..wire.mapped import Endpoint, may_be_public
+from ..wire.reach.mapped import Endpoint, may_be_public
 from .datagrams import NatPmp, Pcp
 from .gateway import Gateway, find
 from .protocol import Asked, GrantedPort, NoAnswerError, NotMappedError, PortMapping

@@ -1,6 +1,6 @@
 """Mappings by UPnP: finds the router's service by a search, and asks it over HTTP.
 
-In: a router and our port. Out: what it grants. wire/igd.py has the texts. Nothing is sent to
+In: a router and our port. Out: what it grants. wire/router/igd.py has the texts. Nothing is sent to
 another host than the router, whatever it says, but the search, which goes to its group on this network too.
 """
 
@@ -12,7 +12,7 @@ from http.client import HTTPException, HTTPResponse
 from io import BytesIO
 from typing import Any, cast
 
-from ..wire import igd
+from ..wire.router import igd
 from .protocol import Asked, GrantedPort, NoAnswerError, NotMappedError
 
 SEARCH_S = 1.2

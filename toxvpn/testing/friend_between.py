@@ -5,12 +5,12 @@ Time passes in steps.
 
 from .._native.net.netio import DetourTraffic
 from .._native.results import Connection
-from ..tox.detours import Detours
 from ..tox.ownstatus import OwnStatus
 from ..tox.peer import Peer
-from ..tox.recovery import Recovery
-from ..tox.relaying import Relaying
-from ..tox.straight import Straight
+from ..tox.reach.detours import Detours
+from ..tox.reach.recovery import Recovery
+from ..tox.reach.relaying import Relaying
+from ..tox.reach.straight import Straight
 from .fake_nodes import Network
 from .fake_tox import FakeTox
 

@@ -25,8 +25,8 @@ from .events import (
     SelfConnection,
 )
 from .peer import Peer
+from .reach.returning import Noticed, Returning
 from .requests import FriendRequests
-from .returning import Noticed, Returning
 from .seenrequests import SeenRequests
 from .statuses import Statuses
 from .subscriptions import OnPacket, Subscriptions

@@ -364,7 +364,7 @@ def test_a_stream_that_closes_may_hold_the_room_that_others_need(listener: socke
 
 
 def test_a_connection_that_was_replaced_beneath_is_read_on_from_the_new_one(stream: Stream) -> None:
-    """tox/relays.py does that to have libtoxcore give a relay up."""
+    """tox/reach/relays.py does that to have libtoxcore give a relay up."""
     stream.far.sendall(b"\0\5a")
     stream.arrived(3)
     with stream.owner:

@@ -4,7 +4,7 @@
  * packets for the friend, which toxcore.pyx sends; the friend passes them on (`relay`), and on the other side they
  * become datagrams again, which come from the address of the detour back to us. So the encryption is that between the
  * peers, and the friend carries what it cannot read. Sans-IO: libtoxcore's functions, and times, come from outside.
- * Neighbours: hooks.c, inject.c, toxcore.pyx; docs/wire-format.md §10 has the form of the packets, tox/detours.py decides.
+ * Neighbours: hooks.c, inject.c, toxcore.pyx; docs/wire-format.md §10 has the form of the packets, tox/reach/detours.py decides.
  *
  * The addresses are link-local ones (febf::/16), random but for the slot, so libtoxcore tells them at most neighbours
  * in the local network, who can do nothing with them. Only datagrams of the connection itself pass, and the exchange of

@@ -1,6 +1,6 @@
 /* Doors: more UDP sockets of a handle, each for one address. What libtoxcore sends to that address leaves by its
  * door, and what comes in from there is received as if on libtoxcore's own socket. So a peer is reached whose
- * router lets in only the port that this one socket got. Neighbours: hooks.c, tox/punch.py, which finds it. */
+ * router lets in only the port that this one socket got. Neighbours: hooks.c, tox/reach/punch.py, which finds it. */
 #ifndef TOXVPN_DOORS_H
 #define TOXVPN_DOORS_H
 

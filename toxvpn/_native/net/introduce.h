@@ -1,6 +1,6 @@
 /* Tells a Tox handle where a friend is, as the friend itself would tell it through the onion: its DHT key, and
- * nodes that know it. libtoxcore has no function for that. Neighbours: tox/reunion.py says what is told and sends
- * the datagrams to the handle's own UDP port; wire/introduction.py has the content. */
+ * nodes that know it. libtoxcore has no function for that. Neighbours: tox/reach/reunion.py says what is told and sends
+ * the datagrams to the handle's own UDP port; wire/reach/introduction.py has the content. */
 #ifndef TOXVPN_INTRODUCE_H
 #define TOXVPN_INTRODUCE_H
 

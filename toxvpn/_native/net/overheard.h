@@ -2,7 +2,7 @@
  * for itself, and the answers name addresses and ports. It keeps them to itself, so they are read here, once they
  * have been decrypted. What a node says is unproven, but it was asked: whoever can forge the source of a datagram could
  * else say it in the name of many. So each answer repeats the number of a request, once, from where that went.
- * Neighbours: hooks.c, boxhook.c, tox/punch.py. */
+ * Neighbours: hooks.c, boxhook.c, tox/reach/punch.py. */
 #ifndef TOXVPN_OVERHEARD_H
 #define TOXVPN_OVERHEARD_H
 

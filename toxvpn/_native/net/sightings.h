@@ -1,7 +1,7 @@
 /* From where peers speak: the senders of DHT requests whose keys are watched. A request names its sender in the
  * clear; that it is no lie, libtoxcore finds out when it asks back. The last few others are kept as well: a peer
  * asks before it is connected, and tells its key only then; where it sends before that, it has to be asked.
- * Neighbours: hooks.c, early.c, tox/recovery.py. */
+ * Neighbours: hooks.c, early.c, tox/reach/recovery.py. */
 #ifndef TOXVPN_SIGHTINGS_H
 #define TOXVPN_SIGHTINGS_H
 
