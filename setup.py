@@ -98,7 +98,13 @@ def product() -> list[Extension]:
         extension(
             "toxvpn._native.net.netio",
             "net/importpatch.c",
+            "net/install.c",
+            "net/owner.c",
+            "net/sockets.c",
             "net/hooks.c",
+            "net/streamhooks.c",
+            "net/clock.c",
+            "net/kernel.c",
             "net/sendbatch.c",
             "net/sendroom.c",
             "net/recvbatch.c",

@@ -1,6 +1,7 @@
 /* Functions that libtoxcore calls instead of the C library's, and the owner (a Tox handle) it calls them for.
- * Neighbours: importpatch.c puts the hooks in place, sendbatch.c and recvbatch.c batch datagrams, streambuf.c
- * the packets of TCP connections, pagelock.c decides about memory. netio.pxd documents the owner's functions. */
+ * install.c puts them in place; they are in sockets.c, hooks.c (datagrams), streamhooks.c and clock.c, and the owner is
+ * in owner.c. Neighbours: sendbatch.c and recvbatch.c batch datagrams, streambuf.c the packets of TCP connections,
+ * pagelock.c decides about memory. netio.pxd documents the owner's functions. */
 #ifndef TOXVPN_HOOKS_H
 #define TOXVPN_HOOKS_H
 

@@ -1,4 +1,4 @@
-/* Points a loaded library's imports at functions of ours. Neighbours: hooks.c has the functions. */
+/* Points a loaded library's imports at functions of ours. Neighbour: install.c names the functions. */
 #ifndef TOXVPN_IMPORTPATCH_H
 #define TOXVPN_IMPORTPATCH_H
 

@@ -32,9 +32,10 @@ TOXVPN_CLOCK=off (the rate is always 1), TOXVPN_PAGE_LOCK=strict (every scratch 
 speed), TOXVPN_SCRATCH=off, TOXVPN_CRYPTO=off (libsodium encrypts), TOXVPN_REUNION=off,
 TOXVPN_DETOUR=off, TOXVPN_PUNCH=off.
 
-Neighbours: toxcore.pyx enters and leaves an owner around each call into libtoxcore; the C files are hooks.c,
-sendbatch.c, recvbatch.c, fairshare.c, streambuf.c, sightings.c, overheard.c, early.c, doors.c, twins.c, introduce.c,
-inject.c, detour.c, pagelock.c, scratch.c, importpatch.c.
+Neighbours: toxcore.pyx enters and leaves an owner around each call into libtoxcore; the C files are owner.c,
+sockets.c, hooks.c, streamhooks.c, clock.c, kernel.c, install.c, sendbatch.c, sendroom.c, recvbatch.c, fairshare.c,
+streambuf.c, sightings.c, overheard.c, early.c, doors.c, twins.c, introduce.c, inject.c, detour.c, pagelock.c,
+scratch.c, importpatch.c.
 """
 
 import os

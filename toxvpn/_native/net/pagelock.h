@@ -1,4 +1,4 @@
-/* Decides which memory of libtoxcore is locked into RAM. Neighbours: importpatch.c, hooks.c. */
+/* Decides which memory of libtoxcore is locked into RAM. Neighbours: importpatch.c, install.c. */
 #ifndef TOXVPN_PAGELOCK_H
 #define TOXVPN_PAGELOCK_H
 

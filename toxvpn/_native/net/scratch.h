@@ -1,4 +1,4 @@
-/* Keeps the scratch memory of a packet for the next one. Neighbours: hooks.c says when a turn is, pagelock.c which
+/* Keeps the scratch memory of a packet for the next one. Neighbours: owner.c says when a turn is, pagelock.c which
  * memory is scratch. */
 #ifndef TOXVPN_SCRATCH_H
 #define TOXVPN_SCRATCH_H

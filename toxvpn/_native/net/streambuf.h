@@ -1,4 +1,4 @@
-/* What libtoxcore writes to a TCP connection and reads from it, in few system calls. Neighbour: hooks.c.
+/* What libtoxcore writes to a TCP connection and reads from it, in few system calls. Neighbour: streamhooks.c.
  *
  * libtoxcore sends each packet to a relay by a call, and receives one by four: how much is there, two bytes of
  * length, how much is there, the packet. Here packets are gathered until the end of the turn, and as much is

@@ -1,6 +1,6 @@
 /* Nodes that have an address of each family. A friend names its relays by the addresses that it uses itself; where
  * this machine has no way there, and the node has another address, libtoxcore connects to that one. Whether the
- * right node is there, the node's key has to prove, as ever. Neighbours: hooks.c, tox/reach/twins.py, which knows them. */
+ * right node is there, the node's key has to prove, as ever. Neighbours: sockets.c, tox/reach/twins.py, which knows them. */
 #ifndef TOXVPN_TWINS_H
 #define TOXVPN_TWINS_H
 
