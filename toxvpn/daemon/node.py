@@ -123,8 +123,8 @@ async def running_node(
         recovery = Recovery(node, mark)
         undo.callback(recovery.close)
         Straight(node, recovery, Detours(node, recovery))
-        if options.lan_discovery and options.proxy is None:
-            greeter = Greeter(node, mark)
+        if options.lan_discovery and options.proxy is None and not mark:  # an exit hides us from the LAN too
+            greeter = Greeter(node)
             undo.callback(greeter.close)
             recovery.after_move.append(greeter.moved)
         undo.callback(Punch(node, recovery, mark).close)

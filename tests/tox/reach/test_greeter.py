@@ -83,7 +83,7 @@ class Side:
 @pytest.fixture
 async def new(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Side]:
     group = Group()
-    monkeypatch.setattr(greeter, "_listening", lambda mark: group)
+    monkeypatch.setattr(greeter, "_listening", lambda: group)
     monkeypatch.setattr(greeter, "_local_interfaces", lambda asked: iter([7]))
     network = Network()
     side = Side(network, network.node(), group)
@@ -165,7 +165,7 @@ async def test_a_flood_has_an_end(side: Side) -> None:
 async def test_without_multicast_nothing_is_lost_but_that(
     side: Side, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(mark: int) -> socket.socket:
+    def refuse() -> socket.socket:
         raise OSError
 
     monkeypatch.setattr(greeter, "_listening", refuse)

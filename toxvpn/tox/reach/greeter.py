@@ -40,9 +40,9 @@ _MEMBER = Struct("@4s4si")  # struct ip_mreqn
 
 
 class Greeter:
-    """One for each node, for as long as the node lives. `mark`: that of toxcore's sockets (make_tox)."""
+    """One for each node, for as long as the node lives."""
 
-    def __init__(self, node: Node, mark: int = 0) -> None:
+    def __init__(self, node: Node) -> None:
         self._node = node
         self._loop = asyncio.get_running_loop()
         self.drops: Counter[str] = Counter()
@@ -54,7 +54,7 @@ class Greeter:
         self._here_s = node.now()
         self._socket: socket.socket | None = None
         with contextlib.suppress(OSError):  # without multicast here, peers are found in other ways
-            self._socket = _listening(mark)
+            self._socket = _listening()
             self._loop.add_reader(self._socket, self._listen)
         node.each_tick.append(self._tick)
         node.subscribe(self._on_event)
@@ -128,15 +128,13 @@ class Greeter:
                 self._node.tox.bootstrap(host, greeting.port, greeting.dht_key)
 
 
-def _listening(mark: int) -> socket.socket:
+def _listening() -> socket.socket:
     """Bound to the group, so that nothing comes in that was sent to this machine alone. Raises OSError."""
     opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
         opened.setblocking(False)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # one for each toxvpn here
         opened.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 1)
-        if mark:
-            opened.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
         opened.bind((GROUP, PORT))
     except OSError:
         opened.close()
