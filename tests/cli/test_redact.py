@@ -30,6 +30,10 @@ def test_a_status_document() -> None:
         "blocked": False,
         "problem": None,
     }
+    assert (left["self"]["port_mapping"]["router"], left["self"]["port_mapping"]["endpoint"]) == (
+        "192.x.x.x",
+        "203.x.x.x:40000",
+    )
     assert left["self"]["moved"] == ["x.x.x.x is x.x.x.x for (a name), for that uses x.x.x.x/10"]
     assert alice["allow"] == ["tcp/localhost:22", "icmp"]
     assert left["peers"][1]["routes"][2] == {

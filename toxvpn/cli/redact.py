@@ -49,8 +49,10 @@ def _inside(value: Any, key: str, names: re.Pattern[str]) -> Any:
     match key:
         case "public_key" | "tox_id" | "peer":
             return value[:KEPT_DIGITS] + "..."
-        case "ipv4" | "ipv6":
+        case "ipv4" | "ipv6" | "router":
             return address(value)
+        case "endpoint":
+            return address(value.rpartition(":")[0]) + ":" + value.rpartition(":")[2]
         case "routes" | "network":
             return address(value.partition("/")[0]) + "/" + value.partition("/")[2]
         case "allow":
