@@ -16,7 +16,7 @@ version = release = VERSION
 
 extensions = ["myst_parser"]
 root_doc = "docs/index"
-include_patterns = ["docs/**", "*.md", "bench/*.md"]
+include_patterns = ["docs/**", "*.md", "bench/*.md", "fuzz/*.md"]
 exclude_patterns = [".*", "build", "dist", "contrib", "lab", "scripts", "tests", "toxvpn"]
 
 myst_enable_extensions = ["attrs_inline", "colon_fence"]

@@ -52,6 +52,7 @@ target = "localhost:80"
         "node.lan_discovery = true  # default",
         "node.port_mapping = true  # default",
         'node.keep_streams = "2h"  # default',
+        "node.relay_for = []  # default",
         f'server.secret_file = "{config}/box.secret"  # config.toml',
         "server.whitelist = (everybody with the secret)  # default",
         "server.open = false  # default",
