@@ -275,6 +275,16 @@ def test_acknowledgements_of_an_earlier_search_are_ignored() -> None:
     assert path.search.packet_bytes == best_below(1225)
 
 
+def test_an_acknowledgement_of_a_size_that_was_never_sent_is_ignored() -> None:
+    search = PathMtu()
+    search.search(0.0)
+    [probe] = search.next_probes()
+    search.acknowledged(probe.token, LADDER[-1] + 1, 0.1)
+    assert search.packet_bytes in LADDER and search.searching
+    search.acknowledged(probe.token, probe.size_bytes, 0.2)
+    assert search.packet_bytes == probe.size_bytes and not search.searching
+
+
 def test_nothing_is_sent_while_the_peer_is_away() -> None:
     path = Path(1225)
     path.start()

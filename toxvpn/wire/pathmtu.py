@@ -130,8 +130,8 @@ class PathMtu:
         return self._timer_s
 
     def acknowledged(self, token: int, size_bytes: int, now: float) -> None:
-        """Late and forged acknowledgements, without a token of this search, are ignored."""
-        if self._phase not in (_Phase.SEARCHING, _Phase.CONFIRMING):
+        """Late and forged ones are ignored: without a token of this search, or of a size never sent."""
+        if self._phase not in (_Phase.SEARCHING, _Phase.CONFIRMING) or size_bytes not in LADDER:
             return
         if (self._token - token) & LAST_TOKEN > self._round:
             return
