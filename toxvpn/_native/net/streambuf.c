@@ -220,12 +220,12 @@ static bool grow(struct bytes *out, size_t length) {
 
 ssize_t streambuf_write(struct streambuf *stream, const void *data, size_t length) {
     struct bytes *out = &stream->out;
-    if (stream->error) {
+    if (out->length >= FULL_BYTES)
+        streambuf_flush(stream);
+    if (stream->error) { /* also of just now: after what is lost, nothing may follow */
         errno = stream->error;
         return -1;
     }
-    if (out->length >= FULL_BYTES)
-        streambuf_flush(stream);
     if (out->length + length > WAITING_BYTES || !grow(out, length) ||
         !note_packet(&stream->waiting, length)) {
         netio_counters.stream_refused++;
