@@ -136,7 +136,7 @@ async def pair(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Pair]:
     await until(lambda: all(side.peer.status_text for side in made.sides))
     await made.pass_s(1)
     made.connect(Connection.TCP)
-    monkeypatch.setattr(punch, "may_be_public", lambda host: True)
+    monkeypatch.setattr("toxvpn.tox.reach.punch.may_be_public", lambda host: True)
 
     def ports(random: Random) -> Iterator[int]:
         return iter(made.hard.opened[-3:])
@@ -225,7 +225,7 @@ async def test_a_wrong_probe_finds_nothing(pair: Pair, monkeypatch: pytest.Monke
 async def test_probes_go_to_nobody_who_was_not_seen_there(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(punch, "may_be_public", lambda host: False)
+    monkeypatch.setattr("toxvpn.tox.reach.punch.may_be_public", lambda host: False)
     pair.seen()
     await pair.pass_s(SETTLE_S)
     pair.hard.tox.send_lossy(pair.hard.peer.number, punch.encode(OpenPorts(bytes(16))))

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from toxvpn.wire.reach import punch
+from toxvpn.wire.reach.mapped import may_be_public
 from toxvpn.wire.reach.punch import FRESH_S, MOST_TELLERS, Mapping, OpenPorts, Views
 
 HOST = "203.0.113.1"
@@ -101,12 +102,12 @@ def test_each_port_is_tried_once() -> None:
     ],
 )
 def test_addresses_of_no_router_on_the_internet(host: str) -> None:
-    assert not punch.may_be_public(host)
+    assert not may_be_public(host)
 
 
 @pytest.mark.parametrize("host", [HOST, "8.8.8.8", "172.15.0.1"])
 def test_addresses_that_a_router_may_have(host: str) -> None:
-    assert punch.may_be_public(host)
+    assert may_be_public(host)
 
 
 def test_after_a_move_the_latest_few_count() -> None:

@@ -22,6 +22,7 @@ from ..._native.toxcore import Tox
 from ...errors import ToxvpnError
 from ...wire.ratelimit import RateLimit
 from ...wire.reach import punch
+from ...wire.reach.mapped import may_be_public
 from ...wire.reach.punch import OpenPorts, Views
 from ..events import Event, PeerRemoved
 from ..node import Node
@@ -147,7 +148,7 @@ class Punch:
                 self._of(peer).rest()
 
     def _hear(self, key: bytes, place: tuple[str, int], teller: str, now: float) -> None:
-        for peer in self._node if punch.may_be_public(place[0]) else ():
+        for peer in self._node if may_be_public(place[0]) else ():
             if self._recovery.dht_key(peer) == key:
                 self._of(peer).views.note(teller, place, now)
 

@@ -9,7 +9,7 @@ ports open, 1024 tries fail once in 59 times. Sans-IO; docs/wire-format.md §12;
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from ipaddress import IPv6Address
 from random import Random
 from struct import Struct
 
@@ -23,10 +23,6 @@ LATEST = 3
 FRESH_S = 120.0
 MOST_TELLERS = 32
 _FORM = Struct(f"!BB{TOKEN_BYTES}s")  # packet ID, whether ports are open, token
-_WITHIN = [
-    IPv4Network(text)
-    for text in ("0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16")
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +53,6 @@ def probe(token: bytes = b"") -> bytes:
 def ports_to_try(random: Random) -> Iterator[int]:
     """TRIES different ports, in any order."""
     return iter(random.sample(PORTS, TRIES))
-
-
-def may_be_public(host: str) -> bool:
-    """Whether a router on the Internet may have that IPv4 address. Those for documentation may (RFC 5737)."""
-    address = IPv4Address(host)
-    elsewhere = address.is_loopback or address.is_multicast or address.is_link_local or address.is_reserved
-    return not elsewhere and not any(address in network for network in _WITHIN)
 
 
 @dataclass(frozen=True, slots=True)
