@@ -67,13 +67,17 @@ static void know(struct payloads *known, uint64_t sum) {
         known->all = false;
 }
 
-/* Where what the packet carries begins: headers change on the way. */
+/* Where what the packet carries begins: headers change on the way. TCP's is never shorter than its fixed part, whatever
+ * it says: the checksum is in there. */
 static size_t payload_of(const struct packet *packet) {
-    size_t at = packet->transport;
+    size_t at = packet->transport, stated = 0;
     if (packet->protocol == PROTOCOL_UDP)
-        at += 8;
-    if (packet->protocol == PROTOCOL_TCP && at + 12 < packet->length)
-        at += (size_t)(packet->ip[at + 12] >> 4) * 4;
+        at += UDP_HEADER;
+    if (packet->protocol == PROTOCOL_TCP) {
+        if (at + 12 < packet->length)
+            stated = (size_t)(packet->ip[at + 12] >> 4) * 4;
+        at += stated > TCP_HEADER ? stated : TCP_HEADER;
+    }
     return at < packet->length ? at : packet->length;
 }
 
