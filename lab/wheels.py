@@ -27,7 +27,7 @@ VENV = "/opt/toxvpn"
 NOBODY = 65534
 PAGE = os.urandom(100_000)
 PORT = 8080
-TEST_TOOLS = ("pytest", "pytest-asyncio", "pytest-rerunfailures", "hypothesis", "scapy")
+TEST_TOOLS = ("pytest", "pytest-asyncio", "pytest-rerunfailures", "pytest-timeout", "hypothesis", "scapy")
 TESTED = ("tests/_native", "tests/wire")
 
 

@@ -1,4 +1,4 @@
-"""How tests run: what is tried again, and under which signal dispositions."""
+"""How tests run: what is tried again, what is ended, and under which signal dispositions."""
 
 import os
 import shutil
@@ -17,6 +17,16 @@ def test_pure():
 @pytest.mark.real
 def test_with_a_process():
     assert False
+"""
+
+HANGING = """
+import threading
+
+def test_waits_for_ever():
+    threading.Event().wait()
+
+def test_comes_after_it():
+    pass
 """
 
 NEED_THEIR_SIGNALS = (
@@ -41,6 +51,12 @@ def test_only_what_is_marked_real_is_tried_again(tmp_path: Path) -> None:
     tried_again = [line.split("::")[-1] for line in result.stdout.splitlines() if line.startswith("RERUN")]
     assert [name.split()[0] for name in tried_again] == ["test_with_a_process"], result.stdout
     assert "2 failed, 1 rerun" in result.stdout
+
+
+def test_one_that_hangs_fails_and_the_others_go_on(tmp_path: Path) -> None:
+    tmp_path.joinpath("test_hanging.py").write_text(HANGING)
+    result = run_pytest("-o", "timeout=1", str(tmp_path))
+    assert "test_waits_for_ever - Failed: Timeout" in result.stdout and "1 failed, 1 passed" in result.stdout
 
 
 def test_the_signals_that_nohup_and_a_shell_have_ignored_do_not_matter() -> None:

@@ -21,10 +21,12 @@ def in_background(work: Callable[[OnReady], int]) -> int:
     In the parent: 0 as soon as the child has called `on_ready`, else the exit code that the child ended with.
     """
     reader, writer = os.pipe()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # until the parent knows the child
     child = os.fork()
     if child:
         os.close(writer)
-        return _wait(child, reader)
+        return _wait(child, reader, mask)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     os.close(reader)
     os.setsid()
     os.chdir("/")  # so that no file system is kept from being unmounted
@@ -32,9 +34,10 @@ def in_background(work: Callable[[OnReady], int]) -> int:
     return work(lambda: _release_terminal(writer))
 
 
-def _wait(child: int, reader: int) -> int:
+def _wait(child: int, reader: int, mask: set[int | signal.Signals]) -> int:
     with os.fdopen(reader, "rb") as pipe:
         try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             if pipe.read(1):
                 return 0
         except KeyboardInterrupt:
