@@ -152,6 +152,7 @@ async def test_an_answer_from_elsewhere_counts_for_nothing(router: Router, asked
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", b"ok"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok", None),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", None),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\nok", None),
         (b"nonsense", None),
         (b"", None),
         (b"HTTP/1.1 99999999 OK\r\n\r\n", None),

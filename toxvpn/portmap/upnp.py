@@ -123,7 +123,7 @@ def body_untrusted(received: bytes | bytearray) -> bytes | None:
         response = HTTPResponse(cast(Any, Received()))
         response.begin()
         return response.read()
-    except (HTTPException, ValueError, OSError):
+    except (HTTPException, ValueError, OSError, OverflowError):  # the last: a length of 20 digits
         return None
 
 

@@ -86,6 +86,14 @@ def test_a_base_elsewhere_leads_nowhere() -> None:
     assert igd.services_untrusted(description("ctl", base=base), AT) == []
 
 
+def test_long_urls_are_not_joined() -> None:
+    """A router could keep us busy for a minute with those that fit into a description."""
+    there_and_back = "a/../" * 300
+    base = f"<URLBase>http://{ROUTER}:5000/{there_and_back}</URLBase>"
+    assert igd.services_untrusted(description("ctl", base=base), AT) == []
+    assert igd.services_untrusted(description(f"/{there_and_back}ctl"), AT) == []
+
+
 def test_other_services_are_of_no_use() -> None:
     assert igd.services_untrusted(description("/ctl", kind="urn:x"), AT) == []
 

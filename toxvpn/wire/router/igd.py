@@ -22,6 +22,8 @@ SERVICES = [
 MOST_SERVICES = 4
 MOST_BYTES = 1 << 16
 """Of an answer; a description has 2 to 20 kB."""
+MOST_URL_CHARS = 1024
+"""To join long ones takes a time that grows with their square."""
 CONFLICT, ONLY_FOR_EVER = 718, 725
 """Error codes: another machine has that port; the router maps ports for ever alone."""
 
@@ -185,6 +187,8 @@ def _anywhere(element: ElementTree.Element, name: str) -> str:
 
 
 def _resolved(base: str, url: str, router: str) -> OnRouter | None:
+    if max(len(base), len(url)) > MOST_URL_CHARS:
+        return None
     try:
         return place_on(router, urljoin(base, url))
     except ValueError:
