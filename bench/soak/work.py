@@ -15,7 +15,7 @@ from lab import LabError
 from ..harness import progress
 from .content import Content
 from .datagrams import exchange
-from .machines import Machine
+from .machines import Machine, Program
 from .streams import TOKEN_BYTES, Carried, Ending, Plan, carry
 from .ways import DATAGRAMS, STREAMS, Way
 
@@ -27,6 +27,7 @@ BACK_S = 90.0
 """Every way has to work again that long after the last fault."""
 TRY_S = 15.0
 PINGS = 20
+LOG_LINES = 40
 WEIGHTS = {"stream": 60, "datagrams": 12, "pings": 8, "file": 8, "speed": 3, "command": 3}
 
 
@@ -210,10 +211,15 @@ class Work:
                     self._findings.back_s.append(time.monotonic() - began_s)
                     return
             except (OSError, TimeoutError) as error:
-                last = error or "no end"
+                last = repr(error)
             await asyncio.sleep(0.5)
         self._findings.problem(
-            f"{way.name} from {here.name} does not work {BACK_S:g} s after the faults: {last}"
+            f"{way.name} from {here.name} does not work {BACK_S:g} s after the faults: {last}\n"
+            + "\n".join(
+                _log_of(program(machine))
+                for program, machine in ((way.near, here), (way.far, there))
+                if program
+            )
         )
 
     async def _probe_datagrams(self, name: str, here: Machine, there: Machine, began_s: float) -> None:
@@ -225,6 +231,12 @@ class Work:
                     return
             await asyncio.sleep(0.5)
         self._findings.problem(f"{name} from {here.name} does not work {BACK_S:g} s after the faults")
+
+
+def _log_of(program: Program) -> str:
+    """The end of what it said."""
+    said = program.log.read_text(errors="replace").splitlines()
+    return "\n".join([f"-- {program.log}", *said[-LOG_LINES:]])
 
 
 def _digest(data: bytes) -> str:
