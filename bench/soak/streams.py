@@ -18,7 +18,8 @@ TOKEN_BYTES = 8
 MOST_BYTES = 64 * 1024
 MOST_PORTIONS = 60
 SETTLE_S = 0.2
-LEFT_S = 10.0
+LEFT_S = 60.0
+"""While no path leads to the caller, the target's side learns of an end by a silence of 32 s, if awake."""
 
 
 class Ending(Enum):
