@@ -115,6 +115,7 @@ def product() -> list[Extension]:
             "net/detour.c",
             "net/overheard.c",
             "net/doors.c",
+            "net/nat64.c",
             "net/twins.c",
             "net/early.c",
             "net/introduce.c",

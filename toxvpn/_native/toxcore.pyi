@@ -147,6 +147,13 @@ class Tox:
         False: they are no addresses, or too many are known. Needs netio's `sockets`.
         """
 
+    def set_nat64(self, prefix: str) -> bool:
+        """What this network puts before an IPv4 address to reach it by IPv6, as `64:ff9b::`; "": nothing.
+
+        The prefix has 96 bits. False: it is no such prefix, and nothing has changed. Needs netio's `sockets`
+        for relays, and `batch` for datagrams.
+        """
+
     @property
     def sockets_version(self) -> int: ...
     def sockets(self) -> list[tuple[int, bool]]:

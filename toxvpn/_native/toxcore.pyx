@@ -302,6 +302,9 @@ cdef class Tox:
     def know_twin(self, str ipv4, str ipv6):
         return netio.know_twin(self._owner, ipv4.encode(), ipv6.encode())
 
+    def set_nat64(self, str prefix):
+        return netio.set_nat64(self._owner, prefix.encode())
+
     @property
     def sockets_version(self):
         return netio.sockets_version(self._owner)

@@ -29,6 +29,7 @@ from ..tox.reach import met
 from ..tox.reach.detours import Detours
 from ..tox.reach.greeter import Greeter
 from ..tox.reach.mapping import mapping
+from ..tox.reach.nat64 import Nat64
 from ..tox.reach.punch import Punch
 from ..tox.reach.recovery import Recovery
 from ..tox.reach.relaying import Relaying
@@ -116,12 +117,14 @@ async def running_node(
         autosave = Autosave(node, identity, book, directory)
         undo.callback(autosave.close)
         lifecycle.watch(node)
-        Twins(node, nodes, None if options.proxy else Names(asyncio.get_running_loop(), ask).resolve)
+        Twins(node, nodes, resolve)
         own_status = OwnStatus(node)
         prober = MtuProber(node, own_status)
         undo.callback(prober.close)
         recovery = Recovery(node, mark)
         undo.callback(recovery.close)
+        if resolve is not None:
+            recovery.after_move.append(Nat64(node, resolve, mark).moved)
         Straight(node, recovery, Detours(node, recovery))
         if options.lan_discovery and options.proxy is None and not mark:  # an exit hides us from the LAN too
             greeter = Greeter(node)

@@ -72,6 +72,7 @@ class FakeTox:
         """Set it to a bound socket that is to count as toxcore's own."""
         self.doors: dict[int, tuple[str, int]] = {}
         self.twins: list[tuple[str, str]] = []
+        self.nat64 = ""
         self.answers = 0
         self.congested = False
         self.wants_room = False
@@ -214,6 +215,10 @@ class FakeTox:
     def overheard(self) -> list[tuple[bytes, tuple[str, int], tuple[str, int]]]:
         taken, self.told_places = self.told_places, []
         return taken
+
+    def set_nat64(self, prefix: str) -> bool:
+        self.nat64 = prefix
+        return True
 
     def know_twin(self, ipv4: str, ipv6: str) -> bool:
         self.twins.append((ipv4, ipv6))

@@ -87,6 +87,7 @@ _place = _function("sightings_place", ctypes.c_uint16, c_void_p, c_void_p)
 _open_door = _function("netio_open_door", c_bool, c_void_p, c_int, ctypes.c_char_p, ctypes.c_ushort)
 _close_door = _function("netio_close_door", None, c_void_p, c_int)
 _answers = _function("netio_answers", ctypes.c_uint32, c_void_p)
+_set_nat64 = _function("netio_set_nat64", c_bool, c_void_p, ctypes.c_char_p)
 _know_twin = _function("netio_know_twin", c_bool, c_void_p, ctypes.c_char_p, ctypes.c_char_p)
 _overheard = _function("netio_overheard", c_void_p, c_void_p)
 _overheard_note = _function(
@@ -315,6 +316,9 @@ class Hooked:
 
     def answers(self) -> int:
         return int(_answers(self._owner))
+
+    def set_nat64(self, prefix: str) -> bool:
+        return bool(_set_nat64(self._owner, prefix.encode()))
 
     def know_twin(self, ipv4: str, ipv6: str) -> bool:
         return bool(_know_twin(self._owner, ipv4.encode(), ipv6.encode()))

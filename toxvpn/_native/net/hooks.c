@@ -88,6 +88,11 @@ ssize_t netio_hook_sendto(int fd, const void *data, size_t length, int flags, co
     struct entry *door = entry ? door_to(entry->owner, to) : NULL;
     if (door)
         entry = door;
+    struct sockaddr_in6 outside;
+    if (entry && entry->owner->batching && nat64_outside(&entry->owner->nat64, to, &outside)) {
+        to = (const void *)&outside;
+        to_length = sizeof outside;
+    }
     if (!entry || !entry->out)
         return sendto(door ? door->fd : fd, data, length, flags, to, to_length);
     ssize_t sent = sendbatch_put(entry->out, data, length, flags, to, to_length);
@@ -177,8 +182,11 @@ static ssize_t take(struct entry *entry, void *out, size_t room, int flags, stru
                     socklen_t *from_length) {
     if (!entry->in)
         netio_counters.receive_calls++;
-    return entry->in ? recvbatch_take(entry->in, out, room, flags, from, from_length)
-                     : recvfrom(entry->fd, out, room, flags, from, from_length);
+    ssize_t length = entry->in ? recvbatch_take(entry->in, out, room, flags, from, from_length)
+                               : recvfrom(entry->fd, out, room, flags, from, from_length);
+    if (length >= 0 && from_length)
+        nat64_inside(&entry->owner->nat64, from);
+    return length;
 }
 
 /* After `entry`, in turns: libtoxcore's own socket, and the doors. */

@@ -74,6 +74,8 @@ void netio_close_door(netio_owner *owner, int fd);
 uint32_t netio_answers(const netio_owner *owner);
 /* A node has both addresses (twins.h). False: it is not kept. */
 bool netio_know_twin(netio_owner *owner, const char *ipv4, const char *ipv6);
+/* By which the network translates to IPv4 (nat64.h). False: it is no prefix. */
+bool netio_set_nat64(netio_owner *owner, const char *prefix);
 uint32_t netio_sockets_version(const netio_owner *owner);
 size_t netio_sockets(const netio_owner *owner, netio_socket *out, size_t room);
 

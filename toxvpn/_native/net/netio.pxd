@@ -49,13 +49,14 @@ cdef void forget_key(netio_owner *owner, const unsigned char *key) noexcept nogi
 cdef list take_sightings(netio_owner *owner)
 # Whether there may be a sighting to take.
 cdef bint sighted(netio_owner *owner) noexcept nogil
-# See Tox.overheard, Tox.open_door, Tox.close_door, Tox.know_twin.
+# See Tox.overheard, Tox.open_door, Tox.close_door, Tox.know_twin, Tox.set_nat64.
 cdef list take_overheard(netio_owner *owner)
 cdef bint open_door(netio_owner *owner, int fd, bytes host, unsigned short port)
 cdef void close_door(netio_owner *owner, int fd) noexcept nogil
 # See Tox.answers.
 cdef uint32_t answers(netio_owner *owner) noexcept nogil
 cdef bint know_twin(netio_owner *owner, bytes ipv4, bytes ipv6)
+cdef bint set_nat64(netio_owner *owner, bytes prefix)
 # Changes whenever the list of sockets does.
 cdef uint32_t sockets_version(netio_owner *owner) noexcept nogil
 # All sockets, as (descriptor, whether it is for datagrams).

@@ -34,7 +34,7 @@ TOXVPN_DETOUR=off, TOXVPN_PUNCH=off.
 
 Neighbours: toxcore.pyx enters and leaves an owner around each call into libtoxcore; the C files are owner.c,
 sockets.c, hooks.c, streamhooks.c, clock.c, kernel.c, install.c, sendbatch.c, sendroom.c, recvbatch.c, fairshare.c,
-streambuf.c, sightings.c, overheard.c, early.c, doors.c, twins.c, introduce.c, inject.c, detour.c, pagelock.c,
+streambuf.c, sightings.c, overheard.c, early.c, doors.c, twins.c, nat64.c, introduce.c, inject.c, detour.c, pagelock.c,
 scratch.c, importpatch.c.
 """
 
@@ -108,6 +108,7 @@ cdef extern from "hooks.h" nogil:
     void netio_close_door(netio_owner *owner, int fd)
     uint32_t netio_answers(const netio_owner *owner)
     bint netio_know_twin(netio_owner *owner, const char *ipv4, const char *ipv6)
+    bint netio_set_nat64(netio_owner *owner, const char *prefix)
     uint32_t netio_sockets_version(const netio_owner *owner)
     size_t netio_sockets(const netio_owner *owner, netio_socket *out, size_t room)
 
@@ -301,6 +302,10 @@ cdef uint32_t answers(netio_owner *owner) noexcept nogil:
 
 cdef bint know_twin(netio_owner *owner, bytes ipv4, bytes ipv6):
     return netio_know_twin(owner, ipv4, ipv6)
+
+
+cdef bint set_nat64(netio_owner *owner, bytes prefix):
+    return netio_set_nat64(owner, prefix)
 
 
 cdef uint32_t sockets_version(netio_owner *owner) noexcept nogil:

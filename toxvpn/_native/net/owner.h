@@ -5,6 +5,7 @@
 
 #include "early.h"
 #include "hooks.h"
+#include "nat64.h"
 #include "overheard.h"
 #include "sightings.h"
 #include "streambuf.h"
@@ -56,6 +57,7 @@ struct netio_owner {
     struct early early;
     struct streamroom room;
     struct twins twins;
+    struct nat64 nat64;
     uint32_t answers; /* of nodes that were asked for others, as far as it seems */
 };
 

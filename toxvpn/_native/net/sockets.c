@@ -133,6 +133,17 @@ bool netio_know_twin(netio_owner *owner, const char *ipv4, const char *ipv6) {
     return twins_add(&owner->twins, ipv4, ipv6);
 }
 
+bool netio_set_nat64(netio_owner *owner, const char *prefix) { return nat64_set(&owner->nat64, prefix); }
+
+/* The relay's other address, or the one that the network's NAT64 has for it. Returns its length, 0: there is none. */
+static socklen_t instead_of(const netio_owner *owner, const struct sockaddr *to,
+                            struct sockaddr_storage *out) {
+    const socklen_t twin_length = twins_other(&owner->twins, to, out);
+    if (twin_length)
+        return twin_length;
+    return nat64_outside(&owner->nat64, to, (void *)out) ? sizeof(struct sockaddr_in6) : 0;
+}
+
 /* libtoxcore keeps its descriptor, which is of a socket of the other family from then on. */
 static bool connect_instead(int fd, const struct sockaddr_storage *to, socklen_t length) {
     int fresh = socket(to->ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -151,9 +162,9 @@ int netio_hook_connect(int fd, const struct sockaddr *to, socklen_t length) {
     int result = connect(fd, to, length), error = errno;
     bool no_way = result != 0 && (error == ENETUNREACH || error == EHOSTUNREACH || error == EADDRNOTAVAIL);
     struct entry *entry = no_way ? find(fd) : NULL;
-    struct sockaddr_storage twin;
-    socklen_t twin_length = entry && !entry->datagram ? twins_other(&entry->owner->twins, to, &twin) : 0;
-    bool begun = twin_length && connect_instead(fd, &twin, twin_length);
+    struct sockaddr_storage other;
+    socklen_t other_length = entry && !entry->datagram ? instead_of(entry->owner, to, &other) : 0;
+    bool begun = other_length && connect_instead(fd, &other, other_length);
     errno = begun ? EINPROGRESS : error;
     return result;
 }
