@@ -1,4 +1,4 @@
-"""Two toxvpn that meet over some network: when, by which path, and how fast that is."""
+"""Two toxvpn that meet over some network: when, by which path, and how fast the VPN and forwards are then."""
 
 import contextlib
 import time
@@ -8,11 +8,16 @@ from lab import Lab, LabError, apps, wait_until
 from toxvpn.control.client import call
 from toxvpn.errors import ToxvpnError
 
-from .harness import ONLINE_S, OURS, progress
+from .harness import LOCALHOST, ONLINE_S, OURS, progress
+from .pair import Client, Server, Site
 from .scenes import Ends
 from .vpn_pair import VpnSide
 
 PATHS = {"udp": "direct", "tcp-relay": "relay", "none": "none"}
+ROADS = {"fast": 7001, "tuntox": 7002}
+"""Where the client listens for each road."""
+ROAD_S = 20.0
+"""So long after the flow over the VPN a forward may take to come to the same path."""
 ALONE_S = 8.0
 """A server without a way to the Tox network is given so long, and then the client starts all the same."""
 MEETING_S = 45.0
@@ -21,18 +26,19 @@ LOGIN_S = 15.0
 
 
 class Meeting:
-    """`serve` first, then `connect`."""
+    """`serve` first, then `connect`, then `start_roads`."""
 
     def __init__(self, lab: Lab, ends: Ends) -> None:
         self._ends = ends
-        self._client, self._server = (
-            VpnSide(host, lab.nodes_json, OURS) for host in (ends.client, ends.server)
-        )
-        self._client.directory.joinpath("config.toml").write_text(ends.settings)
+        self._site = Site(ends.server, ends.client, lab.nodes_json, OURS)
+        self._client = VpnSide(ends.client, lab.nodes_json, ends.environment)
+        self._server = VpnSide(ends.server, lab.nodes_json, OURS)
+        self._roads: dict[str, Client] = {}
         self._began_s = 0.0
 
     def serve(self) -> None:
         self._server.up(self._client.tox_id)
+        self._forwards = Server(self._site, warm=False)
         apps.iperf3_server(self._ends.server)
 
     def wait_served(self) -> None:
@@ -68,14 +74,32 @@ class Meeting:
         peers = _status(self._client).get("peers", [])
         return PATHS[peers[0]["path"]] if peers else "none"
 
-    def mbit(self, seconds: int) -> list[float]:
-        """Of one TCP flow each way; 0 for one that got nowhere."""
-        return [self._flow(seconds, reverse=reverse) for reverse in (False, True)]
+    def start_roads(self) -> None:
+        """A forward on each road, by clients of their own, with new identities."""
+        for road, port in ROADS.items():
+            flags, environment = ("--road", road), self._ends.environment
+            self._roads[road] = Client(
+                self._forwards, apps.IPERF3_PORT, *flags, environment=environment, listen_port=port
+            )
 
-    def _flow(self, seconds: int, *, reverse: bool) -> float:
-        address: str = _self(self._server)["ipv4"]
+    def mbit(self, seconds: int) -> list[float]:
+        """Of one TCP flow each way over the VPN; 0 for one that got nowhere."""
+        return self._flows(_self(self._server)["ipv4"], apps.IPERF3_PORT, seconds)
+
+    def road_mbit(self, road: str, seconds: int) -> list[float]:
+        """As `mbit`, through the forward on that road."""
+        forward = self._roads[road]
+        same_path = self.path()
+        with contextlib.suppress(LabError):
+            wait_until(lambda: PATHS[forward.path()] == same_path, f"{same_path} path", ROAD_S, 0.1)
+        return self._flows(LOCALHOST, ROADS[road], seconds)
+
+    def _flows(self, address: str, port: int, seconds: int) -> list[float]:
+        return [self._flow(address, port, seconds, reverse=reverse) for reverse in (False, True)]
+
+    def _flow(self, address: str, port: int, seconds: int, *, reverse: bool) -> float:
         try:
-            return apps.iperf3(self._ends.client, address, seconds=seconds, reverse=reverse)
+            return apps.iperf3(self._ends.client, address, port, seconds=seconds, reverse=reverse)
         except LabError as failure:
             progress(str(failure))
             return 0.0

@@ -3,20 +3,21 @@
 Between the two ends of each scene (scenes.py) runs `toxvpn up`. The server's has been up for a while; the
 client's starts with a new identity. "connected" is the time from its start to the first answer to a ping,
 "direct" that to a path without a relay, if there is one within `watch` seconds. Then one TCP flow runs each
-way. The second table is of each kind of NAT with each. `--write 1` puts both into docs/networks.md; with
+way over the VPN, and through a forward on either road, of clients and a server of their own. The second table
+is of each kind of NAT with each, without flows. `--write 1` puts both into docs/networks.md; with
 `--only REGEX` it replaces the rows of those scenes there. `--kinds ''` leaves the second table out.
 """
 
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 
 from lab import Lab
 
 from .harness import ROOT, arguments, progress, spread, table
-from .meeting import Meeting
+from .meeting import ROADS, Meeting
 from .scenes import KINDS, PEOPLE, Scene, Street, kinds_of, scene_of
 
 PAGE = ROOT / "docs/networks.md"
@@ -34,7 +35,8 @@ class Outcomes:
     paths: list[str] = field(default_factory=list)
     connected_s: list[float] = field(default_factory=list)
     direct_s: list[float] = field(default_factory=list)
-    mbit: list[float] = field(default_factory=list)
+    mbit: dict[str, list[float]] = field(default_factory=lambda: {"vpn": [], **{road: [] for road in ROADS}})
+    """By what carried the flow."""
 
     def path(self) -> str:
         """That of most runs, and of how many unless of all."""
@@ -43,8 +45,14 @@ class Outcomes:
         return most if times == runs else f"{most} ({times} of {runs})"
 
     def cells(self) -> list[str]:
-        figures = (self.connected_s, ".1f"), (self.direct_s, ".1f"), (self.mbit, ".0f")
-        return [self.path(), *(spread(values, form) if values else "-" for values, form in figures)]
+        times = [spread(values) if values else "-" for values in (self.connected_s, self.direct_s)]
+        rates = [rate_cell(values) for values in self.mbit.values()]
+        return [self.path(), *times, *rates]
+
+
+def rate_cell(mbit: Sequence[float]) -> str:
+    """ "no": nothing came through."""
+    return (spread(mbit, ".0f") if any(mbit) else "no") if mbit else "-"
 
 
 def measure(scenes: Mapping[str, Scene], watch_s: float, seconds: int, outcomes: dict[str, Outcomes]) -> None:
@@ -64,15 +72,25 @@ def measure(scenes: Mapping[str, Scene], watch_s: float, seconds: int, outcomes:
         for name, meeting in meetings.items():
             if (connected_s := meeting.connect()) is not None:
                 outcomes[name].connected_s.append(connected_s)
-            watched[name] = watchers.submit(meeting.wait_direct, watch_s)
-        for name, direct in watched.items():
-            if (direct_s := direct.result()) is not None:
-                outcomes[name].direct_s.append(direct_s)
-        for name, meeting in meetings.items():
-            outcomes[name].paths.append(meeting.path())
-            if seconds and meeting.path() != "none":
-                outcomes[name].mbit += meeting.mbit(seconds)
+            watched[watchers.submit(meeting.wait_direct, watch_s)] = name
+        for meeting in meetings.values() if seconds else ():
+            meeting.start_roads()
+        for direct in as_completed(watched):  # who is direct already is measured while the others are watched
+            name = watched[direct]
+            note(meetings[name], direct.result(), seconds, outcomes[name])
             progress(f"{name}: {' | '.join(outcomes[name].cells())}")
+
+
+def note(meeting: Meeting, direct_s: float | None, seconds: int, outcomes: Outcomes) -> None:
+    """The path that it is now, and how fast it is."""
+    if direct_s is not None:
+        outcomes.direct_s.append(direct_s)
+    outcomes.paths.append(meeting.path())
+    if not seconds or meeting.path() == "none":
+        return
+    outcomes.mbit["vpn"] += meeting.mbit(seconds)
+    for road in ROADS:
+        outcomes.mbit[road] += meeting.road_mbit(road, seconds)
 
 
 def batches(scenes: Mapping[str, Scene]) -> Iterator[dict[str, Scene]]:
@@ -127,7 +145,14 @@ def main() -> None:
         for batch in batches(pairs):
             measure(batch, given.watch, 0, outcomes)
     rows = people_rows({name: outcomes[name] for name in chosen})
-    header = ["network", "path", "connected, s", "direct, s", "Mbit/s", "best"]
+    header = [
+        "network",
+        "path",
+        "connected, s",
+        "direct, s",
+        *(f"{way}, Mbit/s" for way in ("VPN", "fast road", "tuntox road")),
+        "best",
+    ]
     table(f"Networks, median of {given.runs}", header, [[name, *rest] for name, _, *rest in rows])
     crossed = kinds_rows({name: outcomes[name] for name in pairs})
     if pairs:

@@ -41,9 +41,9 @@ class Called(Protocol):
 
 
 class Server:
-    """`toxvpn` alone on the server host, found by one client already: warm."""
+    """`toxvpn` alone on the server host, found by one client already: warm, if you want."""
 
-    def __init__(self, site: Site, *flags: str) -> None:
+    def __init__(self, site: Site, *flags: str, warm: bool = True) -> None:
         self.site = site
         directory = site.server.directory / f"toxvpn-{time.monotonic_ns()}"
         directory.mkdir(mode=0o700)
@@ -52,6 +52,8 @@ class Server:
         self.log = directory.with_suffix(".log")
         self._argv: list[str | Path] = [TOXVPN, "-C", directory, "-b", site.nodes, *flags]
         self.start()
+        if not warm:
+            return
         ping = [TOXVPN, "-q", "-b", str(site.nodes), "-i", self.tox_id, "-p"]
         site.client.run(ping, user=site.user, env=site.variables(), timeout_s=ONLINE_S)
 
@@ -74,11 +76,17 @@ class Client:
     """`toxvpn -i ID -L …` on the client host, with a new identity; `port` is the target's on the server."""
 
     def __init__(
-        self, server: Called, port: int, *flags: str, environment: Environment | None = None
+        self,
+        server: Called,
+        port: int,
+        *flags: str,
+        environment: Environment | None = None,
+        listen_port: int = LISTEN_PORT,
     ) -> None:
         self.site = server.site
+        self.listen_port = listen_port
         self.log = self.site.client.directory / f"client-{time.monotonic_ns()}.log"
-        forward = f"{LOCALHOST}:{LISTEN_PORT}:{LOCALHOST}:{port}"
+        forward = f"{LOCALHOST}:{listen_port}:{LOCALHOST}:{port}"
         with self.log.open("wb") as log:
             self.process = self.site.client.popen(
                 [TOXVPN, "-b", self.site.nodes, "-i", server.tox_id, "--no-share", "-L", forward, *flags],
@@ -90,7 +98,7 @@ class Client:
 
         def attempt() -> Socket | None:
             with contextlib.suppress(OSError):
-                return self.site.client.connect(LOCALHOST, LISTEN_PORT)
+                return self.site.client.connect(LOCALHOST, self.listen_port)
             if self.process.poll() is not None:
                 raise LabError(f"the client ended: {self.log.read_text()}")
             return None

@@ -4,10 +4,9 @@ A scene makes fresh hosts and routers, named after its number. The server has be
 client starts.
 """
 
-import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from lab import Host, Lab, Nat, apps
@@ -21,11 +20,11 @@ NARROW_BYTES = 1280
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """`settings` is the client's config.toml. `opens` ends what keeps the client from the network."""
+    """`environment` is the client's. `opens` ends what keeps the client from the network."""
 
     client: Host
     server: Host
-    settings: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
     opens: Callable[[], None] | None = None
 
 
@@ -150,8 +149,8 @@ def proxied(scheme: str) -> Callable[[Street], Ends]:
     def make(street: Street) -> Ends:
         router = street.router("company", "closed")
         apps.proxy(router, PROXY_PORT)
-        where = json.dumps(f"{scheme}://{router.lan.ip}:{PROXY_PORT}")
-        return Ends(street.client_at(router), street.server(), f"[node]\nproxy = {where}\n")
+        where = f"{scheme}://{router.lan.ip}:{PROXY_PORT}"
+        return Ends(street.client_at(router), street.server(), {"ALL_PROXY": where})
 
     return make
 

@@ -9,7 +9,11 @@ from bench.scenes import KINDS, PEOPLE, kinds_of
 def test_the_path_is_that_of_most_runs() -> None:
     assert Outcomes(["direct"] * 3).path() == "direct"
     assert Outcomes(["direct", "relay", "direct"]).path() == "direct (2 of 3)"
-    assert Outcomes(["relay"], [3.0], [], [10.0, 20.0]).cells() == ["relay", "3.0", "-", "15 (10-20)"]
+
+
+def test_a_flow_that_got_nowhere_is_told_from_one_that_was_not_tried() -> None:
+    mbit = {"vpn": [10.0, 20.0], "fast": [0.0, 0.0], "tuntox": []}
+    assert Outcomes(["relay"], [3.0], [], mbit).cells() == ["relay", "3.0", "-", "15 (10-20)", "no", "-"]
 
 
 def test_every_kind_meets_every_kind_once() -> None:
