@@ -22,11 +22,14 @@ class Choosy(Machine):
         return [*super().argv(), "-b", str(self._nodes), *arguments]
 
 
-def test_two_in_one_lan_meet_without_the_internet(tox_network: Lab) -> None:
+def test_three_in_one_lan_meet_without_the_internet(tox_network: Lab) -> None:
     home = tox_network.nat("home", "closed")
-    machines = [Machine(tox_network, home.host(name)) for name in ("box", "laptop")]
-    connected(*machines)
-    machines[0].wait("--direct")
+    box, laptop, late = (Machine(tox_network, home.host(name)) for name in ("box", "laptop", "late"))
+    box.start("--peer", laptop.tox_id, "--peer", late.tox_id)
+    laptop.start("--peer", box.tox_id)
+    laptop.wait("--direct")
+    late.start("--peer", box.tox_id)
+    late.wait("--direct")
 
 
 def test_who_is_beside_another_where_udp_is_blocked_finds_a_peer_elsewhere(tox_network: Lab) -> None:

@@ -56,6 +56,8 @@ class Side:
         self.node, self.group = node, group
         self.tox: FakeTox = network.fake(node)
         self.time = 1000.0
+        self.relays: list[str] = []
+        """Addresses of those that it is connected to."""
         node.now = lambda: self.time
         self.greeter = Greeter(node)
 
@@ -87,6 +89,7 @@ async def new(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Side]:
     monkeypatch.setattr(greeter, "_local_interfaces", lambda asked: iter([7]))
     network = Network()
     side = Side(network, network.node(), group)
+    monkeypatch.setattr(greeter, "relay_hosts", lambda tox: iter(side.relays))
     yield side
     side.greeter.close()
     side.node.close()
@@ -125,12 +128,15 @@ async def test_it_asks_whom_it_hears(side: Side) -> None:
     assert side.hear(encode(OTHER)) == [(AT, OTHER.port, OTHER.dht_key)]
 
 
-async def test_where_udp_is_blocked_it_neither_greets_nor_hears(new: Side) -> None:
+@pytest.mark.parametrize("relay", ["203.0.113.9", "2001:db8::9"])
+async def test_where_udp_is_blocked_it_neither_greets_nor_hears(new: Side, relay: str) -> None:
+    new.relays = [relay]
     new.connect(Connection.TCP)
     assert new.wait(300) == 0
     assert new.hear(encode(OTHER)) == []
     assert new.greeter.drops == {"not_now": 1}
-    new.connect(Connection.NONE)  # a relay is lost
+    new.relays = []
+    new.connect(Connection.NONE)  # the relay is lost
     assert new.wait(300) == 0
     new.greeter.moved()
     assert new.wait(ALONE_S + FIRST_PAUSE_S) > 0
@@ -142,6 +148,17 @@ async def test_without_the_internet_it_greets_after_a_while(new: Side) -> None:
     assert new.hear(encode(OTHER)) == []
     assert new.wait(1 + FIRST_PAUSE_S) > 0
     assert new.hear(encode(OTHER))
+
+
+@pytest.mark.parametrize("relays", [[], ["192.168.1.9"]])
+async def test_nodes_of_the_local_network_are_not_the_internet(new: Side, relays: list[str]) -> None:
+    new.relays = relays
+    new.connect(Connection.TCP)  # as toxcore says once it has met one
+    assert new.wait(ALONE_S + FIRST_PAUSE_S) > 0
+    assert new.hear(encode(OTHER))
+    new.relays = [*relays, "203.0.113.9"]
+    assert new.wait(300) == 0
+    assert new.hear(encode(OTHER)) == []
 
 
 async def test_its_own_greeting_tells_it_nothing(side: Side) -> None:

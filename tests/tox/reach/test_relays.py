@@ -16,6 +16,7 @@ from toxvpn.tox.reach.relays import (
     plain,
     reconnect_dead_relays,
     reconnect_relays,
+    relay_hosts,
 )
 
 LONGEST_PACKET_BYTES = 2048  # toxcore's MAX_PACKET_SIZE
@@ -43,6 +44,7 @@ def test_who_has_us_as_a_relay_is_not_interrupted() -> None:
         accepted = own.accept()[0]
         to_relay = socket.create_connection(other.getsockname())
         sockets = Sockets((own, False), (accepted, False), (to_relay, False), tcp_port=own.getsockname()[1])
+        assert list(relay_hosts(cast(Tox, sockets))) == ["127.0.0.1"]
         assert reconnect_relays(cast(Tox, sockets), lambda local, relay: True) == 1
         accepted.sendall(b"x")
         assert client.recv(1) == b"x"

@@ -22,6 +22,7 @@ from ...wire.ratelimit import RateLimit
 from ...wire.reach.hello import GREETING_BYTES, Greeting, decode_untrusted, encode, is_local
 from ..events import Event, PeerConnection, SelfConnection
 from ..node import Node
+from .relays import relay_hosts
 
 GROUP, PORT = "239.255.116.120", 19445
 """Of the local scope (RFC 2365), and no port that toxvpn takes for anything else."""
@@ -30,7 +31,7 @@ HEARD_PER_S, HEARD_AT_ONCE = 4, 32
 """Each costs a datagram of toxcore's."""
 MOST_AT_ONCE = 64
 ALONE_S = 5.0
-"""After so long without any connection there is no Internet here; a relay answers sooner."""
+"""After so long without UDP or a relay there is no Internet here; a relay answers sooner."""
 
 SIOCGIFFLAGS, SIOCGIFADDR = 0x8913, 0x8915  # linux/sockios.h
 IFF_UP, IFF_BROADCAST, IFF_MULTICAST = 0x1, 0x2, 0x1000  # linux/if.h
@@ -51,6 +52,7 @@ class Greeter:
         self._due_s = float("-inf")
         self._pause_s = FIRST_PAUSE_S
         self._best = Connection.NONE
+        self._relayed = False
         self._here_s = node.now()
         self._socket: socket.socket | None = None
         with contextlib.suppress(OSError):  # without multicast here, peers are found in other ways
@@ -68,7 +70,7 @@ class Greeter:
 
     def moved(self) -> None:
         """Begin anew: this may be another network."""
-        self._best, self._here_s = Connection.NONE, self._node.now()
+        self._best, self._relayed, self._here_s = Connection.NONE, False, self._node.now()
         self._again()
 
     def _again(self) -> None:
@@ -83,8 +85,11 @@ class Greeter:
 
     def _may_meet(self) -> bool:
         """Whether UDP reaches the Internet from here, or nothing does."""
+        if self._best is Connection.TCP and not self._relayed:
+            # toxcore says TCP, too, while it knows nodes of the local network alone, as those that we greeted
+            self._relayed = not all(map(is_local, relay_hosts(self._node.tox)))
         is_alone = self._node.now() - self._here_s >= ALONE_S
-        return self._best is Connection.UDP or (self._best is Connection.NONE and is_alone)
+        return self._best is Connection.UDP or (not self._relayed and is_alone)
 
     def _tick(self, now: float) -> None:
         if now >= self._due_s and self._may_meet():
@@ -119,10 +124,10 @@ class Greeter:
             self.drops["not_local"] += 1
         elif greeting.dht_key == self._node.tox.dht_id:
             pass  # our own
-        elif not self._may_meet():
-            self.drops["not_now"] += 1
         elif not self._heard.take(self._node.now()):
             self.drops["too_many"] += 1
+        elif not self._may_meet():
+            self.drops["not_now"] += 1
         else:
             with contextlib.suppress(ToxvpnError):  # a key that is none
                 self._node.tox.bootstrap(host, greeting.port, greeting.dht_key)

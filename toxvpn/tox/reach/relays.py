@@ -85,6 +85,13 @@ def connected_relays(tox: Tox, known: Mapping[tuple[str, int], bytes]) -> Iterat
             yield NodeAt(*place, known[place], relay=True)
 
 
+def relay_hosts(tox: Tox) -> Iterator[str]:
+    """The addresses of the relays that it is connected to. Others, who have us as a relay, are none."""
+    for fd, datagram in tox.sockets():
+        if not datagram and (ends := _ends(fd)) is not None and ends[0][1] != tox.tcp_port:
+            yield ends[1][0]
+
+
 def _ends(fd: int) -> tuple[tuple[str, int], tuple[str, int]] | None:
     """Addresses and ports of a connection: here, and there."""
     connection = socket.socket(fileno=fd)

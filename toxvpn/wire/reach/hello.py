@@ -39,5 +39,5 @@ def decode_untrusted(datagram: bytes) -> Greeting | None:
 
 
 def is_local(host: str) -> bool:
-    """Whether this IPv4 address, as text, is one of a local network."""
-    return any(IPv4Address(host) in network for network in LOCAL)
+    """Whether this address, as text, is one of a local network; those of IPv6 are none."""
+    return ":" not in host and any(IPv4Address(host) in network for network in LOCAL)
