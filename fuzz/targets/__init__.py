@@ -1,7 +1,7 @@
 """The targets in Python, one file for each kind of input. A function's docstring says what it holds true."""
 
 from ..target import TARGETS
-from . import addresses, files, local, names, packets, router, streams, text, tunnels, twins
+from . import addresses, files, local, names, packets, reach, router, streams, text, tunnels, twins
 
 __all__ = [
     "TARGETS",
@@ -10,6 +10,7 @@ __all__ = [
     "local",
     "names",
     "packets",
+    "reach",
     "router",
     "streams",
     "text",
