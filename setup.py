@@ -117,6 +117,7 @@ def product() -> list[Extension]:
             "net/doors.c",
             "net/nat64.c",
             "net/twins.c",
+            "net/quick.c",
             "net/early.c",
             "net/introduce.c",
             "net/pagelock.c",

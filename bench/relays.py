@@ -1,11 +1,12 @@
 """Bulk and round trips over a TCP relay, where the hosts have no UDP: ours against stock libtoxcore by turns.
 
-Two kinds of relay: tox-bootstrapd's, and that of a toxvpn with -t, which runs as the hosts do. Two kinds of
-packets: lossy ones (the fast road of a forward; the VPN's are the same) and lossless ones (the tuntox road).
+Three kinds of relay: tox-bootstrapd's, that of a toxvpn with -t, which runs as the hosts do, and both: the
+server has -t, and the client knows only bootstrap nodes. Two kinds of packets: lossy ones (the fast road of a
+forward; the VPN's are the same) and lossless ones (the tuntox road).
 Each way and each run has a new client, and a second in which TCP finds its rate is left out. toxcore's rate
 for lossless packets takes longer to grow, so they are sent for `--lossless` seconds.
 
-`--only` names some of: bootstrapd toxvpn; `--road` some of: fast tuntox.
+`--only` names some of: bootstrapd toxvpn both; `--road` some of: fast tuntox.
 """
 
 import contextlib
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from lab import Host, Lab, LabError, apps
 
-from .forward import round_trips_ms, toxvpn_relay
+from .forward import RELAY_PORT, round_trips_ms, toxvpn_relay
 from .harness import (
     LOCALHOST,
     OURS,
@@ -34,7 +35,7 @@ from .pair import LISTEN_PORT, Client, Server, Site
 HOW: dict[str, Environment] = {"ours": OURS, "stock": STOCK}
 ROADS = {"fast": "fast road (lossy)", "tuntox": "tuntox road (lossless)"}
 WAYS = {"to the server": False, "back": True}
-GOALS = {"bootstrapd": 2.0, "toxvpn": 5.0}
+GOALS = {"bootstrapd": 1.0, "toxvpn": 5.0, "both": 5.0}
 PATH = "tcp-relay"
 SETTLE_S = 2.0
 
@@ -92,14 +93,14 @@ def report(relay: str, road: str, figures: dict[str, Figures]) -> None:
 
 def nodes_of(lab: Lab, relay: str, how: str, hosts: dict[str, Host]) -> Path:
     """The nodes.json of a turn: the bootstrap nodes, or one toxvpn that is a relay."""
-    if relay == "bootstrapd":
+    if relay != "toxvpn":
         return lab.nodes_json
     return toxvpn_relay(lab, hosts[how], HOW[how])
 
 
 def main() -> None:
     given = arguments(
-        __doc__, runs=3, seconds=5, lossless=10, trips=100, only="bootstrapd toxvpn", road="fast tuntox"
+        __doc__, runs=3, seconds=5, lossless=10, trips=100, only="bootstrapd toxvpn both", road="fast tuntox"
     )
     with Lab() as lab:
         lab.bootstrap()
@@ -114,7 +115,8 @@ def main() -> None:
             figures = {road: {how: Figures() for how in HOW} for road in given.road.split()}
             for _ in range(given.runs):
                 for how, environment in HOW.items():
-                    warm = Server(Site(server, client, nodes[how], environment))
+                    flags = ("-t", str(RELAY_PORT)) if relay == "both" else ()
+                    warm = Server(Site(server, client, nodes[how], environment), *flags)
                     for road in figures:
                         progress(f"{relay}, {how}")
                         seconds = given.lossless if road == "tuntox" else given.seconds

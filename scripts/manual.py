@@ -30,6 +30,7 @@ ENVIRONMENT = {
     "TOXVPN_PORT_MAPPING=off": "Do not ask the router for a port, as --no-port-mapping.",
     "TOXVPN_REUNION=off": "Search for a peer that was met before like for a new one.",
     "TOXVPN_DETOUR=off": "Reach no peer by way of a friend, and be no such friend.",
+    "TOXVPN_QUICK=off": "Use the relay of a peer only where it came first.",
     "TOXVPN_PUNCH=off": "Behind a router that gives each destination another port, peers stay on a relay.",
 }
 FILES = {

@@ -154,6 +154,15 @@ class Tox:
         for relays, and `batch` for datagrams.
         """
 
+    def rank_relays(self, quick: dict[int, bool]) -> None:
+        """Whether each descriptor is a connection to a quick relay. Needs netio's `quick`."""
+
+    def call_relays(self, number: int) -> bool:
+        """What goes to that friend is left to its quick relays from now on, while they take it.
+
+        False: it is connected to none. Nothing is sent. Needs netio's `quick`.
+        """
+
     @property
     def sockets_version(self) -> int: ...
     def sockets(self) -> list[tuple[int, bool]]:

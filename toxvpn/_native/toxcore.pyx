@@ -25,6 +25,8 @@ from .flaws import flaw_of_libtoxcore
 from .options import Options
 from .results import Connection, SendResult, error as _error
 
+_ROLL_CALL = bytes([254]) + bytes(199)  # a lossy packet; shorter ones libtoxcore sends by UDP too
+
 cdef extern from "<string.h>" nogil:
     void explicit_bzero(void *memory, size_t length)
 
@@ -304,6 +306,23 @@ cdef class Tox:
 
     def set_nat64(self, str prefix):
         return netio.set_nat64(self._owner, prefix.encode())
+
+    def rank_relays(self, dict quick):
+        if _netio.hooks().quick.in_force:
+            for fd, is_quick in quick.items():
+                netio.rank_relay(self._owner, fd, is_quick)
+
+    def call_relays(self, uint32_t number):
+        if not _netio.hooks().quick.in_force:
+            return False
+        self.begin()
+        netio.begin_call(self._owner)
+        try:
+            self.send_lossy(number, _ROLL_CALL)
+        finally:
+            has_quick = netio.end_call(self._owner)
+            self.end()
+        return has_quick
 
     @property
     def sockets_version(self):

@@ -31,6 +31,7 @@ from ..tox.reach.greeter import Greeter
 from ..tox.reach.mapping import mapping
 from ..tox.reach.nat64 import Nat64
 from ..tox.reach.punch import Punch
+from ..tox.reach.quick import QuickRelays
 from ..tox.reach.recovery import Recovery
 from ..tox.reach.relaying import Relaying
 from ..tox.reach.reunion import Reunion
@@ -132,7 +133,8 @@ async def running_node(
             recovery.after_move.append(greeter.moved)
         undo.callback(Punch(node, recovery, mark).close)
         met_before = met.MetBook() if directory is None else met.load(directory, time.time())
-        reunion = Reunion(node, recovery, met_before, autosave.changed)
+        reunion = Reunion(node, recovery, met_before, autosave.changed, mark=mark)
+        QuickRelays(node, recovery, reunion)
         if directory is not None:
             autosave.others.append(reunion.snapshot)
         async with mapping(node, recovery, mark, wanted=options.port_mapping) as keeper:

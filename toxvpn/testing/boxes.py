@@ -84,6 +84,12 @@ def choose(kernels: list[BoxKernel]) -> tuple[str | None, str]:
     return (chosen.contents.name.decode(), "") if chosen else (None, (why.value or b"").decode())
 
 
+def seal_for_relay(text: bytes) -> None:
+    """As libtoxcore does before it sends a packet to a relay; what comes out is not looked at."""
+    padded = Memory(ZEROS + len(text), 0, bytes(ZEROS) + text)
+    _C.boxhook_afternm(padded.address, padded.address, ZEROS + len(text), bytes(24), bytes(32))
+
+
 class Memory:
     """Bytes `offset` behind an aligned address; `intact` says that nothing around them has been written."""
 

@@ -73,6 +73,10 @@ class FakeTox:
         self.doors: dict[int, tuple[str, int]] = {}
         self.twins: list[tuple[str, str]] = []
         self.nat64 = ""
+        self.ranks: dict[int, bool] = {}
+        self.called: list[int] = []
+        self.has_quick = False
+        self.relay_port = 0
         self.answers = 0
         self.congested = False
         self.wants_room = False
@@ -224,6 +228,13 @@ class FakeTox:
         self.twins.append((ipv4, ipv6))
         return True
 
+    def rank_relays(self, quick: dict[int, bool]) -> None:
+        self.ranks = quick
+
+    def call_relays(self, number: int) -> bool:
+        self.called.append(number)
+        return self.has_quick
+
     def open_door(self, fd: int, host: str, port: int) -> bool:
         self.doors[fd] = host, port
         return True
@@ -288,7 +299,7 @@ class FakeTox:
 
     @property
     def tcp_port(self) -> int:
-        return 0
+        return self.relay_port
 
     def bootstrap(self, host: str, port: int, public_key: bytes) -> None:
         self.bootstrapped.append((host, port, public_key))

@@ -89,6 +89,9 @@ _close_door = _function("netio_close_door", None, c_void_p, c_int)
 _answers = _function("netio_answers", ctypes.c_uint32, c_void_p)
 _set_nat64 = _function("netio_set_nat64", c_bool, c_void_p, ctypes.c_char_p)
 _know_twin = _function("netio_know_twin", c_bool, c_void_p, ctypes.c_char_p, ctypes.c_char_p)
+_rank_relay = _function("netio_rank_relay", None, c_void_p, c_int, c_bool)
+_begin_call = _function("netio_begin_call", None, c_void_p)
+_end_call = _function("netio_end_call", c_bool, c_void_p)
 _overheard = _function("netio_overheard", c_void_p, c_void_p)
 _overheard_note = _function(
     "overheard_note", None, c_void_p, c_void_p, ctypes.c_char_p, c_size_t, ctypes.c_char_p
@@ -322,6 +325,15 @@ class Hooked:
 
     def know_twin(self, ipv4: str, ipv6: str) -> bool:
         return bool(_know_twin(self._owner, ipv4.encode(), ipv6.encode()))
+
+    def rank_relay(self, fd: int, quick: bool) -> None:
+        _rank_relay(self._owner, fd, quick)
+
+    def begin_call(self) -> None:
+        _begin_call(self._owner)
+
+    def end_call(self) -> bool:
+        return bool(_end_call(self._owner))
 
     def open_door(self, fd: int, host: str, port: int) -> bool:
         return bool(_open_door(self._owner, fd, host.encode(), port))

@@ -18,7 +18,13 @@ from toxvpn.testing import boxes
 CRYPTO = {"crypto"} if len(boxes.usable_kernels()) > 1 else set()
 """On a processor for which there is a kernel besides the portable one."""
 PUNCH = {"punch"} if CRYPTO else set()
-ALL = {"sockets", "batch", "streams", "clock", "page_lock", "scratch", "reunion", "detour"} | CRYPTO | PUNCH
+QUICK = {"quick"} if CRYPTO else set()
+ALL = (
+    {"sockets", "batch", "streams", "clock", "page_lock", "scratch", "reunion", "detour"}
+    | CRYPTO
+    | PUNCH
+    | QUICK
+)
 
 
 # What libtoxcore imports, behind functions that a test can call.
@@ -243,16 +249,17 @@ def test_every_part_takes_in_every_linking_style(compiler: str, tmp_path: Path, 
 @pytest.mark.parametrize(
     ("environment", "missing"),
     [
-        ({"TOXVPN_SOCKETS": "off"}, {"sockets", "batch", "streams", "detour"} | PUNCH),
+        ({"TOXVPN_SOCKETS": "off"}, {"sockets", "batch", "streams", "detour"} | PUNCH | QUICK),
         ({"TOXVPN_UDP_BATCH": "off"}, {"batch", "detour"} | PUNCH),
-        ({"TOXVPN_STREAMS": "off"}, {"streams"}),
+        ({"TOXVPN_STREAMS": "off"}, {"streams"} | QUICK),
         ({"TOXVPN_CLOCK": "off"}, {"clock"}),
         ({"TOXVPN_PAGE_LOCK": "strict"}, {"page_lock"}),
         ({"TOXVPN_SCRATCH": "off"}, {"scratch"}),
-        ({"TOXVPN_CRYPTO": "off"}, (CRYPTO or {"crypto"}) | PUNCH),
+        ({"TOXVPN_CRYPTO": "off"}, (CRYPTO or {"crypto"}) | PUNCH | QUICK),
         ({"TOXVPN_REUNION": "off"}, {"reunion"}),
         ({"TOXVPN_DETOUR": "off"}, {"detour"}),
         ({"TOXVPN_PUNCH": "off"}, {"punch"}),
+        ({"TOXVPN_QUICK": "off"}, {"quick"}),
     ],
 )
 def test_the_environment_asks_for_plain_parts(
@@ -401,7 +408,7 @@ def test_a_libsodium_that_differs_goes_on_encrypting(compiler: str, tmp_path: Pa
         str(folder / "libtox-like.so"),
     )
     assert seen.pop("kernel") == ""
-    assert in_force(seen) == ALL - {"crypto", "punch"}
+    assert in_force(seen) == ALL - {"crypto", "punch", "quick"}
     assert not CRYPTO or "differs from libsodium" in seen["crypto"][1]
 
 

@@ -6,18 +6,24 @@ import select
 import socket
 import struct
 import termios
+from types import SimpleNamespace
 from typing import cast
+
+import pytest
 
 from toxvpn._native.toxcore import Tox
 from toxvpn.tox.reach.relays import (
     UNANSWERED_MS,
     connected_relays,
     is_dead,
+    own_relays,
+    places_of_relays,
     plain,
     reconnect_dead_relays,
     reconnect_relays,
     relay_hosts,
 )
+from toxvpn.wire.reach.introduction import NodeAt
 
 LONGEST_PACKET_BYTES = 2048  # toxcore's MAX_PACKET_SIZE
 
@@ -125,3 +131,28 @@ def test_those_whose_other_end_is_gone_are_dead() -> None:
 def test_an_address_that_came_mapped() -> None:
     assert plain("::ffff:203.0.113.1") == "203.0.113.1"
     assert plain("2001:db8::1") == "2001:db8::1"
+
+
+def test_a_node_tells_of_its_own_relay_where_others_may_reach_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    tox = cast(Tox, SimpleNamespace(tcp_port=443, dht_id=b"k" * 32))
+    sources = {"192.0.2.1": "203.0.113.5", "2001:db8::1": "2600::5"}
+    monkeypatch.setattr("toxvpn.tox.reach.relays.source_of", lambda host, mark: sources.get(host))
+    told = [NodeAt("203.0.113.5", 443, b"k" * 32, relay=True), NodeAt("2600::5", 443, b"k" * 32, relay=True)]
+    assert list(own_relays(tox)) == told
+    sources.update({"192.0.2.1": "192.168.1.2", "2001:db8::1": "fd00::2"})
+    assert list(own_relays(tox)) == [], "private ones"
+    sources.clear()
+    assert list(own_relays(tox)) == []
+    tox = cast(Tox, SimpleNamespace(tcp_port=0, dht_id=b"k" * 32))
+    assert list(own_relays(tox)) == [], "no relay"
+
+
+def test_connections_of_others_to_our_relay_lead_to_none() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as own:
+        client = socket.create_connection(own.getsockname())
+        accepted = own.accept()[0]
+        port = own.getsockname()[1]
+        sockets = Sockets((own, False), (accepted, False), (client, False), tcp_port=port)
+        assert places_of_relays(cast(Tox, sockets)) == {client.fileno(): ("127.0.0.1", port)}
+        client.close()
+        accepted.close()

@@ -7,10 +7,12 @@
 #include "importpatch.h"
 
 #include <dlfcn.h>
+#include <string.h>
 
 static const struct kernel *in_force;
 static sodium_box *sodium_seal, *sodium_open;
 _Thread_local void (*boxhook_next_text)(const uint8_t *text, size_t length);
+_Thread_local struct boxhook_sealed boxhook_sealed;
 uint64_t boxhook_opened;
 static unsigned long long told_length; /* 0: none */
 static void (*tell_sealing)(const uint8_t *text);
@@ -24,12 +26,22 @@ static void tell(const uint8_t *text, size_t length) {
         call(text, length);
 }
 
+static void note_sealed(const uint8_t *text, size_t length) {
+    boxhook_sealed.length = length >= BOXHOOK_LAST ? length : 0;
+    if (boxhook_sealed.length == 0)
+        return;
+    boxhook_sealed.first = text[0];
+    memcpy(boxhook_sealed.last, text + length - BOXHOOK_LAST, BOXHOOK_LAST);
+}
+
 int boxhook_afternm(uint8_t *box, const uint8_t *text, unsigned long long length, const uint8_t *nonce,
                     const uint8_t *key) {
     if (!is_packet(length))
         return sodium_seal(box, text, length, nonce, key);
     if (length == told_length)
         tell_sealing(text + BOX_ZEROS);
+    if (boxhook_sealed.wanted)
+        note_sealed(text + BOX_ZEROS, (size_t)length - BOX_ZEROS);
     box_seal(in_force, box, text, (size_t)length, nonce, key);
     return 0;
 }

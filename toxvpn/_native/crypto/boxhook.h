@@ -3,6 +3,7 @@
 #ifndef TOXVPN_CRYPTO_BOXHOOK_H
 #define TOXVPN_CRYPTO_BOXHOOK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +24,13 @@ int boxhook_open_afternm(uint8_t *text, const uint8_t *box, unsigned long long l
 
 /* Called once, with the text of the next box that this thread opens; NULL: none is waited for. */
 extern _Thread_local void (*boxhook_next_text)(const uint8_t *text, size_t length);
+/* While it is `wanted`, what the box begins and ends with that this thread has sealed last; a shorter one is not noted. */
+enum { BOXHOOK_LAST = 8 };
+extern _Thread_local struct boxhook_sealed {
+    bool wanted;
+    size_t length; /* of the text */
+    uint8_t first, last[BOXHOOK_LAST];
+} boxhook_sealed;
 /* From now on `call` gets each text of `length` bytes before it is encrypted. */
 void boxhook_on_sealing(size_t length, void (*call)(const uint8_t *text));
 

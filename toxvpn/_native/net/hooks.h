@@ -76,6 +76,11 @@ uint32_t netio_answers(const netio_owner *owner);
 bool netio_know_twin(netio_owner *owner, const char *ipv4, const char *ipv6);
 /* By which the network translates to IPv4 (nat64.h). False: it is no prefix. */
 bool netio_set_nat64(netio_owner *owner, const char *prefix);
+/* Among relays (quick.h): which connections lead to quick ones, and which do not. */
+void netio_rank_relay(netio_owner *owner, int fd, bool quick);
+/* What libtoxcore sends between the two leaves no more. Whether there is a quick relay for who it was sent to. */
+void netio_begin_call(netio_owner *owner);
+bool netio_end_call(netio_owner *owner);
 uint32_t netio_sockets_version(const netio_owner *owner);
 size_t netio_sockets(const netio_owner *owner, netio_socket *out, size_t room);
 

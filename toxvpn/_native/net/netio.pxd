@@ -57,6 +57,10 @@ cdef void close_door(netio_owner *owner, int fd) noexcept nogil
 cdef uint32_t answers(netio_owner *owner) noexcept nogil
 cdef bint know_twin(netio_owner *owner, bytes ipv4, bytes ipv6)
 cdef bint set_nat64(netio_owner *owner, bytes prefix)
+# See Tox.rank_relays, Tox.call_relays.
+cdef void rank_relay(netio_owner *owner, int fd, bint quick) noexcept nogil
+cdef void begin_call(netio_owner *owner) noexcept nogil
+cdef bint end_call(netio_owner *owner) noexcept nogil
 # Changes whenever the list of sockets does.
 cdef uint32_t sockets_version(netio_owner *owner) noexcept nogil
 # All sockets, as (descriptor, whether it is for datagrams).

@@ -15,6 +15,7 @@ class Hooks(NamedTuple):
     reunion: Hook
     detour: Hook
     punch: Hook
+    quick: Hook
 
 class DetourTraffic(NamedTuple):
     sent: int

@@ -1,7 +1,7 @@
 """Hooks under libtoxcore: the network, clock, page locks and encryption that it uses, replaced by ours.
 
 `install` points libtoxcore's own import entries for some functions of the C library and of libsodium at
-functions of ours. There are ten groups of hooks; each is in force or not by itself:
+functions of ours. There are eleven groups of hooks; each is in force or not by itself:
 
 - sockets: tells exactly which sockets are libtoxcore's (socket, accept, close), and connects to a
   relay at the other of its two addresses where there is no way to the one (connect)
@@ -20,6 +20,8 @@ functions of ours. There are ten groups of hooks; each is in force or not by its
   (crypto_scalarmult_curve25519_base, crypto_box_keypair)
 - detour: datagrams to a peer can take the way of a common friend (detour.h); needs `batch`, and has no imports of its own
 
+- quick: of several relays to a friend, one of a peer carries the packets; with `streams` and `crypto`, whose functions
+  it uses
 - punch: a handle tells where DHT nodes see its friends, and has a socket more for a peer behind a router that changes
   ports; with `batch` and `crypto`, whose functions it uses
 
@@ -30,12 +32,12 @@ Where a group is not in force, libtoxcore works without it. These environment va
 TOXVPN_SOCKETS=off (also batch, streams and shield), TOXVPN_UDP_BATCH=off (also detour), TOXVPN_STREAMS=off,
 TOXVPN_CLOCK=off (the rate is always 1), TOXVPN_PAGE_LOCK=strict (every scratch buffer is locked, about half the
 speed), TOXVPN_SCRATCH=off, TOXVPN_CRYPTO=off (libsodium encrypts), TOXVPN_REUNION=off,
-TOXVPN_DETOUR=off, TOXVPN_PUNCH=off.
+TOXVPN_DETOUR=off, TOXVPN_PUNCH=off, TOXVPN_QUICK=off.
 
 Neighbours: toxcore.pyx enters and leaves an owner around each call into libtoxcore; the C files are owner.c,
 sockets.c, hooks.c, streamhooks.c, clock.c, kernel.c, install.c, sendbatch.c, sendroom.c, recvbatch.c, fairshare.c,
-streambuf.c, sightings.c, overheard.c, early.c, doors.c, twins.c, nat64.c, introduce.c, inject.c, detour.c, pagelock.c,
-scratch.c, importpatch.c.
+streambuf.c, sightings.c, overheard.c, early.c, doors.c, twins.c, nat64.c, quick.c, introduce.c, inject.c,
+detour.c, pagelock.c, scratch.c, importpatch.c.
 """
 
 import os
@@ -109,6 +111,9 @@ cdef extern from "hooks.h" nogil:
     uint32_t netio_answers(const netio_owner *owner)
     bint netio_know_twin(netio_owner *owner, const char *ipv4, const char *ipv6)
     bint netio_set_nat64(netio_owner *owner, const char *prefix)
+    void netio_rank_relay(netio_owner *owner, int fd, bint quick)
+    void netio_begin_call(netio_owner *owner)
+    bint netio_end_call(netio_owner *owner)
     uint32_t netio_sockets_version(const netio_owner *owner)
     size_t netio_sockets(const netio_owner *owner, netio_socket *out, size_t room)
 
@@ -308,6 +313,18 @@ cdef bint set_nat64(netio_owner *owner, bytes prefix):
     return netio_set_nat64(owner, prefix)
 
 
+cdef void rank_relay(netio_owner *owner, int fd, bint quick) noexcept nogil:
+    netio_rank_relay(owner, fd, quick)
+
+
+cdef void begin_call(netio_owner *owner) noexcept nogil:
+    netio_begin_call(owner)
+
+
+cdef bint end_call(netio_owner *owner) noexcept nogil:
+    return netio_end_call(owner)
+
+
 cdef uint32_t sockets_version(netio_owner *owner) noexcept nogil:
     return netio_sockets_version(owner)
 
@@ -488,6 +505,7 @@ class Hooks(NamedTuple):
     reunion: Hook
     detour: Hook
     punch: Hook
+    quick: Hook
 
 
 _NOT_YET = Hook(False, "libtoxcore is not loaded yet")
@@ -502,10 +520,11 @@ cdef object _install(netio_hook_group group, uintptr_t address, str switch, str 
     return Hook(True, "") if why == NULL else Hook(False, why.decode())
 
 
-cdef object _punch(batch, crypto):
-    if os.environ.get("TOXVPN_PUNCH") == "off":
-        return Hook(False, "TOXVPN_PUNCH=off")
-    for name, needed in (("batch", batch), ("crypto", crypto)):
+cdef object _with(str switch, dict needs):
+    """A group without imports of its own."""
+    if os.environ.get(switch) == "off":
+        return Hook(False, f"{switch}=off")
+    for name, needed in needs.items():
         if not needed.in_force:
             return Hook(False, f"needs {name} ({needed.reason})")
     return Hook(True, "")
@@ -537,10 +556,11 @@ def install(address: int, flawed: bool = False) -> Hooks:
         detour = _install(NETIO_DETOUR, address, "TOXVPN_DETOUR", "off")
     else:
         detour = Hook(False, f"needs the batch ({batch.reason})")
-    punch = _punch(batch, crypto)
+    punch = _with("TOXVPN_PUNCH", {"batch": batch, "crypto": crypto})
     if punch.in_force:
         netio_overhear()
-    _hooks = Hooks(sockets, batch, streams, clock, page_lock, scratch, crypto, reunion, detour, punch)
+    quick = _with("TOXVPN_QUICK", {"streams": streams, "crypto": crypto})
+    _hooks = Hooks(sockets, batch, streams, clock, page_lock, scratch, crypto, reunion, detour, punch, quick)
     return _hooks
 
 

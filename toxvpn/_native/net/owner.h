@@ -7,6 +7,7 @@
 #include "hooks.h"
 #include "nat64.h"
 #include "overheard.h"
+#include "quick.h"
 #include "sightings.h"
 #include "streambuf.h"
 #include "twins.h"
@@ -22,9 +23,10 @@ struct entry {
     struct entry *next;
     int fd;
     bool datagram;
-    struct sendbatch *out;    /* NULL: not batched */
-    struct recvbatch *in;     /* NULL: not batched */
-    struct streambuf *stream; /* NULL: not a stream, or used plainly */
+    struct sendbatch *out;     /* NULL: not batched */
+    struct recvbatch *in;      /* NULL: not batched */
+    struct streambuf *stream;  /* NULL: not a stream, or used plainly */
+    struct standing *standing; /* NULL: not a connection of ours to a relay, as far as is known */
     bool door;
     struct sockaddr_storage beyond; /* a door: the address that it is for */
 };
@@ -58,6 +60,7 @@ struct netio_owner {
     struct streamroom room;
     struct twins twins;
     struct nat64 nat64;
+    struct roll roll;
     uint32_t answers; /* of nodes that were asked for others, as far as it seems */
 };
 

@@ -25,6 +25,8 @@ void entry_forget(struct entry *entry) {
     sendbatch_free(entry->out);
     recvbatch_free(entry->in);
     streambuf_free(entry->stream);
+    quick_forget(&entry->owner->roll, entry->standing);
+    free(entry->standing);
     free(entry);
 }
 

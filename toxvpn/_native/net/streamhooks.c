@@ -1,15 +1,22 @@
 /* The functions that libtoxcore calls for its TCP connections, which are read and written through streambuf.c. */
 #define _GNU_SOURCE
+#include "boxhook.h"
 #include "kernel.h"
 #include "owner.h"
 
+#include <errno.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
 
 ssize_t netio_hook_send(int fd, const void *data, size_t length, int flags) {
     struct entry *entry = find(fd);
     if (!entry || !entry->stream)
         return send(fd, data, length, flags);
+    if (entry->standing && quick_refuses(&entry->owner->roll, entry->standing, length)) {
+        errno = EAGAIN;
+        return -1;
+    }
     ssize_t taken = streambuf_write(entry->stream, data, length);
     if (entry->owner != current) /* outside a turn nothing else would flush it */
         streambuf_flush(entry->stream);
@@ -43,3 +50,17 @@ int netio_hook_ioctl(int fd, unsigned long request, ...) {
     *(int *)argument = readable(entry);
     return 0;
 }
+
+void netio_rank_relay(netio_owner *owner, int fd, bool quick) {
+    struct entry *entry = find(fd);
+    if (!entry || entry->owner != owner || !entry->stream)
+        return;
+    if (!entry->standing && !(entry->standing = calloc(1, sizeof *entry->standing)))
+        return;
+    entry->standing->rank = quick ? QUICK : SLOW;
+    boxhook_sealed.wanted = true;
+}
+
+void netio_begin_call(netio_owner *owner) { quick_begin_call(&owner->roll); }
+
+bool netio_end_call(netio_owner *owner) { return quick_end_call(&owner->roll); }

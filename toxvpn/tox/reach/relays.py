@@ -10,9 +10,12 @@ import os
 import socket
 import struct
 from collections.abc import Callable, Iterator, Mapping
+from ipaddress import ip_address
 
 from ..._native.toxcore import Tox
 from ...wire.reach.introduction import NodeAt
+from ...wire.reach.mapped import may_be_public
+from .sources import ANYWHERE, source_of
 
 UNANSWERED_MS = 1500
 """The other end is gone when its kernel has acknowledged nothing for so long, and ours repeats."""
@@ -80,16 +83,29 @@ def _break(fd: int) -> None:
 
 def connected_relays(tox: Tox, known: Mapping[tuple[str, int], bytes]) -> Iterator[NodeAt]:
     """The relays that it is connected to, of those `known` by address and port, with their DHT keys."""
-    for fd, datagram in tox.sockets():
-        if not datagram and (ends := _ends(fd)) is not None and (place := ends[1]) in known:
+    for place in places_of_relays(tox).values():
+        if place in known:
             yield NodeAt(*place, known[place], relay=True)
 
 
 def relay_hosts(tox: Tox) -> Iterator[str]:
-    """The addresses of the relays that it is connected to. Others, who have us as a relay, are none."""
-    for fd, datagram in tox.sockets():
-        if not datagram and (ends := _ends(fd)) is not None and ends[0][1] != tox.tcp_port:
-            yield ends[1][0]
+    """The addresses of the relays that it is connected to."""
+    return (host for host, _ in places_of_relays(tox).values())
+
+
+def places_of_relays(tox: Tox) -> dict[int, tuple[str, int]]:
+    """Where its connections to relays lead, by descriptor; those of others to its own relay are none."""
+    ends = {fd: found for fd, datagram in tox.sockets() if not datagram and (found := _ends(fd)) is not None}
+    return {fd: there for fd, (here, there) in ends.items() if here[1] != tox.tcp_port}
+
+
+def own_relays(tox: Tox, mark: int = 0) -> Iterator[NodeAt]:
+    """This node as a relay, at the addresses of this machine that others on the Internet may reach it at."""
+    if not tox.tcp_port:
+        return
+    for host in (source_of(each, mark) for each in ANYWHERE):
+        if host and (may_be_public(host) or (":" in host and not ip_address(host).is_private)):
+            yield NodeAt(host, tox.tcp_port, tox.dht_id, relay=True)
 
 
 def _ends(fd: int) -> tuple[tuple[str, int], tuple[str, int]] | None:

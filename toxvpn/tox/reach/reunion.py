@@ -15,7 +15,7 @@ others, or the same again. Both ends name each other's last relays to their own 
 import contextlib
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import astuple
 
 from ..._native.results import Connection
@@ -28,7 +28,7 @@ from ..node import Node
 from ..peer import Peer
 from .met import Met, MetBook, MetSnapshot
 from .recovery import Recovery
-from .relays import connected_relays
+from .relays import connected_relays, own_relays
 
 TIMES = 4
 """Introductions of each peer: datagrams get lost, and relays count only once toxcore connects."""
@@ -53,12 +53,14 @@ class Reunion:
         book: MetBook,
         on_change: Callable[[], None],
         clock: Callable[[], float] = time.time,
+        mark: int = 0,
     ) -> None:
         self._node = node
         self._recovery = recovery
         self._book = book
         self._on_change = on_change
         self._clock = clock
+        self._mark = mark
         self._changes = RateLimit(1 / 60, 4)
         self._starts = RateLimit(1 / 60, 2)
         self._number = 0
@@ -117,13 +119,20 @@ class Reunion:
 
     def _name_relays(self, peer: Peer) -> None:
         """toxcore connects to those for this peer at once, and so does the peer's, with the same ones."""
+        self.name_relays(peer, sorted({*self.relays_of(peer), *self._own_relays}, key=astuple))
+
+    def relays_of(self, peer: Peer) -> tuple[NodeAt, ...]:
+        """Those that the peer has told us of."""
+        return self._relays_of.get(peer.public_key, ())
+
+    def name_relays(self, peer: Peer, relays: Sequence[NodeAt]) -> None:
+        """To our own toxcore, as if that connected peer of ours did."""
         dht_key, number = self._recovery.dht_key(peer), self._numbers.get(peer.public_key)
         if dht_key is None or number is None:
             return
-        both = sorted({*self._relays_of.get(peer.public_key, ()), *self._own_relays}, key=astuple)
-        for at in range(0, len(both), introduction.MOST_NODES):
+        for at in range(0, len(relays), introduction.MOST_NODES):
             number += 1
-            nodes = both[at : at + introduction.MOST_NODES]
+            nodes = relays[at : at + introduction.MOST_NODES]
             self._send(peer.public_key, introduction.encode(number, dht_key, nodes))
         self._numbers[peer.public_key] = number
 
@@ -154,7 +163,8 @@ class Reunion:
 
     def _compare(self) -> None:
         online = [peer.public_key for peer in self._node if self._is_ours(peer)]
-        relays = tuple(connected_relays(self._node.tox, self._node.relays)) if online else ()
+        tox, known = self._node.tox, self._node.relays
+        relays = (*own_relays(tox, self._mark), *connected_relays(tox, known)) if online else ()
         if relays and relays != self._own_relays:
             self._own_relays = relays
             self._tells = dict.fromkeys(online, TELLS)
