@@ -1,6 +1,7 @@
 """Which addresses a NAT64 is used for, and how they look outside and inside; tests/netns has a real one."""
 
 import ctypes
+from ipaddress import IPv4Address, IPv6Address
 
 import pytest
 
@@ -66,6 +67,8 @@ def test_who_is_not_behind_the_prefix_stays() -> None:
 )
 def test_private_addresses_are_never_somebody_elses(host: str) -> None:
     assert Nat64().outside(host) is None and Nat64().outside(f"::ffff:{host}") is None
+    behind = str(IPv6Address(int(IPv6Address(PREFIX)) + int(IPv4Address(host))))
+    assert Nat64().inside(behind) == behind
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,7 @@ bool nat64_outside(const struct nat64 *nat64, const struct sockaddr *at, struct 
 void nat64_inside(const struct nat64 *nat64, struct sockaddr *from) {
     struct sockaddr_in6 *from6 = (void *)from;
     if (nat64->known && from && from->sa_family == AF_INET6 &&
-        memcmp(&from6->sin6_addr, nat64->prefix, sizeof nat64->prefix) == 0)
+        memcmp(&from6->sin6_addr, nat64->prefix, sizeof nat64->prefix) == 0 &&
+        is_public(&from6->sin6_addr.s6_addr[NAT64_PREFIX_BYTES]))
         memcpy(&from6->sin6_addr, mapped, sizeof mapped);
 }

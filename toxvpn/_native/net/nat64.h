@@ -21,7 +21,8 @@ struct nat64 {
 bool nat64_set(struct nat64 *nat64, const char *prefix);
 /* Where the kernel reaches a socket address. False: there, as it is. */
 bool nat64_outside(const struct nat64 *nat64, const struct sockaddr *at, struct sockaddr_in6 *out);
-/* Makes the address of a datagram that came the one that libtoxcore knows. */
+/* Makes the address of a datagram that came the one that libtoxcore knows. A private one stays as it is: nobody out there
+ * is to pass for a neighbour. */
 void nat64_inside(const struct nat64 *nat64, struct sockaddr *from);
 
 #endif
