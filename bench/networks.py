@@ -21,8 +21,10 @@ from .meeting import ROADS, Meeting
 from .scenes import KINDS, PEOPLE, Scene, Street, kinds_of, scene_of
 
 PAGE = ROOT / "docs/networks.md"
-TOGETHER = 8
-"""Scenes in one lab. Their programs run beside each other, and are idle while another scene is measured."""
+TOGETHER, KINDS_TOGETHER = 4, 8
+"""Scenes in one lab; with forwards, each has five programs instead of two. They run beside each other, and
+are idle while another scene is measured. All are nodes of Tox: with eight times five, mostly behind NATs, two
+forwards of homes behind a carrier stayed on a relay for 50 s, and none with four times five."""
 
 SETTLE_S = 10.0
 """So long after the last server's start the first client starts."""
@@ -93,10 +95,10 @@ def note(meeting: Meeting, direct_s: float | None, seconds: int, outcomes: Outco
         outcomes.mbit[road] += meeting.road_mbit(road, seconds)
 
 
-def batches(scenes: Mapping[str, Scene]) -> Iterator[dict[str, Scene]]:
+def batches(scenes: Mapping[str, Scene], together: int) -> Iterator[dict[str, Scene]]:
     items = list(scenes.items())
-    for first in range(0, len(items), TOGETHER):
-        yield dict(items[first : first + TOGETHER])
+    for first in range(0, len(items), together):
+        yield dict(items[first : first + together])
 
 
 def people_rows(outcomes: Mapping[str, Outcomes]) -> list[list[str]]:
@@ -140,9 +142,9 @@ def main() -> None:
     pairs = kinds_of(given.kinds) if given.kinds else {}
     outcomes = {name: Outcomes() for name in (*chosen, *pairs)}
     for _ in range(given.runs):
-        for batch in batches(chosen):
+        for batch in batches(chosen, TOGETHER):
             measure(batch, given.watch, given.seconds, outcomes)
-        for batch in batches(pairs):
+        for batch in batches(pairs, KINDS_TOGETHER):
             measure(batch, given.watch, 0, outcomes)
     rows = people_rows({name: outcomes[name] for name in chosen})
     header = [

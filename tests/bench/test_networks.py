@@ -25,7 +25,7 @@ def test_every_kind_meets_every_kind_once() -> None:
 
 
 def test_every_scene_is_in_one_batch() -> None:
-    assert [name for batch in batches(PEOPLE) for name in batch] == list(PEOPLE)
+    assert [name for batch in batches(PEOPLE, 4) for name in batch] == list(PEOPLE)
 
 
 def test_rows_replace_those_of_the_same_scene() -> None:
