@@ -20,7 +20,7 @@ def addresses(data: bytes) -> None:
     book = AddressBook(OWN, requested=requested)
     local: list[IPv4Network] = []
     while choices.left:
-        match choices.below(8):
+        match choices.below(9):
             case 0:
                 local = [choices.pick(NETWORKS) for _ in range(choices.below(3))]
                 book.set_local(local)
@@ -28,6 +28,8 @@ def addresses(data: bytes) -> None:
                 book.forget(choices.pick(KEYS))
             case 2:
                 book.allow(allowed(choices))
+            case 8:
+                book.presume(choices.pick(KEYS))
             case _:
                 key = choices.pick(KEYS)
                 book.state_untrusted(key, [stated(choices, key) for _ in range(choices.below(4))])
@@ -51,12 +53,13 @@ def allowed(choices: Choices) -> AllowedAddresses:
 
 
 def check(found: Assignment, local: list[IPv4Network]) -> None:
-    taken = [address for addresses in found.accepted.values() for address in addresses]
+    everybodys = {**found.accepted, **found.presumed}
+    taken = [address for addresses in everybodys.values() for address in addresses]
     assert len(set(taken)) == len(taken)
     assert not set(found.own) & set(taken)
-    assert set(found.refused).isdisjoint(found.accepted)
+    assert set(found.accepted).isdisjoint({*found.refused, *found.presumed})
     for address in (*taken, *found.own):
         assert not address.is_global
         assert not any(address in network for network in local)
-    for sources in found.accepted.values():
+    for sources in everybodys.values():
         assert set(sources.values()) <= set(found.own)

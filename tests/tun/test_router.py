@@ -216,6 +216,33 @@ async def test_our_own_address_gives_way_to_a_smaller_key(
     assert machine.changes.addresses == [machine.router.own_ipv4]
 
 
+async def test_a_peer_that_was_not_online_yet_is_presumed_to_have_its_usual_address(network: Network) -> None:
+    """What programs send there must not leave by the default route. To people it has none."""
+    machine, other = Machine(network), network.node()
+    usual = next(ipv4_candidates(other.tox.public_key))
+    peer = machine.node.accept(other.tox.public_key)
+    machine.router.add(peer)
+    assert machine.tables.routes[usual] == machine.tables.sources[usual] == peer.number
+    assert machine.changes.routes == [IPv4Network(usual)]
+    assert machine.ipv4_of(peer) is None
+    other.tox.status_message = said(str(usual))
+    other.accept(machine.node.tox.public_key)
+    await until(lambda: machine.ipv4_of(peer) == usual)
+    assert machine.changes.routes == [IPv4Network(usual)]
+
+
+@pytest.mark.parametrize("stated", [str(FREE), None])
+async def test_what_was_presumed_goes_when_the_peer_states_something_else(
+    network: Network, stated: str | None
+) -> None:
+    machine, other = Machine(network), network.node()
+    machine.router.add(machine.node.accept(other.tox.public_key))
+    peer = await machine.meet(other, said(stated))
+    assert machine.changes.routes == ([IPv4Network(stated)] if stated else [])
+    machine.node.remove(peer)
+    assert machine.changes.every_route == []
+
+
 async def test_a_removed_peer_leaves_nothing(network: Network) -> None:
     machine, other = Machine(network), network.node()
     peer = await machine.meet(other, said(str(FREE), mtu=1300))

@@ -353,3 +353,38 @@ def test_friends_reach_each_other_wherever_both_have_a_free_range(
         assert source in world.settled[key].own
         assert destination in world.settled[friend].own
         assert source in world.settled[friend].accepted[key]
+
+
+def test_who_has_said_nothing_is_presumed_to_have_its_usual_address() -> None:
+    mine = book(OTHER)
+    assert mine.presume(SMALL).presumed == {SMALL: {CLASH: first(OTHER)}}
+    stated = list(ipv4_candidates(SMALL, NARROW))[1]
+    settled = state(mine, SMALL, stated)
+    assert (settled.presumed, firsts(settled)) == ({}, {SMALL: stated})
+    assert mine.presume(SMALL) == settled
+    assert mine.forget(SMALL).accepted == {}
+
+
+def test_presuming_takes_nothing_from_anybody() -> None:
+    mine = book(OTHER)
+    mine.presume(MIDDLE)
+    assert mine.presume(LARGE).presumed == {MIDDLE: {CLASH: first(OTHER)}}
+    settled = state(mine, LARGE, CLASH)
+    assert (settled.presumed, firsts(settled)) == ({}, {LARGE: CLASH})
+    assert mine.forget(LARGE).presumed == {MIDDLE: {CLASH: first(OTHER)}}
+    assert mine.forget(MIDDLE).presumed == {}
+
+
+def test_presuming_moves_nobody() -> None:
+    large = book(LARGE)
+    assert large.presume(SMALL) == Assignment((CLASH,), {}, {})
+
+
+def test_an_allowed_address_is_presumed() -> None:
+    mine = book(OTHER, allowed=AllowedAddresses({SMALL: CHOSEN}))
+    assert list(mine.presume(SMALL).presumed[SMALL]) == [CHOSEN]
+
+
+def test_nothing_is_presumed_where_the_range_is_in_use() -> None:
+    mine = book(OTHER, requested=CHOSEN, local=NARROW)
+    assert mine.presume(SMALL) == Assignment((CHOSEN,), {}, {})

@@ -34,6 +34,7 @@ class NetworkPeer:
     """A peer on the VPN, and which of its stated addresses were accepted.
 
     `sources`: its IPv4 addresses, the preferred one first, each with our own address to send from.
+    `presumed`: it has not stated them yet.
     `refusal`: why it has no IPv4 address although it states `stated`.
     """
 
@@ -48,10 +49,11 @@ class NetworkPeer:
     """The networks that it says are behind it: any ones (tun/subnets/choice.py)."""
     multicast: tuple[str, ...] = ()
     """The groups that it says it takes part in."""
+    presumed: bool = False
 
     @property
     def ipv4(self) -> IPv4Address | None:
-        return next(iter(self.sources), None)
+        return None if self.presumed else next(iter(self.sources), None)
 
     @property
     def address_problem(self) -> str | None:
@@ -127,6 +129,8 @@ class Router:
             self._add_route(member, IPv6Network(member.ipv6))
         if peer.status_text is not None:
             self._apply_status(member, peer.status_text)
+        else:
+            self._apply(self._book.presume(peer.public_key))
 
     def remove(self, public_key: bytes) -> None:
         """Takes the peer off the VPN, with all its addresses."""
@@ -175,14 +179,15 @@ class Router:
         before = {public_key: member.ipv4 for public_key, member in self._peers.items()}
         for public_key, member in self._peers.items():
             self._log_refusal(member, assignment.refused.get(public_key))
-            wanted = assignment.accepted.get(public_key, {})
+            member.presumed = public_key in assignment.presumed
+            wanted = assignment.presumed.get(public_key) or assignment.accepted.get(public_key, {})
             for address in [each for each, source in member.sources.items() if wanted.get(each) != source]:
                 self._remove_address(member, address)  # first of all, so that others can have it
         try:
             self._set_own(assignment.own)
         except ToxvpnError as failure:
             log.error("this machine has no IPv4 address on the VPN: %s", failure)
-        for public_key, sources in assignment.accepted.items():
+        for public_key, sources in {**assignment.accepted, **assignment.presumed}.items():
             if (winner := self._peers.get(public_key)) is not None:
                 self._add_addresses(winner, sources)
                 if winner.ipv4 not in (None, before[public_key]):

@@ -15,6 +15,7 @@ from typing import Protocol, Self
 from .._native.path.datapath import Datapath
 from .._native.path.packets import PacketFormat
 from .._native.path.toxcarrier import ToxCarrier
+from ..errors import ToxvpnError
 from ..tox.events import Event, PeerConnection, PeerRemoved, PeerStatus
 from ..tox.node import Node
 from ..tox.ownstatus import OwnStatus
@@ -44,6 +45,8 @@ log = logging.getLogger("toxvpn.tun")
 QUEUE_PACKETS = 1000
 """Bursts of small UDP packets overflow the default of 500; TCP limits itself (bench/vpn.py)."""
 CATCH_ALL_METRIC = 10_000
+KEEP_INSIDE_METRIC = 20_000
+SEVERAL = 10_000
 __all__ = ["JOURNAL_NAME", "Vpn", "VpnOptions"]
 
 
@@ -102,6 +105,7 @@ class Vpn:
             undo.callback(self.exits.tell_end)
             changes = NetworkChanges(journal, namespace, self.exits.keeps)
             network = self.network = undo.enter_context(changes)
+            self._keep_inside(network)
             self.exits.begin(network, options.interface, here=namespace is HERE)
             book = self._choose_address(options, allowed or {}, network.read_kernel())
             self.device: TunDevice = namespace.open_tun(options.interface, offload=options.offload)
@@ -127,7 +131,6 @@ class Vpn:
 
             self.router = Router(self.datapath, network, self.device.name, book, set_own)
             self.router.own_network = self._own_network
-            self.router.start(self.ipv6)
             self.subnets = SubnetRoutes(
                 self.datapath,
                 network,
@@ -153,6 +156,8 @@ class Vpn:
                 self.subnets.advertised,
             )
             self.choose_groups(options.multicast)
+            # at once: from an address without the peers' routes, programs would send by the default route
+            self.router.start(self.ipv6)
             self.update_peers()
             node.subscribe(self._on_event)
             undo.callback(node.unsubscribe, self._on_event)
@@ -294,6 +299,16 @@ class Vpn:
         """
         metric = CATCH_ALL_METRIC + network.index(self.device.name)
         network.add_route(self.device.name, OVERLAY_IPV6, metric=metric)
+
+    def _keep_inside(self, network: NetworkChanges) -> None:
+        """What a kernel repeats to a peer does not leave by the default route while there is no device.
+
+        That is so after a kill, until the next start. For IPv4 the kernel sees to it: it sends nothing from
+        an address that is nobody's. Several VPNs of this machine have different keys.
+        """
+        metric = KEEP_INSIDE_METRIC + int.from_bytes(self._node.tox.public_key[:4], "big") % SEVERAL
+        with contextlib.suppress(ToxvpnError):  # there is no IPv6
+            network.make_unreachable(OVERLAY_IPV6, metric)
 
     def _choose_address(
         self, options: VpnOptions, addresses: Mapping[bytes, IPv4Address], tables: KernelTables

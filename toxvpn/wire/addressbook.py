@@ -26,6 +26,10 @@ This ends, because only smaller keys make a node move. The node with the smalles
 nodes with smaller keys have stopped moving, a node that avoids their addresses has no reason to move again;
 so, key by key, all of them stop. No decision waits for an answer.
 
+A peer that has not stated anything yet, because it has not been online since our start, is *presumed* to have
+its usual address, unless somebody else states that one: what programs here still send to the peer must find a
+way into the VPN, or it would leave by the default route. Nobody moves, and nobody loses an address for that.
+
 Under rule 4, nodes may see different peers: two peers of ours that do not know each other may keep the same
 address. Then we decide for ourselves, always in the same way.
 
@@ -96,11 +100,13 @@ class Assignment:
     `own`: the main one first; empty when all are taken (IPv6 still works), and then peers have none either.
     `accepted`: each peer's addresses, the preferred one first, with our own address to send from.
     `refused`: why a peer has no address, though it states one.
+    `presumed`: as `accepted`, of peers that have not stated anything yet.
     """
 
     own: tuple[IPv4Address, ...]
     accepted: dict[bytes, dict[IPv4Address, IPv4Address]]
     refused: dict[bytes, AddressRefusal]
+    presumed: dict[bytes, dict[IPv4Address, IPv4Address]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +141,15 @@ class AddressBook:
         self._allowed = allowed
         self._ranges = ranges
         self._stated: dict[bytes, tuple[_Claim, ...]] = {}
+        self._silent: set[bytes] = set()
+        """Peers that have not stated anything yet."""
         self._own: dict[IPv4Network, IPv4Address] = {}
         self._in_every_range = False
         self.set_local(local)
 
     def state_untrusted(self, public_key: bytes, addresses: Sequence[IPv4Address]) -> Assignment:
         """The peer states these: any first one, and others derived from its key; or no address at all."""
+        self._silent.discard(public_key)
         claims = self._claims(public_key, addresses)
         if self._stated.get(public_key, ()) != claims:
             self._stated.pop(public_key, None)  # a new claim queues up behind the others
@@ -148,8 +157,15 @@ class AddressBook:
                 self._stated[public_key] = claims
         return self.assign()
 
+    def presume(self, public_key: bytes) -> Assignment:
+        """The peer will hardly state another address than its usual one."""
+        if public_key not in self._stated:
+            self._silent.add(public_key)
+        return self.assign()
+
     def forget(self, public_key: bytes) -> Assignment:
         """Removes a peer. One that is only offline keeps its addresses."""
+        self._silent.discard(public_key)
         self._stated.pop(public_key, None)
         return self.assign()
 
@@ -170,6 +186,7 @@ class AddressBook:
             own = (self._requested,)
         accepted: dict[bytes, dict[IPv4Address, IPv4Address]] = {}
         refused: dict[bytes, AddressRefusal] = {}
+        presumed: dict[bytes, dict[IPv4Address, IPv4Address]] = {}
         if own:
             winners: dict[IPv4Address, bytes] = {}
             claims = [claim for claims in self._stated.values() for claim in claims]
@@ -180,7 +197,9 @@ class AddressBook:
                 else:
                     refused.setdefault(claim.public_key, reason)
             accepted = self._accepted(winners, own)
-        return Assignment(own, accepted, {key: why for key, why in refused.items() if key not in accepted})
+            presumed = self._presumed(winners, own)
+        refused = {key: why for key, why in refused.items() if key not in accepted}
+        return Assignment(own, accepted, refused, presumed)
 
     def _claims(self, public_key: bytes, addresses: Sequence[IPv4Address]) -> tuple[_Claim, ...]:
         claims = [
@@ -253,6 +272,20 @@ class AddressBook:
                 addresses.sort(key=self._is_crowded)
                 accepted[public_key] = {each: self._source(each, own) for each in addresses}
         return accepted
+
+    def _presumed(
+        self, winners: Mapping[IPv4Address, bytes], own: tuple[IPv4Address, ...]
+    ) -> dict[bytes, dict[IPv4Address, IPv4Address]]:
+        """The allowed one, or the first of the row in our range. It takes nothing from anybody."""
+        found: dict[IPv4Address, bytes] = {}
+        for public_key in sorted(self._silent):
+            usual = ipv4_candidates(public_key, self._free[:1])
+            address = self._allowed.addresses.get(public_key) or next(usual, None)
+            if address is not None and address not in winners:
+                claim = _Claim(public_key, address, self._is_derived(public_key, address))
+                if self._refusal(claim, own) is None:
+                    found.setdefault(address, public_key)
+        return {key: {address: self._source(address, own)} for address, key in found.items()}
 
     def _is_crowded(self, address: IPv4Address) -> bool:
         network = range_of(address, self._ranges)

@@ -76,6 +76,7 @@ def bring_up(network: NetworkChanges) -> None:
     network.add_route("tox0", IPv4Network("0.0.0.0/0"), table=5000, metric=7)
     gateway = IPv4Address("192.168.1.1")
     network.add_route("eth0", IPv4Network("203.0.113.9/32"), gateway=gateway)
+    network.make_unreachable(IPv6Network("fd74:6f78::/32"), 20_000)
     network.add_rule(5000, 5000, IPv4Network("100.64.3.2/32"))
     network.add_rule(5001, 5000, IPv6Network("::/0"), mark=116)
     network.add_rule(5002, 5000, IPv4Network("0.0.0.0/0"), mark=116, inverted=True)
@@ -106,6 +107,7 @@ def test_everything_is_made_and_undone(tmp_path: Path) -> None:
     ours = {(route["dst"], route["dev"]) for route in during[2] + during[3] if route.get("protocol") == "116"}
     assert ours == {
         ("fd74:6f78::/32", "tox0"),
+        ("fd74:6f78::/32", "lo"),
         ("100.64.9.9", "tox0"),
         ("default", "tox0"),
         ("203.0.113.9", "eth0"),
@@ -208,7 +210,7 @@ def test_a_kill_is_undone_later(tmp_path: Path) -> None:
     before, left, after, count, mode = in_new_netns(scene)
     assert left != before
     assert after == before
-    assert count == 15
+    assert count == 16
     assert mode == 0o600
     assert not journal.exists()
 
@@ -226,6 +228,7 @@ def test_recovering_tolerates_what_is_gone_and_leaves_what_is_not_ours(tmp_path:
             "ip addr add 100.64.3.2/32 dev tox0",
             "ip link set tox0 up",
             "ip route add 100.64.9.9/32 dev tox0",
+            "ip -6 route del unreachable fd74:6f78::/32 metric 20000",
             "ip rule del priority 5000",
             "ip rule del priority 5001",
             "ip rule del priority 5002",
@@ -259,7 +262,7 @@ def test_what_is_to_be_kept_outlasts_kill_start_and_end(tmp_path: Path) -> None:
                 found.append((network.recovered, kept in nftables.tables()))
         return [*found, (int(journal.exists()), kept in nftables.tables())]
 
-    assert in_new_netns(scene) == [(14, True), (0, True), (1, False), (0, False)]
+    assert in_new_netns(scene) == [(15, True), (0, True), (1, False), (0, False)]
 
 
 def test_recovering_twice_is_recovering_once(tmp_path: Path) -> None:
@@ -270,7 +273,7 @@ def test_recovering_twice_is_recovering_once(tmp_path: Path) -> None:
         killed_while_up(journal)
         return [recover(journal), recover(journal)]
 
-    assert in_new_netns(scene) == [15, 0]
+    assert in_new_netns(scene) == [16, 0]
 
 
 def test_a_second_up_says_so_and_changes_nothing(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ PLURALS = {
     "address": "addresses",
     "route": "routes",
     "rule": "rules",
+    "unreachable": "unreachable networks",
     "sysctl": "sysctls",
     "nft-table": "nftables tables",
 }

@@ -24,6 +24,7 @@ from .pyroute import NetlinkError
 PROTOCOL = 116  # 't': marks our routes and rules (`ip route` shows "proto 116")
 MAIN_TABLE = 254
 _IFA_F_NODAD = 0x02
+_RTN_UNREACHABLE = 7  # linux/rtnetlink.h
 _FIB_RULE_INVERT = 0x02
 _SYSCTL_KEY = re.compile(
     r"net/ipv4/ip_forward"
@@ -123,6 +124,39 @@ class RouteAdded:
         }
         optional = {"gateway": self.gateway, "priority": self.metric, "prefsrc": self.source}
         return spec | {name: value for name, value in optional.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    """A route by which the kernel refuses what is for `destination` (a network), where no better one is.
+
+    It needs no interface, and so is there while ours is not: after a kill, until the next start.
+    """
+
+    kind: ClassVar[str] = "unreachable"
+    destination: str
+    metric: int
+
+    def apply(self, net: Netlink) -> None:
+        net.change(f"make {self.destination} unreachable", lambda route: route.route("add", **self._spec()))
+
+    def undo(self, net: Netlink) -> None:
+        what = f"leave {self.destination} to other routes"
+        _undo(net, what, lambda route: route.route("del", **self._spec()))
+
+    @property
+    def kernel_key(self) -> KernelKey:
+        return self.kind, self.destination, MAIN_TABLE, self.metric
+
+    def _spec(self) -> dict[str, Any]:
+        return {
+            "dst": self.destination,
+            "type": _RTN_UNREACHABLE,
+            "table": MAIN_TABLE,
+            "proto": PROTOCOL,
+            "priority": self.metric,
+            "family": _family(self.destination),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,7 +330,17 @@ class NftTable:
 
 KINDS: dict[str, Callable[..., Change]] = {
     kind.kind: kind
-    for kind in (AddressAdded, RouteAdded, RuleAdded, LinkSet, LinkUp, SysctlSet, NftTable, HostsBlock)
+    for kind in (
+        AddressAdded,
+        RouteAdded,
+        Unreachable,
+        RuleAdded,
+        LinkSet,
+        LinkUp,
+        SysctlSet,
+        NftTable,
+        HostsBlock,
+    )
 }
 
 
@@ -304,7 +348,9 @@ def kernel_keys(tables: KernelTables) -> set[KernelKey]:
     """The keys of all addresses, of the routes and rules with our protocol number, and of `others`."""
     keys: set[KernelKey] = set(tables.addresses)
     for route in tables.routes:
-        if route.protocol == PROTOCOL:
+        if route.protocol == PROTOCOL and route.kind == _RTN_UNREACHABLE:
+            keys.add((Unreachable.kind, route.destination, route.table, route.metric))
+        elif route.protocol == PROTOCOL:
             keys |= {(index, route.destination, route.table, route.metric) for index in route.interfaces}
     ours = (rule for rule in tables.rules if rule.protocol == PROTOCOL)
     return (

@@ -44,6 +44,7 @@ from .changes import (
     RouteAdded,
     RuleAdded,
     SysctlSet,
+    Unreachable,
     kernel_keys,
     link,
     read_sysctl,
@@ -57,7 +58,7 @@ from .pyroute import NetlinkError
 log = logging.getLogger("toxvpn.tun")
 
 INTERFACE_CHANGES = (AddressAdded, RouteAdded, LinkSet, LinkUp)
-HEALED = AddressAdded | RouteAdded | RuleAdded | SysctlSet | NftTable
+HEALED = AddressAdded | RouteAdded | Unreachable | RuleAdded | SysctlSet | NftTable
 """What is put back when somebody has taken it away."""
 
 
@@ -143,6 +144,10 @@ class NetworkChanges:
         preferred = str(source) if source else None
         found = self._interface(interface)
         self._apply(RouteAdded(found, str(destination), via, table, metric, preferred))
+
+    def make_unreachable(self, destination: IPv4Network | IPv6Network, metric: int) -> None:
+        """What no other route takes is refused by the kernel; a lower metric goes before."""
+        self._apply(Unreachable(str(destination), metric))
 
     def remove_route(self, interface: str, destination: IPv4Network | IPv6Network) -> None:
         """Removes the routes to `destination` that were added here, if any."""
