@@ -265,6 +265,14 @@ def test_online_it_is_silent_and_a_drop_starts_over() -> None:
     assert len(policy.due(204.0, NONE)) == MORE_NODES
 
 
+def test_who_has_lost_the_relays_too_asks_for_others_at_once() -> None:
+    policy = Bootstrapper(NODES, Random(1))
+    for time in range(200):
+        policy.due(float(time), TCP)
+    assert not any(contact.tcp_ports for contact in policy.due(200.0, NONE))
+    assert all(contact.tcp_ports for contact in policy.due(202.0, NONE))
+
+
 def test_over_relays_alone_it_goes_on_asking_over_udp() -> None:
     policy = Bootstrapper(NODES, Random(1))
     policy.due(0.0, NONE)

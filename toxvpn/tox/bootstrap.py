@@ -174,6 +174,8 @@ class Bootstrapper:
             self._lost_s = None
         elif self._lost_s is None:
             self._lost_s = now
+            self._rounds = 0
+            self._due_s = min(self._due_s, now + FIRST_PAUSE_S)  # on relays, the pause may be a minute
         if connection is Connection.UDP and not hurries:
             self._rounds = 0
             # toxcore's own attempts come first when we drop out
