@@ -410,6 +410,8 @@ async def test_a_network_that_is_back_is_joined_on_a_fast_clock(
     node.connection = Connection.NONE
     network.fake(node).answers += 1
     clock = node.turns.fast_clock
+    back: list[float] = []
+    node.after_silence.append(lambda: back.append(now + 1))
     node._watch_answers(node.now())
     assert clock.rate(node.now()) > 1
     for now in (node.now() + returning.SILENT_S, node.now() + 2 * returning.SILENT_S):
@@ -418,4 +420,5 @@ async def test_a_network_that_is_back_is_joined_on_a_fast_clock(
     network.fake(node).answers += 1
     node._watch_answers(now + 1)
     assert clock.rate(now + 1) == timing.FASTEST_RATE
+    assert back == [now + 1]
     peer_away.close()

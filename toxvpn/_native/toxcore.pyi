@@ -139,7 +139,10 @@ class Tox:
 
     @property
     def answers(self) -> int:
-        """Datagrams so far that seem to answer a request for nodes, modulo 2**32. Needs netio's `batch`."""
+        """Datagrams so far that seem to answer a request for nodes, and packets over relays, modulo 2**32.
+
+        Needs netio's `batch`, and `streams`.
+        """
 
     def know_twin(self, ipv4: str, ipv6: str) -> bool:
         """A node has both addresses: without a way to the one, its relay is connected to at the other.

@@ -64,6 +64,8 @@ class Node:
         """Called with how long this machine slept, or this process stood still, before the next turn."""
         self.each_tick: list[Callable[[float], None]] = []
         """Called several times a second, with the time on the loop's clock."""
+        self.after_silence: list[Callable[[], None]] = []
+        """Called when somebody in the network answers again: it is back, and we are not in it yet."""
         self.relays: dict[tuple[str, int], bytes] = {}
         """The TCP relays that it was told to use, by address and port: their DHT keys."""
         self.name_of: Callable[[bytes], str | None] = lambda _: None
@@ -243,9 +245,12 @@ class Node:
         noticed = self._returning.look(self.tox.answers, self.connection, now)
         if noticed is Noticed.SILENCE:
             self.turns.fast_clock.cancel_burst()
-        elif noticed is Noticed.ANSWER and self.turns.may_pass_time:
+        elif noticed is Noticed.ANSWER:
             self.turns.note_activity()
-            self.turns.fast_clock.start_burst(now)
+            if self.turns.may_pass_time:
+                self.turns.fast_clock.start_burst(now)
+            for call in self.after_silence:
+                call()
 
     def _tell_status(self, public_key: bytes) -> None:
         peer = self.peer(public_key)

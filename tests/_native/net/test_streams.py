@@ -168,6 +168,18 @@ def test_packets_arrive_whole_and_in_order_however_they_are_cut(
         assert found == expected
 
 
+def test_a_packet_of_a_relay_is_an_answer_and_what_comes_before_is_none(stream: Stream) -> None:
+    """Who lets us connect may be a portal; only a relay's packets have a length that is read by itself."""
+    before = stream.owner.answers()
+    stream.far.sendall(bytes(96) + framed(b"one") + framed(b"two"))
+    stream.arrived(96)
+    with stream.owner:
+        assert len(stream.owner.recv(stream.fd, 96)) == 96
+        assert stream.owner.answers() == before
+        assert stream.packets() == [b"one", b"two"]
+    assert stream.owner.answers() == before + 2
+
+
 def test_one_call_receives_many_packets(stream: Stream) -> None:
     data = framed(bytes(1400)) * 40
     stream.far.sendall(data)

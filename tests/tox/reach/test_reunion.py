@@ -16,7 +16,16 @@ from toxvpn.tox.node import Node
 from toxvpn.tox.ownstatus import OwnStatus
 from toxvpn.tox.reach.met import Met, MetBook
 from toxvpn.tox.reach.recovery import Recovery
-from toxvpn.tox.reach.reunion import AHEAD_S, COMPARE_S, PEERS_AT_ONCE, TELLS, TIMES, Reunion
+from toxvpn.tox.reach.reunion import (
+    AHEAD_S,
+    BACK_AGAIN_S,
+    BACK_S,
+    COMPARE_S,
+    PEERS_AT_ONCE,
+    TELLS,
+    TIMES,
+    Reunion,
+)
 from toxvpn.wire import statusmessage
 from toxvpn.wire.reach import introduction, relaylist, whereabouts
 from toxvpn.wire.reach.introduction import NodeAt
@@ -179,6 +188,31 @@ async def test_many_peers_are_introduced_by_and_by(network: Network) -> None:
     side.pass_s(60)
     assert sorted({key for key, _ in side.fake.introduced}) == keys
     side.recovery.close()
+
+
+async def test_when_the_network_is_back_who_was_lost_is_introduced_for_some_time(
+    network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By numbers above all that its own announcements had until it was lost."""
+    left, right = await over_relays(network, monkeypatch)
+    left.node.on_friend_connection(next(iter(left.node)).number, Connection.NONE)
+    left.node.turns.turn()
+    left.pass_s(60)
+    assert left.fake.introduced == []
+    for call in left.node.after_silence:
+        call()
+    left.pass_s(60)
+    met = left.book.get(right.fake.public_key)
+    assert met is not None
+    places = [NodeAt(*place, met.dht_key) for place in met.places]
+    either = [*places, RELAY], [RELAY, *places]
+    number = round(NOW_S) + AHEAD_S + 1
+    count = len(left.fake.introduced)
+    expected = [introduction.encode(number + n, met.dht_key, either[n % 2]) for n in range(count)]
+    assert [packet for _, packet in left.fake.introduced] == expected
+    assert BACK_S / BACK_AGAIN_S - 1 <= count <= BACK_S / BACK_AGAIN_S + 1
+    for side in (left, right):
+        side.recovery.close()
 
 
 async def test_who_is_connected_is_not_introduced(network: Network) -> None:

@@ -61,7 +61,7 @@ struct netio_owner {
     struct twins twins;
     struct nat64 nat64;
     struct roll roll;
-    uint32_t answers; /* of nodes that were asked for others, as far as it seems */
+    uint32_t answers; /* of nodes that were asked for others, as far as it seems, and packets of relays */
 };
 
 /* Hidden: these files read them at each packet, and need not look for them in other libraries. */

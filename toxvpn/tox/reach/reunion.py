@@ -10,6 +10,7 @@ as it always does: the friend's own announcement outranks ours.
 
 Where all relays to a connected peer are gone, toxcore waits until it has lost the peer, 32 s, before it takes
 others, or the same again. Both ends name each other's last relays to their own toxcore, until it is heard.
+After the network was gone, peers that were lost meanwhile are introduced once more, for some time.
 """
 
 import contextlib
@@ -34,6 +35,8 @@ TIMES = 4
 """Introductions of each peer: datagrams get lost, and relays count only once toxcore connects."""
 PEERS_AT_ONCE = 16
 """A tick; the receive buffer takes some hundred datagrams."""
+BACK_S, BACK_AGAIN_S = 15.0, 2.0
+"""For so long after the network is back, and so often: relays count only while toxcore makes a connection."""
 LOOK_S = 1.0
 TELLS = 3
 """Times that a peer is told of our relays after each change, LOOK_S apart: packets are lossy."""
@@ -66,25 +69,35 @@ class Reunion:
         self._number = 0
         self._looked_s = float("-inf")
         self._due: list[list[bytes]] = []
+        self._again_s = self._back_until_s = float("-inf")
         self._compared_s = float("-inf")
         self._own_relays: tuple[NodeAt, ...] = ()
         self._tells: dict[bytes, int] = {}
         self._relays_of: dict[bytes, tuple[NodeAt, ...]] = {}
         self._numbers: dict[bytes, int] = {}
-        """Of the last introduction to each connected peer: above those that its own announcements had."""
+        """Of the last introduction to each peer of this run: above those that its own announcements had."""
         recovery.without_relay.append(self._name_relays)
         node.subscribe(self._on_event)
         node.on_packet_id(relaylist.PACKET_ID, self._receive)
         node.each_tick.append(self._tick)
+        node.after_silence.append(self._back)
         self._plan()
 
     def _plan(self) -> None:
-        keys = self._book.latest()
-        groups = [keys[at : at + PEERS_AT_ONCE] for at in range(0, len(keys), PEERS_AT_ONCE)]
         if self._starts.take(self._node.now()):
-            self._due = groups * TIMES
+            self._due = self._groups() * TIMES
+
+    def _groups(self) -> list[list[bytes]]:
+        keys = self._book.latest()
+        return [keys[at : at + PEERS_AT_ONCE] for at in range(0, len(keys), PEERS_AT_ONCE)]
+
+    def _back(self) -> None:
+        self._back_until_s = self._node.now() + BACK_S
 
     def _tick(self, now: float) -> None:
+        if not self._due and self._again_s <= now < self._back_until_s:
+            self._due = self._groups()
+            self._again_s = now + BACK_AGAIN_S
         if self._due:
             self._introduce(self._due.pop(0))
         if now - self._looked_s >= LOOK_S:
@@ -98,7 +111,7 @@ class Reunion:
         for key in keys:
             peer, met = self._node.peer(key), self._book.get(key)
             if peer is not None and not peer.online and met is not None:
-                self._send(key, self._content(met))
+                self._send(key, self._content(key, met))
 
     def _send(self, key: bytes, content: bytes) -> None:
         """To our own toxcore, as if it came from that friend."""
@@ -110,10 +123,13 @@ class Reunion:
             for datagram in self._node.tox.introductions(key, content):
                 own.sendto(datagram, ("127.0.0.1", port))
 
-    def _content(self, met: Met) -> bytes:
+    def _content(self, key: bytes, met: Met) -> bytes:
+        number = self._number
+        if key in self._numbers:
+            number = self._numbers[key] = self._numbers[key] + 1
         places = [NodeAt(*place, met.dht_key) for place in met.places]
         nodes = [*places, *met.relays] if self._number % 2 else [*met.relays, *places]
-        return introduction.encode(self._number, met.dht_key, nodes)
+        return introduction.encode(number, met.dht_key, nodes)
 
     # -- while connected -----------------------------------------------------------------------
 
@@ -128,7 +144,7 @@ class Reunion:
     def name_relays(self, peer: Peer, relays: Sequence[NodeAt]) -> None:
         """To our own toxcore, as if that connected peer of ours did."""
         dht_key, number = self._recovery.dht_key(peer), self._numbers.get(peer.public_key)
-        if dht_key is None or number is None:
+        if dht_key is None or number is None or not peer.online:
             return
         for at in range(0, len(relays), introduction.MOST_NODES):
             number += 1
@@ -190,10 +206,10 @@ class Reunion:
             self._plan()
         elif isinstance(event, PeerStatus) and statusmessage.decode(event.text).toxvpn is not None:
             self._tells[event.peer.public_key] = TELLS
-            self._numbers.setdefault(event.peer.public_key, round(self._clock()) + AHEAD_S)
+            number = round(self._clock()) + AHEAD_S
+            self._numbers[event.peer.public_key] = max(number, self._numbers.get(event.peer.public_key, 0))
         elif isinstance(event, PeerConnection) and not event.peer.online:
             self._tells.pop(event.peer.public_key, None)
-            self._numbers.pop(event.peer.public_key, None)
         elif isinstance(event, PeerRemoved):
             self._tells.pop(event.peer.public_key, None)
             self._numbers.pop(event.peer.public_key, None)
