@@ -320,6 +320,21 @@ async def test_a_dead_relay_is_replaced_as_soon_as_a_peer_is_silent(
     assert pair.left.tox.jumps_s == []
 
 
+async def test_a_dead_relay_is_replaced_when_a_peer_asks_who_may_hear_nothing_of_us(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each end has its own relay to send over, and we hear the peer."""
+    relays = Relays(monkeypatch, pair.left.tox)
+    await over_a_relay(pair, silent=False)
+    await pair.pass_s(5)
+    relays.dead = 1
+    await pair.pass_s(5)
+    assert relays.dead == 1, "nobody asks"
+    pair.right.recovery.ask(pair.right.peer)
+    await pair.delivered()
+    assert relays.dead == 0
+
+
 async def test_over_a_relay_that_swallows_everything_all_are_replaced_but_seldom(
     pair: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:

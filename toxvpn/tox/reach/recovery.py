@@ -358,6 +358,8 @@ class Recovery:
         if not told.asks:
             known.tell_until_s = float("-inf")
         elif known.answers.take(self._node.now()):
+            if peer.connection is Connection.TCP:  # perhaps it hears nothing of us, while we hear it
+                reconnect_dead_relays(self._node.tox)
             self._send(peer)
 
     def _learn(self, known: _Known, dht_key: bytes | None) -> None:
