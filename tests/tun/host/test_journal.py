@@ -15,7 +15,7 @@ from toxvpn.tun.host.changes import (
     RouteAdded,
     RuleAdded,
     SysctlSet,
-    Unreachable,
+    UnreachableAdded,
     from_json,
     read_sysctl,
     to_json,
@@ -26,7 +26,7 @@ TOX0 = Interface("tox0", 7)
 CHANGES: list[Change] = [
     AddressAdded(TOX0, "100.64.3.2/32"),
     RouteAdded(TOX0, "10.0.0.0/8", "192.168.1.1", 5000, 7, "100.64.3.2"),
-    Unreachable("fd74:6f78::/32", 20_000),
+    UnreachableAdded("fd74:6f78::/32", 20_000),
     RuleAdded(5000, 5000, "100.64.3.2/32", 116),
     RuleAdded(5000, 254, "0.0.0.0/0", 116, "10.0.0.0/8", inverted=True, no_default=True),
     LinkSet(TOX0, "mtu", 1368, 1500),

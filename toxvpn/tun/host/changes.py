@@ -127,7 +127,7 @@ class RouteAdded:
 
 
 @dataclass(frozen=True, slots=True)
-class Unreachable:
+class UnreachableAdded:
     """A route by which the kernel refuses what is for `destination` (a network), where no better one is.
 
     It needs no interface, and so is there while ours is not: after a kill, until the next start.
@@ -333,7 +333,7 @@ KINDS: dict[str, Callable[..., Change]] = {
     for kind in (
         AddressAdded,
         RouteAdded,
-        Unreachable,
+        UnreachableAdded,
         RuleAdded,
         LinkSet,
         LinkUp,
@@ -349,7 +349,7 @@ def kernel_keys(tables: KernelTables) -> set[KernelKey]:
     keys: set[KernelKey] = set(tables.addresses)
     for route in tables.routes:
         if route.protocol == PROTOCOL and route.kind == _RTN_UNREACHABLE:
-            keys.add((Unreachable.kind, route.destination, route.table, route.metric))
+            keys.add((UnreachableAdded.kind, route.destination, route.table, route.metric))
         elif route.protocol == PROTOCOL:
             keys |= {(index, route.destination, route.table, route.metric) for index in route.interfaces}
     ours = (rule for rule in tables.rules if rule.protocol == PROTOCOL)

@@ -44,7 +44,7 @@ from .changes import (
     RouteAdded,
     RuleAdded,
     SysctlSet,
-    Unreachable,
+    UnreachableAdded,
     kernel_keys,
     link,
     read_sysctl,
@@ -58,7 +58,7 @@ from .pyroute import NetlinkError
 log = logging.getLogger("toxvpn.tun")
 
 INTERFACE_CHANGES = (AddressAdded, RouteAdded, LinkSet, LinkUp)
-HEALED = AddressAdded | RouteAdded | Unreachable | RuleAdded | SysctlSet | NftTable
+HEALED = AddressAdded | RouteAdded | UnreachableAdded | RuleAdded | SysctlSet | NftTable
 """What is put back when somebody has taken it away."""
 
 
@@ -147,7 +147,7 @@ class NetworkChanges:
 
     def make_unreachable(self, destination: IPv4Network | IPv6Network, metric: int) -> None:
         """What no other route takes is refused by the kernel; a lower metric goes before."""
-        self._apply(Unreachable(str(destination), metric))
+        self._apply(UnreachableAdded(str(destination), metric))
 
     def remove_route(self, interface: str, destination: IPv4Network | IPv6Network) -> None:
         """Removes the routes to `destination` that were added here, if any."""
