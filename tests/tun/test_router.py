@@ -33,6 +33,8 @@ class FakeChanges:
         self.addresses: list[IPv4Address] = []
         self.every_route: list[Route] = []
         self.sources: dict[Route, IPv4Address | None] = {}
+        self.unreachable: list[tuple[Route, bool]] = []
+        """Each with whether it came before we had an address."""
         self.refuses: set[Route | IPv4Address] = set()
         self.broken = False
 
@@ -60,6 +62,12 @@ class FakeChanges:
         self.every_route.append(destination)
         self.sources[destination] = source
 
+    def make_unreachable(self, destination: Route, metric: int) -> None:
+        self.unreachable.append((destination, not self.addresses))
+
+    def remove_unreachable(self, destination: Route) -> None:
+        self.unreachable.remove((destination, True))
+
     def remove_route(self, interface: str, destination: Route) -> None:
         if destination in self.every_route:
             self.every_route.remove(destination)
@@ -79,6 +87,7 @@ class Machine:
         local: tuple[IPv4Network, ...] = (),
         ipv6: bool = True,
         given: IPv4Network | None = GIVEN,
+        start: bool = True,
     ) -> None:
         self.node = network.node()
         self.tables = FakeTables()
@@ -92,7 +101,8 @@ class Machine:
             book,
             self.announced.append,
         )
-        self.router.start(overlay_ipv6(self.node.tox.public_key) if ipv6 else None)
+        if start:
+            self.router.start(overlay_ipv6(self.node.tox.public_key) if ipv6 else None)
         self.node.subscribe(self.router.on_event)
 
     async def meet(self, other: Node, stated: bytes = b"") -> Peer:
@@ -229,6 +239,18 @@ async def test_a_peer_that_was_not_online_yet_is_presumed_to_have_its_usual_addr
     other.accept(machine.node.tox.public_key)
     await until(lambda: machine.ipv4_of(peer) == usual)
     assert machine.changes.routes == [IPv4Network(usual)]
+
+
+async def test_there_is_a_route_to_each_peer_or_none_at_all_while_the_vpn_starts(network: Network) -> None:
+    machine, other = Machine(network, start=False), network.node()
+    peer = machine.node.accept(other.tox.public_key)
+    usual = IPv4Network(next(ipv4_candidates(other.tox.public_key)))
+    with machine.router.refusing([peer]):
+        assert machine.changes.unreachable == [(usual, True)]
+        machine.router.start(None)
+        machine.router.add(peer)
+        assert machine.changes.routes == [usual]
+    assert machine.changes.unreachable == []
 
 
 @pytest.mark.parametrize("stated", [str(FREE), None])

@@ -10,7 +10,8 @@ must not inherit it then.
 """
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Network
 
@@ -27,6 +28,9 @@ from ..wire.routes import IPNetwork
 from .host.netconf import NetworkChanges
 
 log = logging.getLogger("toxvpn.tun")
+
+REFUSED_METRIC = 20_000
+"""After every route that is there for a purpose."""
 
 
 @dataclass(slots=True)
@@ -90,6 +94,25 @@ class Router:
         self._book = book
         self._on_own_ipv4 = on_own_ipv4
         self._peers: dict[bytes, NetworkPeer] = {}
+
+    @contextmanager
+    def refusing(self, peers: Collection[Peer]) -> Iterator[None]:
+        """Until the block ends, the kernel refuses what no route of ours takes to these peers.
+
+        For what it has to repeat from an address of ours would leave by the default route as soon as we have
+        that address, and a route to a peer names the address, so that it comes later.
+        """
+        for peer in peers:
+            self._book.presume(peer.public_key)
+        presumed = self._book.assign().presumed.values()
+        addresses = [IPv4Network(address) for sources in presumed for address in sources]
+        try:
+            for address in addresses:
+                self._network.make_unreachable(address, REFUSED_METRIC)
+            yield
+        finally:
+            for address in addresses:
+                self._network.remove_unreachable(address)
 
     def start(self, own_ipv6: IPv6Address | None) -> None:
         if own_ipv6 is not None:

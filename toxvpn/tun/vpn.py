@@ -156,9 +156,9 @@ class Vpn:
                 self.subnets.advertised,
             )
             self.choose_groups(options.multicast)
-            # at once: from an address without the peers' routes, programs would send by the default route
-            self.router.start(self.ipv6)
-            self.update_peers()
+            with self.router.refusing([peer for peer in node if belongs(peer.public_key)]):
+                self.router.start(self.ipv6)
+                self.update_peers()
             node.subscribe(self._on_event)
             undo.callback(node.unsubscribe, self._on_event)
             pump = PacketPump(node, self.datapath, self.device.fd, on_device_removed)

@@ -149,6 +149,12 @@ class NetworkChanges:
         """What no other route takes is refused by the kernel; a lower metric goes before."""
         self._apply(UnreachableAdded(str(destination), metric))
 
+    def remove_unreachable(self, destination: IPv4Network | IPv6Network) -> None:
+        """Lets it be reached by other routes again."""
+        for change in self._changes.copy():
+            if isinstance(change, UnreachableAdded) and change.destination == str(destination):
+                self._undo(change)
+
     def remove_route(self, interface: str, destination: IPv4Network | IPv6Network) -> None:
         """Removes the routes to `destination` that were added here, if any."""
         for change in self._changes.copy():
