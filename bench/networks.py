@@ -74,7 +74,8 @@ def measure(scenes: Mapping[str, Scene], watch_s: float, seconds: int, outcomes:
         for name, meeting in meetings.items():
             if (connected_s := meeting.connect()) is not None:
                 outcomes[name].connected_s.append(connected_s)
-            watched[watchers.submit(meeting.wait_direct, watch_s)] = name
+            longest_s = watch_s if scenes[name].best == "direct" else 0.0  # where it cannot be, nobody waits
+            watched[watchers.submit(meeting.wait_direct, longest_s)] = name
         for meeting in meetings.values() if seconds else ():
             meeting.start_roads()
         for direct in as_completed(watched):  # who is direct already is measured while the others are watched
