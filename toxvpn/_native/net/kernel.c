@@ -18,15 +18,15 @@ struct connection_info {
     uint32_t announced;
 };
 
-/* What the other side has announced, less what is under way. */
-static int64_t window(int fd) {
+/* What the other side has announced, or a half or less of that, less what is under way. */
+static int64_t window(int fd, unsigned part) {
     struct connection_info info;
     socklen_t length = sizeof info;
     if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) < 0 || length < sizeof info ||
         (info.state != TCP_ESTABLISHED && info.state != TCP_CLOSE_WAIT))
         return INT64_MAX;
     const int under_way = queued(fd);
-    return under_way < 0 ? INT64_MAX : (int64_t)info.announced - under_way;
+    return under_way < 0 ? INT64_MAX : (int64_t)(info.announced / part) - under_way;
 }
 
 struct netio_kernel netio_kernel = {sendmsg, recvmsg, clock_gettime, queued, send, recv, window};

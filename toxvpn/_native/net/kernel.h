@@ -13,7 +13,8 @@ struct netio_kernel {
     int (*queued)(int fd); /* bytes of a socket that are not sent yet (SIOCOUTQ), -1: unknown */
     ssize_t (*send)(int, const void *, size_t, int);
     ssize_t (*recv)(int, void *, size_t, int);
-    int64_t (*window)(int fd); /* bytes that the other side of a connection takes now; much, if unknown */
+    /* How many bytes the other side of a connection takes until this part of its window is full; much, if unknown. */
+    int64_t (*window)(int fd, unsigned part);
 };
 
 /* Counted for the process since it started. Drops are of datagrams that had been accepted for sending. */

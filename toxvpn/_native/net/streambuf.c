@@ -14,6 +14,7 @@ enum {
     FULL_BYTES = 64 << 10,     /* sent at once: the most that the kernel puts into one packet of its own */
     WAITING_BYTES = 128 << 10, /* a turn of a relay's packets; more would only add delay */
     SMALLEST_BYTES = 4 << 10,
+    SMALL_PACKET_BYTES = 512, /* a kernel counts about as much for whatever it receives */
     FIRST_PACKETS = 64,
 };
 
@@ -160,10 +161,17 @@ static size_t fitting(const struct packets *packets, int64_t room) {
     return bytes;
 }
 
+/* Many small packets take more of the other side's memory than of the window that it has announced, so that
+ * its kernel has to drop some; what is sent again is cut anywhere. A quarter of the window hardly gets there. */
+static bool small_packets(const struct streambuf *stream) {
+    return stream->out.length < stream->waiting.count * SMALL_PACKET_BYTES;
+}
+
 /* How much may be sent now: all that waits, or the packets that the other side has room for. */
 static size_t sendable(struct streambuf *stream) {
-    if ((int64_t)stream->out.length > stream->room)
-        stream->room = netio_kernel.window(stream->fd);
+    const bool small = small_packets(stream);
+    if (small || (int64_t)stream->out.length > stream->room)
+        stream->room = netio_kernel.window(stream->fd, small ? 4 : 1);
     if ((int64_t)stream->out.length <= stream->room)
         return stream->out.length;
     return fitting(&stream->waiting, stream->room);
