@@ -118,6 +118,7 @@ def product() -> list[Extension]:
             "net/nat64.c",
             "net/twins.c",
             "net/quick.c",
+            "net/announced.c",
             "net/early.c",
             "net/introduce.c",
             "net/pagelock.c",

@@ -166,6 +166,12 @@ class Tox:
         False: it is connected to none. Nothing is sent. Needs netio's `quick`.
         """
 
+    def announce_again(self) -> int:
+        """Send the announcements of the last 150 s once more: this machine has another address.
+
+        Returns how many datagrams, at most 48. 0 where netio's `sockets` and `reunion` are not in force.
+        """
+
     @property
     def sockets_version(self) -> int: ...
     def sockets(self) -> list[tuple[int, bool]]:

@@ -324,6 +324,9 @@ cdef class Tox:
             self.end()
         return has_quick
 
+    def announce_again(self):
+        return netio.announce_again(self._owner)
+
     @property
     def sockets_version(self):
         return netio.sockets_version(self._owner)

@@ -77,6 +77,7 @@ class FakeTox:
         self.called: list[int] = []
         self.has_quick = False
         self.relay_port = 0
+        self.announced_again = 0
         self.answers = 0
         self.congested = False
         self.wants_room = False
@@ -234,6 +235,10 @@ class FakeTox:
     def call_relays(self, number: int) -> bool:
         self.called.append(number)
         return self.has_quick
+
+    def announce_again(self) -> int:
+        self.announced_again += 1
+        return 0
 
     def open_door(self, fd: int, host: str, port: int) -> bool:
         self.doors[fd] = host, port

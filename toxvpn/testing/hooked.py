@@ -92,6 +92,9 @@ _know_twin = _function("netio_know_twin", c_bool, c_void_p, ctypes.c_char_p, cty
 _rank_relay = _function("netio_rank_relay", None, c_void_p, c_int, c_bool)
 _begin_call = _function("netio_begin_call", None, c_void_p)
 _end_call = _function("netio_end_call", c_bool, c_void_p)
+_announced = _function("netio_announced", c_void_p, c_void_p)
+_announced_making = _function("announced_making", None, c_void_p, ctypes.c_char_p)
+_announce_again = _function("netio_announce_again", c_size_t, c_void_p)
 _overheard = _function("netio_overheard", c_void_p, c_void_p)
 _overheard_note = _function(
     "overheard_note", None, c_void_p, c_void_p, ctypes.c_char_p, c_size_t, ctypes.c_char_p
@@ -334,6 +337,12 @@ class Hooked:
 
     def end_call(self) -> bool:
         return bool(_end_call(self._owner))
+
+    def making_announcement(self, text: bytes) -> None:
+        _announced_making(_announced(self._owner), text)
+
+    def announce_again(self) -> int:
+        return int(_announce_again(self._owner))
 
     def open_door(self, fd: int, host: str, port: int) -> bool:
         return bool(_open_door(self._owner, fd, host.encode(), port))

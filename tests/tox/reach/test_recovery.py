@@ -148,6 +148,7 @@ async def test_what_toxcore_did_not_see_of_a_shorter_sleep_passes_too(pair: Pair
 async def test_who_has_moved_asks_its_peers_where_they_were_and_tells_them(pair: Pair) -> None:
     pair.left.recovery.moved()
     assert pair.left.tox.jumps_s == [PATH_S]
+    assert pair.left.tox.announced_again == 1
     assert pair.left.asked() == [(*AT, key_of(pair.right))]
     assert pair.left.told() == [Whereabouts(key_of(pair.left), asks=True, moved=True)]
     await pair.delivered()

@@ -14,8 +14,10 @@ static sodium_box *sodium_seal, *sodium_open;
 _Thread_local void (*boxhook_next_text)(const uint8_t *text, size_t length);
 _Thread_local struct boxhook_sealed boxhook_sealed;
 uint64_t boxhook_opened;
-static unsigned long long told_length; /* 0: none */
-static void (*tell_sealing)(const uint8_t *text);
+static struct told {
+    unsigned long long length; /* 0: nobody */
+    void (*call)(const uint8_t *text);
+} told[BOXHOOK_TOLD];
 
 static bool is_packet(unsigned long long length) { return length >= BOX_ZEROS && length <= BOX_LONGEST; }
 
@@ -38,8 +40,9 @@ int boxhook_afternm(uint8_t *box, const uint8_t *text, unsigned long long length
                     const uint8_t *key) {
     if (!is_packet(length))
         return sodium_seal(box, text, length, nonce, key);
-    if (length == told_length)
-        tell_sealing(text + BOX_ZEROS);
+    for (size_t i = 0; i < BOXHOOK_TOLD; i++)
+        if (length == told[i].length)
+            told[i].call(text + BOX_ZEROS);
     if (boxhook_sealed.wanted)
         note_sealed(text + BOX_ZEROS, (size_t)length - BOX_ZEROS);
     box_seal(in_force, box, text, (size_t)length, nonce, key);
@@ -58,8 +61,10 @@ int boxhook_open_afternm(uint8_t *text, const uint8_t *box, unsigned long long l
 }
 
 void boxhook_on_sealing(size_t length, void (*call)(const uint8_t *text)) {
-    tell_sealing = call;
-    told_length = BOX_ZEROS + length;
+    size_t i = 0;
+    while (i < BOXHOOK_TOLD - 1 && told[i].length && told[i].length != BOX_ZEROS + length)
+        i++;
+    told[i] = (struct told){BOX_ZEROS + length, call};
 }
 
 const char *boxhook_install(const void *address) {

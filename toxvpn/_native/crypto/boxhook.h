@@ -31,7 +31,8 @@ extern _Thread_local struct boxhook_sealed {
     size_t length; /* of the text */
     uint8_t first, last[BOXHOOK_LAST];
 } boxhook_sealed;
-/* From now on `call` gets each text of `length` bytes before it is encrypted. */
+enum { BOXHOOK_TOLD = 2 };
+/* From now on `call` gets each text of `length` bytes before it is encrypted. For so many lengths. */
 void boxhook_on_sealing(size_t length, void (*call)(const uint8_t *text));
 
 #endif

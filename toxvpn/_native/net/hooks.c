@@ -33,8 +33,14 @@ static void asking(const uint8_t *text) {
         overheard_asking(&current->overheard, text);
 }
 
+static void announcing(const uint8_t *text) {
+    if (current)
+        announced_making(&current->announced, text);
+}
+
 void netio_overhear(void) {
     overhears = true;
+    boxhook_on_sealing(ANNOUNCED_TEXT_BYTES, announcing);
     boxhook_on_sealing(OVERHEARD_REQUEST_BYTES, asking);
 }
 
@@ -77,8 +83,10 @@ ssize_t netio_hook_sendto(int fd, const void *data, size_t length, int flags, co
         return (ssize_t)length;
     struct detours *detours = entry ? entry->owner->detours : NULL;
     const int detour = detour_slot(detours, to, to_length);
-    if (entry)
+    if (entry) {
         overheard_sent(&entry->owner->overheard, data, length, to);
+        announced_sent(&entry->owner->announced, fd, data, length, to, to_length);
+    }
     if (detour >= 0) {
         const int64_t now_ns = netio_now_ns();
         const struct sockaddr_in6 *straight = detour_straight(detours, (unsigned)detour, now_ns);
@@ -101,6 +109,21 @@ ssize_t netio_hook_sendto(int fd, const void *data, size_t length, int flags, co
     if (sent >= 0 && entry->owner != current) /* outside a turn nothing else would flush it */
         sendbatch_flush(entry->out);
     return sent;
+}
+
+struct announced *netio_announced(netio_owner *owner) { return &owner->announced; }
+
+size_t netio_announce_again(netio_owner *owner) {
+    const int64_t now_ns = netio_now_ns();
+    size_t count = 0;
+    owner->announced.making = false;
+    for (const struct announcement *one = NULL; (one = announced_next(&owner->announced, one, now_ns));) {
+        const struct entry *entry = find(one->fd);
+        if (entry && entry->owner == owner && entry->datagram)
+            count += netio_hook_sendto(one->fd, one->datagram, one->length, 0, (const void *)&one->to,
+                                       one->to_length) > 0;
+    }
+    return count;
 }
 
 /* libtoxcore asks for a receive buffer of 2 MB; net.core.rmem_max, 208 KB by default, cuts that down, and a

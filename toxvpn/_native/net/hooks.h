@@ -81,6 +81,9 @@ void netio_rank_relay(netio_owner *owner, int fd, bool quick);
 /* What libtoxcore sends between the two leaves no more. Whether there is a quick relay for who it was sent to. */
 void netio_begin_call(netio_owner *owner);
 bool netio_end_call(netio_owner *owner);
+struct announced *netio_announced(netio_owner *owner);
+/* Sends the announcements of late once more (announced.h). Returns how many datagrams. */
+size_t netio_announce_again(netio_owner *owner);
 uint32_t netio_sockets_version(const netio_owner *owner);
 size_t netio_sockets(const netio_owner *owner, netio_socket *out, size_t room);
 

@@ -61,6 +61,8 @@ cdef bint set_nat64(netio_owner *owner, bytes prefix)
 cdef void rank_relay(netio_owner *owner, int fd, bint quick) noexcept nogil
 cdef void begin_call(netio_owner *owner) noexcept nogil
 cdef bint end_call(netio_owner *owner) noexcept nogil
+# See Tox.announce_again.
+cdef size_t announce_again(netio_owner *owner) noexcept nogil
 # Changes whenever the list of sockets does.
 cdef uint32_t sockets_version(netio_owner *owner) noexcept nogil
 # All sockets, as (descriptor, whether it is for datagrams).

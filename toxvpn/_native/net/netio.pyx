@@ -114,6 +114,7 @@ cdef extern from "hooks.h" nogil:
     void netio_rank_relay(netio_owner *owner, int fd, bint quick)
     void netio_begin_call(netio_owner *owner)
     bint netio_end_call(netio_owner *owner)
+    size_t netio_announce_again(netio_owner *owner)
     uint32_t netio_sockets_version(const netio_owner *owner)
     size_t netio_sockets(const netio_owner *owner, netio_socket *out, size_t room)
 
@@ -323,6 +324,10 @@ cdef void begin_call(netio_owner *owner) noexcept nogil:
 
 cdef bint end_call(netio_owner *owner) noexcept nogil:
     return netio_end_call(owner)
+
+
+cdef size_t announce_again(netio_owner *owner) noexcept nogil:
+    return netio_announce_again(owner)
 
 
 cdef uint32_t sockets_version(netio_owner *owner) noexcept nogil:

@@ -40,6 +40,7 @@ void netio_owner_free(netio_owner *owner) {
     early_free(&owner->early);
     streamroom_free(&owner->room);
     twins_free(&owner->twins);
+    announced_free(&owner->announced);
     free(owner);
 }
 

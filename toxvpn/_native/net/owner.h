@@ -3,6 +3,7 @@
 #ifndef TOXVPN_OWNER_H
 #define TOXVPN_OWNER_H
 
+#include "announced.h"
 #include "early.h"
 #include "hooks.h"
 #include "nat64.h"
@@ -61,6 +62,7 @@ struct netio_owner {
     struct twins twins;
     struct nat64 nat64;
     struct roll roll;
+    struct announced announced;
     uint32_t answers; /* of nodes that were asked for others, as far as it seems, and packets of relays */
 };
 

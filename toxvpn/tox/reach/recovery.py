@@ -148,6 +148,7 @@ class Recovery:
         reconnect_relays(self._node.tox, self._is_lost)
         self._pass_path_timeout()
         self._node.turns.turn()  # toxcore sees the time: an answer counts for 5 s
+        self._node.tox.announce_again()
         self._reach()
         now = self._node.now()
         for known in self._known.values():
