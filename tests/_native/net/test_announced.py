@@ -37,9 +37,7 @@ def fd(owner: Hooked) -> int:
         return owner.socket(socket.AF_INET, socket.SOCK_DGRAM)
 
 
-def send(
-    owner: Hooked, fd: int, node: socket.socket, *datagrams: bytes, text: bytes = ANNOUNCEMENT
-) -> None:
+def send(owner: Hooked, fd: int, node: socket.socket, *datagrams: bytes, text: bytes = ANNOUNCEMENT) -> None:
     with owner:
         for datagram in datagrams:
             owner.making_announcement(text)
