@@ -271,6 +271,7 @@ async def test_a_path_on_which_nobody_answers_is_given_up(pair: Pair) -> None:
         datapath.sent += 1
         await pair.pass_s(1)
     assert pair.left.tox.jumps_s == [PATH_S]
+    assert pair.left.tox.announced_again == 1, "a router between may have moved"
     assert (*AT, key_of(pair.right)) in pair.left.asked()
     assert any(told.moved for told in pair.left.told())
     pair.right.tox.send_lossy = answer  # type: ignore[method-assign]

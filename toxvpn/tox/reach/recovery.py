@@ -300,6 +300,7 @@ class Recovery:
         if self._gives_up(peer, known, silent_s, now):
             if is_direct:
                 peer.log(log, logging.INFO, "no answer on the direct path: looking for another")
+                self._node.tox.announce_again()  # perhaps a router between has moved
             else:
                 peer.log(log, logging.INFO, "no answer over the relay: looking for another")
             self._seek(known)
