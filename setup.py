@@ -109,6 +109,7 @@ def product() -> list[Extension]:
             "net/sendroom.c",
             "net/recvbatch.c",
             "net/fairshare.c",
+            "net/sieve.c",
             "net/streambuf.c",
             "net/sightings.c",
             "net/inject.c",

@@ -37,7 +37,7 @@ TOXVPN_DETOUR=off, TOXVPN_PUNCH=off, TOXVPN_QUICK=off.
 Neighbours: toxcore.pyx enters and leaves an owner around each call into libtoxcore; the C files are owner.c,
 sockets.c, hooks.c, streamhooks.c, clock.c, kernel.c, install.c, sendbatch.c, sendroom.c, recvbatch.c, fairshare.c,
 streambuf.c, sightings.c, overheard.c, early.c, doors.c, twins.c, nat64.c, quick.c, introduce.c, inject.c,
-detour.c, pagelock.c, scratch.c, importpatch.c.
+sieve.c, detour.c, pagelock.c, scratch.c, importpatch.c.
 """
 
 import os

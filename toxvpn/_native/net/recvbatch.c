@@ -5,6 +5,7 @@
 #include "recvbatch.h"
 #include "fairshare.h"
 #include "kernel.h"
+#include "sieve.h"
 
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
@@ -25,8 +26,10 @@ struct recvbatch {
     int fd;
     bool overloaded; /* a turn left a quarter of the kernel's buffer full, and it was not empty since */
     int64_t
-        handed_out_ns; /* while overloaded: when the present datagrams were received; 0: in an earlier turn */
+        handed_out_ns; /* while time is counted: when the present datagrams were received; 0: in an earlier turn */
     struct fairshare share;
+    struct sieve sieve;
+    uint32_t lost; /* by the kernel, when that was last looked at */
     size_t length, offset, segment;
     struct sockaddr_storage from;
     socklen_t from_length;
@@ -61,11 +64,15 @@ static size_t segment_size(struct msghdr *message, size_t total) {
     return total;
 }
 
+static bool look(int fd, uint32_t memory[SK_MEMINFO_VARS]) {
+    socklen_t length = SK_MEMINFO_VARS * sizeof *memory;
+    return getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory, &length) == 0;
+}
+
 /* Whether more than so many eighths of the kernel's buffer are in use. */
 static bool fuller(int fd, unsigned eighths) {
     uint32_t memory[SK_MEMINFO_VARS] = {0};
-    socklen_t length = sizeof memory;
-    return getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory, &length) == 0 &&
+    return look(fd, memory) &&
            memory[SK_MEMINFO_RMEM_ALLOC] > memory[SK_MEMINFO_RCVBUF] / 8 * (uint64_t)eighths;
 }
 
@@ -90,11 +97,35 @@ static int64_t used_ns(void) {
     return used.tv_sec * INT64_C(1000000000) + used.tv_nsec;
 }
 
+static bool counts_time(const struct recvbatch *batch) { return batch->overloaded || batch->sieve.halvings; }
+
 /* What was used since the last datagrams were received was spent on those. */
 static void account(struct recvbatch *batch) {
-    if (batch->overloaded && batch->handed_out_ns)
-        fairshare_spent(&batch->share, &batch->from, batch->data[0], used_ns() - batch->handed_out_ns);
+    if (counts_time(batch) && batch->handed_out_ns) {
+        const int64_t spent_ns = used_ns() - batch->handed_out_ns;
+        fairshare_spent(&batch->share, &batch->from, batch->data[0], spent_ns);
+        if (batch->data[0] != FAIRSHARE_CONNECTED)
+            sieve_spent(&batch->sieve, spent_ns);
+    }
     batch->handed_out_ns = 0;
+}
+
+/* What the kernel has dropped since, joined datagrams as one, counts as unfair only while there is a filter. */
+static void count_lost(struct recvbatch *batch, bool filtered) {
+    uint32_t memory[SK_MEMINFO_VARS] = {0};
+    if (!look(batch->fd, memory))
+        return;
+    netio_counters.unfair += filtered ? memory[SK_MEMINFO_DROPS] - batch->lost : 0;
+    batch->lost = memory[SK_MEMINFO_DROPS];
+}
+
+static void adapt_sieve(struct recvbatch *batch) {
+    const unsigned before = batch->sieve.halvings;
+    if (!counts_time(batch) || !sieve_due(&batch->sieve, netio_now_ns()))
+        return;
+    count_lost(batch, before > 0);
+    if (sieve_next(&batch->sieve, netio_now_ns(), used_ns()) && !sieve_attach(&batch->sieve, batch->fd))
+        batch->sieve.halvings = before;
 }
 
 /* Receives the next datagrams. False with errno set, as recvmsg(2). */
@@ -124,6 +155,7 @@ static bool receive_any(struct recvbatch *batch, int flags) {
 
 static bool receive(struct recvbatch *batch, int flags) {
     account(batch);
+    adapt_sieve(batch);
     for (unsigned dropped = 0;; dropped++) {
         if (!receive_any(batch, flags))
             return batch->overloaded = false;
@@ -131,14 +163,16 @@ static bool receive(struct recvbatch *batch, int flags) {
             break;
         drop(batch);
     }
-    if (batch->overloaded)
+    if (counts_time(batch))
         batch->handed_out_ns = used_ns();
     return true;
 }
 
 void recvbatch_turn_over(struct recvbatch *batch) {
     account(batch);
-    batch->overloaded = batch->overloaded || fuller(batch->fd, 2);
+    const bool overloaded = fuller(batch->fd, 2);
+    batch->overloaded = batch->overloaded || overloaded;
+    batch->sieve.overloaded = batch->sieve.overloaded || overloaded;
 }
 
 static void hand_out_address(const struct recvbatch *batch, struct sockaddr *from, socklen_t *from_length) {
