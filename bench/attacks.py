@@ -15,8 +15,10 @@ from toxvpn.tcpforward.fast.stack import FORWARD_PORT
 from toxvpn.wire import pathmtu, statusmessage
 from toxvpn.wire.addressing import ipv4_candidates, overlay_ipv6
 from toxvpn.wire.pathmtu import Probe, ProbeKind
-from toxvpn.wire.reach import relaylist, whereabouts
+from toxvpn.wire.reach import knock, mapped, punch, relaylist, relayoffer, whereabouts
 from toxvpn.wire.reach.introduction import NodeAt
+from toxvpn.wire.reach.knock import Knock, KnockKind
+from toxvpn.wire.reach.punch import OpenPorts
 from toxvpn.wire.reach.whereabouts import Whereabouts
 from toxvpn.wire.statusmessage import Status, ToxvpnStatus
 from toxvpn.wire.tuntox import frames
@@ -121,6 +123,37 @@ def relay_lists(_: Parties) -> list[bytes]:
     ]
 
 
+def endpoints(_: Parties) -> list[bytes]:
+    """Its router has mapped another endpoint each time."""
+    return [mapped.encode((f"203.0.113.{number % 250 + 1}", 1024 + number)) for number in range(MANY)]
+
+
+def open_ports(_: Parties) -> list[bytes]:
+    """It wants ports opened, and has opened some, by turns."""
+    return [punch.encode(OpenPorts(os.urandom(16) if number % 2 else None)) for number in range(MANY)]
+
+
+def way_of_a_friend(_: Parties) -> list[bytes]:
+    """Datagrams by way of it, from peers that it does not have and for those that nobody has."""
+    return [
+        bytes([210, number % 256, number % 16]) + b"\x1b" + os.urandom(LARGEST - 4) for number in range(MANY)
+    ]
+
+
+def relay_offers(parties: Parties) -> list[bytes]:
+    """It reaches 64 others each time."""
+    return [
+        relayoffer.encode(
+            parties.attacker, parties.victim, {index: os.urandom(32) for index in range(relayoffer.MOST)}
+        )
+        for _ in range(MANY)
+    ]
+
+
+def knocks(_: Parties) -> list[bytes]:
+    return [knock.encode(Knock(KnockKind(number % 3), number)) for number in range(MANY)]
+
+
 LOSSY: dict[str, Packets] = {
     "large garbage": garbage,
     "small garbage": small_garbage,
@@ -134,6 +167,11 @@ LOSSY: dict[str, Packets] = {
     "answers to no probe": acknowledgements,
     "moves": moves,
     "relay lists": relay_lists,
+    "mapped endpoints": endpoints,
+    "open ports": open_ports,
+    "by way of a friend": way_of_a_friend,
+    "relay offers": relay_offers,
+    "knocks": knocks,
 }
 
 

@@ -1,21 +1,26 @@
-"""A VPN flow and pings of one peer of a server, while another peer of it is hostile (attacks.py).
+"""A VPN flow and pings of one peer of a server, while others are hostile: a peer whose packets are made to
+harm (attacks.py), peers that overdo what is allowed (guest.py), strangers (stranger.py, relay_flood.py,
+asker.py).
 
 The flow is of `--mbit` at most, and the programs that are measured come first on the processors: what counts
 is whom the server attends to. Before each attack the same is measured in peace. Processor time is that of the
 server's programs; "after" is the third and fourth second after the end of the attack.
 """
 
+import contextlib
 import os
 import subprocess
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from lab import Host, Lab, LabError, apps, wait_until
 
-from . import blaster_build
+from . import blaster_build, guest
 from .attacks import LOSSLESS, LOSSY
 from .cost import cpu_s, family
+from .guest import Guest
 from .harness import ONLINE_S, OURS, TOXVPN, arguments, module, percentile, progress, start_giver, table
 from .idle import memory_of
 from .pair import Site
@@ -23,7 +28,7 @@ from .raw_pair import RawEnd
 from .vpn_pair import INTERFACE, VpnSide
 
 STATUS = "status messages"
-STRANGERS = {
+DATAGRAMS = {
     "strangers' pings": ["00"],
     "strangers' searches": ["02"],
     "strangers' cookies": ["18"],
@@ -33,18 +38,23 @@ STRANGERS = {
     "strangers' data": ["1b"],
     "pings of spoofed addresses": ["00", "spoofed"],
     "cookies of spoofed addresses": ["18", "spoofed"],
+    "data of spoofed addresses": ["1b", "spoofed"],
 }
-ATTACKS = (*LOSSLESS, STATUS, *LOSSY, *STRANGERS)
+"""Of strangers: the kind in hex, and how."""
+CONNECTIONS = {"connections to the relay": "close", "connections held at the relay": "hold"}
+REQUESTS = "friend requests"
+ATTACKS = (*LOSSLESS, STATUS, *LOSSY, *guest.ATTACKS, *DATAGRAMS, *CONNECTIONS, REQUESTS)
 """Those first whose rate libtoxcore lowers after a flood that lost packets."""
 GOAL_SHARE = 0.5
 GOAL_IDLE_PERCENT = 5.0
 GOAL_MEMORY_MB = 50.0
 PRIORITY = -10
-UDP_PORT = 40000
+UDP_PORT, TCP_PORT = 40000, 40001
 CONFIG = """
 [node]
 nodes_file = "{nodes}"
 udp_ports = "{port}:{port}"
+tcp_port = {tcp_port}
 [server]
 secret_file = "{directory}/secret"
 [vpn]
@@ -55,6 +65,13 @@ id = "{good}"
 id = "{hostile}"
 routes = "all"
 """
+
+
+def put_first(pid: int) -> None:
+    """On the processors; the kernel may let sessions compete, not processes (sched(7), autogroup)."""
+    os.setpriority(os.PRIO_PROCESS, pid, PRIORITY)
+    with contextlib.suppress(FileNotFoundError):
+        Path(f"/proc/{pid}/autogroup").write_text(f"{PRIORITY}\n")
 
 
 class Victim:
@@ -70,7 +87,7 @@ class Victim:
         secret = Site.secret
         text = CONFIG.format(
             nodes=lab.nodes_json, directory=directory, interface=INTERFACE, good=self.good.tox_id,
-            hostile=self.hostile.tox_id, port=UDP_PORT,
+            hostile=self.hostile.tox_id, port=UDP_PORT, tcp_port=TCP_PORT,
         )  # fmt: skip
         for name, content in (("secret", f"{secret}\n"), ("config.toml", text)):
             directory.joinpath(name).write_text(content)
@@ -80,18 +97,27 @@ class Victim:
         with self.log.open("wb") as log:
             argv = [TOXVPN, "run", "-C", str(directory)]
             self.process = self.host.popen(argv, stdout=subprocess.DEVNULL, stderr=log)
+        self.nodes = lab.nodes_json
+        self.folder = self.host.directory / "received"
+        self.folder.mkdir()
         self.good.up(self.tox_id)
+        self.guest = Guest(lab.host("guest", ipv6=False), lab.nodes_json, self.tox_id, secret)
         self.hostile.ask("join", str(lab.nodes_json), self.tox_id, (secret.encode() + b"\0").hex())
 
     def wait_direct(self) -> str:
         """Returns the victim's address on the VPN."""
         wait_until(self.good.is_direct, "direct connection of the VPN", ONLINE_S, 0.2)
         wait_until(lambda: self.hostile.ask("online"), "the hostile peer", ONLINE_S, 0.2)
+        self.guest.wait_connected()
+        with (self.host.directory / "receive.log").open("wb") as log:
+            directory = self.host.directory / "toxvpn"
+            argv = [TOXVPN, "receive", "-C", str(directory), "--into", str(self.folder)]
+            self.host.popen(argv, stdout=subprocess.DEVNULL, stderr=log)
         address: str = self.good.status()["peers"][0]["ipv4"]
         wait_until(lambda: bool(self.near.ping(address)), "an answer over the VPN", ONLINE_S)
         for program in (self.process, self.good.process):
             for pid in family(program.pid):
-                os.setpriority(os.PRIO_PROCESS, pid, PRIORITY)
+                put_first(pid)
         return address
 
     def cpu_s(self) -> float:
@@ -189,16 +215,41 @@ class Attack(threading.Thread):
     def __init__(self, victim: Victim, name: str, address: str, seconds: float) -> None:
         super().__init__()
         self.sent = 0
+        self.begun = threading.Event()
         self._victim, self._name, self._address, self._seconds = victim, name, address, seconds
 
     def run(self) -> None:
-        if self._name in STRANGERS:
-            kind, *how = STRANGERS[self._name]
-            here, port = self._victim.host.ipv4, UDP_PORT
-            argv = module("stranger", here, port, kind, self._seconds, *how)
-            self.sent = int(self._victim.hostile.host.run(argv).stdout)
+        try:
+            self._attack()
+        finally:
+            self.begun.set()
+
+    def _attack(self) -> None:
+        victim, name = self._victim, self._name
+        if program := self._stranger():
+            self.sent = self._carry_out(program)
+        elif name in guest.ATTACKS:
+            self.sent = victim.guest.attack(name, self._seconds, self.begun.set, victim.folder)
         else:
-            self.sent = self._victim.hostile.ask("attack", self._name, self._address, self._seconds)
+            self.begun.set()
+            self.sent = victim.hostile.ask("attack", name, self._address, self._seconds)
+
+    def _stranger(self) -> list[str]:
+        """Its argv."""
+        victim, name = self._victim, self._name
+        if name in DATAGRAMS:
+            kind, *how = DATAGRAMS[name]
+            return module("stranger", victim.host.ipv4, UDP_PORT, kind, self._seconds, *how)
+        if name in CONNECTIONS:
+            return module("relay_flood", victim.host.ipv4, TCP_PORT, self._seconds, CONNECTIONS[name])
+        return module("asker", victim.nodes, victim.tox_id, self._seconds) if name == REQUESTS else []
+
+    def _carry_out(self, argv: list[str]) -> int:
+        process = self._victim.hostile.host.popen(argv, stdout=subprocess.PIPE)
+        assert process.stdout
+        process.stdout.readline()
+        self.begun.set()
+        return int(process.stdout.readline() or 0)
 
 
 def attacked(victim: Victim, address: str, name: str, mbit: int, seconds: int) -> Row:
@@ -208,7 +259,8 @@ def attacked(victim: Victim, address: str, name: str, mbit: int, seconds: int) -
     lasts_s = seconds + 1.5
     attack = Attack(victim, name, address, lasts_s)
     attack.start()
-    time.sleep(0.7)  # it makes its packets first
+    attack.begun.wait()
+    time.sleep(0.7)  # the hostile peer makes its packets first
     during = measure(victim, address, mbit, seconds)
     attack.join()
     if victim.process.poll() is not None:

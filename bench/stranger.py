@@ -1,8 +1,8 @@
 """Somebody who knows the victim's address and nothing else: `stranger ADDRESS PORT KIND SECONDS [spoofed]`.
 
 KIND is the first byte of the datagrams, in hex. Each has another key, so that libtoxcore computes with it
-before it finds that nothing fits. `spoofed`: each comes from another address of 198.18.0.0/15. Prints how
-many it sent.
+before it finds that nothing fits. `spoofed`: each comes from another address of 198.18.0.0/15. Prints a line
+when it begins, and then how many it sent.
 """
 
 import os
@@ -26,6 +26,7 @@ def plain(address: str, port: int, kind: int, seconds: float) -> int:
     messages = [
         b"".join(bytes([kind]) + os.urandom(size - 1) for _ in range(TOGETHER)) for _ in range(MESSAGES)
     ]
+    print(flush=True)
     sent, end_s = 0, time.monotonic() + seconds
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
         sender.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, size)
@@ -47,6 +48,7 @@ def spoofed(address: str, port: int, kind: int, seconds: float) -> int:
         source = bytes([198, 18 + random.getrandbits(1), random.getrandbits(8), random.getrandbits(8)])
         ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 0, 0, 0, 64, 17, 0, source, socket.inet_aton(address))
         packets.append(ip + header + bytes([kind]) + os.urandom(size - 1))
+    print(flush=True)
     sent, end_s = 0, time.monotonic() + seconds
     with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as sender:
         while time.monotonic() < end_s:
