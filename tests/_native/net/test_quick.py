@@ -97,6 +97,7 @@ def test_without_a_quick_relay_nothing_changes(relays: Relays) -> None:
     with relays.owner:
         relays.owner.begin_call()
         assert relays.send(ANN, unknown) == unknown, "a connection that is not ranked yet"
+        assert relays.write(slow, bytes([TO_RELAY]) + bytes(20)), "of no friend"
         assert not relays.owner.end_call()
 
 
@@ -105,6 +106,8 @@ def test_packets_for_the_relay_itself_are_never_refused(relays: Relays) -> None:
     assert relays.call(ANN, slow, quick)
     assert relays.write(slow, bytes([TO_RELAY]) + bytes(20))
     assert relays.write(slow, bytes([ANN]) + bytes(20), sealed=False), "what waited, and was sealed before"
+    assert not relays.write(slow, bytes([ANN]) + bytes(22))
+    assert relays.write(slow, bytes([ANN]) + bytes(22), sealed=False), "the same length, and sealed before"
     seal_for_relay(bytes([ANN]) + bytes(21))
     assert relays.write(slow, bytes(20), sealed=False), "another length than what was sealed last"
     assert relays.write(slow, bytes([ANN])), "too short to be told apart"
