@@ -158,7 +158,7 @@ class Tox:
         """
 
     def rank_relays(self, quick: dict[int, bool]) -> None:
-        """Whether each descriptor is a connection to a quick relay. Needs netio's `quick`."""
+        """Whether each descriptor leads to a quick relay, for who is called next. Needs netio's `quick`."""
 
     def call_relays(self, number: int) -> bool:
         """What goes to that friend is left to its quick relays from now on, while they take it.

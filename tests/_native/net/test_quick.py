@@ -89,6 +89,15 @@ def test_the_first_relay_is_used_until_a_call_has_found_a_quick_one(relays: Rela
     assert relays.send(BOB, slow, quick) == slow, "who was not called"
 
 
+def test_a_relay_is_quick_for_whom_it_was_when_called(relays: Relays) -> None:
+    """A friend's own relay carries what goes to that friend, and nobody else's packets."""
+    slow, anns = relays.add(False), relays.add(True)
+    assert relays.call(ANN, slow, anns)
+    relays.owner.rank_relay(anns, quick=False)
+    assert not relays.call(BOB, slow, anns)
+    assert [relays.send(friend, slow, anns) for friend in (ANN, BOB, ANN)] == [anns, slow, anns]
+
+
 def test_without_a_quick_relay_nothing_changes(relays: Relays) -> None:
     slow, other, unknown = relays.add(False), relays.add(False), relays.add()
     assert not relays.call(ANN, slow, other)

@@ -94,7 +94,7 @@ async def test_a_relay_of_our_own_is_named_too(side: Side) -> None:
     assert not side.node.relays, "nobody else is told of it"
 
 
-async def test_relays_are_ranked_by_whose_they_are(side: Side) -> None:
+async def test_the_peers_relay_and_ours_are_the_quick_ones(side: Side) -> None:
     side.fake.relay_port = 443
     side.node.relays.update({(each.host, each.port): each.dht_key for each in (PEERS, STRANGERS)})
     hosts = ("192.0.2.7", "192.0.2.8", "192.0.2.9", "127.0.0.1")

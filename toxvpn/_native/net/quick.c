@@ -26,7 +26,8 @@ static bool is_same(const struct roll *roll, const struct standing *standing,
 static void settle(struct roll *roll, bool passed_over) {
     for (size_t i = 0; i < roll->count; i++) {
         const struct refusal *each = &roll->refusals[i];
-        each->by->passed_over[each->friend] = passed_over && each->by->rank == SLOW;
+        each->by->passed_over[each->friend] = passed_over && !each->by->quick;
+        each->by->carries[each->friend] = passed_over && each->by->quick;
     }
     roll->count = 0;
 }
@@ -48,8 +49,8 @@ bool quick_refuses(struct roll *roll, struct standing *standing, size_t length) 
     if (!is_same(roll, standing, &text))
         next_packet(roll, &text);
     if (!roll->calling) {
-        roll->offered |= standing->rank == QUICK;
-        if (standing->rank != SLOW || !standing->passed_over[text.first])
+        roll->offered |= standing->carries[text.first];
+        if (!standing->passed_over[text.first])
             return false;
     }
     if (roll->count < QUICK_RELAYS)
@@ -65,7 +66,7 @@ void quick_begin_call(struct roll *roll) {
 bool quick_end_call(struct roll *roll) {
     bool any = false;
     for (size_t i = 0; i < roll->count; i++)
-        any |= roll->refusals[i].by->rank == QUICK;
+        any |= roll->refusals[i].by->quick;
     settle(roll, any);
     roll->calling = false;
     return any;

@@ -21,8 +21,9 @@ enum {
 
 /* Of a connection to a relay. */
 struct standing {
-    enum { UNKNOWN, SLOW, QUICK } rank;
+    bool quick;                      /* for the friend of the next call */
     bool passed_over[QUICK_FRIENDS]; /* by the number of a friend: a quick relay carries what goes there */
+    bool carries[QUICK_FRIENDS];     /* this is that one */
 };
 
 /* Of an owner: the last packet for a friend, and who has refused it. */

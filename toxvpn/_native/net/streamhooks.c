@@ -61,7 +61,7 @@ void netio_rank_relay(netio_owner *owner, int fd, bool quick) {
         return;
     if (!entry->standing && !(entry->standing = calloc(1, sizeof *entry->standing)))
         return;
-    entry->standing->rank = quick ? QUICK : SLOW;
+    entry->standing->quick = quick;
     boxhook_sealed.wanted = true;
 }
 

@@ -49,20 +49,16 @@ class QuickRelays:
         relayed = [peer for peer in self._node if peer.connection is Connection.TCP]
         if not relayed:
             return
-        self._rank()
         for peer in relayed:
+            self._rank(peer)
             if not self._node.tox.call_relays(peer.number):
                 self._name(peer, now)
 
-    def _rank(self) -> None:
-        """Says of each connection to a relay whether it leads to a peer, or to ourselves."""
-        tox, known, keys = self._node.tox, self._node.relays, self._keys()
-        own = ("127.0.0.1", tox.tcp_port)
-        places = places_of_relays(tox)
-        tox.rank_relays({fd: place == own or known.get(place) in keys for fd, place in places.items()})
-
-    def _keys(self) -> set[bytes | None]:
-        return {self._recovery.dht_key(peer) for peer in self._node} - {None}
+    def _rank(self, peer: Peer) -> None:
+        """Quick is what leads to that peer, or to ourselves: nobody else can come between."""
+        tox, known, key = self._node.tox, self._node.relays, self._recovery.dht_key(peer)
+        quick = {("127.0.0.1", tox.tcp_port), *(place for place, owner in known.items() if owner == key)}
+        tox.rank_relays({fd: place in quick for fd, place in places_of_relays(tox).items()})
 
     def _name(self, peer: Peer, now: float) -> None:
         """toxcore connects to them for this peer, and so does the peer's, with the same ones."""
@@ -81,11 +77,11 @@ class QuickRelays:
             yield NodeAt("127.0.0.1", tox.tcp_port, tox.dht_id, relay=True)
 
     def _theirs(self, peer: Peer) -> list[NodeAt]:
-        keys, known = self._keys(), self._node.relays
+        key, known = self._recovery.dht_key(peer), self._node.relays
         return [
             each
             for each in self._reunion.relays_of(peer)
-            if each.dht_key in keys and known.get((each.host, each.port), each.dht_key) == each.dht_key
+            if each.dht_key == key and known.get((each.host, each.port), each.dht_key) == each.dht_key
         ]
 
     def _use(self, peer: Peer, relay: NodeAt) -> None:
