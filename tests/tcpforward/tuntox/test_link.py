@@ -73,3 +73,13 @@ async def test_what_toxcore_refuses_is_sent_again_unless_the_peer_has_left(
     scene.link.tunnels.ping(0.0)
     assert scene.link.driver.send() == 0
     assert scene.retries.is_blocked(scene.link.driver) is stays
+
+
+async def test_a_timer_after_the_end_of_the_node_does_nothing(scene: Scene) -> None:
+    """Without an answer for what was sent, toxcore's tail would be asked for."""
+    driver = scene.link.driver
+    scene.link.tunnels.ping(driver.now())
+    driver.send()
+    scene.node.close()
+    driver.now = lambda: asyncio.get_running_loop().time() + 60  # type: ignore[method-assign]
+    driver._on_timer()

@@ -117,6 +117,8 @@ class TunnelDriver:
 
     def _on_timer(self) -> None:
         self._timer = self._timer_s = None
+        if self._node.closed:
+            return
         if self._tail.due(self.now()):
             self._ask_for_the_tail()
         self.send_soon()
