@@ -73,8 +73,8 @@ const char *boxhook_install(const void *address) { return NULL; }
 const char *boxhook_kernel(void) { return "one"; }
 static void (*sealing)(const uint8_t *text);
 void boxhook_on_sealing(size_t length, void (*call)(const uint8_t *text)) {
-    CHECK(length == OVERHEARD_REQUEST_BYTES);
-    sealing = call;
+    if (length == OVERHEARD_REQUEST_BYTES)
+        sealing = call;
 }
 
 /* -- the kernel */
