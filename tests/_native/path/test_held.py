@@ -249,6 +249,15 @@ def test_what_a_silent_friend_may_have_missed_is_sent_again_when_it_speaks(
     assert silent.hear() == []
 
 
+def test_a_repetition_just_before_the_friend_speaks_is_sent_again(silent: Silent) -> None:
+    """Two kernels that lost each other at the same time also repeat at the same time."""
+    silent.wait(2)
+    silent.outbound(segment(payload=b"first"))
+    silent.wait(3)
+    silent.outbound(segment(payload=b"again"))
+    assert silent.hear() == [segment(payload=b"again")]
+
+
 def test_what_is_answered_at_once_is_not_sent_again(silent: Silent) -> None:
     silent.wait(100)
     assert len(silent.outbound(segment())) == 1

@@ -7,7 +7,7 @@ enum { WAYS = 4 }; /* the segments among which a flow's can be */
 enum worth { BEGINS, ACKNOWLEDGES, HAS_DATA, RESETS };
 
 struct segment {
-    uint32_t kept_s;
+    uint32_t kept_s; /* since when there is one of this flow */
     uint16_t length;
     uint8_t worth;
     uint8_t data[];
@@ -82,11 +82,12 @@ void held_keep(struct held **held, size_t *bytes, const struct packet *segment, 
     bool known = *place != NULL && is_same_flow(segment, *place);
     if (worth == BEGINS ? !known : known && worth < (*place)->worth)
         return;
+    uint32_t since_s = known ? (*place)->kept_s : now_s;
     forget(place, bytes);
     size_t room = sizeof **place + segment->length;
     if (worth == BEGINS || *bytes + room > HELD_BYTES || (*place = malloc(room)) == NULL)
         return;
-    (*place)->kept_s = now_s;
+    (*place)->kept_s = since_s;
     (*place)->length = (uint16_t)segment->length;
     (*place)->worth = (uint8_t)worth;
     memcpy((*place)->data, segment->ip, segment->length);

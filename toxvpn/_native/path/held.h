@@ -17,7 +17,8 @@ enum {
     HELD_LARGEST = 1500,       /* bytes of a segment */
     HELD_BYTES = 16 * 1048576, /* of memory, for all friends of a path */
     /* So long a friend has said nothing before copies of what is sent to it are held. A copy that is younger
-     * when it speaks again is forgotten: that is the answer. */
+     * when it speaks again is forgotten: that is the answer. It is as old as the first of its flow, for its newest is
+     * a repetition, and may be lost as well, a moment before the other side's own repetition arrives. */
     HELD_AFTER_S = 2,
 };
 
