@@ -1,6 +1,7 @@
 """Hostile peers that are toxvpns themselves, and do more than anybody would of what toxvpn lets them do."""
 
 import contextlib
+import os
 import socket
 import subprocess
 import time
@@ -18,7 +19,7 @@ FILE = "a file as fast as it goes"
 ATTACKS = (*UNREAD, FILE)
 STREAMS = 256
 WANTED_BYTES = 100_000_000
-FILE_BYTES = 2_000_000_000
+BLOCK_BYTES, FILE_BLOCKS = 1 << 20, 1500
 
 
 class Guest:
@@ -29,8 +30,10 @@ class Guest:
         self._directory = host.directory / "guest"
         self._directory.mkdir(mode=0o700)
         self._file = host.directory / "large"
+        block = os.urandom(BLOCK_BYTES)
         with self._file.open("wb") as file:
-            file.truncate(FILE_BYTES)
+            for _ in range(FILE_BLOCKS):
+                file.write(block)
         self._env = {"TOXVPN_SHARED_SECRET": secret, **OURS}
         self._to = ["-b", str(nodes), "-C", str(self._directory)]
         self._tox_id = tox_id
@@ -48,7 +51,7 @@ class Guest:
             wait_until(partial(self._answers, port), "a guest's forward", ONLINE_S, 0.2)
 
     def attack(self, name: str, seconds: float, begun: Callable[[], None], folder: Path) -> int:
-        """How many streams, or bytes of the file that arrived in `folder`. Calls `begun` when it begins."""
+        """How many streams, or bytes of the file that arrived in `folder`; calls `begun` when it begins."""
         if name == FILE:
             return self._send(seconds, begun, folder)
         begun()
@@ -81,4 +84,4 @@ class Guest:
 
 def size(folder: Path) -> int:
     """Of all that is in it, bytes on disk."""
-    return sum(each.stat().st_size for each in folder.rglob("*") if each.is_file())
+    return 512 * sum(each.stat().st_blocks for each in folder.rglob("*") if each.is_file())
