@@ -173,6 +173,30 @@ def test_what_others_made_is_refused_and_left(tmp_path: Path) -> None:
     assert after == before
 
 
+def test_what_is_unreachable_already_is_so_after_a_kill_without_a_journal(tmp_path: Path) -> None:
+    """A start must not fail for what an earlier one, or another VPN that starts as well, has refused."""
+    networks: list[IPv4Network | IPv6Network] = [IPv4Network("100.64.9.9/32"), IPv6Network("fd74:6f78::/32")]
+
+    def scene() -> tuple[bool, list[Any], list[Any]]:
+        a_host()
+        before = snapshot()
+        for family, network in zip(("-4", "-6"), networks, strict=True):
+            line = f"ip {family} route add unreachable {network} metric 20000 proto 116"
+            subprocess.run(line.split(), check=True)
+        left = snapshot()
+        with NetworkChanges(tmp_path / "journal") as changes:
+            for network in networks:
+                changes.make_unreachable(network, 20_000)
+            during = snapshot()
+            changes.remove_unreachable(networks[0])
+        assert left != before
+        return during == left, before, snapshot()
+
+    unchanged, before, after = in_new_netns(scene)
+    assert unchanged
+    assert after == before
+
+
 def killed_while_up(journal: Path) -> None:
     """A child brings everything up and is killed without a chance to clean up."""
     receive, send = os.pipe()

@@ -138,7 +138,9 @@ class UnreachableAdded:
     metric: int
 
     def apply(self, net: Netlink) -> None:
-        net.change(f"make {self.destination} unreachable", lambda route: route.route("add", **self._spec()))
+        """Also when there is such a route already: of a run whose journal is gone, or of another VPN here."""
+        what = f"make {self.destination} unreachable"
+        net.change(what, lambda route: route.route("replace", **self._spec()))
 
     def undo(self, net: Netlink) -> None:
         what = f"leave {self.destination} to other routes"
