@@ -22,6 +22,10 @@ CASES = {
     "ip -6 addr del fd00::1/64 dev tox0": ("ip -6 addr add fd00::1/64 dev tox0 nodad", "address"),
     "ip route del 10.2.0.0/16 proto 116": ("ip route add 10.2.0.0/16 dev tox0 proto 116", "route"),
     "ip -6 route del fd01::/64 proto 116": ("ip -6 route add fd01::/64 dev tox0 proto 116", "route"),
+    "ip -6 route del unreachable fd02::/32 proto 116": (
+        "ip -6 route add unreachable fd02::/32 proto 116",
+        "unreachable",
+    ),
     "ip rule del priority 90": ("ip rule add priority 90 table 7 protocol 116", "rule"),
     "ip -6 rule del priority 90": ("ip -6 rule add priority 90 table 7 protocol 116", "rule"),
     "nft flush ruleset": ("nft add table inet toxvpn_x", "nft-table"),

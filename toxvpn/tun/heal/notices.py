@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
-from ..host.changes import PROTOCOL
+from ..host.changes import PROTOCOL, RTN_UNREACHABLE
 
 _HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence number, sender's port
 _ATTRIBUTE = struct.Struct("=HH")  # length, type
@@ -48,7 +48,8 @@ def notices(datagram: bytes, index: int) -> Iterator[Notice]:
             case _Type.DELADDR if _index(body) == index:
                 yield Notice("address", port)
             case _Type.DELROUTE if body[5:6] == bytes([PROTOCOL]):  # struct rtmsg: rtm_protocol
-                yield Notice("route", port)
+                is_unreachable = body[7:8] == bytes([RTN_UNREACHABLE])  # rtm_type
+                yield Notice("unreachable" if is_unreachable else "route", port)
             case _Type.DELRULE if _attributes(body[12:]).get(_FRA_PROTOCOL) == bytes([PROTOCOL]):
                 yield Notice("rule", port)
             case _Type.NEWGEN:

@@ -24,7 +24,7 @@ from .pyroute import NetlinkError
 PROTOCOL = 116  # 't': marks our routes and rules (`ip route` shows "proto 116")
 MAIN_TABLE = 254
 _IFA_F_NODAD = 0x02
-_RTN_UNREACHABLE = 7  # linux/rtnetlink.h
+RTN_UNREACHABLE = 7  # linux/rtnetlink.h
 _FIB_RULE_INVERT = 0x02
 _SYSCTL_KEY = re.compile(
     r"net/ipv4/ip_forward"
@@ -153,7 +153,7 @@ class UnreachableAdded:
     def _spec(self) -> dict[str, Any]:
         return {
             "dst": self.destination,
-            "type": _RTN_UNREACHABLE,
+            "type": RTN_UNREACHABLE,
             "table": MAIN_TABLE,
             "proto": PROTOCOL,
             "priority": self.metric,
@@ -350,7 +350,7 @@ def kernel_keys(tables: KernelTables) -> set[KernelKey]:
     """The keys of all addresses, of the routes and rules with our protocol number, and of `others`."""
     keys: set[KernelKey] = set(tables.addresses)
     for route in tables.routes:
-        if route.protocol == PROTOCOL and route.kind == _RTN_UNREACHABLE:
+        if route.protocol == PROTOCOL and route.kind == RTN_UNREACHABLE:
             keys.add((UnreachableAdded.kind, route.destination, route.table, route.metric))
         elif route.protocol == PROTOCOL:
             keys |= {(index, route.destination, route.table, route.metric) for index in route.interfaces}
