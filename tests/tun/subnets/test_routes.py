@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, ip_network
 from typing import NoReturn, cast
 
 import pytest
@@ -61,12 +61,13 @@ class Machine:
     granted: dict[bytes, RouteGrant] = field(default_factory=dict)
     open_to: set[bytes] = field(default_factory=set)
     local: tuple[str, ...] = ()
+    requested: IPv4Address | None = None
 
     def __post_init__(self) -> None:
         self.node = self.network.node()
         self.tables, self.changes = FakeTables(), FakeChanges()
         datapath, changes = cast(Datapath, self.tables), cast(NetworkChanges, self.changes)
-        book = AddressBook(self.node.tox.public_key)
+        book = AddressBook(self.node.tox.public_key, requested=self.requested)
         self.router = Router(datapath, changes, "tox0", book, lambda addresses: None)
         self.router.start(overlay_ipv6(self.node.tox.public_key))
         grants = Grants(
@@ -129,6 +130,19 @@ async def test_without_a_grant_nothing_is(machine: Machine) -> None:
     peer = machine.meet(1, LAN, LAN6)
     assert machine.used == {}
     assert machine.shown(peer) == {str(LAN): False, str(LAN6): False}
+
+
+async def test_an_address_that_a_peer_is_only_presumed_to_have_is_in_nobodys_way() -> None:
+    """Ours is a chosen one, so that the usual ranges may well be behind a peer."""
+    network, behind = Network(), ip_network("100.64.0.0/10")
+    machine = Machine(network, requested=IPv4Address("10.9.8.7"))
+    silent = machine.node.accept(bytes([2]) * 32)
+    machine.router.add(silent)
+    assert [each.sources for each in machine.router.peers] != [{}]
+    peer = machine.meet(1, behind, granted=(behind,))
+    assert machine.shown(peer) == {str(behind): True}
+    machine.subnets.close()
+    network.close()
 
 
 async def test_a_grant_comes_and_goes(machine: Machine) -> None:

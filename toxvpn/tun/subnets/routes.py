@@ -182,7 +182,7 @@ class SubnetRoutes:
         for own in self._router.own:
             yield OtherNetwork(range_of(own) or IPv4Network(own), "where the addresses of the VPN are")
         for member in self._router.peers:
-            for address in member.sources:
+            for address in () if member.presumed else member.sources:
                 name = self._grants.name(member.peer.public_key)
                 yield OtherNetwork(IPv4Network(address), f"the address of {name}")
 
