@@ -103,6 +103,19 @@ def test_those_that_the_relay_has_closed_are_dead() -> None:
             each.close()
 
 
+def test_who_has_us_as_a_relay_is_not_dead_to_us() -> None:
+    """toxcore sees by itself when it is, and would drop what has come in last."""
+    with socket.create_server(("127.0.0.1", 0)) as own:
+        client = socket.create_connection(own.getsockname())
+        accepted = own.accept()[0]
+        client.sendall(b"x")
+        client.close()
+        sockets = Sockets((own, False), (accepted, False), tcp_port=own.getsockname()[1])
+        assert reconnect_dead_relays(cast(Tox, sockets)) == 0
+        assert accepted.recv(2) == b"x"
+        accepted.close()
+
+
 def test_one_that_is_broken_already_is_no_relay() -> None:
     """toxcore may take a while to notice."""
     with (

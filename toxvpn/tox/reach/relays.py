@@ -41,17 +41,23 @@ def reconnect_relays(tox: Tox, is_lost: Callable[[str, str], bool]) -> int:
 
 
 def reconnect_dead_relays(tox: Tox) -> int:
-    """Breaks the connections that the other end has closed, or whose other end is gone. Returns how many."""
-    dead = [fd for fd, datagram in tox.sockets() if not datagram and _is_dead(fd)]
+    """Breaks the connections that the other end has closed, or whose other end is gone. Returns how many.
+
+    Those of others, who have us as a relay, are none: they may be in a tunnel for a moment.
+    """
+    port = tox.tcp_port
+    dead = [fd for fd, datagram in tox.sockets() if not datagram and _is_dead(fd, port)]
     for fd in dead:
         _break(fd)
     return len(dead)
 
 
-def _is_dead(fd: int) -> bool:
+def _is_dead(fd: int, own_port: int) -> bool:
     connection = socket.socket(fileno=fd)
     try:
         info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO.size)
+        if own_port and connection.getsockname()[1] == own_port:
+            return False
     except OSError:  # it is broken already
         return False
     finally:
