@@ -32,7 +32,8 @@ class Side:
         self.keys: dict[bytes, bytes] = {self.peer.public_key: PEERS_KEY}
         self.told: tuple[NodeAt, ...] = (STRANGERS, PEERS)
         self.places: dict[int, tuple[str, int]] = {}
-        monkeypatch.setattr(quick, "places_of_relays", lambda tox: self.places)
+        self.looks = 0
+        monkeypatch.setattr(quick, "places_of_relays", self._look)
         self.now = 100.0
         self.node.each_tick.clear()
         recovery = SimpleNamespace(dht_key=lambda peer: self.keys.get(peer.public_key))
@@ -40,6 +41,10 @@ class Side:
             relays_of=lambda peer: self.told, name_relays=lambda peer, relays: self.named.append(relays)
         )
         self.quick = QuickRelays(self.node, recovery, reunion)  # type: ignore[arg-type]
+
+    def _look(self, tox: object) -> dict[int, tuple[str, int]]:
+        self.looks += 1
+        return self.places
 
     def pass_s(self, seconds: int) -> None:
         for _ in range(seconds):
@@ -103,6 +108,15 @@ async def test_the_peers_relay_and_ours_are_the_quick_ones(side: Side) -> None:
     assert side.fake.ranks == {7: True, 8: False, 9: False, 10: True}
 
 
+async def test_sockets_are_looked_at_once_for_all_peers(side: Side) -> None:
+    """A relay has one for each of its clients, who may be any."""
+    other = side.node.accept(b"o" * 32)
+    other.connection = Connection.TCP
+    side.pass_s(1)
+    assert side.fake.called == [side.peer.number, other.number]
+    assert side.looks == 1
+
+
 async def test_a_peer_that_is_reached_directly_is_not_called(side: Side) -> None:
     side.peer.connection = Connection.UDP
     side.pass_s(3)
@@ -140,3 +154,10 @@ async def test_a_peer_cannot_replace_a_relay_that_is_known(side: Side) -> None:
     assert side.named == [[PEERS]]
     side.quick._on_event(PeerConnection(replace(side.peer, connection=Connection.NONE), Connection.TCP))
     assert relay_at(side, PEERS) == PEERS_KEY, "it was in the list of nodes"
+
+
+async def test_a_node_of_the_list_stays_known_when_a_peer_goes_that_claimed_its_place(side: Side) -> None:
+    side.pass_s(1)
+    side.node.relays[PEERS.host, PEERS.port] = STRANGERS.dht_key  # it is asked only now
+    side.quick._on_event(PeerConnection(replace(side.peer, connection=Connection.NONE), Connection.TCP))
+    assert relay_at(side, PEERS) == STRANGERS.dht_key

@@ -8,7 +8,7 @@ the next packets take another.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from ..._native.results import Connection
 from ...errors import ToxvpnError
@@ -49,16 +49,17 @@ class QuickRelays:
         relayed = [peer for peer in self._node if peer.connection is Connection.TCP]
         if not relayed:
             return
+        places = places_of_relays(self._node.tox)
         for peer in relayed:
-            self._rank(peer)
+            self._rank(peer, places)
             if not self._node.tox.call_relays(peer.number):
                 self._name(peer, now)
 
-    def _rank(self, peer: Peer) -> None:
+    def _rank(self, peer: Peer, places: Mapping[int, tuple[str, int]]) -> None:
         """Quick is what leads to that peer, or to ourselves: nobody else can come between."""
         tox, known, key = self._node.tox, self._node.relays, self._recovery.dht_key(peer)
         quick = {("127.0.0.1", tox.tcp_port), *(place for place, owner in known.items() if owner == key)}
-        tox.rank_relays({fd: place in quick for fd, place in places_of_relays(tox).items()})
+        tox.rank_relays({fd: place in quick for fd, place in places.items()})
 
     def _name(self, peer: Peer, now: float) -> None:
         """toxcore connects to them for this peer, and so does the peer's, with the same ones."""
@@ -98,7 +99,9 @@ class QuickRelays:
 
     def _forget(self, peer: Peer) -> None:
         for relay in self._used.pop(peer.public_key, ()):
-            self._node.relays.pop((relay.host, relay.port), None)
+            place = relay.host, relay.port
+            if self._node.relays.get(place) == relay.dht_key:  # else a node of the list, which tells its own
+                del self._node.relays[place]
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, PeerRemoved) or (isinstance(event, PeerConnection) and not event.peer.online):
