@@ -98,6 +98,31 @@ async def test_without_an_answer_it_asks_again_once_there_is_a_network(network: 
     assert len(here.asked) == 2
 
 
+async def test_after_a_move_it_asks_until_there_is_an_answer(network: Network, here: Here) -> None:
+    """The name server of the network before may still be asked, in vain; Tox stays connected meanwhile."""
+    node = network.node()
+    found = Nat64(node, here.resolve)
+    here.answer(NAMED)
+    node.connection = Connection.UDP
+    now = 1000.0
+    node.now = lambda: now
+    found.moved()
+
+    def pass_s(count: int) -> None:
+        nonlocal now
+        for _ in range(count):
+            now += 1
+            for call in node.each_tick:
+                call(now)
+
+    pass_s(12)
+    assert len(here.asked) == 3
+    here.answer(["2001:db8:64::c000:aa"])
+    assert network.fake(node).nat64 == "2001:db8:64::"
+    pass_s(100)
+    assert len(here.asked) == 3
+
+
 async def test_another_network_has_another_prefix_or_none(network: Network, here: Here) -> None:
     node = network.node()
     found = Nat64(node, here.resolve)

@@ -21,6 +21,8 @@ NAME = "ipv4only.arpa"
 ADDRESSES = IPv4Address("192.0.0.170"), IPv4Address("192.0.0.171")
 """The name's own, by RFC 7050 §2.2."""
 IPV4_BITS = 32
+ASK_AGAIN_S = 10.0
+"""After a move the name server may be the next one only later, or not answer."""
 
 
 def prefix_of(addresses: Iterable[str]) -> str | None:
@@ -36,7 +38,8 @@ def prefix_of(addresses: Iterable[str]) -> str | None:
 class Nat64:
     """One for each node, for as long as the node lives. `mark`: that of toxcore's sockets (make_tox).
 
-    It looks at the start, when told of a `move`, and once there is a network that it does not know of yet.
+    It looks at the start, when told of a `move`, and once there is a network that it does not know of yet;
+    in a network, until there is an answer.
     """
 
     def __init__(self, node: Node, resolve: Resolve, mark: int = 0) -> None:
@@ -44,15 +47,24 @@ class Nat64:
         self._resolve = resolve
         self._mark = mark
         self._prefix: str | None = None
+        self._answered = False
+        self._asked_s = float("-inf")
         node.subscribe(self._on_event)
+        node.each_tick.append(self._tick)
         self.moved()
 
     def moved(self) -> None:
         """The machine is in another network, perhaps. What was known is used until the answer is here."""
-        if self._has_ipv4():
+        self._answered, self._asked_s = self._has_ipv4(), self._node.now()
+        if self._answered:
             self._tell(None)
         else:
             self._resolve(NAME, self._on_found)
+
+    def _tick(self, now: float) -> None:
+        online = self._node.connection is not Connection.NONE
+        if online and not self._answered and now - self._asked_s >= ASK_AGAIN_S:
+            self.moved()
 
     def _on_event(self, event: Event) -> None:
         online = isinstance(event, SelfConnection) and event.connection is not Connection.NONE
@@ -60,6 +72,7 @@ class Nat64:
             self.moved()
 
     def _on_found(self, addresses: list[str]) -> None:
+        self._answered = True
         if not self._has_ipv4():
             self._tell(prefix_of(addresses))
 
