@@ -150,7 +150,7 @@ async def test_without_the_internet_it_greets_after_a_while(new: Side) -> None:
     assert new.hear(encode(OTHER))
 
 
-@pytest.mark.parametrize("relays", [[], ["192.168.1.9"]])
+@pytest.mark.parametrize("relays", [[], ["192.168.1.9"], ["127.0.0.1"]])  # the last: our own relay
 async def test_nodes_of_the_local_network_are_not_the_internet(new: Side, relays: list[str]) -> None:
     new.relays = relays
     new.connect(Connection.TCP)  # as toxcore says once it has met one

@@ -14,6 +14,7 @@ import fcntl
 import socket
 from collections import Counter
 from collections.abc import Iterator
+from ipaddress import ip_address
 from struct import Struct
 
 from ..._native.results import Connection
@@ -87,7 +88,7 @@ class Greeter:
         """Whether UDP reaches the Internet from here, or nothing does."""
         if self._best is Connection.TCP and not self._relayed:
             # toxcore says TCP, too, while it knows nodes of the local network alone, as those that we greeted
-            self._relayed = not all(map(is_local, relay_hosts(self._node.tox)))
+            self._relayed = any(map(_is_outside, relay_hosts(self._node.tox)))
         is_alone = self._node.now() - self._here_s >= ALONE_S
         return self._best is Connection.UDP or (not self._relayed and is_alone)
 
@@ -131,6 +132,11 @@ class Greeter:
         else:
             with contextlib.suppress(ToxvpnError):  # a key that is none
                 self._node.tox.bootstrap(host, greeting.port, greeting.dht_key)
+
+
+def _is_outside(host: str) -> bool:
+    """Neither in the local network nor, as a relay of our own, on this machine."""
+    return not is_local(host) and not ip_address(host).is_loopback
 
 
 def _listening() -> socket.socket:
