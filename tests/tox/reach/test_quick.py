@@ -91,6 +91,14 @@ async def test_a_relay_that_is_not_reached_is_tried_a_few_times(side: Side) -> N
     assert len(side.named) == NAMES_AT_ONCE + 1
 
 
+async def test_a_peer_that_comes_and_goes_has_no_more_tries(side: Side) -> None:
+    for _ in range(2 * NAMES_AT_ONCE):
+        side.pass_s(1)
+        gone = PeerConnection(replace(side.peer, connection=Connection.NONE), Connection.TCP)
+        side.quick._on_event(gone)
+    assert len(side.named) == NAMES_AT_ONCE
+
+
 async def test_a_relay_of_our_own_is_named_too(side: Side) -> None:
     side.fake.relay_port, side.told = 443, ()
     own = NodeAt("127.0.0.1", 443, side.fake.dht_id, relay=True)

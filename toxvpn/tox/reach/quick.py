@@ -105,5 +105,6 @@ class QuickRelays:
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, PeerRemoved) or (isinstance(event, PeerConnection) and not event.peer.online):
-            self._names.pop(event.peer.public_key, None)
             self._forget(event.peer)
+        if isinstance(event, PeerRemoved):
+            self._names.pop(event.peer.public_key, None)
