@@ -375,6 +375,19 @@ def test_presuming_takes_nothing_from_anybody() -> None:
     assert mine.forget(MIDDLE).presumed == {}
 
 
+def test_several_are_presumed_at_once_in_one_assignment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start has all peers, and an assignment looks at each."""
+    mine, settled = book(OTHER), []
+
+    def assign() -> Assignment:
+        settled.append(AddressBook.assign(mine))
+        return settled[-1]
+
+    monkeypatch.setattr(mine, "assign", assign)
+    assert mine.presume(LARGE, MIDDLE).presumed == {MIDDLE: {CLASH: first(OTHER)}}
+    assert len(settled) == 1
+
+
 def test_presuming_moves_nobody() -> None:
     large = book(LARGE)
     assert large.presume(SMALL) == Assignment((CLASH,), {}, {})

@@ -102,9 +102,7 @@ class Router:
         For what it has to repeat from an address of ours would leave by the default route as soon as we have
         that address, and a route to a peer names the address, so that it comes later.
         """
-        for peer in peers:
-            self._book.presume(peer.public_key)
-        presumed = self._book.assign().presumed.values()
+        presumed = self._book.presume(*(peer.public_key for peer in peers)).presumed.values()
         addresses = [IPv4Network(address) for sources in presumed for address in sources]
         try:
             for address in addresses:

@@ -157,10 +157,9 @@ class AddressBook:
                 self._stated[public_key] = claims
         return self.assign()
 
-    def presume(self, public_key: bytes) -> Assignment:
-        """The peer will hardly state another address than its usual one."""
-        if public_key not in self._stated:
-            self._silent.add(public_key)
+    def presume(self, *public_keys: bytes) -> Assignment:
+        """The peers will hardly state other addresses than their usual ones."""
+        self._silent.update(key for key in public_keys if key not in self._stated)
         return self.assign()
 
     def forget(self, public_key: bytes) -> Assignment:
