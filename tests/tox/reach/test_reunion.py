@@ -190,6 +190,17 @@ async def test_many_peers_are_introduced_by_and_by(network: Network) -> None:
     side.recovery.close()
 
 
+async def test_each_of_many_peers_is_looked_for_where_it_was_and_over_its_relays(network: Network) -> None:
+    """By turns: an introduction has room for four nodes."""
+    keys = [bytes([number]) * 32 for number in range(1, 2 * PEERS_AT_ONCE + 1)]
+    side = Side(network, network.node(friends=keys), MetBook((key, THERE) for key in keys))
+    side.pass_s(60)
+    contents = {key: [content for to, content in side.fake.introduced if to == key] for key in keys}
+    assert all(introduced == contents[keys[0]] for introduced in contents.values())
+    assert len(contents[keys[0]]) == TIMES
+    side.recovery.close()
+
+
 async def test_when_the_network_is_back_who_was_lost_is_introduced_for_some_time(
     network: Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:

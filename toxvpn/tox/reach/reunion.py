@@ -66,7 +66,6 @@ class Reunion:
         self._mark = mark
         self._changes = RateLimit(1 / 60, 4)
         self._starts = RateLimit(1 / 60, 2)
-        self._number = 0
         self._looked_s = float("-inf")
         self._due: list[list[bytes]] = []
         self._again_s = self._back_until_s = float("-inf")
@@ -75,7 +74,7 @@ class Reunion:
         self._tells: dict[bytes, int] = {}
         self._relays_of: dict[bytes, tuple[NodeAt, ...]] = {}
         self._numbers: dict[bytes, int] = {}
-        """Of the last introduction to each peer of this run: above those that its own announcements had."""
+        """Of the last introduction of each peer: above those that its own announcements had in this run."""
         recovery.without_relay.append(self._name_relays)
         node.subscribe(self._on_event)
         node.on_packet_id(relaylist.PACKET_ID, self._receive)
@@ -107,7 +106,6 @@ class Reunion:
     # -- at the start --------------------------------------------------------------------------
 
     def _introduce(self, keys: list[bytes]) -> None:
-        self._number += 1
         for key in keys:
             peer, met = self._node.peer(key), self._book.get(key)
             if peer is not None and not peer.online and met is not None:
@@ -124,11 +122,9 @@ class Reunion:
                 own.sendto(datagram, ("127.0.0.1", port))
 
     def _content(self, key: bytes, met: Met) -> bytes:
-        number = self._number
-        if key in self._numbers:
-            number = self._numbers[key] = self._numbers[key] + 1
+        number = self._numbers[key] = self._numbers.get(key, 0) + 1
         places = [NodeAt(*place, met.dht_key) for place in met.places]
-        nodes = [*places, *met.relays] if self._number % 2 else [*met.relays, *places]
+        nodes = [*places, *met.relays] if number % 2 else [*met.relays, *places]
         return introduction.encode(number, met.dht_key, nodes)
 
     # -- while connected -----------------------------------------------------------------------
