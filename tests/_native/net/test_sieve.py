@@ -57,8 +57,16 @@ def test_it_opens_step_by_step_when_there_is_time_for_twice_as_many() -> None:
     assert [periods.next(0, overloaded=False) for _ in range(4)] == [2, 1, 0, 0]
 
 
-def test_it_stays_while_more_comes_in_than_is_worked_off() -> None:
-    assert Periods(halvings=2).next(1) == 2
+def test_it_opens_beside_a_flow_that_is_too_fast_for_long() -> None:
+    """Or new peers, and all of the DHT, would be kept out for as long as that flow lasts."""
+    periods = Periods(halvings=12)
+    assert [periods.next(0) for _ in range(12)] == [*range(11, -1, -1)]
+    assert Periods(halvings=2).next(7) == 2, "twice as many would be too many"
+    assert Periods(halvings=2).next(2, used_ms=9) == 2
+
+
+def test_a_period_that_another_thread_ends_changes_nothing() -> None:
+    assert Periods(halvings=2).next(0, used_ms=-1) == 2
 
 
 def test_it_keeps_out_no_more_than_all_but_one_in_4096() -> None:

@@ -26,13 +26,16 @@ static unsigned too_much(int64_t spent_ns, int64_t all_ns) {
     return halvings;
 }
 
-/* On a machine that others use as well, a quarter of what this thread gets may be little of the time that passes. */
+/* On a machine that others use as well, a quarter of what this thread gets may be little of the time that passes. What
+ * is connected may be too fast for as long as it likes: strangers are let in for all that. */
 static unsigned better(const struct sieve *sieve, int64_t passed_ns, int64_t used_ns) {
     const int64_t all_ns = sieve->overloaded ? used_ns : passed_ns;
+    if (all_ns < 0) /* the period began in another thread */
+        return sieve->halvings;
     const unsigned more = too_much(sieve->spent_ns, all_ns);
     if (more)
         return sieve->halvings + more < MOST_HALVINGS ? sieve->halvings + more : MOST_HALVINGS;
-    const bool room = !sieve->overloaded && !too_much(2 * sieve->spent_ns, passed_ns);
+    const bool room = !too_much(2 * sieve->spent_ns, all_ns);
     return sieve->halvings - (sieve->halvings && room);
 }
 
