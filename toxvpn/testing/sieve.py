@@ -15,6 +15,7 @@ class _Struct(ctypes.Structure):
         ("used_ns", ctypes.c_int64),
         ("spent_ns", ctypes.c_int64),
         ("overloaded", ctypes.c_bool),
+        ("unseen", ctypes.c_uint),
     )
 
 

@@ -29,8 +29,9 @@ struct recvbatch {
         handed_out_ns; /* while time is counted: when the present datagrams were received; 0: in an earlier turn */
     struct fairshare share;
     struct sieve sieve;
-    uint32_t lost; /* by the kernel, when that was last looked at */
-    size_t length, offset, segment;
+    uint32_t lost;                         /* by the kernel, when that was last looked at */
+    size_t whole, length, offset, segment; /* of `whole` bytes, those up to `length` are received in one */
+    uint8_t kind;                          /* of these: how each of them begins, as far as it matters */
     struct sockaddr_storage from;
     socklen_t from_length;
     uint8_t data[65536]; /* the most that the kernel joins together */
@@ -80,13 +81,13 @@ static bool fuller(int fd, unsigned eighths) {
 static bool too_many(struct recvbatch *batch) {
     if (!batch->overloaded)
         return false;
-    const unsigned eighths = fairshare_eighths(&batch->share, &batch->from, batch->data[0]);
+    const unsigned eighths = fairshare_eighths(&batch->share, &batch->from, batch->kind);
     return eighths < 8 && fuller(batch->fd, eighths);
 }
 
 static void drop(struct recvbatch *batch) {
-    const size_t segment = batch->segment ? batch->segment : 1;
-    netio_counters.unfair += batch->length ? (batch->length + segment - 1) / segment : 1;
+    const size_t segment = batch->segment ? batch->segment : 1, length = batch->length - batch->offset;
+    netio_counters.unfair += length ? (length + segment - 1) / segment : 1;
     batch->offset = batch->length;
 }
 
@@ -103,11 +104,28 @@ static bool counts_time(const struct recvbatch *batch) { return batch->overloade
 static void account(struct recvbatch *batch) {
     if (counts_time(batch) && batch->handed_out_ns) {
         const int64_t spent_ns = used_ns() - batch->handed_out_ns;
-        fairshare_spent(&batch->share, &batch->from, batch->data[0], spent_ns);
-        if (batch->data[0] != FAIRSHARE_CONNECTED)
+        fairshare_spent(&batch->share, &batch->from, batch->kind, spent_ns);
+        if (batch->kind != FAIRSHARE_CONNECTED)
             sieve_spent(&batch->sieve, spent_ns);
     }
     batch->handed_out_ns = 0;
+}
+
+/* What came joined to data of a connection has passed the kernel's filter unseen. Behind other datagrams of strangers it has
+ * drawn its lot with them. */
+static bool slipped_in(struct recvbatch *batch) {
+    return batch->offset && batch->data[0] == FAIRSHARE_CONNECTED && batch->kind != FAIRSHARE_CONNECTED &&
+           !sieve_admits(&batch->sieve);
+}
+
+/* `dropped`: how many parts for the sake of others since something was handed out. */
+static bool is_dropped(struct recvbatch *batch, unsigned *dropped) {
+    const bool slipped = slipped_in(batch); /* no system call of its own: it does not count */
+    if (!slipped && (*dropped == MOST_DROPPED || !too_many(batch)))
+        return false;
+    *dropped += !slipped;
+    drop(batch);
+    return true;
 }
 
 /* What the kernel has dropped since, joined datagrams as one, counts as unfair only while there is a filter. */
@@ -147,22 +165,38 @@ static bool receive_any(struct recvbatch *batch, int flags) {
         return false;
     netio_counters.truncated += (message.msg_flags & MSG_TRUNC) != 0;
     batch->from_length = message.msg_namelen;
-    batch->offset = 0;
-    batch->length = (size_t)length;
+    batch->offset = batch->length = 0;
+    batch->whole = (size_t)length;
     batch->segment = segment_size(&message, (size_t)length);
+    return true;
+}
+
+/* While time is counted, what was joined is taken apart again: data of connections, and what only came with it. */
+static void begin_part(struct recvbatch *batch) {
+    batch->kind = batch->whole ? batch->data[batch->offset] : 0;
+    size_t end = batch->whole;
+    if (counts_time(batch))
+        for (end = batch->offset + batch->segment; end < batch->whole; end += batch->segment)
+            if ((batch->data[end] == FAIRSHARE_CONNECTED) != (batch->kind == FAIRSHARE_CONNECTED))
+                break;
+    batch->length = end < batch->whole ? end : batch->whole;
+}
+
+static bool receive_part(struct recvbatch *batch, int flags) {
+    if (batch->offset == batch->whole && !receive_any(batch, flags))
+        return false;
+    begin_part(batch);
     return true;
 }
 
 static bool receive(struct recvbatch *batch, int flags) {
     account(batch);
     adapt_sieve(batch);
-    for (unsigned dropped = 0;; dropped++) {
-        if (!receive_any(batch, flags))
+    unsigned dropped = 0;
+    do {
+        if (!receive_part(batch, flags))
             return batch->overloaded = false;
-        if (dropped == MOST_DROPPED || !too_many(batch))
-            break;
-        drop(batch);
-    }
+    } while (is_dropped(batch, &dropped));
     if (counts_time(batch))
         batch->handed_out_ns = used_ns();
     return true;

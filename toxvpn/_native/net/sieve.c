@@ -49,6 +49,8 @@ bool sieve_next(struct sieve *sieve, int64_t now_ns, int64_t used_ns) {
     return sieve->halvings != before;
 }
 
+bool sieve_admits(struct sieve *sieve) { return (sieve->unseen++ & ((1U << sieve->halvings) - 1)) == 0; }
+
 /* What the program sees of a datagram begins with its UDP header. */
 bool sieve_attach(const struct sieve *sieve, int fd) {
     const int none = 0;

@@ -20,6 +20,7 @@ struct sieve {
     int64_t used_ns;   /* the processor time of this thread at that time */
     int64_t spent_ns;  /* on strangers since */
     bool overloaded;   /* more came in than was worked off, at some time since */
+    unsigned unseen;   /* how many parts of datagrams of strangers the filter could not see */
 };
 
 /* So much processor time was spent on a datagram of a stranger. */
@@ -29,6 +30,8 @@ bool sieve_due(const struct sieve *sieve, int64_t now_ns);
 /* Ends a period and begins the next. Returns whether `halvings` has changed. `used_ns` is the processor time that this
  * thread has used until now. */
 bool sieve_next(struct sieve *sieve, int64_t now_ns, int64_t used_ns);
+/* Whether to let one in that the kernel's filter could not see: as many as it lets in of others. */
+bool sieve_admits(struct sieve *sieve);
 /* Puts it in force. False: this kernel takes no filter. */
 bool sieve_attach(const struct sieve *sieve, int fd);
 
