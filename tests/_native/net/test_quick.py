@@ -11,13 +11,14 @@ import pytest
 from toxvpn._native import toxcore
 from toxvpn._native.net import netio
 from toxvpn.testing.boxes import seal_for_relay
-from toxvpn.testing.hooked import Hooked
+from toxvpn.testing.hooked import Hooked, set_time
 from toxvpn.testing.sockaddr import pack
 
 ANN, BOB = 16, 255
 """The least and the greatest number that a relay gives to a friend."""
 TO_RELAY = 15
 LENGTH_AND_TAG = 18
+S = 1_000_000_000
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -137,6 +138,29 @@ def test_the_same_packet_again_finds_a_slow_relay(relays: Relays) -> None:
     assert relays.call(ANN, slow, quick)
     assert relays.send(ANN, slow, body=bytes(30)) is None
     assert relays.send(ANN, slow, body=bytes(30)) == slow
+
+
+def test_a_call_for_another_friend_does_not_hide_that_nobody_took_a_packet(relays: Relays) -> None:
+    """Or a packet a second, as the first ones of a connection, would be refused for ever."""
+    slow, quick = relays.add(False), relays.add(True)
+    assert relays.call(ANN, slow, quick)
+    assert relays.send(ANN, slow) is None
+    assert relays.call(BOB, slow, quick)
+    assert relays.send(ANN, slow) == slow
+
+
+def test_what_a_call_has_shown_holds_for_some_seconds(relays: Relays) -> None:
+    """The number may be another friend's by then, who is not to depend on that relay."""
+    slow, quick = relays.add(False), relays.add(True)
+    set_time(1000 * S)
+    try:
+        assert relays.call(ANN, slow, quick)
+        set_time(1003 * S)
+        assert relays.send(ANN, slow, quick) == quick
+        set_time(1004 * S)
+        assert relays.send(ANN, slow, quick) == slow
+    finally:
+        set_time(None)
 
 
 def test_a_full_quick_relay_is_waited_for(relays: Relays) -> None:

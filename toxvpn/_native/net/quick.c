@@ -1,5 +1,6 @@
 #include "quick.h"
 #include "boxhook.h"
+#include "kernel.h"
 
 #include <string.h>
 
@@ -24,19 +25,29 @@ static bool is_same(const struct roll *roll, const struct standing *standing,
 }
 
 static void settle(struct roll *roll, bool passed_over) {
+    const int64_t until_ns = passed_over ? netio_now_ns() + QUICK_HOLDS_S * INT64_C(1000000000) : 0;
     for (size_t i = 0; i < roll->count; i++) {
         const struct refusal *each = &roll->refusals[i];
-        each->by->passed_over[each->friend] = passed_over && !each->by->quick;
+        each->by->passed_over_ns[each->friend] = each->by->quick ? 0 : until_ns;
         each->by->carries[each->friend] = passed_over && each->by->quick;
     }
     roll->count = 0;
 }
 
-static void next_packet(struct roll *roll, const struct boxhook_sealed *text) {
+static void end_packet(struct roll *roll) {
     if (!roll->offered && !roll->calling) /* no quick relay is left for that friend */
         settle(roll, false);
     roll->count = 0;
     roll->offered = false;
+}
+
+static bool is_passed_over(const struct standing *standing, uint8_t friend) {
+    const int64_t until_ns = standing->passed_over_ns[friend];
+    return until_ns && netio_now_ns() < until_ns;
+}
+
+static void next_packet(struct roll *roll, const struct boxhook_sealed *text) {
+    end_packet(roll);
     roll->length = text->length;
     memcpy(roll->tail, text->last, QUICK_TAIL);
 }
@@ -50,7 +61,7 @@ bool quick_refuses(struct roll *roll, struct standing *standing, size_t length) 
         next_packet(roll, &text);
     if (!roll->calling) {
         roll->offered |= standing->carries[text.first];
-        if (!standing->passed_over[text.first])
+        if (!is_passed_over(standing, text.first))
             return false;
     }
     if (roll->count < QUICK_RELAYS)
@@ -59,8 +70,8 @@ bool quick_refuses(struct roll *roll, struct standing *standing, size_t length) 
 }
 
 void quick_begin_call(struct roll *roll) {
+    end_packet(roll);
     roll->calling = true;
-    roll->count = 0;
 }
 
 bool quick_end_call(struct roll *roll) {

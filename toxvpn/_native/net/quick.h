@@ -17,13 +17,16 @@ enum {
     QUICK_RELAYS = 6, /* the most that libtoxcore uses for a friend */
     QUICK_FRIENDS = 256,
     QUICK_TAIL = 8,
+    QUICK_HOLDS_S =
+        4, /* so long after a roll call; relays give the number of who is gone to another friend */
 };
 
 /* Of a connection to a relay. */
 struct standing {
-    bool quick;                      /* for the friend of the next call */
-    bool passed_over[QUICK_FRIENDS]; /* by the number of a friend: a quick relay carries what goes there */
-    bool carries[QUICK_FRIENDS];     /* this is that one */
+    bool quick; /* for the friend of the next call */
+    /* By the number of a friend: until then a quick relay carries what goes there; 0: none does. */
+    int64_t passed_over_ns[QUICK_FRIENDS];
+    bool carries[QUICK_FRIENDS]; /* this is that one */
 };
 
 /* Of an owner: the last packet for a friend, and who has refused it. */
