@@ -169,3 +169,18 @@ async def test_a_node_of_the_list_stays_known_when_a_peer_goes_that_claimed_its_
     side.node.relays[PEERS.host, PEERS.port] = STRANGERS.dht_key  # it is asked only now
     side.quick._on_event(PeerConnection(replace(side.peer, connection=Connection.NONE), Connection.TCP))
     assert relay_at(side, PEERS) == STRANGERS.dht_key
+
+
+async def test_a_peer_cannot_take_the_place_of_anothers_relay(side: Side) -> None:
+    other = replace(side.peer, public_key=b"o" * 32)
+    side.keys[other.public_key] = b"x" * 32
+    side.told = (replace(PEERS, dht_key=b"x" * 32),)
+    side.quick._name(other, side.now)
+    side.named.clear()
+    side.told, side.places = (PEERS,), {7: (PEERS.host, PEERS.port)}
+    side.pass_s(2)
+    assert side.named == [[PEERS]] * 2
+    assert side.fake.ranks == {7: True}
+    side.quick._forget(other)
+    side.pass_s(1)
+    assert relay_at(side, PEERS) == PEERS_KEY

@@ -8,7 +8,7 @@ the next packets take another.
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from ..._native.results import Connection
 from ...errors import ToxvpnError
@@ -23,6 +23,7 @@ from .reunion import Reunion
 
 log = logging.getLogger("toxvpn.tox")
 
+Place = tuple[str, int]
 LOOK_S = 1.0
 NAMES_PER_S, NAMES_AT_ONCE = 1 / 60, 4
 """Of relays of a peer that is on others, until it is connected by one of those."""
@@ -55,10 +56,11 @@ class QuickRelays:
             if not self._node.tox.call_relays(peer.number):
                 self._name(peer, now)
 
-    def _rank(self, peer: Peer, places: Mapping[int, tuple[str, int]]) -> None:
+    def _rank(self, peer: Peer, places: dict[int, Place]) -> None:
         """Quick is what leads to that peer, or to ourselves: nobody else can come between."""
         tox, known, key = self._node.tox, self._node.relays, self._recovery.dht_key(peer)
         quick = {("127.0.0.1", tox.tcp_port), *(place for place, owner in known.items() if owner == key)}
+        quick.update((each.host, each.port) for each in self._used.get(peer.public_key, ()))
         tox.rank_relays({fd: place in quick for fd, place in places.items()})
 
     def _name(self, peer: Peer, now: float) -> None:
@@ -78,12 +80,16 @@ class QuickRelays:
             yield NodeAt("127.0.0.1", tox.tcp_port, tox.dht_id, relay=True)
 
     def _theirs(self, peer: Peer) -> list[NodeAt]:
+        """What another peer claims of a place does not count: whose relay it is, its key has to prove."""
         key, known = self._recovery.dht_key(peer), self._node.relays
-        return [
-            each
-            for each in self._reunion.relays_of(peer)
-            if each.dht_key == key and known.get((each.host, each.port), each.dht_key) == each.dht_key
-        ]
+        claimed = {(each.host, each.port, each.dht_key) for used in self._used.values() for each in used}
+
+        def may_be_its(place: Place) -> bool:
+            owner = known.get(place, key)
+            return owner == key or (*place, owner) in claimed
+
+        relays = self._reunion.relays_of(peer)
+        return [each for each in relays if each.dht_key == key and may_be_its((each.host, each.port))]
 
     def _use(self, peer: Peer, relay: NodeAt) -> None:
         """toxcore takes a relay for a peer that has three already only when it is connected there."""
@@ -92,15 +98,15 @@ class QuickRelays:
         except ToxvpnError as failure:
             peer.log(log, logging.DEBUG, "its relay cannot be used: %s", failure)
             return
-        place = relay.host, relay.port
-        if relay.dht_key != self._node.tox.dht_id and place not in self._node.relays:
-            self._node.relays[place] = relay.dht_key
+        place, known = (relay.host, relay.port), self._node.relays
+        if relay.dht_key != self._node.tox.dht_id and known.get(place) != relay.dht_key:
+            known.setdefault(place, relay.dht_key)
             self._used.setdefault(peer.public_key, []).append(relay)
 
     def _forget(self, peer: Peer) -> None:
         for relay in self._used.pop(peer.public_key, ()):
             place = relay.host, relay.port
-            if self._node.relays.get(place) == relay.dht_key:  # else a node of the list, which tells its own
+            if self._node.relays.get(place) == relay.dht_key:  # else another has it by now
                 del self._node.relays[place]
 
     def _on_event(self, event: Event) -> None:
