@@ -139,9 +139,10 @@ class Tox:
 
     @property
     def answers(self) -> int:
-        """Datagrams so far that seem to answer a request for nodes, and packets over relays, modulo 2**32.
+        """How often the network has answered so far, modulo 2**32.
 
-        Needs netio's `batch`, and `streams`.
+        By datagrams that seem to answer a request for nodes, and packets of relays but our own. Needs netio's
+        `batch`, and `streams`.
         """
 
     def know_twin(self, ipv4: str, ipv6: str) -> bool:

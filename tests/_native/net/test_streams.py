@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from toxvpn._native.net import netio
 from toxvpn.testing.hooked import Hooked, fail_sends
+from toxvpn.testing.sockaddr import pack
 
 KB = 1 << 10
 MB = 1 << 20
@@ -179,6 +180,29 @@ def test_a_packet_of_a_relay_is_an_answer_and_what_comes_before_is_none(stream: 
         assert stream.owner.answers() == before
         assert stream.packets() == [b"one", b"two"]
     assert stream.owner.answers() == before + 2
+
+
+def test_packets_to_and_from_a_relay_of_our_own_are_no_answers() -> None:
+    """toxcore sends itself some over it, also where there is no network; so do others in this house."""
+    owner = Hooked()
+    with owner:
+        relay = owner.socket(socket.AF_INET, socket.SOCK_STREAM)
+    with socket.socket(fileno=os.dup(relay)) as same:
+        same.bind(("127.0.0.1", 0))
+        same.listen()
+        to = pack(*same.getsockname())
+    with owner:
+        client = owner.socket(socket.AF_INET, socket.SOCK_STREAM)
+        assert owner.connect(client, to) == 0
+        server = owner.accept(relay)
+        for sender, receiver in ((client, server), (server, client)):
+            owner.send(sender, framed(b"onion"))
+            owner.flush()
+            assert owner.readable(receiver) == 7
+            assert owner.recv(receiver, 2) == b"\0\5"
+    assert owner.answers() == 0
+    for fd in (client, server, relay):
+        owner.close(fd)
 
 
 def test_one_call_receives_many_packets(stream: Stream) -> None:

@@ -70,7 +70,7 @@ struct overheard *netio_overheard(netio_owner *owner);
 /* Opens a door (doors.h): `fd` is a bound UDP socket, which is the owner's from then on. False: nothing has changed. */
 bool netio_open_door(netio_owner *owner, int fd, const char *host, unsigned short port);
 void netio_close_door(netio_owner *owner, int fd);
-/* How many datagrams came in that seem to answer a request for nodes. */
+/* How many datagrams came in that seem to answer a request for nodes, and packets of others' relays. */
 uint32_t netio_answers(const netio_owner *owner);
 /* A node has both addresses (twins.h). False: it is not kept. */
 bool netio_know_twin(netio_owner *owner, const char *ipv4, const char *ipv6);

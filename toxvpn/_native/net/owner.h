@@ -28,6 +28,7 @@ struct entry {
     struct recvbatch *in;      /* NULL: not batched */
     struct streambuf *stream;  /* NULL: not a stream, or used plainly */
     struct standing *standing; /* NULL: not a connection of ours to a relay, as far as is known */
+    bool own_relay;            /* an end of a connection to the relay that this node is */
     bool door;
     struct sockaddr_storage beyond; /* a door: the address that it is for */
 };
@@ -63,7 +64,7 @@ struct netio_owner {
     struct nat64 nat64;
     struct roll roll;
     struct announced announced;
-    uint32_t answers; /* of nodes that were asked for others, as far as it seems, and packets of relays */
+    uint32_t answers; /* of nodes that were asked for others, as far as it seems, and of others' relays */
 };
 
 /* Hidden: these files read them at each packet, and need not look for them in other libraries. */

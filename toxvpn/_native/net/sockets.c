@@ -160,12 +160,40 @@ static bool connect_instead(int fd, const struct sockaddr_storage *to, socklen_t
     return begun;
 }
 
+static bool is_loopback(const struct sockaddr *to) {
+    const struct sockaddr_in *ipv4 = (const void *)to;
+    const struct sockaddr_in6 *ipv6 = (const void *)to;
+    return to->sa_family == AF_INET
+               ? ntohl(ipv4->sin_addr.s_addr) >> 24 == IN_LOOPBACKNET
+               : to->sa_family == AF_INET6 && (IN6_IS_ADDR_LOOPBACK(&ipv6->sin6_addr) ||
+                                               (IN6_IS_ADDR_V4MAPPED(&ipv6->sin6_addr) &&
+                                                ipv6->sin6_addr.s6_addr[12] == IN_LOOPBACKNET));
+}
+
+static bool listens_at(int fd, in_port_t port) {
+    int listens = 0;
+    struct sockaddr_in6 own = {0}; /* the port is at the same place for either family */
+    socklen_t size = sizeof listens, length = sizeof own;
+    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0 && listens &&
+           getsockname(fd, (struct sockaddr *)&own, &length) == 0 && own.sin6_port == port;
+}
+
+/* Whether that is where this node is a relay itself. */
+static bool is_own_relay(const netio_owner *owner, const struct sockaddr *to) {
+    for (const struct entry *entry = is_loopback(to) ? owner->entries : NULL; entry; entry = entry->next)
+        if (!entry->datagram && listens_at(entry->fd, ((const struct sockaddr_in *)to)->sin_port))
+            return true;
+    return false;
+}
+
 int netio_hook_connect(int fd, const struct sockaddr *to, socklen_t length) {
     int result = connect(fd, to, length), error = errno;
     bool no_way = result != 0 && (error == ENETUNREACH || error == EHOSTUNREACH || error == EADDRNOTAVAIL);
-    struct entry *entry = no_way ? find(fd) : NULL;
+    struct entry *entry = find(fd);
     struct sockaddr_storage other;
-    socklen_t other_length = entry && !entry->datagram ? instead_of(entry->owner, to, &other) : 0;
+    if (entry)
+        entry->own_relay = is_own_relay(entry->owner, to);
+    socklen_t other_length = no_way && entry && !entry->datagram ? instead_of(entry->owner, to, &other) : 0;
     bool begun = other_length && connect_instead(fd, &other, other_length);
     errno = begun ? EINPROGRESS : error;
     return result;
@@ -173,7 +201,9 @@ int netio_hook_connect(int fd, const struct sockaddr *to, socklen_t length) {
 
 int netio_hook_accept(int fd, struct sockaddr *from, socklen_t *from_length) {
     int accepted = accept4(fd, from, from_length, SOCK_CLOEXEC);
-    entry_adopt(current, accepted, STREAM);
+    struct entry *entry = entry_adopt(current, accepted, STREAM);
+    if (entry)
+        entry->own_relay = true;
     return accepted;
 }
 

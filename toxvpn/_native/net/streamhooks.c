@@ -23,13 +23,14 @@ ssize_t netio_hook_send(int fd, const void *data, size_t length, int flags) {
     return taken;
 }
 
-/* A packet's length is read by itself, and only from a relay that has proved to be one: no portal gets so far. */
+/* A packet's length is read by itself, and only from a relay that has proved to be one: no portal gets so far. Who is there
+ * at our own relay, as we are, tells nothing of the network. */
 ssize_t netio_hook_recv(int fd, void *out, size_t room, int flags) {
     struct entry *entry = find(fd);
     if (!entry || !entry->stream)
         return recv(fd, out, room, flags);
     ssize_t length = streambuf_read(entry->stream, out, room, flags);
-    entry->owner->answers += room == sizeof(uint16_t) && length == (ssize_t)room;
+    entry->owner->answers += !entry->own_relay && room == sizeof(uint16_t) && length == (ssize_t)room;
     return length;
 }
 
