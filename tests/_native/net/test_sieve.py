@@ -154,6 +154,13 @@ class Flooded:
                 self._sender.send(bytes([kind]) + bytes(number % 2))  # of two sizes: none are joined
         return self.take()
 
+    def open_door(self) -> None:
+        """A socket more, for one peer."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as door:
+            door.bind(("127.0.0.1", 0))
+            door.setblocking(False)
+            assert self.owner.open_door(os.dup(door.fileno()), "127.0.0.1", 9)
+
     def send_joined(self, bundles: int, strangers: int) -> Counter[int]:
         """As `send`; the kernel joins that many behind one that looks like data of a connection."""
         for _ in range(bundles):
@@ -216,3 +223,10 @@ def test_strangers_are_kept_out_also_behind_what_looks_like_data_of_a_connection
         flooded.rest(PERIOD_NS)
         flooded.take()
     assert flooded.send_joined(20, 7) == {STRANGE: 140, CONNECTED: 20}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a buffer of that size takes root")
+def test_a_flood_is_noticed_while_there_is_another_socket_for_a_peer(flooded: Flooded) -> None:
+    flooded.open_door()
+    flooded.send(3000)
+    assert flooded.send(1000, 100)[STRANGE] < 600

@@ -151,12 +151,14 @@ static ssize_t nothing_received(netio_owner *owner, int error) {
     return -1;
 }
 
-/* Whether the current turn has received enough. Asked only when every received datagram was handed out. */
-static bool turn_over(netio_owner *owner, struct recvbatch *in) {
+/* Whether the current turn has received enough. Asked only when every received datagram was handed out. While there are
+ * doors, the next one in turns may well be empty when another socket is full. */
+static bool turn_over(netio_owner *owner) {
     if (owner->turn < TURN)
         return false;
-    if (in)
-        recvbatch_turn_over(in);
+    for (struct entry *entry = owner->entries; entry; entry = entry->next)
+        if (entry->in)
+            recvbatch_turn_over(entry->in);
     netio_counters.turns_cut += !owner->turn_cut;
     owner->turn_cut = true;
     return true;
@@ -257,7 +259,7 @@ ssize_t netio_hook_recvfrom(int fd, void *out, size_t room, int flags, struct so
     const bool in_turns = entry->owner->doors && from && from_length;
     const struct entry *last = in_turns && entry->owner->receiving ? entry->owner->receiving : entry;
     bool left = last->in && recvbatch_left(last->in);
-    if (!left && entry->owner == current && turn_over(current, last->in))
+    if (!left && entry->owner == current && turn_over(current))
         return nothing_received(current, EAGAIN);
     ssize_t length = in_turns ? take_in_turns(entry, out, room, flags, from, from_length)
                               : take(entry, out, room, flags, from, from_length);
