@@ -361,6 +361,28 @@ def test_a_relay_that_reads_whole_packets_only_gets_them_all(stream: Stream, siz
     assert not stream.owner.streams_held()
 
 
+def test_a_large_packet_among_small_ones_reaches_who_has_little_room() -> None:
+    """It would never fit into a quarter of that window."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        with streams(listener, 1) as (stream,):
+            stream.far.settimeout(0.01)
+            with stream.owner:
+                for size in (1400, *[27] * 5):
+                    stream.owner.send(stream.fd, bytes(size))
+            found = bytearray()
+
+            def arrived() -> bool:
+                stream.owner.flush()
+                with contextlib.suppress(TimeoutError):
+                    found.extend(stream.far.recv(65536))
+                return len(found) == 1400 + 27 * 5
+
+            until(arrived, "it is held for ever")
+
+
 def test_an_interrupted_call_is_made_again(stream: Stream) -> None:
     fail_sends([errno.EINTR, 0])
     stream.owner.send(stream.fd, b"data")

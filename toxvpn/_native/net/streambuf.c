@@ -167,6 +167,14 @@ static bool small_packets(const struct streambuf *stream) {
     return stream->out.length < stream->waiting.count * SMALL_PACKET_BYTES;
 }
 
+/* A packet that is larger than a quarter goes alone, when all before it has arrived: a window may stay that small. */
+static size_t alone(const struct streambuf *stream) {
+    const size_t first = stream->waiting.lengths[stream->waiting.start];
+    return netio_kernel.queued(stream->fd) == 0 && (int64_t)first <= netio_kernel.window(stream->fd, 1)
+               ? first
+               : 0;
+}
+
 /* How much may be sent now: all that waits, or the packets that the other side has room for. */
 static size_t sendable(struct streambuf *stream) {
     const bool small = small_packets(stream);
@@ -174,7 +182,8 @@ static size_t sendable(struct streambuf *stream) {
         stream->room = netio_kernel.window(stream->fd, small ? 4 : 1);
     if ((int64_t)stream->out.length <= stream->room)
         return stream->out.length;
-    return fitting(&stream->waiting, stream->room);
+    const size_t bytes = fitting(&stream->waiting, stream->room);
+    return bytes || !small ? bytes : alone(stream);
 }
 
 void streambuf_flush(struct streambuf *stream) {
