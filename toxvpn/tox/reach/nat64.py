@@ -7,6 +7,7 @@ ones, are known.
 
 import logging
 from collections.abc import Iterable
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from ..._native.results import Connection
@@ -21,8 +22,9 @@ NAME = "ipv4only.arpa"
 ADDRESSES = IPv4Address("192.0.0.170"), IPv4Address("192.0.0.171")
 """The name's own, by RFC 7050 §2.2."""
 IPV4_BITS = 32
-ASK_AGAIN_S = 10.0
-"""After a move the name server may be the next one only later, or not answer."""
+AGAIN_S, MOST_S = 5.0, 60.0
+"""Without an answer it is asked for again after so long, then twice as long, at most: just after a move,
+the name server may still be the old network's."""
 
 
 def prefix_of(addresses: Iterable[str]) -> str | None:
@@ -39,7 +41,7 @@ class Nat64:
     """One for each node, for as long as the node lives. `mark`: that of toxcore's sockets (make_tox).
 
     It looks at the start, when told of a `move`, and once there is a network that it does not know of yet;
-    in a network, until there is an answer.
+    again and again while there is no answer.
     """
 
     def __init__(self, node: Node, resolve: Resolve, mark: int = 0) -> None:
@@ -47,33 +49,43 @@ class Nat64:
         self._resolve = resolve
         self._mark = mark
         self._prefix: str | None = None
-        self._answered = False
-        self._asked_s = float("-inf")
+        self._moves = 0
+        self._waits = False
+        self._asked_s, self._pause_s = float("-inf"), AGAIN_S
         node.subscribe(self._on_event)
         node.each_tick.append(self._tick)
         self.moved()
 
     def moved(self) -> None:
         """The machine is in another network, perhaps. What was known is used until the answer is here."""
-        self._answered, self._asked_s = self._has_ipv4(), self._node.now()
-        if self._answered:
-            self._tell(None)
+        self._moves += 1
+        self._pause_s = AGAIN_S
+        self._look()
+
+    def _look(self) -> None:
+        self._waits = not self._has_ipv4()
+        self._asked_s = self._node.now()
+        if self._waits:
+            self._resolve(NAME, partial(self._on_found, self._moves))
         else:
-            self._resolve(NAME, self._on_found)
+            self._tell(None)
 
     def _tick(self, now: float) -> None:
-        online = self._node.connection is not Connection.NONE
-        if online and not self._answered and now - self._asked_s >= ASK_AGAIN_S:
-            self.moved()
+        if self._waits and now - self._asked_s >= self._pause_s:
+            self._pause_s = min(2 * self._pause_s, MOST_S)
+            self._look()
 
     def _on_event(self, event: Event) -> None:
         online = isinstance(event, SelfConnection) and event.connection is not Connection.NONE
         if online and self._prefix is None:
-            self.moved()
+            self._look()
 
-    def _on_found(self, addresses: list[str]) -> None:
-        self._answered = True
-        if not self._has_ipv4():
+    def _on_found(self, moves: int, addresses: list[str]) -> None:
+        """`moves`: how many there had been when it was asked; the prefix of another network leads nowhere."""
+        if moves != self._moves:
+            self._look()
+        elif not self._has_ipv4():
+            self._waits = False
             self._tell(prefix_of(addresses))
 
     def _tell(self, prefix: str | None) -> None:
