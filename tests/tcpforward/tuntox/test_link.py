@@ -83,3 +83,15 @@ async def test_a_timer_after_the_end_of_the_node_does_nothing(scene: Scene) -> N
     scene.node.close()
     driver.now = lambda: asyncio.get_running_loop().time() + 60  # type: ignore[method-assign]
     driver._on_timer()
+
+
+async def test_a_peer_that_has_just_left_or_come_is_not_asked(scene: Scene) -> None:
+    """The peer is told of first, and its tunnels then."""
+    driver = scene.link.driver
+    scene.link.tunnels.ping(driver.now())
+    driver.send()
+    scene.link.tunnels.connection_lost()
+    assert scene.link.peer.online
+    driver.now = lambda: asyncio.get_running_loop().time() + 60  # type: ignore[method-assign]
+    driver._on_timer()
+    assert driver._tail.next_s is None

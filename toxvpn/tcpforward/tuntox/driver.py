@@ -93,7 +93,7 @@ class TunnelDriver:
 
     def _ask_for_the_tail(self) -> None:
         """The peer, or its answer, tells its toxcore that something is missing."""
-        if not self._peer.online:
+        if not self.tunnels.online:  # unlike the peer itself, which is told first
             self._tail.forget()
         elif not self._retries.is_blocked(self):
             self.tunnels.ping(self.now())
