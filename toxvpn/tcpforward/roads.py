@@ -14,7 +14,7 @@ from ..tox.ownstatus import OwnStatus
 from ..tox.peer import Peer
 from ..wire.addressing import overlay_ipv6
 from .choice import RoadChooser
-from .fast import patience
+from .fast import patience, questions
 from .fast.path import FastPath
 from .fast.road import FastRoad
 from .fast.segments import Segments
@@ -112,9 +112,9 @@ class Roads:
             undo.callback(path.close)
             relay = Relay()
             undo.callback(relay.close)  # resets its streams
-            on_event = partial(_on_event, relay)
-            self._node.subscribe(on_event)
-            undo.callback(self._node.unsubscribe, on_event)
+            for on_event in (partial(_on_event, relay), partial(questions.on_event, relay, stack.address)):
+                self._node.subscribe(on_event)
+                undo.callback(self._node.unsubscribe, on_event)
             if self._serve is not None:
                 listener = await stack.listen(FORWARD_PORT)
                 server = FastServer(listener, path.peer_at, self._serve, relay)

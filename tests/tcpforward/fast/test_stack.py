@@ -22,7 +22,8 @@ import pytest_asyncio
 import toxvpn
 from toxvpn.tcpforward.fast import stack as stack_module
 from toxvpn.tcpforward.fast.helper import SYSCTLS
-from toxvpn.tcpforward.fast.patience import longest_rto_s, repetitions
+from toxvpn.tcpforward.fast.patience import DEFAULT_S, longest_rto_s, repetitions
+from toxvpn.tcpforward.fast.questions import ask
 from toxvpn.tcpforward.fast.stack import (
     HELPER,
     SPARE_SOCKETS,
@@ -207,6 +208,34 @@ async def test_a_stack_that_was_started_anew_ends_the_streams_of_the_old_one(has
         with pytest.raises(ConnectionResetError):
             await asyncio.wait_for(receive(sock, 1), 20)
     await again.close()
+
+
+async def test_who_asked_in_vain_is_told_when_asked_to_ask_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By itself it would ask again after minutes."""
+    patch = "from toxvpn.tcpforward.fast import patience; patience.keep_alive.__defaults__ = (1,)"
+    monkeypatch.setattr(stack_module, "HELPER", f"{patch}; {HELPER}")
+    stacks = await TwoStacks.start(DEFAULT_S)
+    sock, accepted = await connected(stacks.a, stacks.b)
+    stacks.cable.plugged = False
+    with sock:
+        await unanswered(sock)
+        stacks.cable.close()
+        accepted.close()
+        address = stacks.b.address
+        await stacks.b.close()
+        again = TwoStacks(stacks.a, await Stack.start(address, DEFAULT_S))
+        ask({sock.fileno()}, stacks.a.address)
+        with pytest.raises(ConnectionResetError):
+            await asyncio.wait_for(receive(sock, 1), 20)
+    await again.close()
+
+
+async def unanswered(sock: socket.socket) -> None:
+    """Returns when it has asked, and nobody has answered."""
+    probes_at = 3  # tcpi_probes of struct tcp_info
+    async with asyncio.timeout(20):
+        while not sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)[probes_at]:
+            await asyncio.sleep(0.05)
 
 
 async def test_streams_are_kept_as_long_as_is_asked_for() -> None:

@@ -4,7 +4,7 @@ import contextlib
 import os
 import socket
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv6Address
 from typing import NamedTuple
 
@@ -19,16 +19,22 @@ class Segments(NamedTuple):
     resent: int
 
 
-def read(descriptors: Iterable[int], address: IPv6Address) -> dict[int, Segments]:
-    """Of those that are TCP sockets with that address, by descriptor."""
-    found = {}
+def sockets(descriptors: Iterable[int], address: IPv6Address) -> Iterator[tuple[int, socket.socket]]:
+    """Those that are TCP sockets with that address, each open for the time of one step."""
     for fd in descriptors:
         with contextlib.suppress(OSError), socket.socket(fileno=os.dup(fd)) as sock:
             if sock.family == socket.AF_INET6 and sock.getsockname()[0] == str(address):
-                info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, INFO_BYTES)
-                (resent,) = struct.unpack_from("=I", info, TOTAL_RETRANS_AT)
-                (sent,) = struct.unpack_from("=I", info, DATA_SEGS_OUT_AT)
-                found[fd] = Segments(sent, resent)
+                yield fd, sock
+
+
+def read(descriptors: Iterable[int], address: IPv6Address) -> dict[int, Segments]:
+    """Of those that are TCP sockets with that address, by descriptor."""
+    found = {}
+    for fd, sock in sockets(descriptors, address):
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, INFO_BYTES)
+        (resent,) = struct.unpack_from("=I", info, TOTAL_RETRANS_AT)
+        (sent,) = struct.unpack_from("=I", info, DATA_SEGS_OUT_AT)
+        found[fd] = Segments(sent, resent)
     return found
 
 
