@@ -23,7 +23,8 @@ def sockets(descriptors: Iterable[int], address: IPv6Address) -> Iterator[tuple[
     """Those that are TCP sockets with that address, each open for the time of one step."""
     for fd in descriptors:
         with contextlib.suppress(OSError), socket.socket(fileno=os.dup(fd)) as sock:
-            if sock.family == socket.AF_INET6 and sock.getsockname()[0] == str(address):
+            is_tcp = sock.family == socket.AF_INET6 and sock.type == socket.SOCK_STREAM
+            if is_tcp and sock.getsockname()[0] == str(address):
                 yield fd, sock
 
 
