@@ -36,7 +36,7 @@ from .host.netconf import NetworkChanges
 from .multicast import Multicast
 from .neighbours.local_networks import RESOLVER_FILES, LocalNetwork, check_requested, split
 from .neighbours.moved import own_moved, peer_moved
-from .router import NetworkPeer, Router
+from .router import REFUSED_METRIC, NetworkPeer, Router
 from .subnets.forwarding import lead_to
 from .subnets.routes import NO_GRANTS, Grants, SubnetRoutes
 
@@ -45,8 +45,8 @@ log = logging.getLogger("toxvpn.tun")
 QUEUE_PACKETS = 1000
 """Bursts of small UDP packets overflow the default of 500; TCP limits itself (bench/vpn.py)."""
 CATCH_ALL_METRIC = 10_000
-KEEP_INSIDE_METRIC = 20_000
 SEVERAL = 10_000
+"""The VPNs of one machine hardly meet among so many metrics."""
 __all__ = ["JOURNAL_NAME", "Vpn", "VpnOptions"]
 
 
@@ -306,7 +306,7 @@ class Vpn:
         That is so after a kill, until the next start. For IPv4 the kernel sees to it: it sends nothing from
         an address that is nobody's. Several VPNs of this machine have different keys.
         """
-        metric = KEEP_INSIDE_METRIC + int.from_bytes(self._node.tox.public_key[:4], "big") % SEVERAL
+        metric = REFUSED_METRIC + int.from_bytes(self._node.tox.public_key[:4], "big") % SEVERAL
         with contextlib.suppress(ToxvpnError):  # there is no IPv6
             network.make_unreachable(OVERLAY_IPV6, metric)
 
